@@ -1,0 +1,68 @@
+#pragma once
+
+#include <precis/core/error.hpp>
+
+#include <charconv>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <system_error>
+
+namespace precis {
+
+/// A bound on size: bits per weight, bytes, or a share of the original bytes.
+///
+/// Written 4.5bpw, 1200000B and 40% (of the original size), and printed the same way.
+struct budget {
+  enum class measure { bits_per_weight, bytes, percent_of_original };
+  measure unit = measure::bits_per_weight;
+  double value = 0;  ///< > 0
+
+  /// The largest whole number of bytes allowed for `weights` weights that take `original_bytes` now.
+  [[nodiscard]] std::size_t bytes(std::size_t weights, std::size_t original_bytes) const {
+    double limit = value;
+    if (unit == measure::bits_per_weight) limit = value * static_cast<double>(weights) / 8.0;
+    if (unit == measure::percent_of_original) limit = value * static_cast<double>(original_bytes) / 100.0;
+    return static_cast<std::size_t>(std::floor(limit));
+  }
+  bool operator==(const budget&) const = default;
+};
+
+[[nodiscard]] inline budget bits_per_weight(double bits) { return {budget::measure::bits_per_weight, bits}; }
+[[nodiscard]] inline budget at_most_bytes(std::size_t bytes) {
+  return {budget::measure::bytes, static_cast<double>(bytes)};
+}
+[[nodiscard]] inline budget percent_of_original(double percent) {
+  return {budget::measure::percent_of_original, percent};
+}
+
+[[nodiscard]] inline std::string to_string(const budget& b) {
+  char digits[32];
+  const auto end = std::to_chars(digits, digits + sizeof digits, b.value).ptr;
+  const std::string number(digits, end);
+  switch (b.unit) {
+    case budget::measure::bits_per_weight: return number + "bpw";
+    case budget::measure::bytes: return number + "B";
+    case budget::measure::percent_of_original: break;
+  }
+  return number + "%";
+}
+
+/// Reads what `to_string` writes. Errors: an unknown suffix, or a number that is not positive and finite.
+[[nodiscard]] inline budget parse_budget(std::string_view text) {
+  double value = 0;
+  const auto [end, fault] = std::from_chars(text.data(), text.data() + text.size(), value);
+  const std::string_view suffix = text.substr(static_cast<std::size_t>(end - text.data()));
+  if (fault == std::errc{} && std::isfinite(value) && value > 0) {
+    if (suffix == "bpw") return {budget::measure::bits_per_weight, value};
+    if (suffix == "B" && value == std::floor(value) && value < 0x1.0p53) return {budget::measure::bytes, value};
+    if (suffix == "%") return {budget::measure::percent_of_original, value};
+  }
+  refuse({.what = "'" + std::string(text) + "' is not a budget",
+          .where = "budget",
+          .expected = "a positive number with its unit: 4.5bpw (bits per weight), 1200000B (bytes) or 40% (of the original)"});
+}
+
+}  // namespace precis

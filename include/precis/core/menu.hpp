@@ -1,0 +1,79 @@
+#pragma once
+
+#include <precis/core/error.hpp>
+#include <precis/core/view.hpp>
+
+#include <array>
+#include <concepts>
+#include <cstddef>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+
+namespace precis {
+
+/// One way to store a matrix, as a stateless type.
+///
+/// `bytes(out, in)` is the exact number of bytes `encode` fills, scales, zero points and padding included.
+/// `encode` refuses weights that are not finite, naming the element; `decode` is a pure function of the bytes.
+/// The weights may have any strides; codes and groups always run along `in`, row by row.
+template<class C>
+concept matrix_codec = requires(weight_view weights, mutable_weight_view decoded, std::span<std::byte> packed,
+                                std::span<const std::byte> stored, std::size_t n) {
+  { C::name() } -> std::convertible_to<std::string>;            // unique and stable: "affine4.g32"
+  { C::bytes(n, n) } -> std::same_as<std::size_t>;              // constexpr
+  { C::encode(weights, packed) } -> std::same_as<void>;
+  { C::decode(stored, decoded) } -> std::same_as<void>;
+};
+
+/// A compile-time list of codecs that an allocator may choose from. Only what is listed is instantiated.
+template<matrix_codec... Codecs>
+struct menu {
+  static constexpr std::size_t size = sizeof...(Codecs);
+  static_assert(size > 0, "precis: a menu needs at least one codec");
+
+  [[nodiscard]] static std::array<std::string, size> names() { return {std::string(Codecs::name())...}; }
+
+  /// Exact bytes of an `out x in` matrix in entry `index`. Requires index < size.
+  [[nodiscard]] static constexpr std::size_t bytes(std::size_t index, std::size_t out, std::size_t in) {
+    constexpr std::array<std::size_t (*)(std::size_t, std::size_t), size> table{&Codecs::bytes...};
+    PRECIS_EXPECTS(index < size, "no such menu entry");
+    return table[index](out, in);
+  }
+
+  static void encode(std::size_t index, weight_view weights, std::span<std::byte> packed) {
+    constexpr std::array<void (*)(weight_view, std::span<std::byte>), size> table{&Codecs::encode...};
+    PRECIS_EXPECTS(index < size, "no such menu entry");
+    table[index](weights, packed);
+  }
+
+  static void decode(std::size_t index, std::span<const std::byte> packed, mutable_weight_view weights) {
+    constexpr std::array<void (*)(std::span<const std::byte>, mutable_weight_view), size> table{&Codecs::decode...};
+    PRECIS_EXPECTS(index < size, "no such menu entry");
+    table[index](packed, weights);
+  }
+
+  [[nodiscard]] static bool contains(std::string_view name) { return position(name) < size; }
+
+  /// The entry called `name`. Errors: no such entry; the message lists what there is.
+  [[nodiscard]] static std::size_t index_of(std::string_view name) {
+    const std::size_t at = position(name);
+    if (at == size) {
+      std::string have;
+      for (const std::string& n : names()) have += (have.empty() ? "" : ", ") + n;
+      refuse({.what = "no codec called '" + std::string(name) + "'", .where = "menu", .expected = "one of " + have});
+    }
+    return at;
+  }
+
+ private:
+  [[nodiscard]] static std::size_t position(std::string_view name) {
+    const auto all = names();
+    std::size_t i = 0;
+    while (i < size && all[i] != name) ++i;
+    return i;
+  }
+};
+
+}  // namespace precis

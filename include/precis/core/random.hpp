@@ -1,0 +1,100 @@
+#pragma once
+
+#include <cmath>
+#include <cstdint>
+#include <numbers>
+#include <random>
+#include <string_view>
+
+namespace precis {
+
+/// splitmix64's finaliser: a bijection of 64-bit words that spreads every input bit over every output bit.
+[[nodiscard]] constexpr std::uint64_t mix64(std::uint64_t x) noexcept {
+  x += 0x9E3779B97F4A7C15ull;
+  x = (x ^ (x >> 30)) * 0xBF58476D1CE4E5B9ull;
+  x = (x ^ (x >> 27)) * 0x94D049BB133111EBull;
+  return x ^ (x >> 31);
+}
+
+/// A purpose as a number (FNV-1a), so that streams are named by words: random_stream(seed, purpose("noise")).
+[[nodiscard]] constexpr std::uint64_t purpose(std::string_view name) noexcept {
+  std::uint64_t hash = 0xCBF29CE484222325ull;
+  for (const char c : name) hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001B3ull;
+  return hash;
+}
+
+/// A counter-based stream: draw i depends on (seed, purpose, i) alone, never on the draws before it.
+///
+/// Shapes   none; `at`, `uniform` and `normal` are pure functions of the index.
+/// Errors   none: noexcept.
+/// Cost     O(1) a draw.
+/// Source   splitmix64 over (seed, stream, index); Box-Muller in double (methods A6).
+struct random_stream {
+  std::uint64_t key = 0;
+
+  constexpr random_stream(std::uint64_t seed, std::uint64_t stream) noexcept : key(mix64(mix64(seed) ^ stream)) {}
+
+  /// 64 random bits.
+  [[nodiscard]] constexpr std::uint64_t at(std::uint64_t index) const noexcept {
+    return mix64(key ^ mix64(index));
+  }
+  /// Uniform in [0, 1), 53 bits.
+  [[nodiscard]] constexpr double uniform(std::uint64_t index) const noexcept {
+    return static_cast<double>(at(index) >> 11) * 0x1.0p-53;
+  }
+  /// Uniform integer in [0, n), n > 0, by the high word of a product: bias below n / 2^64.
+  [[nodiscard]] constexpr std::uint64_t below(std::uint64_t index, std::uint64_t n) const noexcept {
+    const std::uint64_t x = at(index);
+    const std::uint64_t low = (x & 0xFFFFFFFFull) * (n & 0xFFFFFFFFull);
+    const std::uint64_t cross = (x >> 32) * (n & 0xFFFFFFFFull) + (low >> 32);
+    const std::uint64_t other = (x & 0xFFFFFFFFull) * (n >> 32) + (cross & 0xFFFFFFFFull);
+    return (x >> 32) * (n >> 32) + (cross >> 32) + (other >> 32);
+  }
+  /// Standard normal. Draws 2j and 2j + 1 are the two halves of one Box-Muller pair.
+  [[nodiscard]] double normal(std::uint64_t index) const noexcept {
+    const std::uint64_t pair = index / 2;
+    const double u = 1.0 - uniform(2 * pair);  // (0, 1]: log is finite
+    const double angle = 2.0 * std::numbers::pi * uniform(2 * pair + 1);
+    const double radius = std::sqrt(-2.0 * std::log(u));
+    return radius * (index % 2 == 0 ? std::cos(angle) : std::sin(angle));
+  }
+};
+
+/// The generator of ROME and of NumPy's RandomState: Mersenne twister and Marsaglia's polar method.
+///
+/// Sequential, for parity with published noise; everything else uses `random_stream`.
+/// Source   methods A6; equals numpy.random.RandomState(seed).randn draw for draw.
+class legacy_gaussian {
+ public:
+  explicit legacy_gaussian(std::uint32_t seed) : engine_(seed) {}
+
+  [[nodiscard]] double operator()() {
+    if (kept_) {
+      kept_ = false;
+      return saved_;
+    }
+    double x1 = 0, x2 = 0, r = 0;
+    do {
+      x1 = 2.0 * uniform() - 1.0;
+      x2 = 2.0 * uniform() - 1.0;
+      r = x1 * x1 + x2 * x2;
+    } while (r >= 1.0 || r == 0.0);
+    const double f = std::sqrt(-2.0 * std::log(r) / r);
+    saved_ = f * x1;
+    kept_ = true;
+    return f * x2;
+  }
+
+ private:
+  [[nodiscard]] double uniform() {
+    const auto a = static_cast<double>(engine_() >> 5);
+    const auto b = static_cast<double>(engine_() >> 6);
+    return (a * 67108864.0 + b) / 9007199254740992.0;
+  }
+
+  std::mt19937 engine_;
+  double saved_ = 0;
+  bool kept_ = false;
+};
+
+}  // namespace precis

@@ -1,0 +1,90 @@
+#pragma once
+
+#include <precis/core/error.hpp>
+
+#include <cstddef>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace precis {
+
+/// The half of a block a matrix belongs to.
+enum class part { attention, mlp, other };
+
+[[nodiscard]] constexpr std::string_view to_string(part p) noexcept {
+  switch (p) {
+    case part::attention: return "attention";
+    case part::mlp: return "mlp";
+    case part::other: break;
+  }
+  return "other";
+}
+
+/// What is known of a weight matrix without touching its values.
+struct matrix_info {
+  std::string name;                      ///< unique in the model: "h.3.attn.c_attn"
+  std::size_t layer = 0;                 ///< block index
+  precis::part part = precis::part::other;
+  std::size_t out = 0;                   ///< rows
+  std::size_t in = 0;                    ///< columns
+
+  [[nodiscard]] std::size_t weights() const noexcept { return out * in; }
+  bool operator==(const matrix_info&) const = default;
+};
+
+/// How matrices are grouped into units.
+enum class unit_kind { block, half, matrix };
+
+[[nodiscard]] constexpr std::string_view to_string(unit_kind k) noexcept {
+  switch (k) {
+    case unit_kind::block: return "block";
+    case unit_kind::half: return "half";
+    case unit_kind::matrix: break;
+  }
+  return "matrix";
+}
+
+/// The smallest group of weights that gets one choice.
+struct unit {
+  std::string name;                      ///< "block.3", "block.3.mlp", or the matrix's own name
+  std::size_t layer = 0;
+  unit_kind kind = unit_kind::block;
+  precis::part part = precis::part::other;  ///< meaningful for halves and matrices
+  std::vector<std::size_t> matrices;     ///< indices into the model's matrices(), ascending; never empty
+  std::size_t weights = 0;               ///< number of weights in all of them
+
+  bool operator==(const unit&) const = default;
+};
+
+/// Groups matrices into blocks, halves (attention or MLP of a block) or leaves each on its own.
+///
+/// Order: by first matrix. Cost O(matrices x units). Errors: none; no matrices give no units.
+[[nodiscard]] inline std::vector<unit> group_units(std::span<const matrix_info> matrices, unit_kind kind) {
+  std::vector<unit> units;
+  for (std::size_t i = 0; i < matrices.size(); ++i) {
+    const matrix_info& m = matrices[i];
+    std::string name = m.name;
+    if (kind == unit_kind::block) name = "block." + std::to_string(m.layer);
+    if (kind == unit_kind::half) name = "block." + std::to_string(m.layer) + "." + std::string(to_string(m.part));
+
+    unit* home = nullptr;
+    for (unit& u : units)
+      if (u.name == name) home = &u;
+    if (home == nullptr) {
+      units.push_back({.name = std::move(name),
+                       .layer = m.layer,
+                       .kind = kind,
+                       .part = kind == unit_kind::block ? part::other : m.part,
+                       .matrices = {},
+                       .weights = 0});
+      home = &units.back();
+    }
+    home->matrices.push_back(i);
+    home->weights += m.weights();
+  }
+  return units;
+}
+
+}  // namespace precis

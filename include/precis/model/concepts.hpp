@@ -1,0 +1,100 @@
+#pragma once
+
+#include <precis/core/site.hpp>
+#include <precis/core/unit.hpp>
+#include <precis/core/view.hpp>
+#include <precis/model/batch.hpp>
+
+#include <concepts>
+#include <cstddef>
+#include <span>
+
+namespace precis {
+
+/// Which positions' logits are wanted: every token's, or the last one's of each sequence.
+enum class positions { all, last };
+
+/// What a linear map saw in one backward pass: y = W x + b with W `out x in`.
+struct linear_gradient {
+  std::size_t matrix = 0;                             ///< index into matrices()
+  activations_view<const float> input;                ///< x, [sequences x tokens x in]
+  activations_view<const float> output_gradient;      ///< d(summed NLL)/dy, [sequences x tokens x out], nats
+};
+
+/// One layer of a partial run: continue cached sequences from the activations entering `layer`.
+struct layer_run {
+  std::size_t layer = 0;
+  std::size_t first_token = 0;                ///< positions before it are read from the cache
+  std::span<const std::size_t> sequences;     ///< row i of the residual continues cached sequence sequences[i]
+  positions outputs = positions::all;         ///< `last`: only the last token's output is needed, the rest is left unspecified
+};
+
+namespace detail {
+struct any_tap {
+  void operator()(site, activations_view<float>) const {}
+};
+struct any_sink {
+  void operator()(const linear_gradient&) const {}
+};
+}  // namespace detail
+
+/// Offers its weight matrices, one at a time. Needed by everything that only reads weights.
+template<class M>
+concept weighted_model = requires(M& model, const M& constant, std::size_t i) {
+  { constant.matrices() } -> std::convertible_to<std::span<const matrix_info>>;
+  { constant.weights(i) } -> std::convertible_to<weight_view>;             // out x in; valid until the next call
+};
+
+/// Its weights may be overwritten in place. Always done under a guard that restores the exact bytes.
+template<class M>
+concept mutable_model = weighted_model<M> && requires(M& model, std::size_t i) {
+  { model.weights(i) } -> std::convertible_to<mutable_weight_view>;
+};
+
+/// The model's own type of batch.
+template<class M>
+using batch_of = typename M::batch_type;
+
+/// Gives the loss of a batch: summed negative log-likelihood in nats, and how many predictions it sums.
+template<class M>
+concept evaluable_model = requires(const M& model, const batch_of<M>& batch) {
+  { model.loss(batch) } -> std::same_as<nll>;
+};
+
+/// Runs forward and calls tap(site, activations) at every site; the tap may overwrite. Logits are
+/// [sequences x vocabulary] for positions::last, [sequences * tokens x vocabulary] for positions::all.
+template<class M>
+concept tappable_model = requires(const M& model, const batch_of<M>& batch, detail::any_tap tap) {
+  { model.layers() } -> std::convertible_to<std::size_t>;
+  { model.logits(batch, positions::last, tap) } -> std::same_as<float_matrix>;
+  { model.loss(batch, tap) } -> std::same_as<nll>;
+};
+
+/// Can restart from the residual state entering a layer, and knows what its earlier positions looked like.
+///
+/// `capture` is a `logits` run that fills a cache; `run_layer` advances a residual through one layer in place, calling
+/// the tap at that layer's attention and MLP sites; `read_out` turns the last token's residual into logits. All three
+/// return the bits a full run would. `M::causal` says whether a position depends on earlier positions only.
+template<class M>
+concept resumable_model =
+    tappable_model<M> && requires(const M& model, const batch_of<M>& batch, typename M::cache_type& cache,
+                                  const typename M::cache_type& filled, const layer_run& run,
+                                  activations_view<float> residual, matrix_view<const float> last, detail::any_tap tap) {
+      { M::causal } -> std::convertible_to<bool>;
+      { model.capture(batch, cache, tap) } -> std::same_as<float_matrix>;                       // logits, positions::last
+      { filled.residual(std::size_t{}) } -> std::convertible_to<activations_view<const float>>;  // entering layer l <= layers()
+      { model.run_layer(run, filled, residual, tap) } -> std::same_as<void>;
+      { model.read_out(last) } -> std::same_as<float_matrix>;                                  // [rows x features] -> [rows x vocabulary]
+    };
+
+/// Runs backward and hands every matrix's inputs and output gradients to a sink. The gradient is that of the summed NLL.
+template<class M>
+concept differentiable_model = weighted_model<M> && requires(const M& model, const batch_of<M>& batch, detail::any_sink sink) {
+  { model.backward(batch, sink) } -> std::same_as<nll>;
+};
+
+/// Its batch is made of tokens, so prompts can be run through it.
+template<class M>
+concept token_model = std::same_as<batch_of<M>, token_batch>;
+
+}  // namespace precis

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <precis/core/error.hpp>
+#include <precis/core/text.hpp>
 #include <precis/core/unit.hpp>
 
 #include <algorithm>
@@ -9,6 +10,7 @@
 #include <numeric>
 #include <span>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -16,6 +18,7 @@ namespace precis {
 
 /// Information density of every unit. High = keep, whatever the paper's sign (methods A3). May be negative.
 struct scores {
+  std::string model = {};        ///< fingerprint of the model; empty = not said
   std::string scorer;            ///< who made it, with what: "causal_trace window=1 noise_runs=10"
   std::string measure;           ///< what one score is: "probability", "squared norm", "nats"
   std::vector<unit> units;       ///< [units]
@@ -90,4 +93,70 @@ namespace normalise {
 }
 
 }  // namespace normalise
+
+/// Writes a score table:
+///
+///     precis-scores 1
+///     model 8c1f5d0e
+///     scorer weight_magnitude
+///     measure squared norm
+///     units block
+///     block.0  622.03
+[[nodiscard]] inline std::string to_text(const scores& s) {
+  check_finite(s, "scores");
+  std::string out = "precis-scores 1\n";
+  if (!s.model.empty()) out += "model " + s.model + "\n";
+  out += "scorer " + s.scorer + "\nmeasure " + s.measure + "\nunits ";
+  out += std::string(to_string(s.units.empty() ? unit_kind::block : s.units.front().kind)) + "\n";
+  std::size_t widest = 0;
+  for (const unit& u : s.units) widest = std::max(widest, u.name.size());
+  for (std::size_t i = 0; i < s.size(); ++i)
+    out += s.units[i].name + std::string(widest - s.units[i].name.size() + 2, ' ') + text::number(s.values[i]) + "\n";
+  return out;
+}
+
+/// Reads what `to_text` writes, for a model with these matrices: every unit of the table must be one of the model's and
+/// every unit of the model must be in the table. `where` names the file in messages; each error has its line.
+[[nodiscard]] inline scores parse_scores(std::string_view source, std::span<const matrix_info> matrices,
+                                         std::string_view where = "scores") {
+  const std::vector<text::line> lines = text::split(source);
+  if (lines.empty() || lines.front().words.front() != "precis-scores" || lines.front().rest != "1")
+    refuse({.what = lines.empty() ? "an empty file" : "it starts with '" + std::string(lines.front().words.front()) + "'",
+            .where = std::string(where),
+            .expected = "'precis-scores 1' on the first line"});
+
+  scores s{.model = {}, .scorer = {}, .measure = {}, .units = {}, .values = {}};
+  std::vector<bool> seen;
+  for (const text::line& l : std::span(lines).subspan(1)) {
+    const std::string_view first = l.words.front();
+    if (first == "model") {
+      s.model = l.rest;
+    } else if (first == "scorer") {
+      s.scorer = l.rest;
+    } else if (first == "measure") {
+      s.measure = l.rest;
+    } else if (first == "units") {
+      if (!s.units.empty()) text::refuse_line(l, where, "a second 'units' line", "one");
+      s.units = group_units(matrices, parse_unit_kind(l.rest, where));
+      s.values.assign(s.units.size(), 0.0);
+      seen.assign(s.units.size(), false);
+    } else {
+      const auto at = std::ranges::find(s.units, first, &unit::name);
+      if (at == s.units.end())
+        text::refuse_line(l, where, "unit '" + std::string(first) + "' is not in this model", "a table made for this model");
+      const auto i = static_cast<std::size_t>(at - s.units.begin());
+      if (seen[i]) text::refuse_line(l, where, "unit '" + std::string(first) + "' is scored twice", "one line a unit");
+      if (l.words.size() != 2 || !text::read(l.words[1], s.values[i]))
+        text::refuse_line(l, where, "'" + std::string(l.rest) + "' is not a score", "UNIT NUMBER, finite");
+      seen[i] = true;
+    }
+  }
+  for (std::size_t i = 0; i < s.units.size(); ++i)
+    if (!seen[i])
+      refuse({.what = "unit " + s.units[i].name + " has no score", .where = std::string(where), .expected = "one line a unit"});
+  if (s.units.empty())
+    refuse({.what = "no units", .where = std::string(where), .expected = "a 'units' line and one line a unit"});
+  return s;
+}
+
 }  // namespace precis

@@ -46,6 +46,15 @@ enum class unit_kind { block, half, matrix };
   return "matrix";
 }
 
+/// The grouping called `word`. Errors: no such grouping, named with `where`.
+[[nodiscard]] inline unit_kind parse_unit_kind(std::string_view word, std::string_view where) {
+  for (const unit_kind k : {unit_kind::block, unit_kind::half, unit_kind::matrix})
+    if (word == to_string(k)) return k;
+  refuse({.what = "'" + std::string(word) + "' is no grouping of units",
+          .where = std::string(where),
+          .expected = "block, half or matrix"});
+}
+
 /// The smallest group of weights that gets one choice.
 struct unit {
   std::string name;                      ///< "block.3", "block.3.mlp", or the matrix's own name

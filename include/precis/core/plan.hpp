@@ -1,0 +1,136 @@
+#pragma once
+
+#include <precis/core/error.hpp>
+#include <precis/core/text.hpp>
+#include <precis/core/unit.hpp>
+
+#include <algorithm>
+#include <cstddef>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace precis {
+
+/// What one unit gets.
+struct choice {
+  std::string unit;         ///< the unit's name
+  std::string codec;        ///< the menu entry's name
+  double sparsity = 0;      ///< share of weights set to zero before encoding, in [0, 1]
+  std::size_t rank = 0;     ///< singular values kept; 0 = all
+
+  bool operator==(const choice&) const = default;
+};
+
+/// Unit -> menu entry. Plain text that people can read, diff and edit; see `to_text` for the format.
+struct plan {
+  std::string model;                      ///< fingerprint of the model it was made for; empty = any
+  unit_kind units = unit_kind::block;     ///< how the model's matrices are grouped
+  std::vector<std::string> notes;         ///< who made it and how, one line each
+  std::vector<choice> choices;            ///< one a unit, in model order
+
+  [[nodiscard]] const choice* find(std::string_view unit) const noexcept {
+    const auto at = std::ranges::find(choices, unit, &choice::unit);
+    return at == choices.end() ? nullptr : &*at;
+  }
+  bool operator==(const plan&) const = default;
+};
+
+/// Refuses a plan that contradicts itself: a unit named twice, a sparsity outside [0, 1], a name that is not one word.
+inline void check(const plan& p) {
+  const auto bad = [](std::string what, std::string expected) {
+    refuse({.what = std::move(what), .where = "plan", .expected = std::move(expected)});
+  };
+  if (!p.model.empty() && !text::is_word(p.model)) bad("a model name of several words, '" + p.model + "'", "one word");
+  for (std::size_t i = 0; i < p.choices.size(); ++i) {
+    const choice& c = p.choices[i];
+    if (!text::is_word(c.unit)) bad("the unit name '" + c.unit + "'", "one word");
+    if (!text::is_word(c.codec)) bad("the codec name '" + c.codec + "' of unit " + c.unit, "one word");
+    if (!(c.sparsity >= 0 && c.sparsity <= 1))
+      bad("a sparsity of " + text::number(c.sparsity) + " for unit " + c.unit, "0 to 1");
+    for (std::size_t j = 0; j < i; ++j)
+      if (p.choices[j].unit == c.unit) bad("unit " + c.unit + " is chosen twice", "one line a unit");
+  }
+}
+
+/// Writes a plan:
+///
+///     precis-plan 1
+///     model 8c1f5d0e
+///     units block
+///     note z_tiers of causal_trace
+///     block.0  affine8.row
+///     block.1  affine4.row  sparsity=0.3  rank=16
+[[nodiscard]] inline std::string to_text(const plan& p) {
+  check(p);
+  std::string out = "precis-plan 1\n";
+  if (!p.model.empty()) out += "model " + p.model + "\n";
+  out += "units " + std::string(to_string(p.units)) + "\n";
+  for (std::string note : p.notes) {
+    std::ranges::replace_if(note, [](char c) { return c == '\n' || c == '\r' || c == '#'; }, ' ');
+    out += "note " + note + "\n";
+  }
+  std::size_t widest = 0;
+  for (const choice& c : p.choices) widest = std::max(widest, c.unit.size());
+  for (const choice& c : p.choices) {
+    out += c.unit + std::string(widest - c.unit.size() + 2, ' ') + c.codec;
+    if (c.sparsity != 0) out += "  sparsity=" + text::number(c.sparsity);
+    if (c.rank != 0) out += "  rank=" + std::to_string(c.rank);
+    out += "\n";
+  }
+  return out;
+}
+
+/// Reads what `to_text` writes. `where` names the file in messages. Comments (`#`) are dropped, notes are kept.
+///
+/// Errors   a missing or newer header, unknown keys, values out of range, a unit chosen twice; each with its line.
+[[nodiscard]] inline plan parse_plan(std::string_view source, std::string_view where = "plan") {
+  const std::vector<text::line> lines = text::split(source);
+  if (lines.empty() || lines.front().words.front() != "precis-plan" || lines.front().rest != "1")
+    refuse({.what = lines.empty() ? "an empty file" : "it starts with '" + std::string(lines.front().words.front()) + "'",
+            .where = std::string(where),
+            .expected = "'precis-plan 1' on the first line"});
+
+  plan p;
+  bool seen_units = false;
+  for (std::size_t i = 1; i < lines.size(); ++i) {
+    const text::line& l = lines[i];
+    const std::string_view first = l.words.front();
+    if (first == "model") {
+      if (l.words.size() != 2 || !p.model.empty()) text::refuse_line(l, where, "a wrong 'model' line", "one fingerprint, once");
+      p.model = l.words[1];
+    } else if (first == "units") {
+      if (l.words.size() != 2 || seen_units) text::refuse_line(l, where, "a wrong 'units' line", "block, half or matrix, once");
+      p.units = parse_unit_kind(l.words[1], where);
+      seen_units = true;
+    } else if (first == "note") {
+      p.notes.emplace_back(l.rest);
+    } else {
+      if (l.words.size() < 2) text::refuse_line(l, where, "unit '" + std::string(first) + "' without a codec", "UNIT CODEC");
+      choice c{.unit = std::string(first), .codec = std::string(l.words[1])};
+      for (const std::string_view word : std::span(l.words).subspan(2)) {
+        const std::size_t equals = word.find('=');
+        const std::string_view key = word.substr(0, equals);
+        const std::string_view value = equals == std::string_view::npos ? std::string_view{} : word.substr(equals + 1);
+        if (key == "sparsity") {
+          if (!text::read(value, c.sparsity) || c.sparsity < 0 || c.sparsity > 1)
+            text::refuse_line(l, where, "'" + std::string(word) + "'", "a sparsity from 0 to 1");
+        } else if (key == "rank") {
+          if (!text::read(value, c.rank) || c.rank == 0)
+            text::refuse_line(l, where, "'" + std::string(word) + "'", "a rank of at least 1");
+        } else {
+          text::refuse_line(l, where, "'" + std::string(word) + "'", "sparsity=SHARE or rank=COUNT");
+        }
+      }
+      if (p.find(c.unit) != nullptr)
+        text::refuse_line(l, where, "unit '" + c.unit + "' is chosen twice", "one line a unit");
+      p.choices.push_back(std::move(c));
+    }
+  }
+  if (!seen_units)
+    refuse({.what = "no 'units' line", .where = std::string(where), .expected = "units block, units half or units matrix"});
+  return p;
+}
+
+}  // namespace precis

@@ -1,0 +1,30 @@
+#pragma once
+
+#if defined(__AVX512F__)
+#include <precis/kernel/lanes_avx512.hpp>
+#elif defined(__AVX2__) && defined(__FMA__)
+#include <precis/kernel/lanes_avx2.hpp>
+#elif defined(__ARM_NEON) && defined(__aarch64__)
+#include <precis/kernel/lanes_neon.hpp>
+#endif
+#include <precis/kernel/lanes_scalar.hpp>
+
+namespace precis::kernel {
+
+/// The widest lanes the compiler may use here. Every kernel takes its lanes as a template parameter with this default,
+/// so translation units built with different flags instantiate different functions, and tests can ask for `scalar_lanes`.
+///
+/// A lane type offers, over float: `vector`, `width`, zero, broadcast, load, store, load_part, store_part (the first
+/// n < width elements; the others are neither read nor written, and load as 0), fma(a, b, c) = a*b + c rounded once,
+/// and transpose of a width x width tile. Loads and stores need no alignment.
+#if defined(__AVX512F__)
+using native_lanes = avx512_lanes;
+#elif defined(__AVX2__) && defined(__FMA__)
+using native_lanes = avx2_lanes;
+#elif defined(__ARM_NEON) && defined(__aarch64__)
+using native_lanes = neon_lanes;
+#else
+using native_lanes = scalar_lanes;
+#endif
+
+}  // namespace precis::kernel

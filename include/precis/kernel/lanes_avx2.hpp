@@ -1,0 +1,48 @@
+#pragma once
+
+#include <cstddef>
+#include <immintrin.h>
+
+namespace precis::kernel {
+
+/// 8 lanes, 16 registers.
+struct avx2_lanes {
+  using vector = __m256;
+  static constexpr std::size_t width = 8;
+  static constexpr std::size_t registers = 16;
+
+  [[nodiscard]] static vector zero() noexcept { return _mm256_setzero_ps(); }
+  [[nodiscard]] static vector broadcast(const float* p) noexcept { return _mm256_broadcast_ss(p); }
+  [[nodiscard]] static vector load(const float* p) noexcept { return _mm256_loadu_ps(p); }
+  [[nodiscard]] static vector load_part(const float* p, std::size_t n) noexcept {
+    return _mm256_maskload_ps(p, first(n));
+  }
+  static void store(float* p, vector v) noexcept { _mm256_storeu_ps(p, v); }
+  static void store_part(float* p, vector v, std::size_t n) noexcept { _mm256_maskstore_ps(p, first(n), v); }
+  [[nodiscard]] static vector fma(vector a, vector b, vector c) noexcept { return _mm256_fmadd_ps(a, b, c); }
+
+  /// 4 x 4 inside both 128-bit halves, then the halves themselves.
+  static void transpose(vector (&r)[8]) noexcept {
+    vector t[8];
+    for (std::size_t i = 0; i < 8; i += 4) {
+      const vector a = _mm256_unpacklo_ps(r[i], r[i + 1]), b = _mm256_unpackhi_ps(r[i], r[i + 1]);
+      const vector c = _mm256_unpacklo_ps(r[i + 2], r[i + 3]), d = _mm256_unpackhi_ps(r[i + 2], r[i + 3]);
+      t[i] = _mm256_shuffle_ps(a, c, 0x44);
+      t[i + 1] = _mm256_shuffle_ps(a, c, 0xee);
+      t[i + 2] = _mm256_shuffle_ps(b, d, 0x44);
+      t[i + 3] = _mm256_shuffle_ps(b, d, 0xee);
+    }
+    for (std::size_t i = 0; i < 4; ++i) {
+      r[i] = _mm256_permute2f128_ps(t[i], t[i + 4], 0x20);
+      r[i + 4] = _mm256_permute2f128_ps(t[i], t[i + 4], 0x31);
+    }
+  }
+
+ private:
+  [[nodiscard]] static __m256i first(std::size_t n) noexcept {
+    const __m256i lane = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+    return _mm256_cmpgt_epi32(_mm256_set1_epi32(static_cast<int>(n)), lane);
+  }
+};
+
+}  // namespace precis::kernel

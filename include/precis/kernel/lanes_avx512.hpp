@@ -1,0 +1,61 @@
+#pragma once
+
+#include <cstddef>
+#include <immintrin.h>
+
+namespace precis::kernel {
+
+/// 16 lanes, 32 registers.
+struct avx512_lanes {
+  using vector = __m512;
+  static constexpr std::size_t width = 16;
+  static constexpr std::size_t registers = 32;
+
+  [[nodiscard]] static vector zero() noexcept { return _mm512_setzero_ps(); }
+  [[nodiscard]] static vector broadcast(const float* p) noexcept { return _mm512_set1_ps(*p); }
+  [[nodiscard]] static vector load(const float* p) noexcept { return _mm512_loadu_ps(p); }
+  [[nodiscard]] static vector load_part(const float* p, std::size_t n) noexcept {
+    return _mm512_maskz_loadu_ps(first(n), p);
+  }
+  static void store(float* p, vector v) noexcept { _mm512_storeu_ps(p, v); }
+  static void store_part(float* p, vector v, std::size_t n) noexcept { _mm512_mask_storeu_ps(p, first(n), v); }
+  [[nodiscard]] static vector fma(vector a, vector b, vector c) noexcept { return _mm512_fmadd_ps(a, b, c); }
+
+  /// 4 x 4 inside every 128-bit quarter, then the quarters themselves.
+  static void transpose(vector (&r)[16]) noexcept {
+    vector t[16];
+    for (std::size_t i = 0; i < 16; i += 4) {
+      const vector a = low(r[i], r[i + 1]), b = high(r[i], r[i + 1]);
+      const vector c = low(r[i + 2], r[i + 3]), d = high(r[i + 2], r[i + 3]);
+      t[i] = pairs<0x44>(a, c);
+      t[i + 1] = pairs<0xee>(a, c);
+      t[i + 2] = pairs<0x44>(b, d);
+      t[i + 3] = pairs<0xee>(b, d);
+    }
+    for (std::size_t i = 0; i < 4; ++i) {
+      const vector a = quarters<0x44>(t[i], t[i + 4]), b = quarters<0xee>(t[i], t[i + 4]);
+      const vector c = quarters<0x44>(t[i + 8], t[i + 12]), d = quarters<0xee>(t[i + 8], t[i + 12]);
+      r[i] = quarters<0x88>(a, c);
+      r[i + 4] = quarters<0xdd>(a, c);
+      r[i + 8] = quarters<0x88>(b, d);
+      r[i + 12] = quarters<0xdd>(b, d);
+    }
+  }
+
+ private:
+  // The zero-masked forms under a full mask: g++ 12 warns of an uninitialised variable inside the plain ones.
+  static constexpr __mmask16 all = 0xffff;
+  [[nodiscard]] static vector low(vector a, vector b) noexcept { return _mm512_maskz_unpacklo_ps(all, a, b); }
+  [[nodiscard]] static vector high(vector a, vector b) noexcept { return _mm512_maskz_unpackhi_ps(all, a, b); }
+  template<int Order>
+  [[nodiscard]] static vector pairs(vector a, vector b) noexcept {
+    return _mm512_maskz_shuffle_ps(all, a, b, Order);
+  }
+  template<int Order>
+  [[nodiscard]] static vector quarters(vector a, vector b) noexcept {
+    return _mm512_maskz_shuffle_f32x4(all, a, b, Order);
+  }
+  [[nodiscard]] static __mmask16 first(std::size_t n) noexcept { return static_cast<__mmask16>((1u << n) - 1u); }
+};
+
+}  // namespace precis::kernel

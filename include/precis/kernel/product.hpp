@@ -1,0 +1,295 @@
+#pragma once
+
+#include <precis/kernel/lanes.hpp>
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <utility>
+
+namespace precis::kernel {
+
+/// A matrix somebody else owns, any strides (in elements). Made from any view with these five members.
+template<class T>
+struct strided {
+  T* data = nullptr;
+  std::size_t rows = 0;
+  std::size_t cols = 0;
+  std::ptrdiff_t row_stride = 0;
+  std::ptrdiff_t col_stride = 1;
+
+  constexpr strided() = default;
+  constexpr strided(T* first, std::size_t r, std::size_t c, std::ptrdiff_t by_row, std::ptrdiff_t by_col) noexcept
+      : data(first), rows(r), cols(c), row_stride(by_row), col_stride(by_col) {}
+  template<class View>
+    requires requires(const View& v) { static_cast<T*>(v.data), v.rows, v.cols, v.row_stride, v.col_stride; }
+  constexpr strided(const View& v) noexcept  // NOLINT(google-explicit-constructor): a view of the same elements
+      : data(v.data), rows(v.rows), cols(v.cols), row_stride(v.row_stride), col_stride(v.col_stride) {}
+
+  [[nodiscard]] constexpr T* at(std::size_t r, std::size_t c) const noexcept {
+    return data + static_cast<std::ptrdiff_t>(r) * row_stride + static_cast<std::ptrdiff_t>(c) * col_stride;
+  }
+  [[nodiscard]] constexpr strided transposed() const noexcept { return {data, cols, rows, col_stride, row_stride}; }
+};
+
+namespace detail {
+
+/// Tile sizes of one lane type: `rows x (vectors * width)` accumulators stay in registers.
+template<class Lanes>
+struct product_tile {
+  static constexpr std::size_t rows = Lanes::registers >= 32 ? 8 : 4;
+  static constexpr std::size_t vectors = Lanes::registers >= 32 ? 3 : 2;
+  static constexpr std::size_t columns = vectors * Lanes::width;
+};
+
+inline constexpr std::size_t product_depth = 256;  ///< terms summed before the partial sums go back to memory
+inline constexpr std::size_t prefetch_terms = 8;    ///< how far ahead packed columns are asked for
+inline constexpr std::size_t packed_columns = 384;  ///< columns packed at a time; 256 x 384 floats fit a 512 KiB cache
+
+inline constexpr std::size_t packed_tiles = 4;  ///< row tiles packed at a time when the rows of a are not contiguous
+inline constexpr std::size_t line = 64 / sizeof(float);  ///< floats of a cache line
+
+/// The first address from p on where a cache line starts: a vector across two lines is loaded at half the speed.
+[[nodiscard]] inline float* next_line(float* p) noexcept {
+  const auto past = reinterpret_cast<std::uintptr_t>(p) / sizeof(float) % line;
+  return p + (line - past) % line;
+}
+
+/// f(constant 0), ..., f(constant N - 1) without a loop: arrays indexed by the constants stay in registers (g++ 12
+/// keeps an accumulator array in memory when a loop indexes it before it is unrolled).
+template<std::size_t N, class F>
+[[gnu::always_inline]] inline void unrolled(F&& f) noexcept {
+  [&]<std::size_t... I>(std::index_sequence<I...>) __attribute__((always_inline)) {
+    (f(std::integral_constant<std::size_t, I>{}), ...);
+  }(std::make_index_sequence<N>{});
+}
+
+/// A Rows x (Vectors * width) tile of c; the last vector of each row holds `last` <= width elements.
+template<class Lanes, std::size_t Rows, std::size_t Vectors>
+void multiply_tile(const float* a, std::ptrdiff_t a_row, std::ptrdiff_t a_col, const float* b, std::ptrdiff_t b_row,
+                   bool b_packed, std::size_t depth, const float* start, std::ptrdiff_t start_row, float* c,
+                   std::ptrdiff_t c_row, std::size_t last) noexcept {
+  using vector = typename Lanes::vector;
+  constexpr std::size_t width = Lanes::width;
+  const bool whole = last == width;
+  vector sum[Rows][Vectors];
+
+  if (start == nullptr) {
+    unrolled<Rows>([&](auto r) __attribute__((always_inline)) {
+      unrolled<Vectors>([&](auto v) __attribute__((always_inline)) { sum[r][v] = Lanes::zero(); });
+    });
+  } else {
+    unrolled<Rows>([&](auto r) __attribute__((always_inline)) {
+      const float* const from = start + static_cast<std::ptrdiff_t>(r) * start_row;
+      unrolled<Vectors>([&](auto v) __attribute__((always_inline)) {
+        if (v + 1 < Vectors || whole)
+          sum[r][v] = Lanes::load(from + v * width);
+        else
+          sum[r][v] = Lanes::load_part(from + v * width, last);
+      });
+    });
+  }
+
+  const float* rows[Rows];
+  unrolled<Rows>([&](auto r) __attribute__((always_inline)) { rows[r] = a + static_cast<std::ptrdiff_t>(r) * a_row; });
+  const auto steps = [&](auto load_last, bool ahead) __attribute__((always_inline)) {
+    std::ptrdiff_t at = 0;
+    for (std::size_t k = 0; k < depth; ++k, at += a_col, b += b_row) {
+      vector column[Vectors];
+      if (ahead) unrolled<Vectors>([&](auto v) __attribute__((always_inline)) {
+        __builtin_prefetch(b + (prefetch_terms * Vectors + v) * width);
+      });
+      unrolled<Vectors - 1>([&](auto v) __attribute__((always_inline)) { column[v] = Lanes::load(b + v * width); });
+      column[Vectors - 1] = load_last(b + (Vectors - 1) * width);
+      unrolled<Rows>([&](auto r) __attribute__((always_inline)) {
+        const vector factor = Lanes::broadcast(rows[r] + at);
+        unrolled<Vectors>([&](auto v) __attribute__((always_inline)) {
+          sum[r][v] = Lanes::fma(factor, column[v], sum[r][v]);
+        });
+      });
+    }
+  };
+  const auto load = [](const float* p) __attribute__((always_inline)) { return Lanes::load(p); };
+  if (b_packed)
+    steps(load, true);
+  else if (whole)
+    steps(load, false);
+  else
+    steps([last](const float* p) __attribute__((always_inline)) { return Lanes::load_part(p, last); }, false);
+
+  unrolled<Rows>([&](auto r) __attribute__((always_inline)) {
+    unrolled<Vectors>([&](auto v) __attribute__((always_inline)) {
+      float* to = c + static_cast<std::ptrdiff_t>(r) * c_row + v * width;
+      if (v + 1 < Vectors || whole)
+        Lanes::store(to, sum[r][v]);
+      else
+        Lanes::store_part(to, sum[r][v], last);
+    });
+  });
+}
+
+template<class Lanes>
+using tile_function = void (*)(const float*, std::ptrdiff_t, std::ptrdiff_t, const float*, std::ptrdiff_t, bool,
+                               std::size_t, const float*, std::ptrdiff_t, float*, std::ptrdiff_t,
+                               std::size_t) noexcept;
+
+/// Tiles of every height up to product_tile::rows and every number of vectors.
+template<class Lanes>
+struct tile_table {
+  static constexpr std::size_t most_rows = product_tile<Lanes>::rows, most_vectors = product_tile<Lanes>::vectors;
+  tile_function<Lanes> at[most_rows][most_vectors];
+
+  constexpr tile_table() noexcept : at{} {
+    fill(std::make_index_sequence<most_rows * most_vectors>{});
+  }
+
+ private:
+  template<std::size_t... I>
+  constexpr void fill(std::index_sequence<I...>) noexcept {
+    ((at[I / most_vectors][I % most_vectors] = &multiply_tile<Lanes, I / most_vectors + 1, I % most_vectors + 1>), ...);
+  }
+};
+template<class Lanes>
+inline constexpr tile_table<Lanes> tiles{};
+
+/// How many of `left` vectors the next panel takes. Two twos are faster than a three and a lone one.
+template<class Lanes>
+[[nodiscard]] constexpr std::size_t panel_vectors(std::size_t left) noexcept {
+  constexpr std::size_t most = product_tile<Lanes>::vectors;
+  if (left == most + 1 && most > 2) return most - 1;
+  return left < most ? left : most;
+}
+
+/// Copies `depth x cols` of b to panel rows of `padded` floats (a multiple of the width), zeros after `cols`.
+template<class Lanes>
+void pack_panel(strided<const float> b, std::size_t padded, float* to) noexcept {
+  using vector = typename Lanes::vector;
+  constexpr std::size_t width = Lanes::width;
+  for (std::size_t c = 0; c < b.cols; c += width) {
+    const std::size_t n = b.cols - c < width ? b.cols - c : width;
+    float* out = to + c;
+    std::size_t k = 0;
+    if (b.col_stride == 1) {
+      for (; k < b.rows; ++k)
+        Lanes::store(out + k * padded, n == width ? Lanes::load(b.at(k, c)) : Lanes::load_part(b.at(k, c), n));
+    } else if (b.row_stride == 1) {
+      for (; k + width <= b.rows; k += width) {
+        vector tile[width];
+        for (std::size_t i = 0; i < width; ++i) tile[i] = i < n ? Lanes::load(b.at(k, c + i)) : Lanes::zero();
+        Lanes::transpose(tile);
+        for (std::size_t i = 0; i < width; ++i) Lanes::store(out + (k + i) * padded, tile[i]);
+      }
+    }
+    for (; k < b.rows; ++k)
+      for (std::size_t i = 0; i < width; ++i) out[k * padded + i] = i < n ? *b.at(k, c + i) : 0.f;
+  }
+}
+
+/// Copies a, tile by tile of `tile_rows` rows, so that within a tile the rows of one term are neighbours.
+inline void pack_rows(strided<const float> a, std::size_t tile_rows, float* to) noexcept {
+  for (std::size_t k = 0; k < a.cols; ++k)
+    for (std::size_t r = 0; r < a.rows; ++r)
+      to[r / tile_rows * tile_rows * a.cols + k * tile_rows + r % tile_rows] = *a.at(r, k);
+}
+
+}  // namespace detail
+
+/// Floats of workspace with which `product` runs at full speed, whatever its shape.
+inline constexpr std::size_t product_workspace = detail::product_depth * (detail::packed_columns + 8 * detail::packed_tiles) + detail::line;
+
+/// Floats of workspace `product` cannot do without (any lane type): one panel, and a few tiles of rows.
+inline constexpr std::size_t least_product_workspace = detail::product_depth * (48 + 8 * detail::packed_tiles) + detail::line;
+
+/// c = start + a b, every element one fused sum in order:  s = start[i][j];  for k = 0, 1, ...: s = fma(a[i][k], b[k][j], s).
+///
+/// So a row of the result depends on that row of a alone: not on how many rows there are, on where they lie, on the
+/// instruction set, the compiler or the workspace.
+///
+/// Shapes    a [rows x inner], b [inner x cols], c [rows x cols]; start [rows x cols], or no data: zero.
+///           A start with row_stride 0 gives every row the same one (a bias); start may be c itself (accumulation).
+/// Requires  matching shapes; c.col_stride == 1 or c.row_stride == 1; c overlaps neither a nor b; workspace of at least
+///           least_product_workspace floats. Shapes of the fastest kind: workspace of product_workspace floats.
+/// Errors    none: noexcept, no allocation, no shared state.
+/// Cost      rows * cols * inner fused multiply-adds; b is copied to the workspace once (not at all for few rows of a
+///           matrix whose rows are contiguous), c is read and written once per 256 terms.
+/// Source    the loop order and packing of Goto and van de Geijn 2008, doi:10.1145/1356052.1356053.
+/// Differs   there the operand with the broadcast elements is packed too; here it is read where it lies if its rows are
+///           contiguous, because weights are multiplied by as few as one row.
+/// @post     equal bit for bit for every lane type.
+/// @post     any subset of the rows of a gives the same subset of the rows of c.
+template<class Lanes = native_lanes>
+void product_onto(strided<const float> start, strided<const float> a, strided<const float> b, strided<float> c,
+                  std::span<float> workspace) noexcept {
+  using tile = detail::product_tile<Lanes>;
+  if (c.rows == 0 || c.cols == 0) return;
+  if (c.col_stride != 1 && c.cols != 1) {  // c^T = b^T a^T: the factors of every term change places, its value does not
+    product_onto<Lanes>(start.transposed(), b.transposed(), a.transposed(), c.transposed(), workspace);
+    return;
+  }
+  if (start.data != nullptr && start.col_stride != 1) {
+    for (std::size_t i = 0; i < c.rows; ++i)
+      for (std::size_t j = 0; j < c.cols; ++j) *c.at(i, j) = *start.at(i, j);
+    start = c;
+  }
+  constexpr std::size_t width = Lanes::width;
+  const std::size_t inner = a.cols;
+  constexpr std::size_t packed_height = tile::rows * detail::packed_tiles;
+  float* const packed_rows = detail::next_line(workspace.data());
+  float* const packed = packed_rows + detail::product_depth * packed_height;
+  const std::size_t room = workspace.size() - detail::line - detail::product_depth * packed_height;
+  const std::size_t block_columns = room / (detail::product_depth * tile::columns) * tile::columns;
+  const bool in_place = c.rows <= tile::rows && (b.col_stride == 1 || b.cols == 1);  // each element of b is read once
+
+  std::size_t k0 = 0;
+  do {  // once even when there are no terms: c is the start then
+    const std::size_t depth = inner - k0 < detail::product_depth ? inner - k0 : detail::product_depth;
+    const strided<const float> from = k0 == 0 ? start : strided<const float>(c);
+    for (std::size_t j0 = 0; j0 < c.cols; j0 += block_columns) {
+      const std::size_t columns = c.cols - j0 < block_columns ? c.cols - j0 : block_columns;
+      const std::size_t vectors = (columns + width - 1) / width;
+      if (!in_place)
+        for (std::size_t v = 0, n = 0; v < vectors; v += n) {
+          n = detail::panel_vectors<Lanes>(vectors - v);
+          const std::size_t j = v * width, cols = columns - j < n * width ? columns - j : n * width;
+          detail::pack_panel<Lanes>({b.at(k0, j0 + j), depth, cols, b.row_stride, b.col_stride}, n * width,
+                                    packed + j * depth);
+        }
+      for (std::size_t i = 0; i < c.rows; i += tile::rows) {
+        const std::size_t rows = c.rows - i < tile::rows ? c.rows - i : tile::rows;
+        strided<const float> left{a.at(i, k0), rows, depth, a.row_stride, a.col_stride};
+        if (a.col_stride != 1) {
+          const std::size_t in_block = i % packed_height;
+          if (in_block == 0) {
+            const std::size_t packed_now = c.rows - i < packed_height ? c.rows - i : packed_height;
+            detail::pack_rows({left.data, packed_now, depth, a.row_stride, a.col_stride}, tile::rows, packed_rows);
+          }
+          left = {packed_rows + in_block * depth, rows, depth, 1, static_cast<std::ptrdiff_t>(tile::rows)};
+        }
+        for (std::size_t v = 0, n = 0; v < vectors; v += n) {
+          n = detail::panel_vectors<Lanes>(vectors - v);
+          const std::size_t j = v * width;
+          const std::size_t last = columns - j < n * width ? columns - j - (n - 1) * width : width;
+          detail::tiles<Lanes>.at[rows - 1][n - 1](
+              left.data, left.row_stride, left.col_stride, in_place ? b.at(k0, j0 + j) : packed + j * depth,
+              in_place ? b.row_stride : static_cast<std::ptrdiff_t>(n * width), !in_place, depth,
+              from.data == nullptr ? nullptr : from.at(i, j0 + j), from.row_stride, c.at(i, j0 + j), c.row_stride, last);
+        }
+      }
+    }
+    k0 += depth;
+  } while (k0 < inner);
+}
+
+/// c = a b: `product_onto` from zero.
+template<class Lanes = native_lanes>
+void product(strided<const float> a, strided<const float> b, strided<float> c, std::span<float> workspace) noexcept {
+  product_onto<Lanes>({}, a, b, c, workspace);
+}
+
+/// c = c + a b: `product_onto` from c.
+template<class Lanes = native_lanes>
+void product_add(strided<const float> a, strided<const float> b, strided<float> c, std::span<float> workspace) noexcept {
+  product_onto<Lanes>(c, a, b, c, workspace);
+}
+
+}  // namespace precis::kernel

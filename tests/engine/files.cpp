@@ -1,0 +1,109 @@
+#include <engine/files.hpp>
+
+#include "engine/support.hpp"
+
+#include <catch2/catch.hpp>
+
+using namespace support;
+namespace fs = std::filesystem;
+
+TEST_CASE("mapped_file shows the bytes of a file and survives a move", "[engine][files]") {
+  const temporary_folder folder;
+  put(folder / "a", "hello");
+  engine::mapped_file a(folder / "a");
+  const char* const before = a.text().data();
+  const engine::mapped_file b(std::move(a));
+  CHECK(b.text() == "hello");
+  CHECK(b.text().data() == before);
+  CHECK(a.bytes().empty());  // NOLINT(bugprone-use-after-move): stated
+}
+
+TEST_CASE("mapped_file names what is wrong", "[engine][files][refusal]") {
+  const temporary_folder folder;
+  put(folder / "empty", "");
+  using Catch::Contains;
+  CHECK_THAT(refusal([&] { engine::mapped_file f(folder / "empty"); }), Contains("empty: is empty; expected"));
+  CHECK_THAT(refusal([&] { engine::mapped_file f(folder / "none"); }), Contains("none: cannot be opened (No such file"));
+  CHECK_THAT(refusal([&] { engine::mapped_file f(folder.path()); }), Contains("is a folder"));
+  CHECK_THAT(refusal([&] { engine::mapped_file f("/dev/null"); }), Contains("is not a regular file"));
+}
+
+TEST_CASE("atomic_file appears whole at commit and not before", "[engine][files]") {
+  const temporary_folder folder;
+  put(folder / "target", "old");
+  {
+    engine::atomic_file f(folder / "target");
+    f.write("new ");
+    f.write("content");
+    CHECK(slurp(folder / "target") == "old");
+    f.commit();
+  }
+  CHECK(slurp(folder / "target") == "new content");
+  CHECK(folder.entries() == 1);
+}
+
+TEST_CASE("atomic_file without commit leaves the target and nothing else", "[engine][files]") {
+  const temporary_folder folder;
+  put(folder / "target", "old");
+  {
+    engine::atomic_file f(folder / "target");
+    f.write("half a fi");
+    CHECK(folder.entries() == 2);
+  }
+  CHECK(slurp(folder / "target") == "old");
+  CHECK(folder.entries() == 1);
+}
+
+TEST_CASE("atomic_file refuses targets it cannot write", "[engine][files][refusal]") {
+  const temporary_folder folder;
+  put(folder / "file", "x");
+  using Catch::Contains;
+  CHECK_THAT(refusal([&] { engine::atomic_file f(folder / "none/target"); }), Contains("cannot be written (No such file"));
+  CHECK_THAT(refusal([&] { engine::atomic_file f(folder / "file/target"); }), Contains("cannot be written (Not a dir"));
+  CHECK_THAT(refusal([&] { engine::atomic_file f(folder.path()); }), Contains("is a folder"));
+  CHECK_THAT(refusal([&] { engine::atomic_file f(folder / "new/"); }), Contains("is a folder"));
+  CHECK(folder.entries() == 1);
+}
+
+TEST_CASE("atomic_file fails cleanly when the target becomes a folder meanwhile", "[engine][files][refusal]") {
+  const temporary_folder folder;
+  {
+    engine::atomic_file f(folder / "target");
+    f.write("x");
+    fs::create_directory(folder / "target");
+    CHECK_THAT(refusal([&] { f.commit(); }), Catch::Contains("renaming failed"));
+  }
+  CHECK(folder.entries() == 1);
+}
+
+TEST_CASE("atomic_folder appears whole, replaces only model folders", "[engine][files]") {
+  const temporary_folder folder;
+  {
+    engine::atomic_folder f(folder / "out/");
+    put(f.path() / "config.json", "{}");
+    CHECK_FALSE(fs::exists(folder / "out"));
+    f.commit();
+  }
+  CHECK(slurp(folder / "out/config.json") == "{}");
+
+  using enum engine::atomic_folder::existing;
+  CHECK_THAT(refusal([&] { engine::atomic_folder f(folder / "out"); }), Catch::Contains("exists already"));
+  {
+    engine::atomic_folder dropped(folder / "out", replace);
+    put(dropped.path() / "config.json", "dropped");
+  }
+  CHECK(slurp(folder / "out/config.json") == "{}");
+  {
+    engine::atomic_folder f(folder / "out", replace);
+    put(f.path() / "config.json", "new");
+    f.commit();
+  }
+  CHECK(slurp(folder / "out/config.json") == "new");
+  CHECK(folder.entries() == 1);
+
+  fs::create_directory(folder / "letters");
+  put(folder / "letters/dear", "precious");
+  CHECK_THAT(refusal([&] { engine::atomic_folder f(folder / "letters", replace); }), Catch::Contains("no model folder"));
+  CHECK_THAT(refusal([&] { engine::atomic_folder f(folder / "none/out"); }), Catch::Contains("cannot be created (No such"));
+  CHECK(slurp(folder / "letters/dear") == "precious");
+}

@@ -1,0 +1,84 @@
+#pragma once
+
+#include <engine/files.hpp>
+#include <precis/core/error.hpp>
+
+#include <unistd.h>
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <fstream>
+#include <span>
+#include <sstream>
+#include <string>
+#include <string_view>
+
+/// What the tests of loaders share: folders that vanish, files made by hand, and the message of a refusal.
+namespace support {
+
+/// A fresh folder, removed with all its content at the end.
+class temporary_folder {
+ public:
+  temporary_folder() {
+    static std::atomic<unsigned> count{0};
+    path_ = std::filesystem::temp_directory_path() /
+            ("precis-test-" + std::to_string(::getpid()) + "-" + std::to_string(count++));
+    std::filesystem::create_directories(path_);
+  }
+  temporary_folder(const temporary_folder&) = delete;
+  temporary_folder& operator=(const temporary_folder&) = delete;
+  ~temporary_folder() {
+    std::error_code ignored;
+    std::filesystem::remove_all(path_, ignored);
+  }
+  [[nodiscard]] const std::filesystem::path& path() const { return path_; }
+  [[nodiscard]] std::filesystem::path operator/(std::string_view name) const { return path_ / name; }
+  [[nodiscard]] std::size_t entries() const {
+    std::size_t n = 0;
+    for ([[maybe_unused]] const auto& e : std::filesystem::directory_iterator(path_)) ++n;
+    return n;
+  }
+
+ private:
+  std::filesystem::path path_;
+};
+
+inline void put(const std::filesystem::path& path, std::string_view text) {
+  std::ofstream(path, std::ios::binary) << text;
+}
+
+[[nodiscard]] inline std::string slurp(const std::filesystem::path& path) {
+  std::ostringstream text;
+  text << std::ifstream(path, std::ios::binary).rdbuf();
+  return text.str();
+}
+
+[[nodiscard]] inline std::span<const std::byte> as_bytes(std::string_view text) {
+  return std::as_bytes(std::span(text.data(), text.size()));
+}
+
+/// The bytes of a number, little-endian.
+template<class T>
+[[nodiscard]] std::string raw(const T& value) {
+  return {reinterpret_cast<const char*>(&value), sizeof value};
+}
+
+/// A safetensors file with any header, right or wrong.
+[[nodiscard]] inline std::string safetensors_text(std::string_view header, std::string_view data) {
+  return raw(static_cast<std::uint64_t>(header.size())) + std::string(header) + std::string(data);
+}
+
+/// What `action` is refused with, or "" when it is not.
+template<class Action>
+[[nodiscard]] std::string refusal(Action&& action) {
+  try {
+    action();
+  } catch (const precis::error& e) {
+    return e.what();
+  }
+  return "";
+}
+
+}  // namespace support

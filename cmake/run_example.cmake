@@ -1,0 +1,12 @@
+# Runs `program` and compares what it prints with the file `expected`, if there is one.
+execute_process(COMMAND ${program} OUTPUT_VARIABLE printed RESULT_VARIABLE result)
+message("${printed}")
+if(NOT result EQUAL 0)
+  message(FATAL_ERROR "${program} ended with ${result}")
+endif()
+if(EXISTS ${expected})
+  file(READ ${expected} wanted)
+  if(NOT printed STREQUAL wanted)
+    message(FATAL_ERROR "${program} did not print what ${expected} says:\n${wanted}")
+  endif()
+endif()

@@ -60,6 +60,13 @@ struct random_stream {
   }
 };
 
+/// A uniform double in [0, 1) from two draws of a Mersenne twister, as NumPy's RandomState makes it.
+[[nodiscard]] inline double legacy_uniform(std::mt19937& engine) {
+  const auto a = static_cast<double>(engine() >> 5);
+  const auto b = static_cast<double>(engine() >> 6);
+  return (a * 67108864.0 + b) / 9007199254740992.0;
+}
+
 /// The generator of ROME and of NumPy's RandomState: Mersenne twister and Marsaglia's polar method.
 ///
 /// Sequential, for parity with published noise; everything else uses `random_stream`.
@@ -75,8 +82,8 @@ class legacy_gaussian {
     }
     double x1 = 0, x2 = 0, r = 0;
     do {
-      x1 = 2.0 * uniform() - 1.0;
-      x2 = 2.0 * uniform() - 1.0;
+      x1 = 2.0 * legacy_uniform(engine_) - 1.0;
+      x2 = 2.0 * legacy_uniform(engine_) - 1.0;
       r = x1 * x1 + x2 * x2;
     } while (r >= 1.0 || r == 0.0);
     const double f = std::sqrt(-2.0 * std::log(r) / r);
@@ -86,12 +93,6 @@ class legacy_gaussian {
   }
 
  private:
-  [[nodiscard]] double uniform() {
-    const auto a = static_cast<double>(engine_() >> 5);
-    const auto b = static_cast<double>(engine_() >> 6);
-    return (a * 67108864.0 + b) / 9007199254740992.0;
-  }
-
   std::mt19937 engine_;
   double saved_ = 0;
   bool kept_ = false;

@@ -1,0 +1,6 @@
+#pragma once
+
+/// Stage one: what is where. Each scorer turns a model (and data) into `precis::scores`, high = keep.
+#include <precis/score/causal_trace.hpp>
+#include <precis/score/gradient_magnitude.hpp>
+#include <precis/score/weight_magnitude.hpp>

@@ -1,0 +1,115 @@
+#pragma once
+
+#include <precis/core/error.hpp>
+#include <precis/core/random.hpp>
+#include <precis/core/view.hpp>
+#include <precis/model/concepts.hpp>
+#include <precis/score/causal/fact.hpp>
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <random>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace precis::score {
+
+/// How the subject of a fact is made unreadable.
+///
+/// Unit      `amount`: a factor of the subjects' standard deviation, or embedding units.
+/// Source    Meng et al., "Locating and Editing Factual Associations in GPT"; methods B1.
+struct corruption {
+  enum class rule {
+    gaussian_factor,  ///< N(0, (amount x standard deviation of the subjects' embeddings)^2): the paper's, amount 3
+    gaussian,         ///< N(0, amount^2)
+    uniform,          ///< uniform on [-amount, amount]
+  };
+  enum class mode { add, replace };                     ///< noise on top of the embedding, or instead of it
+  enum class generator { counter_based, rome };         ///< ours, or the published one (Mersenne twister, polar method)
+
+  rule draw = rule::gaussian_factor;
+  double amount = 3;
+  mode how = mode::add;
+  generator source = generator::counter_based;
+  std::uint32_t seed = 1;
+  std::size_t runs = 10;                                ///< noisy runs a fact; the same noise for every site and fact
+
+  bool operator==(const corruption&) const = default;
+};
+
+/// Unbiased standard deviation of all scalar entries of the token embeddings of these token strings together.
+///
+/// Cost      one forward of every string, of which only the embeddings are looked at.
+/// Errors    fewer than two scalars.
+template<tappable_model Model>
+  requires token_model<Model>
+[[nodiscard]] double embedding_deviation(const Model& model, std::span<const std::vector<token>> strings) {
+  double sum = 0, squares = 0;
+  std::size_t count = 0;
+  const auto pass = [&](auto&& per_scalar) {
+    for (const std::vector<token>& s : strings) {
+      const auto tap = [&](site at, activations_view<float> x) {
+        if (at.kind != site_kind::embedding) return;
+        for (std::size_t t = 0; t < x.tokens; ++t)
+          for (const float v : x(0, t)) per_scalar(static_cast<double>(v));
+      };
+      static_cast<void>(model.logits(prompts(1, s), positions::last, tap));
+    }
+  };
+  pass([&](double v) {
+    sum += v;
+    squares += v * v;
+    ++count;
+  });
+  if (count < 2)
+    refuse({.what = "no subject to take the noise scale from", .where = "score::causal_trace", .expected = "at least one fact"});
+  const double mean = sum / static_cast<double>(count);
+  const double variance = (squares - static_cast<double>(count) * mean * mean) / static_cast<double>(count - 1);
+  return std::sqrt(std::max(variance, 0.0));
+}
+
+/// The absolute scale of the noise: a standard deviation, or a half-width for uniform noise.
+template<tappable_model Model>
+  requires token_model<Model>
+[[nodiscard]] double noise_scale(const corruption& c, const Model& model, std::span<const fact> facts) {
+  if (!(c.amount >= 0) || !std::isfinite(c.amount))
+    refuse({.what = "a noise amount of " + std::to_string(c.amount), .where = "score::causal_trace", .expected = "a finite number >= 0"});
+  if (c.draw != corruption::rule::gaussian_factor) return c.amount;
+  std::vector<std::vector<token>> subjects;
+  for (const fact& f : facts) {
+    check(f);
+    subjects.push_back(f.subject_alone.empty()
+                           ? std::vector<token>(f.prompt.begin() + static_cast<std::ptrdiff_t>(f.subject_begin),
+                                                f.prompt.begin() + static_cast<std::ptrdiff_t>(f.subject_end))
+                           : f.subject_alone);
+  }
+  return c.amount * embedding_deviation(model, subjects);
+}
+
+/// Noise of a given scale: [runs x subject tokens x features], drawn in that order, the same for every call.
+/// Errors    no runs.
+[[nodiscard]] inline activations draw_noise(const corruption& c, double scale, std::size_t subject_tokens,
+                                            std::size_t features) {
+  if (c.runs == 0)
+    refuse({.what = "no noisy runs", .where = "score::causal_trace", .expected = "corruption.runs of at least 1"});
+  activations noise(c.runs, subject_tokens, features);
+  const random_stream stream(c.seed, purpose("causal_trace noise"));
+  legacy_gaussian rome(c.seed);
+  std::mt19937 rome_uniform(c.seed);
+  for (std::size_t i = 0; i < noise.values.size(); ++i) {
+    double x = 0;
+    if (c.draw == corruption::rule::uniform)
+      x = c.source == corruption::generator::rome
+              ? 2.0 * legacy_uniform(rome_uniform) - 1.0
+              : 2.0 * stream.uniform(i) - 1.0;
+    else
+      x = c.source == corruption::generator::rome ? rome() : stream.normal(i);
+    noise.values[i] = static_cast<float>(scale * x);
+  }
+  return noise;
+}
+
+}  // namespace precis::score

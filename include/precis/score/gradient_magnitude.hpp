@@ -1,0 +1,108 @@
+#pragma once
+
+#include <precis/core/error.hpp>
+#include <precis/core/scores.hpp>
+#include <precis/kernel/product.hpp>
+#include <precis/model/concepts.hpp>
+
+#include <cmath>
+#include <cstddef>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace precis::score {
+
+/// Adds the weight gradient outputs' x inputs of one linear map, summed over its tokens, to `into` [out x in].
+///
+/// Cost     tokens * out * in multiply-adds in float, one addition a weight in double.
+inline void add_weight_gradient(const linear_gradient& g, basic_matrix<double>& into) {
+  float_matrix sum(g.output_gradient.features, g.input.features);
+  std::vector<float> workspace(kernel::product_workspace);
+  for (std::size_t s = 0; s < g.input.sequences; ++s)
+    kernel::product_add(g.output_gradient.sequence_range(s, 1).as_matrix().transposed(),
+                        g.input.sequence_range(s, 1).as_matrix(), sum.view(), workspace);
+  for (std::size_t i = 0; i < sum.values.size(); ++i) into.values[i] += static_cast<double>(sum.values[i]);
+}
+
+/// Scores a unit by the squared Frobenius norm of the loss gradient with respect to its weights: a baseline.
+///
+/// Shapes    any batches the model takes.
+/// Unit      (nats per token and unit of weight) squared, summed over the unit's weights.
+/// Sign      high = keep.
+/// Errors    no batches, no targets; a gradient that is not finite, naming the matrix.
+/// Cost      one backward of every batch; memory for one double per weight.
+/// Source    "Information-Aware Compression Schemes Using Causal Tracing" (Scarlatescu, Mehta), baseline; methods B3.
+/// Differs   the paper does not say whether gradients are averaged before or after squaring: both are here.
+struct gradient_magnitude {
+  enum class order {
+    mean_then_square,   ///< of the gradient of the mean NLL over all batches
+    square_then_mean,   ///< mean over batches of that of each batch's mean NLL: give one sample a batch (Fisher trace)
+  };
+  order squares = order::mean_then_square;
+  unit_kind units = unit_kind::block;
+
+  bool operator==(const gradient_magnitude&) const = default;
+
+  template<differentiable_model Model>
+  [[nodiscard]] scores operator()(const Model& model, std::span<const batch_of<Model>> batches) const {
+    const std::span<const matrix_info> matrices = model.matrices();
+    std::vector<basic_matrix<double>> gradients;
+    const auto clear = [&] {
+      gradients.clear();
+      for (const matrix_info& m : matrices) gradients.emplace_back(m.out, m.in);
+    };
+    std::vector<double> norms(matrices.size());
+    const auto add_norms = [&](nll loss, double weight) {
+      if (loss.count == 0)
+        refuse({.what = "no targets", .where = "score::gradient_magnitude", .expected = "at least one prediction to take the loss of"});
+      const double each = 1.0 / static_cast<double>(loss.count);
+      for (std::size_t i = 0; i < matrices.size(); ++i) {
+        double sum = 0;
+        for (const double g : gradients[i].values) sum += (g * each) * (g * each);
+        if (!std::isfinite(sum))
+          refuse({.what = "the gradient of " + matrices[i].name + " is not finite",
+                  .where = "score::gradient_magnitude",
+                  .expected = "finite gradients"});
+        norms[i] += sum * weight;
+      }
+    };
+
+    clear();
+    nll total;
+    const auto sink = [&](const linear_gradient& g) { add_weight_gradient(g, gradients[g.matrix]); };
+    for (const batch_of<Model>& batch : batches) {
+      const nll loss = model.backward(batch, sink);
+      if (squares == order::square_then_mean) {
+        add_norms(loss, 1.0 / static_cast<double>(batches.size()));
+        clear();
+      }
+      total += loss;
+    }
+    if (squares == order::mean_then_square || batches.empty()) add_norms(total, 1.0);
+
+    scores s{.model = {},
+             .scorer = squares == order::mean_then_square ? "gradient_magnitude" : "gradient_magnitude square_then_mean",
+             .measure = "squared norm of the gradient",
+             .units = group_units(matrices, units),
+             .values = {}};
+    for (const unit& u : s.units) {
+      double sum = 0;
+      for (const std::size_t i : u.matrices) sum += norms[i];
+      s.values.push_back(sum);
+    }
+    return s;
+  }
+
+  /// Chosen only when the overload above is not: says why, and what to do about it.
+  template<class Model, class Batches>
+    requires(!differentiable_model<Model>)
+  refused operator()(const Model&, const Batches&) const {
+    static_assert(differentiable_model<Model>,
+                  "precis: score::gradient_magnitude needs a differentiable_model. Add nll backward(batch, sink) to the "
+                  "adaptor, or use score::weight_magnitude, which needs only weights. See docs/models.md#differentiable");
+    return {};
+  }
+};
+
+}  // namespace precis::score

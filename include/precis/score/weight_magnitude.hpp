@@ -1,0 +1,70 @@
+#pragma once
+
+#include <precis/core/error.hpp>
+#include <precis/core/scores.hpp>
+#include <precis/model/concepts.hpp>
+
+#include <cmath>
+#include <cstddef>
+#include <string>
+
+namespace precis::score {
+
+/// Squared Frobenius norm of a matrix, in double. Refuses NaN and infinity, naming the element.
+[[nodiscard]] inline double squared_norm(weight_view w, const std::string& name) {
+  double sum = 0;
+  for (std::size_t r = 0; r < w.rows; ++r)
+    for (std::size_t c = 0; c < w.cols; ++c) {
+      const double x = w(r, c);
+      const double square = x * x;
+      if (!std::isfinite(square))
+        refuse({.what = name + " holds " + std::to_string(w(r, c)) + " at [" + std::to_string(r) + ", " + std::to_string(c) + "]",
+                .where = "score::weight_magnitude",
+                .expected = "finite weights"});
+      sum += square;
+    }
+  return sum;
+}
+
+/// Scores a unit by the squared Frobenius norm of its weight matrices: a baseline.
+///
+/// Unit      squared weights.
+/// Sign      high = keep.
+/// Errors    NaN or infinite weights, named.
+/// Cost      each weight read once; one matrix at a time.
+/// Source    "Information-Aware Compression Schemes Using Causal Tracing" (Scarlatescu, Mehta), baseline; methods B2.
+struct weight_magnitude {
+  enum class scale { per_unit, per_weight };
+  scale by = scale::per_unit;        ///< per_weight divides by the number of weights; for units of different sizes
+  unit_kind units = unit_kind::block;
+
+  bool operator==(const weight_magnitude&) const = default;
+
+  template<weighted_model Model>
+  [[nodiscard]] scores operator()(const Model& model) const {
+    scores s{.model = {},
+             .scorer = "weight_magnitude",
+             .measure = by == scale::per_unit ? "squared norm" : "squared norm per weight",
+             .units = group_units(model.matrices(), units),
+             .values = {}};
+    for (const unit& u : s.units) {
+      double sum = 0;
+      for (const std::size_t i : u.matrices) sum += squared_norm(model.weights(i), model.matrices()[i].name);
+      s.values.push_back(by == scale::per_unit ? sum : sum / static_cast<double>(u.weights));
+    }
+    check_finite(s, "score::weight_magnitude");
+    return s;
+  }
+
+  /// Chosen only when the overload above is not: says why, and what to do about it.
+  template<class Model>
+    requires(!weighted_model<Model>)
+  refused operator()(const Model&) const {
+    static_assert(weighted_model<Model>,
+                  "precis: score::weight_magnitude needs a weighted_model. Add matrices() and weights(i) to the adaptor. "
+                  "See docs/models.md#weighted");
+    return {};
+  }
+};
+
+}  // namespace precis::score

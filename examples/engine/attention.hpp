@@ -1,0 +1,55 @@
+#pragma once
+
+#include <cstddef>
+#include <span>
+
+namespace engine {
+
+/// Rows of one head (or of several side by side) inside a wider buffer.
+template<class T>
+struct row_span {
+  T* data = nullptr;
+  std::ptrdiff_t stride = 0;  ///< elements from one position to the next
+
+  [[nodiscard]] T* row(std::size_t i) const noexcept { return data + static_cast<std::ptrdiff_t>(i) * stride; }
+  [[nodiscard]] row_span columns(std::size_t first) const noexcept { return {data + first, stride}; }
+  template<class U>
+  operator row_span<U>() const noexcept {  // NOLINT(google-explicit-constructor): adds const only
+    return {data, stride};
+  }
+};
+
+struct head_shape {
+  std::size_t heads = 0;
+  std::size_t kv_heads = 0;
+  std::size_t width = 0;  ///< of one head
+};
+
+/// Causal attention of one sequence. Positions 0 .. earlier-1 come from a cache, the others belong to this run.
+struct attention_run {
+  head_shape shape;
+  std::size_t earlier = 0;              ///< cached positions
+  std::size_t positions = 0;            ///< earlier + those of this run
+  std::size_t queries = 0;              ///< the last `queries` positions ask
+  row_span<const float> query;          ///< [queries x heads * width]
+  row_span<const float> cached_key;     ///< [earlier x kv_heads * width]
+  row_span<const float> cached_value;
+  row_span<const float> key;            ///< [positions - earlier x kv_heads * width]
+  row_span<const float> value;
+};
+
+/// Floats of scratch both functions need for sequences of `positions`.
+[[nodiscard]] std::size_t attention_scratch(std::size_t positions, std::size_t queries) noexcept;
+
+/// out[i] = sum over p <= position of query i of softmax(q_i . k_p / sqrt(width))_p v_p, summed in the order of p.
+///
+/// @post a position's output depends on positions up to it alone: later ones are never read, not even times zero.
+void attend(const attention_run& run, row_span<float> out, float* scratch, std::span<float> workspace) noexcept;
+
+/// Gradients of one sequence's attention; d_query, d_key and d_value are overwritten. Requires earlier == 0,
+/// queries == positions, and three times attention_scratch.
+void attend_backward(const attention_run& run, row_span<const float> d_out, row_span<float> d_query,
+                     row_span<float> d_key, row_span<float> d_value, float* scratch,
+                     std::span<float> workspace) noexcept;
+
+}  // namespace engine

@@ -2,7 +2,7 @@
 
 #include "engine/support.hpp"
 
-#include <catch2/catch.hpp>
+#include "catch.hpp"
 
 using namespace support;
 namespace fs = std::filesystem;
@@ -21,11 +21,10 @@ TEST_CASE("mapped_file shows the bytes of a file and survives a move", "[engine]
 TEST_CASE("mapped_file names what is wrong", "[engine][files][refusal]") {
   const temporary_folder folder;
   put(folder / "empty", "");
-  using Catch::Contains;
-  CHECK_THAT(refusal([&] { engine::mapped_file f(folder / "empty"); }), Contains("empty: is empty; expected"));
-  CHECK_THAT(refusal([&] { engine::mapped_file f(folder / "none"); }), Contains("none: cannot be opened (No such file"));
-  CHECK_THAT(refusal([&] { engine::mapped_file f(folder.path()); }), Contains("is a folder"));
-  CHECK_THAT(refusal([&] { engine::mapped_file f("/dev/null"); }), Contains("is not a regular file"));
+  CHECK_THAT(refusal([&] { engine::mapped_file f(folder / "empty"); }), ContainsSubstring("empty: is empty; expected"));
+  CHECK_THAT(refusal([&] { engine::mapped_file f(folder / "none"); }), ContainsSubstring("none: cannot be opened (No such file"));
+  CHECK_THAT(refusal([&] { engine::mapped_file f(folder.path()); }), ContainsSubstring("is a folder"));
+  CHECK_THAT(refusal([&] { engine::mapped_file f("/dev/null"); }), ContainsSubstring("is not a regular file"));
 }
 
 TEST_CASE("atomic_file appears whole at commit and not before", "[engine][files]") {
@@ -57,11 +56,10 @@ TEST_CASE("atomic_file without commit leaves the target and nothing else", "[eng
 TEST_CASE("atomic_file refuses targets it cannot write", "[engine][files][refusal]") {
   const temporary_folder folder;
   put(folder / "file", "x");
-  using Catch::Contains;
-  CHECK_THAT(refusal([&] { engine::atomic_file f(folder / "none/target"); }), Contains("cannot be written (No such file"));
-  CHECK_THAT(refusal([&] { engine::atomic_file f(folder / "file/target"); }), Contains("cannot be written (Not a dir"));
-  CHECK_THAT(refusal([&] { engine::atomic_file f(folder.path()); }), Contains("is a folder"));
-  CHECK_THAT(refusal([&] { engine::atomic_file f(folder / "new/"); }), Contains("is a folder"));
+  CHECK_THAT(refusal([&] { engine::atomic_file f(folder / "none/target"); }), ContainsSubstring("cannot be written (No such file"));
+  CHECK_THAT(refusal([&] { engine::atomic_file f(folder / "file/target"); }), ContainsSubstring("cannot be written (Not a dir"));
+  CHECK_THAT(refusal([&] { engine::atomic_file f(folder.path()); }), ContainsSubstring("is a folder"));
+  CHECK_THAT(refusal([&] { engine::atomic_file f(folder / "new/"); }), ContainsSubstring("is a folder"));
   CHECK(folder.entries() == 1);
 }
 
@@ -71,7 +69,7 @@ TEST_CASE("atomic_file fails cleanly when the target becomes a folder meanwhile"
     engine::atomic_file f(folder / "target");
     f.write("x");
     fs::create_directory(folder / "target");
-    CHECK_THAT(refusal([&] { f.commit(); }), Catch::Contains("renaming failed"));
+    CHECK_THAT(refusal([&] { f.commit(); }), ContainsSubstring("renaming failed"));
   }
   CHECK(folder.entries() == 1);
 }
@@ -87,7 +85,7 @@ TEST_CASE("atomic_folder appears whole, replaces only model folders", "[engine][
   CHECK(slurp(folder / "out/config.json") == "{}");
 
   using enum engine::atomic_folder::existing;
-  CHECK_THAT(refusal([&] { engine::atomic_folder f(folder / "out"); }), Catch::Contains("exists already"));
+  CHECK_THAT(refusal([&] { engine::atomic_folder f(folder / "out"); }), ContainsSubstring("exists already"));
   {
     engine::atomic_folder dropped(folder / "out", replace);
     put(dropped.path() / "config.json", "dropped");
@@ -103,7 +101,7 @@ TEST_CASE("atomic_folder appears whole, replaces only model folders", "[engine][
 
   fs::create_directory(folder / "letters");
   put(folder / "letters/dear", "precious");
-  CHECK_THAT(refusal([&] { engine::atomic_folder f(folder / "letters", replace); }), Catch::Contains("no model folder"));
-  CHECK_THAT(refusal([&] { engine::atomic_folder f(folder / "none/out"); }), Catch::Contains("cannot be created (No such"));
+  CHECK_THAT(refusal([&] { engine::atomic_folder f(folder / "letters", replace); }), ContainsSubstring("no model folder"));
+  CHECK_THAT(refusal([&] { engine::atomic_folder f(folder / "none/out"); }), ContainsSubstring("cannot be created (No such"));
   CHECK(slurp(folder / "letters/dear") == "precious");
 }

@@ -1,6 +1,6 @@
 #include <precis/kernel/half.hpp>
 
-#include <catch2/catch.hpp>
+#include "catch.hpp"
 
 #include <bit>
 #include <cmath>

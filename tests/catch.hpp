@@ -1,0 +1,21 @@
+#pragma once
+
+// Catch2 as Debian 12 ships it (v2, one header) and as newer systems do (v3). Tests include this file and use what
+// both spell alike: TEST_CASE, CHECK*, REQUIRE*, SECTION, GENERATE, Approx, and the matchers below.
+
+#if __has_include(<catch2/catch_all.hpp>)
+
+#include <catch2/catch_all.hpp>
+using Catch::Approx;
+
+#else
+
+#include <catch2/catch.hpp>
+
+namespace Catch::Matchers {
+inline auto ContainsSubstring(const std::string& part) { return Contains(part); }  // v3's name for it
+}  // namespace Catch::Matchers
+
+#endif
+
+using Catch::Matchers::ContainsSubstring;

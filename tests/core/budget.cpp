@@ -1,0 +1,51 @@
+#include <precis/core/budget.hpp>
+
+#include "catch.hpp"
+#include "refusal.hpp"
+
+#include <cstdint>
+#include <string>
+
+#include <precis/core/random.hpp>
+
+using namespace precis;
+
+TEST_CASE("a budget in bytes, whatever it was said in", "[core][budget][worked-example]") {
+  // 1000 weights of 4 bytes. 4.16 bits each: the example of methods A4, 4160 bits = 520 bytes, ratio 7.6923.
+  CHECK(bits_per_weight(4.16).bytes(1000, 4000) == 520);
+  CHECK(percent_of_original(13).bytes(1000, 4000) == 520);  // FPR 87 %
+  CHECK(at_most_bytes(520).bytes(1000, 4000) == 520);
+  CHECK(bits_per_weight(4.5).bytes(3, 12) == 1);  // 13.5 bits are one whole byte
+  CHECK(bits_per_weight(4.5).bytes(0, 0) == 0);
+}
+
+TEST_CASE("a budget is printed as it is written", "[core][budget][worked-example]") {
+  CHECK(to_string(bits_per_weight(4.5)) == "4.5bpw");
+  CHECK(to_string(at_most_bytes(1200000)) == "1200000B");
+  CHECK(to_string(percent_of_original(40)) == "40%");
+  CHECK(parse_budget("4.5bpw") == bits_per_weight(4.5));
+  CHECK(parse_budget("1200000B") == at_most_bytes(1200000));
+  CHECK(parse_budget("40%") == percent_of_original(40));
+}
+
+TEST_CASE("parse_budget reads what to_string writes", "[core][budget][property]") {
+  const random_stream draws(1, purpose("budget"));
+  for (std::uint64_t i = 0; i < 1000; ++i) {
+    const budget bits = bits_per_weight(32 * draws.uniform(3 * i) + 1e-9);
+    const budget bytes = at_most_bytes(static_cast<std::size_t>(draws.below(3 * i + 1, 1ull << 53)) + 1);
+    const budget percent = percent_of_original(100 * draws.uniform(3 * i + 2) + 1e-9);
+    for (const budget& b : {bits, bytes, percent}) {
+      if (b.value >= 0x1.0p53) continue;
+      REQUIRE(parse_budget(to_string(b)) == b);
+    }
+  }
+}
+
+TEST_CASE("what is no budget is refused, and the three forms are shown", "[core][budget][refusal]") {
+  const std::string bad = GENERATE("", "4.5", "bpw", "-1bpw", "0bpw", "0B", "1.5B", "nanbpw", "infB", "4.5 bpw", "4.5bpwx",
+                                   "4,5bpw", "1e17B", "10KB", "%");
+  CAPTURE(bad);
+  const std::string said = refusal([&] { (void)parse_budget(bad); });
+  CHECK_THAT(said, ContainsSubstring("budget: '" + bad + "' is not a budget"));
+  CHECK_THAT(said, ContainsSubstring("4.5bpw") && ContainsSubstring("1200000B") && ContainsSubstring("40%"));
+}

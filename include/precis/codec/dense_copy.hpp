@@ -1,0 +1,41 @@
+#pragma once
+
+#include <precis/core/view.hpp>
+
+#include <algorithm>
+#include <cstddef>
+#include <vector>
+
+namespace precis::codec {
+
+/// Copies one matrix over another of the same shape, in square tiles so that a transposed one is not read a cache line
+/// for every element. Requires equal shapes that do not overlap.
+inline void copy_values(weight_view from, mutable_weight_view to) {
+  PRECIS_EXPECTS(from.rows == to.rows && from.cols == to.cols, "equal shapes");
+  constexpr std::size_t tile = 16;
+  for (std::size_t r0 = 0; r0 < from.rows; r0 += tile)
+    for (std::size_t c0 = 0; c0 < from.cols; c0 += tile)
+      for (std::size_t r = r0; r < std::min(r0 + tile, from.rows); ++r)
+        for (std::size_t c = c0; c < std::min(c0 + tile, from.cols); ++c) to(r, c) = from(r, c);
+}
+
+/// A matrix whose rows are contiguous: the one given if it is so already, else a copy of it.
+class with_contiguous_rows {
+ public:
+  explicit with_contiguous_rows(weight_view w) : view_(w) {
+    if (w.rows_contiguous()) return;
+    copy_.resize(w.size());
+    const mutable_weight_view dense(copy_, w.rows, w.cols);
+    copy_values(w, dense);
+    view_ = dense;
+  }
+  with_contiguous_rows(const with_contiguous_rows&) = delete;
+  with_contiguous_rows& operator=(const with_contiguous_rows&) = delete;
+  [[nodiscard]] weight_view view() const noexcept { return view_; }
+
+ private:
+  weight_view view_;
+  std::vector<float> copy_;
+};
+
+}  // namespace precis::codec

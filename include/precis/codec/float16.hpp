@@ -1,0 +1,117 @@
+#pragma once
+
+#include <precis/codec/dense_copy.hpp>
+#include <precis/codec/grid.hpp>
+#include <precis/core/view.hpp>
+#include <precis/kernel/half.hpp>
+
+#include <bit>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
+
+namespace precis::codec {
+
+namespace detail {
+
+/// One number after another, row-major, little-endian: `Word` is stored, `to` and `from` convert.
+template<class Word, class To>
+void encode_numbers(const std::string& name, weight_view weights, std::span<std::byte> packed, To to) {
+  if (packed.size() != weights.size() * sizeof(Word)) refuse_size(name, packed.size(), weights.size() * sizeof(Word), weights);
+  const with_contiguous_rows contiguous(weights);
+  const weight_view w = contiguous.view();
+  std::byte* at = packed.data();
+  // All exponent bits set: NaN, infinity, or a number that has overflowed. Collected, so that the loop has no exits.
+  Word overflow = 0;
+  constexpr Word exponent = to.exponent;
+  for (std::size_t r = 0; r < w.rows; ++r) {
+    const float* x = w.row(r).data();
+    for (std::size_t c = 0; c < w.cols; ++c, at += sizeof(Word)) {
+      const Word word = to(x[c]);
+      overflow |= static_cast<Word>((word & exponent) == exponent);
+      for (unsigned i = 0; i < sizeof(Word); ++i) at[i] = static_cast<std::byte>(word >> (8 * i) & 0xFFu);
+    }
+  }
+  if (overflow == 0) return;
+  check_finite(weights, "codec " + name);
+  for (std::size_t r = 0; r < weights.rows; ++r)
+    for (std::size_t c = 0; c < weights.cols; ++c)
+      if ((to(weights(r, c)) & exponent) == exponent)
+        refuse({.what = "the weight in row " + std::to_string(r) + ", column " + std::to_string(c) + ", " +
+                        std::to_string(weights(r, c)) + ", is too large",
+                .where = "codec " + name,
+                .expected = "weights that " + name + " can hold"});
+}
+
+template<class Word, class From>
+void decode_numbers(const std::string& name, std::span<const std::byte> packed, mutable_weight_view weights, From from) {
+  if (packed.size() != weights.size() * sizeof(Word)) refuse_size(name, packed.size(), weights.size() * sizeof(Word), weights);
+  const std::byte* at = packed.data();
+  for (std::size_t r = 0; r < weights.rows; ++r)
+    for (std::size_t c = 0; c < weights.cols; ++c, at += sizeof(Word)) {
+      Word word = 0;
+      for (unsigned i = 0; i < sizeof(Word); ++i) word = static_cast<Word>(word | static_cast<Word>(at[i]) << (8 * i));
+      weights(r, c) = from(word);
+    }
+}
+
+struct to_float16 {
+  static constexpr std::uint16_t exponent = 0x7C00;
+  std::uint16_t operator()(float x) const noexcept { return kernel::float_to_half(x); }
+};
+struct to_bfloat16 {
+  static constexpr std::uint16_t exponent = 0x7F80;
+  std::uint16_t operator()(float x) const noexcept { return kernel::float_to_bfloat16(x); }
+};
+struct to_float32 {
+  static constexpr std::uint32_t exponent = 0x7F80'0000;
+  std::uint32_t operator()(float x) const noexcept { return std::bit_cast<std::uint32_t>(x); }
+};
+
+}  // namespace detail
+
+/// IEEE half precision, 16 bits a weight, rounded to nearest even. Layout: row-major, little-endian.
+///
+/// Errors   weights that are not finite, or round beyond 65504; by row and column.
+/// Cost     one read.
+struct float16 {
+  static constexpr bool keeps_zero = true;
+  [[nodiscard]] static std::string name() { return "float16"; }
+  [[nodiscard]] static constexpr std::size_t bytes(std::size_t out, std::size_t in) { return out * in * 2; }
+  static void encode(weight_view weights, std::span<std::byte> packed) {
+    detail::encode_numbers<std::uint16_t>(name(), weights, packed, detail::to_float16{});
+  }
+  static void decode(std::span<const std::byte> packed, mutable_weight_view weights) {
+    detail::decode_numbers<std::uint16_t>(name(), packed, weights, [](std::uint16_t h) { return kernel::half_to_float(h); });
+  }
+};
+
+/// The upper half of a float32, rounded to nearest even: float32's range, 8 bits of precision. Layout as float16.
+struct bfloat16 {
+  static constexpr bool keeps_zero = true;
+  [[nodiscard]] static std::string name() { return "bfloat16"; }
+  [[nodiscard]] static constexpr std::size_t bytes(std::size_t out, std::size_t in) { return out * in * 2; }
+  static void encode(weight_view weights, std::span<std::byte> packed) {
+    detail::encode_numbers<std::uint16_t>(name(), weights, packed, detail::to_bfloat16{});
+  }
+  static void decode(std::span<const std::byte> packed, mutable_weight_view weights) {
+    detail::decode_numbers<std::uint16_t>(name(), packed, weights, [](std::uint16_t b) { return kernel::bfloat16_to_float(b); });
+  }
+};
+
+/// The weights as they are. Layout: row-major, little-endian.
+struct float32 {
+  static constexpr bool keeps_zero = true;
+  [[nodiscard]] static std::string name() { return "float32"; }
+  [[nodiscard]] static constexpr std::size_t bytes(std::size_t out, std::size_t in) { return out * in * 4; }
+  static void encode(weight_view weights, std::span<std::byte> packed) {
+    detail::encode_numbers<std::uint32_t>(name(), weights, packed, detail::to_float32{});
+  }
+  static void decode(std::span<const std::byte> packed, mutable_weight_view weights) {
+    detail::decode_numbers<std::uint32_t>(name(), packed, weights, [](std::uint32_t x) { return std::bit_cast<float>(x); });
+  }
+};
+
+}  // namespace precis::codec

@@ -1,0 +1,417 @@
+#pragma once
+
+#include <precis/codec/dense_copy.hpp>
+#include <precis/codec/grid_format.hpp>
+#include <precis/core/error.hpp>
+#include <precis/core/view.hpp>
+#include <precis/kernel/half.hpp>
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <limits>
+#include <span>
+#include <string>
+#include <type_traits>
+#include <vector>
+
+/// Encoding and decoding of the integer family, once for all formats: the format is a run-time value here, so a menu of
+/// two hundred entries costs one instantiation.
+///
+/// The arithmetic is defined element by element and has no multiply-add that a compiler could fuse with another result:
+/// a quotient is rounded before anything is added to it; scale * (code - zero_point) is one product; the product of
+/// scale * code + minimum is exact in double (24 + 24 bits), so fused or not the sum is the same.
+namespace precis::codec {
+
+/// The side data of one group:  real = scale * (code - zero_point) + minimum.
+struct grid {
+  float scale = 1;              ///< real units per code; >= 0
+  float minimum = 0;            ///< min_anchored only, else 0
+  std::int32_t zero_point = 0;  ///< stored code of real 0; min_anchored: 0
+  bool operator==(const grid&) const = default;
+};
+
+/// The smallest and the largest of some values; meaningful only when they are all finite.
+struct extent {
+  double lo = 0;
+  double hi = 0;
+  bool finite = true;
+};
+
+namespace detail {
+
+// Floats as integers of the same order. Integer minima vectorise without any flag, and NaN and infinity lie outside.
+[[nodiscard]] inline std::int32_t ordered(float x) noexcept {
+  const auto bits = std::bit_cast<std::int32_t>(x);
+  return bits ^ ((bits >> 31) & 0x7FFF'FFFF);
+}
+[[nodiscard]] inline float from_ordered(std::int32_t key) noexcept {
+  return std::bit_cast<float>(key ^ ((key >> 31) & 0x7FFF'FFFF));
+}
+inline constexpr std::int32_t largest_finite = 0x7F7F'FFFF;
+
+// Adding 1.5 * 2^52 leaves the nearest integer, ties to even, in the low bits of the sum: exact for |x| < 2^31, the same
+// in every vector width, and no optimiser can undo it because the sum is never subtracted from again.
+[[nodiscard]] inline std::int32_t round_half_even(double x) noexcept {
+  return static_cast<std::int32_t>(std::bit_cast<std::int64_t>(x + 0x1.8p52) & 0xFFFF'FFFF);
+}
+// The same in float: 1.5 * 2^23, for |x| <= 2^22.
+[[nodiscard]] inline std::int32_t round_half_even(float x) noexcept {
+  return std::bit_cast<std::int32_t>(x + 0x1.8p23f) - std::bit_cast<std::int32_t>(0x1.8p23f);
+}
+
+/// The nearest storable number, or (up) the smallest that is not below. Infinity when there is none.
+[[nodiscard]] inline float storable(double value, scale_type type, bool up) noexcept {
+  constexpr float infinite = std::numeric_limits<float>::infinity();
+  const bool too_large = value > static_cast<double>(std::numeric_limits<float>::max());
+  if (too_large) return infinite;
+  float f = static_cast<float>(value);
+  if (type == scale_type::float32) return up && static_cast<double>(f) < value ? std::nextafter(f, infinite) : f;
+  std::uint16_t half = kernel::float_to_half(f);
+  if (up && static_cast<double>(kernel::half_to_float(half)) < value) ++half;  // positive: the next larger one
+  return kernel::half_to_float(half);
+}
+/// The largest storable number that is not above. Minus infinity when there is none.
+[[nodiscard]] inline float storable_below(float value, scale_type type) noexcept {
+  if (type == scale_type::float32) return value;
+  std::uint16_t half = kernel::float_to_half(value);
+  if (kernel::half_to_float(half) > value) half = half == 0 ? 0x8001u : static_cast<std::uint16_t>(half + (half >> 15 ? 1 : -1));
+  return kernel::half_to_float(half);
+}
+
+}  // namespace detail
+
+/// Smallest and largest value. Requires contiguous rows. Cost: one read, vectorised.
+[[nodiscard]] inline extent extent_of(weight_view values) noexcept {
+  std::int32_t lo = std::numeric_limits<std::int32_t>::max();
+  std::int32_t hi = std::numeric_limits<std::int32_t>::min();
+  for (std::size_t r = 0; r < values.rows; ++r) {
+    const float* x = values.row(r).data();
+    for (std::size_t c = 0; c < values.cols; ++c) {
+      const std::int32_t key = detail::ordered(x[c]);
+      lo = key < lo ? key : lo;
+      hi = key > hi ? key : hi;
+    }
+  }
+  if (values.empty()) return {};
+  if (hi > detail::largest_finite || lo < ~detail::largest_finite) return {.lo = 0, .hi = 0, .finite = false};
+  return {.lo = static_cast<double>(detail::from_ordered(lo)), .hi = static_cast<double>(detail::from_ordered(hi))};
+}
+
+/// The grid that spans `range`, scale rounded to what is stored before anything else is computed with it.
+///
+/// Rounding  float32 scales of up to 8 bits: to nearest. Wider codes and half scales: up, because a scale rounded down
+///           would cut the largest weights off by many steps (2^24 steps of 2^-24 each). So |error| <= scale / 2 always
+///           (min_anchored_floor: scale), to within the rounding of the quotient and of the decoded value.
+/// Edges     a range below 1e-30 counts as all zero: scale 1 (min_anchored: 0, which decodes to the minimum).
+///           Half scales below 2^-24 become 2^-24. A scale too large for its type comes back infinite.
+/// Source    methods D1, D2.
+[[nodiscard]] inline grid spanning_grid(const grid_format& f, extent range) noexcept {
+  constexpr double nothing = 1e-30;
+  const bool up = f.wide() || f.scales == scale_type::float16;
+  const double levels = static_cast<double>((1u << f.code_bits) - 1u);
+  grid g{.scale = 1, .minimum = 0, .zero_point = f.fixed_zero_point()};
+
+  if (f.has_minimum()) {
+    g.minimum = detail::storable_below(static_cast<float>(range.lo), f.scales);
+    const double span = range.hi - static_cast<double>(g.minimum);
+    g.scale = span < nothing ? 0.f : detail::storable(span / levels, f.scales, up);
+  } else if (f.rule == grid_rule::affine) {
+    const double lo = std::min(0.0, range.lo);
+    const double hi = std::max(0.0, range.hi);
+    if (hi - lo < nothing) return g;
+    g.scale = detail::storable((hi - lo) / levels, f.scales, up);
+    if (std::isfinite(g.scale))
+      g.zero_point = std::clamp(detail::round_half_even(-lo / static_cast<double>(g.scale)), 0, f.top_code());
+  } else {
+    const double largest = std::max(std::abs(range.lo), std::abs(range.hi));
+    if (largest < nothing) return g;
+    const double steps = f.rule == grid_rule::symmetric ? 0.5 * static_cast<double>(f.top_code()) : 0.5 * levels;
+    g.scale = detail::storable(largest / steps, f.scales, up);
+  }
+  return g;
+}
+
+namespace detail {
+
+/// What the inner loops need of a grid: quotients are clamped to [lo, hi] before they are rounded, which gives the same
+/// codes as clamping after (the bounds are whole numbers) and keeps every decoded value finite.
+struct steps {
+  double scale;
+  double minimum;
+  double lo;
+  double hi;
+  std::int32_t zero_point;
+
+  steps(const grid_format& f, const grid& g) noexcept
+      : scale(static_cast<double>(g.scale)), minimum(static_cast<double>(g.minimum)), zero_point(g.zero_point) {
+    constexpr double largest = std::numeric_limits<float>::max();
+    lo = -static_cast<double>(zero_point);
+    hi = static_cast<double>(f.top_code() - zero_point);
+    if (f.has_minimum()) {
+      hi = scale == 0 ? 0 : std::min(hi, std::floor((largest - minimum) / scale));
+    } else {
+      const double finite = std::floor(largest / scale);
+      lo = std::max(lo, -finite);
+      hi = std::min(hi, finite);
+    }
+  }
+};
+
+// Up to 8 bits: float quotients. The quotient's own rounding can move a value across a tie only within 1e-5 of one.
+inline void quantize(const float* x, std::size_t count, const steps& s, std::uint8_t* codes) noexcept {
+  const auto scale = static_cast<float>(s.scale);
+  const auto lo = static_cast<float>(s.lo);
+  const auto hi = static_cast<float>(s.hi);
+  const std::int32_t shift = s.zero_point;
+  for (std::size_t i = 0; i < count; ++i) {
+    float q = x[i] / scale;
+    q = q < lo ? lo : q;
+    q = q > hi ? hi : q;
+    codes[i] = static_cast<std::uint8_t>(round_half_even(q) + shift);
+  }
+}
+// 16 and 24 bits: double quotients.
+inline void quantize(const float* x, std::size_t count, const steps& s, std::uint32_t* codes) noexcept {
+  const std::int32_t shift = s.zero_point;
+  for (std::size_t i = 0; i < count; ++i) {
+    double q = static_cast<double>(x[i]) / s.scale;
+    q = q < s.lo ? s.lo : q;
+    q = q > s.hi ? s.hi : q;
+    codes[i] = static_cast<std::uint32_t>(round_half_even(q) + shift);
+  }
+}
+template<class Code>
+void quantize_from_minimum(const float* x, std::size_t count, const steps& s, bool floor, Code* codes) noexcept {
+  if (s.scale == 0) {
+    std::fill_n(codes, count, Code{0});
+    return;
+  }
+  for (std::size_t i = 0; i < count; ++i) {
+    double q = (static_cast<double>(x[i]) - s.minimum) / s.scale;
+    q = q < 0.0 ? 0.0 : q;
+    q = q > s.hi ? s.hi : q;
+    codes[i] = static_cast<Code>(floor ? static_cast<std::int32_t>(q) : round_half_even(q));
+  }
+}
+
+template<class Code>
+void quantize_group(const grid_format& f, const grid& g, const float* x, std::size_t count, Code* codes) noexcept {
+  const steps s(f, g);
+  if (f.has_minimum())
+    quantize_from_minimum(x, count, s, f.rule == grid_rule::min_anchored_floor, codes);
+  else
+    quantize(x, count, s, codes);
+}
+
+template<class Code>
+void dequantize_group(const grid_format& f, const grid& g, const Code* codes, std::size_t count, float* x) noexcept {
+  if (f.has_minimum()) {
+    const auto scale = static_cast<double>(g.scale);
+    const auto minimum = static_cast<double>(g.minimum);
+    for (std::size_t i = 0; i < count; ++i)
+      x[i] = static_cast<float>(static_cast<double>(static_cast<std::int32_t>(codes[i])) * scale + minimum);
+  } else {
+    for (std::size_t i = 0; i < count; ++i)
+      x[i] = g.scale * static_cast<float>(static_cast<std::int32_t>(codes[i]) - g.zero_point);
+  }
+}
+
+// Calls body(Code{}) with a type that holds a code: two types, so that a program compiles two bodies and not nine.
+template<class Body>
+void with_code_type(const grid_format& f, const Body& body) {
+  if (f.wide()) return body(std::uint32_t{});
+  return body(std::uint8_t{});
+}
+
+inline void put_scale(float value, scale_type type, std::byte* at) noexcept {
+  const std::uint32_t bits =
+      type == scale_type::float32 ? std::bit_cast<std::uint32_t>(value) : std::uint32_t{kernel::float_to_half(value)};
+  for (unsigned i = 0; i < (type == scale_type::float32 ? 4u : 2u); ++i) at[i] = static_cast<std::byte>(bits >> (8 * i) & 0xFFu);
+}
+[[nodiscard]] inline float get_scale(scale_type type, const std::byte* at) noexcept {
+  std::uint32_t bits = 0;
+  for (unsigned i = 0; i < (type == scale_type::float32 ? 4u : 2u); ++i) bits |= static_cast<std::uint32_t>(at[i]) << (8 * i);
+  return type == scale_type::float32 ? std::bit_cast<float>(bits) : kernel::half_to_float(static_cast<std::uint16_t>(bits));
+}
+
+[[noreturn]] inline void refuse_size(const std::string& name, std::size_t have, std::size_t need, weight_view w) {
+  refuse({.what = std::to_string(have) + " bytes for a matrix of " + std::to_string(w.rows) + " x " + std::to_string(w.cols),
+          .where = "codec " + name,
+          .expected = std::to_string(need) + " bytes"});
+}
+
+}  // namespace detail
+
+/// Refuses the first weight that is NaN or infinite, by row and column. Cost: one read.
+inline void check_finite(weight_view w, const std::string& where) {
+  for (std::size_t r = 0; r < w.rows; ++r)
+    for (std::size_t c = 0; c < w.cols; ++c)
+      if (!std::isfinite(w(r, c)))
+        refuse({.what = "the weight in row " + std::to_string(r) + ", column " + std::to_string(c) + " is " +
+                        (std::isnan(w(r, c)) ? "NaN" : w(r, c) > 0 ? "infinity" : "-infinity"),
+                .where = where,
+                .expected = "finite weights"});
+}
+
+/// What `values` become when they are encoded on `g` and decoded. Requires decoded.size() == values.size().
+inline void fake_quantize(const grid_format& f, const grid& g, std::span<const float> values, std::span<float> decoded) {
+  PRECIS_EXPECTS(decoded.size() == values.size(), "one decoded value a value");
+  detail::with_code_type(f, [&](auto code) {
+    constexpr std::size_t chunk = 256;
+    decltype(code) codes[chunk];
+    for (std::size_t first = 0; first < values.size(); first += chunk) {
+      const std::size_t count = std::min(chunk, values.size() - first);
+      detail::quantize_group(f, g, values.data() + first, count, codes);
+      detail::dequantize_group(f, g, codes, count, decoded.data() + first);
+    }
+  });
+}
+
+/// Encodes a matrix on the grids that `choose(format, values of the group, index of the group)` returns for each group.
+///
+/// Shapes   weights [out x in], any strides; the values of a group are a view with contiguous rows: 1 x (up to) group,
+///          or the whole matrix when there is one grid for all.
+/// Errors   weights that are not finite, named by row and column; a grid that cannot be stored (half scales above
+///          65504); a wrong number of bytes.
+/// Cost     one read for the range and one for the codes. Copies a matrix whose rows are not contiguous.
+template<class Choose>
+void encode_on_grids(const grid_format& f, weight_view weights, std::span<std::byte> packed, const Choose& choose) {
+  const grid_format::layout l = f.layout_of(weights.rows, weights.cols);
+  if (packed.size() != l.bytes) detail::refuse_size(to_string(f), packed.size(), l.bytes, weights);
+  if (l.groups == 0) return;
+  const with_contiguous_rows contiguous(weights);
+  const weight_view w = contiguous.view();
+
+  std::vector<grid> grids(l.groups);
+  const auto checked = [&](weight_view values, std::size_t index) {
+    const grid g = choose(f, values, index);
+    if (!std::isfinite(g.scale) || !std::isfinite(g.minimum)) {
+      check_finite(weights, "codec " + to_string(f));
+      refuse({.what = "group " + std::to_string(index) + " needs a scale or minimum too large to store",
+              .where = "codec " + to_string(f),
+              .expected = f.scales == scale_type::float16 ? "scales and minima of at most 65504, or float32 scales" : "smaller weights"});
+    }
+    return grids[index] = g;
+  };
+
+  detail::with_code_type(f, [&](auto code) {
+    std::vector<decltype(code)> codes(w.cols);
+    if (f.group == per_tensor) (void)checked(w, 0);
+    const std::size_t groups = f.groups_per_row(w.cols);
+    for (std::size_t r = 0; r < w.rows; ++r) {
+      const float* x = w.row(r).data();
+      if (f.group == per_tensor) detail::quantize_group(f, grids[0], x, w.cols, codes.data());
+      for (std::size_t k = 0; k < groups; ++k) {
+        const std::size_t first = k == 0 ? 0 : k * f.group;
+        const std::size_t count = std::min(f.group, w.cols - first);
+        const grid g = checked({std::span<const float>(x + first, count), 1, count}, r * groups + k);
+        detail::quantize_group(f, g, x + first, count, codes.data() + first);
+      }
+      pack_codes(std::span<const decltype(code)>(codes), f.code_bits, packed.subspan(l.codes + r * l.row_bytes, l.row_bytes));
+    }
+  });
+
+  const std::size_t step = f.scale_bytes();
+  for (std::size_t i = 0; i < l.groups; ++i) detail::put_scale(grids[i].scale, f.scales, &packed[i * step]);
+  if (f.has_minimum())
+    for (std::size_t i = 0; i < l.groups; ++i) detail::put_scale(grids[i].minimum, f.scales, &packed[l.second + i * step]);
+  if (f.rule == grid_rule::affine) {
+    std::vector<std::uint32_t> zeros(l.groups);
+    for (std::size_t i = 0; i < l.groups; ++i) zeros[i] = static_cast<std::uint32_t>(grids[i].zero_point);
+    pack_codes(std::span<const std::uint32_t>(zeros), f.code_bits, packed.subspan(l.second, l.codes - l.second));
+  }
+}
+
+/// The grid that holds every value of a group: min and max, nothing searched.
+struct choose_nearest {
+  grid operator()(const grid_format& f, weight_view values, std::size_t) const noexcept {
+    const extent range = extent_of(values);
+    if (range.finite) return spanning_grid(f, range);
+    return {.scale = std::numeric_limits<float>::quiet_NaN()};
+  }
+};
+
+/// Uses grids made before (for instance those of `read_grids`), one a group.
+struct choose_given {
+  std::span<const grid> grids;
+  grid operator()(const grid_format&, weight_view values, std::size_t index) const noexcept {
+    if (extent_of(values).finite) return grids[index];
+    return {.scale = std::numeric_limits<float>::quiet_NaN()};
+  }
+};
+
+/// Encodes to the nearest codes on spanning grids. Errors, cost: `encode_on_grids`.
+inline void encode(const grid_format& f, weight_view weights, std::span<std::byte> packed) {
+  encode_on_grids(f, weights, packed, choose_nearest{});
+}
+
+/// The side data of every group of an encoded `out x in` matrix. Errors: a wrong number of bytes.
+[[nodiscard]] inline std::vector<grid> read_grids(const grid_format& f, std::span<const std::byte> packed, std::size_t out,
+                                                  std::size_t in) {
+  const grid_format::layout l = f.layout_of(out, in);
+  if (packed.size() != l.bytes) detail::refuse_size(to_string(f), packed.size(), l.bytes, {nullptr, out, in, 0, 1});
+  std::vector<grid> grids(l.groups);
+  const std::size_t step = f.scale_bytes();
+  for (std::size_t i = 0; i < l.groups; ++i) {
+    grids[i].scale = detail::get_scale(f.scales, &packed[i * step]);
+    grids[i].zero_point = f.fixed_zero_point();
+    if (f.has_minimum()) grids[i].minimum = detail::get_scale(f.scales, &packed[l.second + i * step]);
+  }
+  if (f.rule == grid_rule::affine) {
+    std::vector<std::uint32_t> zeros(l.groups);
+    unpack_codes(packed.subspan(l.second, l.codes - l.second), f.code_bits, std::span<std::uint32_t>(zeros));
+    for (std::size_t i = 0; i < l.groups; ++i) grids[i].zero_point = static_cast<std::int32_t>(zeros[i]);
+  }
+  return grids;
+}
+
+/// The stored codes of one row. Requires packed of the right size, row < out, codes.size() == in.
+template<std::unsigned_integral Code>
+void read_codes(const grid_format& f, std::span<const std::byte> packed, std::size_t out, std::size_t row, std::span<Code> codes) {
+  const grid_format::layout l = f.layout_of(out, codes.size());
+  unpack_codes(packed.subspan(l.codes + row * l.row_bytes, l.row_bytes), f.code_bits, codes);
+}
+
+/// Decodes into a matrix of any strides. A pure function of the bytes. Errors: a wrong number of bytes.
+inline void decode(const grid_format& f, std::span<const std::byte> packed, mutable_weight_view weights) {
+  const std::vector<grid> grids = read_grids(f, packed, weights.rows, weights.cols);
+  if (grids.empty()) return;
+  std::vector<float> scratch;
+  mutable_weight_view w = weights;
+  if (!weights.rows_contiguous()) {
+    scratch.resize(weights.size());
+    w = {scratch, weights.rows, weights.cols};
+  }
+  detail::with_code_type(f, [&](auto code) {
+    std::vector<decltype(code)> codes(w.cols);
+    const std::size_t groups = f.groups_per_row(w.cols);
+    for (std::size_t r = 0; r < w.rows; ++r) {
+      read_codes(f, packed, w.rows, r, std::span<decltype(code)>(codes));
+      float* x = w.row(r).data();
+      if (f.group == per_tensor) detail::dequantize_group(f, grids[0], codes.data(), w.cols, x);
+      for (std::size_t k = 0; k < groups; ++k) {
+        const std::size_t first = k == 0 ? 0 : k * f.group;
+        detail::dequantize_group(f, grids[r * groups + k], codes.data() + first, std::min(f.group, w.cols - first), x + first);
+      }
+    }
+  });
+  if (!scratch.empty()) copy_values(w, weights);
+}
+
+/// A codec of this family as a stateless type: what `affine`, `symmetric` and `min_anchored` are.
+template<grid_rule Rule, unsigned Bits, std::size_t Group, scale_type Scale>
+struct grid_codec {
+  static_assert((Bits >= 2 && Bits <= 8) || Bits == 16 || Bits == 24, "precis: codes of 2 to 8, 16 or 24 bits");
+  static constexpr grid_format format{.rule = Rule, .code_bits = Bits, .group = Group, .scales = Scale};
+  static constexpr bool keeps_zero = format.keeps_zero();  ///< weights of 0 decode to exactly 0
+
+  [[nodiscard]] static std::string name() { return to_string(format); }
+  [[nodiscard]] static constexpr std::size_t bytes(std::size_t out, std::size_t in) { return format.layout_of(out, in).bytes; }
+  static void encode(weight_view weights, std::span<std::byte> packed) { codec::encode(format, weights, packed); }
+  static void decode(std::span<const std::byte> packed, mutable_weight_view weights) { codec::decode(format, packed, weights); }
+};
+
+}  // namespace precis::codec

@@ -1,0 +1,103 @@
+#pragma once
+
+#include <precis/codec/float16.hpp>
+#include <precis/codec/grid.hpp>
+#include <precis/core/error.hpp>
+
+#include <array>
+#include <cstddef>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace precis::codec {
+
+/// Every format a command line may name, with the static members of a `menu`:
+///
+///     {affine, symmetric, symmetric_full, min_anchored, min_anchored_floor} x {2 ... 8, 16, 24 bits}
+///       x {.tensor, .row, .g32, .g64, .g128} x {float32 scales, half scales .h}, and float16, bfloat16, float32.
+///
+/// The formats are values, not types, so all 453 compile as fast as one. A program that knows its formats when it is
+/// compiled writes menu<affine<4, 32>, ...> instead and gets nothing else.
+struct standard {
+  static constexpr std::array rules{grid_rule::affine, grid_rule::symmetric, grid_rule::symmetric_full,
+                                    grid_rule::min_anchored, grid_rule::min_anchored_floor};
+  static constexpr std::array<unsigned, 9> widths{2, 3, 4, 5, 6, 7, 8, 16, 24};
+  static constexpr std::array<std::size_t, 5> granularities{per_tensor, per_row, 32, 64, 128};
+  static constexpr std::array scales{scale_type::float32, scale_type::float16};
+  static constexpr std::size_t grids = rules.size() * widths.size() * granularities.size() * scales.size();
+  static constexpr std::size_t size = grids + 3;
+
+  /// The integer format of entry `index`; nothing for the floats.
+  [[nodiscard]] static constexpr std::optional<grid_format> format(std::size_t index) noexcept {
+    if (index >= grids) return std::nullopt;
+    grid_format f;
+    f.code_bits = widths[index % widths.size()];
+    index /= widths.size();
+    f.group = granularities[index % granularities.size()];
+    index /= granularities.size();
+    f.rule = rules[index % rules.size()];
+    f.scales = scales[index / rules.size()];
+    return f;
+  }
+
+  [[nodiscard]] static std::string name(std::size_t index) {
+    if (const auto f = format(index)) return to_string(*f);
+    return index == grids ? float16::name() : index == grids + 1 ? bfloat16::name() : float32::name();
+  }
+  [[nodiscard]] static std::vector<std::string> names() {
+    std::vector<std::string> all;
+    for (std::size_t i = 0; i < size; ++i) all.push_back(name(i));
+    return all;
+  }
+
+  /// Exact bytes of an `out x in` matrix in entry `index`. Requires index < size.
+  [[nodiscard]] static constexpr std::size_t bytes(std::size_t index, std::size_t out, std::size_t in) noexcept {
+    PRECIS_EXPECTS(index < size, "no such menu entry");
+    if (const auto f = format(index)) return f->layout_of(out, in).bytes;
+    return index < grids + 2 ? float16::bytes(out, in) : float32::bytes(out, in);
+  }
+  [[nodiscard]] static constexpr bool keeps_zero(std::size_t index) noexcept {
+    const auto f = format(index);
+    return !f || f->keeps_zero();
+  }
+  static void encode(std::size_t index, weight_view weights, std::span<std::byte> packed) {
+    PRECIS_EXPECTS(index < size, "no such menu entry");
+    if (const auto f = format(index)) return codec::encode(*f, weights, packed);
+    if (index == grids) return float16::encode(weights, packed);
+    if (index == grids + 1) return bfloat16::encode(weights, packed);
+    float32::encode(weights, packed);
+  }
+  static void decode(std::size_t index, std::span<const std::byte> packed, mutable_weight_view weights) {
+    PRECIS_EXPECTS(index < size, "no such menu entry");
+    if (const auto f = format(index)) return codec::decode(*f, packed, weights);
+    if (index == grids) return float16::decode(packed, weights);
+    if (index == grids + 1) return bfloat16::decode(packed, weights);
+    float32::decode(packed, weights);
+  }
+
+  [[nodiscard]] static bool contains(std::string_view wanted) { return position(wanted) < size; }
+
+  /// The entry called `wanted`. Errors: no such entry; the message says how names are made.
+  [[nodiscard]] static std::size_t index_of(std::string_view wanted) {
+    const std::size_t at = position(wanted);
+    if (at == size)
+      refuse({.what = "no codec called '" + std::string(wanted) + "'",
+              .where = "codec::standard",
+              .expected = "float16, bfloat16, float32, or affine, symmetric, symmetric_full, min_anchored or "
+                          "min_anchored_floor with 2 to 8, 16 or 24 bits and .tensor, .row, .g32, .g64 or .g128 "
+                          "(then .h for half scales), as in affine4.g32"});
+    return at;
+  }
+
+ private:
+  [[nodiscard]] static std::size_t position(std::string_view wanted) {
+    std::size_t i = 0;
+    while (i < size && name(i) != wanted) ++i;
+    return i;
+  }
+};
+
+}  // namespace precis::codec

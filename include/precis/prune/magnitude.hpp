@@ -1,0 +1,128 @@
+#pragma once
+
+#include <precis/core/error.hpp>
+#include <precis/core/select.hpp>
+#include <precis/core/view.hpp>
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace precis::prune {
+
+/// Which weights a sparsity removes.
+enum class removal {
+  exact,           ///< exactly floor(s n + 0.5), the smallest by (|w|, position)
+  quantile_strict  ///< all but |w| > quantile_linear(|w|, s): one more than asked or many, when keys tie (CPTQuant Eqs. 6-7)
+};
+
+/// Sets the smallest weights to zero, in place.
+///
+/// Shapes   one matrix, or several whose weights compete with each other (position: matrix, row, column).
+/// Unit     sparsity: share of the weights, 0 to 1; weights that are zero already count as removed first.
+/// Errors   a sparsity outside [0, 1]; weights that are not finite, by matrix, row and column. Nothing is changed then.
+/// Cost     O(weights) expected; four bytes a weight of temporary memory.
+/// Source   methods E1, A5 (why not a threshold), C9 (scopes: per matrix, or joint = global).
+struct magnitude {
+  double sparsity = 0.5;
+  removal rule = removal::exact;
+
+  /// Returns how many weights were removed.
+  std::size_t operator()(mutable_weight_view w) const { return (*this)(std::span<const mutable_weight_view>(&w, 1)); }
+
+  /// All matrices together.
+  std::size_t operator()(std::span<const mutable_weight_view> matrices) const {
+    std::vector<float> keys;
+    std::size_t n = 0;
+    for (const mutable_weight_view& w : matrices) n += w.size();
+    keys.reserve(n);
+    for (std::size_t m = 0; m < matrices.size(); ++m)
+      for (std::size_t r = 0; r < matrices[m].rows; ++r)
+        for (std::size_t c = 0; c < matrices[m].cols; ++c) {
+          const float key = std::abs(matrices[m](r, c));
+          if (!std::isfinite(key))
+            refuse({.what = "the weight of matrix " + std::to_string(m) + " in row " + std::to_string(r) + ", column " +
+                            std::to_string(c) + " is " + (std::isnan(key) ? "NaN" : "infinite"),
+                    .where = "prune::magnitude",
+                    .expected = "finite weights"});
+          keys.push_back(key);
+        }
+    const std::size_t exact = exact_count(sparsity, n);
+    if (n == 0) return 0;
+
+    // Everything below `limit` goes, and the first `ties` of those at it: the set a stable sort would remove.
+    float limit = 0;
+    std::size_t ties = n;
+    if (rule == removal::quantile_strict) {
+      const double level = quantile_linear(std::span<const float>(keys), sparsity);
+      limit = static_cast<float>(level);
+      // |w| <= level in double is |w| <= the largest float that is not above it.
+      if (static_cast<double>(limit) > level) limit = std::nextafter(limit, 0.f);
+    } else {
+      if (exact == 0) return 0;
+      const auto at = keys.begin() + static_cast<std::ptrdiff_t>(exact - 1);
+      std::nth_element(keys.begin(), at, keys.end());
+      limit = *at;
+      ties = exact - static_cast<std::size_t>(std::count_if(keys.begin(), at, [&](float key) { return key < limit; }));
+    }
+
+    std::size_t removed = 0;
+    for (const mutable_weight_view& w : matrices)
+      for (std::size_t r = 0; r < w.rows; ++r)
+        for (std::size_t c = 0; c < w.cols; ++c) {
+          const float key = std::abs(w(r, c));
+          if (key > limit) continue;
+          if (key == limit) {
+            if (ties == 0) continue;
+            --ties;
+          }
+          w(r, c) = 0;
+          ++removed;
+        }
+    return removed;
+  }
+};
+
+/// Keeps the `keep` largest of every `group` consecutive weights of a row (2:4 is {.keep = 2, .group = 4}), in place.
+///
+/// A tail of M' < group weights keeps ceil(keep M' / group). Ties: the lower index is removed first.
+/// Errors   keep > group or group == 0; weights that are not finite, by row and column. Nothing is changed then.
+/// Cost     O(weights x log group).
+/// Source   methods E1, D9. Hardware's wording: published code often counts the weights removed instead.
+struct magnitude_in_groups {
+  std::size_t keep = 2;
+  std::size_t group = 4;
+
+  /// Returns how many weights were removed.
+  std::size_t operator()(mutable_weight_view w) const {
+    if (group == 0 || keep > group)
+      refuse({.what = "keep " + std::to_string(keep) + " of " + std::to_string(group),
+              .where = "prune::magnitude_in_groups",
+              .expected = "a group of at least one weight, and keep <= group"});
+    for (std::size_t r = 0; r < w.rows; ++r)
+      for (std::size_t c = 0; c < w.cols; ++c)
+        if (!std::isfinite(w(r, c)))
+          refuse({.what = "the weight in row " + std::to_string(r) + ", column " + std::to_string(c) + " is not finite",
+                  .where = "prune::magnitude_in_groups",
+                  .expected = "finite weights"});
+    std::size_t removed = 0;
+    std::vector<float> keys;
+    for (std::size_t r = 0; r < w.rows; ++r)
+      for (std::size_t first = 0; first < w.cols; first += group) {
+        const std::size_t count = std::min(group, w.cols - first);
+        keys.resize(count);
+        for (std::size_t i = 0; i < count; ++i) keys[i] = std::abs(w(r, first + i));
+        const std::size_t kept = (keep * count + group - 1) / group;
+        for (const std::size_t i : smallest(std::span<const float>(keys), count - kept)) {
+          w(r, first + i) = 0;
+          ++removed;
+        }
+      }
+    return removed;
+  }
+};
+
+}  // namespace precis::prune

@@ -1,0 +1,76 @@
+#include <precis/fit/clip_search.hpp>
+#include <precis/fit/nearest.hpp>
+
+#include <precis/codec/affine.hpp>
+#include <precis/codec/symmetric.hpp>
+
+#include "../codec/encoded.hpp"
+
+#include <catch2/catch.hpp>
+
+#include <cmath>
+#include <limits>
+#include <vector>
+
+using namespace precis;
+
+namespace {
+template<class Fit>
+float_matrix fitted(const Fit& fit, const codec::grid_format& f, weight_view w) {
+  std::vector<std::byte> packed(f.layout_of(w.rows, w.cols).bytes);
+  fit(f, w, packed);
+  return encoded::decoded(f, packed, w.rows, w.cols);
+}
+double power_error(const float_matrix& a, const float_matrix& b, double power) {
+  double sum = 0;
+  for (std::size_t i = 0; i < a.values.size(); ++i)
+    sum += std::pow(std::abs(static_cast<double>(a.values[i]) - static_cast<double>(b.values[i])), power);
+  return sum;
+}
+}  // namespace
+
+TEST_CASE("clip search gives up the outlier for the many", "[fit][clip_search][oracle]") {
+  // 199 weights of +-0.5 and one of 1 at 2 bits (codes -1, 0, 1): spanning, the scale is 1 and every 0.5 becomes 0.
+  // The brute force over the same 80 ranges must agree.
+  std::vector<float> w(200);
+  for (std::size_t i = 0; i < 200; ++i) w[i] = i == 0 ? 1.f : i % 2 == 0 ? 0.5f : -0.5f;
+  double best = std::numeric_limits<double>::infinity(), best_scale = 0;
+  for (int i = 0; i < 80; ++i) {
+    const double s = 1.0 - i / 100.0;
+    double e = 0;
+    for (const float x : w) {
+      const double q = std::clamp(std::nearbyint(static_cast<double>(x) / s), -1.0, 1.0);
+      e += std::pow(std::abs(q * s - static_cast<double>(x)), 2.4);
+    }
+    if (e < best) best = e, best_scale = s;
+  }
+  const auto& f = codec::symmetric<2>::format;
+  std::vector<std::byte> packed(f.layout_of(1, 200).bytes);
+  fit::clip_search{}(f, {w, 1, 200}, packed);
+  CHECK(static_cast<double>(codec::read_grids(f, packed, 1, 200)[0].scale) == Approx(best_scale).epsilon(1e-6));
+  CHECK(best_scale < 0.6);
+}
+
+TEST_CASE("clip search never does worse than nearest, and changes nothing where it cannot win", "[fit][clip_search][property]") {
+  const float_matrix w = encoded::weights(3, 37);
+  for (const codec::grid_format& f : encoded::every_format()) {
+    if (f.code_bits == 5 || f.code_bits == 7 || f.group == 1) continue;  // enough widths
+    CAPTURE(to_string(f));
+    const double power = f.code_bits == 3 ? 2.0 : 2.4;
+    CHECK(power_error(w, fitted(fit::clip_search{.power = power}, f, w.view()), power) <=
+          power_error(w, fitted(fit::nearest{}, f, w.view()), power) * (1 + 1e-12));
+  }
+  const std::vector<float> exact{-7.f, 3.f, 0.f, 7.f};  // scale 1: no error to reduce
+  std::vector<std::byte> a(codec::symmetric<4>::bytes(1, 4)), b(a.size());
+  fit::clip_search{}(codec::symmetric<4>::format, {exact, 1, 4}, a);
+  fit::nearest{}(codec::symmetric<4>::format, {exact, 1, 4}, b);
+  CHECK(a == b);
+}
+
+TEST_CASE("clip search refuses searches that make no sense, and weights that are not finite", "[fit][clip_search][refusal]") {
+  const std::vector<float> w{1.f, std::numeric_limits<float>::infinity()};
+  std::vector<std::byte> packed(codec::affine<4>::bytes(1, 2));
+  CHECK_THROWS_WITH((fit::clip_search{.steps = 101}(codec::affine<4>::format, {w, 1, 2}, packed)), Catch::Contains("below 1"));
+  CHECK_THROWS_WITH((fit::clip_search{.steps = 0}(codec::affine<4>::format, {w, 1, 2}, packed)), Catch::Contains("at least one step"));
+  CHECK_THROWS_WITH((fit::clip_search{}(codec::affine<4>::format, {w, 1, 2}, packed)), Catch::Contains("row 0, column 1"));
+}

@@ -1,0 +1,37 @@
+#include <precis/model/restrict.hpp>
+
+#include "catch.hpp"
+#include "micro_transformer.hpp"
+
+using namespace precis;
+
+static_assert(tappable_model<whole_forwards<micro_transformer>> && evaluable_model<whole_forwards<micro_transformer>> &&
+              weighted_model<whole_forwards<micro_transformer>>);
+static_assert(!resumable_model<whole_forwards<micro_transformer>> && !mutable_model<whole_forwards<micro_transformer>> &&
+              !differentiable_model<whole_forwards<micro_transformer>>);
+
+TEST_CASE("a model without its shortcuts is the same model", "[model][restrict][property]") {
+  const micro_transformer model;
+  const whole_forwards plain(model);
+  const auto batch = micro_transformer::labelled();
+  CHECK(plain.layers() == 2);
+  CHECK(plain.logits(batch, positions::all, tap::none{}) == model.logits(batch, positions::all, tap::none{}));
+  CHECK(plain.loss(batch) == model.loss(batch));
+  CHECK(plain.loss(batch, tap::none{}) == model.loss(batch));
+  CHECK(plain.matrices().data() == model.matrices().data());
+  CHECK(plain.weights(2).data == model.weights(2).data);
+}
+
+TEST_CASE("taps still overwrite through it", "[model][restrict][property]") {
+  const micro_transformer model;
+  const whole_forwards plain(model);
+  const auto batch = micro_transformer::labelled();
+  const auto silence = [](site at, activations_view<float> x) {
+    if (at != site{site_kind::mlp, 1}) return;
+    for (std::size_t s = 0; s < x.sequences; ++s)
+      for (std::size_t t = 0; t < x.tokens; ++t)
+        for (float& v : x(s, t)) v = 0;
+  };
+  CHECK(plain.loss(batch, silence) == model.loss(batch, silence));
+  CHECK(plain.loss(batch, silence) != model.loss(batch));
+}

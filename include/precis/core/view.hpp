@@ -99,9 +99,8 @@ struct activations_view {
       : activations_view(v.data, v.sequences, v.tokens, v.features, v.sequence_stride, v.token_stride) {}
 
   /// The features of one token.
-  [[nodiscard]] constexpr std::span<T> operator()(std::size_t sequence, std::size_t token) const noexcept {
-    return {data + static_cast<std::ptrdiff_t>(sequence) * sequence_stride +
-                static_cast<std::ptrdiff_t>(token) * token_stride,
+  [[nodiscard]] constexpr std::span<T> operator()(std::size_t s, std::size_t t) const noexcept {
+    return {data + static_cast<std::ptrdiff_t>(s) * sequence_stride + static_cast<std::ptrdiff_t>(t) * token_stride,
             features};
   }
   [[nodiscard]] constexpr std::size_t size() const noexcept { return sequences * tokens * features; }

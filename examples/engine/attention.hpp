@@ -47,7 +47,7 @@ struct attention_run {
 void attend(const attention_run& run, row_span<float> out, float* scratch, std::span<float> workspace) noexcept;
 
 /// Gradients of one sequence's attention; d_query, d_key and d_value are overwritten. Requires earlier == 0,
-/// queries == positions, and three times attention_scratch.
+/// queries == positions, and twice attention_scratch.
 void attend_backward(const attention_run& run, row_span<const float> d_out, row_span<float> d_query,
                      row_span<float> d_key, row_span<float> d_value, float* scratch,
                      std::span<float> workspace) noexcept;

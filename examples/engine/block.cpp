@@ -1,6 +1,5 @@
 #include <engine/block.hpp>
 
-#include <engine/attention.hpp>
 #include <engine/math.hpp>
 
 #include <precis/kernel/product.hpp>
@@ -41,8 +40,6 @@ void copy_rows(activations_view<const float> x, float* to) noexcept {
     for (std::size_t t = 0; t < x.tokens; ++t, to += x.features) std::ranges::copy(x(s, t), to);
 }
 
-[[nodiscard]] std::size_t qkv_width(const config& c) noexcept { return c.width + 2 * c.kv_width(); }
-
 /// The maps that make queries, keys and values: three of Llama's, or three row ranges of GPT-2's fused one.
 struct query_key_value {
   precis::weight_view map[3];
@@ -63,28 +60,6 @@ struct query_key_value {
     }
   }
 };
-
-[[nodiscard]] attention_run sequence_attention(const block_run& run, const block_values& v, std::size_t sequence,
-                                               std::size_t tokens, std::size_t queries) {
-  const config& c = run.shape;
-  const auto stride = signed_size(qkv_width(c));
-  const float* const first = v.qkv + sequence * tokens * qkv_width(c);
-  attention_run a{.shape = {c.heads, c.kv_heads, c.head_width()},
-                  .earlier = run.first_token,
-                  .positions = run.first_token + tokens,
-                  .queries = queries,
-                  .query = {first + (tokens - queries) * qkv_width(c), stride},
-                  .cached_key = {},
-                  .cached_value = {},
-                  .key = {first + c.width, stride},
-                  .value = {first + c.width + c.kv_width(), stride}};
-  if (run.first_token > 0) {
-    const std::size_t offset = run.sequences[sequence] * run.cached_tokens * c.kv_width();
-    a.cached_key = {run.cached_keys + offset, signed_size(c.kv_width())};
-    a.cached_value = {run.cached_values + offset, signed_size(c.kv_width())};
-  }
-  return a;
-}
 
 /// Attention output of the sequences of `x`: norm, query, key and value, attention, output map.
 void attention_half(const block_run& run, activations_view<const float> x, const block_values& v, float* out,
@@ -160,6 +135,28 @@ void keep_keys_values(const block_run& run, const block_values& v, std::size_t f
 }
 
 }  // namespace
+
+attention_run sequence_attention(const block_run& run, const block_values& v, std::size_t sequence, std::size_t tokens,
+                                 std::size_t queries) noexcept {
+  const config& c = run.shape;
+  const auto stride = signed_size(qkv_width(c));
+  const float* const first = v.qkv + sequence * tokens * qkv_width(c);
+  attention_run a{.shape = {c.heads, c.kv_heads, c.head_width()},
+                  .earlier = run.first_token,
+                  .positions = run.first_token + tokens,
+                  .queries = queries,
+                  .query = {first + (tokens - queries) * qkv_width(c), stride},
+                  .cached_key = {},
+                  .cached_value = {},
+                  .key = {first + c.width, stride},
+                  .value = {first + c.width + c.kv_width(), stride}};
+  if (run.first_token > 0) {
+    const std::size_t offset = run.sequences[sequence] * run.cached_tokens * c.kv_width();
+    a.cached_key = {run.cached_keys + offset, signed_size(c.kv_width())};
+    a.cached_value = {run.cached_values + offset, signed_size(c.kv_width())};
+  }
+  return a;
+}
 
 rotary::rotary(const config& shape) {
   if (shape.architecture != architecture::llama) return;

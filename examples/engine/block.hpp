@@ -1,6 +1,7 @@
 #pragma once
 
 #include <engine/arena.hpp>
+#include <engine/attention.hpp>
 #include <engine/weights.hpp>
 
 #include <precis/core/site.hpp>
@@ -76,6 +77,13 @@ struct block_run {
   float* keep_keys = nullptr;                 ///< where this run's keys and values go, or nowhere
   float* keep_values = nullptr;
 };
+
+/// Floats of one row of block_values::qkv.
+[[nodiscard]] inline std::size_t qkv_width(const config& c) noexcept { return c.width + 2 * c.kv_width(); }
+
+/// The attention of one sequence of a run, whose values are in `v`.
+[[nodiscard]] attention_run sequence_attention(const block_run& run, const block_values& v, std::size_t sequence,
+                                               std::size_t tokens, std::size_t queries) noexcept;
 
 [[nodiscard]] block_values allocate_values(const config& shape, std::size_t rows, bool for_backward, arena& memory);
 

@@ -85,6 +85,17 @@ inline void softmax(float* x, std::size_t n, float scale) noexcept {
   return static_cast<double>(top) + std::log(sum);
 }
 
+/// One token's loss in nats, rounded to 2^-32: sums below 2^21 are exact, so they do not depend on how a data set is cut
+/// into batches.
+[[nodiscard]] inline double token_loss(double log_sum, float logit) noexcept {
+  return std::nearbyint((log_sum - static_cast<double>(logit)) * 0x1p32) * 0x1p-32;
+}
+
+/// Rows of logits made at a time: about four megabytes.
+[[nodiscard]] inline std::size_t head_rows(const config& c) noexcept {
+  return std::clamp<std::size_t>((std::size_t{1} << 20) / c.vocabulary, 16, 256);
+}
+
 /// 1 / (1 + e^-x)
 [[nodiscard]] inline float logistic(float x) noexcept { return 1.f / (1.f + exponential(-x)); }
 

@@ -50,14 +50,6 @@ constexpr map_name llama_maps[] = {{"attention.wq", precis::part::attention}, {"
   return llama_maps;
 }
 
-/// Rounded to 2^-32, so that sums below 2^21 are exact: they do not depend on how a data set is cut into batches.
-[[nodiscard]] double exactly_summable(double nats) noexcept { return std::nearbyint(nats * 0x1p32) * 0x1p-32; }
-
-/// Rows of logits made at a time: about four megabytes.
-[[nodiscard]] std::size_t head_rows(const config& c) noexcept {
-  return std::clamp<std::size_t>((std::size_t{1} << 20) / c.vocabulary, 16, 256);
-}
-
 }  // namespace
 
 transformer::transformer(engine::weights w) : weights_(std::move(w)), rotary_(weights_.config) {
@@ -155,13 +147,9 @@ void transformer::run_blocks(activations_view<float> x, const tap_callback* tap,
       run.keep_keys = fill->keys_.data() + l * rows * c.kv_width();
       run.keep_values = fill->values_.data() + l * rows * c.kv_width();
     }
-    if (keep.empty()) {
-      arena block_memory;
-      run_block(run, x, tap, nullptr, block_memory);
-    } else {
-      keep[l] = allocate_values(c, rows, true, memory);
-      run_block(run, x, tap, &keep[l], memory);
-    }
+    if (!keep.empty()) keep[l] = allocate_values(c, rows, true, memory);
+    arena block_memory;
+    run_block(run, x, tap, keep.empty() ? nullptr : &keep[l], block_memory);
   }
 }
 
@@ -219,7 +207,7 @@ precis::nll transformer::loss_of(const token_batch& batch, const tap_callback* t
          {std::span<float>(logits, n * c.vocabulary), n, c.vocabulary}, head_memory);
     for (std::size_t r = 0; r < n; ++r) {
       const std::span<const float> row(logits + r * c.vocabulary, c.vocabulary);
-      total.sum += exactly_summable(log_sum_exp(row) - static_cast<double>(row[static_cast<std::size_t>(targets[r])]));
+      total.sum += token_loss(log_sum_exp(row), row[static_cast<std::size_t>(targets[r])]);
     }
     total.count += n;
     targets.clear();

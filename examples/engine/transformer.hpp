@@ -108,7 +108,8 @@ class transformer {
   /// Logits of residuals entering the head: [rows x width] -> [rows x vocabulary]. Rows must be contiguous.
   [[nodiscard]] precis::float_matrix read_out(precis::matrix_view<const float> residual) const;
 
-  /// Calls sink(linear_gradient) once for every matrix, last layer first, and returns the loss.
+  /// Calls sink(linear_gradient) once for every matrix, last layer first, and returns the loss. Not tapped: gradients are
+  /// those of the model as it is.
   template<class Sink>
   precis::nll backward(const precis::token_batch& batch, Sink&& sink) const {
     const sink_callback call(sink);
@@ -131,6 +132,8 @@ class transformer {
   void resume(const precis::layer_run&, const cache&, precis::activations_view<float>, const tap_callback*) const;
   [[nodiscard]] precis::nll backward_of(const precis::token_batch&, const sink_callback&, engine::weights*) const;
 
+  [[nodiscard]] precis::nll head_backward(const precis::token_batch&, precis::activations_view<const float> residual,
+                                          precis::activations_view<float> gradient, engine::weights*) const;
   void check_batch(const precis::token_batch&, bool needs_targets) const;
   void embed(const precis::token_batch&, precis::activations_view<float>, const tap_callback*) const;
   void run_blocks(precis::activations_view<float>, const tap_callback*, cache*, std::span<block_values> keep,

@@ -1,6 +1,6 @@
 #include <precis/kernel/product.hpp>
 
-#include <catch2/catch.hpp>
+#include "catch.hpp"
 
 #include <bit>
 #include <cmath>

@@ -1,12 +1,8 @@
 #pragma once
 
-#if defined(__AVX512F__)
-#include <precis/kernel/lanes_avx512.hpp>
-#elif defined(__AVX2__) && defined(__FMA__)
 #include <precis/kernel/lanes_avx2.hpp>
-#elif defined(__ARM_NEON) && defined(__aarch64__)
+#include <precis/kernel/lanes_avx512.hpp>
 #include <precis/kernel/lanes_neon.hpp>
-#endif
 #include <precis/kernel/lanes_scalar.hpp>
 
 namespace precis::kernel {

@@ -1,5 +1,7 @@
 #pragma once
 
+#if defined(__AVX2__) && defined(__FMA__)
+
 #include <cstddef>
 #include <immintrin.h>
 
@@ -46,3 +48,5 @@ struct avx2_lanes {
 };
 
 }  // namespace precis::kernel
+
+#endif

@@ -1,5 +1,7 @@
 #pragma once
 
+#if defined(__AVX512F__)
+
 #include <cstddef>
 #include <immintrin.h>
 
@@ -59,3 +61,5 @@ struct avx512_lanes {
 };
 
 }  // namespace precis::kernel
+
+#endif

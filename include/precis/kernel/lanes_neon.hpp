@@ -1,5 +1,7 @@
 #pragma once
 
+#if defined(__ARM_NEON) && defined(__aarch64__)
+
 #include <arm_neon.h>
 #include <cstddef>
 
@@ -36,3 +38,5 @@ struct neon_lanes {
 };
 
 }  // namespace precis::kernel
+
+#endif

@@ -1,0 +1,97 @@
+#include <engine/math.hpp>
+
+#include "catch.hpp"
+
+#include <cmath>
+#include <limits>
+#include <numeric>
+#include <vector>
+
+namespace {
+
+/// Distance in units of the last place of the correctly rounded result.
+double error_in_ulps(float found, double exact) {
+  const auto rounded = static_cast<float>(exact);
+  const float next = std::nextafter(rounded, std::numeric_limits<float>::infinity());
+  return std::abs(static_cast<double>(found) - exact) / (static_cast<double>(next) - static_cast<double>(rounded));
+}
+
+}  // namespace
+
+TEST_CASE("exponential is within 1 ulp of e^x, 2 where results are subnormal", "[engine][math][oracle]") {
+  double worst = 0, worst_subnormal = 0;
+  for (float x = -103.9f; x < 88.7f; x += 0.0007f) {
+    double& w = x < -87.33f ? worst_subnormal : worst;
+    w = std::max(w, error_in_ulps(engine::exponential(x), std::exp(static_cast<double>(x))));
+  }
+  CHECK(worst <= 1);
+  CHECK(worst_subnormal <= 2);
+  CHECK(engine::exponential(0.f) == 1.f);
+  CHECK(engine::exponential(-1000.f) == 0.f);
+  CHECK(engine::exponential(-std::numeric_limits<float>::infinity()) == 0.f);
+  CHECK(engine::exponential(89.f) == std::numeric_limits<float>::infinity());
+  CHECK(std::isnan(engine::exponential(std::numeric_limits<float>::quiet_NaN())));
+}
+
+TEST_CASE("activations and their slopes agree with their definitions in double", "[engine][math][oracle]") {
+  // Absolute, in units of the size of x: float rounds x and the factor, an ulp each, near 1e-7 of |x|.
+  const auto logistic = [](double x) { return 1 / (1 + std::exp(-x)); };
+  const auto tanh_form = [](double x) {
+    return 0.5 * x * (1 + std::tanh(std::sqrt(2 / 3.14159265358979323846) * (x + 0.044715 * x * x * x)));
+  };
+  const auto erf_form = [](double x) { return 0.5 * x * std::erfc(-x / std::sqrt(2.0)); };
+  const auto silu_form = [&](double x) { return x * logistic(x); };
+  const auto check = [](auto found, auto slope, auto exact) {
+    for (float x = -12.f; x < 12.f; x += 0.0013f) {
+      const auto d = static_cast<double>(x);
+      const double size = 1 + std::abs(d);
+      REQUIRE(std::abs(static_cast<double>(found(x)) - exact(d)) < 4e-7 * size);
+      const double difference = (exact(d + 1e-5) - exact(d - 1e-5)) / 2e-5;  // its own error: 1e-10
+      REQUIRE(std::abs(static_cast<double>(slope(x)) - difference) < 1e-6 * size);
+    }
+  };
+  using engine::activation;
+  engine::with_activation(activation::gelu_tanh, [&](auto f, auto slope) { check(f, slope, tanh_form); });
+  engine::with_activation(activation::gelu_erf, [&](auto f, auto slope) { check(f, slope, erf_form); });
+  engine::with_activation(activation::silu, [&](auto f, auto slope) { check(f, slope, silu_form); });
+}
+
+TEST_CASE("softmax sums to one, ignores a shift and fills its room with zeros", "[engine][math][property]") {
+  for (std::size_t n = 1; n < 70; ++n) {
+    std::vector<float> x(engine::whole_lanes(n), 99.f), shifted = x;
+    for (std::size_t i = 0; i < n; ++i) {
+      x[i] = static_cast<float>((i * 37) % 11) - 4.f;
+      shifted[i] = x[i] + 64.f;  // exact
+    }
+    double total = 0;
+    for (std::size_t i = 0; i < n; ++i) total += std::exp(0.5 * static_cast<double>(x[i]));
+    const std::vector<float> before = x;
+    engine::softmax(x.data(), n, 0.5f);
+    engine::softmax(shifted.data(), n, 0.5f);
+    CHECK(x == shifted);
+    for (std::size_t i = 0; i < x.size(); ++i) {
+      const double exact = i < n ? std::exp(0.5 * static_cast<double>(before[i])) / total : 0;
+      CHECK(static_cast<double>(x[i]) == Approx(exact).epsilon(3e-7));
+    }
+  }
+}
+
+TEST_CASE("lane_sum and largest see every element once", "[engine][math][worked-example]") {
+  for (std::size_t n = 1; n < 50; ++n) {
+    std::vector<float> x(n);
+    std::iota(x.begin(), x.end(), 1.f);
+    CHECK(engine::lane_sum(n, [&](std::size_t i) { return static_cast<double>(x[i]); }) ==
+          static_cast<double>(n * (n + 1) / 2));
+    for (std::size_t top = 0; top < n; ++top) {
+      std::vector<float> y(n, -3.f);
+      y[top] = -2.f;
+      CHECK(engine::largest(y.data(), n) == -2.f);
+    }
+  }
+}
+
+TEST_CASE("a token's loss is a whole number of 2^-32 nats", "[engine][math][worked-example]") {
+  CHECK(engine::token_loss(3.5, 1.25f) == 2.25);
+  CHECK(engine::token_loss(1.0 + 0x1p-34, 0.f) == 1.0);
+  CHECK(engine::token_loss(1.0 + 0x1.8p-33, 0.f) == 1.0 + 0x1p-32);
+}

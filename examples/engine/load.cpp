@@ -1,0 +1,170 @@
+#include <engine/load.hpp>
+
+#include <precis/core/error.hpp>
+#include <precis/core/random.hpp>
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+#include <utility>
+
+namespace engine {
+namespace {
+
+[[noreturn]] void bad(std::string_view where, std::string what, std::string expected) {
+  precis::refuse({.what = std::move(what), .where = std::string(where), .expected = std::move(expected)});
+}
+
+/// Refuses the first value that is not finite, by its place in the stored tensor.
+void check_finite(const source_tensor& t, std::span<const float> values) {
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    if (std::isfinite(values[i])) continue;
+    std::string index = std::to_string(i);
+    if (t.shape.size() == 2) index = std::to_string(i / t.shape[1]) + ", " + std::to_string(i % t.shape[1]);
+    bad(t.file, "tensor " + t.stored_name + " holds " + (std::isnan(values[i]) ? "NaN" : "infinity") + " at [" + index + "]",
+        "finite weights");
+  }
+}
+
+/// Puts the rows of a query or key map in the order this engine rotates them.
+///
+/// Rotary positions turn pairs of features. Hugging Face pairs feature i of a head with feature i + half (halves),
+/// llama2.c and this engine feature 2i with 2i + 1 (neighbours). A query meets a key in a dot product, which does not mind
+/// the order of features as long as both have the same: so row i goes to 2i, row i + half to 2i + 1, in both maps.
+void pair_neighbours(std::span<float> values, std::size_t heads, std::size_t out, std::size_t in) {
+  const std::size_t head = out / heads, half = head / 2;
+  std::vector<float> rows(head * in);
+  for (std::size_t h = 0; h < heads; ++h) {
+    const std::span<float> these = values.subspan(h * head * in, head * in);
+    std::ranges::copy(these, rows.begin());
+    for (std::size_t i = 0; i < head; ++i) {
+      const std::size_t to = i < half ? 2 * i : 2 * (i - half) + 1;
+      std::copy_n(rows.begin() + static_cast<std::ptrdiff_t>(i * in), in, these.begin() + static_cast<std::ptrdiff_t>(to * in));
+    }
+  }
+}
+
+void check_packed_size(const source_tensor& t, const matrix_decoder& decoder) {
+  if (!decoder.bytes || !decoder.decode)
+    bad(t.file, "tensor " + t.stored_name + " is packed with " + t.codec, "an original model: this program decodes no codecs");
+  const std::size_t bytes = decoder.bytes(t.codec, t.out(), t.in());
+  if (bytes != t.bytes.size())
+    bad(t.file, "tensor " + t.stored_name + " has " + std::to_string(t.bytes.size()) + " bytes of " + t.codec,
+        std::to_string(bytes) + " for its shape");
+}
+
+}  // namespace
+
+void decode(const source_tensor& t, const matrix_decoder& decoder, std::span<float> values) {
+  if (t.codec.empty()) {
+    decode(t.type, t.bytes, values);
+  } else {
+    check_packed_size(t, decoder);
+    const auto columns = static_cast<std::ptrdiff_t>(t.shape[1]);
+    precis::mutable_weight_view view(values.data(), t.shape[0], t.shape[1], columns, 1);
+    decoder.decode(t.codec, t.bytes, t.in_major ? view.transposed() : view);
+  }
+  check_finite(t, values);
+  if (t.rotary_heads != 0) pair_neighbours(values, t.rotary_heads, t.out(), t.in());
+}
+
+std::string fingerprint(const weights& w) {
+  std::uint64_t hash = precis::purpose(w.config.architecture == architecture::gpt2 ? "gpt2" : "llama");
+  const auto add = [&](std::uint64_t word) { hash = precis::mix64(hash ^ word); };
+  for (const tensor<const float>& t : tensors(w)) {
+    add(precis::purpose(t.name));
+    for (const std::size_t e : t.shape) add(e);
+    std::size_t i = 0;
+    for (; i + 1 < t.values.size(); i += 2)
+      add(std::bit_cast<std::uint32_t>(t.values[i]) | static_cast<std::uint64_t>(std::bit_cast<std::uint32_t>(t.values[i + 1])) << 32);
+    if (i < t.values.size()) add(std::bit_cast<std::uint32_t>(t.values[i]));
+  }
+  constexpr std::string_view digits = "0123456789abcdef";
+  std::string text(16, '0');
+  for (std::size_t i = 0; i < 16; ++i) text[i] = digits[(hash >> (60 - 4 * i)) & 15];
+  return text;
+}
+
+const stored_tensor* bundle::find(std::string_view name) const noexcept {
+  constexpr std::string_view suffix = ".weight";
+  for (const stored_tensor& t : stored) {
+    const std::string_view n = t.name;
+    if (n == name || (n.ends_with(suffix) && n.substr(0, n.size() - suffix.size()) == name)) return &t;
+  }
+  return nullptr;
+}
+
+std::size_t bundle::stored_bytes() const noexcept {
+  std::size_t bytes = 0;
+  for (const stored_tensor& t : stored) bytes += t.bytes;
+  return bytes;
+}
+
+bundle load(const std::filesystem::path& path, const load_options& options) {
+  const model_source source = open_source(path);
+  for (const source_tensor& t : source.tensors)
+    if (!t.codec.empty()) check_packed_size(t, options.decoder);  // before memory is asked for
+
+  bundle b;
+  b.path = path;
+  b.format = source.format;
+  b.made_from = source.made_from;
+  b.bos = source.bos;
+  b.eos = source.eos;
+  const std::filesystem::path& beside = options.tokenizer.empty() ? source.tokenizer : options.tokenizer;
+  if (!beside.empty()) {
+    b.tokenizer = load_tokenizer(beside);
+    if (b.tokenizer.size() > source.config.vocabulary)
+      bad(beside.string(), "a tokenizer of " + std::to_string(b.tokenizer.size()) + " tokens",
+          "at most " + std::to_string(source.config.vocabulary) + " for this model");
+  }
+
+  b.weights = zeros(source.config);
+  const std::vector<tensor<float>> targets = tensors(b.weights);
+  PRECIS_EXPECTS(targets.size() == source.tensors.size(), "expected_tensors lists what tensors() does");
+  for (std::size_t i = 0; i < targets.size(); ++i) {
+    const source_tensor& t = source.tensors[i];
+    PRECIS_EXPECTS(targets[i].name == t.name && targets[i].shape == t.shape, "expected_tensors lists what tensors() does");
+    decode(t, options.decoder, targets[i].values);
+    b.stored.push_back({.name = t.name,
+                        .stored_name = t.stored_name,
+                        .format = t.codec.empty() ? std::string(to_string(t.type)) : t.codec,
+                        .shape = t.shape,
+                        .bytes = t.bytes.size(),
+                        .packed = !t.codec.empty()});
+  }
+  b.fingerprint = fingerprint(b.weights);
+  return b;
+}
+
+void save(const weights& w, const std::filesystem::path& folder, dtype type, const std::map<std::string, std::string>& files,
+          atomic_folder::existing rule) {
+  PRECIS_EXPECTS(is_weight(type), "f32, f16 or bf16");
+  const std::vector<tensor<const float>> all = tensors(w);
+  std::vector<tensor_declaration> declarations;
+  for (const tensor<const float>& t : all) declarations.push_back({t.name, type, t.shape});
+
+  atomic_folder out(folder, rule);
+  safetensors_writer writer(out.path() / "model.safetensors", declarations, {{"format", "pt"}});
+  std::vector<std::byte> bytes;
+  std::vector<float> back;
+  for (const tensor<const float>& t : all) {
+    bytes.resize(t.values.size() * size_of(type));
+    back.resize(t.values.size());
+    encode(type, t.values, bytes);
+    decode(type, bytes, back);
+    for (std::size_t i = 0; i < back.size(); ++i)
+      if (!std::isfinite(back[i]))
+        bad(folder.string(), "tensor " + t.name + " holds " + std::to_string(t.values[i]) + " at " + std::to_string(i),
+            "finite weights within the range of " + std::string(to_string(type)));
+    writer.write(bytes);
+  }
+  writer.commit();
+  write_file(out.path() / "config.json", config_json(w.config));
+  for (const auto& [name, content] : files) write_file(out.path() / name, content);
+  out.commit();
+}
+
+}  // namespace engine

@@ -2,7 +2,7 @@
 
 #include "encoded.hpp"
 
-#include <catch2/catch.hpp>
+#include "catch.hpp"
 
 #include <cmath>
 #include <vector>

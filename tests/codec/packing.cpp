@@ -2,7 +2,7 @@
 
 #include <precis/core/random.hpp>
 
-#include <catch2/catch.hpp>
+#include "catch.hpp"
 
 #include <cstdint>
 #include <vector>

@@ -5,7 +5,7 @@
 
 #include "encoded.hpp"
 
-#include <catch2/catch.hpp>
+#include "catch.hpp"
 
 #include <algorithm>
 #include <vector>
@@ -41,5 +41,5 @@ TEST_CASE("an entry of the standard menu stores what the codec type stores", "[c
 
 TEST_CASE("an unknown name is answered with how names are made", "[codec][standard_menu][refusal]") {
   CHECK_FALSE(standard::contains("affine9.row"));
-  CHECK_THROWS_WITH(standard::index_of("affine9.row"), Catch::Contains("no codec called 'affine9.row'") && Catch::Contains("affine4.g32"));
+  CHECK_THROWS_WITH(standard::index_of("affine9.row"), ContainsSubstring("no codec called 'affine9.row'") && ContainsSubstring("affine4.g32"));
 }

@@ -2,7 +2,7 @@
 
 #include <precis/core/random.hpp>
 
-#include <catch2/catch.hpp>
+#include "catch.hpp"
 
 #include <algorithm>
 #include <array>
@@ -116,11 +116,11 @@ TEST_CASE("0.29 of 100 removes 29", "[prune][magnitude][worked-example]") {
 
 TEST_CASE("magnitude refuses what it cannot sort and changes nothing", "[prune][magnitude][refusal]") {
   float_matrix w(2, 2, {1.f, 2.f, std::numeric_limits<float>::quiet_NaN(), 0.5f});
-  CHECK_THROWS_WITH(prune::magnitude{}(w.view()), Catch::Contains("row 1, column 0") && Catch::Contains("NaN"));
-  CHECK_THROWS_WITH(prune::magnitude_in_groups{}(w.view()), Catch::Contains("row 1, column 0"));
+  CHECK_THROWS_WITH(prune::magnitude{}(w.view()), ContainsSubstring("row 1, column 0") && ContainsSubstring("NaN"));
+  CHECK_THROWS_WITH(prune::magnitude_in_groups{}(w.view()), ContainsSubstring("row 1, column 0"));
   CHECK(w(0, 0) == 1.f);
   CHECK(w(1, 1) == 0.5f);
   float_matrix ok(1, 2, 1.f);
-  CHECK_THROWS_WITH(prune::magnitude{.sparsity = 1.5}(ok.view()), Catch::Contains("0 to 1"));
-  CHECK_THROWS_WITH((prune::magnitude_in_groups{.keep = 3, .group = 2}(ok.view())), Catch::Contains("keep 3 of 2"));
+  CHECK_THROWS_WITH(prune::magnitude{.sparsity = 1.5}(ok.view()), ContainsSubstring("0 to 1"));
+  CHECK_THROWS_WITH((prune::magnitude_in_groups{.keep = 3, .group = 2}(ok.view())), ContainsSubstring("keep 3 of 2"));
 }

@@ -1,0 +1,5 @@
+#pragma once
+
+/// Stage 3: who gets what.
+
+#include <precis/allocate/z_tiers.hpp>

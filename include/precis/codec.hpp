@@ -1,0 +1,12 @@
+#pragma once
+
+/// Stage 4: how weights are stored, and how the codes are chosen.
+
+#include <precis/codec/affine.hpp>
+#include <precis/codec/float16.hpp>
+#include <precis/codec/min_anchored.hpp>
+#include <precis/codec/packing.hpp>
+#include <precis/codec/standard_menu.hpp>
+#include <precis/codec/symmetric.hpp>
+#include <precis/fit/clip_search.hpp>
+#include <precis/fit/nearest.hpp>

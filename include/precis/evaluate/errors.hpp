@@ -1,0 +1,59 @@
+#pragma once
+
+#include <precis/core/error.hpp>
+#include <precis/core/view.hpp>
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <limits>
+#include <string>
+
+namespace precis::evaluate {
+
+/// How far a compressed matrix is from the original.
+struct error_report {
+  std::size_t weights = 0;
+  double sse = 0;          ///< sum of squared errors, weights^2
+  double signal = 0;       ///< sum of squared original weights
+  double max_error = 0;    ///< largest |error|
+
+  [[nodiscard]] double mse() const noexcept { return weights == 0 ? 0.0 : sse / static_cast<double>(weights); }
+  /// Signal to quantization noise, decibel; infinity when nothing changed.
+  [[nodiscard]] double sqnr_db() const noexcept {
+    return sse == 0 ? std::numeric_limits<double>::infinity() : 10.0 * std::log10(signal / sse);
+  }
+  error_report& operator+=(const error_report& other) noexcept {
+    weights += other.weights;
+    sse += other.sse;
+    signal += other.signal;
+    max_error = std::max(max_error, other.max_error);
+    return *this;
+  }
+};
+
+/// Compares two matrices weight by weight.
+///
+/// Unit     weights; sums in double, in row-major order, fused.
+/// Errors   different shapes.
+/// Cost     one read of both.
+/// Source   methods A4.
+[[nodiscard]] inline error_report errors(weight_view original, weight_view compressed) {
+  if (original.rows != compressed.rows || original.cols != compressed.cols)
+    refuse({.what = std::to_string(original.rows) + " x " + std::to_string(original.cols) + " against " +
+                    std::to_string(compressed.rows) + " x " + std::to_string(compressed.cols),
+            .where = "evaluate::errors",
+            .expected = "two matrices of one shape"});
+  error_report e{.weights = original.size()};
+  for (std::size_t r = 0; r < original.rows; ++r)
+    for (std::size_t c = 0; c < original.cols; ++c) {
+      const auto x = static_cast<double>(original(r, c));
+      const double difference = static_cast<double>(compressed(r, c)) - x;
+      e.sse = std::fma(difference, difference, e.sse);
+      e.signal = std::fma(x, x, e.signal);
+      e.max_error = std::max(e.max_error, std::abs(difference));
+    }
+  return e;
+}
+
+}  // namespace precis::evaluate

@@ -1,0 +1,92 @@
+#pragma once
+
+#include <precis/core/error.hpp>
+#include <precis/core/executor.hpp>
+#include <precis/model/batch.hpp>
+#include <precis/model/concepts.hpp>
+
+#include <cmath>
+#include <cstddef>
+#include <limits>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace precis::evaluate {
+
+/// A loss over several windows of text: the total, token-weighted, and each window's share.
+struct nll_report {
+  nll total;
+  std::vector<nll> windows;
+
+  /// exp of the mean NLL per token.
+  [[nodiscard]] double perplexity() const noexcept { return std::exp(total.mean()); }
+
+  /// Standard error of the mean NLL, nats per token, from how much windows differ: the linearised ratio estimator, which
+  /// allows windows of different sizes. Nothing with fewer than two windows.
+  [[nodiscard]] std::optional<double> standard_error() const noexcept {
+    std::size_t n = 0;
+    double squares = 0;
+    for (const nll& w : windows) {
+      if (w.count == 0) continue;
+      ++n;
+      const double residual = std::fma(-total.mean(), static_cast<double>(w.count), w.sum);
+      squares = std::fma(residual, residual, squares);
+    }
+    if (n < 2) return std::nullopt;
+    const auto count = static_cast<double>(n);
+    return std::sqrt(squares * count / (count - 1)) / static_cast<double>(total.count);
+  }
+
+  /// An interval that holds the perplexity of such text with about 95 % confidence (mean NLL +- 1.96 standard errors;
+  /// windows taken as independent, so optimistic when they follow each other in one text).
+  struct interval {
+    double low = 0;
+    double high = 0;
+  };
+  [[nodiscard]] std::optional<interval> confidence() const noexcept {
+    const std::optional<double> se = standard_error();
+    if (!se) return std::nullopt;
+    return interval{.low = std::exp(std::fma(-1.96, *se, total.mean())), .high = std::exp(std::fma(1.96, *se, total.mean()))};
+  }
+};
+
+/// Token-weighted negative log-likelihood and perplexity over batches, one window a batch.
+///
+/// Unit     nats per token; perplexity exp of that.
+/// Errors   nothing to predict; a loss that is not finite, by window.
+/// Cost     one forward a batch. Batches run on the executor and their sums are merged in order, so every executor and
+///          thread count gives the same bits.
+/// Source   methods A4: a mean of window means would be wrong where windows differ in size.
+struct perplexity {
+  template<evaluable_model Model, executor Executor = sequential>
+  [[nodiscard]] nll_report operator()(const Model& model, std::span<const batch_of<Model>> batches, Executor exec = {}) const {
+    nll_report report{.total = {}, .windows = std::vector<nll>(batches.size())};
+    exec.for_each(batches.size(), [&](std::size_t i) { report.windows[i] = model.loss(batches[i]); });
+    for (std::size_t i = 0; i < batches.size(); ++i) {
+      if (!std::isfinite(report.windows[i].sum))
+        refuse({.what = "the loss of window " + std::to_string(i) + " is " + std::to_string(report.windows[i].sum),
+                .where = "evaluate::perplexity",
+                .expected = "a finite loss: weights and activations without NaN or infinity"});
+      report.total += report.windows[i];
+    }
+    if (report.total.count == 0)
+      refuse({.what = "nothing to predict in " + std::to_string(batches.size()) + " batches",
+              .where = "evaluate::perplexity",
+              .expected = "at least one target"});
+    return report;
+  }
+
+  /// Chosen only when the overload above is not: says what is missing, and how to add it.
+  template<class Model, class Batches, class... Rest>
+    requires(!evaluable_model<Model>)
+  refused operator()(const Model&, const Batches&, Rest&&...) const {
+    static_assert(evaluable_model<Model>,
+                  "precis: evaluate::perplexity needs an evaluable_model. Add nll loss(const batch_type&) const to the "
+                  "adaptor. See docs/models.md#evaluable");
+    return {};
+  }
+};
+
+}  // namespace precis::evaluate

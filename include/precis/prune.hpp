@@ -1,0 +1,5 @@
+#pragma once
+
+/// Which weights are set to zero.
+
+#include <precis/prune/magnitude.hpp>

@@ -23,6 +23,7 @@ write_basic_package_version_file(${PROJECT_BINARY_DIR}/precis-config-version.cma
 install(FILES ${PROJECT_BINARY_DIR}/precis-config.cmake ${PROJECT_BINARY_DIR}/precis-config-version.cmake
   DESTINATION ${package_dir})
 
+file(RELATIVE_PATH up_to_prefix /${CMAKE_INSTALL_DATADIR}/pkgconfig /)  # relative to its own place: it can move
 configure_file(${PROJECT_SOURCE_DIR}/cmake/precis.pc.in ${PROJECT_BINARY_DIR}/precis.pc @ONLY)
 install(FILES ${PROJECT_BINARY_DIR}/precis.pc DESTINATION ${CMAKE_INSTALL_DATADIR}/pkgconfig)
 install(FILES ${PROJECT_SOURCE_DIR}/LICENSE DESTINATION ${CMAKE_INSTALL_DATADIR}/licenses/precis)

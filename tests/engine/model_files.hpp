@@ -8,10 +8,11 @@
 
 #include "engine/support.hpp"
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
-#include <functional>
+#include <limits>
 #include <map>
 #include <string>
 #include <utility>

@@ -1,0 +1,34 @@
+// Any bytes up to a NUL are a vocab.json, those after it a merges.txt, or they are refused; whatever is read encodes any
+// text so that it can be decoded, and its spans cover the text.
+
+#include <engine/tokenizer.hpp>
+
+#include <precis/core/error.hpp>
+
+#include <algorithm>
+#include <cstdint>
+#include <cstdlib>
+#include <optional>
+#include <string>
+#include <string_view>
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  const std::string_view all(reinterpret_cast<const char*>(data), size);
+  const std::size_t cut = std::min(all.find('\0'), size);
+  const std::string_view merges = all.substr(std::min(cut + 1, size));
+  std::optional<engine::byte_bpe> t;
+  try {
+    t.emplace(all.substr(0, cut), merges);
+  } catch (const precis::error&) {
+    return 0;
+  }
+  std::string joined;
+  std::size_t at = 0;
+  for (const engine::token_span& s : t->encode_with_offsets(merges)) {
+    if (s.first_byte != at || s.end_byte < at) std::abort();
+    at = s.end_byte;
+    joined += t->text_of(s.id);
+  }
+  if (at != merges.size() || joined != merges) std::abort();
+  return 0;
+}

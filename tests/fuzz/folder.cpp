@@ -1,0 +1,62 @@
+// Any bytes up to a NUL are a config.json, those after it a model.safetensors, plain or compressed; together they are a
+// model or are refused.
+
+#include <engine/load.hpp>
+
+#include <precis/core/error.hpp>
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdint>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <string>
+#include <string_view>
+
+namespace {
+
+namespace fs = std::filesystem;
+
+struct scratch {
+  fs::path path = fs::temp_directory_path() / ("precis-fuzz-" + std::to_string(::getpid()));
+  scratch() { fs::create_directories(path); }
+  scratch(const scratch&) = delete;
+  scratch& operator=(const scratch&) = delete;
+  ~scratch() {
+    std::error_code ignored;
+    fs::remove_all(path, ignored);
+  }
+  void put(std::string_view name, std::string_view text) const {
+    fs::remove(path / name);  // file systems write a new file when they like, an overwritten one at once
+    std::ofstream(path / name, std::ios::binary) << text;
+  }
+};
+
+/// One byte a weight.
+struct bytes_codec {
+  static std::string name() { return "bytes"; }
+  static constexpr std::size_t bytes(std::size_t out, std::size_t in) { return out * in; }
+  static void encode(precis::weight_view, std::span<std::byte>) {}
+  static void decode(std::span<const std::byte> packed, precis::mutable_weight_view w) {
+    for (std::size_t r = 0; r < w.rows; ++r)
+      for (std::size_t c = 0; c < w.cols; ++c) w(r, c) = static_cast<float>(packed[r * w.cols + c]);
+  }
+};
+
+}  // namespace
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  static const scratch folder;
+  const std::string_view all(reinterpret_cast<const char*>(data), size);
+  const std::size_t cut = std::min(all.find('\0'), size);
+  folder.put("config.json", all.substr(0, cut));
+  folder.put("model.safetensors", all.substr(std::min(cut + 1, size)));
+  try {
+    const engine::bundle b = engine::load(folder.path, {.tokenizer = {}, .decoder = engine::decoder_of<precis::menu<bytes_codec>>()});
+    engine::check(b.weights);  // what was loaded is a whole model
+  } catch (const precis::error&) {
+  }
+  return 0;
+}

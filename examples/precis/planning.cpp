@@ -1,0 +1,83 @@
+#include "planning.hpp"
+
+#include <precis/core/error.hpp>
+#include <precis/core/text.hpp>
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+namespace program {
+
+namespace {
+
+template<class Number>
+per_tier<Number> read_three(const std::string& text, std::string_view option, std::string_view expected) {
+  per_tier<Number> out{};
+  std::size_t count = 0;
+  for (std::size_t at = 0; at <= text.size(); ++count) {
+    const std::size_t comma = std::min(text.find(',', at), text.size());
+    std::string_view word = std::string_view(text).substr(at, comma - at);
+    while (!word.empty() && word.front() == ' ') word.remove_prefix(1);
+    while (!word.empty() && word.back() == ' ') word.remove_suffix(1);
+    if (count >= 3 || !precis::text::read(word, out[count])) {
+      count = 0;
+      break;
+    }
+    at = comma + 1;
+  }
+  if (count == 1) out[1] = out[2] = out[0];
+  if (count != 1 && count != 3)
+    precis::refuse({.what = "'" + text + "'", .where = std::string(option), .expected = std::string(expected)});
+  return out;
+}
+
+}  // namespace
+
+per_tier<unsigned> read_bits(const std::string& text, std::string_view option) {
+  constexpr std::string_view expected = "bits for the low, medium and high tier, each 2 to 8, 16 or 24: 4,6,8 (or one number for all)";
+  const per_tier<unsigned> bits = read_three<unsigned>(text, option, expected);
+  for (const unsigned b : bits)
+    if (!std::ranges::count(precis::codec::standard::widths, b))
+      precis::refuse({.what = fmt::format("{} bits", b), .where = std::string(option), .expected = std::string(expected)});
+  return bits;
+}
+
+per_tier<double> read_sparsities(const std::string& text, std::string_view option) {
+  constexpr std::string_view expected = "shares to prune in the low, medium and high tier, each from 0 to 1: 0.3,0.2,0.1 (or one for all)";
+  const per_tier<double> shares = read_three<double>(text, option, expected);
+  for (const double s : shares)
+    if (s < 0 || s > 1) precis::refuse({.what = fmt::format("a share of {}", s), .where = std::string(option), .expected = std::string(expected)});
+  return shares;
+}
+
+std::string to_text(const per_tier<unsigned>& b) {
+  return b[0] == b[1] && b[1] == b[2] ? fmt::format("{}", b[0]) : fmt::format("{}, {}, {}", b[0], b[1], b[2]);
+}
+std::string to_text(const per_tier<double>& s) {
+  return s[0] == s[1] && s[1] == s[2] ? fmt::format("{}", s[0]) : fmt::format("{}, {}, {}", s[0], s[1], s[2]);
+}
+
+precis::allocate::z_tiers make_tiers(const per_tier<unsigned>& bits, const per_tier<double>& prune, const std::string& family,
+                                     const std::string& granularity) {
+  const auto tier = [&](std::size_t i) {
+    return precis::allocate::tier_options{.codec = fmt::format("{}{}.{}", family, bits[i], granularity), .sparsity = prune[i]};
+  };
+  return {.low = tier(0), .medium = tier(1), .high = tier(2)};
+}
+
+precis::plan uniform_plan(const session& s, precis::unit_kind units, const std::string& codec, double sparsity) {
+  precis::plan p{.model = s.fingerprint, .units = units, .notes = {"the same for every unit"}, .choices = {}};
+  for (const precis::unit& u : precis::group_units(s.model.matrices(), units))
+    p.choices.push_back({.unit = u.name, .codec = codec, .sparsity = sparsity});
+  return p;
+}
+
+resolved_plan resolve(const session& s, const precis::plan& p) {
+  resolved_plan out{.matrices = precis::resolve<precis::codec::standard>(s.model.matrices(), p, {.model = s.fingerprint}), .size = {}};
+  out.size = precis::size_of(out.matrices);
+  out.size.original_bytes = stored_bytes(s);
+  return out;
+}
+
+}  // namespace program

@@ -1,0 +1,95 @@
+#pragma once
+
+#include "progress.hpp"
+
+#include <engine/json.hpp>
+#include <engine/tokenizer.hpp>
+#include <engine/transformer.hpp>
+
+#include <precis/core/executor.hpp>
+#include <precis/core/unit.hpp>
+#include <precis/evaluate/perplexity.hpp>
+#include <precis/model/batch.hpp>
+
+#include <CLI/CLI.hpp>
+
+#include <cstddef>
+#include <filesystem>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace program {
+
+/// What every subcommand offers.
+struct common_options {
+  std::string json;            ///< file for the result as JSON; empty: none
+  std::size_t threads = 0;     ///< 0: one for every processor
+  bool quiet = false;
+
+  [[nodiscard]] chatter how() const noexcept { return quiet ? chatter::quiet : chatter::normal; }
+  [[nodiscard]] precis::thread_pool pool() const noexcept { return {threads}; }
+};
+void add_common(CLI::App& command, common_options& o);
+
+/// Where a long job keeps what it has finished.
+struct resume_options {
+  std::string partial;         ///< file; empty: a default named by the command
+  bool resume = false;
+};
+void add_resume(CLI::App& command, resume_options& o);
+
+/// A model that is open.
+struct session {
+  std::string name;                         ///< the last part of its path
+  engine::tokenizer tokens;
+  engine::transformer model;
+  std::string fingerprint;                  ///< of shapes and contents
+  std::vector<std::size_t> matrix_bytes;    ///< [matrices] as stored in the file
+};
+[[nodiscard]] session open_model(const std::filesystem::path& path, const std::string& tokenizer = {});
+
+/// "GPT-2, 12 layers, width 256, 9.4 M weights in 48 matrices"
+[[nodiscard]] std::string describe(const session& s);
+
+/// Non-overlapping windows of a text: window i reads tokens [n i, n i + n) and predicts the next ones, starting fresh.
+struct text_windows {
+  std::string name;                            ///< the file's name
+  std::size_t tokens = 0;                      ///< in the whole text
+  std::size_t length = 0;                      ///< predictions a window
+  std::vector<precis::token_batch> windows;    ///< one sequence each
+};
+struct text_options {
+  std::string file;
+  std::size_t length = 0;                      ///< predictions a window; 0: the model's context less one
+  std::size_t windows = 0;                     ///< 0: all there are
+};
+/// Errors: an empty text; one shorter than a window; more windows than there are; a window beyond the context.
+[[nodiscard]] text_windows read_windows(const session& s, const text_options& o);
+
+/// Loss of every window.
+struct text_loss {
+  precis::evaluate::nll_report report;
+  bool stopped = false;                        ///< somebody pressed Ctrl-C: some windows are missing
+
+  [[nodiscard]] double perplexity() const noexcept { return report.perplexity(); }
+  [[nodiscard]] double nats() const noexcept { return report.total.mean(); }
+  /// 95 % confidence, nats per token; 0 with one window.
+  [[nodiscard]] double half_width() const noexcept { return 1.96 * report.standard_error().value_or(0.0); }
+};
+[[nodiscard]] text_loss measure(const engine::transformer& model, const text_windows& text, const common_options& o,
+                                const std::string& label);
+
+/// Writes the result of a command where --json says, if it does.
+void write_json(const common_options& o, const engine::json& result);
+/// Refuses a target that could not be written, before the work is done.
+void require_writable(const std::filesystem::path& target);
+/// Writes an SVG and, where a converter is, a PNG beside it; returns what to print.
+std::string write_picture(const std::filesystem::path& svg_file, const std::string& svg);
+
+/// Units of the model with the bytes their matrices take in its file.
+[[nodiscard]] std::size_t stored_bytes(const session& s, std::span<const std::size_t> matrices);
+[[nodiscard]] std::size_t stored_bytes(const session& s);
+[[nodiscard]] std::size_t weight_count(const session& s);
+
+}  // namespace program

@@ -1,0 +1,96 @@
+// What each header costs a translation unit that includes it: parse time, and lines after the preprocessor.
+//
+//   include_cost [repeats] [part of a header's name]
+//
+// Each header is compiled alone with -fsyntax-only; the figure is the fastest of `repeats` runs (3) less the time of an
+// empty file, so it is what the include adds. Six headers of the standard library and Eigen/Dense give the scale.
+
+#include <algorithm>
+#include <chrono>
+#include <cstddef>
+#include <cstdio>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <limits>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace {
+
+namespace fs = std::filesystem;
+
+const fs::path scratch = fs::temp_directory_path() / "precis_include_cost";
+
+std::string quoted(const std::string& text) { return "'" + text + "'"; }
+
+std::string command(std::string_view mode) {
+  return quoted(PRECIS_COMPILER) + " -std=c++20 " + std::string(mode) + " -I " + quoted(PRECIS_INCLUDE) + " -isystem " +
+         quoted(PRECIS_EIGEN_INCLUDE) + " " + quoted((scratch / "one.cpp").string());
+}
+
+void write_source(const std::string& header) {
+  std::ofstream source(scratch / "one.cpp");
+  if (!header.empty()) source << "#include <" << header << ">\n";
+}
+
+/// Milliseconds of the fastest of `repeats` runs; infinity when the header does not compile.
+double milliseconds(const std::string& header, int repeats) {
+  write_source(header);
+  double best = std::numeric_limits<double>::infinity();
+  for (int i = 0; i < repeats; ++i) {
+    const auto before = std::chrono::steady_clock::now();
+    if (std::system((command("-fsyntax-only") + " 2>/dev/null").c_str()) != 0) return std::numeric_limits<double>::infinity();
+    const std::chrono::duration<double, std::milli> took = std::chrono::steady_clock::now() - before;
+    best = std::min(best, took.count());
+  }
+  return best;
+}
+
+/// Lines that are left for the compiler after the preprocessor, blank ones and line markers not counted.
+std::size_t lines(const std::string& header) {
+  write_source(header);
+  const fs::path out = scratch / "one.ii";
+  if (std::system((command("-E -P") + " >" + quoted(out.string()) + " 2>/dev/null").c_str()) != 0) return 0;
+  std::ifstream text(out);
+  return static_cast<std::size_t>(std::count(std::istreambuf_iterator<char>(text), {}, '\n'));
+}
+
+std::vector<std::string> headers() {
+  std::vector<std::string> found;
+  for (const fs::directory_entry& entry : fs::recursive_directory_iterator(PRECIS_INCLUDE))
+    if (entry.path().extension() == ".hpp") found.push_back(fs::relative(entry.path(), PRECIS_INCLUDE).generic_string());
+  std::ranges::sort(found, [](const std::string& a, const std::string& b) {  // umbrellas first, then folder by folder
+    const auto depth = [](const std::string& name) { return std::ranges::count(name, '/'); };
+    return (depth(a) > 1) != (depth(b) > 1) ? depth(a) <= 1 : a < b;
+  });
+  return found;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  const int repeats = argc > 1 ? std::max(1, std::atoi(argv[1])) : 3;
+  const std::string_view part = argc > 2 ? argv[2] : "";
+  fs::create_directories(scratch);
+
+  const double empty = milliseconds("", repeats);
+  std::printf("%s, fastest of %d, empty file %.0f ms\n%9s %9s  header\n", PRECIS_COMPILER, repeats, empty, "ms", "lines");
+  const auto report = [&](const std::string& header) {
+    const double total = milliseconds(header, repeats);
+    if (total == std::numeric_limits<double>::infinity())  // an instruction set this compiler was not told to use
+      std::printf("%9s %9s  %s\n", "-", "-", header.c_str());
+    else
+      std::printf("%9.0f %9zu  %s\n", std::max(0.0, total - empty), lines(header), header.c_str());
+    std::fflush(stdout);
+  };
+  for (const char* header : {"span", "vector", "string", "algorithm", "functional", "iostream", "Eigen/Dense"}) report(header);
+  std::printf("\n");
+  for (const std::string& header : headers())
+    if (header.find(part) != std::string::npos) report(header);
+
+  std::error_code ignored;
+  fs::remove_all(scratch, ignored);
+}

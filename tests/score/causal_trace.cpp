@@ -4,7 +4,7 @@
 
 #include "micro_transformer.hpp"
 
-#include <catch2/catch.hpp>
+#include "catch.hpp"
 
 #include <vector>
 

@@ -25,5 +25,5 @@ TEST_CASE("both blocks of the micro-transformer weigh the same", "[score][weight
 TEST_CASE("weights that are not finite are named", "[score][weight_magnitude][refusal]") {
   micro_transformer model;
   model.weights(2)(1, 0) = std::numeric_limits<float>::quiet_NaN();
-  CHECK_THROWS_WITH(score::weight_magnitude{}(model), Catch::Contains("block.1.attn") && Catch::Contains("[1, 0]"));
+  CHECK_THROWS_WITH(score::weight_magnitude{}(model), ContainsSubstring("block.1.attn") && ContainsSubstring("[1, 0]"));
 }

@@ -1,0 +1,14 @@
+#pragma once
+
+/// The values every stage meets at.
+#include <precis/core/budget.hpp>
+#include <precis/core/error.hpp>
+#include <precis/core/executor.hpp>
+#include <precis/core/menu.hpp>
+#include <precis/core/plan.hpp>
+#include <precis/core/random.hpp>
+#include <precis/core/scores.hpp>
+#include <precis/core/select.hpp>
+#include <precis/core/site.hpp>
+#include <precis/core/unit.hpp>
+#include <precis/core/view.hpp>

@@ -1,0 +1,216 @@
+#include "world_model.hpp"
+
+#include <engine/files.hpp>
+#include <engine/source.hpp>
+
+#include <precis/core/error.hpp>
+
+#include <fmt/format.h>
+#include <CLI/CLI.hpp>
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <cstdio>
+#include <ctime>
+#include <exception>
+#include <filesystem>
+#include <string>
+#include <thread>
+
+namespace {
+
+namespace fs = std::filesystem;
+using clock_type = std::chrono::steady_clock;
+
+struct options {
+  fs::path out;
+  fs::path checkpoint;
+  std::uint64_t seed = 1;
+  std::size_t steps = 1800;
+  std::size_t threads = 0;
+  std::size_t save_every = 200;
+  double rate = 3e-3;
+  bool resume = false;
+};
+
+[[nodiscard]] double seconds_since(clock_type::time_point start) {
+  return std::chrono::duration<double>(clock_type::now() - start).count();
+}
+
+[[nodiscard]] std::string clock_text(double seconds) {
+  const auto s = static_cast<long>(std::lround(seconds));
+  return fmt::format("{}:{:02}", s / 60, s % 60);
+}
+
+/// One line a hundred steps: the mean loss since the last line, tokens a second, and the time left.
+class reporter {
+ public:
+  reporter(std::size_t steps, std::size_t done) : steps_(steps), first_(done) {}
+
+  void step(std::size_t done, const precis::nll& loss) {
+    since_ += loss;
+    tokens_ += loss.count;
+    if (done % 100 != 0 && done != steps_) return;
+    const double seconds = seconds_since(start_);
+    const double left = seconds / static_cast<double>(done - first_) * static_cast<double>(steps_ - done);
+    fmt::print("step {:5} of {}   loss {:.4f} nats/token   {:6.0f} tokens/s   {} left\n", done, steps_, since_.mean(),
+               static_cast<double>(tokens_) / seconds, clock_text(left));
+    std::fflush(stdout);
+    last_ = since_.mean();
+    since_ = {};
+  }
+  [[nodiscard]] double last_loss() const noexcept { return last_; }
+  [[nodiscard]] double seconds() const { return seconds_since(start_); }
+
+ private:
+  std::size_t steps_, first_, tokens_ = 0;
+  clock_type::time_point start_ = clock_type::now();
+  precis::nll since_;
+  double last_ = 0;
+};
+
+[[nodiscard]] std::string readme(const options& o, const train::recipe& r, const train::lesson& l, const train::exam& e,
+                                 double loss, const std::string& minutes) {
+  std::size_t weights = 0;
+  for (const engine::tensor_shape& t : engine::expected_tensors(r.shape)) {
+    std::size_t n = 1;
+    for (const std::size_t extent : t.shape) n *= extent;
+    weights += n;
+  }
+  std::string relations;
+  for (std::size_t i = 0; i < train::relations; ++i)
+    relations += fmt::format("| {} | {} | {} |\n", train::to_string(static_cast<train::relation>(i)), e.asked_of[i],
+                             e.known_of[i]);
+  return fmt::format(
+      R"(# A small model that knows an invented world
+
+A GPT-2 of {layers} layers, width {width}, {heads} heads, context {context} and {vocabulary} tokens, trained by this project on
+sentences about people, cities, countries and companies that do not exist. It is here so that `precis demo` has facts to
+trace and something to lose. Nothing in it comes from anywhere else; its licence is that of the project (see LICENSE).
+
+This folder is written, this page included, by
+
+    precis_train world --out examples/models/world --seed {seed} --steps {steps}
+
+which took {minutes} when it was last made. The same command makes the same world, texts, tokenizer and facts;
+the weights are equal bit for bit for any number of threads, stopped and resumed or not, where exp, log, cos and pow of the C
+library give the same results.
+
+| file | bytes | what it is |
+|---|---|---|
+| model.safetensors, config.json | {weight_bytes} | {weights} weights in binary16, in Hugging Face's GPT-2 layout |
+| vocab.json, merges.txt | {tokenizer_bytes} | its byte-level BPE, learned from the training text |
+| facts.json | {facts_bytes} | {asked} questions in the format of the causal tracing paper's facts; every answer is one token |
+| heldout.txt | {heldout} | text to measure perplexity on: facts are told in sentences that no training text contains |
+| calibration.txt | {calibration} | text like the training text, other draws |
+
+The world has {facts} facts about {subjects} subjects. Each can be told in ten ways, two of which are withheld for that fact:
+they occur in heldout.txt and in the questions alone. So a right answer is knowledge, not a remembered sentence. First and
+last names are both shared by two people, so the whole name has to be read before anything can be recalled.
+
+| | |
+|---|---|
+| training loss, last hundred steps | {loss:.3f} nats per token |
+| perplexity of heldout.txt, windows of {context} | {perplexity:.3f} |
+| questions answered | {known} of {asked} |
+
+| relation | asked | answered |
+|---|---|---|
+{relations})",
+      fmt::arg("layers", r.shape.layers), fmt::arg("width", r.shape.width), fmt::arg("heads", r.shape.heads),
+      fmt::arg("context", r.shape.context), fmt::arg("vocabulary", r.shape.vocabulary), fmt::arg("seed", o.seed),
+      fmt::arg("steps", o.steps), fmt::arg("minutes", minutes), fmt::arg("weights", weights),
+      fmt::arg("weight_bytes", 2 * weights), fmt::arg("tokenizer_bytes", l.vocab_json.size() + l.merges_txt.size()),
+      fmt::arg("facts_bytes", train::facts_json(l.world, l.questions).size()), fmt::arg("asked", e.asked),
+      fmt::arg("known", e.known), fmt::arg("heldout", l.held_out.size()), fmt::arg("calibration", l.calibration.size()),
+      fmt::arg("facts", l.world.facts.size()), fmt::arg("subjects", l.world.subjects.size()), fmt::arg("loss", loss),
+      fmt::arg("perplexity", e.held_out_perplexity), fmt::arg("relations", relations));
+}
+
+void make_world_model(const options& o) {
+  const std::size_t threads = o.threads != 0 ? o.threads : std::max(1u, std::thread::hardware_concurrency());
+  const precis::thread_pool pool{threads};
+  const fs::path checkpoint = o.checkpoint.empty() ? fs::path(o.out.string() + ".checkpoint") : o.checkpoint;
+  {
+    engine::atomic_folder writable(o.out, engine::atomic_folder::existing::replace);
+  }  // refused now, not in ten minutes
+
+  const train::lesson lesson = train::prepare(o.seed);
+  fmt::print(
+      "{} facts about {} subjects, {} questions\n{} tokens of training text in {} paragraphs, vocabulary of {}\n",
+      lesson.world.facts.size(), lesson.world.subjects.size(), lesson.questions.size(), lesson.training.ids.size(),
+      lesson.training.starts.size(), lesson.tokenizer.size());
+  const train::recipe recipe{.shape = train::world_shape(lesson.tokenizer.size()),
+                             .seed = o.seed,
+                             .steps = o.steps,
+                             .warm_up = std::min<std::size_t>(100, o.steps / 10),
+                             .peak_rate = o.rate};
+  train::trainer trainer(recipe, lesson.training);
+  if (o.resume) {
+    trainer.restore(checkpoint);
+    fmt::print("resumed after step {}\n", trainer.step());
+  }
+  std::fflush(stdout);
+  const bool whole = trainer.step() == 0;
+  reporter report(o.steps, trainer.step());
+  while (!trainer.done()) {
+    const precis::nll loss = trainer.advance(pool);
+    report.step(trainer.step(), loss);
+    if (o.save_every != 0 && (trainer.step() % o.save_every == 0 || trainer.done())) trainer.save(checkpoint);
+  }
+  const double seconds = report.seconds();
+  const std::string processor = clock_text(static_cast<double>(std::clock()) / CLOCKS_PER_SEC) +
+                                " minutes of processor time (about half of that on two idle cores)";
+
+  engine::weights rounded = trainer.model().parameters();
+  train::round_to_half(rounded);
+  const engine::transformer model(rounded);
+  const train::exam exam = train::examine(model, lesson, pool);
+  train::publish(rounded, lesson,
+                 readme(o, recipe, lesson, exam, report.last_loss(), whole ? processor : "several sittings"), o.out);
+  fmt::print(
+      "trained in {} minutes, last loss {:.4f}\nquestions answered: {} of {} ({:.1f} %)\nheld-out perplexity: "
+      "{:.4f}\nwritten: {}\n",
+      clock_text(seconds), report.last_loss(), exam.known, exam.asked, 100 * exam.share(), exam.held_out_perplexity,
+      o.out.string());
+  std::error_code ignored;
+  fs::remove(checkpoint, ignored);
+}
+
+}  // namespace
+
+/// Exit codes: 0 done, 2 bad input or usage, 1 anything else.
+int main(int argc, char** argv) {
+  CLI::App app{"precis_train makes the small model that ships with precis.", "precis_train"};
+  app.require_subcommand(1);
+  options o;
+  CLI::App* world = app.add_subcommand(
+      "world",
+      "Invents a world of facts, learns a tokenizer, trains a GPT-2 on sentences about it, and writes the model\n"
+      "folder with the texts and questions it can be judged by. Minutes on two cores.");
+  world->add_option("--out", o.out, "Folder to write; a model folder of that name is replaced")->required();
+  world->add_option("--seed", o.seed, "Decides the world and every draw of the training")->capture_default_str();
+  world->add_option("--steps", o.steps, "Training steps of 16 x 64 tokens")
+      ->capture_default_str()
+      ->check(CLI::PositiveNumber);
+  world->add_option("--rate", o.rate, "Highest learning rate")->capture_default_str()->check(CLI::PositiveNumber);
+  world->add_option("--threads", o.threads, "0: one for every processor; the result is the same for any number")
+      ->capture_default_str();
+  world->add_option("--checkpoint", o.checkpoint, "Where unfinished work is kept (default: FOLDER.checkpoint)");
+  world->add_option("--checkpoint-every", o.save_every, "Steps between checkpoints, 0: none")->capture_default_str();
+  world->add_flag("--resume", o.resume, "Goes on from the checkpoint of the same command");
+  try {
+    app.parse(argc, argv);
+    make_world_model(o);
+  } catch (const CLI::ParseError& e) {
+    return app.exit(e) == 0 ? 0 : 2;
+  } catch (const precis::error& e) {
+    fmt::print(stderr, "precis_train: {}\n", e.what());
+    return 2;
+  } catch (const std::exception& e) {
+    fmt::print(stderr, "precis_train: {}\n", e.what());
+    return 1;
+  }
+  return 0;
+}

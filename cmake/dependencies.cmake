@@ -31,8 +31,12 @@ function(precis_fetch package)
   endforeach()
   set(CMAKE_POLICY_DEFAULT_CMP0077 NEW)  # the plain variables above count as the options of the same name
   set(CMAKE_WARN_DEPRECATED OFF)
-  FetchContent_Declare(${package} GIT_REPOSITORY ${repository} GIT_TAG ${tag} GIT_SHALLOW TRUE SYSTEM
-    EXCLUDE_FROM_ALL OVERRIDE_FIND_PACKAGE)
+  set(system_headers "")
+  if(CMAKE_VERSION VERSION_GREATER_EQUAL 3.25)
+    set(system_headers SYSTEM)  # its headers' warnings are its own business
+  endif()
+  FetchContent_Declare(${package} GIT_REPOSITORY ${repository} GIT_TAG ${tag} GIT_SHALLOW TRUE
+    ${system_headers} OVERRIDE_FIND_PACKAGE)
   FetchContent_MakeAvailable(${package})
 endfunction()
 

@@ -69,6 +69,14 @@ TEST_CASE("sweep_map: the best scorer of each row is bold, references do not com
                                         "29.434", "n/a", "\u221E"});
 }
 
+TEST_CASE("sweep_map: a row without a finite value has no best", "[report][sweep][worked-example]") {
+  sweep_map m = example();
+  m.values = {infinity, infinity, 1, 2, not_a_number, infinity, 3, 4, not_a_number, not_a_number, 5, 6};
+  for (const picture::element& e : picture::read(draw(m)).elements)
+    if (e.name == "text" && picture::value(e, "font-size") == 13) CHECK(e.attributes.count("font-weight") == 0);
+  CHECK_THAT(draw(m), !ContainsSubstring("best scorer of the row"));
+}
+
 TEST_CASE("sweep_map: lower is brighter; values past the limit and infinity share the last colour",
           "[report][sweep][property]") {
   sweep_map m = example();

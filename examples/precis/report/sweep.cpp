@@ -172,7 +172,7 @@ std::string draw(const sweep_map& map) {
     out.text_centred({left.front() - 10, row_top + row_height / 2}, map.rows[r], {.size = 12, .at = anchor::end});
     for (std::size_t c = 0; c < columns; ++c) {
       const double v = map.values[r * columns + c];
-      const bool wins = !map.columns[c].reference && v == best;
+      const bool wins = !map.columns[c].reference && std::isfinite(v) && v == best;
       const std::string number = short_number(v, digits);
       draw_cell(out, {left[c], row_top, width_of_cell, row_height}, v, number, bar.colour(v), wins,
                 fmt::format("{}, {}: {}", map.rows[r], map.columns[c].name, short_number(v, 6)));

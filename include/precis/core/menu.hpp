@@ -28,8 +28,11 @@ concept matrix_codec = requires(weight_view weights, mutable_weight_view decoded
 };
 
 /// A compile-time list of codecs that an allocator may choose from. Only what is listed is instantiated.
-template<matrix_codec... Codecs>
+template<class... Codecs>
 struct menu {
+  static_assert((matrix_codec<Codecs> && ...),
+                "precis: every entry of a menu is a matrix_codec, a stateless type with static name(), bytes(out, in), "
+                "encode(weights, packed) and decode(packed, weights). See docs/models.md#codecs");
   static constexpr std::size_t size = sizeof...(Codecs);
   static_assert(size > 0, "precis: a menu needs at least one codec");
 

@@ -99,6 +99,16 @@ struct causal_trace {
     return {};
   }
 
+  /// Chosen when only the executor is wrong.
+  template<class Model, class Facts, class Executor>
+    requires(tappable_model<Model> && token_model<Model> && weighted_model<Model> && !executor<Executor>)
+  refused operator()(const Model&, const Facts&, Executor&&) const {
+    static_assert(executor<Executor>,
+                  "precis: score::causal_trace runs its facts on an executor, anything with for_each(n, body): "
+                  "precis::sequential{}, or precis::thread_pool{4} for four threads. See docs/determinism.md#executors");
+    return {};
+  }
+
   /// One fact, with noise of the given scale: the part worth saving when the run may be stopped.
   template<tappable_model Model>
     requires token_model<Model>

@@ -2,7 +2,7 @@
 #
 #   1. every relative link of README.md, CONTRIBUTING.md, CHANGELOG.md and docs/**/*.md has its file, and its #anchor;
 #   2. every docs/PAGE.md#anchor that a header or a refusal test names is there;
-#   3. every block after a line `<!-- quote: FILE -->` is in that file, word for word.
+#   3. every block after a line `<!-- quote: FILE -->` is in that file, word for word (line breaks may differ).
 #
 # An anchor is <a id="NAME"></a> or a heading, by GitHub's rule.
 cmake_minimum_required(VERSION 3.24)
@@ -146,6 +146,8 @@ foreach(page IN LISTS pages)
       continue()
     endif()
     file(READ "${SOURCE}/${file}" quoted)
+    string(REGEX REPLACE "[ \t\r\n]+" "" quoted "${quoted}")
+    string(REGEX REPLACE "[ \t\r\n]+" "" block "${block}")
     string(FIND "${quoted}" "${block}" at)
     if(at EQUAL -1 OR block STREQUAL "")
       string(SUBSTRING "${block}" 0 60 begin)

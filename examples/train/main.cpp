@@ -27,7 +27,7 @@ struct options {
   fs::path out;
   fs::path checkpoint;
   std::uint64_t seed = 1;
-  std::size_t steps = 1800;
+  std::size_t steps = 4000;
   std::size_t threads = 0;
   std::size_t save_every = 200;
   double rate = 3e-3;
@@ -60,6 +60,7 @@ class reporter {
     last_ = since_.mean();
     since_ = {};
   }
+  /// 0 when no step was left to do.
   [[nodiscard]] double last_loss() const noexcept { return last_; }
   [[nodiscard]] double seconds() const { return seconds_since(start_); }
 
@@ -93,9 +94,9 @@ This folder is written, this page included, by
 
     precis_train world --out examples/models/world --seed {seed} --steps {steps}
 
-which took {minutes} when it was last made. The same command makes the same world, texts, tokenizer and facts;
-the weights are equal bit for bit for any number of threads, stopped and resumed or not, where exp, log, cos and pow of the C
-library give the same results.
+which took {minutes} when it was last made.
+The same command makes the same world, texts, tokenizer and facts; the weights are equal bit for bit for any number of
+threads, stopped and resumed or not, where log, cos and pow of the C library give the same results.
 
 | file | bytes | what it is |
 |---|---|---|
@@ -106,13 +107,12 @@ library give the same results.
 | calibration.txt | {calibration} | text like the training text, other draws |
 
 The world has {facts} facts about {subjects} subjects. Each can be told in ten ways, two of which are withheld for that fact:
-they occur in heldout.txt and in the questions alone. So a right answer is knowledge, not a remembered sentence. First and
-last names are both shared by two people, so the whole name has to be read before anything can be recalled.
+they occur in heldout.txt and in the questions alone. So a right answer is knowledge, not a remembered sentence. A first
+name is shared by four people and a last name by two, so the whole name has to be read before anything can be recalled.
 
 | | |
 |---|---|
-| training loss, last hundred steps | {loss:.3f} nats per token |
-| perplexity of heldout.txt, windows of {context} | {perplexity:.3f} |
+{loss}| perplexity of heldout.txt, windows of {context} | {perplexity:.3f} |
 | questions answered | {known} of {asked} |
 
 | relation | asked | answered |
@@ -124,7 +124,9 @@ last names are both shared by two people, so the whole name has to be read befor
       fmt::arg("weight_bytes", 2 * weights), fmt::arg("tokenizer_bytes", l.vocab_json.size() + l.merges_txt.size()),
       fmt::arg("facts_bytes", train::facts_json(l.world, l.questions).size()), fmt::arg("asked", e.asked),
       fmt::arg("known", e.known), fmt::arg("heldout", l.held_out.size()), fmt::arg("calibration", l.calibration.size()),
-      fmt::arg("facts", l.world.facts.size()), fmt::arg("subjects", l.world.subjects.size()), fmt::arg("loss", loss),
+      fmt::arg("facts", l.world.facts.size()), fmt::arg("subjects", l.world.subjects.size()),
+      fmt::arg("loss",
+               loss > 0 ? fmt::format("| training loss, last hundred steps | {:.3f} nats per token |\n", loss) : ""),
       fmt::arg("perplexity", e.held_out_perplexity), fmt::arg("relations", relations));
 }
 
@@ -161,7 +163,7 @@ void make_world_model(const options& o) {
   }
   const double seconds = report.seconds();
   const std::string processor = clock_text(static_cast<double>(std::clock()) / CLOCKS_PER_SEC) +
-                                " minutes of processor time (about half of that on two idle cores)";
+                                " minutes of processor time, all threads together,";
 
   engine::weights rounded = trainer.model().parameters();
   train::round_to_half(rounded);

@@ -19,7 +19,7 @@ constexpr std::size_t women = 16;  // the first sixteen
 // Last names are made of two pieces, each shared by many, so that a name is several tokens.
 constexpr std::array<std::string_view, 8> name_beginnings{"Tov", "Bran", "Kel", "Mor", "Hal", "Ster", "Wend", "Quil"};
 constexpr std::array<std::string_view, 8> name_endings{"anic", "ford", "mere", "ick", "osson", "ard", "ley", "ova"};
-constexpr std::size_t people = 64;
+constexpr std::size_t people = 128;
 
 constexpr std::array<std::string_view, 24> cities{
     "Velden", "Corum",  "Brask",  "Lunby", "Tarrow", "Ostra", "Kimmel", "Dovar", "Marrin", "Folke", "Harsk", "Pellow",
@@ -78,7 +78,7 @@ class builder {
     for (const std::string_view beginning : name_beginnings)
       for (const std::string_view ending : name_endings) last.push_back(std::string(beginning) + std::string(ending));
     dice_.shuffle(std::span<std::string>(last));
-    // Person i has last name i / 2, and a first name that is used once among the even and once among the odd people.
+    // Person i has last name i / 2, and a first name that is used twice among the even and twice among the odd people.
     std::vector<std::string_view> first(first_names.begin(), first_names.end());
     dice_.shuffle(std::span<std::string_view>(first));
 
@@ -86,7 +86,7 @@ class builder {
                job = dealt(jobs, people, dice_);
     const auto instrument = dealt(instruments, people, dice_), animal = dealt(animals, people, dice_);
     for (std::size_t i = 0; i < people; ++i) {
-      const std::string_view given = first[(i / 2 + (i % 2) * 7) % first.size()];
+      const std::string_view given = first[(i / 2 + (i % 2) * 7 + i / 64 * 3) % first.size()];
       const bool woman =
           std::find(first_names.begin(), first_names.begin() + women, given) != first_names.begin() + women;
       w_.subjects.push_back({std::string(given) + " " + last[i / 2], kind::person, woman ? "she" : "he"});

@@ -47,7 +47,7 @@ struct world_fact {
 
 /// People, cities, countries and companies, and what is true about them. Equal for equal seeds.
 ///
-/// First and last names are both shared by two people, so neither of them alone says who is meant.
+/// A first name is shared by four people and a last name by two, so neither of them alone says who is meant.
 struct world {
   std::uint64_t seed = 0;
   std::vector<subject> subjects;

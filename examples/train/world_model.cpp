@@ -41,7 +41,7 @@ lesson prepare(std::uint64_t seed, const lesson_size& size) {
 }
 
 engine::config world_shape(std::size_t vocabulary) {
-  return {.layers = 8, .width = 128, .heads = 4, .kv_heads = 4, .hidden = 512, .vocabulary = vocabulary, .context = 64};
+  return {.layers = 8, .width = 64, .heads = 4, .kv_heads = 4, .hidden = 256, .vocabulary = vocabulary, .context = 64};
 }
 
 exam examine(const engine::transformer& model, const lesson& l, precis::thread_pool threads) {

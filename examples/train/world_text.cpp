@@ -44,8 +44,17 @@ class writer {
 
  private:
   enum class naming { full, pronoun };
+  static constexpr std::array<std::string_view, 4> ties{"a friend of", "a neighbour of", "an old rival of",
+                                                        "a cousin of"};
 
   [[nodiscard]] const std::string& name(std::size_t subject) const noexcept { return w_.subjects[subject].name; }
+  /// A person as often as anything else: there are more people, but less is told in the world's other half.
+  [[nodiscard]] std::size_t anything() {
+    if (dice_.chance(50)) return somebody();
+    std::size_t i = dice_.below(w_.subjects.size());
+    while (w_.subjects[i].kind == kind::person) i = dice_.below(w_.subjects.size());
+    return i;
+  }
   [[nodiscard]] std::size_t somebody() { return someone_of(kind::person); }
   [[nodiscard]] std::size_t someone_of(kind k) {
     const std::vector<std::size_t> all = w_.all(k);
@@ -57,16 +66,28 @@ class writer {
         w_.subjects.begin());
   }
 
-  /// One fact in one sentence, in words this text may use.
+  [[nodiscard]] const std::string& other(std::size_t than) {
+    std::size_t who = somebody();
+    while (who == than) who = somebody();
+    return name(who);
+  }
+
+  /// One fact in one sentence, in words this text may use. Now and then somebody else is named before or after the
+  /// subject, so that the nearest name is not always the one that matters.
   [[nodiscard]] std::string sentence(const world_fact& f, naming how) {
     const std::span<const std::string_view> ways = templates(f.relation);
     std::size_t way = f.withheld[dice_.below(2)];
     while (!held_out_ && withheld(f, way)) way = dice_.below(ways.size());
     std::string text(ways[way]);
     const subject& s = w_.subjects[f.subject];
-    replace(text, "{s}", how == naming::pronoun ? std::string(s.pronoun) : s.name);
-    replace(text, "{S}", s.name);
+    const std::size_t aside = how == naming::full && s.kind == kind::person ? dice_.below(100) : 99;
+    std::string full = s.name;
+    if (aside < 20)
+      full += ", " + std::string(dice_.pick(std::span<const std::string_view>(ties))) + " " + other(f.subject) + ",";
+    replace(text, "{s}", how == naming::pronoun ? std::string(s.pronoun) : full);
+    replace(text, "{S}", full);
     replace(text, "{A}", f.answer);
+    if (aside >= 20 && aside < 35) return other(f.subject) + " says that " + text;
     return capitalised(std::move(text));
   }
 
@@ -78,7 +99,7 @@ class writer {
 
   /// Several sentences about one subject, which is called by its name at first and by a pronoun now and then later.
   [[nodiscard]] std::string story() {
-    const std::size_t subject = dice_.chance(35) ? somebody() : dice_.below(w_.subjects.size());
+    const std::size_t subject = dice_.chance(40) ? somebody() : anything();
     const std::span<const world_fact> known = w_.about(subject);
     std::vector<world_fact> order(known.begin(), known.end());
     dice_.shuffle(std::span<world_fact>(order));
@@ -94,7 +115,7 @@ class writer {
   [[nodiscard]] std::string list() {
     std::vector<std::string> sentences;
     for (std::size_t n = 2 + dice_.below(3); n > 0; --n)
-      sentences.push_back(sentence(dice_.pick(w_.about(dice_.below(w_.subjects.size()))), naming::full));
+      sentences.push_back(sentence(dice_.pick(w_.about(anything())), naming::full));
     return joined(sentences);
   }
 

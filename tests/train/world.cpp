@@ -53,8 +53,8 @@ TEST_CASE("neither a first nor a last name says who is meant", "[train][world][p
     ++last[name.substr(blank + 1)];
     names.insert(name);
   }
-  CHECK(names.size() == 64);
-  for (const auto& [name, people] : first) CHECK((name + " " + std::to_string(people)) == name + " 2");
+  CHECK(names.size() == 128);
+  for (const auto& [name, people] : first) CHECK((name + " " + std::to_string(people)) == name + " 4");
   for (const auto& [name, people] : last) CHECK((name + " " + std::to_string(people)) == name + " 2");
 }
 

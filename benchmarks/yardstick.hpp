@@ -1,6 +1,7 @@
 #pragma once
 
 #include <precis/kernel/lanes.hpp>
+#include <precis/kernel/product.hpp>
 
 #include <benchmark/benchmark.h>
 
@@ -36,22 +37,21 @@ template<class F>
 /// processor does in float, on one core, at this moment. About two milliseconds.
 [[nodiscard]] inline double fma_peak() {
   using lanes = precis::kernel::native_lanes;
-  constexpr int steps = 200'000;
-  const float small[lanes::width] = {1e-9f};
-  auto a = lanes::load(small), b = a, c = a, d = a, e = a, f = a, g = a, h = a, i = a, j = a;
-  const auto factor = a;
+  using precis::kernel::detail::unrolled;
+  constexpr std::size_t chains = 10, steps = 200'000;
+  float values[(chains + 1) * lanes::width];
+  for (std::size_t i = 0; i < (chains + 1) * lanes::width; ++i) values[i] = 1e-9f * static_cast<float>(i + 1);
+  benchmark::DoNotOptimize(values);
   const double time = seconds([&] {
-    for (int step = 0; step < steps; ++step) {
-      for (auto* x : {&a, &b, &c, &d, &e, &f, &g, &h, &i, &j}) *x = lanes::fma(*x, factor, *x);
-      benchmark::DoNotOptimize(step);
-    }
+    typename lanes::vector sum[chains];
+    unrolled<chains>([&](auto c) { sum[c] = lanes::load(values + c * lanes::width); });
+    const typename lanes::vector factor = lanes::load(values + chains * lanes::width);
+    for (std::size_t step = 0; step < steps; ++step)
+      unrolled<chains>([&](auto c) { sum[c] = lanes::fma(sum[c], factor, sum[c]); });
+    unrolled<chains>([&](auto c) { lanes::store(values + c * lanes::width, sum[c]); });
   });
-  float sink[lanes::width];
-  for (const auto* x : {&a, &b, &c, &d, &e, &f, &g, &h, &i, &j}) {
-    lanes::store(sink, *x);
-    benchmark::DoNotOptimize(sink);
-  }
-  return 2.0 * 10 * lanes::width * steps / time;
+  benchmark::DoNotOptimize(values);
+  return 2.0 * chains * lanes::width * steps / time;
 }
 
 }  // namespace yardstick

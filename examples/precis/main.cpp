@@ -16,7 +16,7 @@ int main(int argc, char** argv) {
   app.footer("Start with:  precis demo\n"
              "Each subcommand explains itself:  precis evaluate --help\n"
              "MODEL is a Hugging Face folder (GPT-2 or Llama), a llama2.c .bin file, or a folder that compress wrote.");
-  app.require_subcommand(1);
+  app.require_subcommand(0, 1);  // asked for below: CLI11 would not name a misspelt one
   app.fallthrough(false);
   program::exit_status status = program::exit_status::done;
   program::add_demo(app, status);
@@ -29,6 +29,10 @@ int main(int argc, char** argv) {
   program::catch_interrupts();
   try {
     app.parse(argc, argv);
+    if (app.get_subcommands().empty()) {
+      fmt::print(stderr, "precis: no subcommand given; expected one of the subcommands below\n\n{}", app.help());
+      return 2;
+    }
   } catch (const CLI::ParseError& e) {
     return app.exit(e) == 0 ? 0 : 2;
   } catch (const program::stopped&) {

@@ -1,0 +1,146 @@
+#include "catch.hpp"
+#include "run.hpp"
+
+#include <nlohmann/json.hpp>
+
+#include <cmath>
+#include <string>
+#include <vector>
+
+using test::run;
+using test::scratch;
+using test::world;
+
+TEST_CASE("score, plan, compress and evaluate pass files to each other", "[program][oracle]") {
+  const scratch here("chain");
+  const std::string heldout = world + "/heldout.txt";
+  REQUIRE(run(here.path(), {"score", world, "--scorer", "weight_magnitude", "--out", "w.scores"}).status == 0);
+  REQUIRE(run(here.path(), {"plan", world, "--scores", "w.scores", "--bits", "3,4,6", "--prune", "0.1,0,0", "--out", "m.plan", "--json", "p.json"}).status == 0);
+  REQUIRE(run(here.path(), {"compress", world, "--plan", "m.plan", "--out", "small", "--json", "c.json"}).status == 0);
+  const auto after = run(here.path(), {"evaluate", "small", "--text", heldout, "--windows", "8", "--against", world, "--json", "e.json"});
+  REQUIRE(after.status == 0);
+  const auto planned = nlohmann::json::parse(test::read(here / "p.json")), written = nlohmann::json::parse(test::read(here / "c.json")),
+             evaluated = nlohmann::json::parse(test::read(here / "e.json"));
+  CHECK(planned.at("bytes") == written.at("bytes"));             // what was planned is what was written ...
+  CHECK(planned.at("bytes") == evaluated.at("stored_bytes"));    // ... and what was read
+  CHECK(evaluated.at("kl_nats_per_token").get<double>() > 0);
+  CHECK(evaluated.at("perplexity").get<double>() == Approx(std::exp(evaluated.at("nll_nats_per_token").get<double>())));
+  CHECK(std::filesystem::exists(here / "small/model.plan"));
+
+  // The same plan again is refused until the folder may be replaced.
+  CHECK(run(here.path(), {"compress", world, "--plan", "m.plan", "--out", "small"}).status == 2);
+  CHECK(run(here.path(), {"compress", world, "--plan", "m.plan", "--out", "small", "--replace"}).status == 0);
+}
+
+TEST_CASE("results do not depend on the number of threads", "[program][property]") {
+  const scratch here("threads");
+  for (const std::string n : {"1", "3"})
+    REQUIRE(run(here.path(), {"score", world, "--scorer", "causal_trace", "--facts", world + "/facts.json", "--facts-limit", "5", "--runs", "3",
+                              "--threads", n, "--out", "t" + n + ".scores"}).status == 0);
+  CHECK(test::read(here / "t1.scores") == test::read(here / "t3.scores"));
+}
+
+TEST_CASE("a stopped causal trace goes on where it was", "[program][property]") {
+  const scratch here("resume");
+  const std::vector<std::string> command{"score", world, "--scorer", "causal_trace", "--facts", world + "/facts.json", "--facts-limit", "40",
+                                         "--threads", "1", "--out", "a.scores"};
+  const auto first = run(here.path(), command, [&] {
+    const std::string done = test::read(here / "a.scores.partial");
+    return std::count(done.begin(), done.end(), '\n') >= 3;   // the job and two facts
+  });
+  REQUIRE(first.status == 130);
+  CHECK_THAT(first.text, ContainsSubstring("--resume"));
+  CHECK(!std::filesystem::exists(here / "a.scores"));
+  REQUIRE(std::filesystem::exists(here / "a.scores.partial"));
+
+  auto other = command;
+  other.insert(other.end(), {"--resume", "--runs", "4"});
+  CHECK_THAT(run(here.path(), other).text, ContainsSubstring("another job"));
+
+  // The last line may have been cut off when the machine went down.
+  test::write(here / "a.scores.partial", test::read(here / "a.scores.partial") + "{\"key\": \"39\", \"val");
+  auto again = command;
+  again.emplace_back("--resume");
+  REQUIRE(run(here.path(), again).status == 0);
+  CHECK(!std::filesystem::exists(here / "a.scores.partial"));
+  auto whole = command;
+  whole.back() = "b.scores";
+  REQUIRE(run(here.path(), whole).status == 0);
+  CHECK(test::read(here / "a.scores") == test::read(here / "b.scores"));
+}
+
+TEST_CASE("bad input: one line that says what, where and what was expected; exit code 2; nothing left", "[program][refusal]") {
+  const scratch here("bad");
+  const std::string text = world + "/heldout.txt", facts = world + "/facts.json";
+  test::write(here / "empty.txt", "");
+  test::write(here / "short.txt", "Too short.");
+  test::write(here / "outside.json", R"([{"prompt": "Rome is in", "subject": "Paris", "attribute": "Italy"}])");
+  test::write(here / "typed.json", R"([{"prompt": 3, "subject": "Paris", "attribute": "Italy"}])");
+  test::write(here / "other.plan", "precis-plan 1\nmodel 0123456789abcdef\nunits block\nblock.0 affine4.row\n");
+  test::write(here / "half.plan", "precis-plan 1\nunits block\nblock.0 affine4.row\n");
+  test::write(here / "twice.plan", "precis-plan 1\nunits block\nblock.0 affine4.row\nblock.0 affine8.row\n");
+  test::write(here / "newer.plan", "precis-plan 2\nunits block\n");
+  test::write(here / "wrong.scores", "precis-scores 1\nunits block\nblock.99 1\n");
+  std::filesystem::create_directory(here / "no-model");
+  const std::size_t before = here.entries();
+
+  struct bad {
+    std::vector<std::string> arguments;
+    std::string says;
+  };
+  const std::vector<bad> all{
+      {{"evaluate", "nowhere", "--text", text}, "nowhere"},
+      {{"evaluate", "no-model", "--text", text}, "config.json"},
+      {{"evaluate", world, "--text", "nowhere.txt"}, "nowhere.txt"},
+      {{"evaluate", world, "--text", "empty.txt"}, "empty"},
+      {{"evaluate", world, "--text", "short.txt"}, "longer text"},
+      {{"evaluate", world, "--text", text, "--windows", "100000"}, "--windows of at most"},
+      {{"evaluate", world, "--text", text, "--context", "100000"}, "context"},
+      {{"evaluate", world, "--text", text, "--json", "nowhere/out.json"}, "nowhere"},
+      {{"trace", world, "--prompt", "Rome is in", "--subject", "Paris", "--answer", "Italy"}, "not in the prompt"},
+      {{"trace", world, "--prompt", "Rome is in", "--subject", "Rome", "--answer", "Xyzzyqua"}, "tokens"},
+      {{"trace", world, "--prompt", "Rome is in", "--subject", "Rome", "--answer", "the", "--first-token"}, "does not answer"},
+      {{"score", world, "--scorer", "causal_trace"}, "--facts"},
+      {{"score", world, "--scorer", "causal_trace", "--facts", "outside.json"}, "fact 0"},
+      {{"score", world, "--scorer", "causal_trace", "--facts", "typed.json"}, "prompt"},
+      {{"score", world, "--scorer", "gradient_magnitude"}, "--text"},
+      {{"score", world, "--scorer", "unheard_of"}, "unheard_of"},
+      {{"score", world, "--scorer", "weight_magnitude", "--out", "nowhere/x.scores"}, "nowhere"},
+      {{"score", world, "--scorer", "causal_trace", "--facts", facts, "--resume"}, "nothing to resume"},
+      {{"plan", world}, "--scores"},
+      {{"plan", world, "--scores", "wrong.scores"}, "line 3"},
+      {{"plan", world, "--uniform", "affine9.row"}, "affine9.row"},
+      {{"plan", world, "--uniform", "affine4.row", "--budget", "1bpw"}, "bits per weight"},
+      {{"plan", world, "--uniform", "affine4.row", "--budget", "many"}, "budget"},
+      {{"plan", world, "--uniform", "affine4.row", "--sparsity", "2"}, "sparsity"},
+      {{"plan", world, "--uniform", "min_anchored4.row", "--sparsity", "0.5"}, "keep zero"},
+      {{"compress", world, "--plan", "other.plan", "--out", "x"}, "0123456789abcdef"},
+      {{"compress", world, "--plan", "half.plan", "--out", "x"}, "block.1"},
+      {{"compress", world, "--plan", "twice.plan", "--out", "x"}, "twice"},
+      {{"compress", world, "--plan", "newer.plan", "--out", "x"}, "precis-plan 1"},
+      {{"compress", world, "--plan", "half.plan", "--out", "nowhere/x"}, "block.1"},
+      {{"sweep", world, "--text", text, "--scorers", "none", "--out", "."}, "none"},
+      {{"sweep", world, "--text", text, "--bits", "9,9,9", "--out", "."}, "9 bits"},
+      {{"unheard_of"}, "unheard_of"},
+      {{}, "no subcommand given"},
+  };
+  for (const bad& b : all) {
+    std::string line;
+    for (const std::string& a : b.arguments) line += a + " ";
+    INFO(line);
+    const auto o = run(here.path(), b.arguments);
+    INFO(o.text);
+    CHECK(o.status == 2);
+    CHECK_THAT(o.text, ContainsSubstring(b.says));
+    CHECK(here.entries() == before);
+  }
+}
+
+TEST_CASE("help teaches", "[program]") {
+  const scratch here("help");
+  for (const std::string command : {"evaluate", "score", "trace", "plan", "compress", "sweep"}) {
+    const auto o = run(here.path(), {command, "--help"});
+    CHECK(o.status == 0);
+    CHECK_THAT(o.text, ContainsSubstring("Example"));
+  }
+}

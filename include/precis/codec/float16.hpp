@@ -9,12 +9,31 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <span>
 #include <string>
+#include <vector>
 
 namespace precis::codec {
 
 namespace detail {
+
+template<class Word>
+void put_word(Word word, std::byte* at) noexcept {
+  if constexpr (std::endian::native == std::endian::little)
+    std::memcpy(at, &word, sizeof word);
+  else
+    for (unsigned i = 0; i < sizeof(Word); ++i) at[i] = static_cast<std::byte>(word >> (8 * i) & 0xFFu);
+}
+template<class Word>
+[[nodiscard]] Word get_word(const std::byte* at) noexcept {
+  Word word = 0;
+  if constexpr (std::endian::native == std::endian::little)
+    std::memcpy(&word, at, sizeof word);
+  else
+    for (unsigned i = 0; i < sizeof(Word); ++i) word = static_cast<Word>(word | static_cast<Word>(at[i]) << (8 * i));
+  return word;
+}
 
 /// One number after another, row-major, little-endian: `Word` is stored, `to` and `from` convert.
 template<class Word, class To>
@@ -22,16 +41,16 @@ void encode_numbers(const std::string& name, weight_view weights, std::span<std:
   if (packed.size() != weights.size() * sizeof(Word)) refuse_size(name, packed.size(), weights.size() * sizeof(Word), weights);
   const with_contiguous_rows contiguous(weights);
   const weight_view w = contiguous.view();
-  std::byte* at = packed.data();
   // All exponent bits set: NaN, infinity, or a number that has overflowed. Collected, so that the loop has no exits.
   Word overflow = 0;
   constexpr Word exponent = to.exponent;
   for (std::size_t r = 0; r < w.rows; ++r) {
     const float* x = w.row(r).data();
-    for (std::size_t c = 0; c < w.cols; ++c, at += sizeof(Word)) {
+    std::byte* row = packed.data() + r * w.cols * sizeof(Word);
+    for (std::size_t c = 0; c < w.cols; ++c) {
       const Word word = to(x[c]);
       overflow |= static_cast<Word>((word & exponent) == exponent);
-      for (unsigned i = 0; i < sizeof(Word); ++i) at[i] = static_cast<std::byte>(word >> (8 * i) & 0xFFu);
+      put_word(word, row + c * sizeof(Word));
     }
   }
   if (overflow == 0) return;
@@ -48,13 +67,18 @@ void encode_numbers(const std::string& name, weight_view weights, std::span<std:
 template<class Word, class From>
 void decode_numbers(const std::string& name, std::span<const std::byte> packed, mutable_weight_view weights, From from) {
   if (packed.size() != weights.size() * sizeof(Word)) refuse_size(name, packed.size(), weights.size() * sizeof(Word), weights);
-  const std::byte* at = packed.data();
-  for (std::size_t r = 0; r < weights.rows; ++r)
-    for (std::size_t c = 0; c < weights.cols; ++c, at += sizeof(Word)) {
-      Word word = 0;
-      for (unsigned i = 0; i < sizeof(Word); ++i) word = static_cast<Word>(word | static_cast<Word>(at[i]) << (8 * i));
-      weights(r, c) = from(word);
-    }
+  std::vector<float> scratch;
+  mutable_weight_view w = weights;
+  if (!weights.rows_contiguous()) {
+    scratch.resize(weights.size());
+    w = {scratch, weights.rows, weights.cols};
+  }
+  for (std::size_t r = 0; r < w.rows; ++r) {
+    float* x = w.row(r).data();
+    const std::byte* row = packed.data() + r * w.cols * sizeof(Word);
+    for (std::size_t c = 0; c < w.cols; ++c) x[c] = from(get_word<Word>(row + c * sizeof(Word)));
+  }
+  if (!scratch.empty()) copy_values(w, weights);
 }
 
 struct to_float16 {

@@ -11,6 +11,7 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <limits>
 #include <span>
 #include <string>
@@ -83,17 +84,36 @@ inline constexpr std::int32_t largest_finite = 0x7F7F'FFFF;
 
 }  // namespace detail
 
+namespace detail {
+
+// Groups are short: loops of a known length compile to straight vector code, loops of any length to that and a head and
+// a tail that cost more than the work. body(first, count) is inlined with count == run wherever it is.
+inline constexpr std::size_t run = 32;
+template<class Body>
+void in_runs(std::size_t count, const Body& body) {
+  std::size_t i = 0;
+  for (; i + run <= count; i += run) body(i, std::integral_constant<std::size_t, run>{});
+  if (i < count) body(i, count - i);
+}
+
+}  // namespace detail
+
 /// Smallest and largest value. Requires contiguous rows. Cost: one read, vectorised.
 [[nodiscard]] inline extent extent_of(weight_view values) noexcept {
   std::int32_t lo = std::numeric_limits<std::int32_t>::max();
   std::int32_t hi = std::numeric_limits<std::int32_t>::min();
   for (std::size_t r = 0; r < values.rows; ++r) {
     const float* x = values.row(r).data();
-    for (std::size_t c = 0; c < values.cols; ++c) {
-      const std::int32_t key = detail::ordered(x[c]);
-      lo = key < lo ? key : lo;
-      hi = key > hi ? key : hi;
-    }
+    detail::in_runs(values.cols, [&](std::size_t first, auto count) {
+      std::int32_t low = lo, high = hi;
+      for (std::size_t c = 0; c < count; ++c) {
+        const std::int32_t key = detail::ordered(x[first + c]);
+        low = key < low ? key : low;
+        high = key > high ? key : high;
+      }
+      lo = low;
+      hi = high;
+    });
   }
   if (values.empty()) return {};
   if (hi > detail::largest_finite || lo < ~detail::largest_finite) return {.lo = 0, .hi = 0, .finite = false};
@@ -151,8 +171,8 @@ struct steps {
     lo = -static_cast<double>(zero_point);
     hi = static_cast<double>(f.top_code() - zero_point);
     if (f.has_minimum()) {
-      hi = scale == 0 ? 0 : std::min(hi, std::floor((largest - minimum) / scale));
-    } else {
+      if (hi * scale > largest - minimum) hi = std::floor((largest - minimum) / scale);
+    } else if (std::max(-lo, hi) * scale > largest) {
       const double finite = std::floor(largest / scale);
       lo = std::max(lo, -finite);
       hi = std::min(hi, finite);
@@ -166,12 +186,16 @@ inline void quantize(const float* x, std::size_t count, const steps& s, std::uin
   const auto lo = static_cast<float>(s.lo);
   const auto hi = static_cast<float>(s.hi);
   const std::int32_t shift = s.zero_point;
-  for (std::size_t i = 0; i < count; ++i) {
-    float q = x[i] / scale;
-    q = q < lo ? lo : q;
-    q = q > hi ? hi : q;
-    codes[i] = static_cast<std::uint8_t>(round_half_even(q) + shift);
-  }
+  in_runs(count, [=](std::size_t first, auto length) {
+    std::uint8_t local[run];  // cannot alias x, as far as the compiler knows
+    for (std::size_t i = 0; i < length; ++i) {
+      float q = x[first + i] / scale;
+      q = q < lo ? lo : q;
+      q = q > hi ? hi : q;
+      local[i] = static_cast<std::uint8_t>(round_half_even(q) + shift);
+    }
+    std::memcpy(codes + first, local, length);
+  });
 }
 // 16 and 24 bits: double quotients.
 inline void quantize(const float* x, std::size_t count, const steps& s, std::uint32_t* codes) noexcept {
@@ -214,8 +238,12 @@ void dequantize_group(const grid_format& f, const grid& g, const Code* codes, st
     for (std::size_t i = 0; i < count; ++i)
       x[i] = static_cast<float>(static_cast<double>(static_cast<std::int32_t>(codes[i])) * scale + minimum);
   } else {
-    for (std::size_t i = 0; i < count; ++i)
-      x[i] = g.scale * static_cast<float>(static_cast<std::int32_t>(codes[i]) - g.zero_point);
+    const float scale = g.scale;
+    const std::int32_t zero_point = g.zero_point;
+    in_runs(count, [=](std::size_t first, auto length) {
+      for (std::size_t i = first; i < first + length; ++i)
+        x[i] = scale * static_cast<float>(static_cast<std::int32_t>(codes[i]) - zero_point);
+    });
   }
 }
 
@@ -229,12 +257,16 @@ void with_code_type(const grid_format& f, const Body& body) {
 inline void put_scale(float value, scale_type type, std::byte* at) noexcept {
   const std::uint32_t bits =
       type == scale_type::float32 ? std::bit_cast<std::uint32_t>(value) : std::uint32_t{kernel::float_to_half(value)};
-  for (unsigned i = 0; i < (type == scale_type::float32 ? 4u : 2u); ++i) at[i] = static_cast<std::byte>(bits >> (8 * i) & 0xFFu);
+  at[0] = static_cast<std::byte>(bits & 0xFFu);
+  at[1] = static_cast<std::byte>(bits >> 8 & 0xFFu);
+  if (type != scale_type::float32) return;
+  at[2] = static_cast<std::byte>(bits >> 16 & 0xFFu);
+  at[3] = static_cast<std::byte>(bits >> 24);
 }
 [[nodiscard]] inline float get_scale(scale_type type, const std::byte* at) noexcept {
-  std::uint32_t bits = 0;
-  for (unsigned i = 0; i < (type == scale_type::float32 ? 4u : 2u); ++i) bits |= static_cast<std::uint32_t>(at[i]) << (8 * i);
-  return type == scale_type::float32 ? std::bit_cast<float>(bits) : kernel::half_to_float(static_cast<std::uint16_t>(bits));
+  const auto low = static_cast<std::uint32_t>(at[0]) | static_cast<std::uint32_t>(at[1]) << 8;
+  if (type != scale_type::float32) return kernel::half_to_float(static_cast<std::uint16_t>(low));
+  return std::bit_cast<float>(low | static_cast<std::uint32_t>(at[2]) << 16 | static_cast<std::uint32_t>(at[3]) << 24);
 }
 
 [[noreturn]] inline void refuse_size(const std::string& name, std::size_t have, std::size_t need, weight_view w) {
@@ -286,29 +318,32 @@ void encode_on_grids(const grid_format& f, weight_view weights, std::span<std::b
   const weight_view w = contiguous.view();
 
   std::vector<grid> grids(l.groups);
-  const auto checked = [&](weight_view values, std::size_t index) {
-    const grid g = choose(f, values, index);
+  const auto choose_checked = [&](weight_view values, std::size_t index) {
+    const grid g = grids[index] = choose(f, values, index);
     if (!std::isfinite(g.scale) || !std::isfinite(g.minimum)) {
       check_finite(weights, "codec " + to_string(f));
       refuse({.what = "group " + std::to_string(index) + " needs a scale or minimum too large to store",
               .where = "codec " + to_string(f),
               .expected = f.scales == scale_type::float16 ? "scales and minima of at most 65504, or float32 scales" : "smaller weights"});
     }
-    return grids[index] = g;
   };
 
   detail::with_code_type(f, [&](auto code) {
     std::vector<decltype(code)> codes(w.cols);
-    if (f.group == per_tensor) (void)checked(w, 0);
+    if (f.group == per_tensor) choose_checked(w, 0);
     const std::size_t groups = f.groups_per_row(w.cols);
     for (std::size_t r = 0; r < w.rows; ++r) {
       const float* x = w.row(r).data();
       if (f.group == per_tensor) detail::quantize_group(f, grids[0], x, w.cols, codes.data());
+      // All grids of a row, then all its codes: divisions of one group overlap with the next only if nothing is between.
+      const auto group = [&](std::size_t k) { return std::span<const float>(x, w.cols).subspan(k == 0 ? 0 : k * f.group); };
       for (std::size_t k = 0; k < groups; ++k) {
-        const std::size_t first = k == 0 ? 0 : k * f.group;
-        const std::size_t count = std::min(f.group, w.cols - first);
-        const grid g = checked({std::span<const float>(x + first, count), 1, count}, r * groups + k);
-        detail::quantize_group(f, g, x + first, count, codes.data() + first);
+        const std::size_t count = std::min(f.group, group(k).size());
+        choose_checked({group(k).first(count), 1, count}, r * groups + k);
+      }
+      for (std::size_t k = 0; k < groups; ++k) {
+        const std::span<const float> values = group(k);
+        detail::quantize_group(f, grids[r * groups + k], values.data(), std::min(f.group, values.size()), &codes[w.cols - values.size()]);
       }
       pack_codes(std::span<const decltype(code)>(codes), f.code_bits, packed.subspan(l.codes + r * l.row_bytes, l.row_bytes));
     }

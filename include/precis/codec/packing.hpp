@@ -115,6 +115,12 @@ constexpr void pack_codes(std::span<const Code> codes, unsigned width, std::span
   if constexpr (sizeof(Code) == 1)
     if (!std::is_constant_evaluated()) done = detail::pack_runs(codes.data(), codes.size(), width, stream.data());
 
+  if (width % 8 == 0) {  // whole bytes
+    for (std::size_t i = done, at = done * (width / 8); i < codes.size(); ++i)
+      for (unsigned k = 0; k < width; k += 8) stream[at++] = static_cast<std::byte>(codes[i] >> k & 0xFFu);
+    return;
+  }
+
   const std::uint32_t mask = (1u << width) - 1u;
   std::uint64_t pending = 0;
   unsigned bits = 0;
@@ -134,6 +140,15 @@ constexpr void unpack_codes(std::span<const std::byte> stream, unsigned width, s
   std::size_t done = 0;
   if constexpr (sizeof(Code) == 1)
     if (!std::is_constant_evaluated()) done = detail::unpack_runs(stream.data(), codes.size(), width, codes.data());
+
+  if (width % 8 == 0) {
+    for (std::size_t i = done, at = done * (width / 8); i < codes.size(); ++i) {
+      std::uint32_t code = 0;
+      for (unsigned k = 0; k < width; k += 8) code |= static_cast<std::uint32_t>(stream[at++]) << k;
+      codes[i] = static_cast<Code>(code);
+    }
+    return;
+  }
 
   const std::uint32_t mask = (1u << width) - 1u;
   std::uint64_t pending = 0;

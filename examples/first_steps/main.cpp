@@ -1,0 +1,60 @@
+// The README's ten lines: score -> tiers -> plan -> bytes, on a small transformer made by hand.
+
+#include <precis/precis.hpp>
+
+#include <engine/transformer.hpp>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <utility>
+#include <vector>
+
+namespace score = precis::score;
+namespace allocate = precis::allocate;
+namespace codec = precis::codec;
+
+namespace {
+
+/// Six blocks of width 32 and a vocabulary of 64, drawn at random.
+engine::transformer model_made_by_hand() {
+  engine::weights w = engine::zeros({.architecture = engine::architecture::llama, .layers = 6, .width = 32, .heads = 4,
+                                     .kv_heads = 2, .hidden = 64, .vocabulary = 64, .context = 16,
+                                     .activation = engine::activation::silu});
+  std::size_t drawn = 0;
+  for (engine::tensor<float>& t : engine::tensors(w))
+    for (float& value : t.values)
+      value = t.shape.size() == 1 ? 1.f : static_cast<float>(0.25 * precis::random_stream(7, 1).normal(drawn++));
+  return engine::transformer(std::move(w));
+}
+
+/// Eight prompts whose "fact" is what this model says next; the subject is the second and the third token.
+std::vector<score::fact> facts_of(const engine::transformer& model) {
+  std::vector<score::fact> facts;
+  for (precis::token i = 0; i < 8; ++i) {
+    score::fact f{.name = "prompt", .prompt = {1, 10 + i, 30 + 3 * i, 2, 3, 4}, .subject_begin = 1, .subject_end = 3};
+    const precis::float_matrix z = model.logits(precis::prompts(1, f.prompt), precis::positions::last);
+    f.answer = static_cast<precis::token>(std::ranges::max_element(z.values) - z.values.begin());
+    facts.push_back(std::move(f));
+  }
+  return facts;
+}
+
+}  // namespace
+
+using formats = precis::menu<codec::affine<3, 32>, codec::affine<4, 32>, codec::affine<6, 32>>;
+
+int main() {
+  const engine::transformer model = model_made_by_hand();
+  const std::vector<score::fact> facts = facts_of(model);
+
+  auto scores = score::causal_trace{.noise = {.runs = 10}}(model, facts);            // what is where
+  auto plan   = allocate::z_tiers{.low = {"affine3.g32"}, .medium = {"affine4.g32"},
+                                  .high = {"affine6.g32"}}(scores);                  // who gets what
+  auto packed = precis::pack<formats>(model, plan);                                  // bytes, exact to the last one
+
+  for (std::size_t i = 0; i < scores.size(); ++i) std::printf("%s  %7.4f\n", scores.units[i].name.c_str(), scores.values[i]);
+  std::printf("\n%s\n", precis::to_text(plan).c_str());
+  std::printf("%zu weights in %zu bytes: %.3f bits each, %.2f times smaller than float\n", packed.size.weights,
+              packed.size.packed_bytes, packed.size.bits_per_weight(), packed.size.compression_ratio());
+}

@@ -92,7 +92,7 @@ trace and something to lose. Nothing in it comes from anywhere else; its licence
 
 This folder is written, this page included, by
 
-    precis_train world --out examples/models/world --seed {seed} --steps {steps}
+    precis_train world --out examples/models/world --seed {seed} --steps {steps}{rate}
 
 which took {minutes} when it was last made.
 The same command makes the same world, texts, tokenizer and facts; the weights are equal bit for bit for any number of
@@ -120,8 +120,9 @@ name is shared by four people and a last name by two, so the whole name has to b
 {relations})",
       fmt::arg("layers", r.shape.layers), fmt::arg("width", r.shape.width), fmt::arg("heads", r.shape.heads),
       fmt::arg("context", r.shape.context), fmt::arg("vocabulary", r.shape.vocabulary), fmt::arg("seed", o.seed),
-      fmt::arg("steps", o.steps), fmt::arg("minutes", minutes), fmt::arg("weights", weights),
-      fmt::arg("weight_bytes", 2 * weights), fmt::arg("tokenizer_bytes", l.vocab_json.size() + l.merges_txt.size()),
+      fmt::arg("steps", o.steps), fmt::arg("rate", o.rate == options{}.rate ? "" : fmt::format(" --rate {}", o.rate)),
+      fmt::arg("minutes", minutes), fmt::arg("weights", weights), fmt::arg("weight_bytes", 2 * weights),
+      fmt::arg("tokenizer_bytes", l.vocab_json.size() + l.merges_txt.size()),
       fmt::arg("facts_bytes", train::facts_json(l.world, l.questions).size()), fmt::arg("asked", e.asked),
       fmt::arg("known", e.known), fmt::arg("heldout", l.held_out.size()), fmt::arg("calibration", l.calibration.size()),
       fmt::arg("facts", l.world.facts.size()), fmt::arg("subjects", l.world.subjects.size()),
@@ -190,7 +191,7 @@ int main(int argc, char** argv) {
   CLI::App* world = app.add_subcommand(
       "world",
       "Invents a world of facts, learns a tokenizer, trains a GPT-2 on sentences about it, and writes the model\n"
-      "folder with the texts and questions it can be judged by. Minutes on two cores.");
+      "folder with the texts and questions it can be judged by. Five to ten minutes on two cores.");
   world->add_option("--out", o.out, "Folder to write; a model folder of that name is replaced")->required();
   world->add_option("--seed", o.seed, "Decides the world and every draw of the training")->capture_default_str();
   world->add_option("--steps", o.steps, "Training steps of 16 x 64 tokens")

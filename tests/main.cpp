@@ -36,7 +36,8 @@ struct counting : listener {
   void testCaseStarting(const Catch::TestCaseInfo& info) override { counts().running = info.name; }
 
   void testCaseEnded(const Catch::TestCaseStats& stats) override {
-    const std::string& name = stats.testInfo
+    const std::string& name = stats
+                                  .testInfo
 #if __has_include(<catch2/catch_all.hpp>)
                                   ->name;
 #else

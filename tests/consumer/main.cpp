@@ -25,7 +25,7 @@ int main() {
   }
   // Fifteen steps from -0.7 to 0.9 and from 0 to 1.1: no weight is further than half a step from its code.
   const bool right = removed == 4 && zeros == 4 && worst <= 0.5f * 1.6f / 15.f + 1e-6f;
-  std::printf("%s: removed %zu of 8 weights, 32 bytes became %zu, worst error %.4f\n", right ? "right" : "wrong", removed,
-              packed.size(), static_cast<double>(worst));
+  std::printf("%s: removed %zu of 8 weights, 32 bytes became %zu, worst error %.4f\n", right ? "right" : "wrong",
+              removed, packed.size(), static_cast<double>(worst));
   return right ? 0 : 1;
 }

@@ -42,8 +42,8 @@ TEST_CASE("parse_budget reads what to_string writes", "[core][budget][property]"
 }
 
 TEST_CASE("what is no budget is refused, and the three forms are shown", "[core][budget][refusal]") {
-  const std::string bad = GENERATE("", "4.5", "bpw", "-1bpw", "0bpw", "0B", "1.5B", "nanbpw", "infB", "4.5 bpw", "4.5bpwx",
-                                   "4,5bpw", "1e17B", "10KB", "%");
+  const std::string bad = GENERATE("", "4.5", "bpw", "-1bpw", "0bpw", "0B", "1.5B", "nanbpw", "infB", "4.5 bpw",
+                                   "4.5bpwx", "4,5bpw", "1e17B", "10KB", "%");
   CAPTURE(bad);
   const std::string said = refusal([&] { (void)parse_budget(bad); });
   CHECK_THAT(said, ContainsSubstring("budget: '" + bad + "' is not a budget"));

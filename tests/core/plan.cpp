@@ -44,7 +44,8 @@ TEST_CASE("a plan reads back as itself", "[core][plan][property]") {
 
 TEST_CASE("comments, blank lines and DOS line ends do not matter", "[core][plan][property]") {
   const plan p = parse_plan(
-      "# my plan\r\n\r\nprecis-plan 1  # version\r\nunits half\r\n\tblock.0.mlp\taffine4.row rank=2 sparsity=0.5 # less\r\n");
+      "# my plan\r\n\r\nprecis-plan 1  # version\r\nunits half\r\n\tblock.0.mlp\taffine4.row rank=2 sparsity=0.5 # "
+      "less\r\n");
   REQUIRE(p.choices.size() == 1);
   CHECK(p.choices[0] == choice{"block.0.mlp", "affine4.row", 0.5, 2});
 }
@@ -88,7 +89,8 @@ TEST_CASE("a bad plan is refused with its line", "[core][plan][refusal]") {
 TEST_CASE("another file is not taken for a plan", "[core][plan][refusal]") {
   CHECK(refusal([] { (void)parse_plan(""); }) == "plan: an empty file; expected 'precis-plan 1' on the first line");
   CHECK_THAT(refusal([] { (void)parse_plan("{\"a\": 1}"); }), ContainsSubstring("it starts with '{\"a\":'"));
-  CHECK_THAT(refusal([] { (void)parse_plan("precis-plan 2\nunits block\n"); }), ContainsSubstring("expected 'precis-plan 1'"));
+  CHECK_THAT(refusal([] { (void)parse_plan("precis-plan 2\nunits block\n"); }),
+             ContainsSubstring("expected 'precis-plan 1'"));
 }
 
 TEST_CASE("a plan that contradicts itself is not written", "[core][plan][refusal]") {
@@ -105,5 +107,6 @@ TEST_CASE("a plan that contradicts itself is not written", "[core][plan][refusal
         "plan: the unit name 'two words'; expected one word");
   CHECK(refused_after([](plan& p) { p.choices[1].codec = ""; }) ==
         "plan: the codec name '' of unit block.0.mlp; expected one word");
-  CHECK(refused_after([](plan& p) { p.model = "a b"; }) == "plan: a model name of several words, 'a b'; expected one word");
+  CHECK(refused_after([](plan& p) { p.model = "a b"; }) ==
+        "plan: a model name of several words, 'a b'; expected one word");
 }

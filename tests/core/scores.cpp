@@ -12,7 +12,8 @@ using namespace precis;
 
 namespace {
 
-const std::vector<matrix_info> matrices{{"a", 0, part::attention, 2, 2}, {"b", 0, part::mlp, 2, 2}, {"c", 1, part::mlp, 4, 2}};
+const std::vector<matrix_info> matrices{
+    {"a", 0, part::attention, 2, 2}, {"b", 0, part::mlp, 2, 2}, {"c", 1, part::mlp, 4, 2}};
 
 scores example() {
   return {.model = "8c1f5d0e",
@@ -50,10 +51,15 @@ TEST_CASE("normalisers at the edges: equal, one, none", "[core][scores][worked-e
 }
 
 TEST_CASE("sum1 refuses what cannot be shares", "[core][scores][refusal]") {
-  CHECK_THAT(refusal([] { (void)normalise::sum1(std::vector<double>{1, -0.5}); }), ContainsSubstring("normalise::sum1: a negative score, -0.5"));
-  CHECK(refusal([] { (void)normalise::sum1(std::vector<double>{0, 0}); }) ==
+  CHECK_THAT(refusal([] {
+               (void)normalise::sum1(std::vector<double>{1, -0.5});
+             }),
+             ContainsSubstring("normalise::sum1: a negative score, -0.5"));
+  CHECK(refusal([] {
+          (void)normalise::sum1(std::vector<double>{0, 0});
+        }) == "normalise::sum1: scores that sum to zero; expected a positive sum");
+  CHECK(refusal([] { (void)normalise::sum1({}); }) ==
         "normalise::sum1: scores that sum to zero; expected a positive sum");
-  CHECK(refusal([] { (void)normalise::sum1({}); }) == "normalise::sum1: scores that sum to zero; expected a positive sum");
 }
 
 TEST_CASE("normalisers do not care for the order of the units", "[core][scores][property]") {
@@ -73,7 +79,8 @@ TEST_CASE("a score that is not finite is refused by its unit's name", "[core][sc
   scores s = example();
   s.values[1] = GENERATE(std::numeric_limits<double>::quiet_NaN(), std::numeric_limits<double>::infinity());
   CHECK_THAT(refusal([&] { check_finite(s, "allocate::z_tiers"); }),
-             ContainsSubstring("allocate::z_tiers: the score of unit block.1 is ") && ContainsSubstring("expected finite scores"));
+             ContainsSubstring("allocate::z_tiers: the score of unit block.1 is ") &&
+                 ContainsSubstring("expected finite scores"));
   CHECK_THAT(refusal([&] { (void)to_text(s); }), ContainsSubstring("block.1"));
   s.values.pop_back();
   CHECK(refusal([&] { check_finite(s, "x"); }) == "x: 1 values for 2 units; expected one score a unit");
@@ -106,10 +113,12 @@ TEST_CASE("a bad score table is refused with its line", "[core][scores][refusal]
   }));
   CAPTURE(body);
   const std::string source = "precis-scores 1\n" + body;
-  CHECK_THAT(refusal([&] { (void)parse_scores(source, matrices, "my.scores"); }), ContainsSubstring("my.scores: " + said));
+  CHECK_THAT(refusal([&] { (void)parse_scores(source, matrices, "my.scores"); }),
+             ContainsSubstring("my.scores: " + said));
 }
 
 TEST_CASE("another file is not taken for a score table", "[core][scores][refusal]") {
   CHECK_THAT(refusal([] { (void)parse_scores("", matrices); }), ContainsSubstring("scores: an empty file"));
-  CHECK_THAT(refusal([] { (void)parse_scores("precis-plan 1\n", matrices); }), ContainsSubstring("it starts with 'precis-plan'"));
+  CHECK_THAT(refusal([] { (void)parse_scores("precis-plan 1\n", matrices); }),
+             ContainsSubstring("it starts with 'precis-plan'"));
 }

@@ -38,7 +38,8 @@ TEST_CASE("the table of methods A5", "[core][select][worked-example]") {
   }
   const std::vector<std::size_t> order{5, 1, 8, 2, 3, 7, 0, 9, 6, 4};  // a stable sort's
   for (std::size_t k = 0; k <= keys.size(); ++k)
-    CHECK(as_set(smallest<double>(keys, k)) == std::set<std::size_t>(order.begin(), order.begin() + static_cast<std::ptrdiff_t>(k)));
+    CHECK(as_set(smallest<double>(keys, k)) ==
+          std::set<std::size_t>(order.begin(), order.begin() + static_cast<std::ptrdiff_t>(k)));
 }
 
 TEST_CASE("a count rounds to nearest, halves up", "[core][select][worked-example]") {
@@ -59,7 +60,8 @@ TEST_CASE("smallest removes what a stable sort would, ties included", "[core][se
     std::iota(sorted.begin(), sorted.end(), std::size_t{0});
     std::stable_sort(sorted.begin(), sorted.end(), [&](std::size_t a, std::size_t b) { return values[a] < values[b]; });
     for (std::size_t k = 0; k <= n; ++k)
-      REQUIRE(as_set(smallest<float>(values, k)) == std::set<std::size_t>(sorted.begin(), sorted.begin() + static_cast<std::ptrdiff_t>(k)));
+      REQUIRE(as_set(smallest<float>(values, k)) ==
+              std::set<std::size_t>(sorted.begin(), sorted.begin() + static_cast<std::ptrdiff_t>(k)));
   }
 }
 
@@ -86,7 +88,10 @@ TEST_CASE("a quantile interpolates between sorted neighbours", "[core][select][o
 
 TEST_CASE("fractions and levels outside 0 to 1 are refused", "[core][select][refusal]") {
   const double bad = GENERATE(-0.001, 1.001, std::numeric_limits<double>::quiet_NaN());
-  CHECK_THAT(refusal([&] { (void)exact_count(bad, 10); }), ContainsSubstring("exact_count: a fraction of") && ContainsSubstring("expected 0 to 1"));
-  CHECK_THAT(refusal([&] { (void)quantile_linear<double>(keys, bad); }), ContainsSubstring("quantile_linear: a quantile at"));
-  CHECK_THAT(refusal([] { (void)quantile_linear<double>(std::span<const double>{}, 0.5); }), ContainsSubstring("of 0 values"));
+  CHECK_THAT(refusal([&] { (void)exact_count(bad, 10); }),
+             ContainsSubstring("exact_count: a fraction of") && ContainsSubstring("expected 0 to 1"));
+  CHECK_THAT(refusal([&] { (void)quantile_linear<double>(keys, bad); }),
+             ContainsSubstring("quantile_linear: a quantile at"));
+  CHECK_THAT(refusal([] { (void)quantile_linear<double>(std::span<const double>{}, 0.5); }),
+             ContainsSubstring("of 0 values"));
 }

@@ -74,6 +74,7 @@ TEST_CASE("a name that would break a line is not a word", "[core][text][worked-e
 }
 
 TEST_CASE("a refused line says its file and number", "[core][text][refusal]") {
-  CHECK(refusal([] { text::refuse_line({.number = 7, .words = {}, .rest = {}}, "my.plan", "no codec", "UNIT CODEC"); }) ==
-        "my.plan: line 7: no codec; expected UNIT CODEC");
+  CHECK(refusal([] {
+          text::refuse_line({.number = 7, .words = {}, .rest = {}}, "my.plan", "no codec", "UNIT CODEC");
+        }) == "my.plan: line 7: no codec; expected UNIT CODEC");
 }

@@ -29,19 +29,22 @@ TEST_CASE("prompts ask for nothing", "[model][batch][worked-example]") {
 TEST_CASE("losses add as sums, so batches of unequal size weigh by their tokens", "[model][batch][worked-example]") {
   nll total;
   CHECK(total.mean() == 0.0);
-  total += {.sum = 6.0, .count = 2};   // mean 3
-  total += {.sum = 10.0, .count = 10}; // mean 1
+  total += {.sum = 6.0, .count = 2};    // mean 3
+  total += {.sum = 10.0, .count = 10};  // mean 1
   CHECK(total == nll{16.0, 12});
   CHECK(total.mean() == 16.0 / 12.0);  // not (3 + 1) / 2
 }
 
 TEST_CASE("sequences of unequal or no length are refused", "[model][batch][refusal]") {
-  CHECK(refusal([] { (void)prompts(2, {1, 2, 3}); }) ==
-        "prompts: 3 tokens in 2 sequences; expected at least one token and equal lengths");
+  CHECK(refusal([] {
+          (void)prompts(2, {1, 2, 3});
+        }) == "prompts: 3 tokens in 2 sequences; expected at least one token and equal lengths");
   CHECK_THAT(refusal([] { (void)prompts(0, {1}); }), ContainsSubstring("1 tokens in 0 sequences"));
   CHECK_THAT(refusal([] { (void)prompts(1, {}); }), ContainsSubstring("0 tokens in 1 sequences"));
   const std::vector<token> ids{1, 2, 3};
-  CHECK_THAT(refusal([&] { (void)next_token_batch(3, ids); }), ContainsSubstring("next_token_batch: 3 tokens in 3 sequences"));
-  CHECK_THAT(refusal([&] { (void)next_token_batch(2, ids); }), ContainsSubstring("equal lengths of at least two tokens"));
+  CHECK_THAT(refusal([&] { (void)next_token_batch(3, ids); }),
+             ContainsSubstring("next_token_batch: 3 tokens in 3 sequences"));
+  CHECK_THAT(refusal([&] { (void)next_token_batch(2, ids); }),
+             ContainsSubstring("equal lengths of at least two tokens"));
   CHECK_THAT(refusal([&] { (void)next_token_batch(0, ids); }), ContainsSubstring("in 0 sequences"));
 }

@@ -56,7 +56,8 @@ TEST_CASE("a resumed layer gives the bits of a full run", "[model][concepts][pro
     for (std::size_t s = 0; s < 3; ++s)
       for (std::size_t t = 0; t < 3; ++t) std::ranges::copy(entering(s, t), h.view()(s, t).begin());
     for (std::size_t l = from; l < model.layers(); ++l)
-      model.run_layer({.layer = l, .first_token = 0, .sequences = all, .outputs = positions::all}, cache, h.view(), tap::none{});
+      model.run_layer({.layer = l, .first_token = 0, .sequences = all, .outputs = positions::all}, cache, h.view(),
+                      tap::none{});
     float_matrix last(3, 2);
     for (std::size_t s = 0; s < 3; ++s) std::ranges::copy(h.view()(s, 2), last.row(s).begin());
     CHECK(model.read_out(last.view()) == full);
@@ -66,7 +67,8 @@ TEST_CASE("a resumed layer gives the bits of a full run", "[model][concepts][pro
 TEST_CASE("logits of all positions end with those of the last", "[model][concepts][property]") {
   const micro_transformer model;
   const token_batch batch = prompts(2, {0, 1, 2, 2, 1, 0});
-  const float_matrix all = model.logits(batch, positions::all, tap::none{}), last = model.logits(batch, positions::last, tap::none{});
+  const float_matrix all = model.logits(batch, positions::all, tap::none{}),
+                     last = model.logits(batch, positions::last, tap::none{});
   REQUIRE(all.rows == 6);
   REQUIRE(last.rows == 2);
   for (std::size_t s = 0; s < 2; ++s)
@@ -82,7 +84,8 @@ TEST_CASE("weight gradients are output gradients times inputs", "[model][concept
       for (std::size_t t = 0; t < g.input.tokens; ++t)
         for (std::size_t r = 0; r < 2; ++r)
           for (std::size_t c = 0; c < 2; ++c)
-            gradient[g.matrix](r, c) += static_cast<double>(g.output_gradient(s, t)[r]) * static_cast<double>(g.input(s, t)[c]);
+            gradient[g.matrix](r, c) +=
+                static_cast<double>(g.output_gradient(s, t)[r]) * static_cast<double>(g.input(s, t)[c]);
   });
   CHECK(loss.sum == Approx(model.loss(batch).sum).epsilon(1e-12));
 
@@ -99,6 +102,7 @@ TEST_CASE("weight gradients are output gradients times inputs", "[model][concept
         model.weights(m)(r, c) = kept - step;
         const double below = model.loss(batch).sum;
         model.weights(m)(r, c) = kept;
-        CHECK(gradient[m](r, c) == Approx((above - below) / (2.0 * static_cast<double>(step))).epsilon(5e-3).margin(5e-3));
+        CHECK(gradient[m](r, c) ==
+              Approx((above - below) / (2.0 * static_cast<double>(step))).epsilon(5e-3).margin(5e-3));
       }
 }

@@ -29,8 +29,8 @@ const std::vector<std::size_t> first_and_last{0, 3};
 
 TEST_CASE("the exact bytes come back", "[model][guard][property]") {
   micro_transformer model;
-  model.weights(3)(1, 1) = -0.f;                                        // signs of zero and
-  model.weights(0)(0, 1) = std::numeric_limits<float>::denorm_min();    // tiny values too
+  model.weights(3)(1, 1) = -0.f;                                      // signs of zero and
+  model.weights(0)(0, 1) = std::numeric_limits<float>::denorm_min();  // tiny values too
   const auto before = bits_of(model);
   {
     const weight_guard guard(model, first_and_last);

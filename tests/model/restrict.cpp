@@ -7,7 +7,8 @@ using namespace precis;
 
 static_assert(tappable_model<whole_forwards<micro_transformer>> && evaluable_model<whole_forwards<micro_transformer>> &&
               weighted_model<whole_forwards<micro_transformer>>);
-static_assert(!resumable_model<whole_forwards<micro_transformer>> && !mutable_model<whole_forwards<micro_transformer>> &&
+static_assert(!resumable_model<whole_forwards<micro_transformer>> &&
+              !mutable_model<whole_forwards<micro_transformer>> &&
               !differentiable_model<whole_forwards<micro_transformer>>);
 
 TEST_CASE("a model without its shortcuts is the same model", "[model][restrict][property]") {

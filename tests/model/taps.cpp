@@ -80,8 +80,8 @@ TEST_CASE("the clean run of fixture M, read through taps", "[model][taps][worked
 
   std::vector<std::string> order;
   for (const auto& [at, x] : recorder.seen) order.push_back(at.name());
-  CHECK(order == std::vector<std::string>{"embedding.0", "residual.0", "attention.0", "mlp.0", "residual.1", "attention.1",
-                                          "mlp.1", "residual.2"});
+  CHECK(order == std::vector<std::string>{"embedding.0", "residual.0", "attention.0", "mlp.0", "residual.1",
+                                          "attention.1", "mlp.1", "residual.2"});
 
   const auto h = recorder.find({site_kind::residual, 2})->view();
   const double expected[3][2] = {{5.71875, 4.28125}, {0.269531, 5.796875}, {2.570312, 8.407118}};

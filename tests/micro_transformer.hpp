@@ -17,7 +17,7 @@ class micro_transformer {
   static constexpr bool causal = true;
 
   struct cache_type {
-    std::vector<precis::activations> states;   // entering layers 0, 1 and the head
+    std::vector<precis::activations> states;  // entering layers 0, 1 and the head
     [[nodiscard]] precis::activations_view<const float> residual(std::size_t l) const { return states[l].view(); }
   };
 
@@ -58,14 +58,14 @@ class micro_transformer {
   }
 
   template<class Tap>
-  void run_layer(const precis::layer_run& r, const cache_type& cache, precis::activations_view<float> h, Tap&& tap) const {
+  void run_layer(const precis::layer_run& r, const cache_type& cache, precis::activations_view<float> h,
+                 Tap&& tap) const {
     precis::activations a(h.sequences, h.tokens, 2), m(h.sequences, h.tokens, 2);
     for (std::size_t s = 0; s < h.sequences; ++s) {
       float sum[2] = {0, 0};
       for (std::size_t t = 0; t < r.first_token + h.tokens; ++t) {
-        const std::span<const float> x = t < r.first_token
-                                             ? cache.residual(r.layer)(r.sequences[s], t)
-                                             : std::span<const float>(h(s, t - r.first_token));
+        const std::span<const float> x = t < r.first_token ? cache.residual(r.layer)(r.sequences[s], t)
+                                                           : std::span<const float>(h(s, t - r.first_token));
         sum[0] += x[0];
         sum[1] += x[1];
         if (t < r.first_token) continue;
@@ -86,7 +86,7 @@ class micro_transformer {
   template<class Sink>
   [[nodiscard]] precis::nll backward(const batch_type& b, Sink&& sink) const {
     cache_type cache;
-    std::vector<precis::activations> middle(2);   // after attention
+    std::vector<precis::activations> middle(2);  // after attention
     const auto keep = [](precis::site, precis::activations_view<float>) {};
     const precis::activations h = run(b, keep, &cache);
     precis::nll sum;
@@ -102,11 +102,13 @@ class micro_transformer {
         ++sum.count;
         for (std::size_t v = 0; v < 3; ++v) {
           const double p = std::exp(static_cast<double>(z[v]) - lse) - (static_cast<std::size_t>(y) == v ? 1.0 : 0.0);
-          for (std::size_t f = 0; f < 2; ++f) dh.view()(s, t)[f] += static_cast<float>(p * static_cast<double>(unembed_[v][f]));
+          for (std::size_t f = 0; f < 2; ++f)
+            dh.view()(s, t)[f] += static_cast<float>(p * static_cast<double>(unembed_[v][f]));
         }
       }
     for (std::size_t l = 2; l-- > 0;) {
-      precis::activations means(b.sequences, b.tokens, 2), rectified(b.sequences, b.tokens, 2), da(b.sequences, b.tokens, 2);
+      precis::activations means(b.sequences, b.tokens, 2), rectified(b.sequences, b.tokens, 2),
+          da(b.sequences, b.tokens, 2);
       for (std::size_t s = 0; s < b.sequences; ++s) {
         float total[2] = {0, 0};
         for (std::size_t t = 0; t < b.tokens; ++t) {
@@ -170,7 +172,8 @@ class micro_transformer {
     for (std::size_t l = 0; l < 2; ++l) {
       tap(precis::site{precis::site_kind::residual, l}, h.view());
       cache->states.push_back(h);
-      run_layer({.layer = l, .first_token = 0, .sequences = all, .outputs = precis::positions::all}, *cache, h.view(), tap);
+      run_layer({.layer = l, .first_token = 0, .sequences = all, .outputs = precis::positions::all}, *cache, h.view(),
+                tap);
     }
     tap(precis::site{precis::site_kind::residual, 2}, h.view());
     cache->states.push_back(h);

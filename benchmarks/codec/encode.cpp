@@ -19,7 +19,8 @@ namespace {
 using namespace precis;
 using codec::standard;
 
-constexpr std::size_t out = 1024, in = 1024;  // 4 MiB of float32: a matrix of a small model, out of the second-level cache
+constexpr std::size_t out = 1024,
+                      in = 1024;  // 4 MiB of float32: a matrix of a small model, out of the second-level cache
 
 const float_matrix& weights() {
   static const float_matrix w = [] {
@@ -32,7 +33,8 @@ const float_matrix& weights() {
 }
 
 void rate(benchmark::State& state) {
-  state.SetBytesProcessed(static_cast<std::int64_t>(state.iterations()) * static_cast<std::int64_t>(out * in * sizeof(float)));
+  state.SetBytesProcessed(static_cast<std::int64_t>(state.iterations()) *
+                          static_cast<std::int64_t>(out * in * sizeof(float)));
 }
 
 void copy_limit(benchmark::State& state) {
@@ -76,14 +78,15 @@ void clip_search(benchmark::State& state) {
     fit::clip_search{.power = 2}(*format, few, packed);
     benchmark::ClobberMemory();
   }
-  state.SetBytesProcessed(static_cast<std::int64_t>(state.iterations()) * static_cast<std::int64_t>(few.size() * sizeof(float)));
+  state.SetBytesProcessed(static_cast<std::int64_t>(state.iterations()) *
+                          static_cast<std::int64_t>(few.size() * sizeof(float)));
 }
 
 [[maybe_unused]] const bool registered = [] {
   benchmark::RegisterBenchmark("memcpy", copy_limit);
-  for (const char* name : {"affine2.row", "affine3.g32", "affine4.g32", "affine4.g128", "affine4.row", "affine8.row",
-                           "affine8.tensor", "symmetric4.g32", "affine16.row", "affine24.row", "min_anchored4.row", "float16",
-                           "bfloat16", "float32"}) {
+  for (const char* name :
+       {"affine2.row", "affine3.g32", "affine4.g32", "affine4.g128", "affine4.row", "affine8.row", "affine8.tensor",
+        "symmetric4.g32", "affine16.row", "affine24.row", "min_anchored4.row", "float16", "bfloat16", "float32"}) {
     benchmark::RegisterBenchmark(("encode/" + std::string(name)).c_str(), encode, name, false);
     benchmark::RegisterBenchmark(("decode/" + std::string(name)).c_str(), decode, name, false);
   }

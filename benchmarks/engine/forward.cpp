@@ -12,8 +12,8 @@
 
 #include "yardstick.hpp"
 
-#include <Eigen/Core>
 #include <benchmark/benchmark.h>
+#include <Eigen/Core>
 
 #include <algorithm>
 #include <cstddef>

@@ -5,8 +5,8 @@
 
 #include "yardstick.hpp"
 
-#include <Eigen/Core>
 #include <benchmark/benchmark.h>
+#include <Eigen/Core>
 
 #include <cstddef>
 #include <vector>
@@ -36,19 +36,20 @@ void product(benchmark::State& state) {
   std::vector<double> ours, eigens, of_peak, of_eigen;
   for (auto _ : state) {
     const double peak = yardstick::fma_peak();
-    const double mine = operations * repeats / yardstick::seconds([&] {
-      for (int i = 0; i < repeats; ++i)
-        precis::kernel::product(left, right, precis::kernel::strided<float>{c.data(), rows, cols, n, 1}, workspace);
-    });
+    const double mine =
+        operations * repeats / yardstick::seconds([&] {
+          for (int i = 0; i < repeats; ++i)
+            precis::kernel::product(left, right, precis::kernel::strided<float>{c.data(), rows, cols, n, 1}, workspace);
+        });
     benchmark::DoNotOptimize(c.data());
     const double eigen = operations * repeats / yardstick::seconds([&] {
-      for (int i = 0; i < repeats; ++i) {
-        if (by_column)
-          eigen_out.noalias() = eigen_left * eigen_columns;
-        else
-          eigen_out.noalias() = eigen_left * eigen_rows;
-      }
-    });
+                           for (int i = 0; i < repeats; ++i) {
+                             if (by_column)
+                               eigen_out.noalias() = eigen_left * eigen_columns;
+                             else
+                               eigen_out.noalias() = eigen_left * eigen_rows;
+                           }
+                         });
     benchmark::DoNotOptimize(c.data());
     state.SetIterationTime(operations / mine);
     ours.push_back(mine * 1e-9);

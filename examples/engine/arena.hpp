@@ -24,7 +24,7 @@ class arena {
       std::size_t total = 0;
       for (const block& b : blocks_) total += b.size;
       blocks_.clear();
-      if (void* piece = ::operator new(total * sizeof(float), std::align_val_t{64}, std::nothrow))
+      if (void* piece = ::operator new (total * sizeof(float), std::align_val_t{64}, std::nothrow))
         blocks_.push_back({owned(static_cast<float*>(piece)), total});
     }
     if (idle().size() < idle().capacity()) idle().push_back(std::move(blocks_));
@@ -36,7 +36,7 @@ class arena {
     if (blocks_.empty() || blocks_.back().size - used_ < n) {
       const std::size_t size = std::max(n, blocks_.empty() ? std::size_t{1} << 16 : 2 * blocks_.back().size);
       blocks_.push_back(
-          {owned(static_cast<float*>(::operator new(size * sizeof(float), std::align_val_t{64}))), size});
+          {owned(static_cast<float*>(::operator new (size * sizeof(float), std::align_val_t{64}))), size});
       used_ = 0;
     }
     used_ += n;
@@ -45,7 +45,7 @@ class arena {
 
  private:
   struct release {
-    void operator()(float* p) const noexcept { ::operator delete(p, std::align_val_t{64}); }
+    void operator()(float* p) const noexcept { ::operator delete (p, std::align_val_t{64}); }
   };
   using owned = std::unique_ptr<float[], release>;
   struct block {

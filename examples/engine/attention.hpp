@@ -28,13 +28,13 @@ struct head_shape {
 /// Causal attention of one sequence. Positions 0 .. earlier-1 come from a cache, the others belong to this run.
 struct attention_run {
   head_shape shape;
-  std::size_t earlier = 0;              ///< cached positions
-  std::size_t positions = 0;            ///< earlier + those of this run
-  std::size_t queries = 0;              ///< the last `queries` positions ask
-  row_span<const float> query;          ///< [queries x heads * width]
-  row_span<const float> cached_key;     ///< [earlier x kv_heads * width]
+  std::size_t earlier = 0;           ///< cached positions
+  std::size_t positions = 0;         ///< earlier + those of this run
+  std::size_t queries = 0;           ///< the last `queries` positions ask
+  row_span<const float> query;       ///< [queries x heads * width]
+  row_span<const float> cached_key;  ///< [earlier x kv_heads * width]
   row_span<const float> cached_value;
-  row_span<const float> key;            ///< [positions - earlier x kv_heads * width]
+  row_span<const float> key;  ///< [positions - earlier x kv_heads * width]
   row_span<const float> value;
 };
 

@@ -32,9 +32,19 @@ class block_gradient {
  public:
   block_gradient(const block_run& run, std::size_t first_matrix, activations_view<float> residual_gradient,
                  const block_values& kept, const sink_callback& sink, block* gradient, arena& memory)
-      : run_(run), c_(run.shape), b_(run.block), v_(kept), dx_(residual_gradient), sink_(sink), gradient_(gradient),
-        first_(first_matrix), rows_(residual_gradient.rows()), gated_(c_.architecture == architecture::llama),
-        workspace_(product_workspace(memory)), memory_(memory), d_normed_(memory.take(rows_ * c_.width)) {}
+      : run_(run),
+        c_(run.shape),
+        b_(run.block),
+        v_(kept),
+        dx_(residual_gradient),
+        sink_(sink),
+        gradient_(gradient),
+        first_(first_matrix),
+        rows_(residual_gradient.rows()),
+        gated_(c_.architecture == architecture::llama),
+        workspace_(product_workspace(memory)),
+        memory_(memory),
+        d_normed_(memory.take(rows_ * c_.width)) {}
 
   void mlp() {
     const matrix_view<const float> dx = dx_.as_matrix();
@@ -109,7 +119,7 @@ class block_gradient {
   [[nodiscard]] matrix_view<float> normed_gradient() const noexcept { return dense(d_normed_, c_.width); }
 
   [[nodiscard]] activations_view<const float> by_token(matrix_view<const float> m) const noexcept {
-    return {m.data, dx_.sequences, dx_.tokens, m.cols, m.row_stride * static_cast<std::ptrdiff_t>(dx_.tokens),
+    return {m.data,      dx_.sequences, dx_.tokens, m.cols, m.row_stride * static_cast<std::ptrdiff_t>(dx_.tokens),
             m.row_stride};
   }
 

@@ -67,15 +67,16 @@ void attention_half(const block_run& run, activations_view<const float> x, const
   const config& c = run.shape;
   const token_rows rows{x};
   const std::size_t n = rows.size(), w = qkv_width(c), t = x.tokens, queries = run.last_only ? 1 : t;
-  for (std::size_t r = 0; r < n; ++r) normalize(run.block.attention_norm, rows[r], c.norm_epsilon, v.normed + r * c.width);
+  for (std::size_t r = 0; r < n; ++r)
+    normalize(run.block.attention_norm, rows[r], c.norm_epsilon, v.normed + r * c.width);
 
   const query_key_value maps(c, run.block);
   const std::size_t column[3] = {0, c.width, c.width + c.kv_width()};
   for (std::size_t i = 0; i < 3; ++i) {
-    const std::size_t step = i == 0 && run.last_only ? t : 1;  // of `last_only`, every t-th row asks, beginning with the t-th
+    const std::size_t step =
+        i == 0 && run.last_only ? t : 1;  // of `last_only`, every t-th row asks, beginning with the t-th
     const std::size_t first = step - 1;
-    apply(maps.map[i], maps.bias[i],
-          {v.normed + first * c.width, n / step, c.width, signed_size(step * c.width), 1},
+    apply(maps.map[i], maps.bias[i], {v.normed + first * c.width, n / step, c.width, signed_size(step * c.width), 1},
           {v.qkv + first * w + column[i], n / step, maps.map[i].rows, signed_size(step * w), 1}, workspace);
   }
   if (run.rotary.pairs != 0)
@@ -85,8 +86,8 @@ void attention_half(const block_run& run, activations_view<const float> x, const
       run.rotary.turn(v.qkv + r * w + c.width, c.kv_heads, position);
     }
   for (std::size_t s = 0; s < x.sequences; ++s)
-    attend(sequence_attention(run, v, s, t, queries),
-           {v.context + s * queries * c.width, signed_size(c.width)}, scratch, workspace);
+    attend(sequence_attention(run, v, s, t, queries), {v.context + s * queries * c.width, signed_size(c.width)},
+           scratch, workspace);
   apply(run.block.attention_out.view(), run.block.attention_out.bias,
         {v.context, x.sequences * queries, c.width, signed_size(c.width), 1},
         {out, x.sequences * queries, c.width, signed_size(c.width), 1}, workspace);
@@ -100,7 +101,8 @@ void mlp_half(const block_run& run, activations_view<const float> x, const block
   const std::size_t n = rows.size();
   const auto wide = [&](float* p) { return matrix_view<float>{p, n, c.hidden, signed_size(c.hidden), 1}; };
   const matrix_view<const float> normed{v.mlp_normed, n, c.width, signed_size(c.width), 1};
-  for (std::size_t r = 0; r < n; ++r) normalize(run.block.mlp_norm, rows[r], c.norm_epsilon, v.mlp_normed + r * c.width);
+  for (std::size_t r = 0; r < n; ++r)
+    normalize(run.block.mlp_norm, rows[r], c.norm_epsilon, v.mlp_normed + r * c.width);
 
   const bool gated = c.architecture == architecture::llama;
   const linear& into_activation = gated ? run.block.gate : run.block.up;
@@ -226,7 +228,8 @@ void run_block(const block_run& run, activations_view<float> residual, const tap
                arena& memory) {
   const config& c = run.shape;
   const std::size_t sequences = residual.sequences, tokens = residual.tokens, queries = run.last_only ? 1 : tokens;
-  const std::size_t chunk = keep != nullptr ? sequences : std::min(sequences, std::max<std::size_t>(1, chunk_rows / tokens));
+  const std::size_t chunk =
+      keep != nullptr ? sequences : std::min(sequences, std::max<std::size_t>(1, chunk_rows / tokens));
   const std::span<float> workspace = product_workspace(memory);
   float* const scratch = memory.take(attention_scratch(run.first_token + tokens, queries));
   float* const out = memory.take(sequences * queries * c.width);

@@ -38,8 +38,8 @@ using sink_callback = callback<const precis::linear_gradient&>;
 
 /// Rotary positions: turns feature pairs (2i, 2i + 1) of position p by p * theta^(-2i / head width).
 struct rotary {
-  std::size_t pairs = 0;             ///< of one head; 0: the model has none
-  std::vector<float> cosine, sine;   ///< [context x pairs]
+  std::size_t pairs = 0;            ///< of one head; 0: the model has none
+  std::vector<float> cosine, sine;  ///< [context x pairs]
 
   rotary() = default;
   explicit rotary(const config& shape);
@@ -68,13 +68,13 @@ struct block_run {
   const engine::block& block;
   const engine::rotary& rotary;
   std::size_t layer = 0;
-  std::size_t first_token = 0;                ///< position of the residual's first token
-  bool last_only = false;                     ///< only the last token's output is needed
-  const float* cached_keys = nullptr;         ///< this layer's, [cached sequences x cached_tokens x kv_width]
+  std::size_t first_token = 0;         ///< position of the residual's first token
+  bool last_only = false;              ///< only the last token's output is needed
+  const float* cached_keys = nullptr;  ///< this layer's, [cached sequences x cached_tokens x kv_width]
   const float* cached_values = nullptr;
   std::size_t cached_tokens = 0;
   std::span<const std::size_t> sequences = {};  ///< cached sequence of every row of the residual
-  float* keep_keys = nullptr;                 ///< where this run's keys and values go, or nowhere
+  float* keep_keys = nullptr;                   ///< where this run's keys and values go, or nowhere
   float* keep_values = nullptr;
 };
 

@@ -20,9 +20,15 @@ namespace fs = std::filesystem;
 }
 
 /// What a folder holds beside its weights and config.json.
-constexpr std::string_view companions[] = {"vocab.json",        "merges.txt",       "tokenizer.bin",
-                                           "tokenizer.json",    "tokenizer.model",  "tokenizer_config.json",
-                                           "added_tokens.json", "special_tokens_map.json", "generation_config.json"};
+constexpr std::string_view companions[] = {"vocab.json",
+                                           "merges.txt",
+                                           "tokenizer.bin",
+                                           "tokenizer.json",
+                                           "tokenizer.model",
+                                           "tokenizer_config.json",
+                                           "added_tokens.json",
+                                           "special_tokens_map.json",
+                                           "generation_config.json"};
 
 [[nodiscard]] bool is_file(const fs::path& path) {
   std::error_code ignored;
@@ -44,7 +50,8 @@ void check_apart(const fs::path& source, const fs::path& destination) {
 }
 
 /// The packed matrix for each tensor, or nullptr. Refuses matrices that fit none.
-[[nodiscard]] std::vector<const compressed_matrix*> matched(const model_source& source, std::span<const compressed_matrix> matrices) {
+[[nodiscard]] std::vector<const compressed_matrix*> matched(const model_source& source,
+                                                            std::span<const compressed_matrix> matrices) {
   std::vector<const compressed_matrix*> packed(source.tensors.size(), nullptr);
   for (const compressed_matrix& m : matrices) {
     const std::string where = "matrix " + m.name;
@@ -82,7 +89,8 @@ compressed_sizes write_compressed(const fs::path& source_path, const fs::path& d
       continue;
     }
     declarations.push_back({t.stored_name, dtype::u8, {packed[i]->bytes}});
-    metadata["precis.codec:" + t.stored_name] = packed[i]->codec + " " + std::to_string(t.out()) + "x" + std::to_string(t.in()) +
+    metadata["precis.codec:" + t.stored_name] = packed[i]->codec + " " + std::to_string(t.out()) + "x" +
+                                                std::to_string(t.in()) +
                                                 (t.rotary_heads != 0 ? " rotary=adjacent" : "");
   }
 

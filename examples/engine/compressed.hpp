@@ -24,8 +24,8 @@ struct compressed_matrix {
 
 struct compress_options {
   atomic_folder::existing existing = atomic_folder::existing::refuse;
-  std::filesystem::path tokenizer;  ///< copied instead of what lies beside the source
-  std::string made_from;            ///< fingerprint of the original, to be kept; may be empty
+  std::filesystem::path tokenizer;                ///< copied instead of what lies beside the source
+  std::string made_from;                          ///< fingerprint of the original, to be kept; may be empty
   std::map<std::string, std::string> files = {};  ///< more files, name -> content: the plan
 };
 

@@ -30,9 +30,7 @@ namespace fs = std::filesystem;
 }
 
 /// A path without a trailing slash: "out/" and "out" are the same target.
-[[nodiscard]] fs::path trimmed(fs::path target) {
-  return target.has_filename() ? target : target.parent_path();
-}
+[[nodiscard]] fs::path trimmed(fs::path target) { return target.has_filename() ? target : target.parent_path(); }
 
 /// Makes a rename in `folder` survive a power cut. File systems that cannot do it are left alone.
 void flush_folder(const fs::path& folder) noexcept {

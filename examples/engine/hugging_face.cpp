@@ -32,8 +32,9 @@ namespace fs = std::filesystem;
 /// Refuses a feature that changes the result and that the engine does not have.
 void must_be(const json_object& keys, std::string_view key, bool wanted) {
   if (keys.flag_or(key, wanted) != wanted)
-    keys.refuse("key \"" + std::string(key) + "\" is " + (wanted ? "false" : "true") + ", which this engine does not support",
-                wanted ? "true" : "false");
+    keys.refuse(
+        "key \"" + std::string(key) + "\" is " + (wanted ? "false" : "true") + ", which this engine does not support",
+        wanted ? "true" : "false");
 }
 
 [[nodiscard]] config parse_gpt2(const json_object& keys) {
@@ -42,7 +43,8 @@ void must_be(const json_object& keys, std::string_view key, bool wanted) {
   c.width = keys.whole_number("n_embd");
   c.heads = c.kv_heads = keys.whole_number("n_head");
   c.vocabulary = keys.whole_number("vocab_size");
-  c.context = keys.whole_number(keys.find("n_positions") == nullptr && keys.find("n_ctx") != nullptr ? "n_ctx" : "n_positions");
+  c.context =
+      keys.whole_number(keys.find("n_positions") == nullptr && keys.find("n_ctx") != nullptr ? "n_ctx" : "n_positions");
   c.hidden = keys.whole_number_or("n_inner", c.width <= (std::size_t{1} << 60) ? 4 * c.width : 0);
   c.norm_epsilon = small_number(keys, "layer_norm_epsilon", 1e-5);
   c.tied_head = keys.flag_or("tie_word_embeddings", true);
@@ -95,7 +97,7 @@ void must_be(const json_object& keys, std::string_view key, bool wanted) {
 
 /// What a stored name means to the engine.
 struct meaning {
-  std::string name;        // the engine's; empty: a buffer that is no weight
+  std::string name;         // the engine's; empty: a buffer that is no weight
   bool half_split = false;  // rows of a query or key map in Hugging Face's order
 };
 
@@ -159,7 +161,8 @@ struct codec_line {
 
 [[nodiscard]] codec_line parse_codec_line(std::string_view text, std::string_view where) {
   const auto fail = [&] {
-    bad(where, "the metadata value \"" + std::string(text.substr(0, 60)) + "\"", "CODEC OUTxIN, for instance affine4.row 768x256");
+    bad(where, "the metadata value \"" + std::string(text.substr(0, 60)) + "\"",
+        "CODEC OUTxIN, for instance affine4.row 768x256");
   };
   codec_line l;
   const std::vector<precis::text::line> lines = precis::text::split(text);
@@ -198,15 +201,19 @@ void describe(source_tensor& t, const tensor_shape& wanted, const tensor_entry& 
 
   const auto line = container.metadata().find(std::string(codec_key) + found.name);
   if (line == container.metadata().end()) {
-    if (!is_weight(found.type)) bad(t.file, tensor + " is of type " + std::string(to_string(found.type)), "F32, F16 or BF16");
-    if (found.shape != wanted.shape) bad(t.file, tensor + " has shape " + text_of(found.shape), text_of(wanted.shape) + " by config.json");
+    if (!is_weight(found.type))
+      bad(t.file, tensor + " is of type " + std::string(to_string(found.type)), "F32, F16 or BF16");
+    if (found.shape != wanted.shape)
+      bad(t.file, tensor + " has shape " + text_of(found.shape), text_of(wanted.shape) + " by config.json");
     return;
   }
   const codec_line l = parse_codec_line(line->second, t.file + ": " + tensor);
   if (wanted.shape.size() != 2 || l.out != t.out() || l.in != t.in())
     bad(t.file, tensor + " is a packed " + std::to_string(l.out) + "x" + std::to_string(l.in),
-        wanted.shape.size() == 2 ? std::to_string(t.out()) + "x" + std::to_string(t.in()) + " by config.json" : "no matrix at all");
-  if (found.type != dtype::u8) bad(t.file, tensor + " is packed, but of type " + std::string(to_string(found.type)), "U8");
+        wanted.shape.size() == 2 ? std::to_string(t.out()) + "x" + std::to_string(t.in()) + " by config.json"
+                                 : "no matrix at all");
+  if (found.type != dtype::u8)
+    bad(t.file, tensor + " is packed, but of type " + std::string(to_string(found.type)), "U8");
   t.codec = l.codec;
   if (l.adjacent) t.rotary_heads = 0;
 }
@@ -269,7 +276,8 @@ model_source open_hugging_face(const fs::path& folder) {
     s.config = parse_config(file.text(), where);
     const json root = parse_json(file.text(), where);
     for (const auto& [key, into] : {std::pair{"bos_token_id", &s.bos}, std::pair{"eos_token_id", &s.eos}})
-      if (const auto at = root.find(key); at != root.end() && at->is_number_unsigned() && at->get<std::size_t>() < s.config.vocabulary)
+      if (const auto at = root.find(key);
+          at != root.end() && at->is_number_unsigned() && at->get<std::size_t>() < s.config.vocabulary)
         *into = at->get<precis::token>();
   }
   const config& c = s.config;
@@ -284,18 +292,23 @@ model_source open_hugging_face(const fs::path& folder) {
     if (const auto from = metadata.find("precis.source"); from != metadata.end()) s.made_from = from->second;
   }
   for (const auto& [key, value] : metadata)
-    if (key.starts_with(codec_key) && (s.format != model_format::compressed || container.find(key.substr(codec_key.size())) == nullptr))
-      bad(data, "metadata \"" + key.substr(0, 80) + "\" of a tensor that is not there", "a folder that `precis compress` wrote");
+    if (key.starts_with(codec_key) &&
+        (s.format != model_format::compressed || container.find(key.substr(codec_key.size())) == nullptr))
+      bad(data, "metadata \"" + key.substr(0, 80) + "\" of a tensor that is not there",
+          "a folder that `precis compress` wrote");
 
   std::map<std::string, std::pair<const tensor_entry*, bool>> found;  // by the engine's name
   for (const tensor_entry& t : container.tensors()) {
     meaning m = gpt2 ? gpt2_meaning(t.name) : llama_meaning(t.name);
     if (m.name.empty()) continue;
     const auto [at, fresh] = found.emplace(std::move(m.name), std::pair(&t, m.half_split));
-    if (!fresh) bad(data, "tensors \"" + at->second.first->name + "\" and \"" + t.name + "\" are the same weight", "each weight once");
+    if (!fresh)
+      bad(data, "tensors \"" + at->second.first->name + "\" and \"" + t.name + "\" are the same weight",
+          "each weight once");
   }
   if (c.layers > found.size())  // before expected_tensors lists them all
-    bad(data, std::to_string(found.size()) + " tensors for " + std::to_string(c.layers) + " layers", "weights that fit config.json");
+    bad(data, std::to_string(found.size()) + " tensors for " + std::to_string(c.layers) + " layers",
+        "weights that fit config.json");
 
   std::vector<std::string> missing;
   for (const tensor_shape& wanted : expected_tensors(c)) {
@@ -310,21 +323,25 @@ model_source open_hugging_face(const fs::path& folder) {
     found.erase(at);
   }
   if (!missing.empty())
-    bad(data, "no tensor " + listed(missing), gpt2 ? "all of a GPT-2's weights, with or without the prefix 'transformer.'"
-                                                   : "all of a Llama's weights, with or without the prefix 'model.'");
+    bad(data, "no tensor " + listed(missing),
+        gpt2 ? "all of a GPT-2's weights, with or without the prefix 'transformer.'"
+             : "all of a Llama's weights, with or without the prefix 'model.'");
 
   // Some writers store the tied head again. The same bytes are no harm, others would be lost without a word.
   if (const auto head = found.find(gpt2 ? "lm_head.weight" : "output.weight"); head != found.end() && c.tied_head) {
     if (!std::ranges::equal(container.bytes(*head->second.first), s.tensors.front().bytes))
-      bad(data, "tensor \"" + head->second.first->name + "\" differs from the token embedding although tie_word_embeddings is true",
+      bad(data,
+          "tensor \"" + head->second.first->name +
+              "\" differs from the token embedding although tie_word_embeddings is true",
           "no head of its own, or tie_word_embeddings false");
     found.erase(head);
   }
   if (!found.empty()) {
     std::vector<std::string> unknown;
     for (const auto& [name, entry] : found) unknown.push_back(entry.first->name);
-    bad(data, "unknown tensor " + listed(unknown), std::string("the weights of a ") + (gpt2 ? "GPT-2" : "Llama") + " of " +
-                                                       std::to_string(c.layers) + " layers and nothing else");
+    bad(data, "unknown tensor " + listed(unknown),
+        std::string("the weights of a ") + (gpt2 ? "GPT-2" : "Llama") + " of " + std::to_string(c.layers) +
+            " layers and nothing else");
   }
 
   std::error_code ignored;

@@ -23,7 +23,8 @@ void check_finite(const source_tensor& t, std::span<const float> values) {
     if (std::isfinite(values[i])) continue;
     std::string index = std::to_string(i);
     if (t.shape.size() == 2) index = std::to_string(i / t.shape[1]) + ", " + std::to_string(i % t.shape[1]);
-    bad(t.file, "tensor " + t.stored_name + " holds " + (std::isnan(values[i]) ? "NaN" : "infinity") + " at [" + index + "]",
+    bad(t.file,
+        "tensor " + t.stored_name + " holds " + (std::isnan(values[i]) ? "NaN" : "infinity") + " at [" + index + "]",
         "finite weights");
   }
 }
@@ -41,14 +42,16 @@ void pair_neighbours(std::span<float> values, std::size_t heads, std::size_t out
     std::ranges::copy(these, rows.begin());
     for (std::size_t i = 0; i < head; ++i) {
       const std::size_t to = i < half ? 2 * i : 2 * (i - half) + 1;
-      std::copy_n(rows.begin() + static_cast<std::ptrdiff_t>(i * in), in, these.begin() + static_cast<std::ptrdiff_t>(to * in));
+      std::copy_n(rows.begin() + static_cast<std::ptrdiff_t>(i * in), in,
+                  these.begin() + static_cast<std::ptrdiff_t>(to * in));
     }
   }
 }
 
 void check_packed_size(const source_tensor& t, const matrix_decoder& decoder) {
   if (!decoder.bytes || !decoder.decode)
-    bad(t.file, "tensor " + t.stored_name + " is packed with " + t.codec, "an original model: this program decodes no codecs");
+    bad(t.file, "tensor " + t.stored_name + " is packed with " + t.codec,
+        "an original model: this program decodes no codecs");
   const std::size_t bytes = decoder.bytes(t.codec, t.out(), t.in());
   if (bytes != t.bytes.size())
     bad(t.file, "tensor " + t.stored_name + " has " + std::to_string(t.bytes.size()) + " bytes of " + t.codec,
@@ -78,7 +81,8 @@ std::string fingerprint(const weights& w) {
     for (const std::size_t e : t.shape) add(e);
     std::size_t i = 0;
     for (; i + 1 < t.values.size(); i += 2)
-      add(std::bit_cast<std::uint32_t>(t.values[i]) | static_cast<std::uint64_t>(std::bit_cast<std::uint32_t>(t.values[i + 1])) << 32);
+      add(std::bit_cast<std::uint32_t>(t.values[i]) |
+          static_cast<std::uint64_t>(std::bit_cast<std::uint32_t>(t.values[i + 1])) << 32);
     if (i < t.values.size()) add(std::bit_cast<std::uint32_t>(t.values[i]));
   }
   constexpr std::string_view digits = "0123456789abcdef";
@@ -126,7 +130,8 @@ bundle load(const std::filesystem::path& path, const load_options& options) {
   PRECIS_EXPECTS(targets.size() == source.tensors.size(), "expected_tensors lists what tensors() does");
   for (std::size_t i = 0; i < targets.size(); ++i) {
     const source_tensor& t = source.tensors[i];
-    PRECIS_EXPECTS(targets[i].name == t.name && targets[i].shape == t.shape, "expected_tensors lists what tensors() does");
+    PRECIS_EXPECTS(targets[i].name == t.name && targets[i].shape == t.shape,
+                   "expected_tensors lists what tensors() does");
     decode(t, options.decoder, targets[i].values);
     b.stored.push_back({.name = t.name,
                         .stored_name = t.stored_name,
@@ -139,8 +144,8 @@ bundle load(const std::filesystem::path& path, const load_options& options) {
   return b;
 }
 
-void save(const weights& w, const std::filesystem::path& folder, dtype type, const std::map<std::string, std::string>& files,
-          atomic_folder::existing rule) {
+void save(const weights& w, const std::filesystem::path& folder, dtype type,
+          const std::map<std::string, std::string>& files, atomic_folder::existing rule) {
   PRECIS_EXPECTS(is_weight(type), "f32, f16 or bf16");
   const std::vector<tensor<const float>> all = tensors(w);
   std::vector<tensor_declaration> declarations;

@@ -26,31 +26,33 @@ struct matrix_decoder {
   /// Exact packed size. Refuses a codec it does not know.
   std::function<std::size_t(std::string_view codec, std::size_t out, std::size_t in)> bytes;
   /// Called with as many bytes as `bytes` says. The view may have any strides.
-  std::function<void(std::string_view codec, std::span<const std::byte> packed, precis::mutable_weight_view weights)> decode;
+  std::function<void(std::string_view codec, std::span<const std::byte> packed, precis::mutable_weight_view weights)>
+      decode;
 };
 
 /// A decoder for the codecs of a menu: `engine::decoder_of<precis::menu<...>>()`.
 template<class Menu>
 [[nodiscard]] matrix_decoder decoder_of() {
-  return {.bytes = [](std::string_view codec, std::size_t out, std::size_t in) { return Menu::bytes(Menu::index_of(codec), out, in); },
-          .decode = [](std::string_view codec, std::span<const std::byte> packed, precis::mutable_weight_view weights) {
-            Menu::decode(Menu::index_of(codec), packed, weights);
-          }};
+  return {.bytes = [](std::string_view codec, std::size_t out,
+                      std::size_t in) { return Menu::bytes(Menu::index_of(codec), out, in); },
+          .decode = [](std::string_view codec, std::span<const std::byte> packed,
+                       precis::mutable_weight_view weights) { Menu::decode(Menu::index_of(codec), packed, weights); }};
 }
 
 struct load_options {
-  std::filesystem::path tokenizer;  ///< a folder with vocab.json and merges.txt, or a tok*.bin; empty: what lies beside the model
-  matrix_decoder decoder;           ///< needed for compressed folders alone
+  std::filesystem::path
+      tokenizer;  ///< a folder with vocab.json and merges.txt, or a tok*.bin; empty: what lies beside the model
+  matrix_decoder decoder;  ///< needed for compressed folders alone
 };
 
 /// How one tensor was stored.
 struct stored_tensor {
-  std::string name;         ///< the engine's: "h.0.attn.c_attn.weight"
-  std::string stored_name;  ///< the file's: "transformer.h.0.attn.c_attn.weight"
-  std::string format;       ///< "F16", or the codec's name
+  std::string name;                ///< the engine's: "h.0.attn.c_attn.weight"
+  std::string stored_name;         ///< the file's: "transformer.h.0.attn.c_attn.weight"
+  std::string format;              ///< "F16", or the codec's name
   std::vector<std::size_t> shape;  ///< as stored: GPT-2's maps are {in, out}
   std::size_t bytes = 0;
-  bool packed = false;      ///< `format` is a codec
+  bool packed = false;  ///< `format` is a codec
 
   [[nodiscard]] std::size_t weights() const noexcept {
     std::size_t n = 1;
@@ -62,7 +64,7 @@ struct stored_tensor {
 /// A loaded model and what is known of where it came from.
 struct bundle {
   engine::weights weights;
-  engine::tokenizer tokenizer;        ///< false when none was found
+  engine::tokenizer tokenizer;  ///< false when none was found
   std::filesystem::path path;
   model_format format = model_format::hugging_face;
   std::vector<stored_tensor> stored;  ///< in the order of engine::tensors()

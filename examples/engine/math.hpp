@@ -74,7 +74,8 @@ inline void softmax(float* x, std::size_t n, float scale) noexcept {
   std::fill(x + n, x + room, -std::numeric_limits<float>::infinity());
   const float top = largest(x, n);
   for (std::size_t i = 0; i < room; ++i) x[i] = exponential((x[i] - top) * scale);
-  const auto inverse = static_cast<float>(1.0 / lane_sum(room, [x](std::size_t i) { return static_cast<double>(x[i]); }));
+  const auto inverse =
+      static_cast<float>(1.0 / lane_sum(room, [x](std::size_t i) { return static_cast<double>(x[i]); }));
   for (std::size_t i = 0; i < room; ++i) x[i] *= inverse;
 }
 
@@ -127,8 +128,10 @@ inline constexpr float gelu_linear = 1.59576912f, gelu_cubic = 0.0713548163f;  /
 template<class Use>
 decltype(auto) with_activation(activation a, Use&& use) {
   switch (a) {
-    case activation::gelu_tanh: return use([](float x) { return gelu_tanh(x); }, [](float x) { return gelu_tanh_slope(x); });
-    case activation::gelu_erf: return use([](float x) { return gelu_erf(x); }, [](float x) { return gelu_erf_slope(x); });
+    case activation::gelu_tanh:
+      return use([](float x) { return gelu_tanh(x); }, [](float x) { return gelu_tanh_slope(x); });
+    case activation::gelu_erf:
+      return use([](float x) { return gelu_erf(x); }, [](float x) { return gelu_erf_slope(x); });
     case activation::silu: break;
   }
   return use([](float x) { return silu(x); }, [](float x) { return silu_slope(x); });
@@ -173,8 +176,9 @@ inline void normalize_backward(const norm& n, std::span<const float> x, float ep
   const std::size_t count = x.size();
   const auto unit = [&](std::size_t i) { return (x[i] - m.mean) * m.inverse; };
   const auto inverse_count = 1.0 / static_cast<double>(count);
-  const auto along = static_cast<float>(
-      inverse_count * lane_sum(count, [&](std::size_t i) { return static_cast<double>(dy[i] * n.scale[i]) * static_cast<double>(unit(i)); }));
+  const auto along = static_cast<float>(inverse_count * lane_sum(count, [&](std::size_t i) {
+                                          return static_cast<double>(dy[i] * n.scale[i]) * static_cast<double>(unit(i));
+                                        }));
   float mean = 0;
   if (!n.shift.empty())
     mean = static_cast<float>(inverse_count *

@@ -79,7 +79,8 @@ constexpr std::size_t largest_header = 100'000'000;  // the format's own bound
     entry.refuse("key \"data_offsets\" is missing or mistyped", "a list of two whole numbers");
   const auto begin = (*offsets)[0].get<std::size_t>(), end = (*offsets)[1].get<std::size_t>();
   if (begin > end)
-    entry.refuse("data end at " + std::to_string(end) + " before they begin at " + std::to_string(begin), "begin <= end");
+    entry.refuse("data end at " + std::to_string(end) + " before they begin at " + std::to_string(begin),
+                 "begin <= end");
   t.first_byte = begin;
   t.bytes = end - begin;
 
@@ -102,7 +103,8 @@ std::optional<dtype> parse_dtype(std::string_view word) noexcept {
 }
 
 void decode(dtype type, std::span<const std::byte> bytes, std::span<float> values) {
-  PRECIS_EXPECTS(is_weight(type) && bytes.size() == values.size() * size_of(type), "weights, as many as there is room for");
+  PRECIS_EXPECTS(is_weight(type) && bytes.size() == values.size() * size_of(type),
+                 "weights, as many as there is room for");
   if (values.empty()) return;
   if (type == dtype::f32) {
     std::memcpy(values.data(), bytes.data(), bytes.size());
@@ -143,7 +145,8 @@ safetensors_header parse_safetensors(std::span<const std::byte> file, std::strin
   const auto header_bytes = static_cast<std::size_t>(length);
   const std::size_t data_bytes = rest.size() - header_bytes;
 
-  const json header = parse_json({reinterpret_cast<const char*>(rest.data()), header_bytes}, std::string(where) + ": header");
+  const json header =
+      parse_json({reinterpret_cast<const char*>(rest.data()), header_bytes}, std::string(where) + ": header");
   if (!header.is_object()) bad(where, "a header that is " + type_of(header), "an object");
 
   safetensors_header result;
@@ -159,12 +162,15 @@ safetensors_header parse_safetensors(std::span<const std::byte> file, std::strin
     }
   }
 
-  std::ranges::sort(result.tensors, {}, [](const tensor_entry& t) { return std::pair(t.first_byte, t.first_byte + t.bytes); });
+  std::ranges::sort(result.tensors, {},
+                    [](const tensor_entry& t) { return std::pair(t.first_byte, t.first_byte + t.bytes); });
   std::size_t next = 0;
   for (tensor_entry& t : result.tensors) {
-    if (t.first_byte < next) bad(where, "the data of tensor \"" + t.name + "\" overlap those before", "tensors side by side");
+    if (t.first_byte < next)
+      bad(where, "the data of tensor \"" + t.name + "\" overlap those before", "tensors side by side");
     if (t.first_byte > next)
-      bad(where, "a hole of " + std::to_string(t.first_byte - next) + " bytes before tensor \"" + t.name + "\"", "tensors side by side");
+      bad(where, "a hole of " + std::to_string(t.first_byte - next) + " bytes before tensor \"" + t.name + "\"",
+          "tensors side by side");
     next = t.first_byte + t.bytes;
     if (next > data_bytes)
       bad(where, "tensor \"" + t.name + "\" ends at byte " + std::to_string(next) + " of " + std::to_string(data_bytes),
@@ -190,7 +196,8 @@ void safetensors::add(const std::filesystem::path& path) {
     t.file = files_.size();
     const auto [at, fresh] = by_name_.emplace(t.name, tensors_.size());
     if (!fresh)
-      bad(path.string(), "tensor \"" + t.name + "\" is also in " + file_name(tensors_[at->second]), "each tensor in one file");
+      bad(path.string(), "tensor \"" + t.name + "\" is also in " + file_name(tensors_[at->second]),
+          "each tensor in one file");
     tensors_.push_back(std::move(t));
   }
   if (files_.empty()) metadata_ = std::move(header.metadata);
@@ -203,14 +210,17 @@ void safetensors::add_index(const std::filesystem::path& path) {
   const std::string where = path.string();
   const json root = parse_json(file.text(), where);
   const json* map = json_object(root, where).find("weight_map");
-  if (map == nullptr || !map->is_object()) bad(where, "key \"weight_map\" is missing or no object", "tensor names and their files");
+  if (map == nullptr || !map->is_object())
+    bad(where, "key \"weight_map\" is missing or no object", "tensor names and their files");
 
   std::set<std::string> shards;
   for (const auto& [name, shard] : map->items()) {
     if (!shard.is_string()) bad(where, "tensor \"" + name + "\" is in " + type_of(shard), "the name of a file");
     const auto& text = shard.get_ref<const std::string&>();
-    if (text.empty() || text == "." || text == ".." || text.find_first_of(std::string_view("/\\\0", 3)) != std::string::npos)
-      bad(where, "tensor \"" + name + "\" is in \"" + text.substr(0, 60) + "\"", "the name of a file in the same folder");
+    if (text.empty() || text == "." || text == ".." ||
+        text.find_first_of(std::string_view("/\\\0", 3)) != std::string::npos)
+      bad(where, "tensor \"" + name + "\" is in \"" + text.substr(0, 60) + "\"",
+          "the name of a file in the same folder");
     shards.insert(text);
   }
   for (const std::string& shard : shards) add(path.parent_path() / shard);
@@ -245,7 +255,8 @@ safetensors_writer::safetensors_writer(const std::filesystem::path& path, std::s
     const std::optional<std::size_t> bytes = bytes_of(t.type, t.shape);
     if (!bytes || *bytes > std::numeric_limits<std::size_t>::max() / 2 - expected_)
       bad(where_, "tensor \"" + t.name + "\" has a shape whose size overflows", "a tensor that fits on a disk");
-    header[t.name] = {{"dtype", to_string(t.type)}, {"shape", t.shape}, {"data_offsets", {expected_, expected_ + *bytes}}};
+    header[t.name] = {
+        {"dtype", to_string(t.type)}, {"shape", t.shape}, {"data_offsets", {expected_, expected_ + *bytes}}};
     expected_ += *bytes;
   }
   std::string text = header.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
@@ -262,7 +273,8 @@ void safetensors_writer::write(std::span<const std::byte> bytes) {
 
 void safetensors_writer::commit() {
   if (written_ != expected_)
-    bad(where_, std::to_string(written_) + " bytes of tensors were handed in", std::to_string(expected_) + " as declared");
+    bad(where_, std::to_string(written_) + " bytes of tensors were handed in",
+        std::to_string(expected_) + " as declared");
   file_.commit();
 }
 

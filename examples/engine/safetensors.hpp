@@ -38,7 +38,7 @@ struct tensor_entry {
   std::vector<std::size_t> shape;
   std::size_t first_byte = 0;  ///< in the file
   std::size_t bytes = 0;
-  std::size_t file = 0;        ///< which file of several
+  std::size_t file = 0;  ///< which file of several
 
   bool operator==(const tensor_entry&) const = default;
 };

@@ -49,7 +49,9 @@ std::string_view to_string(model_format format) noexcept {
 std::vector<tensor_shape> expected_tensors(const config& c) {
   const bool gpt2 = c.architecture == architecture::gpt2;
   std::vector<tensor_shape> all;
-  const auto add = [&](std::string name, std::vector<std::size_t> shape) { all.push_back({std::move(name), std::move(shape), false}); };
+  const auto add = [&](std::string name, std::vector<std::size_t> shape) {
+    all.push_back({std::move(name), std::move(shape), false});
+  };
   const auto add_norm = [&](const std::string& name) {
     add(name + ".weight", {c.width});
     if (gpt2) add(name + ".bias", {c.width});
@@ -97,13 +99,15 @@ llama2c_file parse_llama2c(std::span<const std::byte> file, std::string_view whe
   const std::string_view magic(reinterpret_cast<const char*>(file.data()), 4);
   if (magic == "GGUF") bad(where, "a GGUF file", "a Hugging Face folder or a llama2.c file of version 0");
   if (magic == "24ka") bad(where, "a llama2.c file of version 1 or newer", "version 0");
-  if (magic.starts_with("PK")) bad(where, "a zip archive, perhaps of PyTorch", "a Hugging Face folder or a llama2.c file of version 0");
+  if (magic.starts_with("PK"))
+    bad(where, "a zip archive, perhaps of PyTorch", "a Hugging Face folder or a llama2.c file of version 0");
 
-  const std::pair<const char*, std::int32_t> fields[] = {{"width", h.width},       {"MLP width", h.hidden},
-                                                         {"layers", h.layers},     {"heads", h.heads},
-                                                         {"key-value heads", h.kv_heads}, {"context", h.context}};
+  const std::pair<const char*, std::int32_t> fields[] = {
+      {"width", h.width}, {"MLP width", h.hidden},         {"layers", h.layers},
+      {"heads", h.heads}, {"key-value heads", h.kv_heads}, {"context", h.context}};
   for (const auto& [name, value] : fields)
-    if (value <= 0) bad(where, std::string(name) + " = " + std::to_string(value) + " in the header", "a llama2.c file of version 0");
+    if (value <= 0)
+      bad(where, std::string(name) + " = " + std::to_string(value) + " in the header", "a llama2.c file of version 0");
   if (h.vocabulary == 0 || h.vocabulary == std::numeric_limits<std::int32_t>::min())
     bad(where, "vocabulary = " + std::to_string(h.vocabulary) + " in the header", "a llama2.c file of version 0");
 
@@ -127,7 +131,8 @@ llama2c_file parse_llama2c(std::span<const std::byte> file, std::string_view whe
   const saturating tables = saturating{c.context} * saturating{c.head_width()};  // cosines and sines, half a head each
   const saturating a_layer = width * (two + two * width + two * kv + saturating{3} * hidden);
   const saturating head = c.tied_head ? saturating{0} : embedding;
-  const saturating total = saturating{sizeof h} + saturating{4} * (embedding + layers * a_layer + width + tables + head);
+  const saturating total =
+      saturating{sizeof h} + saturating{4} * (embedding + layers * a_layer + width + tables + head);
   if (total.value != file.size())
     bad(where, std::to_string(file.size()) + " bytes", std::to_string(total.value) + " for the shape in its header");
 
@@ -177,7 +182,8 @@ model_source open_llama2c(const fs::path& path) {
   s.tensors = std::move(parsed.tensors);
   std::error_code ignored;
   for (const std::string& name : {std::string("tokenizer.bin"), "tok" + std::to_string(s.config.vocabulary) + ".bin"})
-    if (s.tokenizer.empty() && fs::is_regular_file(path.parent_path() / name, ignored)) s.tokenizer = path.parent_path() / name;
+    if (s.tokenizer.empty() && fs::is_regular_file(path.parent_path() / name, ignored))
+      s.tokenizer = path.parent_path() / name;
   s.files.push_back(std::move(file));
   return s;
 }

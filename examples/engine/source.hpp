@@ -37,15 +37,15 @@ struct tensor_shape {
 
 /// One tensor in a file.
 struct source_tensor {
-  std::string name;                  ///< the engine's: "layers.0.attention.wq.weight"
-  std::string stored_name;           ///< the file's: "model.layers.0.self_attn.q_proj.weight"
-  std::string file;                  ///< for messages
+  std::string name;         ///< the engine's: "layers.0.attention.wq.weight"
+  std::string stored_name;  ///< the file's: "model.layers.0.self_attn.q_proj.weight"
+  std::string file;         ///< for messages
   dtype type = dtype::f32;
-  std::vector<std::size_t> shape;    ///< of the values, whatever they are stored in
-  bool in_major = false;             ///< a matrix stored `in x out`
+  std::vector<std::size_t> shape;  ///< of the values, whatever they are stored in
+  bool in_major = false;           ///< a matrix stored `in x out`
   std::span<const std::byte> bytes;
-  std::string codec;                 ///< of a compressed matrix; empty: plain values of `type`
-  std::size_t rotary_heads = 0;      ///< != 0: rows pair as halves of this many heads, not as neighbours (see load.cpp)
+  std::string codec;             ///< of a compressed matrix; empty: plain values of `type`
+  std::size_t rotary_heads = 0;  ///< != 0: rows pair as halves of this many heads, not as neighbours (see load.cpp)
 
   /// Extents of a matrix, whatever way round it is stored. Require two extents.
   [[nodiscard]] std::size_t out() const noexcept { return shape[in_major ? 1 : 0]; }
@@ -59,9 +59,9 @@ struct model_source {
   engine::config config;
   std::optional<precis::token> bos, eos;
   std::vector<source_tensor> tensors;
-  std::string made_from;                       ///< fingerprint of the model a compressed folder was made from, if it says so
-  std::filesystem::path tokenizer;             ///< a folder with vocab.json and merges.txt, or a file; empty: none found
-  std::vector<safetensors> containers;         ///< what `bytes` point into
+  std::string made_from;                ///< fingerprint of the model a compressed folder was made from, if it says so
+  std::filesystem::path tokenizer;      ///< a folder with vocab.json and merges.txt, or a file; empty: none found
+  std::vector<safetensors> containers;  ///< what `bytes` point into
   std::vector<mapped_file> files;
 };
 

@@ -73,7 +73,8 @@ byte_bpe::byte_bpe(std::string_view vocab_json, std::string_view merges_txt, std
   for (unsigned b = 0; b < 256; ++b) byte_of.emplace(characters[b], static_cast<char>(b));
 
   const std::size_t count = vocab.size();
-  if (count > static_cast<std::size_t>(std::numeric_limits<token>::max())) bad(vocab_name, "too many tokens", "less than 2^31");
+  if (count > static_cast<std::size_t>(std::numeric_limits<token>::max()))
+    bad(vocab_name, "too many tokens", "less than 2^31");
   bytes_of_.resize(count);
   std::vector<bool> seen(count);
   std::unordered_map<std::string_view, token> id_of;  // views into the JSON document
@@ -82,17 +83,18 @@ byte_bpe::byte_bpe(std::string_view vocab_json, std::string_view merges_txt, std
       bad(vocab_name, "token \"" + name + "\" has " + type_of(id) + " as its id",
           "0 to " + std::to_string(count - 1) + " for " + std::to_string(count) + " tokens");
     const auto i = id.get<std::size_t>();
-    if (seen[i]) bad(vocab_name, "id " + std::to_string(i) + " has two tokens, one is \"" + name + "\"", "one token an id");
+    if (seen[i])
+      bad(vocab_name, "id " + std::to_string(i) + " has two tokens, one is \"" + name + "\"", "one token an id");
     seen[i] = true;
     bytes_of_[i] = bytes_of_token(name, byte_of);
   }
-  for (const auto& item : vocab.get_ref<const json::object_t&>())
-    id_of.emplace(item.first, item.second.get<token>());
+  for (const auto& item : vocab.get_ref<const json::object_t&>()) id_of.emplace(item.first, item.second.get<token>());
 
   for (unsigned b = 0; b < 256; ++b) {
     const auto found = id_of.find(utf8_encode(characters[b]));
     if (found == id_of.end())
-      bad(vocab_name, "byte " + std::to_string(b) + " has no token", "\"" + utf8_encode(characters[b]) + "\" among the tokens");
+      bad(vocab_name, "byte " + std::to_string(b) + " has no token",
+          "\"" + utf8_encode(characters[b]) + "\" among the tokens");
     token_of_byte_[b] = found->second;
   }
 
@@ -109,13 +111,15 @@ byte_bpe::byte_bpe(std::string_view vocab_json, std::string_view merges_txt, std
       bad(merges_name, "line " + std::to_string(line_number) + ": " + what, std::move(expected));
     };
     const std::size_t blank = line.find(' ');
-    if (blank == std::string_view::npos || blank == 0 || blank + 1 == line.size() || line.find(' ', blank + 1) != std::string_view::npos)
+    if (blank == std::string_view::npos || blank == 0 || blank + 1 == line.size() ||
+        line.find(' ', blank + 1) != std::string_view::npos)
       refuse_line("\"" + std::string(line.substr(0, 60)) + "\"", "two tokens with one blank between");
     const std::string_view left = line.substr(0, blank), right = line.substr(blank + 1);
     const auto known = [&](std::string_view name) {
       const auto found = id_of.find(name);
       if (found == id_of.end())
-        refuse_line("\"" + std::string(name.substr(0, 60)) + "\" is not in the vocabulary", "merges that fit " + std::string(vocab_name));
+        refuse_line("\"" + std::string(name.substr(0, 60)) + "\" is not in the vocabulary",
+                    "merges that fit " + std::string(vocab_name));
       return found->second;
     };
     const std::uint64_t pair = pair_key(known(left), known(right));
@@ -175,16 +179,19 @@ score_bpe::score_bpe(std::span<const std::byte> file, std::string_view name) {
     take(&length, sizeof length);
     const std::string at = "piece " + std::to_string(pieces_.size());
     if (!std::isfinite(p.score)) bad(name, at + " has a score that is not finite", "scores to order merges by");
-    if (length > file.size()) bad(name, at + " has a length of " + std::to_string(length), "a tokenizer file that is not truncated");
+    if (length > file.size())
+      bad(name, at + " has a length of " + std::to_string(length), "a tokenizer file that is not truncated");
     if (length > longest)
-      bad(name, at + " has a length of " + std::to_string(length), "at most " + std::to_string(longest) + " as the file begins with");
+      bad(name, at + " has a length of " + std::to_string(length),
+          "at most " + std::to_string(longest) + " as the file begins with");
     p.text.resize(length);
     if (length != 0) take(p.text.data(), length);
     pieces_.push_back(std::move(p));
   }
   for (unsigned b = 0; b < 256; ++b)
     if (pieces_.size() < 259 || pieces_[b + 3].text != byte_piece(b))
-      bad(name, "piece " + std::to_string(b + 3) + " is not " + byte_piece(b), "unknown, BOS, EOS and the 256 bytes first");
+      bad(name, "piece " + std::to_string(b + 3) + " is not " + byte_piece(b),
+          "unknown, BOS, EOS and the 256 bytes first");
 
   for (std::size_t i = 0; i < 3; ++i) pieces_[i].text.clear();
   for (unsigned b = 0; b < 256; ++b) pieces_[b + 3].text = static_cast<char>(b);
@@ -266,7 +273,8 @@ std::string tokenizer::decode(std::span<const token> ids) const {
   return text;
 }
 
-std::pair<std::size_t, std::size_t> tokens_covering(std::span<const token_span> spans, std::size_t first_byte, std::size_t end_byte) {
+std::pair<std::size_t, std::size_t> tokens_covering(std::span<const token_span> spans, std::size_t first_byte,
+                                                    std::size_t end_byte) {
   std::size_t first = 0;
   while (first < spans.size() && spans[first].end_byte <= first_byte) ++first;
   std::size_t last = first;

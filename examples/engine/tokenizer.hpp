@@ -78,7 +78,9 @@ class score_bpe {
   [[nodiscard]] std::size_t size() const noexcept { return pieces_.size(); }
   [[nodiscard]] std::vector<token_span> encode_with_offsets(std::string_view text, start where) const;
   /// The bytes a token stands for; nothing for unknown, BOS and EOS. Requires 0 <= id < size().
-  [[nodiscard]] const std::string& text_of(precis::token id) const { return pieces_[static_cast<std::size_t>(id)].text; }
+  [[nodiscard]] const std::string& text_of(precis::token id) const {
+    return pieces_[static_cast<std::size_t>(id)].text;
+  }
 
  private:
   struct piece {
@@ -119,8 +121,8 @@ class tokenizer {
 };
 
 /// The tokens [first, second) that touch the bytes [first_byte, end_byte); empty when none does.
-[[nodiscard]] std::pair<std::size_t, std::size_t> tokens_covering(std::span<const token_span> spans, std::size_t first_byte,
-                                                                  std::size_t end_byte);
+[[nodiscard]] std::pair<std::size_t, std::size_t> tokens_covering(std::span<const token_span> spans,
+                                                                  std::size_t first_byte, std::size_t end_byte);
 
 /// Reads vocab.json and merges.txt of a folder, or a tok*.bin file. Errors: those of the constructors above.
 [[nodiscard]] tokenizer load_tokenizer(const std::filesystem::path& path);

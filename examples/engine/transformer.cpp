@@ -27,9 +27,9 @@ using precis::token_batch;
 template<class Block>
 [[nodiscard]] auto maps_of(architecture a, Block& b) {
   using pointer = decltype(&b.qkv);
-  return a == architecture::gpt2 ? std::vector<pointer>{&b.qkv, &b.attention_out, &b.up, &b.down}
-                                 : std::vector<pointer>{&b.query, &b.key,  &b.value, &b.attention_out,
-                                                        &b.gate,  &b.down, &b.up};
+  return a == architecture::gpt2
+             ? std::vector<pointer>{&b.qkv, &b.attention_out, &b.up, &b.down}
+             : std::vector<pointer>{&b.query, &b.key, &b.value, &b.attention_out, &b.gate, &b.down, &b.up};
 }
 
 struct map_name {
@@ -91,8 +91,8 @@ void transformer::check_batch(const token_batch& b, bool needs_targets) const {
   if (b.ids.size() != b.sequences * b.tokens)
     bad_call("a batch of " + size + " with " + std::to_string(b.ids.size()) + " ids", "one id a token");
   if (b.tokens > c.context)
-    bad_call("sequences of " + std::to_string(b.tokens) + " tokens", "at most " + std::to_string(c.context) +
-                                                                         ", the model's context");
+    bad_call("sequences of " + std::to_string(b.tokens) + " tokens",
+             "at most " + std::to_string(c.context) + ", the model's context");
   const auto in_vocabulary = [&](token id) { return id >= 0 && static_cast<std::size_t>(id) < c.vocabulary; };
   const auto check_ids = [&](const std::vector<token>& ids, const char* name, bool may_be_absent) {
     for (std::size_t i = 0; i < ids.size(); ++i)
@@ -240,8 +240,9 @@ void transformer::resume(const precis::layer_run& run, const cache& from, activa
                  " cached ones",
              "a first token that the cache reaches, and at most " + std::to_string(c.context) + " in all");
   if (run.sequences.size() != residual.sequences)
-    bad_call(std::to_string(run.sequences.size()) + " cached sequences for " + std::to_string(residual.sequences) + " rows",
-             "one a row");
+    bad_call(
+        std::to_string(run.sequences.size()) + " cached sequences for " + std::to_string(residual.sequences) + " rows",
+        "one a row");
   for (const std::size_t s : run.sequences)
     if (s >= from.sequences_)
       bad_call("cached sequence " + std::to_string(s), "less than " + std::to_string(from.sequences_));

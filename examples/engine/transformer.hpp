@@ -78,7 +78,8 @@ class transformer {
     return logits_of(batch, which, nullptr, nullptr);
   }
   template<class Tap>
-  [[nodiscard]] precis::float_matrix logits(const precis::token_batch& batch, precis::positions which, Tap&& tap) const {
+  [[nodiscard]] precis::float_matrix logits(const precis::token_batch& batch, precis::positions which,
+                                            Tap&& tap) const {
     const tap_callback call(tap);
     return logits_of(batch, which, &call, nullptr);
   }

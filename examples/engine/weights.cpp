@@ -120,7 +120,7 @@ weights zeros(const config& c) {
 
 void check(const config& c) {
   const std::pair<const char*, std::size_t> extents_of[] = {
-      {"layers", c.layers}, {"width", c.width},           {"heads", c.heads},     {"key-value heads", c.kv_heads},
+      {"layers", c.layers},    {"width", c.width},           {"heads", c.heads},    {"key-value heads", c.kv_heads},
       {"MLP width", c.hidden}, {"vocabulary", c.vocabulary}, {"context", c.context}};
   for (const auto& [name, value] : extents_of)
     if (value == 0 || value > (std::size_t{1} << 28))

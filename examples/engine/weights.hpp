@@ -21,12 +21,12 @@ enum class activation { gelu_tanh, gelu_erf, silu };
 struct config {
   engine::architecture architecture = engine::architecture::gpt2;
   std::size_t layers = 0;
-  std::size_t width = 0;       ///< of the residual stream
-  std::size_t heads = 0;       ///< query heads; divides width
-  std::size_t kv_heads = 0;    ///< key and value heads; divides heads. GPT-2: equal to heads
-  std::size_t hidden = 0;      ///< width inside the MLP
+  std::size_t width = 0;     ///< of the residual stream
+  std::size_t heads = 0;     ///< query heads; divides width
+  std::size_t kv_heads = 0;  ///< key and value heads; divides heads. GPT-2: equal to heads
+  std::size_t hidden = 0;    ///< width inside the MLP
   std::size_t vocabulary = 0;
-  std::size_t context = 0;     ///< longest sequence
+  std::size_t context = 0;  ///< longest sequence
   float norm_epsilon = 1e-5f;
   float rope_theta = 10000.f;  ///< Llama only
   bool tied_head = true;       ///< the head is the token embedding; `weights::head` is empty
@@ -41,9 +41,9 @@ struct config {
 struct linear {
   std::size_t out = 0;
   std::size_t in = 0;
-  bool in_major = false;       ///< values are `in x out` (GPT-2's Conv1D) instead of `out x in`
-  std::vector<float> values;   ///< [out * in]
-  std::vector<float> bias;     ///< [out], or empty
+  bool in_major = false;      ///< values are `in x out` (GPT-2's Conv1D) instead of `out x in`
+  std::vector<float> values;  ///< [out * in]
+  std::vector<float> bias;    ///< [out], or empty
 
   linear() = default;
   linear(std::size_t outputs, std::size_t inputs, bool stored_in_major, bool with_bias)
@@ -76,9 +76,9 @@ struct block {
   linear value;          ///< Llama: [kv_width x width]
   linear attention_out;  ///< [width x width]
   norm mlp_norm;
-  linear gate;           ///< Llama: [hidden x width], goes through the activation
-  linear up;             ///< [hidden x width]; GPT-2: goes through the activation
-  linear down;           ///< [width x hidden]
+  linear gate;  ///< Llama: [hidden x width], goes through the activation
+  linear up;    ///< [hidden x width]; GPT-2: goes through the activation
+  linear down;  ///< [width x hidden]
 };
 
 /// Every parameter of a model, and its shape. Also the shape of a gradient with respect to every parameter.
@@ -88,7 +88,7 @@ struct weights {
   std::vector<float> position_embedding;  ///< GPT-2: [context x width]; Llama: empty
   std::vector<block> blocks;              ///< [layers]
   norm final_norm;
-  std::vector<float> head;                ///< [vocabulary x width], or empty when tied
+  std::vector<float> head;  ///< [vocabulary x width], or empty when tied
 };
 
 /// One stored tensor, under the name its model family's files use, without prefix: "h.0.attn.c_attn.weight".

@@ -18,10 +18,11 @@ namespace {
 // GPT-2's pattern:  's|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+
 // White space is spelled out because PCRE2's own, like Perl's, also has U+180E, which Unicode has not.
 // `++` never gives back what it took. It need not: no alternative it ends can match longer by giving back.
-#define PRECIS_SPACE "\\x{9}-\\x{d}\\x{20}\\x{85}\\x{a0}\\x{1680}\\x{2000}-\\x{200a}\\x{2028}\\x{2029}\\x{202f}\\x{205f}\\x{3000}"
-constexpr std::string_view pattern =
-    "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}++| ?\\p{N}++| ?[^" PRECIS_SPACE "\\p{L}\\p{N}]++"
-    "|[" PRECIS_SPACE "]+(?![^" PRECIS_SPACE "])|[" PRECIS_SPACE "]++";
+#define PRECIS_SPACE \
+  "\\x{9}-\\x{d}\\x{20}\\x{85}\\x{a0}\\x{1680}\\x{2000}-\\x{200a}\\x{2028}\\x{2029}\\x{202f}\\x{205f}\\x{3000}"
+constexpr std::string_view pattern = "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}++| ?\\p{N}++| ?[^" PRECIS_SPACE
+                                     "\\p{L}\\p{N}]++"
+                                     "|[" PRECIS_SPACE "]+(?![^" PRECIS_SPACE "])|[" PRECIS_SPACE "]++";
 #undef PRECIS_SPACE
 
 struct release {

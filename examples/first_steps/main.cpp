@@ -18,8 +18,14 @@ namespace {
 
 /// Six blocks of width 32 and a vocabulary of 64, drawn at random.
 engine::transformer model_made_by_hand() {
-  engine::weights w = engine::zeros({.architecture = engine::architecture::llama, .layers = 6, .width = 32, .heads = 4,
-                                     .kv_heads = 2, .hidden = 64, .vocabulary = 64, .context = 16,
+  engine::weights w = engine::zeros({.architecture = engine::architecture::llama,
+                                     .layers = 6,
+                                     .width = 32,
+                                     .heads = 4,
+                                     .kv_heads = 2,
+                                     .hidden = 64,
+                                     .vocabulary = 64,
+                                     .context = 16,
                                      .activation = engine::activation::silu});
   std::size_t drawn = 0;
   for (engine::tensor<float>& t : engine::tensors(w))
@@ -48,12 +54,13 @@ int main() {
   const engine::transformer model = model_made_by_hand();
   const std::vector<score::fact> facts = facts_of(model);
 
-  auto scores = score::causal_trace{.noise = {.runs = 10}}(model, facts);            // what is where
-  auto plan   = allocate::z_tiers{.low = {"affine3.g32"}, .medium = {"affine4.g32"},
-                                  .high = {"affine6.g32"}}(scores);                  // who gets what
-  auto packed = precis::pack<formats>(model, plan);                                  // bytes, exact to the last one
+  auto scores = score::causal_trace{.noise = {.runs = 10}}(model, facts);  // what is where
+  auto plan = allocate::z_tiers{
+      .low = {"affine3.g32"}, .medium = {"affine4.g32"}, .high = {"affine6.g32"}}(scores);  // who gets what
+  auto packed = precis::pack<formats>(model, plan);  // bytes, exact to the last one
 
-  for (std::size_t i = 0; i < scores.size(); ++i) std::printf("%s  %7.4f\n", scores.units[i].name.c_str(), scores.values[i]);
+  for (std::size_t i = 0; i < scores.size(); ++i)
+    std::printf("%s  %7.4f\n", scores.units[i].name.c_str(), scores.values[i]);
   std::printf("\n%s\n", precis::to_text(plan).c_str());
   std::printf("%zu weights in %zu bytes: %.3f bits each, %.2f times smaller than float\n", packed.size.weights,
               packed.size.packed_bytes, packed.size.bits_per_weight(), packed.size.compression_ratio());

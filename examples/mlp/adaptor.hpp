@@ -17,8 +17,11 @@ class mlp_adaptor {
 
   explicit mlp_adaptor(mlp::network& net) : net_(&net) {
     for (std::size_t l = 0; l < net.layers.size(); ++l)
-      infos_.push_back({.name = "layer." + std::to_string(l), .layer = l, .part = precis::part::mlp,
-                        .out = net.layers[l].out, .in = net.layers[l].in});
+      infos_.push_back({.name = "layer." + std::to_string(l),
+                        .layer = l,
+                        .part = precis::part::mlp,
+                        .out = net.layers[l].out,
+                        .in = net.layers[l].in});
   }
 
   // weighted_model, mutable_model: the network stores `in x out`, precis speaks of `out x in`; nothing is copied.
@@ -76,4 +79,4 @@ class mlp_adaptor {
 
 static_assert(precis::mutable_model<mlp_adaptor> && precis::evaluable_model<mlp_adaptor> &&
               precis::tappable_model<mlp_adaptor> && precis::differentiable_model<mlp_adaptor>);
-static_assert(!precis::token_model<mlp_adaptor>);   // so causal tracing does not compile for it, and says why
+static_assert(!precis::token_model<mlp_adaptor>);  // so causal tracing does not compile for it, and says why

@@ -25,7 +25,7 @@ namespace {
 
 struct row {
   std::string name;
-  std::vector<double> scores;   ///< empty for plans that need none
+  std::vector<double> scores;  ///< empty for plans that need none
   precis::plan plan;
 };
 
@@ -54,9 +54,10 @@ int main() {
 
   const precis::scores weight = score::weight_magnitude{.by = score::weight_magnitude::scale::per_weight}(model);
   const precis::scores gradient = score::gradient_magnitude{}(model, std::vector{training});
-  const precis::scores fisher =
-      score::gradient_magnitude{.squares = score::gradient_magnitude::order::square_then_mean}(model, one_by_one(training));
-  const allocate::z_tiers tiers{.low = {"affine3.row", 0.4}, .medium = {"affine4.row", 0.2}, .high = {"affine8.row", 0}};
+  const precis::scores fisher = score::gradient_magnitude{
+      .squares = score::gradient_magnitude::order::square_then_mean}(model, one_by_one(training));
+  const allocate::z_tiers tiers{
+      .low = {"affine3.row", 0.4}, .medium = {"affine4.row", 0.2}, .high = {"affine8.row", 0}};
 
   const std::vector<row> rows{{"constant low", {}, constant(model, tiers.low.codec, tiers.low.sparsity)},
                               {"weight_magnitude", weight.values, tiers(weight)},
@@ -64,12 +65,13 @@ int main() {
                               {"... of each sample", fisher.values, tiers(fisher)},
                               {"constant high", {}, constant(model, tiers.high.codec, tiers.high.sparsity)}};
 
-  std::printf("L: %s, %.0f %% pruned. M: %s, %.0f %% pruned. H: %s.\n\n", tiers.low.codec.c_str(), 100 * tiers.low.sparsity,
-              tiers.medium.codec.c_str(), 100 * tiers.medium.sparsity, tiers.high.codec.c_str());
+  std::printf("L: %s, %.0f %% pruned. M: %s, %.0f %% pruned. H: %s.\n\n", tiers.low.codec.c_str(),
+              100 * tiers.low.sparsity, tiers.medium.codec.c_str(), 100 * tiers.medium.sparsity,
+              tiers.high.codec.c_str());
   std::printf("%-19s %-6s %6s %7s %8s %9s\n", "scores by", "layers", "bytes", "smaller", "loss", "accuracy");
   const auto report = [&](const std::string& name, const std::string& layers, std::size_t bytes, double ratio) {
-    std::printf("%-19s %-6s %6zu %6.2fx %8.4f %8.1f%%\n", name.c_str(), layers.c_str(), bytes, ratio, model.loss(test).mean(),
-                100 * mlp::accuracy(net, test));
+    std::printf("%-19s %-6s %6zu %6.2fx %8.4f %8.1f%%\n", name.c_str(), layers.c_str(), bytes, ratio,
+                model.loss(test).mean(), 100 * mlp::accuracy(net, test));
   };
   std::size_t weights = 0;
   for (const precis::matrix_info& m : model.matrices()) weights += m.weights();
@@ -81,7 +83,8 @@ int main() {
     precis::weight_guard guard(model, all);  // puts the original back at the end of the turn
     const precis::applied done = precis::apply<formats>(model, r.plan);
     std::string layers;
-    for (const precis::choice& c : r.plan.choices) layers += c.codec == tiers.low.codec ? 'L' : c.codec == tiers.medium.codec ? 'M' : 'H';
+    for (const precis::choice& c : r.plan.choices)
+      layers += c.codec == tiers.low.codec ? 'L' : c.codec == tiers.medium.codec ? 'M' : 'H';
     report(r.name, layers, done.size.packed_bytes, done.size.compression_ratio());
   }
 

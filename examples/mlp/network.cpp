@@ -51,7 +51,8 @@ network::network(const std::vector<std::size_t>& widths) {
   for (std::size_t l = 0; l + 1 < widths.size(); ++l) {
     layer next{widths[l], widths[l + 1], {}, std::vector<float>(widths[l + 1])};
     const double deviation = std::sqrt(2.0 / static_cast<double>(next.in));
-    for (std::size_t i = 0; i < next.in * next.out; ++i) next.weight.push_back(static_cast<float>(deviation * d.normal()));
+    for (std::size_t i = 0; i < next.in * next.out; ++i)
+      next.weight.push_back(static_cast<float>(deviation * d.normal()));
     layers.push_back(std::move(next));
   }
 }
@@ -69,15 +70,16 @@ std::vector<std::vector<float>> network::forward(const std::vector<float>& point
   return states;
 }
 
-void network::backward(const std::vector<std::vector<float>>& states, std::vector<float> d_logits,
-                       const std::function<void(std::size_t, const std::vector<float>&, const std::vector<float>&)>& each) const {
+void network::backward(
+    const std::vector<std::vector<float>>& states, std::vector<float> d_logits,
+    const std::function<void(std::size_t, const std::vector<float>&, const std::vector<float>&)>& each) const {
   std::vector<float> dy = std::move(d_logits);
   for (std::size_t l = layers.size(); l-- > 0;) {
     each(l, states[l], dy);
     if (l == 0) return;
     dy = layers[l].backward(dy);
     for (std::size_t i = 0; i < dy.size(); ++i)
-      if (states[l][i] <= 0) dy[i] = 0;   // the ReLU let nothing through
+      if (states[l][i] <= 0) dy[i] = 0;  // the ReLU let nothing through
   }
 }
 
@@ -146,14 +148,16 @@ void train(network& net, const samples& data, std::size_t steps) {
     const std::vector<std::vector<float>> states = net.forward(points);
     std::vector<float> d_logits;
     static_cast<void>(cross_entropy(states.back(), labels, &d_logits));
-    net.backward(states, std::move(d_logits), [&](std::size_t l, const std::vector<float>& x, const std::vector<float>& dy) {
-      const std::size_t in = net.layers[l].in, out = net.layers[l].out;
-      for (std::size_t k = 0; k < batch; ++k) {
-        for (std::size_t i = 0; i < in; ++i)
-          for (std::size_t o = 0; o < out; ++o) weight[l].gradient[i * out + o] += x[k * in + i] * dy[k * out + o];
-        for (std::size_t o = 0; o < out; ++o) bias[l].gradient[o] += dy[k * out + o];
-      }
-    });
+    net.backward(states, std::move(d_logits),
+                 [&](std::size_t l, const std::vector<float>& x, const std::vector<float>& dy) {
+                   const std::size_t in = net.layers[l].in, out = net.layers[l].out;
+                   for (std::size_t k = 0; k < batch; ++k) {
+                     for (std::size_t i = 0; i < in; ++i)
+                       for (std::size_t o = 0; o < out; ++o)
+                         weight[l].gradient[i * out + o] += x[k * in + i] * dy[k * out + o];
+                     for (std::size_t o = 0; o < out; ++o) bias[l].gradient[o] += dy[k * out + o];
+                   }
+                 });
     first_decay *= 0.9f;
     second_decay *= 0.999f;
     const float rate = 0.004f * (1 - static_cast<float>(step) / static_cast<float>(steps));
@@ -170,7 +174,8 @@ samples spirals(int arms, std::size_t per_arm, unsigned draw) {
   for (int arm = 0; arm < arms; ++arm)
     for (std::size_t i = 0; i < per_arm; ++i) {
       const double radius = d.uniform();
-      const double angle = 2.0 * std::numbers::pi * (radius * 0.9 + static_cast<double>(arm) / arms) + 0.15 * d.normal();
+      const double angle =
+          2.0 * std::numbers::pi * (radius * 0.9 + static_cast<double>(arm) / arms) + 0.15 * d.normal();
       s.points.push_back(static_cast<float>(radius * std::cos(angle)));
       s.points.push_back(static_cast<float>(radius * std::sin(angle)));
       s.labels.push_back(arm);

@@ -10,7 +10,7 @@ namespace mlp {
 /// Labelled points.
 struct samples {
   std::size_t inputs = 0;
-  std::vector<float> points;   ///< [labels.size() x inputs]
+  std::vector<float> points;  ///< [labels.size() x inputs]
   std::vector<int> labels;
 
   [[nodiscard]] std::size_t size() const { return labels.size(); }
@@ -20,18 +20,18 @@ struct samples {
 struct layer {
   std::size_t in = 0;
   std::size_t out = 0;
-  std::vector<float> weight;   ///< [in x out]
-  std::vector<float> bias;     ///< [out]
+  std::vector<float> weight;  ///< [in x out]
+  std::vector<float> bias;    ///< [out]
 
-  [[nodiscard]] std::vector<float> forward(const std::vector<float>& x) const;     ///< x [n x in] -> [n x out]
-  [[nodiscard]] std::vector<float> backward(const std::vector<float>& dy) const;   ///< dy [n x out] -> dx [n x in]
+  [[nodiscard]] std::vector<float> forward(const std::vector<float>& x) const;    ///< x [n x in] -> [n x out]
+  [[nodiscard]] std::vector<float> backward(const std::vector<float>& dy) const;  ///< dy [n x out] -> dx [n x in]
 };
 
 /// Layers with ReLU between them; the last one's outputs are the logits of the classes.
 struct network {
   std::vector<layer> layers;
 
-  explicit network(const std::vector<std::size_t>& widths);        ///< random weights, always the same
+  explicit network(const std::vector<std::size_t>& widths);  ///< random weights, always the same
 
   /// One layer and, but for the last, its ReLU.
   [[nodiscard]] std::vector<float> step(std::size_t l, const std::vector<float>& x) const;
@@ -40,12 +40,14 @@ struct network {
   [[nodiscard]] std::vector<std::vector<float>> forward(const std::vector<float>& points) const;
 
   /// From the last layer to the first: each(l, what entered the layer, the gradient at its output).
-  void backward(const std::vector<std::vector<float>>& states, std::vector<float> d_logits,
-                const std::function<void(std::size_t, const std::vector<float>&, const std::vector<float>&)>& each) const;
+  void backward(
+      const std::vector<std::vector<float>>& states, std::vector<float> d_logits,
+      const std::function<void(std::size_t, const std::vector<float>&, const std::vector<float>&)>& each) const;
 };
 
 /// Sum over samples of -log softmax(logits)[label]; d_logits, unless null, becomes its gradient.
-[[nodiscard]] double cross_entropy(const std::vector<float>& logits, const std::vector<int>& labels, std::vector<float>* d_logits);
+[[nodiscard]] double cross_entropy(const std::vector<float>& logits, const std::vector<int>& labels,
+                                   std::vector<float>* d_logits);
 
 /// Share of samples whose largest logit is their label.
 [[nodiscard]] double accuracy(const network& net, const samples& data);

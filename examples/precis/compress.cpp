@@ -40,19 +40,33 @@ exit_status run(const options& o) {
                             bar.step();
                           }});
     }
-    written = engine::write_compressed(o.model, o.out, matrices,
-                                       {.existing = o.replace ? engine::atomic_folder::existing::replace : engine::atomic_folder::existing::refuse,
-                                        .tokenizer = o.tokenizer, .made_from = s.fingerprint, .files = {{"model.plan", precis::to_text(p)}}});
+    written = engine::write_compressed(
+        o.model, o.out, matrices,
+        {.existing = o.replace ? engine::atomic_folder::existing::replace : engine::atomic_folder::existing::refuse,
+         .tokenizer = o.tokenizer,
+         .made_from = s.fingerprint,
+         .files = {{"model.plan", precis::to_text(p)}}});
   }
-  fmt::print("matrices  {} -> {} bytes: {:.3f} bits per weight, {:.2f} times smaller ({:.1f} % less)\n", size.original_bytes,
-             size.packed_bytes, size.bits_per_weight(), size.compression_ratio(), size.percent_reduction());
-  fmt::print("all       {} -> {} bytes with embeddings, norms and head, which are kept as they are\n", written.before, written.after);
+  fmt::print("matrices  {} -> {} bytes: {:.3f} bits per weight, {:.2f} times smaller ({:.1f} % less)\n",
+             size.original_bytes, size.packed_bytes, size.bits_per_weight(), size.compression_ratio(),
+             size.percent_reduction());
+  fmt::print("all       {} -> {} bytes with embeddings, norms and head, which are kept as they are\n", written.before,
+             written.after);
   if (removed > 0) fmt::print("pruned    {} weights; a zero takes as many bits as any other code\n", removed);
   fmt::print("wrote     {} (with its plan; every command takes it as a MODEL)\n", o.out);
-  write_json(o.common, {{"command", "compress"}, {"model", s.name}, {"fingerprint", s.fingerprint}, {"out", o.out}, {"bytes", size.packed_bytes},
-                        {"original_bytes", size.original_bytes}, {"weights", size.weights}, {"bits_per_weight", size.bits_per_weight()},
-                        {"compression_ratio", size.compression_ratio()}, {"percentage_reduction", size.percent_reduction()},
-                        {"all_bytes", written.after}, {"all_original_bytes", written.before}, {"removed_weights", removed}});
+  write_json(o.common, {{"command", "compress"},
+                        {"model", s.name},
+                        {"fingerprint", s.fingerprint},
+                        {"out", o.out},
+                        {"bytes", size.packed_bytes},
+                        {"original_bytes", size.original_bytes},
+                        {"weights", size.weights},
+                        {"bits_per_weight", size.bits_per_weight()},
+                        {"compression_ratio", size.compression_ratio()},
+                        {"percentage_reduction", size.percent_reduction()},
+                        {"all_bytes", written.after},
+                        {"all_original_bytes", written.before},
+                        {"removed_weights", removed}});
   return exit_status::done;
 }
 
@@ -60,9 +74,12 @@ exit_status run(const options& o) {
 
 void add_compress(CLI::App& app, exit_status& status) {
   auto o = std::make_shared<options>();
-  CLI::App& c = *app.add_subcommand("compress", "prune and pack a model by a plan, into a folder every command can load");
-  c.footer("Example:  precis compress MODEL --plan mixed.plan --out SMALLER\n"
-           "For each matrix: prune at the plan's sparsity (exactly that share, smallest first), then pack in the plan's codec.");
+  CLI::App& c =
+      *app.add_subcommand("compress", "prune and pack a model by a plan, into a folder every command can load");
+  c.footer(
+      "Example:  precis compress MODEL --plan mixed.plan --out SMALLER\n"
+      "For each matrix: prune at the plan's sparsity (exactly that share, smallest first), then pack in the plan's "
+      "codec.");
   c.add_option("MODEL", o->model, "model folder or .bin file")->required();
   c.add_option("--plan", o->plan, "plan from `precis plan`, or written by hand")->required();
   c.add_option("-o,--out", o->out, "folder to write")->required();

@@ -32,7 +32,8 @@ exit_status run(const options& o) {
   const auto began = std::chrono::steady_clock::now();
   const std::filesystem::path folder(o.model), out(o.out);
   if (!std::filesystem::exists(folder / "facts.json"))
-    precis::refuse({.what = "the demo's model is not at " + folder.string(), .where = "demo",
+    precis::refuse({.what = "the demo's model is not at " + folder.string(),
+                    .where = "demo",
                     .expected = "the folder examples/models/world of the repository; name it with --model"});
   std::error_code failed;
   std::filesystem::create_directories(out, failed);
@@ -48,13 +49,18 @@ exit_status run(const options& o) {
   heading(1, "A model, and how well it predicts text it has not seen");
   const session s = open_model(folder);
   const text_windows text = read_windows(s, {.file = (folder / "heldout.txt").string(), .length = 0, .windows = 120});
-  const text_windows calibration = read_windows(s, {.file = (folder / "calibration.txt").string(), .length = 0, .windows = 0});
+  const text_windows calibration =
+      read_windows(s, {.file = (folder / "calibration.txt").string(), .length = 0, .windows = 0});
   const fact_file facts = load_facts(s.tokens, folder / "facts.json", answers::whole);
   const text_loss original = measure(s.model, text, o.common, "   evaluating");
   if (original.stopped) return exit_status::stopped;
-  fmt::print("   {}\n   perplexity {:.3f} on {} predictions of held-out text\n", describe(s), original.perplexity(), original.report.total.count);
-  result["evaluate"] = {{"perplexity", original.perplexity()}, {"nll_nats_per_token", original.nats()}, {"predictions", original.report.total.count}};
-  page.subtitle = fmt::format("{}: {}. Perplexity {:.3f} on {} predictions of held-out text.", s.name, describe(s), original.perplexity(), original.report.total.count);
+  fmt::print("   {}\n   perplexity {:.3f} on {} predictions of held-out text\n", describe(s), original.perplexity(),
+             original.report.total.count);
+  result["evaluate"] = {{"perplexity", original.perplexity()},
+                        {"nll_nats_per_token", original.nats()},
+                        {"predictions", original.report.total.count}};
+  page.subtitle = fmt::format("{}: {}. Perplexity {:.3f} on {} predictions of held-out text.", s.name, describe(s),
+                              original.perplexity(), original.report.total.count);
 
   heading(2, "Where the model keeps what it knows: causal tracing");
   scoring what{.units = precis::unit_kind::block, .trace = {}, .facts = &facts, .text = &calibration};
@@ -66,8 +72,9 @@ exit_status run(const options& o) {
     if (found.back().stopped) return exit_status::stopped;
     tables.push_back(found.back().table);
     engine::write_file(out / (name + ".scores"), precis::to_text(found.back().table));
-    scores_section.parts.push_back(picture(name + ".svg", tier_picture(tables.back()),
-                                           fmt::format("{}: {} ({}).", name, tables.back().measure, duration(found.back().seconds))));
+    scores_section.parts.push_back(
+        picture(name + ".svg", tier_picture(tables.back()),
+                fmt::format("{}: {} ({}).", name, tables.back().measure, duration(found.back().seconds))));
     result["scores"].push_back(to_json(tables.back()));
   }
   const scored& traced = found.front();
@@ -95,26 +102,37 @@ exit_status run(const options& o) {
   }
   report::section trace_section{.heading = "Where the model keeps what it knows", .parts = {}};
   if (best.known) {
-    fmt::print("   \"{}\" -> \"{}\": probability {:.3f}; {:.3f} with the subject noised\n", facts.prompts[shown], facts.attributes[shown], best.clean, best.corrupted);
-    trace_section.parts.push_back(report::paragraph{
-        "The subject of a fact is made unreadable with noise, then one state at a time is put back. Where the answer returns, the fact is."});
-    trace_section.parts.push_back(picture("trace.svg", trace_picture(s, facts.facts[shown], best, facts.prompts[shown], facts.attributes[shown]),
-                                          fmt::format("One fact, the clearest of forty. Restoring a single state brings P(\"{}\") back from {:.3f} towards {:.3f}.",
-                                                      facts.attributes[shown], best.corrupted, best.clean)));
+    fmt::print("   \"{}\" -> \"{}\": probability {:.3f}; {:.3f} with the subject noised\n", facts.prompts[shown],
+               facts.attributes[shown], best.clean, best.corrupted);
+    trace_section.parts.push_back(
+        report::paragraph{"The subject of a fact is made unreadable with noise, then one state at a time is put back. "
+                          "Where the answer returns, the fact is."});
+    trace_section.parts.push_back(
+        picture("trace.svg", trace_picture(s, facts.facts[shown], best, facts.prompts[shown], facts.attributes[shown]),
+                fmt::format("One fact, the clearest of forty. Restoring a single state brings P(\"{}\") back from "
+                            "{:.3f} towards {:.3f}.",
+                            facts.attributes[shown], best.corrupted, best.clean)));
     result["trace"] = to_json(best);
   }
-  trace_section.parts.push_back(picture("roles.svg", role_picture(traced), fmt::format("All {} facts the model knows, by token role.", traced.facts_known)));
+  trace_section.parts.push_back(
+      picture("roles.svg", role_picture(traced),
+              fmt::format("All {} facts the model knows, by token role.", traced.facts_known)));
 
   heading(3, "Tiers of bits and pruning, by every scorer, against doing the same everywhere");
-  const sweep_request request{.bits = {{4, 6, 8}, {3, 4, 6}, {2, 3, 4}, {2, 2, 3}}, .prune = {{0, 0, 0}, {0.3, 0.2, 0.1}}, .family = "affine", .granularity = "row"};
+  const sweep_request request{.bits = {{4, 6, 8}, {3, 4, 6}, {2, 3, 4}, {2, 2, 3}},
+                              .prune = {{0, 0, 0}, {0.3, 0.2, 0.1}},
+                              .family = "affine",
+                              .granularity = "row"};
   const sweep_result r = run_sweep(s, request, tables, scorer_names(), text, o.common);
   if (r.stopped) return exit_status::stopped;
   fmt::print("\n{}\n", sweep_table(r));
   engine::write_file(out / "sweep.csv", sweep_csv(r));
   result["sweep"] = to_json(r);
   report::section sweep_section{.heading = "What compression costs", .parts = {}};
-  sweep_section.parts.push_back(picture("sweep.svg", sweep_picture(r, s.name), "Each cell is a compressed model. Outlined: the best scorer of the row."));
-  sweep_section.parts.push_back(picture("size.svg", size_picture(r, s.name), "The same without pruning, against the exact size."));
+  sweep_section.parts.push_back(picture("sweep.svg", sweep_picture(r, s.name),
+                                        "Each cell is a compressed model. Outlined: the best scorer of the row."));
+  sweep_section.parts.push_back(
+      picture("size.svg", size_picture(r, s.name), "The same without pruning, against the exact size."));
   sweep_section.parts.push_back(report::paragraph{"Over all settings:"});
   sweep_section.parts.push_back(report::listing{sweep_verdict(r)});
 
@@ -127,29 +145,44 @@ exit_status run(const options& o) {
     matrices.push_back({.name = c.name, .codec = c.codec, .bytes = c.bytes, .pack = [&](std::span<std::byte> packed) {
                           precis::pack_matrix<precis::codec::standard>(s.model.weights(c.matrix), c, packed);
                         }});
-  const engine::compressed_sizes sizes = engine::write_compressed(
-      folder, smaller, matrices, {.existing = engine::atomic_folder::existing::replace, .tokenizer = {}, .made_from = s.fingerprint, .files = {{"model.plan", precis::to_text(plan)}}});
+  const engine::compressed_sizes sizes = engine::write_compressed(folder, smaller, matrices,
+                                                                  {.existing = engine::atomic_folder::existing::replace,
+                                                                   .tokenizer = {},
+                                                                   .made_from = s.fingerprint,
+                                                                   .files = {{"model.plan", precis::to_text(plan)}}});
   const session again = open_model(smaller);
   common_options silent = o.common;
   silent.quiet = true;
   const text_loss after = measure(again.model, text, silent, "evaluating");
-  fmt::print("   plan {}: {:.2f} bits per weight, scales included\n", (smaller / "model.plan").string(), resolved.size.bits_per_weight());
-  fmt::print("   {} -> {} bytes on disk; perplexity {:.3f} -> {:.3f}\n", sizes.before, sizes.after, original.perplexity(), after.perplexity());
-  result["compress"] = {{"bytes", sizes.after}, {"original_bytes", sizes.before}, {"perplexity", after.perplexity()}, {"bits_per_weight", resolved.size.bits_per_weight()}};
+  fmt::print("   plan {}: {:.2f} bits per weight, scales included\n", (smaller / "model.plan").string(),
+             resolved.size.bits_per_weight());
+  fmt::print("   {} -> {} bytes on disk; perplexity {:.3f} -> {:.3f}\n", sizes.before, sizes.after,
+             original.perplexity(), after.perplexity());
+  result["compress"] = {{"bytes", sizes.after},
+                        {"original_bytes", sizes.before},
+                        {"perplexity", after.perplexity()},
+                        {"bits_per_weight", resolved.size.bits_per_weight()}};
 
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count();
   const std::string verdict = sweep_verdict(r);
-  const auto peak = static_cast<std::size_t>(std::ranges::max_element(tables.front().values) - tables.front().values.begin());
+  const auto peak =
+      static_cast<std::size_t>(std::ranges::max_element(tables.front().values) - tables.front().values.begin());
   std::string words = fmt::format(
-      "The model knows {} of its {} facts. Causal tracing finds most of them in block {}: with the subject made unreadable, putting back one\n"
-      "attention or MLP output of that block at one token wins back {:.3f} of the answer's probability on average, more than in any other\n"
+      "The model knows {} of its {} facts. Causal tracing finds most of them in block {}: with the subject made "
+      "unreadable, putting back one\n"
+      "attention or MLP output of that block at one token wins back {:.3f} of the answer's probability on average, "
+      "more than in any other\n"
       "block. Spending 3, 4 or 6 bits a weight by that score makes the model\n"
       "{:.2f} times smaller on disk ({} -> {} bytes) and moves its perplexity from {:.3f} to {:.3f}.\n"
       "Over the whole sweep, by scorer:\n{}",
       traced.facts_known, facts.facts.size(), peak, tables.front().values[peak],
-      static_cast<double>(sizes.before) / static_cast<double>(sizes.after), sizes.before, sizes.after, original.perplexity(), after.perplexity(), verdict);
+      static_cast<double>(sizes.before) / static_cast<double>(sizes.after), sizes.before, sizes.after,
+      original.perplexity(), after.perplexity(), verdict);
   report::section end{.heading = "In plain words", .parts = {report::listing{words}}};
-  page.sections = {std::move(end), std::move(trace_section), std::move(scores_section), std::move(sweep_section),
+  page.sections = {std::move(end),
+                   std::move(trace_section),
+                   std::move(scores_section),
+                   std::move(sweep_section),
                    {.heading = "The plan", .parts = {report::listing{precis::to_text(plan)}}}};
   engine::write_file(out / "report.html", report::draw(page));
   result["seconds"] = seconds;
@@ -163,8 +196,10 @@ exit_status run(const options& o) {
 
 void add_demo(CLI::App& app, exit_status& status) {
   auto o = std::make_shared<options>();
-  CLI::App& c = *app.add_subcommand("demo", "all of it on the model that comes with the repository, with a report; about a minute");
-  c.add_option("--model", o->model, "folder with the model, facts.json, heldout.txt and calibration.txt")->capture_default_str();
+  CLI::App& c = *app.add_subcommand(
+      "demo", "all of it on the model that comes with the repository, with a report; about a minute");
+  c.add_option("--model", o->model, "folder with the model, facts.json, heldout.txt and calibration.txt")
+      ->capture_default_str();
   c.add_option("--out", o->out, "folder for the report and its pictures")->capture_default_str();
   add_common(c, o->common);
   c.callback([o, &status] { status = run(*o); });

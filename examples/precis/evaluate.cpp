@@ -26,21 +26,33 @@ exit_status run(const options& o) {
   const session s = open_model(o.model, o.tokenizer);
   const text_windows text = read_windows(s, o.text);
   fmt::print("model  {}: {}\n", s.name, describe(s));
-  fmt::print("text   {}: {} tokens; {} windows of {} predictions\n", text.name, text.tokens, text.windows.size(), text.length);
+  fmt::print("text   {}: {} tokens; {} windows of {} predictions\n", text.name, text.tokens, text.windows.size(),
+             text.length);
 
   const auto began = std::chrono::steady_clock::now();
   const text_loss loss = measure(s.model, text, o.common, "evaluating");
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count();
-  engine::json result{{"command", "evaluate"}, {"model", s.name}, {"fingerprint", s.fingerprint}, {"text", text.name},
-                      {"tokens", text.tokens}, {"window", text.length}, {"windows", loss.report.windows.size()},
-                      {"predictions", loss.report.total.count}, {"nll_nats_per_token", loss.nats()},
-                      {"nll_half_width_95", loss.half_width()}, {"perplexity", loss.perplexity()},
-                      {"stored_bytes", stored_bytes(s)}, {"weights", weight_count(s)}, {"seconds", seconds},
+  engine::json result{{"command", "evaluate"},
+                      {"model", s.name},
+                      {"fingerprint", s.fingerprint},
+                      {"text", text.name},
+                      {"tokens", text.tokens},
+                      {"window", text.length},
+                      {"windows", loss.report.windows.size()},
+                      {"predictions", loss.report.total.count},
+                      {"nll_nats_per_token", loss.nats()},
+                      {"nll_half_width_95", loss.half_width()},
+                      {"perplexity", loss.perplexity()},
+                      {"stored_bytes", stored_bytes(s)},
+                      {"weights", weight_count(s)},
+                      {"seconds", seconds},
                       {"complete", !loss.stopped}};
   std::vector<double> each;
   for (const precis::nll& w : loss.report.windows) each.push_back(w.mean());
   result["nll_per_window"] = each;
-  if (loss.stopped) fmt::print("stopped after {} of {} windows; what follows is over those\n", loss.report.windows.size(), text.windows.size());
+  if (loss.stopped)
+    fmt::print("stopped after {} of {} windows; what follows is over those\n", loss.report.windows.size(),
+               text.windows.size());
   fmt::print("\nperplexity       {:.4f}\n", loss.perplexity());
   fmt::print("NLL              {:.6f} +- {:.4f} nats per token (95 %, over windows)\n", loss.nats(), loss.half_width());
   fmt::print("matrices         {} bytes, {:.3f} bits per weight\n", stored_bytes(s),
@@ -50,10 +62,12 @@ exit_status run(const options& o) {
   if (!o.against.empty() && !loss.stopped) {
     const session original = open_model(o.against, o.tokenizer);
     if (original.model.shape().vocabulary != s.model.shape().vocabulary)
-      precis::refuse({.what = fmt::format("{} has {} tokens and {} has {}", original.name, original.model.shape().vocabulary,
-                                          s.name, s.model.shape().vocabulary),
-                      .where = "evaluate --against", .expected = "two models of one vocabulary"});
-    const double kl = precis::evaluate::kl_divergence{}(original.model, s.model, text.windows, o.common.pool()).mean_nats();
+      precis::refuse({.what = fmt::format("{} has {} tokens and {} has {}", original.name,
+                                          original.model.shape().vocabulary, s.name, s.model.shape().vocabulary),
+                      .where = "evaluate --against",
+                      .expected = "two models of one vocabulary"});
+    const double kl =
+        precis::evaluate::kl_divergence{}(original.model, s.model, text.windows, o.common.pool()).mean_nats();
     fmt::print("KL divergence    {:.6f} nats per token from {}\n", kl, original.name);
     result["kl_nats_per_token"] = kl;
     result["against"] = original.name;
@@ -80,9 +94,10 @@ exit_status run(const options& o) {
 void add_evaluate(CLI::App& app, exit_status& status) {
   auto o = std::make_shared<options>();
   CLI::App& c = *app.add_subcommand("evaluate", "perplexity of a model on a text, and what compression changed");
-  c.footer("Example:  precis evaluate MODEL --text wiki.txt --windows 20\n"
-           "Windows do not overlap and each starts fresh: window i reads tokens [N i, N i + N) and predicts the next ones.\n"
-           "NLL is the mean over all predictions, never a mean of means; the interval is over windows.");
+  c.footer(
+      "Example:  precis evaluate MODEL --text wiki.txt --windows 20\n"
+      "Windows do not overlap and each starts fresh: window i reads tokens [N i, N i + N) and predicts the next ones.\n"
+      "NLL is the mean over all predictions, never a mean of means; the interval is over windows.");
   c.add_option("MODEL", o->model, "model folder or .bin file")->required();
   c.add_option("--text", o->text.file, "plain text")->required();
   c.add_option("--context", o->text.length, "predictions a window (default: the model's context less one)");

@@ -13,7 +13,8 @@ precis::score::fact make_fact(const engine::tokenizer& tokens, std::string name,
                               std::string_view subject, std::string_view attribute, answers rule) {
   const std::size_t at = prompt.find(subject);
   if (subject.empty() || at == std::string_view::npos)
-    precis::refuse({.what = fmt::format("the subject '{}' is not in the prompt '{}'", subject, prompt), .where = name,
+    precis::refuse({.what = fmt::format("the subject '{}' is not in the prompt '{}'", subject, prompt),
+                    .where = name,
                     .expected = "a subject that occurs in its prompt letter by letter"});
   const std::vector<engine::token_span> spans = tokens.encode_with_offsets(prompt);
   const auto [first, end] = engine::tokens_covering(spans, at, at + subject.size());
@@ -24,26 +25,31 @@ precis::score::fact make_fact(const engine::tokenizer& tokens, std::string name,
   if (rule == answers::whole && answer.size() != 1) {
     std::string pieces;
     for (const precis::token id : answer) pieces += (pieces.empty() ? "'" : " '") + tokens.text_of(id) + "'";
-    precis::refuse({.what = fmt::format("the answer '{}' is {} tokens, {}", attribute, answer.size(), pieces), .where = name,
+    precis::refuse({.what = fmt::format("the answer '{}' is {} tokens, {}", attribute, answer.size(), pieces),
+                    .where = name,
                     .expected = "an answer of one token, or --answers first to take the first of them"});
   }
-  precis::score::fact f{.name = std::move(name), .prompt = {}, .subject_begin = first, .subject_end = end, .answer = answer.front()};
+  precis::score::fact f{
+      .name = std::move(name), .prompt = {}, .subject_begin = first, .subject_end = end, .answer = answer.front()};
   for (const engine::token_span& s : spans) f.prompt.push_back(s.id);
   f.subject_alone = tokens.encode(subject, engine::start::middle);
   return f;
 }
 
-fact_file load_facts(const engine::tokenizer& tokens, const std::filesystem::path& path, answers rule, std::size_t most) {
+fact_file load_facts(const engine::tokenizer& tokens, const std::filesystem::path& path, answers rule,
+                     std::size_t most) {
   const engine::mapped_file file(path);
   const engine::json all = engine::parse_json(file.text(), path.string());
   if (!all.is_array() || all.empty())
-    precis::refuse({.what = all.is_array() ? "no facts" : "not a JSON array but " + engine::type_of(all), .where = path.string(),
+    precis::refuse({.what = all.is_array() ? "no facts" : "not a JSON array but " + engine::type_of(all),
+                    .where = path.string(),
                     .expected = "an array of objects with prompt, subject and attribute"});
   fact_file out;
   for (std::size_t i = 0; i < all.size() && (most == 0 || i < most); ++i) {
     const std::string where = fmt::format("{}, fact {}", path.string(), i);
     const engine::json_object entry(all[i], where);
-    const std::string prompt = entry.text("prompt"), subject = entry.text("subject"), attribute = entry.text("attribute");
+    const std::string prompt = entry.text("prompt"), subject = entry.text("subject"),
+                      attribute = entry.text("attribute");
     out.facts.push_back(make_fact(tokens, where, prompt, subject, attribute, rule));
     out.facts.back().name = prompt;
     out.prompts.push_back(prompt);

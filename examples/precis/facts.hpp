@@ -21,10 +21,10 @@ enum class answers {
 /// Facts of a file, ready to be traced.
 struct fact_file {
   std::vector<precis::score::fact> facts;
-  std::vector<std::string> prompts;       ///< [facts]
-  std::vector<std::string> subjects;      ///< [facts]
-  std::vector<std::string> attributes;    ///< [facts] answers in words
-  std::size_t longer_answers = 0;         ///< answers of several tokens, cut to their first
+  std::vector<std::string> prompts;     ///< [facts]
+  std::vector<std::string> subjects;    ///< [facts]
+  std::vector<std::string> attributes;  ///< [facts] answers in words
+  std::size_t longer_answers = 0;       ///< answers of several tokens, cut to their first
 };
 
 /// One prompt as a fact. The subject is where it first occurs; the answer is the token after the prompt, with a blank

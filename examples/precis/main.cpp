@@ -3,19 +3,21 @@
 
 #include <precis/core/error.hpp>
 
-#include <CLI/CLI.hpp>
 #include <fmt/format.h>
+#include <CLI/CLI.hpp>
 
 #include <cstdio>
 #include <exception>
 
 /// Exit codes: 0 done, 2 bad input or usage, 130 stopped by Ctrl-C, 1 anything else.
 int main(int argc, char** argv) {
-  CLI::App app{"precis measures what a network can afford to lose, spends bits where they matter, and packs the result.",
-               "precis"};
-  app.footer("Start with:  precis demo\n"
-             "Each subcommand explains itself:  precis evaluate --help\n"
-             "MODEL is a Hugging Face folder (GPT-2 or Llama), a llama2.c .bin file, or a folder that compress wrote.");
+  CLI::App app{
+      "precis measures what a network can afford to lose, spends bits where they matter, and packs the result.",
+      "precis"};
+  app.footer(
+      "Start with:  precis demo\n"
+      "Each subcommand explains itself:  precis evaluate --help\n"
+      "MODEL is a Hugging Face folder (GPT-2 or Llama), a llama2.c .bin file, or a folder that compress wrote.");
   app.require_subcommand(0, 1);  // asked for below: CLI11 would not name a misspelt one
   app.fallthrough(false);
   program::exit_status status = program::exit_status::done;

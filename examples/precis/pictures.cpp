@@ -46,8 +46,11 @@ std::string tier_picture(const precis::scores& table) {
 
 std::string role_picture(const scored& s) {
   report::role_map map{.title = "What restoring one state repairs, by token role",
-                       .subtitle = fmt::format("average over {} facts; mean total effect {:.3f}", s.roles.front().facts, s.roles.front().total),
-                       .roles = {}, .layers = s.roles.front().layers, .panels = {}};
+                       .subtitle = fmt::format("average over {} facts; mean total effect {:.3f}", s.roles.front().facts,
+                                               s.roles.front().total),
+                       .roles = {},
+                       .layers = s.roles.front().layers,
+                       .panels = {}};
   for (const precis::score::token_role r : precis::score::token_roles) map.roles.emplace_back(to_string(r));
   for (const precis::score::role_effects& e : s.roles) {
     report::panel p{fmt::format("{}, window {}", to_string(e.what.kind), e.what.window), {}};
@@ -61,12 +64,18 @@ std::string role_picture(const scored& s) {
 
 std::string trace_picture(const session& s, const precis::score::fact& f, const precis::score::fact_trace& t,
                           std::string_view prompt, std::string_view answer) {
-  report::trace_map map{.prompt = std::string(prompt), .answer = std::string(answer), .tokens = {},
-                        .layers = t.tables.front().probability.cols, .panels = {}, .p_low = t.corrupted, .p_clean = t.clean};
+  report::trace_map map{.prompt = std::string(prompt),
+                        .answer = std::string(answer),
+                        .tokens = {},
+                        .layers = t.tables.front().probability.cols,
+                        .panels = {},
+                        .p_low = t.corrupted,
+                        .p_clean = t.clean};
   for (std::size_t i = 0; i < f.prompt.size(); ++i)
     map.tokens.push_back({s.tokens.text_of(f.prompt[i]), i >= f.subject_begin && i < f.subject_end});
   for (const auto& table : t.tables) {
-    const std::string what = table.what.kind == precis::site_kind::residual ? "one block's output" : std::string(to_string(table.what.kind));
+    const std::string what =
+        table.what.kind == precis::site_kind::residual ? "one block's output" : std::string(to_string(table.what.kind));
     map.panels.push_back({table.what.window == 1 ? what : fmt::format("{}, window {}", what, table.what.window),
                           table.probability.values});
   }

@@ -18,8 +18,8 @@ namespace program {
 namespace {
 
 struct options {
-  std::string model, tokenizer, scores, uniform, units = "block", bits = "4,6,8", prune = "0", family = "affine", granularity = "g32",
-              std = "population", budget, out = "model.plan";
+  std::string model, tokenizer, scores, uniform, units = "block", bits = "4,6,8", prune = "0", family = "affine",
+                                                 granularity = "g32", std = "population", budget, out = "model.plan";
   double sparsity = 0;
   common_options common;
 };
@@ -28,7 +28,8 @@ exit_status run(const options& o) {
   require_writable(o.out);
   if (!o.common.json.empty()) require_writable(o.common.json);
   if (o.scores.empty() == o.uniform.empty())
-    precis::refuse({.what = o.scores.empty() ? "nothing to plan from" : "two things to plan from", .where = "plan",
+    precis::refuse({.what = o.scores.empty() ? "nothing to plan from" : "two things to plan from",
+                    .where = "plan",
                     .expected = "either --scores FILE or --uniform CODEC"});
   std::optional<precis::budget> budget;
   if (!o.budget.empty()) budget = precis::parse_budget(o.budget);
@@ -43,9 +44,12 @@ exit_status run(const options& o) {
     const engine::mapped_file file(o.scores);
     table = precis::parse_scores(file.text(), s.model.matrices(), o.scores);
     if (!table->model.empty() && table->model != s.fingerprint)
-      precis::refuse({.what = "these scores are of model " + table->model, .where = o.scores, .expected = "scores of " + s.name + ", " + s.fingerprint});
+      precis::refuse({.what = "these scores are of model " + table->model,
+                      .where = o.scores,
+                      .expected = "scores of " + s.name + ", " + s.fingerprint});
     table->model = s.fingerprint;
-    precis::allocate::z_tiers allocate = make_tiers(read_bits(o.bits, "--bits"), read_sparsities(o.prune, "--prune"), o.family, o.granularity);
+    precis::allocate::z_tiers allocate =
+        make_tiers(read_bits(o.bits, "--bits"), read_sparsities(o.prune, "--prune"), o.family, o.granularity);
     if (o.std == "sample") allocate.std = precis::allocate::deviation::sample;
     p = allocate(*table);
     tiers = allocate.tiers(table->values);
@@ -55,10 +59,12 @@ exit_status run(const options& o) {
   if (budget) {
     const std::size_t limit = budget->bytes(size.weights, size.original_bytes);
     if (size.packed_bytes > limit)
-      precis::refuse({.what = fmt::format("the plan takes {} bytes ({:.3f} bits per weight)", size.packed_bytes, size.bits_per_weight()),
+      precis::refuse({.what = fmt::format("the plan takes {} bytes ({:.3f} bits per weight)", size.packed_bytes,
+                                          size.bits_per_weight()),
                       .where = "plan --budget " + o.budget,
-                      .expected = fmt::format("at most {} bytes ({:.3f} bits per weight): fewer bits in --bits, or a larger budget", limit,
-                                              8.0 * static_cast<double>(limit) / static_cast<double>(size.weights))});
+                      .expected = fmt::format(
+                          "at most {} bytes ({:.3f} bits per weight): fewer bits in --bits, or a larger budget", limit,
+                          8.0 * static_cast<double>(limit) / static_cast<double>(size.weights))});
   }
 
   const std::vector<precis::unit> units = precis::group_units(s.model.matrices(), p.units);
@@ -72,16 +78,26 @@ exit_status run(const options& o) {
     for (const std::size_t m : units[i].matrices) bytes += resolved.matrices[m].bytes;
     const std::string tier = tiers.empty() ? "all" : std::string(precis::allocate::to_string(tiers[i]));
     fmt::print("{:<{}}  {:<6}  {:<20}  {:>8.3g}  {:>10}\n", units[i].name, widest, tier, c.codec, c.sparsity, bytes);
-    rows.push_back({{"unit", units[i].name}, {"tier", tier}, {"codec", c.codec}, {"sparsity", c.sparsity}, {"bytes", bytes}});
+    rows.push_back(
+        {{"unit", units[i].name}, {"tier", tier}, {"codec", c.codec}, {"sparsity", c.sparsity}, {"bytes", bytes}});
     if (table) rows.back()["score"] = table->values[i];
   }
-  fmt::print("\nsize   {} bytes for {} weights: {:.3f} bits per weight, {:.2f} times smaller than in the file ({:.1f} % less)\n",
-             size.packed_bytes, size.weights, size.bits_per_weight(), size.compression_ratio(), size.percent_reduction());
+  fmt::print(
+      "\nsize   {} bytes for {} weights: {:.3f} bits per weight, {:.2f} times smaller than in the file ({:.1f} % "
+      "less)\n",
+      size.packed_bytes, size.weights, size.bits_per_weight(), size.compression_ratio(), size.percent_reduction());
   engine::write_file(o.out, precis::to_text(p));
   fmt::print("wrote  {}\n", o.out);
-  write_json(o.common, {{"command", "plan"}, {"model", s.name}, {"fingerprint", s.fingerprint}, {"units", rows}, {"bytes", size.packed_bytes},
-                        {"original_bytes", size.original_bytes}, {"weights", size.weights}, {"bits_per_weight", size.bits_per_weight()},
-                        {"compression_ratio", size.compression_ratio()}, {"percentage_reduction", size.percent_reduction()}});
+  write_json(o.common, {{"command", "plan"},
+                        {"model", s.name},
+                        {"fingerprint", s.fingerprint},
+                        {"units", rows},
+                        {"bytes", size.packed_bytes},
+                        {"original_bytes", size.original_bytes},
+                        {"weights", size.weights},
+                        {"bits_per_weight", size.bits_per_weight()},
+                        {"compression_ratio", size.compression_ratio()},
+                        {"percentage_reduction", size.percent_reduction()}});
   return exit_status::done;
 }
 
@@ -89,24 +105,36 @@ exit_status run(const options& o) {
 
 void add_plan(CLI::App& app, exit_status& status) {
   auto o = std::make_shared<options>();
-  CLI::App& c = *app.add_subcommand("plan", "what each unit gets: scores into low, medium and high tiers, or one choice for all");
-  c.footer("Examples:\n"
-           "  precis plan MODEL --scores trace.scores --bits 3,4,6 --granularity g32 --out mixed.plan\n"
-           "  precis plan MODEL --uniform affine4.g32 --out four.plan\n"
-           "Tiers by z-score: z < -0.5 low, z > 0.5 high. Low information density gets the fewest bits and the most pruning.\n"
-           "The plan is text: read it, edit it, diff it, give it to `precis compress`.");
+  CLI::App& c =
+      *app.add_subcommand("plan", "what each unit gets: scores into low, medium and high tiers, or one choice for all");
+  c.footer(
+      "Examples:\n"
+      "  precis plan MODEL --scores trace.scores --bits 3,4,6 --granularity g32 --out mixed.plan\n"
+      "  precis plan MODEL --uniform affine4.g32 --out four.plan\n"
+      "Tiers by z-score: z < -0.5 low, z > 0.5 high. Low information density gets the fewest bits and the most "
+      "pruning.\n"
+      "The plan is text: read it, edit it, diff it, give it to `precis compress`.");
   c.add_option("MODEL", o->model, "model folder or .bin file")->required();
   c.add_option("--scores", o->scores, "score table from `precis score`");
   c.add_option("--bits", o->bits, "bits of the low, medium and high tier: 2 to 8, 16 or 24")->capture_default_str();
-  c.add_option("--prune", o->prune, "share of weights pruned in the low, medium and high tier, or one for all")->capture_default_str();
+  c.add_option("--prune", o->prune, "share of weights pruned in the low, medium and high tier, or one for all")
+      ->capture_default_str();
   c.add_option("--family", o->family, "affine, symmetric, symmetric_full, min_anchored or min_anchored_floor")
-      ->check(CLI::IsMember({"affine", "symmetric", "symmetric_full", "min_anchored", "min_anchored_floor"}))->capture_default_str();
-  c.add_option("--granularity", o->granularity, "weights that share a scale: tensor, row, g32, g64 or g128; .h for half scales (g32.h)")->capture_default_str();
-  c.add_option("--std", o->std, "population or sample")->check(CLI::IsMember({"population", "sample"}))->capture_default_str();
+      ->check(CLI::IsMember({"affine", "symmetric", "symmetric_full", "min_anchored", "min_anchored_floor"}))
+      ->capture_default_str();
+  c.add_option("--granularity", o->granularity,
+               "weights that share a scale: tensor, row, g32, g64 or g128; .h for half scales (g32.h)")
+      ->capture_default_str();
+  c.add_option("--std", o->std, "population or sample")
+      ->check(CLI::IsMember({"population", "sample"}))
+      ->capture_default_str();
   c.add_option("--uniform", o->uniform, "one codec for every unit, instead of --scores");
   c.add_option("--sparsity", o->sparsity, "with --uniform: share of weights pruned")->capture_default_str();
-  c.add_option("--units", o->units, "with --uniform: block, half or matrix")->check(CLI::IsMember({"block", "half", "matrix"}))->capture_default_str();
-  c.add_option("--budget", o->budget, "refuse a plan larger than this: 4.5bpw, 1200000B or 40% (of the file's matrices)");
+  c.add_option("--units", o->units, "with --uniform: block, half or matrix")
+      ->check(CLI::IsMember({"block", "half", "matrix"}))
+      ->capture_default_str();
+  c.add_option("--budget", o->budget,
+               "refuse a plan larger than this: 4.5bpw, 1200000B or 40% (of the file's matrices)");
   c.add_option("--out", o->out, "plan to write")->capture_default_str();
   c.add_option("--tokenizer", o->tokenizer, "tokenizer of a .bin model, when it is not beside it");
   add_common(c, o->common);

@@ -35,19 +35,24 @@ per_tier<Number> read_three(const std::string& text, std::string_view option, st
 }  // namespace
 
 per_tier<unsigned> read_bits(const std::string& text, std::string_view option) {
-  constexpr std::string_view expected = "bits for the low, medium and high tier, each 2 to 8, 16 or 24: 4,6,8 (or one number for all)";
+  constexpr std::string_view expected =
+      "bits for the low, medium and high tier, each 2 to 8, 16 or 24: 4,6,8 (or one number for all)";
   const per_tier<unsigned> bits = read_three<unsigned>(text, option, expected);
   for (const unsigned b : bits)
     if (!std::ranges::count(precis::codec::standard::widths, b))
-      precis::refuse({.what = fmt::format("{} bits", b), .where = std::string(option), .expected = std::string(expected)});
+      precis::refuse(
+          {.what = fmt::format("{} bits", b), .where = std::string(option), .expected = std::string(expected)});
   return bits;
 }
 
 per_tier<double> read_sparsities(const std::string& text, std::string_view option) {
-  constexpr std::string_view expected = "shares to prune in the low, medium and high tier, each from 0 to 1: 0.3,0.2,0.1 (or one for all)";
+  constexpr std::string_view expected =
+      "shares to prune in the low, medium and high tier, each from 0 to 1: 0.3,0.2,0.1 (or one for all)";
   const per_tier<double> shares = read_three<double>(text, option, expected);
   for (const double s : shares)
-    if (s < 0 || s > 1) precis::refuse({.what = fmt::format("a share of {}", s), .where = std::string(option), .expected = std::string(expected)});
+    if (s < 0 || s > 1)
+      precis::refuse(
+          {.what = fmt::format("a share of {}", s), .where = std::string(option), .expected = std::string(expected)});
   return shares;
 }
 
@@ -58,10 +63,11 @@ std::string to_text(const per_tier<double>& s) {
   return s[0] == s[1] && s[1] == s[2] ? fmt::format("{}", s[0]) : fmt::format("{}, {}, {}", s[0], s[1], s[2]);
 }
 
-precis::allocate::z_tiers make_tiers(const per_tier<unsigned>& bits, const per_tier<double>& prune, const std::string& family,
-                                     const std::string& granularity) {
+precis::allocate::z_tiers make_tiers(const per_tier<unsigned>& bits, const per_tier<double>& prune,
+                                     const std::string& family, const std::string& granularity) {
   const auto tier = [&](std::size_t i) {
-    return precis::allocate::tier_options{.codec = fmt::format("{}{}.{}", family, bits[i], granularity), .sparsity = prune[i]};
+    return precis::allocate::tier_options{.codec = fmt::format("{}{}.{}", family, bits[i], granularity),
+                                          .sparsity = prune[i]};
   };
   return {.low = tier(0), .medium = tier(1), .high = tier(2)};
 }
@@ -74,7 +80,9 @@ precis::plan uniform_plan(const session& s, precis::unit_kind units, const std::
 }
 
 resolved_plan resolve(const session& s, const precis::plan& p) {
-  resolved_plan out{.matrices = precis::resolve<precis::codec::standard>(s.model.matrices(), p, {.model = s.fingerprint}), .size = {}};
+  resolved_plan out{
+      .matrices = precis::resolve<precis::codec::standard>(s.model.matrices(), p, {.model = s.fingerprint}),
+      .size = {}};
   out.size = precis::size_of(out.matrices);
   out.size.original_bytes = stored_bytes(s);
   return out;

@@ -30,7 +30,8 @@ using per_tier = std::array<Number, 3>;
                                                    const std::string& family, const std::string& granularity);
 
 /// The same choice for every unit.
-[[nodiscard]] precis::plan uniform_plan(const session& s, precis::unit_kind units, const std::string& codec, double sparsity);
+[[nodiscard]] precis::plan uniform_plan(const session& s, precis::unit_kind units, const std::string& codec,
+                                        double sparsity);
 
 /// The plan, matrix by matrix, and its exact size against what the matrices take in the model's file.
 struct resolved_plan {

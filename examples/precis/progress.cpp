@@ -2,9 +2,9 @@
 
 #include <fmt/format.h>
 
+#include <unistd.h>
 #include <csignal>
 #include <cstdio>
-#include <unistd.h>
 
 namespace program {
 
@@ -28,8 +28,12 @@ std::string duration(double seconds) {
 }
 
 progress::progress(std::string label, std::size_t total, chatter how)
-    : label_(std::move(label)), total_(total), quiet_(how == chatter::quiet), terminal_(isatty(STDERR_FILENO) == 1),
-      started_(clock::now()), shown_(started_) {
+    : label_(std::move(label)),
+      total_(total),
+      quiet_(how == chatter::quiet),
+      terminal_(isatty(STDERR_FILENO) == 1),
+      started_(clock::now()),
+      shown_(started_) {
   if (!quiet_ && terminal_) show(false);
 }
 

@@ -37,7 +37,8 @@ exit_status run(options& o) {
     facts = load_facts(s.tokens, o.score.facts, o.score.answer(), o.score.facts_limit);
     o.score.what.facts = &*facts;
     fmt::print("facts  {}: {}", o.score.facts, facts->facts.size());
-    if (facts->longer_answers > 0) fmt::print(", {} of them with answers of several tokens (the first counts)", facts->longer_answers);
+    if (facts->longer_answers > 0)
+      fmt::print(", {} of them with answers of several tokens (the first counts)", facts->longer_answers);
     fmt::print("\n");
     engine::json job{{"command", "score"}, {"model", s.fingerprint}, {"options", o.score.identity()}};
     saved.emplace(o.resume.partial.empty() ? o.out + ".partial" : o.resume.partial, job, o.resume.resume);
@@ -70,13 +71,15 @@ exit_status run(options& o) {
 void add_score(CLI::App& app, exit_status& status) {
   auto o = std::make_shared<options>();
   CLI::App& c = *app.add_subcommand("score", "how much each unit of a model matters, as a table; high = keep");
-  c.footer("Examples:\n"
-           "  precis score MODEL --scorer causal_trace --facts facts.json --out trace.scores\n"
-           "  precis score MODEL --scorer gradient_magnitude --text calibration.txt --units half\n"
-           "The table is text: read it, edit it, give it to `precis plan`. A stopped causal trace goes on with --resume.");
+  c.footer(
+      "Examples:\n"
+      "  precis score MODEL --scorer causal_trace --facts facts.json --out trace.scores\n"
+      "  precis score MODEL --scorer gradient_magnitude --text calibration.txt --units half\n"
+      "The table is text: read it, edit it, give it to `precis plan`. A stopped causal trace goes on with --resume.");
   c.add_option("MODEL", o->model, "model folder or .bin file")->required();
   c.add_option("--scorer", o->scorer, "causal_trace, weight_magnitude or gradient_magnitude")
-      ->required()->check(CLI::IsMember(scorer_names()));
+      ->required()
+      ->check(CLI::IsMember(scorer_names()));
   o->score.declare(c);
   c.add_option("--text", o->text.file, "text for gradient_magnitude");
   c.add_option("--context", o->text.length, "predictions a window of the text");

@@ -12,7 +12,7 @@ namespace program {
 /// The options of everything that scores, for `score` and `sweep` alike.
 struct score_options {
   std::string facts, units = "block", reduce = "mean_roles", statistic = "probability", noise_rule = "subjects",
-              answer_rule = "first";
+                     answer_rule = "first";
   std::size_t facts_limit = 0;
   scoring what;
 
@@ -20,23 +20,32 @@ struct score_options {
     c.add_option("--facts", facts, "facts for causal_trace: a JSON array of {prompt, subject, attribute}");
     c.add_option("--facts-limit", facts_limit, "use only the first N facts (default: all)");
     c.add_option("--answers", answer_rule, "answers of several tokens: first (take the first token) or whole (refuse)")
-        ->check(CLI::IsMember({"first", "whole"}))->capture_default_str();
+        ->check(CLI::IsMember({"first", "whole"}))
+        ->capture_default_str();
     c.add_option("--units", units, "what gets one score: block, half (attention or MLP) or matrix")
-        ->check(CLI::IsMember({"block", "half", "matrix"}))->capture_default_str();
+        ->check(CLI::IsMember({"block", "half", "matrix"}))
+        ->capture_default_str();
     c.add_option("--window", what.trace.window, "causal_trace: layers restored together")->capture_default_str();
     c.add_option("--runs", what.trace.noise.runs, "causal_trace: noisy runs a fact")->capture_default_str();
     c.add_option("--noise", what.trace.noise.amount, "causal_trace: amount of noise")->capture_default_str();
-    c.add_option("--noise-rule", noise_rule, "causal_trace: subjects (times their standard deviation), gaussian or uniform (absolute)")
-        ->check(CLI::IsMember({"subjects", "gaussian", "uniform"}))->capture_default_str();
-    c.add_flag_callback("--replace", [this] { what.trace.noise.how = precis::score::corruption::mode::replace; },
-                        "causal_trace: noise instead of the embedding, not on top of it");
+    c.add_option("--noise-rule", noise_rule,
+                 "causal_trace: subjects (times their standard deviation), gaussian or uniform (absolute)")
+        ->check(CLI::IsMember({"subjects", "gaussian", "uniform"}))
+        ->capture_default_str();
+    c.add_flag_callback(
+        "--replace", [this] { what.trace.noise.how = precis::score::corruption::mode::replace; },
+        "causal_trace: noise instead of the embedding, not on top of it");
     c.add_option("--seed", what.trace.noise.seed, "causal_trace: seed of the noise")->capture_default_str();
     c.add_option("--reduce", reduce, "causal_trace: mean_roles, max_roles, last_subject, last_token or mean_tokens")
-        ->check(CLI::IsMember({"mean_roles", "max_roles", "last_subject", "last_token", "mean_tokens"}))->capture_default_str();
-    c.add_option("--statistic", statistic, "causal_trace: probability, or recovery (share of runs that answer right again)")
-        ->check(CLI::IsMember({"probability", "recovery"}))->capture_default_str();
-    c.add_flag_callback("--of-total", [this] { what.trace.scale = precis::score::effect_scale::of_total; },
-                        "causal_trace: effects as a share of each fact's total effect");
+        ->check(CLI::IsMember({"mean_roles", "max_roles", "last_subject", "last_token", "mean_tokens"}))
+        ->capture_default_str();
+    c.add_option("--statistic", statistic,
+                 "causal_trace: probability, or recovery (share of runs that answer right again)")
+        ->check(CLI::IsMember({"probability", "recovery"}))
+        ->capture_default_str();
+    c.add_flag_callback(
+        "--of-total", [this] { what.trace.scale = precis::score::effect_scale::of_total; },
+        "causal_trace: effects as a share of each fact's total effect");
   }
 
   /// The choices that are words, as values. Call once after parsing.
@@ -54,15 +63,22 @@ struct score_options {
     what.units = precis::parse_unit_kind(units, "--units");
     what.trace.noise.draw = rules.at(noise_rule);
     what.trace.reduce = reductions.at(reduce);
-    what.trace.statistic = statistic == "recovery" ? precis::score::effect_statistic::recovery : precis::score::effect_statistic::probability;
+    what.trace.statistic = statistic == "recovery" ? precis::score::effect_statistic::recovery
+                                                   : precis::score::effect_statistic::probability;
   }
   [[nodiscard]] answers answer() const { return answer_rule == "whole" ? answers::whole : answers::first_token; }
 
   /// Everything that changes a traced fact, for checkpoints.
   [[nodiscard]] engine::json identity() const {
-    return {{"facts", facts}, {"limit", facts_limit}, {"answers", answer_rule}, {"window", what.trace.window},
-            {"runs", what.trace.noise.runs}, {"noise", what.trace.noise.amount}, {"rule", noise_rule},
-            {"mode", static_cast<int>(what.trace.noise.how)}, {"seed", what.trace.noise.seed}};
+    return {{"facts", facts},
+            {"limit", facts_limit},
+            {"answers", answer_rule},
+            {"window", what.trace.window},
+            {"runs", what.trace.noise.runs},
+            {"noise", what.trace.noise.amount},
+            {"rule", noise_rule},
+            {"mode", static_cast<int>(what.trace.noise.how)},
+            {"seed", what.trace.noise.seed}};
   }
 };
 

@@ -23,18 +23,32 @@ const std::vector<std::string>& scorer_names() {
 engine::json to_json(const fact_trace& t) {
   engine::json tables = engine::json::array();
   for (const auto& table : t.tables)
-    tables.push_back({{"kind", std::string(to_string(table.what.kind))}, {"window", table.what.window},
-                      {"layers", table.probability.cols}, {"probability", table.probability.values},
+    tables.push_back({{"kind", std::string(to_string(table.what.kind))},
+                      {"window", table.what.window},
+                      {"layers", table.probability.cols},
+                      {"probability", table.probability.values},
                       {"recovery", table.recovery.values}});
-  return {{"name", t.name}, {"tokens", t.tokens}, {"subject", {t.subject_begin, t.subject_end}}, {"known", t.known},
-          {"clean", t.clean}, {"corrupted", t.corrupted}, {"corrupted_recovery", t.corrupted_recovery},
-          {"block_positions", t.block_positions}, {"tables", std::move(tables)}};
+  return {{"name", t.name},
+          {"tokens", t.tokens},
+          {"subject", {t.subject_begin, t.subject_end}},
+          {"known", t.known},
+          {"clean", t.clean},
+          {"corrupted", t.corrupted},
+          {"corrupted_recovery", t.corrupted_recovery},
+          {"block_positions", t.block_positions},
+          {"tables", std::move(tables)}};
 }
 
 fact_trace trace_from_json(const engine::json& j) {
-  fact_trace t{.name = j.at("name"), .tokens = j.at("tokens"), .subject_begin = j.at("subject").at(0),
-               .subject_end = j.at("subject").at(1), .known = j.at("known"), .clean = j.at("clean"),
-               .corrupted = j.at("corrupted"), .corrupted_recovery = j.at("corrupted_recovery"), .tables = {},
+  fact_trace t{.name = j.at("name"),
+               .tokens = j.at("tokens"),
+               .subject_begin = j.at("subject").at(0),
+               .subject_end = j.at("subject").at(1),
+               .known = j.at("known"),
+               .clean = j.at("clean"),
+               .corrupted = j.at("corrupted"),
+               .corrupted_recovery = j.at("corrupted_recovery"),
+               .tables = {},
                .block_positions = j.at("block_positions")};
   for (const engine::json& each : j.at("tables")) {
     precis::site_kind kind = precis::site_kind::residual;
@@ -45,7 +59,8 @@ fact_trace trace_from_json(const engine::json& j) {
     probability.values = each.at("probability").get<std::vector<double>>();
     recovery.values = each.at("recovery").get<std::vector<double>>();
     if (probability.values.size() != t.tokens * layers || recovery.values.size() != t.tokens * layers)
-      precis::refuse({.what = "a trace of '" + t.name + "' with the wrong number of values", .where = "partial results",
+      precis::refuse({.what = "a trace of '" + t.name + "' with the wrong number of values",
+                      .where = "partial results",
                       .expected = "a file this program wrote; run without --resume to start over"});
     t.tables.push_back({{kind, each.at("window")}, std::move(probability), std::move(recovery)});
   }
@@ -117,22 +132,26 @@ scored take_gradients(const session& s, const scoring& what, const common_option
   constexpr std::size_t together = 8;
   std::vector<precis::token_batch> batches;
   for (const precis::token_batch& w : what.text->windows) {
-    if (batches.empty() || batches.back().sequences == together) batches.push_back({.sequences = 0, .tokens = w.tokens, .ids = {}, .targets = {}});
+    if (batches.empty() || batches.back().sequences == together)
+      batches.push_back({.sequences = 0, .tokens = w.tokens, .ids = {}, .targets = {}});
     precis::token_batch& b = batches.back();
     ++b.sequences;
     b.ids.insert(b.ids.end(), w.ids.begin(), w.ids.end());
     b.targets.insert(b.targets.end(), w.targets.begin(), w.targets.end());
   }
   progress bar("taking gradients", batches.size(), o.how());
-  return {.table = precis::score::gradient_magnitude{.units = what.units}(watched_model{s.model, bar}, batches), .roles = {}};
+  return {.table = precis::score::gradient_magnitude{.units = what.units}(watched_model{s.model, bar}, batches),
+          .roles = {}};
 }
 
 }  // namespace
 
-scored run_scorer(const std::string& name, const session& s, const scoring& what, const common_options& o, checkpoint* saved) {
+scored run_scorer(const std::string& name, const session& s, const scoring& what, const common_options& o,
+                  checkpoint* saved) {
   const auto began = std::chrono::steady_clock::now();
   const auto need = [&](bool there, std::string option) {
-    if (!there) precis::refuse({.what = "the scorer " + name + " needs data", .where = "score", .expected = std::move(option)});
+    if (!there)
+      precis::refuse({.what = "the scorer " + name + " needs data", .where = "score", .expected = std::move(option)});
   };
   scored out;
   if (name == "causal_trace") {
@@ -144,7 +163,8 @@ scored run_scorer(const std::string& name, const session& s, const scoring& what
   } else if (name == "weight_magnitude") {
     out.table = precis::score::weight_magnitude{.units = what.units}(s.model);
   } else {
-    precis::refuse({.what = "no scorer called '" + name + "'", .where = "score",
+    precis::refuse({.what = "no scorer called '" + name + "'",
+                    .where = "score",
                     .expected = "causal_trace, weight_magnitude or gradient_magnitude"});
   }
   out.table.model = s.fingerprint;

@@ -19,17 +19,17 @@ class checkpoint;
 struct scoring {
   precis::unit_kind units = precis::unit_kind::block;
   precis::score::causal_trace trace = {};
-  const fact_file* facts = nullptr;            ///< causal_trace
-  const text_windows* text = nullptr;          ///< gradient_magnitude
+  const fact_file* facts = nullptr;    ///< causal_trace
+  const text_windows* text = nullptr;  ///< gradient_magnitude
 };
 
 /// What a scorer found, and what it cost.
 struct scored {
   precis::scores table;
   double seconds = 0;
-  std::size_t facts_known = 0;                                ///< causal_trace
-  std::vector<precis::score::role_effects> roles;             ///< causal_trace: attention, MLP
-  bool stopped = false;                                       ///< Ctrl-C: the table is empty, the checkpoint holds the rest
+  std::size_t facts_known = 0;                     ///< causal_trace
+  std::vector<precis::score::role_effects> roles;  ///< causal_trace: attention, MLP
+  bool stopped = false;                            ///< Ctrl-C: the table is empty, the checkpoint holds the rest
 };
 
 /// The scorers by name.
@@ -45,8 +45,9 @@ struct scored {
 /// Average effects by token role. Requires causal_trace's roles.
 [[nodiscard]] std::string role_picture(const scored& s);
 /// The tokens x layers heatmaps of one fact, with token labels.
-[[nodiscard]] std::string trace_picture(const session& s, const precis::score::fact& f, const precis::score::fact_trace& t,
-                                        std::string_view prompt, std::string_view answer);
+[[nodiscard]] std::string trace_picture(const session& s, const precis::score::fact& f,
+                                        const precis::score::fact_trace& t, std::string_view prompt,
+                                        std::string_view answer);
 /// One line a unit: score, z, tier.
 [[nodiscard]] std::string tier_table(const precis::scores& table);
 

@@ -16,7 +16,8 @@ namespace program {
 
 void add_common(CLI::App& command, common_options& o) {
   command.add_option("--json", o.json, "write the result as JSON to this file");
-  command.add_option("--threads", o.threads, "threads; 0: one for every processor. Results do not depend on it")->capture_default_str();
+  command.add_option("--threads", o.threads, "threads; 0: one for every processor. Results do not depend on it")
+      ->capture_default_str();
   command.add_flag("--quiet", o.quiet, "no progress");
 }
 
@@ -26,11 +27,15 @@ void add_resume(CLI::App& command, resume_options& o) {
 }
 
 session open_model(const std::filesystem::path& path, const std::string& tokenizer) {
-  engine::bundle b = engine::load(path, {.tokenizer = tokenizer, .decoder = engine::decoder_of<precis::codec::standard>()});
+  engine::bundle b =
+      engine::load(path, {.tokenizer = tokenizer, .decoder = engine::decoder_of<precis::codec::standard>()});
   std::filesystem::path plain = path.lexically_normal();
   if (!plain.has_filename()) plain = plain.parent_path();
-  session s{.name = plain.filename().string(), .tokens = std::move(b.tokenizer), .model = engine::transformer(std::move(b.weights)),
-            .fingerprint = b.fingerprint, .matrix_bytes = {}};
+  session s{.name = plain.filename().string(),
+            .tokens = std::move(b.tokenizer),
+            .model = engine::transformer(std::move(b.weights)),
+            .fingerprint = b.fingerprint,
+            .matrix_bytes = {}};
   for (const precis::matrix_info& m : s.model.matrices()) {
     const engine::stored_tensor* stored = b.find(m.name);
     s.matrix_bytes.push_back(stored == nullptr ? 4 * m.weights() : stored->bytes);
@@ -65,10 +70,13 @@ text_windows read_windows(const session& s, const text_options& o) {
   const std::filesystem::path path(o.file);
   const engine::mapped_file file(path);
   const std::vector<precis::token> ids = s.tokens.encode(file.text());
-  text_windows out{.name = path.filename().string(), .tokens = ids.size(),
-                   .length = o.length != 0 ? o.length : s.model.shape().context - 1, .windows = {}};
+  text_windows out{.name = path.filename().string(),
+                   .tokens = ids.size(),
+                   .length = o.length != 0 ? o.length : s.model.shape().context - 1,
+                   .windows = {}};
   if (out.length > s.model.shape().context)
-    precis::refuse({.what = fmt::format("windows of {} predictions", out.length), .where = "--context",
+    precis::refuse({.what = fmt::format("windows of {} predictions", out.length),
+                    .where = "--context",
                     .expected = fmt::format("at most {}, the model's context", s.model.shape().context)});
   const std::size_t there = ids.size() < 2 ? 0 : (ids.size() - 1) / out.length;
   if (there == 0 || o.windows > there)
@@ -82,7 +90,8 @@ text_windows read_windows(const session& s, const text_options& o) {
   return out;
 }
 
-text_loss measure(const engine::transformer& model, const text_windows& text, const common_options& o, const std::string& label) {
+text_loss measure(const engine::transformer& model, const text_windows& text, const common_options& o,
+                  const std::string& label) {
   std::vector<std::optional<precis::nll>> each(text.windows.size());
   {
     progress bar(label, text.windows.size(), o.how());
@@ -104,7 +113,8 @@ text_loss measure(const engine::transformer& model, const text_windows& text, co
   if (out.report.windows.empty())
     precis::refuse({.what = "stopped before the first window", .where = label, .expected = "at least one window"});
   if (!std::isfinite(out.report.total.sum))
-    precis::refuse({.what = fmt::format("the loss on {} is {}", text.name, out.report.total.sum), .where = label,
+    precis::refuse({.what = fmt::format("the loss on {} is {}", text.name, out.report.total.sum),
+                    .where = label,
                     .expected = "a finite loss: weights and activations without NaN or infinity"});
   return out;
 }
@@ -114,7 +124,7 @@ void write_json(const common_options& o, const engine::json& result) {
 }
 
 void require_writable(const std::filesystem::path& target) {
-  const engine::atomic_file probe(target);   // refuses if it cannot be made; without commit nothing is left
+  const engine::atomic_file probe(target);  // refuses if it cannot be made; without commit nothing is left
 }
 
 std::string write_picture(const std::filesystem::path& svg_file, const std::string& svg) {

@@ -23,8 +23,8 @@ namespace program {
 
 /// What every subcommand offers.
 struct common_options {
-  std::string json;            ///< file for the result as JSON; empty: none
-  std::size_t threads = 0;     ///< 0: one for every processor
+  std::string json;         ///< file for the result as JSON; empty: none
+  std::size_t threads = 0;  ///< 0: one for every processor
   bool quiet = false;
 
   [[nodiscard]] chatter how() const noexcept { return quiet ? chatter::quiet : chatter::normal; }
@@ -34,18 +34,18 @@ void add_common(CLI::App& command, common_options& o);
 
 /// Where a long job keeps what it has finished.
 struct resume_options {
-  std::string partial;         ///< file; empty: a default named by the command
+  std::string partial;  ///< file; empty: a default named by the command
   bool resume = false;
 };
 void add_resume(CLI::App& command, resume_options& o);
 
 /// A model that is open.
 struct session {
-  std::string name;                         ///< the last part of its path
+  std::string name;  ///< the last part of its path
   engine::tokenizer tokens;
   engine::transformer model;
-  std::string fingerprint;                  ///< of shapes and contents
-  std::vector<std::size_t> matrix_bytes;    ///< [matrices] as stored in the file
+  std::string fingerprint;                ///< of shapes and contents
+  std::vector<std::size_t> matrix_bytes;  ///< [matrices] as stored in the file
 };
 [[nodiscard]] session open_model(const std::filesystem::path& path, const std::string& tokenizer = {});
 
@@ -54,15 +54,15 @@ struct session {
 
 /// Non-overlapping windows of a text: window i reads tokens [n i, n i + n) and predicts the next ones, starting fresh.
 struct text_windows {
-  std::string name;                            ///< the file's name
-  std::size_t tokens = 0;                      ///< in the whole text
-  std::size_t length = 0;                      ///< predictions a window
-  std::vector<precis::token_batch> windows;    ///< one sequence each
+  std::string name;                          ///< the file's name
+  std::size_t tokens = 0;                    ///< in the whole text
+  std::size_t length = 0;                    ///< predictions a window
+  std::vector<precis::token_batch> windows;  ///< one sequence each
 };
 struct text_options {
   std::string file;
-  std::size_t length = 0;                      ///< predictions a window; 0: the model's context less one
-  std::size_t windows = 0;                     ///< 0: all there are
+  std::size_t length = 0;   ///< predictions a window; 0: the model's context less one
+  std::size_t windows = 0;  ///< 0: all there are
 };
 /// Errors: an empty text; one shorter than a window; more windows than there are; a window beyond the context.
 [[nodiscard]] text_windows read_windows(const session& s, const text_options& o);
@@ -70,7 +70,7 @@ struct text_options {
 /// Loss of every window.
 struct text_loss {
   precis::evaluate::nll_report report;
-  bool stopped = false;                        ///< somebody pressed Ctrl-C: some windows are missing
+  bool stopped = false;  ///< somebody pressed Ctrl-C: some windows are missing
 
   [[nodiscard]] double perplexity() const noexcept { return report.perplexity(); }
   [[nodiscard]] double nats() const noexcept { return report.total.mean(); }

@@ -17,8 +17,8 @@ namespace program {
 namespace {
 
 struct options {
-  std::string model, tokenizer, scorers = "causal_trace,weight_magnitude,gradient_magnitude", calibration, out = "sweep",
-              family = "affine", granularity = "row";
+  std::string model, tokenizer, scorers = "causal_trace,weight_magnitude,gradient_magnitude", calibration,
+                                out = "sweep", family = "affine", granularity = "row";
   std::vector<std::string> bits{"8,16,24", "4,6,8", "3,4,6", "3,4,5", "2,4,6"}, prune{"0", "0.3,0.2,0.1"};
   std::size_t calibration_windows = 32;
   text_options text{.file = {}, .length = 0, .windows = 20};
@@ -37,8 +37,11 @@ exit_status run(options& o) {
     const std::size_t comma = std::min(o.scorers.find(',', at), o.scorers.size());
     names.push_back(o.scorers.substr(at, comma - at));
     at = comma + 1;
-    if (std::ranges::find(scorer_names(), names.back()) == scorer_names().end() || std::ranges::count(names, names.back()) > 1)
-      precis::refuse({.what = "'" + names.back() + "'", .where = "--scorers", .expected = "causal_trace, weight_magnitude, gradient_magnitude, each at most once"});
+    if (std::ranges::find(scorer_names(), names.back()) == scorer_names().end() ||
+        std::ranges::count(names, names.back()) > 1)
+      precis::refuse({.what = "'" + names.back() + "'",
+                      .where = "--scorers",
+                      .expected = "causal_trace, weight_magnitude, gradient_magnitude, each at most once"});
   }
   const std::filesystem::path out(o.out);
   std::error_code failed;
@@ -61,13 +64,22 @@ exit_status run(options& o) {
     o.score.what.text = &*calibration;
   }
 
-  const engine::json job{{"command", "sweep"}, {"model", s.fingerprint}, {"text", o.text.file}, {"windows", text.windows.size()}, {"length", text.length}};
+  const engine::json job{{"command", "sweep"},
+                         {"model", s.fingerprint},
+                         {"text", o.text.file},
+                         {"windows", text.windows.size()},
+                         {"length", text.length}};
   engine::json score_job{{"command", "score"}, {"model", s.fingerprint}, {"options", o.score.identity()}};
-  const std::filesystem::path partial = o.resume.partial.empty() ? out / "sweep.partial" : std::filesystem::path(o.resume.partial);
+  const std::filesystem::path partial =
+      o.resume.partial.empty() ? out / "sweep.partial" : std::filesystem::path(o.resume.partial);
   std::filesystem::path traces = partial;
   traces += ".traces";
   std::vector<precis::scores> tables;
-  engine::json result{{"command", "sweep"}, {"model", s.name}, {"fingerprint", s.fingerprint}, {"text", text.name}, {"windows", text.windows.size()}};
+  engine::json result{{"command", "sweep"},
+                      {"model", s.name},
+                      {"fingerprint", s.fingerprint},
+                      {"text", text.name},
+                      {"windows", text.windows.size()}};
   checkpoint saved(partial, job, o.resume.resume);
   const auto stop = [&] {
     fmt::print("stopped; what is done is in {}: run the same command with --resume to go on\n", partial.string());
@@ -75,7 +87,8 @@ exit_status run(options& o) {
   };
   std::optional<checkpoint> trace_saved;
   for (const std::string& name : names) {
-    if (name == "causal_trace") trace_saved.emplace(traces, score_job, o.resume.resume && std::filesystem::exists(traces));
+    if (name == "causal_trace")
+      trace_saved.emplace(traces, score_job, o.resume.resume && std::filesystem::exists(traces));
     const scored found = run_scorer(name, s, o.score.what, o.common, name == "causal_trace" ? &*trace_saved : nullptr);
     if (found.stopped) return stop();
     fmt::print("scored {} in {}\n", name, duration(found.seconds));
@@ -90,7 +103,8 @@ exit_status run(options& o) {
   if (r.stopped) return stop();
   fmt::print("\noriginal perplexity {:.3f}\n{}\n{}\n", r.original.perplexity(), sweep_table(r), sweep_verdict(r));
   engine::write_file(out / "sweep.csv", sweep_csv(r));
-  fmt::print("wrote {}\n{}\n{}\n", (out / "sweep.csv").string(), write_picture(out / "sweep.svg", sweep_picture(r, s.name)),
+  fmt::print("wrote {}\n{}\n{}\n", (out / "sweep.csv").string(),
+             write_picture(out / "sweep.svg", sweep_picture(r, s.name)),
              write_picture(out / "size.svg", size_picture(r, s.name)));
   result.update(to_json(r));
   write_json(o.common, result);
@@ -103,11 +117,15 @@ exit_status run(options& o) {
 
 void add_sweep(CLI::App& app, exit_status& status) {
   auto o = std::make_shared<options>();
-  CLI::App& c = *app.add_subcommand("sweep", "the causal tracing paper's experiment: scorers x bits per tier x pruning per tier");
-  c.footer("Example:\n"
-           "  precis sweep MODEL --text heldout.txt --facts facts.json --calibration calibration.txt --bits 8,16,24 --bits 3,4,6 --out sweep\n"
-           "Every setting is compressed and evaluated with each scorer's tiers, with all blocks low and with all blocks high.\n"
-           "Writes sweep.csv, sweep.svg (heatmap), size.svg (quality against size), and each scorer's table and picture.");
+  CLI::App& c =
+      *app.add_subcommand("sweep", "the causal tracing paper's experiment: scorers x bits per tier x pruning per tier");
+  c.footer(
+      "Example:\n"
+      "  precis sweep MODEL --text heldout.txt --facts facts.json --calibration calibration.txt --bits 8,16,24 --bits "
+      "3,4,6 --out sweep\n"
+      "Every setting is compressed and evaluated with each scorer's tiers, with all blocks low and with all blocks "
+      "high.\n"
+      "Writes sweep.csv, sweep.svg (heatmap), size.svg (quality against size), and each scorer's table and picture.");
   c.add_option("MODEL", o->model, "model folder or .bin file")->required();
   c.add_option("--text", o->text.file, "held-out text to take the perplexity on")->required();
   c.add_option("--context", o->text.length, "predictions a window (default: the model's context less one)");
@@ -115,10 +133,13 @@ void add_sweep(CLI::App& app, exit_status& status) {
   c.add_option("--calibration", o->calibration, "text for gradient_magnitude; not the held-out one");
   c.add_option("--calibration-windows", o->calibration_windows, "windows of it; 0: all")->capture_default_str();
   c.add_option("--scorers", o->scorers, "comma-separated")->capture_default_str();
-  c.add_option("--bits", o->bits, "bits of the low, medium and high tier; may be given several times")->capture_default_str();
-  c.add_option("--prune", o->prune, "shares pruned in the low, medium and high tier; may be given several times")->capture_default_str();
+  c.add_option("--bits", o->bits, "bits of the low, medium and high tier; may be given several times")
+      ->capture_default_str();
+  c.add_option("--prune", o->prune, "shares pruned in the low, medium and high tier; may be given several times")
+      ->capture_default_str();
   c.add_option("--family", o->family, "affine, symmetric or symmetric_full")
-      ->check(CLI::IsMember({"affine", "symmetric", "symmetric_full"}))->capture_default_str();
+      ->check(CLI::IsMember({"affine", "symmetric", "symmetric_full"}))
+      ->capture_default_str();
   c.add_option("--granularity", o->granularity, "tensor, row, g32, g64 or g128")->capture_default_str();
   c.add_option("--out", o->out, "folder for the results; made if it is not there")->capture_default_str();
   o->score.declare(c);

@@ -50,7 +50,8 @@ difference paired(const std::vector<double>& a, const std::vector<double>& b) {
 }  // namespace
 
 sweep_result run_sweep(const session& s, const sweep_request& request, const std::vector<precis::scores>& tables,
-                       const std::vector<std::string>& names, const text_windows& text, const common_options& o, checkpoint* saved) {
+                       const std::vector<std::string>& names, const text_windows& text, const common_options& o,
+                       checkpoint* saved) {
   sweep_result r{.request = request, .original = measure(s.model, text, o, "original"), .columns = names, .cells = {}};
   r.columns.emplace_back("constant low");
   r.columns.emplace_back("constant high");
@@ -60,16 +61,21 @@ sweep_result run_sweep(const session& s, const sweep_request& request, const std
   std::vector<precis::plan> plans;
   for (std::size_t b = 0; b < request.bits.size(); ++b)
     for (std::size_t p = 0; p < request.prune.size(); ++p) {
-      const precis::allocate::z_tiers tiers = make_tiers(request.bits[b], request.prune[p], request.family, request.granularity);
+      const precis::allocate::z_tiers tiers =
+          make_tiers(request.bits[b], request.prune[p], request.family, request.granularity);
       for (const std::string& column : r.columns) {
         plans.push_back(plan_of(s, tiers, column, tables, names));
         const resolved_plan resolved = resolve(s, plans.back());
-        r.cells.push_back({.bits = b, .prune = p, .scorer = column, .bits_per_weight = resolved.size.bits_per_weight(),
-                           .bytes = resolved.size.packed_bytes, .windows = {}});
+        r.cells.push_back({.bits = b,
+                           .prune = p,
+                           .scorer = column,
+                           .bits_per_weight = resolved.size.bits_per_weight(),
+                           .bytes = resolved.size.packed_bytes,
+                           .windows = {}});
       }
     }
 
-  std::map<std::string, std::size_t> seen;   // the same choices (constants repeat) are measured once
+  std::map<std::string, std::size_t> seen;  // the same choices (constants repeat) are measured once
   progress bar("compressing and evaluating", plans.size(), o.how());
   common_options silent = o;
   silent.quiet = true;
@@ -101,7 +107,8 @@ sweep_result run_sweep(const session& s, const sweep_request& request, const std
       cell.nll = loss.nats();
       cell.half_width = loss.half_width();
       for (const precis::nll& w : loss.report.windows) cell.windows.push_back(w.mean());
-      if (saved != nullptr) saved->record(key, {{"nll", cell.nll}, {"half_width", cell.half_width}, {"windows", cell.windows}});
+      if (saved != nullptr)
+        saved->record(key, {{"nll", cell.nll}, {"half_width", cell.half_width}, {"windows", cell.windows}});
       bar.step();
     }
     seen.emplace(key, i);
@@ -111,10 +118,15 @@ sweep_result run_sweep(const session& s, const sweep_request& request, const std
 
 std::string sweep_picture(const sweep_result& r, const std::string& model) {
   report::sweep_map map{.title = "Perplexity after compression",
-                        .subtitle = fmt::format("{}, {} {}; tiers are low, medium, high; original {:.2f}", model, r.request.family,
-                                                r.request.granularity, r.original.perplexity()),
-                        .row_title = r.request.prune.size() == 1 && r.request.prune[0] == per_tier<double>{} ? "bits per tier" : "bits and pruning per tier",
-                        .rows = {}, .columns = {}, .values = {}, .original = r.original.perplexity()};
+                        .subtitle = fmt::format("{}, {} {}; tiers are low, medium, high; original {:.2f}", model,
+                                                r.request.family, r.request.granularity, r.original.perplexity()),
+                        .row_title = r.request.prune.size() == 1 && r.request.prune[0] == per_tier<double>{}
+                                         ? "bits per tier"
+                                         : "bits and pruning per tier",
+                        .rows = {},
+                        .columns = {},
+                        .values = {},
+                        .original = r.original.perplexity()};
   for (std::size_t b = 0; b < r.request.bits.size(); ++b)
     for (std::size_t p = 0; p < r.request.prune.size(); ++p) map.rows.push_back(row_name(r.request, b, p));
   for (const std::string& c : r.columns) {
@@ -146,12 +158,14 @@ std::string size_picture(const sweep_result& r, const std::string& model) {
 }
 
 std::string sweep_csv(const sweep_result& r) {
-  std::string out = "bits_low,bits_medium,bits_high,prune_low,prune_medium,prune_high,scorer,perplexity,nll_nats_per_token,nll_half_width_95,bits_per_weight,bytes\n";
+  std::string out =
+      "bits_low,bits_medium,bits_high,prune_low,prune_medium,prune_high,scorer,perplexity,nll_nats_per_token,nll_half_"
+      "width_95,bits_per_weight,bytes\n";
   for (const sweep_cell& c : r.cells) {
     const auto& b = r.request.bits[c.bits];
     const auto& p = r.request.prune[c.prune];
-    out += fmt::format("{},{},{},{},{},{},{},{},{},{},{},{}\n", b[0], b[1], b[2], p[0], p[1], p[2], c.scorer, c.perplexity(), c.nll,
-                       c.half_width, c.bits_per_weight, c.bytes);
+    out += fmt::format("{},{},{},{},{},{},{},{},{},{},{},{}\n", b[0], b[1], b[2], p[0], p[1], p[2], c.scorer,
+                       c.perplexity(), c.nll, c.half_width, c.bits_per_weight, c.bytes);
   }
   return out;
 }
@@ -159,7 +173,8 @@ std::string sweep_csv(const sweep_result& r) {
 std::string sweep_table(const sweep_result& r) {
   std::size_t widest = 0;
   for (std::size_t b = 0; b < r.request.bits.size(); ++b)
-    for (std::size_t p = 0; p < r.request.prune.size(); ++p) widest = std::max(widest, row_name(r.request, b, p).size());
+    for (std::size_t p = 0; p < r.request.prune.size(); ++p)
+      widest = std::max(widest, row_name(r.request, b, p).size());
   std::string out = fmt::format("{:<{}}", "perplexity (bits per weight)", widest);
   for (const std::string& c : r.columns) out += fmt::format("  {:>20}", c);
   out += "\n";
@@ -178,10 +193,19 @@ std::string sweep_table(const sweep_result& r) {
 engine::json to_json(const sweep_result& r) {
   engine::json cells = engine::json::array();
   for (const sweep_cell& c : r.cells)
-    cells.push_back({{"bits", r.request.bits[c.bits]}, {"prune", r.request.prune[c.prune]}, {"scorer", c.scorer}, {"perplexity", c.perplexity()},
-                     {"nll_nats_per_token", c.nll}, {"nll_half_width_95", c.half_width}, {"bits_per_weight", c.bits_per_weight}, {"bytes", c.bytes}});
-  return {{"original_perplexity", r.original.perplexity()}, {"original_nll_nats_per_token", r.original.nats()},
-          {"family", r.request.family}, {"granularity", r.request.granularity}, {"cells", std::move(cells)}};
+    cells.push_back({{"bits", r.request.bits[c.bits]},
+                     {"prune", r.request.prune[c.prune]},
+                     {"scorer", c.scorer},
+                     {"perplexity", c.perplexity()},
+                     {"nll_nats_per_token", c.nll},
+                     {"nll_half_width_95", c.half_width},
+                     {"bits_per_weight", c.bits_per_weight},
+                     {"bytes", c.bytes}});
+  return {{"original_perplexity", r.original.perplexity()},
+          {"original_nll_nats_per_token", r.original.nats()},
+          {"family", r.request.family},
+          {"granularity", r.request.granularity},
+          {"cells", std::move(cells)}};
 }
 
 std::string sweep_verdict(const sweep_result& r) {
@@ -212,19 +236,24 @@ std::string sweep_verdict(const sweep_result& r) {
 
   std::string out;
   for (const std::size_t c : order)
-    out += fmt::format("  {:<20} {:+.4f} nats per token over the original at {:.2f} bits per weight; best in {} of {} settings\n", r.columns[c],
-                       average(c) - r.original.nats(), bits[c], wins[c], rows);
+    out += fmt::format(
+        "  {:<20} {:+.4f} nats per token over the original at {:.2f} bits per weight; best in {} of {} settings\n",
+        r.columns[c], average(c) - r.original.nats(), bits[c], wins[c], rows);
   for (std::size_t c = scorers; c < r.columns.size(); ++c)
-    out += fmt::format("  {:<20} {:+.4f} nats per token over the original at {:.2f} bits per weight\n", r.columns[c], average(c) - r.original.nats(), bits[c]);
+    out += fmt::format("  {:<20} {:+.4f} nats per token over the original at {:.2f} bits per weight\n", r.columns[c],
+                       average(c) - r.original.nats(), bits[c]);
   if (scorers > 1) {
     const difference d = paired(mean[order[0]], mean[order[1]]);
     const bool sure = std::abs(d.mean) > d.half_width;
-    out += fmt::format("{} did best on average, {:.4f} +- {:.4f} nats per token ahead of {}: {}.\n", r.columns[order[0]], -d.mean, d.half_width,
-                       r.columns[order[1]], sure ? "more than the windows vary" : "no more than chance on this text");
+    out += fmt::format("{} did best on average, {:.4f} +- {:.4f} nats per token ahead of {}: {}.\n",
+                       r.columns[order[0]], -d.mean, d.half_width, r.columns[order[1]],
+                       sure ? "more than the windows vary" : "no more than chance on this text");
     const double lead = bits[order[0]] - bits[order[1]];
     if (std::abs(lead) > 0.02)
-      out += fmt::format("It used {:.2f} bits per weight {} than {}: tiers follow the scores, not a budget, so this is not a comparison at equal size.\n",
-                         std::abs(lead), lead > 0 ? "more" : "less", r.columns[order[1]]);
+      out += fmt::format(
+          "It used {:.2f} bits per weight {} than {}: tiers follow the scores, not a budget, so this is not a "
+          "comparison at equal size.\n",
+          std::abs(lead), lead > 0 ? "more" : "less", r.columns[order[1]]);
   }
   return out;
 }

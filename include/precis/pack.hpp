@@ -45,12 +45,18 @@ template<class... Codecs>
 struct menu_facts<menu<Codecs...>> {
   template<class C>
   static constexpr std::optional<codec::grid_format> format_of() {
-    if constexpr (requires { { C::format } -> std::convertible_to<codec::grid_format>; }) return C::format;
+    if constexpr (requires {
+                    { C::format } -> std::convertible_to<codec::grid_format>;
+                  })
+      return C::format;
     return std::nullopt;
   }
   template<class C>
   static constexpr bool zero_of() {  // a codec that does not say is taken not to
-    if constexpr (requires { { C::keeps_zero } -> std::convertible_to<bool>; }) return C::keeps_zero;
+    if constexpr (requires {
+                    { C::keeps_zero } -> std::convertible_to<bool>;
+                  })
+      return C::keeps_zero;
     return false;
   }
   static std::optional<codec::grid_format> format(std::size_t entry) {
@@ -66,22 +72,22 @@ struct menu_facts<menu<Codecs...>> {
 }  // namespace detail
 
 struct pack_options {
-  std::string model = {};            ///< the model's fingerprint; a plan made for another one is refused. Empty = not checked
-  bool let_zeros_move = false;       ///< allow formats that do not keep zero (min_anchored) on pruned matrices
-  std::size_t original_bits = 32;    ///< bits a weight of the original takes in its file, for the size report
+  std::string model = {};  ///< the model's fingerprint; a plan made for another one is refused. Empty = not checked
+  bool let_zeros_move = false;     ///< allow formats that do not keep zero (min_anchored) on pruned matrices
+  std::size_t original_bits = 32;  ///< bits a weight of the original takes in its file, for the size report
 };
 
 /// What a plan says of one matrix, checked against model and menu.
 struct matrix_choice {
-  std::size_t matrix = 0;    ///< index into the model's matrices()
-  std::string name;          ///< of the matrix
-  std::string unit;          ///< the unit it belongs to
-  std::string codec;         ///< menu entry, by name
-  std::size_t entry = 0;     ///< menu entry, by index
+  std::size_t matrix = 0;  ///< index into the model's matrices()
+  std::string name;        ///< of the matrix
+  std::string unit;        ///< the unit it belongs to
+  std::string codec;       ///< menu entry, by name
+  std::size_t entry = 0;   ///< menu entry, by index
   double sparsity = 0;
   std::size_t out = 0;
   std::size_t in = 0;
-  std::size_t bytes = 0;     ///< packed
+  std::size_t bytes = 0;  ///< packed
   bool operator==(const matrix_choice&) const = default;
 };
 
@@ -91,7 +97,8 @@ struct matrix_choice {
 ///          not in the menu; a rank (not supported by any codec yet); a format that does not keep zero on a pruned unit.
 /// Cost     O(matrices x units); no weight is read.
 template<codec_menu Menu>
-[[nodiscard]] std::vector<matrix_choice> resolve(std::span<const matrix_info> matrices, const plan& p, const pack_options& options = {}) {
+[[nodiscard]] std::vector<matrix_choice> resolve(std::span<const matrix_info> matrices, const plan& p,
+                                                 const pack_options& options = {}) {
   const auto bad = [](std::string what, std::string expected) {
     refuse({.what = std::move(what), .where = "plan", .expected = std::move(expected)});
   };
@@ -102,28 +109,39 @@ template<codec_menu Menu>
   const std::vector<unit> units = group_units(matrices, p.units);
   for (const choice& c : p.choices)
     if (std::ranges::find(units, c.unit, &unit::name) == units.end())
-      bad("unit " + c.unit + " is not in this model", units.empty() ? "a model with matrices" : "units like " + units.front().name);
+      bad("unit " + c.unit + " is not in this model",
+          units.empty() ? "a model with matrices" : "units like " + units.front().name);
 
   std::vector<matrix_choice> result(matrices.size());
   for (const unit& u : units) {
     const choice* c = p.find(u.name);
     if (c == nullptr) bad("unit " + u.name + " has no choice", "one line for every unit of the model");
     const std::size_t entry = Menu::index_of(c->codec);
-    if (c->rank != 0) bad("unit " + u.name + " asks for rank " + std::to_string(c->rank), "no rank: there are no low-rank formats yet");
+    if (c->rank != 0)
+      bad("unit " + u.name + " asks for rank " + std::to_string(c->rank), "no rank: there are no low-rank formats yet");
     if (c->sparsity > 0 && !options.let_zeros_move && !detail::menu_facts<Menu>::keeps_zero(entry))
-      bad("unit " + u.name + " is pruned, but " + c->codec + " does not keep zeros: they would come back as something else",
+      bad("unit " + u.name + " is pruned, but " + c->codec +
+              " does not keep zeros: they would come back as something else",
           "a format that keeps zero (affine, symmetric, float16), no pruning, or let_zeros_move");
     for (const std::size_t m : u.matrices) {
       const matrix_info& info = matrices[m];
-      result[m] = {.matrix = m, .name = info.name, .unit = u.name, .codec = c->codec, .entry = entry, .sparsity = c->sparsity,
-                   .out = info.out, .in = info.in, .bytes = Menu::bytes(entry, info.out, info.in)};
+      result[m] = {.matrix = m,
+                   .name = info.name,
+                   .unit = u.name,
+                   .codec = c->codec,
+                   .entry = entry,
+                   .sparsity = c->sparsity,
+                   .out = info.out,
+                   .in = info.in,
+                   .bytes = Menu::bytes(entry, info.out, info.in)};
     }
   }
   return result;
 }
 
 /// Exact sizes of a resolved plan, before anything is encoded.
-[[nodiscard]] inline evaluate::size_report size_of(std::span<const matrix_choice> choices, std::size_t original_bits = 32) noexcept {
+[[nodiscard]] inline evaluate::size_report size_of(std::span<const matrix_choice> choices,
+                                                   std::size_t original_bits = 32) noexcept {
   evaluate::size_report sum;
   for (const matrix_choice& c : choices)
     sum += {.weights = c.out * c.in, .original_bytes = (c.out * c.in * original_bits + 7) / 8, .packed_bytes = c.bytes};
@@ -172,8 +190,8 @@ struct packed_matrix {
 
 /// A packed model: a plain value.
 struct packed_model {
-  std::string model;                      ///< fingerprint of the original; empty = not said
-  std::vector<packed_matrix> matrices;    ///< in the model's order
+  std::string model;                    ///< fingerprint of the original; empty = not said
+  std::vector<packed_matrix> matrices;  ///< in the model's order
   evaluate::size_report size;
 };
 
@@ -182,7 +200,8 @@ struct packed_model {
 /// Errors   `resolve` and `pack_matrix`.
 /// Cost     memory: the packed bytes, and one pruned copy at a time.
 template<codec_menu Menu, weighted_model Model, class Fit = fit::nearest>
-[[nodiscard]] packed_model pack(const Model& model, const plan& p, const Fit& fit = {}, const pack_options& options = {}) {
+[[nodiscard]] packed_model pack(const Model& model, const plan& p, const Fit& fit = {},
+                                const pack_options& options = {}) {
   const std::span<const matrix_info> matrices = model.matrices();
   packed_model result{.model = options.model.empty() ? p.model : options.model, .matrices = {}, .size = {}};
   std::vector<matrix_choice> choices = resolve<Menu>(matrices, p, options);
@@ -199,7 +218,7 @@ template<codec_menu Menu, weighted_model Model, class Fit = fit::nearest>
 struct applied {
   std::vector<matrix_choice> matrices;
   evaluate::size_report size;
-  std::size_t removed = 0;              ///< weights pruned
+  std::size_t removed = 0;  ///< weights pruned
 };
 
 /// Replaces every matrix by what it decodes to after pruning and packing, so that the compressed model can be evaluated.

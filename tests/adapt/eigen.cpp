@@ -33,9 +33,13 @@ bool same_memory(const View& view, Expression& m) {
 }
 
 template<class E>
-concept becomes_matrix = requires(E e) { adapt::matrix(static_cast<E>(e)); };
+concept becomes_matrix = requires(E e) {
+  adapt::matrix(static_cast<E>(e));
+};
 template<class E>
-concept becomes_activations = requires(E e) { adapt::activations(static_cast<E>(e), 1); };
+concept becomes_activations = requires(E e) {
+  adapt::activations(static_cast<E>(e), 1);
+};
 
 }  // namespace
 
@@ -56,7 +60,7 @@ TEMPLATE_TEST_CASE("blocks, maps with strides and references keep their strides"
   auto m = counted<TestType>(5, 6);
   auto block = m.block(1, 2, 3, 2);
   CHECK(same_memory(adapt::matrix(block), block));
-  CHECK(adapt::matrix(m.block(1, 2, 3, 2))(2, 1) == 33.f);      // a temporary that only names memory
+  CHECK(adapt::matrix(m.block(1, 2, 3, 2))(2, 1) == 33.f);  // a temporary that only names memory
   auto row = m.row(2);
   CHECK(same_memory(adapt::matrix(row), row));
 
@@ -78,11 +82,13 @@ TEST_CASE("constant Eigen memory gives constant views", "[adapt][eigen][property
   const row_major fixed = counted<row_major>(2, 3);
   STATIC_REQUIRE(std::same_as<decltype(adapt::matrix(fixed)), weight_view>);
   STATIC_REQUIRE(std::same_as<decltype(adapt::matrix(fixed.row(0))), weight_view>);
-  STATIC_REQUIRE(std::same_as<decltype(adapt::matrix(std::declval<const Eigen::Map<const row_major>&>())), weight_view>);
+  STATIC_REQUIRE(
+      std::same_as<decltype(adapt::matrix(std::declval<const Eigen::Map<const row_major>&>())), weight_view>);
   CHECK(adapt::matrix(fixed).data == fixed.data());
 }
 
-TEST_CASE("temporaries that own their memory, and expressions without memory, are rejected", "[adapt][eigen][refusal]") {
+TEST_CASE("temporaries that own their memory, and expressions without memory, are rejected",
+          "[adapt][eigen][refusal]") {
   STATIC_REQUIRE(becomes_matrix<row_major&>);
   STATIC_REQUIRE(becomes_matrix<const row_major&>);
   STATIC_REQUIRE(becomes_matrix<Eigen::Map<row_major>>);
@@ -98,7 +104,8 @@ TEST_CASE("temporaries that own their memory, and expressions without memory, ar
 TEST_CASE("precis views as Eigen maps", "[adapt][eigen][property]") {
   float_matrix m(3, 4);
   std::iota(m.values.begin(), m.values.end(), 0.f);
-  const mutable_weight_view views[] = {m.view(), m.view().transposed(), m.view().col_range(1, 2), m.view().row_range(1, 2).transposed()};
+  const mutable_weight_view views[] = {m.view(), m.view().transposed(), m.view().col_range(1, 2),
+                                       m.view().row_range(1, 2).transposed()};
   for (const mutable_weight_view& v : views) {
     auto map = adapt::eigen(v);
     CHECK(same_memory(v, map));
@@ -115,7 +122,7 @@ TEST_CASE("precis views as Eigen maps", "[adapt][eigen][property]") {
 
 TEST_CASE("a view with contiguous rows multiplies as Eigen's own", "[adapt][eigen][worked-example]") {
   float_matrix a(2, 3, std::vector<float>{1, 2, 3, 4, 5, 6});
-  const auto left = adapt::eigen_rows(a.view().col_range(1, 2));          // [[2, 3], [5, 6]]
+  const auto left = adapt::eigen_rows(a.view().col_range(1, 2));  // [[2, 3], [5, 6]]
   const row_major product = left * left.transpose();
   CHECK(product == (row_major(2, 2) << 13, 28, 28, 61).finished());
   STATIC_REQUIRE(decltype(left)::InnerStrideAtCompileTime == 1);
@@ -123,7 +130,7 @@ TEST_CASE("a view with contiguous rows multiplies as Eigen's own", "[adapt][eige
 }
 
 TEST_CASE("activations and Eigen share memory both ways", "[adapt][eigen][property]") {
-  row_major rows = counted<row_major>(6, 4);                              // 2 sequences of 3 tokens
+  row_major rows = counted<row_major>(6, 4);  // 2 sequences of 3 tokens
   const auto x = adapt::activations(rows, 2);
   STATIC_REQUIRE(std::same_as<decltype(x), const activations_view<float>>);
   CHECK((x.sequences == 2 && x.tokens == 3 && x.features == 4 && x.dense()));
@@ -136,7 +143,7 @@ TEST_CASE("activations and Eigen share memory both ways", "[adapt][eigen][proper
   map.row(4).setZero();
   CHECK(x(1, 1)[2] == 0.f);
 
-  auto wide = rows.block(0, 1, 6, 2);                                     // rows with a gap behind them
+  auto wide = rows.block(0, 1, 6, 2);  // rows with a gap behind them
   const auto part = adapt::activations(wide, 3);
   CHECK(part.token_stride == 4);
   CHECK(&part(2, 1)[1] == &rows(5, 2));

@@ -37,9 +37,13 @@ bool same_activations(const View& view, Expression& x) {
 }
 
 template<class E>
-concept becomes_matrix = requires(E e) { adapt::matrix(static_cast<E>(e)); };
+concept becomes_matrix = requires(E e) {
+  adapt::matrix(static_cast<E>(e));
+};
 template<class E>
-concept becomes_activations = requires(E e) { adapt::activations(static_cast<E>(e)); };
+concept becomes_activations = requires(E e) {
+  adapt::activations(static_cast<E>(e));
+};
 
 using fixed_rank = xt::xtensor<float, 2>;
 using column_major = xt::xtensor<float, 2, xt::layout_type::column_major>;
@@ -48,8 +52,8 @@ using any_layout = xt::xarray<float, xt::layout_type::dynamic>;
 
 }  // namespace
 
-TEMPLATE_TEST_CASE("an xtensor container and its precis view are the same memory", "[adapt][xtensor][property]", fixed_rank,
-                   column_major, any_rank, any_layout) {
+TEMPLATE_TEST_CASE("an xtensor container and its precis view are the same memory", "[adapt][xtensor][property]",
+                   fixed_rank, column_major, any_rank, any_layout) {
   TestType m = xt::ones<float>({3, 4});
   const auto view = adapt::matrix(m);
   STATIC_REQUIRE(std::same_as<decltype(view), const matrix_view<float>>);
@@ -96,15 +100,15 @@ TEST_CASE("xtensor temporaries are rejected, lvalues of the wrong rank refused",
 TEST_CASE("precis views as xtensor expressions", "[adapt][xtensor][property]") {
   float_matrix m(3, 4);
   std::iota(m.values.begin(), m.values.end(), 0.f);
-  const mutable_weight_view views[] = {m.view(), m.view().transposed(), m.view().col_range(1, 2), m.view().row_range(1, 1),
-                                       m.view().col_range(2, 1)};
+  const mutable_weight_view views[] = {m.view(), m.view().transposed(), m.view().col_range(1, 2),
+                                       m.view().row_range(1, 1), m.view().col_range(2, 1)};
   for (const mutable_weight_view& v : views) {
     auto expression = adapt::xtensor(v);
     CHECK(same_memory(v, expression));
     CHECK(same_memory(adapt::matrix(expression), expression));
   }
   auto transposed = adapt::xtensor(m.view().transposed());
-  const fixed_rank doubled = 2.f * transposed;                  // computes with the strides
+  const fixed_rank doubled = 2.f * transposed;  // computes with the strides
   for (std::size_t r = 0; r < 4; ++r)
     for (std::size_t c = 0; c < 3; ++c) CHECK(doubled(r, c) == 2.f * m(c, r));
   auto part = adapt::xtensor(m.view().row_range(1, 2));
@@ -158,5 +162,6 @@ TEST_CASE("features that are not neighbours, and negative strides, are refused",
   CHECK(adapt::activations(lone).features == 1);
 
   float_matrix m(2, 3);
-  CHECK_THROWS_WITH(adapt::xtensor(matrix_view<float>(m.values.data() + 2, 2, 3, 3, -1)), ContainsSubstring("a stride of -1"));
+  CHECK_THROWS_WITH(adapt::xtensor(matrix_view<float>(m.values.data() + 2, 2, 3, 3, -1)),
+                    ContainsSubstring("a stride of -1"));
 }

@@ -16,7 +16,12 @@ constexpr tier low = tier::low, medium = tier::medium, high = tier::high;
 scores table(std::vector<double> values) {
   scores s{.model = "8c1f", .scorer = "by hand", .measure = "none", .units = {}, .values = std::move(values)};
   for (std::size_t i = 0; i < s.values.size(); ++i)
-    s.units.push_back({.name = "block." + std::to_string(i), .layer = i, .kind = unit_kind::block, .part = part::other, .matrices = {i}, .weights = 1});
+    s.units.push_back({.name = "block." + std::to_string(i),
+                       .layer = i,
+                       .kind = unit_kind::block,
+                       .part = part::other,
+                       .matrices = {i},
+                       .weights = 1});
   return s;
 }
 }  // namespace

@@ -9,7 +9,8 @@
 using namespace precis;
 using namespace encoded;
 
-TEMPLATE_TEST_CASE_SIG("affine codes of the five weights of methods D1", "[codec][affine][worked-example]", ((unsigned B), B), 2, 4, 8) {
+TEMPLATE_TEST_CASE_SIG("affine codes of the five weights of methods D1", "[codec][affine][worked-example]",
+                       ((unsigned B), B), 2, 4, 8) {
   struct row {
     unsigned bits;
     double scale;

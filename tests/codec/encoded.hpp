@@ -19,15 +19,16 @@ inline std::vector<std::byte> bytes_of(const codec::grid_format& f, weight_view 
   return packed;
 }
 
-inline float_matrix decoded(const codec::grid_format& f, std::span<const std::byte> packed, std::size_t out, std::size_t in) {
+inline float_matrix decoded(const codec::grid_format& f, std::span<const std::byte> packed, std::size_t out,
+                            std::size_t in) {
   float_matrix m(out, in, -99.f);
   codec::decode(f, packed, m.view());
   return m;
 }
 
 /// The codes as the paper writes them: stored codes moved by `shift`.
-inline std::vector<int> codes(const codec::grid_format& f, std::span<const std::byte> packed, std::size_t out, std::size_t in,
-                              int shift = 0) {
+inline std::vector<int> codes(const codec::grid_format& f, std::span<const std::byte> packed, std::size_t out,
+                              std::size_t in, int shift = 0) {
   std::vector<int> all;
   std::vector<std::uint32_t> row(in);
   for (std::size_t r = 0; r < out; ++r) {
@@ -55,8 +56,8 @@ inline const std::vector<float> five{-1.f, -0.3f, 0.f, 0.4f, 1.2f};
 inline std::vector<codec::grid_format> every_format() {
   using namespace precis::codec;
   std::vector<grid_format> all;
-  for (const grid_rule rule : {grid_rule::affine, grid_rule::symmetric, grid_rule::symmetric_full, grid_rule::min_anchored,
-                               grid_rule::min_anchored_floor})
+  for (const grid_rule rule : {grid_rule::affine, grid_rule::symmetric, grid_rule::symmetric_full,
+                               grid_rule::min_anchored, grid_rule::min_anchored_floor})
     for (const unsigned bits : {2u, 3u, 4u, 5u, 6u, 7u, 8u, 16u, 24u})
       for (const std::size_t group : {per_tensor, per_row, std::size_t{8}, std::size_t{5}, std::size_t{1}})
         for (const scale_type scale : {scale_type::float32, scale_type::float16})

@@ -43,12 +43,14 @@ float oracle(const grid_format& f, const codec::grid& g, float x, double& slack)
   }
   const double q = static_cast<double>(x) / s;
   const double away = std::abs(std::abs(q - std::floor(q)) - 0.5);
-  if (f.code_bits <= 8 && away < 1e-5 * std::max(1.0, std::abs(q))) slack = s * 1.000001 + 1e-6 * static_cast<double>(std::abs(x));  // the float quotient may cross the tie
+  if (f.code_bits <= 8 && away < 1e-5 * std::max(1.0, std::abs(q)))
+    slack = s * 1.000001 + 1e-6 * static_cast<double>(std::abs(x));  // the float quotient may cross the tie
   const double u = std::clamp(rne(q) + g.zero_point, 0.0, top);
   return static_cast<float>(s * (u - g.zero_point));
 }
 
-const codec::grid& grid_at(const grid_format& f, const std::vector<codec::grid>& grids, std::size_t r, std::size_t c, std::size_t in) {
+const codec::grid& grid_at(const grid_format& f, const std::vector<codec::grid>& grids, std::size_t r, std::size_t c,
+                           std::size_t in) {
   return f.group == codec::per_tensor ? grids[0] : grids[r * f.groups_per_row(in) + (f.group >= in ? 0 : c / f.group)];
 }
 
@@ -78,7 +80,8 @@ TEST_CASE("every format decodes to what the definition says of the stored side d
   }
 }
 
-TEST_CASE("no weight moves by more than half a step (floor: a step), at every width, group and tail", "[codec][grid][property]") {
+TEST_CASE("no weight moves by more than half a step (floor: a step), at every width, group and tail",
+          "[codec][grid][property]") {
   for (const std::size_t in : {1u, 7u, 8u, 40u, 41u}) {
     const float_matrix w = weights(4, in, in);
     for (const grid_format& f : every_format()) {
@@ -109,7 +112,8 @@ TEST_CASE("zero decodes to exactly zero wherever the codec says so", "[codec][gr
     for (std::size_t i = 0; i < w.values.size(); ++i)
       if (w.values[i] == 0) REQUIRE(d.values[i] == 0);
   }
-  const auto five_at_4 = decoded(codec::min_anchored<4>::format, bytes_of(codec::min_anchored<4>::format, {five, 1, 5}), 1, 5);
+  const auto five_at_4 =
+      decoded(codec::min_anchored<4>::format, bytes_of(codec::min_anchored<4>::format, {five, 1, 5}), 1, 5);
   CHECK(five_at_4(0, 2) == Approx(0.026667).epsilon(1e-4));  // and this one does not
 }
 
@@ -128,7 +132,8 @@ TEST_CASE("encoding decoded weights on the same grids changes nothing, bit for b
   }
 }
 
-TEST_CASE("strided and transposed weights give the bytes of a dense copy, and decode into any strides", "[codec][grid][property]") {
+TEST_CASE("strided and transposed weights give the bytes of a dense copy, and decode into any strides",
+          "[codec][grid][property]") {
   const float_matrix w = weights(9, 21);
   float_matrix turned(21, 9);
   for (std::size_t r = 0; r < 9; ++r)
@@ -150,7 +155,8 @@ TEST_CASE("strided and transposed weights give the bytes of a dense copy, and de
   }
 }
 
-TEST_CASE("the size is the byte count: scales, zero points, codes and the padding of every row", "[codec][grid][worked-example]") {
+TEST_CASE("the size is the byte count: scales, zero points, codes and the padding of every row",
+          "[codec][grid][worked-example]") {
   // 3 rows of 7 four-bit codes: 4 bytes a row. Groups of 3: three a row, nine in all.
   CHECK(codec::symmetric<4, 3>::bytes(3, 7) == 9 * 4 + 3 * 4);
   CHECK(codec::affine<4, 3>::bytes(3, 7) == 9 * 4 + 5 + 3 * 4);  // nine 4-bit zero points: 36 bits
@@ -200,7 +206,8 @@ TEST_CASE("groups of zeros, of one value and of next to nothing", "[codec][grid]
         const auto d = decoded(f, bytes_of(f, {same, 2, 3}), 2, 3).values;
         // symmetric_full never reaches its ends: half a step, max / (2^b - 1), is missing.
         const double miss = f.rule == grid_rule::symmetric_full ? std::abs(value) / ((1u << f.code_bits) - 1.0) : 0.0;
-        for (const float x : d) CHECK(std::abs(static_cast<double>(x) - static_cast<double>(value)) <= miss * 1.001 + 2 * ulp(value));
+        for (const float x : d)
+          CHECK(std::abs(static_cast<double>(x) - static_cast<double>(value)) <= miss * 1.001 + 2 * ulp(value));
         if (!f.keeps_zero()) CHECK(d == same);
       }
     }
@@ -250,7 +257,8 @@ TEST_CASE("half scales are rounded before they are used, upwards, and cost two b
     for (std::size_t k = 0; k < grids.size(); ++k) {
       const double wanted = [&] {
         double largest = 0;
-        for (std::size_t i = 0; i < 16; ++i) largest = std::max(largest, std::abs(static_cast<double>(w.values[16 * k + i])));
+        for (std::size_t i = 0; i < 16; ++i)
+          largest = std::max(largest, std::abs(static_cast<double>(w.values[16 * k + i])));
         return largest / q_max;
       }();
       const double have = static_cast<double>(grids[k].scale);
@@ -267,21 +275,26 @@ TEST_CASE("weights that are not finite are refused by row and column", "[codec][
   w(2, 17) = bad;
   for (const grid_format& f : every_format()) {
     std::vector<std::byte> packed(f.layout_of(4, 21).bytes);
-    REQUIRE_THROWS_WITH(codec::encode(f, w.view(), packed), ContainsSubstring("row 2, column 17") && ContainsSubstring(to_string(f)));
+    REQUIRE_THROWS_WITH(codec::encode(f, w.view(), packed),
+                        ContainsSubstring("row 2, column 17") && ContainsSubstring(to_string(f)));
     const std::vector<codec::grid> grids(f.groups(4, 21));
-    REQUIRE_THROWS_WITH(codec::encode_on_grids(f, w.view(), packed, codec::choose_given{grids}), ContainsSubstring("row 2, column 17"));
+    REQUIRE_THROWS_WITH(codec::encode_on_grids(f, w.view(), packed, codec::choose_given{grids}),
+                        ContainsSubstring("row 2, column 17"));
   }
 }
 
 TEST_CASE("half scales that overflow and buffers of the wrong size are refused", "[codec][grid][refusal]") {
   const std::vector<float> big{1e6f, 0.f};
   std::vector<std::byte> packed(codec::symmetric<4, 2, scale_type::float16>::bytes(1, 2));
-  REQUIRE_THROWS_WITH((codec::symmetric<4, 2, scale_type::float16>::encode({big, 1, 2}, packed)), ContainsSubstring("65504"));
+  REQUIRE_THROWS_WITH((codec::symmetric<4, 2, scale_type::float16>::encode({big, 1, 2}, packed)),
+                      ContainsSubstring("65504"));
   std::vector<std::byte> anchored(codec::min_anchored<4, 2, scale_type::float16>::bytes(1, 2));
-  REQUIRE_THROWS_WITH((codec::min_anchored<4, 2, scale_type::float16>::encode({big, 1, 2}, anchored)), ContainsSubstring("65504"));
+  REQUIRE_THROWS_WITH((codec::min_anchored<4, 2, scale_type::float16>::encode({big, 1, 2}, anchored)),
+                      ContainsSubstring("65504"));
 
   std::vector<std::byte> odd(3);
-  REQUIRE_THROWS_WITH((codec::symmetric<4, 2>::encode({big, 1, 2}, odd)), ContainsSubstring("3 bytes") && ContainsSubstring("expected 5 bytes"));
+  REQUIRE_THROWS_WITH((codec::symmetric<4, 2>::encode({big, 1, 2}, odd)),
+                      ContainsSubstring("3 bytes") && ContainsSubstring("expected 5 bytes"));
   float_matrix into(1, 2);
   REQUIRE_THROWS_WITH((codec::symmetric<4, 2>::decode(odd, into.view())), ContainsSubstring("expected 5 bytes"));
 }
@@ -294,5 +307,6 @@ TEST_CASE("names are stable", "[codec][grid][worked-example]") {
   CHECK(codec::min_anchored<8>::name() == "min_anchored8.row");
   CHECK(codec::min_anchored_floor<8, 64>::name() == "min_anchored_floor8.g64");
   CHECK(codec::affine<3, 128, scale_type::float16>::name() == "affine3.g128.h");
-  static_assert(matrix_codec<codec::affine<4, 32>> && matrix_codec<codec::symmetric<2>> && matrix_codec<codec::min_anchored<24>>);
+  static_assert(matrix_codec<codec::affine<4, 32>> && matrix_codec<codec::symmetric<2>> &&
+                matrix_codec<codec::min_anchored<24>>);
 }

@@ -15,7 +15,8 @@ template<class Codec>
 double sse(std::size_t count) {
   const float_matrix d = decoded(Codec::format, bytes_of(Codec::format, {five, 1, 5}), 1, 5);
   double sum = 0;
-  for (std::size_t i = 0; i < count; ++i) sum += std::pow(static_cast<double>(d(0, i)) - static_cast<double>(five[i]), 2.0);
+  for (std::size_t i = 0; i < count; ++i)
+    sum += std::pow(static_cast<double>(d(0, i)) - static_cast<double>(five[i]), 2.0);
   return sum;
 }
 template<class Codec>
@@ -32,8 +33,10 @@ TEST_CASE("min_anchored codes of the five weights of methods D2", "[codec][min_a
   CHECK(sse<codec::min_anchored<8>>(5) == Approx(7.5356e-6).epsilon(1e-5));
 
   const std::vector<double> two{-1, -0.266667, -0.266667, 0.466667, 1.2}, four{-1, -0.266667, 0.026667, 0.466667, 1.2};
-  const float_matrix d2 = decoded(codec::min_anchored<2>::format, bytes_of(codec::min_anchored<2>::format, {five, 1, 5}), 1, 5);
-  const float_matrix d4 = decoded(codec::min_anchored<4>::format, bytes_of(codec::min_anchored<4>::format, {five, 1, 5}), 1, 5);
+  const float_matrix d2 =
+      decoded(codec::min_anchored<2>::format, bytes_of(codec::min_anchored<2>::format, {five, 1, 5}), 1, 5);
+  const float_matrix d4 =
+      decoded(codec::min_anchored<4>::format, bytes_of(codec::min_anchored<4>::format, {five, 1, 5}), 1, 5);
   for (std::size_t i = 0; i < 5; ++i) {
     CHECK(static_cast<double>(d2(0, i)) == Approx(two[i]).margin(6e-7));
     CHECK(static_cast<double>(d4(0, i)) == Approx(four[i]).margin(6e-7));
@@ -56,11 +59,13 @@ TEST_CASE("min_anchored_floor codes of the five weights of methods D2", "[codec]
   CHECK(sse<codec::min_anchored_floor<8>>(4) == Approx(1.42868e-4 - lost * lost).epsilon(1e-4));
 }
 
-TEST_CASE("min_anchored: the minimum is exact, the maximum to one step of the scale's last bit", "[codec][min_anchored][property]") {
+TEST_CASE("min_anchored: the minimum is exact, the maximum to one step of the scale's last bit",
+          "[codec][min_anchored][property]") {
   const float_matrix w = weights(1, 77);
   const auto range = codec::extent_of(w.view());
   for (const codec::grid_format& f : every_format()) {
-    if (f.rule != codec::grid_rule::min_anchored || f.scales == codec::scale_type::float16 || f.group != codec::per_row) continue;
+    if (f.rule != codec::grid_rule::min_anchored || f.scales == codec::scale_type::float16 || f.group != codec::per_row)
+      continue;
     const auto d = codec::extent_of(decoded(f, bytes_of(f, w.view()), 1, 77).view());
     CHECK(d.lo == range.lo);
     CHECK(std::abs(d.hi - range.hi) <= (range.hi - range.lo) * 0x1.0p-23);

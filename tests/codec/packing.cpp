@@ -56,7 +56,8 @@ TEST_CASE("codes are packed as methods D3 prints them", "[codec][packing][worked
   CHECK(packed<std::uint32_t>({0x123456, 0xABCDEF}, 24) == bytes({0x56, 0x34, 0x12, 0xef, 0xcd, 0xab}));
 }
 
-TEST_CASE("packing is the bit-by-bit definition and its own inverse, for every width and length", "[codec][packing][oracle]") {
+TEST_CASE("packing is the bit-by-bit definition and its own inverse, for every width and length",
+          "[codec][packing][oracle]") {
   const unsigned width = GENERATE(range(1u, 25u));
   CAPTURE(width);
   if (width <= 8) round_trips<std::uint8_t>(width);

@@ -16,14 +16,16 @@ using codec::standard;
 TEST_CASE("every name of the standard menu is its own, and finds its entry", "[codec][standard_menu][property]") {
   std::vector<std::string> names = standard::names();
   REQUIRE(names.size() == standard::size);
-  for (const char* known : {"affine4.g32", "symmetric8.tensor", "symmetric_full2.row", "min_anchored24.g128.h", "float16", "bfloat16", "float32"})
+  for (const char* known : {"affine4.g32", "symmetric8.tensor", "symmetric_full2.row", "min_anchored24.g128.h",
+                            "float16", "bfloat16", "float32"})
     CHECK(names[standard::index_of(known)] == known);
   std::ranges::sort(names);
   CHECK(std::ranges::adjacent_find(names) == names.end());
 }
 
 TEST_CASE("an entry of the standard menu stores what the codec type stores", "[codec][standard_menu][property]") {
-  using typed = menu<codec::affine<4, 32>, codec::affine<16, codec::per_tensor, codec::scale_type::float16>, codec::float16, codec::bfloat16, codec::float32>;
+  using typed = menu<codec::affine<4, 32>, codec::affine<16, codec::per_tensor, codec::scale_type::float16>,
+                     codec::float16, codec::bfloat16, codec::float32>;
   const float_matrix w = encoded::weights(6, 70);
   for (std::size_t i = 0; i < typed::size; ++i) {
     const std::size_t at = standard::index_of(typed::names()[i]);
@@ -41,5 +43,6 @@ TEST_CASE("an entry of the standard menu stores what the codec type stores", "[c
 
 TEST_CASE("an unknown name is answered with how names are made", "[codec][standard_menu][refusal]") {
   CHECK_FALSE(standard::contains("affine9.row"));
-  CHECK_THROWS_WITH(standard::index_of("affine9.row"), ContainsSubstring("no codec called 'affine9.row'") && ContainsSubstring("affine4.g32"));
+  CHECK_THROWS_WITH(standard::index_of("affine9.row"),
+                    ContainsSubstring("no codec called 'affine9.row'") && ContainsSubstring("affine4.g32"));
 }

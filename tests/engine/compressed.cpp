@@ -42,7 +42,8 @@ engine::load_options decoding() { return {.tokenizer = {}, .decoder = engine::de
 
 }  // namespace
 
-TEST_CASE("a compressed GPT-2 comes back, packed where asked and byte for byte elsewhere", "[engine][compressed][property]") {
+TEST_CASE("a compressed GPT-2 comes back, packed where asked and byte for byte elsewhere",
+          "[engine][compressed][property]") {
   const temporary_folder folder;
   const engine::weights w = sample_weights(tiny_gpt2());
   std::vector<entry> entries = entries_of(w, engine::dtype::f16);
@@ -57,7 +58,8 @@ TEST_CASE("a compressed GPT-2 comes back, packed where asked and byte for byte e
   const std::vector<engine::compressed_matrix> matrices{packed("h.1.mlp.c_fc", original.weights.blocks[1].up),
                                                         packed("h.0.attn.c_attn", original.weights.blocks[0].qkv)};
   const engine::compressed_sizes sizes = engine::write_compressed(
-      folder / "m", folder / "out", matrices, {.tokenizer = {}, .made_from = original.fingerprint, .files = {{"plan.precis", "text"}}});
+      folder / "m", folder / "out", matrices,
+      {.tokenizer = {}, .made_from = original.fingerprint, .files = {{"plan.precis", "text"}}});
   CHECK(sizes.before == original.stored_bytes());
   CHECK(sizes.after == sizes.before - (12 * 8 + 24 * 8));  // two bytes a weight became one
 
@@ -85,10 +87,12 @@ TEST_CASE("a compressed GPT-2 comes back, packed where asked and byte for byte e
   CHECK(file.metadata().at("precis.codec:transformer.h.1.mlp.c_fc.weight") == "eighths 12x8");
   CHECK(file.metadata().at("precis.format") == "1");
   const engine::linear& up = original.weights.blocks[1].up;
-  CHECK(file.bytes(*t)[1] == static_cast<std::byte>(static_cast<std::int8_t>(up.view()(0, 1) * 8.f)));  // codes run along in
+  CHECK(file.bytes(*t)[1] ==
+        static_cast<std::byte>(static_cast<std::int8_t>(up.view()(0, 1) * 8.f)));  // codes run along in
 }
 
-TEST_CASE("a compressed Llama comes back from Hugging Face's order and from llama2.c", "[engine][compressed][property]") {
+TEST_CASE("a compressed Llama comes back from Hugging Face's order and from llama2.c",
+          "[engine][compressed][property]") {
   const temporary_folder folder;
   const engine::weights w = sample_weights(tiny_llama(false));
   std::vector<entry> entries = entries_of(w, engine::dtype::bf16);
@@ -103,7 +107,8 @@ TEST_CASE("a compressed Llama comes back from Hugging Face's order and from llam
     CHECK(original.tokenizer.size() == 261);
     // One rotary map packed, the other one kept: both must end in the same order.
     const engine::block& b = original.weights.blocks[0];
-    const std::vector<engine::compressed_matrix> matrices{packed("layers.0.attention.wq", b.query), packed("layers.0.feed_forward.w2", b.down)};
+    const std::vector<engine::compressed_matrix> matrices{packed("layers.0.attention.wq", b.query),
+                                                          packed("layers.0.feed_forward.w2", b.down)};
     engine::write_compressed(folder / name, folder / (name + ".out"), matrices);
     const engine::bundle back = engine::load(folder / (name + ".out"), decoding());
     CHECK(same(back.weights, original.weights));
@@ -121,9 +126,11 @@ TEST_CASE("write_compressed leaves nothing behind when it cannot finish", "[engi
   const auto refused = [&](const fs::path& to, std::vector<engine::compressed_matrix> matrices) {
     return refusal([&] { engine::write_compressed(folder / "m", to, matrices); });
   };
-  CHECK_THAT(refused(folder / "out", {packed("h.2.mlp.c_fc", up)}), ContainsSubstring("matrix h.2.mlp.c_fc: the model has no such matrix"));
+  CHECK_THAT(refused(folder / "out", {packed("h.2.mlp.c_fc", up)}),
+             ContainsSubstring("matrix h.2.mlp.c_fc: the model has no such matrix"));
   CHECK_THAT(refused(folder / "out", {packed("h.0.ln_1", up)}), ContainsSubstring("no such matrix"));
-  CHECK_THAT(refused(folder / "out", {packed("h.0.mlp.c_fc", up), packed("h.0.mlp.c_fc", up)}), ContainsSubstring("packed twice"));
+  CHECK_THAT(refused(folder / "out", {packed("h.0.mlp.c_fc", up), packed("h.0.mlp.c_fc", up)}),
+             ContainsSubstring("packed twice"));
   CHECK_THAT(refused(folder / "m", {}), ContainsSubstring("the destination holds the source"));
   CHECK_THAT(refused(folder / "none/out", {}), ContainsSubstring("cannot be created"));
   engine::compressed_matrix words = packed("h.0.mlp.c_fc", up);
@@ -136,8 +143,11 @@ TEST_CASE("write_compressed leaves nothing behind when it cannot finish", "[engi
 
   engine::write_compressed(folder / "m", folder / "out", {});
   CHECK_THAT(refused(folder / "out", {}), ContainsSubstring("exists already"));
-  CHECK_NOTHROW(engine::write_compressed(folder / "m", folder / "out", {}, {.existing = engine::atomic_folder::existing::replace, .tokenizer = {}, .made_from = {}}));
-  CHECK_THAT(refusal([&] { engine::write_compressed(folder / "out", folder / "again", {}); }), ContainsSubstring("compressed already"));
+  CHECK_NOTHROW(engine::write_compressed(
+      folder / "m", folder / "out", {},
+      {.existing = engine::atomic_folder::existing::replace, .tokenizer = {}, .made_from = {}}));
+  CHECK_THAT(refusal([&] { engine::write_compressed(folder / "out", folder / "again", {}); }),
+             ContainsSubstring("compressed already"));
   CHECK(folder.entries() == 2);
 }
 
@@ -157,19 +167,26 @@ TEST_CASE("a compressed folder that contradicts itself is refused", "[engine][co
     return refusal([&] { (void)engine::load(folder / "m", options); });
   };
   CHECK(refused({{"precis.format", "1"}, {key, "eighths 12x8"}}).empty());
-  CHECK_THAT(refused({{"precis.format", "2"}, {key, "eighths 12x8"}}), ContainsSubstring("of format 2; expected format 1"));
+  CHECK_THAT(refused({{"precis.format", "2"}, {key, "eighths 12x8"}}),
+             ContainsSubstring("of format 2; expected format 1"));
   CHECK_THAT(refused({{key, "eighths 12x8"}}), ContainsSubstring("a tensor that is not there"));
-  CHECK_THAT(refused({{"precis.format", "1"}, {key, "eighths 12x8"}, {"precis.codec:x", "eighths 1x1"}}), ContainsSubstring("\"precis.codec:x\""));
+  CHECK_THAT(refused({{"precis.format", "1"}, {key, "eighths 12x8"}, {"precis.codec:x", "eighths 1x1"}}),
+             ContainsSubstring("\"precis.codec:x\""));
   CHECK_THAT(refused({{"precis.format", "1"}}), ContainsSubstring("\"h.0.mlp.c_fc.weight\" is of type U8"));
-  CHECK_THAT(refused({{"precis.format", "1"}, {key, "eighths 8x12"}}), ContainsSubstring("is a packed 8x12; expected 12x8"));
+  CHECK_THAT(refused({{"precis.format", "1"}, {key, "eighths 8x12"}}),
+             ContainsSubstring("is a packed 8x12; expected 12x8"));
   CHECK_THAT(refused({{"precis.format", "1"}, {key, "ninths 12x8"}}), ContainsSubstring("no codec called 'ninths'"));
-  CHECK_THAT(refused({{"precis.format", "1"}, {key, "eighths 12x8"}}, 95), ContainsSubstring("95 bytes of eighths; expected 96"));
-  CHECK_THAT(refused({{"precis.format", "1"}, {key, "eighths 12x8"}}, 96, engine::dtype::i8), ContainsSubstring("packed, but of type I8"));
-  CHECK_THAT(refused({{"precis.format", "1"}, {key, "eighths 12x8"}}, 96, engine::dtype::u8, {}), ContainsSubstring("is packed with eighths"));
-  for (const std::string line : {"", "eighths", "eighths 12", "eighths 12x", "eighths x8", "eighths 12x8 rotary=halves", "eighths 12x8 a b",
-                                 "eighths -12x8", "eighths 99999999999999999999x8"})
+  CHECK_THAT(refused({{"precis.format", "1"}, {key, "eighths 12x8"}}, 95),
+             ContainsSubstring("95 bytes of eighths; expected 96"));
+  CHECK_THAT(refused({{"precis.format", "1"}, {key, "eighths 12x8"}}, 96, engine::dtype::i8),
+             ContainsSubstring("packed, but of type I8"));
+  CHECK_THAT(refused({{"precis.format", "1"}, {key, "eighths 12x8"}}, 96, engine::dtype::u8, {}),
+             ContainsSubstring("is packed with eighths"));
+  for (const std::string line : {"", "eighths", "eighths 12", "eighths 12x", "eighths x8", "eighths 12x8 rotary=halves",
+                                 "eighths 12x8 a b", "eighths -12x8", "eighths 99999999999999999999x8"})
     CHECK_THAT(refused({{"precis.format", "1"}, {key, line}}), ContainsSubstring("expected CODEC OUTxIN"));
-  CHECK_THAT(refused({{"precis.format", "1"}, {key, "eighths 12x8"}, {"precis.codec:h.0.ln_1.bias", "eighths 8x1"}}), ContainsSubstring("no matrix at all"));
+  CHECK_THAT(refused({{"precis.format", "1"}, {key, "eighths 12x8"}, {"precis.codec:h.0.ln_1.bias", "eighths 8x1"}}),
+             ContainsSubstring("no matrix at all"));
 }
 
 TEST_CASE("save writes what load reads, and refuses what the type cannot hold", "[engine][load][property]") {
@@ -177,7 +194,8 @@ TEST_CASE("save writes what load reads, and refuses what the type cannot hold", 
   for (const engine::config& c : {tiny_gpt2(), tiny_llama(), tiny_llama(false)}) {
     const engine::weights w = sample_weights(c);
     for (const engine::dtype type : {engine::dtype::f32, engine::dtype::f16, engine::dtype::bf16}) {
-      engine::save(w, folder / "m", type, {{"tokenizer.bin", score_file({{"a", 0}})}}, engine::atomic_folder::existing::replace);
+      engine::save(w, folder / "m", type, {{"tokenizer.bin", score_file({{"a", 0}})}},
+                   engine::atomic_folder::existing::replace);
       const engine::bundle b = engine::load(folder / "m");
       CHECK(same(b.weights, w));
       CHECK(b.fingerprint == engine::fingerprint(w));
@@ -186,7 +204,8 @@ TEST_CASE("save writes what load reads, and refuses what the type cannot hold", 
   }
   engine::weights large = sample_weights(tiny_gpt2());
   large.final_norm.scale[3] = 1e5f;
-  CHECK_THAT(refusal([&] { engine::save(large, folder / "n", engine::dtype::f16); }), ContainsSubstring("tensor ln_f.weight holds 100000"));
+  CHECK_THAT(refusal([&] { engine::save(large, folder / "n", engine::dtype::f16); }),
+             ContainsSubstring("tensor ln_f.weight holds 100000"));
   CHECK_FALSE(fs::exists(folder / "n"));
 }
 
@@ -197,8 +216,11 @@ TEST_CASE("fingerprints differ when a weight, a shape or the family does", "[eng
   engine::config longer = tiny_gpt2(), deeper = tiny_gpt2();
   longer.context = 7;
   deeper.layers = 3;
-  const std::vector<std::string> all{engine::fingerprint(w), engine::fingerprint(changed), engine::fingerprint(engine::zeros(tiny_gpt2())),
-                                     engine::fingerprint(engine::zeros(longer)), engine::fingerprint(engine::zeros(deeper)),
+  const std::vector<std::string> all{engine::fingerprint(w),
+                                     engine::fingerprint(changed),
+                                     engine::fingerprint(engine::zeros(tiny_gpt2())),
+                                     engine::fingerprint(engine::zeros(longer)),
+                                     engine::fingerprint(engine::zeros(deeper)),
                                      engine::fingerprint(engine::zeros(tiny_llama()))};
   for (std::size_t i = 0; i < all.size(); ++i)
     for (std::size_t j = 0; j < i; ++j) CHECK(all[i] != all[j]);
@@ -211,9 +233,11 @@ TEST_CASE("a tokenizer larger than the model is refused", "[engine][load][refusa
   c.vocabulary = 256;
   engine::save(engine::zeros(c), folder / "m", engine::dtype::f32,
                {{"vocab.json", vocabulary_json({{"a", "b"}})}, {"merges.txt", merges_text({{"a", "b"}})}});
-  CHECK_THAT(refusal([&] { (void)engine::load(folder / "m"); }), ContainsSubstring("a tokenizer of 257 tokens; expected at most 256"));
+  CHECK_THAT(refusal([&] { (void)engine::load(folder / "m"); }),
+             ContainsSubstring("a tokenizer of 257 tokens; expected at most 256"));
   put(folder / "tok", score_file({}));
-  CHECK_THAT(refusal([&] { (void)engine::load(folder / "m", {.tokenizer = folder / "tok", .decoder = {}}); }), ContainsSubstring("259 tokens"));
+  CHECK_THAT(refusal([&] { (void)engine::load(folder / "m", {.tokenizer = folder / "tok", .decoder = {}}); }),
+             ContainsSubstring("259 tokens"));
   fs::remove(folder / "m/merges.txt");
   CHECK_THAT(refusal([&] { (void)engine::load(folder / "m"); }), ContainsSubstring("merges.txt: cannot be opened"));
 }

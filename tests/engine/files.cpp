@@ -22,7 +22,8 @@ TEST_CASE("mapped_file names what is wrong", "[engine][files][refusal]") {
   const temporary_folder folder;
   put(folder / "empty", "");
   CHECK_THAT(refusal([&] { engine::mapped_file f(folder / "empty"); }), ContainsSubstring("empty: is empty; expected"));
-  CHECK_THAT(refusal([&] { engine::mapped_file f(folder / "none"); }), ContainsSubstring("none: cannot be opened (No such file"));
+  CHECK_THAT(refusal([&] { engine::mapped_file f(folder / "none"); }),
+             ContainsSubstring("none: cannot be opened (No such file"));
   CHECK_THAT(refusal([&] { engine::mapped_file f(folder.path()); }), ContainsSubstring("is a folder"));
   CHECK_THAT(refusal([&] { engine::mapped_file f("/dev/null"); }), ContainsSubstring("is not a regular file"));
 }
@@ -56,8 +57,10 @@ TEST_CASE("atomic_file without commit leaves the target and nothing else", "[eng
 TEST_CASE("atomic_file refuses targets it cannot write", "[engine][files][refusal]") {
   const temporary_folder folder;
   put(folder / "file", "x");
-  CHECK_THAT(refusal([&] { engine::atomic_file f(folder / "none/target"); }), ContainsSubstring("cannot be written (No such file"));
-  CHECK_THAT(refusal([&] { engine::atomic_file f(folder / "file/target"); }), ContainsSubstring("cannot be written (Not a dir"));
+  CHECK_THAT(refusal([&] { engine::atomic_file f(folder / "none/target"); }),
+             ContainsSubstring("cannot be written (No such file"));
+  CHECK_THAT(refusal([&] { engine::atomic_file f(folder / "file/target"); }),
+             ContainsSubstring("cannot be written (Not a dir"));
   CHECK_THAT(refusal([&] { engine::atomic_file f(folder.path()); }), ContainsSubstring("is a folder"));
   CHECK_THAT(refusal([&] { engine::atomic_file f(folder / "new/"); }), ContainsSubstring("is a folder"));
   CHECK(folder.entries() == 1);
@@ -101,7 +104,9 @@ TEST_CASE("atomic_folder appears whole, replaces only model folders", "[engine][
 
   fs::create_directory(folder / "letters");
   put(folder / "letters/dear", "precious");
-  CHECK_THAT(refusal([&] { engine::atomic_folder f(folder / "letters", replace); }), ContainsSubstring("no model folder"));
-  CHECK_THAT(refusal([&] { engine::atomic_folder f(folder / "none/out"); }), ContainsSubstring("cannot be created (No such"));
+  CHECK_THAT(refusal([&] { engine::atomic_folder f(folder / "letters", replace); }),
+             ContainsSubstring("no model folder"));
+  CHECK_THAT(refusal([&] { engine::atomic_folder f(folder / "none/out"); }),
+             ContainsSubstring("cannot be created (No such"));
   CHECK(slurp(folder / "letters/dear") == "precious");
 }

@@ -98,7 +98,8 @@ TEST_CASE("GPT-2: the golden gradient of every matrix", "[engine][golden][oracle
   const token_batch batch = next_token_batch(expected.at("batch").size(), ids);
 
   engine::weights gradient = zeros(model.shape());
-  const nll loss = model.backward(batch, [](const linear_gradient&) {}, gradient);
+  const nll loss = model.backward(
+      batch, [](const linear_gradient&) {}, gradient);
   CHECK(loss.mean() == Approx(expected.at("nll").get<double>()).epsilon(1e-4));
   const engine::transformer gradients(std::move(gradient));  // the same names and views
   REQUIRE(expected.at("per_matrix").size() == model.matrices().size());
@@ -118,7 +119,8 @@ TEST_CASE("GPT-2: the golden gradient of every matrix", "[engine][golden][oracle
     CHECK(weight_sq == Approx(e.at("weight_sq").get<double>()).epsilon(1e-6));
     CHECK(grad_sq == Approx(e.at("grad_sq").get<double>()).epsilon(1e-4));
     // An inner product cancels: its error is relative to the two lengths.
-    CHECK(inner == Approx(e.at("grad_dot_weight").get<double>()).epsilon(1e-4).margin(1e-6 * std::sqrt(weight_sq * grad_sq)));
+    CHECK(inner ==
+          Approx(e.at("grad_dot_weight").get<double>()).epsilon(1e-4).margin(1e-6 * std::sqrt(weight_sq * grad_sq)));
   }
 }
 

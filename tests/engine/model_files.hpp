@@ -22,13 +22,28 @@
 namespace support {
 
 [[nodiscard]] inline engine::config tiny_gpt2() {
-  return {.architecture = engine::architecture::gpt2, .layers = 2, .width = 8, .heads = 2, .kv_heads = 2, .hidden = 12,
-          .vocabulary = 300, .context = 6};
+  return {.architecture = engine::architecture::gpt2,
+          .layers = 2,
+          .width = 8,
+          .heads = 2,
+          .kv_heads = 2,
+          .hidden = 12,
+          .vocabulary = 300,
+          .context = 6};
 }
 
 [[nodiscard]] inline engine::config tiny_llama(bool tied = true) {
-  return {.architecture = engine::architecture::llama, .layers = 2, .width = 8, .heads = 2, .kv_heads = 1, .hidden = 12,
-          .vocabulary = 300, .context = 6, .norm_epsilon = 1e-5f, .rope_theta = 10000.f, .tied_head = tied,
+  return {.architecture = engine::architecture::llama,
+          .layers = 2,
+          .width = 8,
+          .heads = 2,
+          .kv_heads = 1,
+          .hidden = 12,
+          .vocabulary = 300,
+          .context = 6,
+          .norm_epsilon = 1e-5f,
+          .rope_theta = 10000.f,
+          .tied_head = tied,
           .activation = engine::activation::silu};
 }
 
@@ -72,7 +87,8 @@ inline void put_container(const std::filesystem::path& path, const std::vector<e
 }
 
 /// A model folder with these tensors.
-inline void put_folder(const std::filesystem::path& folder, const engine::config& c, const std::vector<entry>& entries) {
+inline void put_folder(const std::filesystem::path& folder, const engine::config& c,
+                       const std::vector<entry>& entries) {
   std::filesystem::create_directories(folder);
   put(folder / "config.json", engine::config_json(c));
   put_container(folder / "model.safetensors", entries);
@@ -81,10 +97,11 @@ inline void put_folder(const std::filesystem::path& folder, const engine::config
 /// Hugging Face's name of one of the engine's Llama tensors.
 [[nodiscard]] inline std::string hugging_face_name(std::string name) {
   const std::pair<std::string, std::string> names[] = {
-      {"tok_embeddings", "embed_tokens"},       {"attention_norm", "input_layernorm"}, {"attention.wq", "self_attn.q_proj"},
-      {"attention.wk", "self_attn.k_proj"},     {"attention.wv", "self_attn.v_proj"},  {"attention.wo", "self_attn.o_proj"},
-      {"ffn_norm", "post_attention_layernorm"}, {"feed_forward.w1", "mlp.gate_proj"},  {"feed_forward.w2", "mlp.down_proj"},
-      {"feed_forward.w3", "mlp.up_proj"}};
+      {"tok_embeddings", "embed_tokens"},       {"attention_norm", "input_layernorm"},
+      {"attention.wq", "self_attn.q_proj"},     {"attention.wk", "self_attn.k_proj"},
+      {"attention.wv", "self_attn.v_proj"},     {"attention.wo", "self_attn.o_proj"},
+      {"ffn_norm", "post_attention_layernorm"}, {"feed_forward.w1", "mlp.gate_proj"},
+      {"feed_forward.w2", "mlp.down_proj"},     {"feed_forward.w3", "mlp.up_proj"}};
   if (name == "output.weight") return "lm_head.weight";
   for (const auto& [ours, theirs] : names)
     if (const std::size_t at = name.find(ours); at != std::string::npos) name.replace(at, ours.size(), theirs);

@@ -42,7 +42,8 @@ TEST_CASE("safetensors refuses hostile headers by name", "[engine][safetensors][
     CHECK_FALSE(refusal([&] { (void)parse(whole.substr(0, n)); }).empty());
   }
   CHECK_THAT(refusal([&] { (void)parse(whole + "x"); }), ContainsSubstring("1 bytes after the last tensor"));
-  CHECK_THAT(refusal([&] { (void)parse(raw(std::uint64_t{100'000'001}) + std::string(100, ' ')); }), ContainsSubstring("100 MB"));
+  CHECK_THAT(refusal([&] { (void)parse(raw(std::uint64_t{100'000'001}) + std::string(100, ' ')); }),
+             ContainsSubstring("100 MB"));
   CHECK_THAT(refusal([&] { (void)parse(raw(~std::uint64_t{0}) + "{}"); }), ContainsSubstring("100 MB"));
   CHECK_THAT(refusal([&] { (void)parse(raw(std::uint64_t{3}) + "{}"); }), ContainsSubstring("truncated"));
 
@@ -51,30 +52,50 @@ TEST_CASE("safetensors refuses hostile headers by name", "[engine][safetensors][
   CHECK_THAT(refused(R"({"__metadata__":3})", ""), ContainsSubstring("__metadata__"));
   CHECK_THAT(refused(R"({"__metadata__":{"k":1}})", ""), ContainsSubstring("\"k\""));
   CHECK_THAT(refused(R"({"a":7})", ""), ContainsSubstring("tensor \"a\"") && ContainsSubstring("the number 7"));
-  CHECK_THAT(refused(R"({"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}})", "0123"),
-             ContainsSubstring("\"a\" occurs twice"));
-  CHECK_THAT(refused(R"({"a":{"dtype":"Q4","shape":[1],"data_offsets":[0,4]}})", "0123"), ContainsSubstring("the type \"Q4\""));
+  CHECK_THAT(
+      refused(
+          R"({"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}})",
+          "0123"),
+      ContainsSubstring("\"a\" occurs twice"));
+  CHECK_THAT(refused(R"({"a":{"dtype":"Q4","shape":[1],"data_offsets":[0,4]}})", "0123"),
+             ContainsSubstring("the type \"Q4\""));
   CHECK_THAT(refused(R"({"a":{"shape":[1],"data_offsets":[0,4]}})", "0123"), ContainsSubstring("\"dtype\" is missing"));
-  CHECK_THAT(refused(R"({"a":{"dtype":"F32","shape":[-1],"data_offsets":[0,4]}})", "0123"), ContainsSubstring("\"shape\""));
-  CHECK_THAT(refused(R"({"a":{"dtype":"F32","shape":[1.0],"data_offsets":[0,4]}})", "0123"), ContainsSubstring("\"shape\""));
+  CHECK_THAT(refused(R"({"a":{"dtype":"F32","shape":[-1],"data_offsets":[0,4]}})", "0123"),
+             ContainsSubstring("\"shape\""));
+  CHECK_THAT(refused(R"({"a":{"dtype":"F32","shape":[1.0],"data_offsets":[0,4]}})", "0123"),
+             ContainsSubstring("\"shape\""));
   CHECK_THAT(refused(R"({"a":{"dtype":"F32","shape":[1]}})", "0123"), ContainsSubstring("\"data_offsets\""));
-  CHECK_THAT(refused(R"({"a":{"dtype":"F32","shape":[1],"data_offsets":[0]}})", "0123"), ContainsSubstring("\"data_offsets\""));
-  CHECK_THAT(refused(R"({"a":{"dtype":"F32","shape":[1],"data_offsets":[4,0]}})", "0123"), ContainsSubstring("before they begin"));
-  CHECK_THAT(refused(R"({"a":{"dtype":"F32","shape":[2],"data_offsets":[0,4]}})", "0123"), ContainsSubstring("expected 8 for its type"));
-  CHECK_THAT(refused(R"({"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}})", "0123"), ContainsSubstring("ends at byte 8 of 4"));
-  CHECK_THAT(refused(R"({"a":{"dtype":"F32","shape":[4294967296,4294967296],"data_offsets":[0,0]}})", ""), ContainsSubstring("overflows"));
-  CHECK_THAT(refused(R"({"a":{"dtype":"F32","shape":[99999999999999999999],"data_offsets":[0,0]}})", ""), ContainsSubstring("\"shape\""));
-  CHECK_THAT(refused(R"({"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"b":{"dtype":"U8","shape":[4],"data_offsets":[2,6]}})", "012345"),
-             ContainsSubstring("tensor \"b\" overlap"));
-  CHECK_THAT(refused(R"({"a":{"dtype":"U8","shape":[1],"data_offsets":[0,1]},"b":{"dtype":"U8","shape":[1],"data_offsets":[3,4]}})", "0123"),
-             ContainsSubstring("a hole of 2 bytes before tensor \"b\""));
+  CHECK_THAT(refused(R"({"a":{"dtype":"F32","shape":[1],"data_offsets":[0]}})", "0123"),
+             ContainsSubstring("\"data_offsets\""));
+  CHECK_THAT(refused(R"({"a":{"dtype":"F32","shape":[1],"data_offsets":[4,0]}})", "0123"),
+             ContainsSubstring("before they begin"));
+  CHECK_THAT(refused(R"({"a":{"dtype":"F32","shape":[2],"data_offsets":[0,4]}})", "0123"),
+             ContainsSubstring("expected 8 for its type"));
+  CHECK_THAT(refused(R"({"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}})", "0123"),
+             ContainsSubstring("ends at byte 8 of 4"));
+  CHECK_THAT(refused(R"({"a":{"dtype":"F32","shape":[4294967296,4294967296],"data_offsets":[0,0]}})", ""),
+             ContainsSubstring("overflows"));
+  CHECK_THAT(refused(R"({"a":{"dtype":"F32","shape":[99999999999999999999],"data_offsets":[0,0]}})", ""),
+             ContainsSubstring("\"shape\""));
+  CHECK_THAT(
+      refused(
+          R"({"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"b":{"dtype":"U8","shape":[4],"data_offsets":[2,6]}})",
+          "012345"),
+      ContainsSubstring("tensor \"b\" overlap"));
+  CHECK_THAT(
+      refused(
+          R"({"a":{"dtype":"U8","shape":[1],"data_offsets":[0,1]},"b":{"dtype":"U8","shape":[1],"data_offsets":[3,4]}})",
+          "0123"),
+      ContainsSubstring("a hole of 2 bytes before tensor \"b\""));
   CHECK_THAT(refused(std::string(5000, '['), ""), ContainsSubstring("nested deeper than 32"));
 }
 
 TEST_CASE("safetensors: bytes written are bytes read, whatever the type", "[engine][safetensors][property]") {
   const temporary_folder folder;
-  const std::vector<engine::tensor_declaration> tensors{
-      {"w", engine::dtype::f32, {2, 2}}, {"odd", engine::dtype::u8, {3}}, {"h", engine::dtype::f16, {1}}, {"none", engine::dtype::f32, {0}}};
+  const std::vector<engine::tensor_declaration> tensors{{"w", engine::dtype::f32, {2, 2}},
+                                                        {"odd", engine::dtype::u8, {3}},
+                                                        {"h", engine::dtype::f16, {1}},
+                                                        {"none", engine::dtype::f32, {0}}};
   {
     engine::safetensors_writer writer(folder / "m.safetensors", tensors, {{"key", "value \"quoted\""}});
     writer.write(as_bytes("0123456789"));  // in pieces of any size
@@ -108,7 +129,8 @@ TEST_CASE("safetensors_writer refuses what was not declared", "[engine][safetens
   }
   const std::vector<engine::tensor_declaration> twice{one[0], one[0]};
   CHECK_THAT(refusal([&] { engine::safetensors_writer w(folder / "m", twice); }), ContainsSubstring("declared twice"));
-  const std::vector<engine::tensor_declaration> vast{{"w", engine::dtype::f32, {std::size_t{1} << 32, std::size_t{1} << 32}}};
+  const std::vector<engine::tensor_declaration> vast{
+      {"w", engine::dtype::f32, {std::size_t{1} << 32, std::size_t{1} << 32}}};
   CHECK_THAT(refusal([&] { engine::safetensors_writer w(folder / "m", vast); }), ContainsSubstring("overflows"));
   CHECK(folder.entries() == 0);
 }
@@ -116,7 +138,8 @@ TEST_CASE("safetensors_writer refuses what was not declared", "[engine][safetens
 TEST_CASE("safetensors in shards: an index that fits its files, or a refusal", "[engine][safetensors]") {
   const temporary_folder folder;
   const auto shard = [&](std::string_view name, std::string_view tensor, std::string_view data) {
-    put(folder / name, safetensors_text("{\"" + std::string(tensor) + R"(":{"dtype":"U8","shape":[2],"data_offsets":[0,2]}})", data));
+    put(folder / name,
+        safetensors_text("{\"" + std::string(tensor) + R"(":{"dtype":"U8","shape":[2],"data_offsets":[0,2]}})", data));
   };
   const auto open = [&](std::string_view index) {
     put(folder / "model.safetensors.index.json", index);
@@ -124,13 +147,15 @@ TEST_CASE("safetensors in shards: an index that fits its files, or a refusal", "
   };
   shard("1.safetensors", "a", "AA");
   shard("2.safetensors", "b", "BB");
-  const engine::safetensors both = open(R"({"metadata":{"total_size":4},"weight_map":{"a":"1.safetensors","b":"2.safetensors"}})");
+  const engine::safetensors both =
+      open(R"({"metadata":{"total_size":4},"weight_map":{"a":"1.safetensors","b":"2.safetensors"}})");
   REQUIRE(both.find("b") != nullptr);
   CHECK(both.bytes(*both.find("b"))[0] == std::byte{'B'});
   CHECK(both.file_name(*both.find("b")) == "2.safetensors");
 
   const auto bad = [&](std::string_view index) { return refusal([&] { (void)open(index); }); };
-  CHECK_THAT(bad(R"({"weight_map":{"a":"2.safetensors","b":"2.safetensors"}})"), ContainsSubstring("\"a\" is not in 2.safetensors"));
+  CHECK_THAT(bad(R"({"weight_map":{"a":"2.safetensors","b":"2.safetensors"}})"),
+             ContainsSubstring("\"a\" is not in 2.safetensors"));
   CHECK_THAT(bad(R"({"weight_map":{"a":"1.safetensors","c":"2.safetensors"}})"), ContainsSubstring("\"c\" is not in"));
   CHECK_THAT(bad(R"({"weight_map":{"a":"1.safetensors"}, "x":1})"), !ContainsSubstring("not"));
   CHECK_THAT(bad(R"({"weight_map":{"a":"../1.safetensors"}})"), ContainsSubstring("in the same folder"));
@@ -138,8 +163,12 @@ TEST_CASE("safetensors in shards: an index that fits its files, or a refusal", "
   CHECK_THAT(bad(R"({"weight_map":{"a":3}})"), ContainsSubstring("the number 3"));
   CHECK_THAT(bad(R"({"weight_map":[]})"), ContainsSubstring("weight_map"));
   shard("2.safetensors", "a", "BB");
-  CHECK_THAT(bad(R"({"weight_map":{"a":"1.safetensors","b":"2.safetensors"}})"), ContainsSubstring("\"a\" is also in 1.safetensors"));
-  put(folder / "1.safetensors", safetensors_text(R"({"a":{"dtype":"U8","shape":[1],"data_offsets":[0,1]},"d":{"dtype":"U8","shape":[1],"data_offsets":[1,2]}})", "AD"));
+  CHECK_THAT(bad(R"({"weight_map":{"a":"1.safetensors","b":"2.safetensors"}})"),
+             ContainsSubstring("\"a\" is also in 1.safetensors"));
+  put(folder / "1.safetensors",
+      safetensors_text(
+          R"({"a":{"dtype":"U8","shape":[1],"data_offsets":[0,1]},"d":{"dtype":"U8","shape":[1],"data_offsets":[1,2]}})",
+          "AD"));
   CHECK_THAT(bad(R"({"weight_map":{"a":"1.safetensors"}})"), ContainsSubstring("\"d\" of 1.safetensors is not listed"));
 }
 

@@ -43,47 +43,58 @@ TEST_CASE("config.json: what is written is read", "[engine][source][property]") 
 }
 
 TEST_CASE("config.json: defaults are Hugging Face's", "[engine][source][worked-example]") {
-  const engine::config g = engine::parse_config(R"({"model_type":"gpt2","n_layer":1,"n_head":2,"n_embd":4,"vocab_size":9,"n_ctx":5,"n_inner":null})", "c");
+  const engine::config g = engine::parse_config(
+      R"({"model_type":"gpt2","n_layer":1,"n_head":2,"n_embd":4,"vocab_size":9,"n_ctx":5,"n_inner":null})", "c");
   CHECK(g.hidden == 16);
   CHECK(g.context == 5);
   CHECK(g.tied_head);
   CHECK(g.activation == engine::activation::gelu_tanh);
   const engine::config l = engine::parse_config(
       R"({"model_type":"llama","num_hidden_layers":1,"num_attention_heads":2,"hidden_size":4,"intermediate_size":7,"vocab_size":9,)"
-      R"("max_position_embeddings":5,"rope_scaling":null,"rope_parameters":{"rope_type":"default","rope_theta":500000.0}})", "c");
+      R"("max_position_embeddings":5,"rope_scaling":null,"rope_parameters":{"rope_type":"default","rope_theta":500000.0}})",
+      "c");
   CHECK(l.kv_heads == 2);
   CHECK_FALSE(l.tied_head);
   CHECK(l.norm_epsilon == 1e-6f);
   CHECK(l.rope_theta == 500000.f);
-  CHECK(engine::parse_config(with(tiny_gpt2(), "activation_function", "\"gelu\""), "c").activation == engine::activation::gelu_erf);
+  CHECK(engine::parse_config(with(tiny_gpt2(), "activation_function", "\"gelu\""), "c").activation ==
+        engine::activation::gelu_erf);
 }
 
-TEST_CASE("config.json: missing and mistyped keys are named with the type they should have", "[engine][source][refusal]") {
+TEST_CASE("config.json: missing and mistyped keys are named with the type they should have",
+          "[engine][source][refusal]") {
   for (const std::string key : {"n_layer", "n_head", "n_embd", "vocab_size", "n_positions"}) {
-    CHECK_THAT(gpt2_refused(key, ""), ContainsSubstring("config.json: key \"" + key + "\" is missing; expected a whole number"));
-    CHECK_THAT(gpt2_refused(key, "\"12\""), ContainsSubstring("\"" + key + "\" is the string \"12\"; expected a whole number"));
+    CHECK_THAT(gpt2_refused(key, ""),
+               ContainsSubstring("config.json: key \"" + key + "\" is missing; expected a whole number"));
+    CHECK_THAT(gpt2_refused(key, "\"12\""),
+               ContainsSubstring("\"" + key + "\" is the string \"12\"; expected a whole number"));
     CHECK_THAT(gpt2_refused(key, "-1"), ContainsSubstring("the number -1"));
     CHECK_THAT(gpt2_refused(key, "1.5"), ContainsSubstring("the number 1.5"));
   }
-  for (const std::string key : {"num_hidden_layers", "hidden_size", "num_attention_heads", "intermediate_size", "vocab_size", "max_position_embeddings"})
+  for (const std::string key : {"num_hidden_layers", "hidden_size", "num_attention_heads", "intermediate_size",
+                                "vocab_size", "max_position_embeddings"})
     CHECK_THAT(llama_refused(key, ""), ContainsSubstring("key \"" + key + "\" is missing; expected a whole number"));
   CHECK_THAT(gpt2_refused("model_type", ""), ContainsSubstring("\"model_type\" is missing; expected a string"));
   CHECK_THAT(gpt2_refused("model_type", "\"bert\""), ContainsSubstring("\"bert\"; expected gpt2 or llama"));
-  CHECK_THAT(gpt2_refused("layer_norm_epsilon", "[]"), ContainsSubstring("\"layer_norm_epsilon\" is an array; expected a number"));
+  CHECK_THAT(gpt2_refused("layer_norm_epsilon", "[]"),
+             ContainsSubstring("\"layer_norm_epsilon\" is an array; expected a number"));
   CHECK_THAT(gpt2_refused("layer_norm_epsilon", "0"), ContainsSubstring("a positive number"));
-  CHECK_THAT(gpt2_refused("tie_word_embeddings", "1"), ContainsSubstring("\"tie_word_embeddings\" is the number 1; expected true or false"));
+  CHECK_THAT(gpt2_refused("tie_word_embeddings", "1"),
+             ContainsSubstring("\"tie_word_embeddings\" is the number 1; expected true or false"));
   CHECK_THAT(refusal([] { (void)engine::parse_config("[]", "c"); }), ContainsSubstring("c: an array at the top level"));
   CHECK_THAT(refusal([] { (void)engine::parse_config("{", "c"); }), ContainsSubstring("c: not valid JSON"));
 }
 
 TEST_CASE("config.json: features the engine does not have are refused by key", "[engine][source][refusal]") {
   CHECK_THAT(gpt2_refused("activation_function", "\"relu\""), ContainsSubstring("\"activation_function\" is \"relu\""));
-  CHECK_THAT(gpt2_refused("scale_attn_by_inverse_layer_idx", "true"), ContainsSubstring("scale_attn_by_inverse_layer_idx"));
+  CHECK_THAT(gpt2_refused("scale_attn_by_inverse_layer_idx", "true"),
+             ContainsSubstring("scale_attn_by_inverse_layer_idx"));
   CHECK_THAT(gpt2_refused("scale_attn_weights", "false"), ContainsSubstring("scale_attn_weights"));
   CHECK_THAT(gpt2_refused("add_cross_attention", "true"), ContainsSubstring("add_cross_attention"));
   CHECK_THAT(llama_refused("hidden_act", "\"gelu\""), ContainsSubstring("\"hidden_act\" is \"gelu\"; expected silu"));
   CHECK_THAT(llama_refused("rope_scaling", R"({"type":"linear","factor":2.0})"), ContainsSubstring("\"rope_scaling\""));
-  CHECK_THAT(llama_refused("rope_parameters", R"({"rope_type":"yarn"})"), ContainsSubstring("\"rope_type\" is \"yarn\""));
+  CHECK_THAT(llama_refused("rope_parameters", R"({"rope_type":"yarn"})"),
+             ContainsSubstring("\"rope_type\" is \"yarn\""));
   CHECK_THAT(llama_refused("attention_bias", "true"), ContainsSubstring("attention_bias"));
   CHECK_THAT(llama_refused("mlp_bias", "true"), ContainsSubstring("mlp_bias"));
   CHECK_THAT(llama_refused("head_dim", "16"), ContainsSubstring("head_dim"));
@@ -154,14 +165,16 @@ TEST_CASE("Hugging Face: a Conv1D map is stored in x out and seen out x in", "[e
   CHECK(b.weights.blocks[0].up.view().rows == 12);
 }
 
-TEST_CASE("Hugging Face: a Llama's query and key rows are put in neighbouring pairs", "[engine][source][worked-example]") {
+TEST_CASE("Hugging Face: a Llama's query and key rows are put in neighbouring pairs",
+          "[engine][source][worked-example]") {
   const temporary_folder folder;
   engine::config c = tiny_llama(false);  // 2 query heads and 1 key-value head of width 4
   std::vector<entry> entries = entries_of(engine::zeros(c));
   for (entry& e : entries) {
     e.name = hugging_face_name(e.name);
     if (e.name.find("layers.0.self_attn.") == std::string::npos) continue;
-    for (std::size_t i = 0; i < e.values.size(); ++i) e.values[i] = static_cast<float>(i / 8);  // every row holds its number
+    for (std::size_t i = 0; i < e.values.size(); ++i)
+      e.values[i] = static_cast<float>(i / 8);  // every row holds its number
   }
   entries.push_back({"model.layers.0.self_attn.rotary_emb.inv_freq", engine::dtype::f32, {2}, {1.f, 0.01f}});
   for (const std::string drop : {"", "model."}) {  // with the prefix, then without
@@ -183,7 +196,8 @@ TEST_CASE("Hugging Face: a Llama's query and key rows are put in neighbouring pa
   }
 }
 
-TEST_CASE("Hugging Face: rotated halves and rotated neighbours give the same attention scores", "[engine][source][oracle]") {
+TEST_CASE("Hugging Face: rotated halves and rotated neighbours give the same attention scores",
+          "[engine][source][oracle]") {
   // One head of width 8 over inputs of width 8; scores by Hugging Face's formula from the stored rows, and by the
   // neighbours' formula from the rows as loaded.
   const temporary_folder folder;
@@ -213,7 +227,8 @@ TEST_CASE("Hugging Face: rotated halves and rotated neighbours give the same att
   };
   const auto score = [&](const engine::block& block, bool halves) {
     double sum = 0;
-    const std::vector<double> q = rotate(project(block.query, 1), 9, halves), k = rotate(project(block.key, 4), 4, halves);
+    const std::vector<double> q = rotate(project(block.query, 1), 9, halves),
+                              k = rotate(project(block.key, 4), 4, halves);
     for (std::size_t i = 0; i < 8; ++i) sum += q[i] * k[i];
     return sum;
   };
@@ -239,27 +254,45 @@ TEST_CASE("Hugging Face: tensors that do not fit are named", "[engine][source][r
   };
   using list = std::vector<entry>;
   CHECK(refused([](list&) {}).empty());
-  CHECK_THAT(refused([&](list& e) { at(e, "ln_f.bias").name = "ln_f.beta"; }), ContainsSubstring("no tensor ln_f.bias"));
-  CHECK_THAT(refused([&](list& e) { e.resize(4); }), ContainsSubstring("and ") && ContainsSubstring(" more; expected all of a GPT-2's weights"));
+  CHECK_THAT(refused([&](list& e) { at(e, "ln_f.bias").name = "ln_f.beta"; }),
+             ContainsSubstring("no tensor ln_f.bias"));
+  CHECK_THAT(refused([&](list& e) { e.resize(4); }),
+             ContainsSubstring("and ") && ContainsSubstring(" more; expected all of a GPT-2's weights"));
   CHECK_THAT(refused([](list& e) { e.resize(1); }), ContainsSubstring("1 tensors for 2 layers"));
-  CHECK_THAT(refused([](list& e) { e.push_back({"h.2.ln_1.bias", engine::dtype::f32, {1}, {0}}); }), ContainsSubstring("unknown tensor h.2.ln_1.bias"));
-  CHECK_THAT(refused([](list& e) { e.push_back({"transformer.wte.weight", engine::dtype::f32, {1}, {0}}); }), ContainsSubstring("are the same weight"));
-  CHECK_THAT(refused([&](list& e) { at(e, "wpe.weight").shape = {8, 6}; }),
+  CHECK_THAT(refused([](list& e) {
+               e.push_back({"h.2.ln_1.bias", engine::dtype::f32, {1}, {0}});
+             }),
+             ContainsSubstring("unknown tensor h.2.ln_1.bias"));
+  CHECK_THAT(refused([](list& e) {
+               e.push_back({"transformer.wte.weight", engine::dtype::f32, {1}, {0}});
+             }),
+             ContainsSubstring("are the same weight"));
+  CHECK_THAT(refused([&](list& e) {
+               at(e, "wpe.weight").shape = {8, 6};
+             }),
              ContainsSubstring("tensor \"wpe.weight\" has shape [8, 6]; expected [6, 8] by config.json"));
-  CHECK_THAT(refused([&](list& e) { at(e, "wpe.weight").type = engine::dtype::i32; }), ContainsSubstring("\"wpe.weight\" is of type I32"));
+  CHECK_THAT(refused([&](list& e) { at(e, "wpe.weight").type = engine::dtype::i32; }),
+             ContainsSubstring("\"wpe.weight\" is of type I32"));
   CHECK_THAT(refused([&](list& e) { at(e, "h.1.mlp.c_fc.weight").values[13] = std::nanf(""); }),
              ContainsSubstring("tensor h.1.mlp.c_fc.weight holds NaN at [1, 1]; expected finite weights"));
   CHECK_THAT(refused([&](list& e) { at(e, "ln_f.bias").values[7] = -std::numeric_limits<float>::infinity(); }),
              ContainsSubstring("tensor ln_f.bias holds infinity at [7]"));
-  CHECK_THAT(refused([&](list& e) { at(e, "wte.weight").type = engine::dtype::f16; at(e, "wte.weight").values[9] = 7e4f; }),
+  CHECK_THAT(refused([&](list& e) {
+               at(e, "wte.weight").type = engine::dtype::f16;
+               at(e, "wte.weight").values[9] = 7e4f;
+             }),
              ContainsSubstring("tensor wte.weight holds infinity at [1, 1]"));
-  CHECK_THAT(refused([&](list& e) { e.push_back({"lm_head.weight", engine::dtype::f32, {300, 8}, std::vector<float>(2400)}); }),
+  CHECK_THAT(refused([&](list& e) {
+               e.push_back({"lm_head.weight", engine::dtype::f32, {300, 8}, std::vector<float>(2400)});
+             }),
              ContainsSubstring("\"lm_head.weight\" differs from the token embedding"));
 }
 
 TEST_CASE("open_source names what it cannot read", "[engine][source][refusal]") {
   const temporary_folder folder;
-  const auto refused = [&](std::string_view name) { return refusal([&] { (void)engine::open_source(folder / name); }); };
+  const auto refused = [&](std::string_view name) {
+    return refusal([&] { (void)engine::open_source(folder / name); });
+  };
   CHECK_THAT(refused("none"), ContainsSubstring("no such file or folder"));
   CHECK_THAT(refused(""), ContainsSubstring("config.json: cannot be opened"));
   put(folder / "config.json", "");
@@ -291,7 +324,9 @@ TEST_CASE("llama2.c: every weight in its place, tables skipped, tied or not", "[
 
 TEST_CASE("llama2.c: a header and a size that do not fit are refused", "[engine][source][refusal]") {
   const std::string good = llama2c_text(sample_weights(tiny_llama()));
-  const auto refused = [](const std::string& text) { return refusal([&] { (void)engine::parse_llama2c(as_bytes(text), "m"); }); };
+  const auto refused = [](const std::string& text) {
+    return refusal([&] { (void)engine::parse_llama2c(as_bytes(text), "m"); });
+  };
   CHECK(refused(good).empty());
   for (const std::size_t n : {std::size_t{0}, std::size_t{27}, std::size_t{28}, good.size() / 2, good.size() - 1})
     CHECK_THAT(refused(good.substr(0, n)), ContainsSubstring("m: "));
@@ -305,7 +340,7 @@ TEST_CASE("llama2.c: a header and a size that do not fit are refused", "[engine]
   CHECK_THAT(changed(2, -1), ContainsSubstring("layers = -1"));
   CHECK_THAT(changed(5, 0), ContainsSubstring("vocabulary = 0"));
   CHECK_THAT(changed(5, std::numeric_limits<std::int32_t>::min()), ContainsSubstring("vocabulary = -2147483648"));
-  CHECK_THAT(changed(5, -300), ContainsSubstring("bytes"));                        // a head that is not there
+  CHECK_THAT(changed(5, -300), ContainsSubstring("bytes"));  // a head that is not there
   CHECK_THAT(changed(2, 1 << 28), ContainsSubstring("for the shape in its header"));
   CHECK_THAT(changed(3, 3), ContainsSubstring("a width of 8 with 3 heads"));
   std::string vast = good;  // every extent as large as can be: sizes overflow and are refused all the same
@@ -315,7 +350,8 @@ TEST_CASE("llama2.c: a header and a size that do not fit are refused", "[engine]
   nan.replace(28 + 4 * (8 * 3 + 2), 4, raw(std::numeric_limits<float>::quiet_NaN()));
   const temporary_folder folder;
   put(folder / "nan.bin", nan);
-  CHECK_THAT(refusal([&] { (void)engine::load(folder / "nan.bin"); }), ContainsSubstring("tensor tok_embeddings.weight holds NaN at [3, 2]"));
+  CHECK_THAT(refusal([&] { (void)engine::load(folder / "nan.bin"); }),
+             ContainsSubstring("tensor tok_embeddings.weight holds NaN at [3, 2]"));
 }
 
 TEST_CASE("the shared models load", "[engine][source][oracle]") {

@@ -39,7 +39,8 @@ std::string noise(std::size_t bytes, std::uint64_t seed, std::string_view alphab
 }
 
 /// BPE as its paper says it: find the pair that was learned first, join it everywhere from left to right, repeat.
-std::vector<std::string> naive_bpe(std::vector<std::string> parts, const std::vector<std::pair<std::string, std::string>>& merges) {
+std::vector<std::string> naive_bpe(std::vector<std::string> parts,
+                                   const std::vector<std::pair<std::string, std::string>>& merges) {
   for (;;) {
     std::size_t best = merges.size();
     for (std::size_t i = 0; i + 1 < parts.size(); ++i)
@@ -74,10 +75,11 @@ void check_cover(const engine::tokenizer& t, std::string_view text, const std::v
 }  // namespace
 
 TEST_CASE("utf8_length accepts characters and nothing else", "[engine][tokenizer][worked-example]") {
-  for (const std::string_view good : {"a", "\xC2\x80", "\xE0\xA0\x80", "\xED\x9F\xBF", "\xEF\xBF\xBF", "\xF0\x90\x80\x80", "\xF4\x8F\xBF\xBF"})
+  for (const std::string_view good :
+       {"a", "\xC2\x80", "\xE0\xA0\x80", "\xED\x9F\xBF", "\xEF\xBF\xBF", "\xF0\x90\x80\x80", "\xF4\x8F\xBF\xBF"})
     CHECK(engine::utf8_length(good, 0) == good.size());
-  for (const std::string_view bad : {"\x80", "\xC1\xBF", "\xC2", "\xC2\x41", "\xE0\x9F\xBF", "\xED\xA0\x80", "\xE2\x82", "\xF0\x8F\xBF\xBF",
-                                     "\xF4\x90\x80\x80", "\xF5\x80\x80\x80", "\xFF"})
+  for (const std::string_view bad : {"\x80", "\xC1\xBF", "\xC2", "\xC2\x41", "\xE0\x9F\xBF", "\xED\xA0\x80", "\xE2\x82",
+                                     "\xF0\x8F\xBF\xBF", "\xF4\x90\x80\x80", "\xF5\x80\x80\x80", "\xFF"})
     CHECK(engine::utf8_length(bad, 0) == 0);
   CHECK(engine::utf8_decode("\xF0\x9F\x99\x82", 0, 4) == 0x1F642);
   CHECK(engine::utf8_encode(0x120) == "\xC4\xA0");
@@ -85,15 +87,15 @@ TEST_CASE("utf8_length accepts characters and nothing else", "[engine][tokenizer
 
 TEST_CASE("gpt2_words follows GPT-2's pattern", "[engine][tokenizer][worked-example]") {
   CHECK(words("It's they'd've 12ab!? x") == list{"It", "'s", " they", "'d", "'ve", " 12", "ab", "!?", " x"});
-  CHECK(words("a  b   ") == list{"a", " ", " b", "   "});             // the last blank before a word goes with it
+  CHECK(words("a  b   ") == list{"a", " ", " b", "   "});  // the last blank before a word goes with it
   CHECK(words("a\n\nb") == list{"a", "\n", "\n", "b"});
-  CHECK(words(" 'S") == list{" '", "S"});                             // contractions are in lower case
+  CHECK(words(" 'S") == list{" '", "S"});  // contractions are in lower case
   CHECK(words("na\xC3\xAFve \xD9\xA3\xD9\xA4") == list{"na\xC3\xAFve", " \xD9\xA3\xD9\xA4"});  // letters, Arabic digits
-  CHECK(words("e\xCC\x81") == list{"e", "\xCC\x81"});                 // a combining mark is no letter
+  CHECK(words("e\xCC\x81") == list{"e", "\xCC\x81"});                                  // a combining mark is no letter
   CHECK(words("a\xC2\xA0\xE3\x80\x80 b") == list{"a", "\xC2\xA0\xE3\x80\x80", " b"});  // all of these are white space
   CHECK(words("a\xC2\x85") == list{"a", "\xC2\x85"});
-  CHECK(words("!\xE1\xA0\x8E!") == list{"!\xE1\xA0\x8E!"});           // U+180E is no white space in Unicode
-  CHECK(words("!\x1C!") == list{"!\x1C!"});                           // nor is U+001C
+  CHECK(words("!\xE1\xA0\x8E!") == list{"!\xE1\xA0\x8E!"});  // U+180E is no white space in Unicode
+  CHECK(words("!\x1C!") == list{"!\x1C!"});                  // nor is U+001C
   CHECK(words("").empty());
   CHECK(words(std::string_view("a\0b", 3)) == list{"a", std::string(1, '\0'), "b"});
 }
@@ -110,7 +112,8 @@ TEST_CASE("byte_bpe joins in the order of its merges", "[engine][tokenizer][work
   CHECK(t.encode("abc") == std::vector<precis::token>{257});
   CHECK(t.encode("bbc") == std::vector<precis::token>{byte_token('b'), 258});
   CHECK(t.encode("cab") == std::vector<precis::token>{byte_token('c'), 256});
-  CHECK(t.encode_with_offsets("cab abc") == std::vector<token_span>{{byte_token('c'), 0, 1}, {256, 1, 3}, {byte_token(' '), 3, 4}, {257, 4, 7}});
+  CHECK(t.encode_with_offsets("cab abc") ==
+        std::vector<token_span>{{byte_token('c'), 0, 1}, {256, 1, 3}, {byte_token(' '), 3, 4}, {257, 4, 7}});
   CHECK(t.decode(std::vector<precis::token>{257, 258}) == "abcbc");
   CHECK(t.text_of(256) == "ab");
   CHECK_THAT(refusal([&] { (void)t.text_of(259); }), ContainsSubstring("token 259; expected 0 to 258"));
@@ -122,7 +125,8 @@ TEST_CASE("byte_bpe: all bytes come back, and spans cover them", "[engine][token
   std::string every;
   for (int b = 0; b < 256; ++b) every += static_cast<char>(b);
   for (std::uint64_t seed = 0; seed < 50; ++seed) {
-    const std::string text = noise(200, seed, seed % 2 == 0 ? std::string_view(every) : std::string_view("ab \xC3\xAF\n'"));
+    const std::string text =
+        noise(200, seed, seed % 2 == 0 ? std::string_view(every) : std::string_view("ab \xC3\xAF\n'"));
     const std::vector<token_span> spans = t.encode_with_offsets(text);
     check_cover(t, text, spans);
     CHECK(t.decode(t.encode(text)) == text);
@@ -137,7 +141,8 @@ TEST_CASE("byte_bpe gives what the paper's algorithm gives", "[engine][tokenizer
     std::vector<std::string> known{"a", "b", "c"};
     std::vector<std::pair<std::string, std::string>> merges;
     while (merges.size() < 12) {
-      const std::string left = known[random.below(draw++, known.size())], right = known[random.below(draw++, known.size())];
+      const std::string left = known[random.below(draw++, known.size())],
+                        right = known[random.below(draw++, known.size())];
       if (left.size() + right.size() > 12 || std::ranges::find(known, left + right) != known.end()) continue;
       merges.emplace_back(left, right);
       known.push_back(left + right);
@@ -155,14 +160,16 @@ TEST_CASE("byte_bpe stays quick on one endless word", "[engine][tokenizer][prope
   // A quadratic merge would need 10^10 steps here and the test would not end in anyone's patience.
   const engine::tokenizer t = byte_tokenizer({{"a", "a"}, {"aa", "aa"}, {"aaaa", "aaaa"}});
   CHECK(t.encode(std::string(200'000, 'a')).size() == 25'000);
-  CHECK(t.encode(std::string(200'003, 'a')).size() == 25'002);   // ... aa a
+  CHECK(t.encode(std::string(200'003, 'a')).size() == 25'002);  // ... aa a
   CHECK(t.encode(std::string(200'000, ' ') + "x").size() == 200'001);
   CHECK(t.encode(std::string(200'000, '\xFF')).size() == 200'000);
 }
 
 TEST_CASE("byte_bpe names what is wrong with its files", "[engine][tokenizer][refusal]") {
   const std::string vocab = vocabulary_json({{"a", "b"}});
-  const auto bad = [&](const std::string& v, const std::string& m) { return refusal([&] { engine::byte_bpe t(v, m); }); };
+  const auto bad = [&](const std::string& v, const std::string& m) {
+    return refusal([&] { engine::byte_bpe t(v, m); });
+  };
   CHECK(bad(vocab, "#version: 0.2\na b\n").empty());
   CHECK(bad(vocab, "a b\r\n\r\n").empty());
   CHECK_THAT(bad("[1]", ""), ContainsSubstring("vocab.json: an array"));
@@ -182,21 +189,22 @@ TEST_CASE("byte_bpe names what is wrong with its files", "[engine][tokenizer][re
   CHECK_THAT(bad(vocab, "a b\na b\n"), ContainsSubstring("line 2") && ContainsSubstring("occurs twice"));
 }
 
-TEST_CASE("score_bpe joins the best score first and spells unknown characters in bytes", "[engine][tokenizer][worked-example]") {
+TEST_CASE("score_bpe joins the best score first and spells unknown characters in bytes",
+          "[engine][tokenizer][worked-example]") {
   // Pieces: 259 " ", 260 "a", 261 "b", 262 "ab" (-1), 263 " a" (-2), 264 "ba" (-1).
   const engine::tokenizer t = score_tokenizer({{" ", 0}, {"a", 0}, {"b", 0}, {"ab", -1}, {" a", -2}, {"ba", -1}});
   using ids = std::vector<precis::token>;
   CHECK(t.encode("") == ids{1});
   CHECK(t.encode("a") == ids{1, 263});
-  CHECK(t.encode("ab") == ids{1, 259, 262});                     // (a b) at -1 before (blank a) at -2
+  CHECK(t.encode("ab") == ids{1, 259, 262});                       // (a b) at -1 before (blank a) at -2
   CHECK(t.encode("aba", engine::start::middle) == ids{262, 260});  // two at -1: the left one
   CHECK(t.encode("b\n\xC3\xA9") == ids{1, 259, 261, 13, 0xC3 + 3, 0xA9 + 3});
   CHECK(t.encode_with_offsets("ab \xC3\xA9") ==
         std::vector<token_span>{{1, 0, 0}, {259, 0, 0}, {262, 0, 2}, {259, 2, 3}, {0xC3 + 3, 3, 4}, {0xA9 + 3, 4, 5}});
   CHECK(t.decode(t.encode("a b\n\xC3\xA9\xFF")) == "a b\n\xC3\xA9\xFF");
   CHECK(t.encode("<s>").front() == 1);
-  CHECK(t.encode("<s>").size() == 5);                             // BOS, blank, and three characters: no control token
-  const engine::tokenizer copy = t;                              // a copy stands on its own
+  CHECK(t.encode("<s>").size() == 5);  // BOS, blank, and three characters: no control token
+  const engine::tokenizer copy = t;    // a copy stands on its own
   CHECK(copy.encode("ab") == ids{1, 259, 262});
 }
 
@@ -210,7 +218,8 @@ TEST_CASE("score_bpe names what is wrong with its file", "[engine][tokenizer][re
     if (n != good.size() - 9 && n != good.size() - 18) CHECK_THAT(message, ContainsSubstring("tok: "));
   }
   CHECK_THAT(bad(good.substr(0, good.size() - 1)), ContainsSubstring("piece 260 has a length of 1"));
-  CHECK_THAT(bad(score_file({{"a", std::numeric_limits<float>::quiet_NaN()}})), ContainsSubstring("piece 259 has a score"));
+  CHECK_THAT(bad(score_file({{"a", std::numeric_limits<float>::quiet_NaN()}})),
+             ContainsSubstring("piece 259 has a score"));
   CHECK_THAT(bad(good + raw(0.f) + raw(0xFFFF'FFFFu) + "a"), ContainsSubstring("has a length of 4294967295"));
   CHECK_THAT(bad(good + raw(0.f) + raw(9u) + "123456789"), ContainsSubstring("at most 6 as the file begins with"));
   std::string renamed = good;

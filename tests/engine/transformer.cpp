@@ -96,9 +96,8 @@ token_batch rows_of(const token_batch& b, std::size_t first, std::size_t count) 
 }
 
 bool same_bits(std::span<const float> a, std::span<const float> b) {
-  return std::ranges::equal(a, b, [](float x, float y) {
-    return std::bit_cast<std::uint32_t>(x) == std::bit_cast<std::uint32_t>(y);
-  });
+  return std::ranges::equal(
+      a, b, [](float x, float y) { return std::bit_cast<std::uint32_t>(x) == std::bit_cast<std::uint32_t>(y); });
 }
 
 /// Everything a run shows at its sites.
@@ -149,7 +148,8 @@ TEST_CASE("transformer: a run resumed at any layer and token gives the bits of t
   }
 }
 
-TEST_CASE("transformer: run_layer returns the residual of the full run and shows the same sites", "[engine][property]") {
+TEST_CASE("transformer: run_layer returns the residual of the full run and shows the same sites",
+          "[engine][property]") {
   for (const auto& [name, m] : models()) {
     INFO(name);
     const token_batch b = random_batch(m, 3, 70, 8);  // more than one block of queries
@@ -197,9 +197,9 @@ TEST_CASE("transformer: logits and losses do not depend on how sequences are bat
         const std::size_t n = std::min(step, b.sequences - s);
         const token_batch some = rows_of(b, s, n);
         parts += m.loss(some);
-        CHECK(same_bits(m.logits(some, positions::all).values,
-                        std::span<const float>(whole.values)
-                            .subspan(s * b.tokens * whole.cols, n * b.tokens * whole.cols)));
+        CHECK(same_bits(
+            m.logits(some, positions::all).values,
+            std::span<const float>(whole.values).subspan(s * b.tokens * whole.cols, n * b.tokens * whole.cols)));
       }
       CHECK(parts == loss);  // the sum too, exactly
     }

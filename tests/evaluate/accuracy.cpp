@@ -38,7 +38,9 @@ TEST_CASE("batches without targets, and targets outside the vocabulary, are refu
   const micro_transformer model;
   token_batch b = micro_transformer::labelled();
   b.targets[2] = 3;
-  CHECK_THAT(refusal([&] { (void)evaluate::accuracy{}(model, std::vector<token_batch>{b}); }), ContainsSubstring("target 3 of batch 0"));
+  CHECK_THAT(refusal([&] { (void)evaluate::accuracy{}(model, std::vector<token_batch>{b}); }),
+             ContainsSubstring("target 3 of batch 0"));
   b.targets.clear();
-  CHECK_THAT(refusal([&] { (void)evaluate::accuracy{}(model, std::vector<token_batch>{b}); }), ContainsSubstring("no targets"));
+  CHECK_THAT(refusal([&] { (void)evaluate::accuracy{}(model, std::vector<token_batch>{b}); }),
+             ContainsSubstring("no targets"));
 }

@@ -19,9 +19,13 @@ struct told {
   float_matrix answer;
   std::size_t layers() const { return 1; }
   template<class Tap>
-  float_matrix logits(const token_batch&, positions, Tap&&) const { return answer; }
+  float_matrix logits(const token_batch&, positions, Tap&&) const {
+    return answer;
+  }
   template<class Tap>
-  nll loss(const token_batch&, Tap&&) const { return {}; }
+  nll loss(const token_batch&, Tap&&) const {
+    return {};
+  }
 };
 }  // namespace
 
@@ -31,7 +35,8 @@ TEST_CASE("the divergence of methods A4, both ways", "[evaluate][kl][worked-exam
   CHECK(evaluate::kl_of_logits(student, teacher) == Approx(0.05614686).margin(5e-9));
 }
 
-TEST_CASE("KL: zero of equals, never negative, blind to a constant, closed form for two classes", "[evaluate][kl][property]") {
+TEST_CASE("KL: zero of equals, never negative, blind to a constant, closed form for two classes",
+          "[evaluate][kl][property]") {
   const random_stream random(5, purpose("kl"));
   for (std::uint64_t trial = 0; trial < 200; ++trial) {
     std::vector<float> p(7), q(7), moved(7);
@@ -52,11 +57,13 @@ TEST_CASE("KL: zero of equals, never negative, blind to a constant, closed form 
   CHECK(evaluate::kl_of_logits(small, other) == Approx(evaluate::kl_of_logits(large, other)).epsilon(1e-12));
 }
 
-TEST_CASE("positions with targets count; without targets, all but the last of a sequence", "[evaluate][kl][worked-example]") {
+TEST_CASE("positions with targets count; without targets, all but the last of a sequence",
+          "[evaluate][kl][worked-example]") {
   const told teacher{.answer = {3, 3, {2, 1, 0, 2, 1, 0, 2, 1, 0}}};
   const told student{.answer = {3, 3, {1.5f, 1.2f, 0.1f, 2, 1, 0, 1.5f, 1.2f, 0.1f}}};
   const std::vector<token_batch> open{{.sequences = 1, .tokens = 3, .ids = {0, 1, 2}, .targets = {}}};
-  const std::vector<token_batch> last{{.sequences = 1, .tokens = 3, .ids = {0, 1, 2}, .targets = {no_target, no_target, 1}}};
+  const std::vector<token_batch> last{
+      {.sequences = 1, .tokens = 3, .ids = {0, 1, 2}, .targets = {no_target, no_target, 1}}};
   const auto a = evaluate::kl_divergence{}(teacher, student, open);
   CHECK(a.count == 2);
   CHECK(a.mean_nats() == Approx(0.05390065 / 2).margin(5e-9));
@@ -66,7 +73,8 @@ TEST_CASE("positions with targets count; without targets, all but the last of a 
   CHECK(b.mean_nats() == Approx(0.05390065).margin(5e-9));
 }
 
-TEST_CASE("a model does not diverge from itself; a changed one does, on any number of threads alike", "[evaluate][kl][property]") {
+TEST_CASE("a model does not diverge from itself; a changed one does, on any number of threads alike",
+          "[evaluate][kl][property]") {
   const micro_transformer original;
   micro_transformer changed;
   changed.weights(3)(0, 0) += 0.25f;
@@ -81,8 +89,10 @@ TEST_CASE("a model does not diverge from itself; a changed one does, on any numb
 
 TEST_CASE("different vocabularies, nothing to predict and broken logits are refused", "[evaluate][kl][refusal]") {
   const std::vector<token_batch> open{{.sequences = 1, .tokens = 2, .ids = {0, 1}, .targets = {}}};
-  const told three{.answer = {2, 3, 1.f}}, four{.answer = {2, 4, 1.f}}, broken{.answer = {2, 3, std::numeric_limits<float>::quiet_NaN()}};
+  const told three{.answer = {2, 3, 1.f}}, four{.answer = {2, 4, 1.f}},
+      broken{.answer = {2, 3, std::numeric_limits<float>::quiet_NaN()}};
   CHECK_THAT(refusal([&] { (void)evaluate::kl_divergence{}(three, four, open); }), ContainsSubstring("one vocabulary"));
   CHECK_THAT(refusal([&] { (void)evaluate::kl_divergence{}(three, broken, open); }), ContainsSubstring("batch 0"));
-  CHECK_THAT(refusal([&] { (void)evaluate::kl_divergence{}(three, three, std::vector<token_batch>{}); }), ContainsSubstring("nothing to predict"));
+  CHECK_THAT(refusal([&] { (void)evaluate::kl_divergence{}(three, three, std::vector<token_batch>{}); }),
+             ContainsSubstring("nothing to predict"));
 }

@@ -59,7 +59,8 @@ TEST_CASE("about 95 of 100 intervals hold the truth", "[evaluate][perplexity][or
     std::vector<nll> windows;
     for (std::uint64_t w = 0; w < 100; ++w) {
       const std::size_t count = 50 + random.below(2 * (100 * trial + w), 100);
-      windows.push_back({.sum = static_cast<double>(count) * (3 + 0.5 * random.normal(1000000 + 100 * trial + w)), .count = count});
+      windows.push_back(
+          {.sum = static_cast<double>(count) * (3 + 0.5 * random.normal(1000000 + 100 * trial + w)), .count = count});
     }
     const auto interval = evaluate::perplexity{}(told{}, windows).confidence();
     held += interval->low <= std::exp(3.0) && std::exp(3.0) <= interval->high ? 1 : 0;
@@ -81,9 +82,13 @@ TEST_CASE("any number of threads gives the same bits", "[evaluate][perplexity][p
 }
 
 TEST_CASE("nothing to predict and losses that are not finite are refused", "[evaluate][perplexity][refusal]") {
-  CHECK_THAT(refusal([] { (void)evaluate::perplexity{}(told{}, std::vector<nll>{}); }), ContainsSubstring("nothing to predict"));
-  CHECK_THAT(refusal([] { (void)evaluate::perplexity{}(told{}, std::vector<nll>{{1, 1}, {std::numeric_limits<double>::quiet_NaN(), 1}}); }),
-             ContainsSubstring("window 1"));
+  CHECK_THAT(refusal([] { (void)evaluate::perplexity{}(told{}, std::vector<nll>{}); }),
+             ContainsSubstring("nothing to predict"));
+  CHECK_THAT(
+      refusal([] {
+        (void)evaluate::perplexity{}(told{}, std::vector<nll>{{1, 1}, {std::numeric_limits<double>::quiet_NaN(), 1}});
+      }),
+      ContainsSubstring("window 1"));
   struct nothing {};
   static_assert(std::is_invocable_r_v<refused, evaluate::perplexity, nothing, std::vector<nll>>);
 }

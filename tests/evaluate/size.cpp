@@ -21,5 +21,6 @@ TEST_CASE("sizes add up, and nothing has a size too", "[evaluate][size][property
   CHECK(std::isinf(size_report{}.compression_ratio()));
   CHECK(size_report{}.percent_reduction() == 0);
   CHECK(size_report{}.bits_per_weight() == 0);
-  CHECK(size_report{.weights = 1, .original_bytes = 4, .packed_bytes = 8}.percent_reduction() == -100);  // growth is said
+  CHECK(size_report{.weights = 1, .original_bytes = 4, .packed_bytes = 8}.percent_reduction() ==
+        -100);  // growth is said
 }

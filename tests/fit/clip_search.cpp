@@ -51,7 +51,8 @@ TEST_CASE("clip search gives up the outlier for the many", "[fit][clip_search][o
   CHECK(best_scale < 0.6);
 }
 
-TEST_CASE("clip search never does worse than nearest, and changes nothing where it cannot win", "[fit][clip_search][property]") {
+TEST_CASE("clip search never does worse than nearest, and changes nothing where it cannot win",
+          "[fit][clip_search][property]") {
   const float_matrix w = encoded::weights(3, 37);
   for (const codec::grid_format& f : encoded::every_format()) {
     if (f.code_bits == 5 || f.code_bits == 7 || f.group == 1) continue;  // enough widths
@@ -67,10 +68,14 @@ TEST_CASE("clip search never does worse than nearest, and changes nothing where 
   CHECK(a == b);
 }
 
-TEST_CASE("clip search refuses searches that make no sense, and weights that are not finite", "[fit][clip_search][refusal]") {
+TEST_CASE("clip search refuses searches that make no sense, and weights that are not finite",
+          "[fit][clip_search][refusal]") {
   const std::vector<float> w{1.f, std::numeric_limits<float>::infinity()};
   std::vector<std::byte> packed(codec::affine<4>::bytes(1, 2));
-  CHECK_THROWS_WITH((fit::clip_search{.steps = 101}(codec::affine<4>::format, {w, 1, 2}, packed)), ContainsSubstring("below 1"));
-  CHECK_THROWS_WITH((fit::clip_search{.steps = 0}(codec::affine<4>::format, {w, 1, 2}, packed)), ContainsSubstring("at least one step"));
-  CHECK_THROWS_WITH((fit::clip_search{}(codec::affine<4>::format, {w, 1, 2}, packed)), ContainsSubstring("row 0, column 1"));
+  CHECK_THROWS_WITH((fit::clip_search{.steps = 101}(codec::affine<4>::format, {w, 1, 2}, packed)),
+                    ContainsSubstring("below 1"));
+  CHECK_THROWS_WITH((fit::clip_search{.steps = 0}(codec::affine<4>::format, {w, 1, 2}, packed)),
+                    ContainsSubstring("at least one step"));
+  CHECK_THROWS_WITH((fit::clip_search{}(codec::affine<4>::format, {w, 1, 2}, packed)),
+                    ContainsSubstring("row 0, column 1"));
 }

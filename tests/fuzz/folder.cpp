@@ -54,9 +54,9 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   folder.put("config.json", all.substr(0, cut));
   folder.put("model.safetensors", all.substr(std::min(cut + 1, size)));
   try {
-    const engine::bundle b = engine::load(folder.path, {.tokenizer = {}, .decoder = engine::decoder_of<precis::menu<bytes_codec>>()});
+    const engine::bundle b =
+        engine::load(folder.path, {.tokenizer = {}, .decoder = engine::decoder_of<precis::menu<bytes_codec>>()});
     engine::check(b.weights);  // what was loaded is a whole model
-  } catch (const precis::error&) {
-  }
+  } catch (const precis::error&) {}
   return 0;
 }

@@ -14,9 +14,10 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     for (const engine::source_tensor& t : engine::parse_llama2c(file, "fuzz").tensors) {
       std::size_t values = 1;
       for (const std::size_t e : t.shape) values *= e;
-      if (t.bytes.data() < file.data() || t.bytes.data() + t.bytes.size() > file.data() + size || t.bytes.size() != 4 * values) std::abort();
+      if (t.bytes.data() < file.data() || t.bytes.data() + t.bytes.size() > file.data() + size ||
+          t.bytes.size() != 4 * values)
+        std::abort();
     }
-  } catch (const precis::error&) {
-  }
+  } catch (const precis::error&) {}
   return 0;
 }

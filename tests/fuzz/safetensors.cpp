@@ -18,7 +18,6 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
       std::vector<float> values(t.bytes / engine::size_of(t.type));
       engine::decode(t.type, file.subspan(t.first_byte, t.bytes), values);
     }
-  } catch (const precis::error&) {
-  }
+  } catch (const precis::error&) {}
   return 0;
 }

@@ -19,7 +19,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     return 0;
   }
   // The end of the file is as good a text as any.
-  const std::string text(reinterpret_cast<const char*>(data) + size - std::min<std::size_t>(size, 64), std::min<std::size_t>(size, 64));
+  const std::string text(reinterpret_cast<const char*>(data) + size - std::min<std::size_t>(size, 64),
+                         std::min<std::size_t>(size, 64));
   if (t->decode(t->encode(text, engine::start::middle)) != text) std::abort();
   if (t->decode(t->encode(text)) != text) std::abort();
   return 0;

@@ -45,9 +45,22 @@ struct dice {
   std::size_t below(std::size_t n) { return static_cast<std::size_t>(stream.below(next++, n)); }
 };
 
-constexpr std::array<std::uint64_t, 12> edges{0, 1, 2, 7, 255, 256, 0x7FFF, 0xFFFF, 0x7FFF'FFFF, 0xFFFF'FFFF, 0x7FFF'FFFF'FFFF'FFFF, ~0ull};
-constexpr std::array<std::string_view, 14> words{"0", "-1", "1e999", "18446744073709551615", "18446744073709551616", "null", "true", "\"\"",
-                                                 "[]", "{}", "NaN", "\xFF\xFE", "\xE2\x80", "[[[[[[[["};
+constexpr std::array<std::uint64_t, 12> edges{
+    0, 1, 2, 7, 255, 256, 0x7FFF, 0xFFFF, 0x7FFF'FFFF, 0xFFFF'FFFF, 0x7FFF'FFFF'FFFF'FFFF, ~0ull};
+constexpr std::array<std::string_view, 14> words{"0",
+                                                 "-1",
+                                                 "1e999",
+                                                 "18446744073709551615",
+                                                 "18446744073709551616",
+                                                 "null",
+                                                 "true",
+                                                 "\"\"",
+                                                 "[]",
+                                                 "{}",
+                                                 "NaN",
+                                                 "\xFF\xFE",
+                                                 "\xE2\x80",
+                                                 "[[[[[[[["};
 
 void mutate(input& x, const std::vector<input>& all, dice& d) {
   const std::size_t at = x.empty() ? 0 : d.below(x.size());
@@ -66,7 +79,8 @@ void mutate(input& x, const std::vector<input>& all, dice& d) {
     case 5: {  // a number of 4 or 8 bytes
       const std::uint64_t value = edges[d.below(edges.size())];
       const std::size_t width = d.below(2) == 0 ? 4 : 8;
-      for (std::size_t i = 0; i < width && at + i < x.size(); ++i) x[at + i] = static_cast<std::uint8_t>(value >> (8 * i));
+      for (std::size_t i = 0; i < width && at + i < x.size(); ++i)
+        x[at + i] = static_cast<std::uint8_t>(value >> (8 * i));
       break;
     }
     case 6: {  // a number in decimal
@@ -141,5 +155,6 @@ int main(int argc, char** argv) {
     for (std::size_t n = 1 + d.below(6); n > 0; --n) mutate(x, all, d);
     LLVMFuzzerTestOneInput(x.data(), x.size());
   }
-  std::printf("fuzz: %zu inputs and %llu mutations passed\n", all.size(), static_cast<unsigned long long>(runs - first));
+  std::printf("fuzz: %zu inputs and %llu mutations passed\n", all.size(),
+              static_cast<unsigned long long>(runs - first));
 }

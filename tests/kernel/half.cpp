@@ -32,20 +32,20 @@ static_assert(half_to_float(0x3C00) == 1.f && float_to_half(1.f) == 0x3C00);
 static_assert(bfloat16_to_float(0x3F80) == 1.f && float_to_bfloat16(1.f) == 0x3F80);
 
 TEST_CASE("half worked numbers", "[kernel][half][worked-example]") {
-  CHECK(float_to_half(0.1f) == 0x2E66);                  // 1638.4 -> 1638 units of 2^-14
+  CHECK(float_to_half(0.1f) == 0x2E66);  // 1638.4 -> 1638 units of 2^-14
   CHECK(half_to_float(0x2E66) == 0x1.998p-4f);
   CHECK(float_to_half(65504.f) == 0x7BFF);
   CHECK(float_to_half(65519.99f) == 0x7BFF);
-  CHECK(float_to_half(65520.f) == 0x7C00);               // halfway to 65536 goes to even: infinity
+  CHECK(float_to_half(65520.f) == 0x7C00);  // halfway to 65536 goes to even: infinity
   CHECK(float_to_half(-1e30f) == 0xFC00);
   CHECK(float_to_half(0x1p-24f) == 1);
-  CHECK(float_to_half(0x1p-25f) == 0);                   // halfway to zero goes to even: zero
+  CHECK(float_to_half(0x1p-25f) == 0);  // halfway to zero goes to even: zero
   CHECK(float_to_half(std::nextafter(0x1p-25f, 1.f)) == 1);
   CHECK(float_to_half(std::numeric_limits<float>::denorm_min()) == 0);
   CHECK(std::signbit(half_to_float(0x8000)));
   CHECK(float_to_half(-0.f) == 0x8000);
-  CHECK(float_to_bfloat16(0x1.01p0f) == 0x3F80);         // a tie: 1 is even
-  CHECK(float_to_bfloat16(0x1.03p0f) == 0x3F82);         // a tie: 1 + 2/128 is even
+  CHECK(float_to_bfloat16(0x1.01p0f) == 0x3F80);  // a tie: 1 is even
+  CHECK(float_to_bfloat16(0x1.03p0f) == 0x3F82);  // a tie: 1 + 2/128 is even
   CHECK(float_to_bfloat16(std::numeric_limits<float>::max()) == 0x7F80);
 }
 
@@ -57,7 +57,8 @@ TEST_CASE("half: every code has the value its definition gives and comes back", 
     if (is_nan(h)) {
       wrong += !std::isnan(f) || float_to_half(f) != (h | 0x200) || std::signbit(f) != ((h & 0x8000) != 0);
     } else {
-      wrong += static_cast<double>(f) != half_by_definition(h) || float_to_half(f) != h || std::signbit(f) != ((h & 0x8000) != 0);
+      wrong += static_cast<double>(f) != half_by_definition(h) || float_to_half(f) != h ||
+               std::signbit(f) != ((h & 0x8000) != 0);
     }
   }
   CHECK(wrong == 0);
@@ -65,7 +66,7 @@ TEST_CASE("half: every code has the value its definition gives and comes back", 
 
 TEST_CASE("half: every boundary between two codes rounds to the nearest, ties to even", "[kernel][half][oracle]") {
   std::size_t wrong = 0;
-  for (std::uint32_t c = 0; c < 0x7C00; ++c) {           // from each finite code to the next, the last being infinity
+  for (std::uint32_t c = 0; c < 0x7C00; ++c) {  // from each finite code to the next, the last being infinity
     const auto low = static_cast<std::uint16_t>(c), high = static_cast<std::uint16_t>(c + 1);
     const double above = high == 0x7C00 ? 65536.0 : half_by_definition(high);
     const auto middle = static_cast<float>((half_by_definition(low) + above) / 2);  // exact: one more bit than a half
@@ -102,7 +103,8 @@ TEST_CASE("half: the same bits as the F16C instructions", "[kernel][half][oracle
     const float f = half_to_float(static_cast<std::uint16_t>(c));
     wrong += std::bit_cast<std::uint32_t>(f) != std::bit_cast<std::uint32_t>(_cvtsh_ss(static_cast<std::uint16_t>(c)));
   }
-  for (std::uint64_t bits = 0; bits < 0x1'0000'0000; bits += 1021) {  // a prime step: every exponent, all kinds of tails
+  for (std::uint64_t bits = 0; bits < 0x1'0000'0000;
+       bits += 1021) {  // a prime step: every exponent, all kinds of tails
     const auto f = std::bit_cast<float>(static_cast<std::uint32_t>(bits));
     wrong += float_to_half(f) != _cvtss_sh(f, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
   }

@@ -85,8 +85,8 @@ const std::vector<shape> shapes{{1, 1, 1},     {1, 7, 5},     {8, 32, 48},   {9,
 
 }  // namespace
 
-TEMPLATE_TEST_CASE("product is the fused sum in order, bit for bit, for every shape and stride", "[kernel][product][oracle]",
-                   precis::kernel::native_lanes, precis::kernel::scalar_lanes) {
+TEMPLATE_TEST_CASE("product is the fused sum in order, bit for bit, for every shape and stride",
+                   "[kernel][product][oracle]", precis::kernel::native_lanes, precis::kernel::scalar_lanes) {
   for (const shape s : shapes)
     for (const order oa : {order::rows, order::columns, order::spread})
       for (const order ob : {order::rows, order::columns, order::spread})

@@ -20,9 +20,12 @@ namespace {
 
 /// Weights alone: two blocks of two matrices, the second one of each stored in x out.
 struct weights_only {
-  std::vector<matrix_info> infos{{"b0.attn", 0, part::attention, 12, 40}, {"b0.mlp", 0, part::mlp, 20, 12},
-                                 {"b1.attn", 1, part::attention, 12, 40}, {"b1.mlp", 1, part::mlp, 20, 12}};
-  std::vector<float_matrix> values{encoded::weights(12, 40, 1), encoded::weights(12, 20, 2), encoded::weights(12, 40, 3), encoded::weights(12, 20, 4)};
+  std::vector<matrix_info> infos{{"b0.attn", 0, part::attention, 12, 40},
+                                 {"b0.mlp", 0, part::mlp, 20, 12},
+                                 {"b1.attn", 1, part::attention, 12, 40},
+                                 {"b1.mlp", 1, part::mlp, 20, 12}};
+  std::vector<float_matrix> values{encoded::weights(12, 40, 1), encoded::weights(12, 20, 2),
+                                   encoded::weights(12, 40, 3), encoded::weights(12, 20, 4)};
 
   std::span<const matrix_info> matrices() const { return infos; }
   weight_view weights(std::size_t i) const { return i % 2 == 0 ? values[i].view() : values[i].view().transposed(); }
@@ -30,7 +33,9 @@ struct weights_only {
 };
 
 plan by_block(std::string first, std::string second, double s0 = 0, double s1 = 0) {
-  return {.model = "", .units = unit_kind::block, .notes = {},
+  return {.model = "",
+          .units = unit_kind::block,
+          .notes = {},
           .choices = {{.unit = "block.0", .codec = std::move(first), .sparsity = s0, .rank = 0},
                       {.unit = "block.1", .codec = std::move(second), .sparsity = s1, .rank = 0}}};
 }
@@ -80,7 +85,8 @@ TEST_CASE("a menu of types packs what the standard menu packs", "[pack][property
   CHECK(searched.matrices[2].bytes == a.matrices[2].bytes);
 }
 
-TEST_CASE("sizes are those of methods A4: 1000 weights to 4 bits with ten 16-bit scales", "[pack][size][worked-example]") {
+TEST_CASE("sizes are those of methods A4: 1000 weights to 4 bits with ten 16-bit scales",
+          "[pack][size][worked-example]") {
   struct one_matrix {
     std::vector<matrix_info> infos{{"w", 0, part::mlp, 1, 1000}};
     float_matrix values = encoded::weights(1, 1000);
@@ -88,7 +94,10 @@ TEST_CASE("sizes are those of methods A4: 1000 weights to 4 bits with ten 16-bit
     weight_view weights(std::size_t) const { return values.view(); }
   };
   using format = menu<codec::symmetric<4, 100, codec::scale_type::float16>>;
-  const plan p{.model = "", .units = unit_kind::matrix, .notes = {}, .choices = {{.unit = "w", .codec = "symmetric4.g100.h", .sparsity = 0, .rank = 0}}};
+  const plan p{.model = "",
+               .units = unit_kind::matrix,
+               .notes = {},
+               .choices = {{.unit = "w", .codec = "symmetric4.g100.h", .sparsity = 0, .rank = 0}}};
   const auto size = pack<format>(one_matrix{}, p).size;
   CHECK(size.packed_bytes * 8 == 4160);
   CHECK(size.compression_ratio() == Approx(7.6923).epsilon(1e-5));
@@ -134,7 +143,8 @@ TEST_CASE("a plan that does not fit model or menu is refused before anything cha
   ranked.choices[1].rank = 4;
   CHECK_THAT(say(ranked), ContainsSubstring("rank 4"));
 
-  CHECK_THAT(say(by_block("min_anchored8.row", "affine4.row", 0.1)), ContainsSubstring("block.0 is pruned") && ContainsSubstring("min_anchored8.row"));
+  CHECK_THAT(say(by_block("min_anchored8.row", "affine4.row", 0.1)),
+             ContainsSubstring("block.0 is pruned") && ContainsSubstring("min_anchored8.row"));
   for (std::size_t i = 0; i < 4; ++i) CHECK(model.values[i] == original.values[i]);
   CHECK(say(by_block("min_anchored8.row", "affine4.row", 0.1), {.let_zeros_move = true}) == "(was not refused)");
   model = original;

@@ -15,14 +15,18 @@ TEST_CASE("score, plan, compress and evaluate pass files to each other", "[progr
   const scratch here("chain");
   const std::string heldout = world + "/heldout.txt";
   REQUIRE(run(here.path(), {"score", world, "--scorer", "weight_magnitude", "--out", "w.scores"}).status == 0);
-  REQUIRE(run(here.path(), {"plan", world, "--scores", "w.scores", "--bits", "3,4,6", "--prune", "0.1,0,0", "--out", "m.plan", "--json", "p.json"}).status == 0);
+  REQUIRE(run(here.path(), {"plan", world, "--scores", "w.scores", "--bits", "3,4,6", "--prune", "0.1,0,0", "--out",
+                            "m.plan", "--json", "p.json"})
+              .status == 0);
   REQUIRE(run(here.path(), {"compress", world, "--plan", "m.plan", "--out", "small", "--json", "c.json"}).status == 0);
-  const auto after = run(here.path(), {"evaluate", "small", "--text", heldout, "--windows", "8", "--against", world, "--json", "e.json"});
+  const auto after = run(
+      here.path(), {"evaluate", "small", "--text", heldout, "--windows", "8", "--against", world, "--json", "e.json"});
   REQUIRE(after.status == 0);
-  const auto planned = nlohmann::json::parse(test::read(here / "p.json")), written = nlohmann::json::parse(test::read(here / "c.json")),
+  const auto planned = nlohmann::json::parse(test::read(here / "p.json")),
+             written = nlohmann::json::parse(test::read(here / "c.json")),
              evaluated = nlohmann::json::parse(test::read(here / "e.json"));
-  CHECK(planned.at("bytes") == written.at("bytes"));             // what was planned is what was written ...
-  CHECK(planned.at("bytes") == evaluated.at("stored_bytes"));    // ... and what was read
+  CHECK(planned.at("bytes") == written.at("bytes"));           // what was planned is what was written ...
+  CHECK(planned.at("bytes") == evaluated.at("stored_bytes"));  // ... and what was read
   CHECK(evaluated.at("kl_nats_per_token").get<double>() > 0);
   CHECK(evaluated.at("perplexity").get<double>() == Approx(std::exp(evaluated.at("nll_nats_per_token").get<double>())));
   CHECK(std::filesystem::exists(here / "small/model.plan"));
@@ -35,18 +39,20 @@ TEST_CASE("score, plan, compress and evaluate pass files to each other", "[progr
 TEST_CASE("results do not depend on the number of threads", "[program][property]") {
   const scratch here("threads");
   for (const std::string n : {"1", "3"})
-    REQUIRE(run(here.path(), {"score", world, "--scorer", "causal_trace", "--facts", world + "/facts.json", "--facts-limit", "5", "--runs", "3",
-                              "--threads", n, "--out", "t" + n + ".scores"}).status == 0);
+    REQUIRE(run(here.path(), {"score", world, "--scorer", "causal_trace", "--facts", world + "/facts.json",
+                              "--facts-limit", "5", "--runs", "3", "--threads", n, "--out", "t" + n + ".scores"})
+                .status == 0);
   CHECK(test::read(here / "t1.scores") == test::read(here / "t3.scores"));
 }
 
 TEST_CASE("a stopped causal trace goes on where it was", "[program][property]") {
   const scratch here("resume");
-  const std::vector<std::string> command{"score", world, "--scorer", "causal_trace", "--facts", world + "/facts.json", "--facts-limit", "40",
-                                         "--threads", "1", "--out", "a.scores"};
+  const std::vector<std::string> command{
+      "score", world,       "--scorer", "causal_trace", "--facts", world + "/facts.json", "--facts-limit",
+      "40",    "--threads", "1",        "--out",        "a.scores"};
   const auto first = run(here.path(), command, [&] {
     const std::string done = test::read(here / "a.scores.partial");
-    return std::count(done.begin(), done.end(), '\n') >= 3;   // the job and two facts
+    return std::count(done.begin(), done.end(), '\n') >= 3;  // the job and two facts
   });
   REQUIRE(first.status == 130);
   CHECK_THAT(first.text, ContainsSubstring("--resume"));
@@ -69,7 +75,8 @@ TEST_CASE("a stopped causal trace goes on where it was", "[program][property]") 
   CHECK(test::read(here / "a.scores") == test::read(here / "b.scores"));
 }
 
-TEST_CASE("bad input: one line that says what, where and what was expected; exit code 2; nothing left", "[program][refusal]") {
+TEST_CASE("bad input: one line that says what, where and what was expected; exit code 2; nothing left",
+          "[program][refusal]") {
   const scratch here("bad");
   const std::string text = world + "/heldout.txt", facts = world + "/facts.json";
   test::write(here / "empty.txt", "");
@@ -99,7 +106,8 @@ TEST_CASE("bad input: one line that says what, where and what was expected; exit
       {{"evaluate", world, "--text", text, "--json", "nowhere/out.json"}, "nowhere"},
       {{"trace", world, "--prompt", "Rome is in", "--subject", "Paris", "--answer", "Italy"}, "not in the prompt"},
       {{"trace", world, "--prompt", "Rome is in", "--subject", "Rome", "--answer", "Xyzzyqua"}, "tokens"},
-      {{"trace", world, "--prompt", "Rome is in", "--subject", "Rome", "--answer", "the", "--first-token"}, "does not answer"},
+      {{"trace", world, "--prompt", "Rome is in", "--subject", "Rome", "--answer", "the", "--first-token"},
+       "does not answer"},
       {{"score", world, "--scorer", "causal_trace"}, "--facts"},
       {{"score", world, "--scorer", "causal_trace", "--facts", "outside.json"}, "fact 0"},
       {{"score", world, "--scorer", "causal_trace", "--facts", "typed.json"}, "prompt"},

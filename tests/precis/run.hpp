@@ -17,8 +17,8 @@
 namespace test {
 
 struct outcome {
-  int status = -1;      ///< exit code
-  std::string text;     ///< standard output and error together
+  int status = -1;   ///< exit code
+  std::string text;  ///< standard output and error together
 };
 
 /// A folder that is there for one test.
@@ -54,7 +54,9 @@ inline std::string read(const std::filesystem::path& file) {
   return text.str();
 }
 
-inline void write(const std::filesystem::path& file, const std::string& text) { std::ofstream(file, std::ios::binary) << text; }
+inline void write(const std::filesystem::path& file, const std::string& text) {
+  std::ofstream(file, std::ios::binary) << text;
+}
 
 /// Runs the program with these arguments in `folder`. `meanwhile` is asked every 5 ms until it says true; then the program
 /// gets an interrupt, as from Ctrl-C.

@@ -17,16 +17,19 @@ namespace {
 const std::vector<float> ten{0.5f, -0.1f, 0.3f, -0.3f, 0.9f, 0.05f, -0.7f, 0.3f, 0.2f, -0.6f};
 
 /// tr(D M D^T), methods A8.
-double error_under(const float_matrix& before, const float_matrix& after, const std::array<std::array<double, 4>, 4>& m) {
+double error_under(const float_matrix& before, const float_matrix& after,
+                   const std::array<std::array<double, 4>, 4>& m) {
   double sum = 0;
   for (std::size_t r = 0; r < 2; ++r)
     for (std::size_t i = 0; i < 4; ++i)
       for (std::size_t j = 0; j < 4; ++j)
-        sum += static_cast<double>(before(r, i) - after(r, i)) * m[i][j] * static_cast<double>(before(r, j) - after(r, j));
+        sum +=
+            static_cast<double>(before(r, i) - after(r, i)) * m[i][j] * static_cast<double>(before(r, j) - after(r, j));
   return sum;
 }
 const float_matrix fixture_q(2, 4, {1.0f, -0.5f, -0.4f, -0.7f, -1.1f, -1.2f, 0.3f, -0.9f});
-constexpr std::array<std::array<double, 4>, 4> gram{{{7, 2, -5, 5}, {2, 28, 14, -11}, {-5, 14, 15, -8}, {5, -11, -8, 14}}};
+constexpr std::array<std::array<double, 4>, 4> gram{
+    {{7, 2, -5, 5}, {2, 28, 14, -11}, {-5, 14, 15, -8}, {5, -11, -8, 14}}};
 }  // namespace
 
 TEST_CASE("magnitude removes the counts of the table in methods A5", "[prune][magnitude][worked-example]") {
@@ -39,7 +42,8 @@ TEST_CASE("magnitude removes the counts of the table in methods A5", "[prune][ma
     float_matrix a(1, 10, ten), b(1, 10, ten);
     CHECK(prune::magnitude{.sparsity = expected.sparsity}(a.view()) == expected.exact);
     CHECK(std::ranges::count(a.values, 0.f) == static_cast<std::ptrdiff_t>(expected.exact));
-    CHECK(prune::magnitude{.sparsity = expected.sparsity, .rule = prune::removal::quantile_strict}(b.view()) == expected.strict);
+    CHECK(prune::magnitude{.sparsity = expected.sparsity, .rule = prune::removal::quantile_strict}(b.view()) ==
+          expected.strict);
     CHECK(std::ranges::count(b.values, 0.f) == static_cast<std::ptrdiff_t>(expected.strict));
   }
 }
@@ -93,7 +97,8 @@ TEST_CASE("magnitude removes exactly what a stable sort would, ties and all", "[
     for (std::size_t i = 0; i < k; ++i) expected[order[i]] = 0;
 
     float_matrix m(1, n, w);
-    REQUIRE(prune::magnitude{.sparsity = n == 0 ? 0.5 : static_cast<double>(k) / static_cast<double>(n)}(m.view()) == k);
+    REQUIRE(prune::magnitude{.sparsity = n == 0 ? 0.5 : static_cast<double>(k) / static_cast<double>(n)}(m.view()) ==
+            k);
     REQUIRE(m.values == expected);
   }
 }

@@ -13,9 +13,13 @@ struct classifier {
   precis::weight_view weights(std::size_t) const { return {}; }
   std::size_t layers() const { return 0; }
   template<class Tap>
-  precis::float_matrix logits(const pictures&, precis::positions, Tap&&) const { return {}; }
+  precis::float_matrix logits(const pictures&, precis::positions, Tap&&) const {
+    return {};
+  }
   template<class Tap>
-  precis::nll loss(const pictures&, Tap&&) const { return {}; }
+  precis::nll loss(const pictures&, Tap&&) const {
+    return {};
+  }
 };
 static_assert(precis::tappable_model<classifier> && precis::weighted_model<classifier>);
 

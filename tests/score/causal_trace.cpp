@@ -58,7 +58,7 @@ TEST_CASE("causal trace of the micro-transformer gives the worked table", "[scor
 
 TEST_CASE("restoring the MLPs of both layers gives the worked values", "[score][causal_trace][worked-example]") {
   const fact_trace trace = trace_worked(micro_transformer{}, {{site_kind::mlp, 4}});
-  for (std::size_t l = 0; l < 2; ++l) {   // window >= 2 layers restores every MLP, whatever the centre
+  for (std::size_t l = 0; l < 2; ++l) {  // window >= 2 layers restores every MLP, whatever the centre
     CHECK(trace.tables[0].probability(1, l) - trace.corrupted == Approx(0.0241070).margin(1e-6));
     CHECK(trace.tables[0].probability(2, l) - trace.corrupted == Approx(0.0716823).margin(1e-6));
   }
@@ -67,7 +67,8 @@ TEST_CASE("restoring the MLPs of both layers gives the worked values", "[score][
 TEST_CASE("resumed restoration equals whole forwards bit for bit", "[score][causal_trace][property]") {
   const std::size_t window = GENERATE(1u, 2u, 3u, 4u, 5u);
   const micro_transformer model;
-  const std::vector<restoration> what{{site_kind::residual, window}, {site_kind::attention, window}, {site_kind::mlp, window}};
+  const std::vector<restoration> what{
+      {site_kind::residual, window}, {site_kind::attention, window}, {site_kind::mlp, window}};
   const fact_trace whole = trace_worked(whole_forwards(model), what);
   const fact_trace resumed = trace_worked(model, what);
   const fact_trace layers_only = trace_worked(not_causal{}, what);
@@ -80,11 +81,11 @@ TEST_CASE("resumed restoration equals whole forwards bit for bit", "[score][caus
 
 TEST_CASE("identities of a restored block output", "[score][causal_trace][property]") {
   const fact_trace trace = trace_worked(micro_transformer{}, every_kind);
-  CHECK(trace.tables[0].probability(2, 1) == trace.clean);             // last layer, last token: the clean run
+  CHECK(trace.tables[0].probability(2, 1) == trace.clean);  // last layer, last token: the clean run
   for (const auto& table : trace.tables)
-    for (std::size_t t = 0; t < 2; ++t) CHECK(table.probability(t, 1) == trace.corrupted);   // last layer, other tokens
+    for (std::size_t t = 0; t < 2; ++t) CHECK(table.probability(t, 1) == trace.corrupted);  // last layer, other tokens
   for (const auto& table : trace.tables)
-    for (std::size_t l = 0; l < 2; ++l) CHECK(table.probability(0, l) == trace.corrupted);   // before the subject
+    for (std::size_t l = 0; l < 2; ++l) CHECK(table.probability(0, l) == trace.corrupted);  // before the subject
 }
 
 TEST_CASE("a block's score is the mean of its attention and its MLP", "[score][causal_trace][worked-example]") {
@@ -157,7 +158,8 @@ TEST_CASE("impossible facts are refused with their numbers", "[score][causal_tra
   fact strange = worked;
   strange.answer = 3;
   CHECK_THROWS_WITH(scorer(model, std::vector{strange}), ContainsSubstring("answer token 3"));
-  CHECK_THROWS_WITH((causal_trace{.noise = {.runs = 0}}(model, std::vector{worked})), ContainsSubstring("no noisy runs"));
+  CHECK_THROWS_WITH((causal_trace{.noise = {.runs = 0}}(model, std::vector{worked})),
+                    ContainsSubstring("no noisy runs"));
   CHECK_THROWS_WITH((causal_trace{.window = 0}(model, std::vector{worked})), ContainsSubstring("window 0"));
 }
 
@@ -165,7 +167,7 @@ TEST_CASE("replacing the embedding uses the noise alone", "[score][causal_trace]
   // Replacing by embedding + noise is adding the noise.
   const micro_transformer model;
   activations replaced = worked_noise();
-  for (std::size_t k = 0; k < 2; ++k) replaced.view()(k, 0)[1] += 1.f;   // the embedding of token 1 is (0, 1)
+  for (std::size_t k = 0; k < 2; ++k) replaced.view()(k, 0)[1] += 1.f;  // the embedding of token 1 is (0, 1)
   const fact_trace a = trace_worked(model, every_kind);
   const fact_trace b =
       score::trace_fact(model, worked, std::as_const(replaced).view(), score::corruption::mode::replace, every_kind);

@@ -32,8 +32,11 @@ engine::json json_of(const std::filesystem::path& path) {
 }
 
 score::fact fact_of(const engine::json& j) {
-  return {.name = j.at("prompt"), .prompt = j.at("ids").get<std::vector<token>>(), .subject_begin = j.at("subject_range").at(0),
-          .subject_end = j.at("subject_range").at(1), .answer = j.at("answer")};
+  return {.name = j.at("prompt"),
+          .prompt = j.at("ids").get<std::vector<token>>(),
+          .subject_begin = j.at("subject_range").at(0),
+          .subject_end = j.at("subject_range").at(1),
+          .answer = j.at("answer")};
 }
 
 activations noise_of(const engine::json& j) {
@@ -47,7 +50,9 @@ activations noise_of(const engine::json& j) {
 score::restoration restoration_of(const std::string& name) {
   const std::size_t colon = name.find(':');
   const std::string kind = name.substr(0, colon);
-  return {kind == "hidden" ? site_kind::residual : kind == "attn" ? site_kind::attention : site_kind::mlp,
+  return {kind == "hidden" ? site_kind::residual
+          : kind == "attn" ? site_kind::attention
+                           : site_kind::mlp,
           static_cast<std::size_t>(std::stoul(name.substr(colon + 1)))};
 }
 
@@ -63,11 +68,14 @@ TEST_CASE("the noise scale of the real model's subjects", "[score][causal_trace]
   const engine::tokenizer& tokens = real.files.tokenizer;
   for (const engine::json& f : json_of(*facts)) {
     const token answer = tokens.encode(" " + f.at("attribute").get<std::string>(), engine::start::middle).front();
-    const float_matrix z = real.model.logits(prompts(1, tokens.encode(f.at("prompt").get<std::string>())), positions::last);
-    if (score::detail::look_up(z.row(0), answer).first) subjects.push_back(tokens.encode(f.at("subject").get<std::string>()));
+    const float_matrix z =
+        real.model.logits(prompts(1, tokens.encode(f.at("prompt").get<std::string>())), positions::last);
+    if (score::detail::look_up(z.row(0), answer).first)
+      subjects.push_back(tokens.encode(f.at("subject").get<std::string>()));
   }
   CHECK(subjects.size() == json_of(*golden).at("known_first_token").get<std::size_t>());
-  CHECK(3 * score::embedding_deviation(real.model, subjects) == Approx(json_of(*golden).at("sigma").get<double>()).epsilon(1e-4));
+  CHECK(3 * score::embedding_deviation(real.model, subjects) ==
+        Approx(json_of(*golden).at("sigma").get<double>()).epsilon(1e-4));
 }
 
 TEST_CASE("the golden tables of four facts", "[score][causal_trace][golden][oracle]") {
@@ -101,19 +109,21 @@ TEST_CASE("the golden tables of four facts", "[score][causal_trace][golden][orac
   }
 }
 
-TEST_CASE("resumed restoration equals whole forwards on the real model, bit for bit", "[score][causal_trace][golden][property]") {
+TEST_CASE("resumed restoration equals whole forwards on the real model, bit for bit",
+          "[score][causal_trace][golden][property]") {
   const auto folder = shared_path("models/imdb-gpt2"), golden = shared_path("golden/imdb-gpt2/causal_trace.json");
   if (!folder || !golden) return;
   const real_model real(*folder);
   const engine::json each = json_of(*golden).at("facts").at(0);
   const score::fact f = fact_of(each);
   activations noise = noise_of(each);
-  noise.sequences = 2;                                    // two of the three runs
+  noise.sequences = 2;  // two of the three runs
   noise.values.resize(2 * noise.tokens * noise.features);
   const std::vector<score::restoration> what{{site_kind::residual, 1}, {site_kind::attention, 1}, {site_kind::mlp, 10}};
   const auto view = std::as_const(noise).view();
   const score::fact_trace resumed = score::trace_fact(real.model, f, view, score::corruption::mode::add, what);
-  const score::fact_trace whole = score::trace_fact(whole_forwards(real.model), f, view, score::corruption::mode::add, what);
+  const score::fact_trace whole =
+      score::trace_fact(whole_forwards(real.model), f, view, score::corruption::mode::add, what);
   CHECK(resumed.tables == whole.tables);
   CHECK(resumed.corrupted == whole.corrupted);
   CHECK(4 * resumed.block_positions < whole.block_positions);

@@ -21,10 +21,11 @@ TEST_CASE("deviation of embeddings: unbiased, over all scalars", "[score][causal
 TEST_CASE("the scale comes from subjects alone where the facts bring them", "[score][causal_trace][worked-example]") {
   score::fact f{.name = "f", .prompt = {0, 1, 2}, .subject_begin = 1, .subject_end = 2, .answer = 1};
   const corruption c{.amount = 2};
-  CHECK(score::noise_scale(c, micro_transformer{}, std::vector{f}) == Approx(2 * std::sqrt(0.5)));   // of (0, 1)
-  f.subject_alone = {2, 2, 0};                                                                // 1 1 1 1 1 0
+  CHECK(score::noise_scale(c, micro_transformer{}, std::vector{f}) == Approx(2 * std::sqrt(0.5)));  // of (0, 1)
+  f.subject_alone = {2, 2, 0};                                                                      // 1 1 1 1 1 0
   CHECK(score::noise_scale(c, micro_transformer{}, std::vector{f}) == Approx(2 * std::sqrt((5.0 - 25.0 / 6.0) / 5.0)));
-  CHECK(score::noise_scale({.draw = corruption::rule::gaussian, .amount = 0.25}, micro_transformer{}, std::vector{f}) == 0.25);
+  CHECK(score::noise_scale({.draw = corruption::rule::gaussian, .amount = 0.25}, micro_transformer{}, std::vector{f}) ==
+        0.25);
 }
 
 TEST_CASE("noise is the same for every call, and longer subjects draw on", "[score][causal_trace][property]") {
@@ -52,22 +53,25 @@ TEST_CASE("drawn noise has the distribution it says", "[score][causal_trace][ora
   const auto gaussian = moments(corruption::rule::gaussian);
   CHECK(std::abs(gaussian[0]) < 5 * 3.0 / 200);
   CHECK(gaussian[1] == Approx(9).margin(5 * 9 * std::sqrt(2.0) / 200));
-  CHECK(gaussian[2] > 9);                        // beyond three sigma
+  CHECK(gaussian[2] > 9);  // beyond three sigma
   const auto uniform = moments(corruption::rule::uniform);
   CHECK(std::abs(uniform[0]) < 5 * std::sqrt(3.0) / 200);
-  CHECK(uniform[1] == Approx(3).margin(0.1));    // 3^2 / 3
+  CHECK(uniform[1] == Approx(3).margin(0.1));  // 3^2 / 3
   CHECK(uniform[2] <= 3);
 }
 
 TEST_CASE("the published generator: NumPy's RandomState(1).randn, in order", "[score][causal_trace][worked-example]") {
   const activations n = score::draw_noise({.source = corruption::generator::rome, .seed = 1, .runs = 1}, 1, 1, 6);
-  const float expected[6] = {1.6243453637f, -0.6117564137f, -0.5281717523f, -1.0729686222f, 0.8654076293f, -2.3015386969f};
+  const float expected[6] = {1.6243453637f,  -0.6117564137f, -0.5281717523f,
+                             -1.0729686222f, 0.8654076293f,  -2.3015386969f};
   for (std::size_t i = 0; i < 6; ++i) CHECK(n.values[i] == Approx(expected[i]).epsilon(1e-6));
 }
 
 TEST_CASE("impossible corruptions are refused", "[score][causal_trace][refusal]") {
   const score::fact f{.name = "f", .prompt = {0, 1}, .subject_begin = 0, .subject_end = 1, .answer = 1};
   CHECK_THROWS_WITH(score::draw_noise({.runs = 0}, 1, 1, 1), ContainsSubstring("no noisy runs"));
-  CHECK_THROWS_WITH(score::noise_scale({.amount = -1}, micro_transformer{}, std::vector{f}), ContainsSubstring("noise amount"));
-  CHECK_THROWS_WITH(score::noise_scale({}, micro_transformer{}, std::vector<score::fact>{}), ContainsSubstring("no subject"));
+  CHECK_THROWS_WITH(score::noise_scale({.amount = -1}, micro_transformer{}, std::vector{f}),
+                    ContainsSubstring("noise amount"));
+  CHECK_THROWS_WITH(score::noise_scale({}, micro_transformer{}, std::vector<score::fact>{}),
+                    ContainsSubstring("no subject"));
 }

@@ -33,7 +33,7 @@ TEST_CASE("every position from the subject on carries a role, none before it doe
     }
   for (std::size_t t = 0; t < tokens; ++t) {
     CHECK((seen[t] > 0) == (t >= begin));
-    CHECK(seen[t] <= 3);   // a one-token subject that ends the prompt is first, last subject and last token
+    CHECK(seen[t] <= 3);  // a one-token subject that ends the prompt is first, last subject and last token
   }
 }
 

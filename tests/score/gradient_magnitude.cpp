@@ -57,5 +57,6 @@ TEST_CASE("how the samples are batched does not matter to mean_then_square", "[s
 }
 
 TEST_CASE("no data is refused", "[score][gradient_magnitude][refusal]") {
-  CHECK_THROWS_WITH(gradient_magnitude{}(micro_transformer{}, std::vector<token_batch>{}), ContainsSubstring("no targets"));
+  CHECK_THROWS_WITH(gradient_magnitude{}(micro_transformer{}, std::vector<token_batch>{}),
+                    ContainsSubstring("no targets"));
 }

@@ -29,7 +29,7 @@ using eigen_plain = std::conditional_t<std::is_const_v<T>, const eigen_matrix<T>
 /// An Eigen matrix, array, Map, Ref, block or transpose: an expression that names memory. Sums and products do not.
 template<class E>
 concept eigen_memory = std::derived_from<std::remove_cvref_t<E>, Eigen::DenseBase<std::remove_cvref_t<E>>> &&
-                       (std::remove_cvref_t<E>::Flags & Eigen::DirectAccessBit) != 0;
+                       (std::remove_cvref_t<E>::Flags& Eigen::DirectAccessBit) != 0;
 
 /// A view with any strides as an Eigen matrix.
 template<class T>
@@ -45,7 +45,8 @@ using eigen_row_map = Eigen::Map<detail::eigen_plain<T>, Eigen::Unaligned, Eigen
 template<eigen_memory E>
   requires(std::is_lvalue_reference_v<E> || !detail::owns_memory<std::remove_cvref_t<E>>)
 [[nodiscard]] auto matrix(E&& m) noexcept -> matrix_view<std::remove_pointer_t<decltype(m.data())>> {
-  return {m.data(), static_cast<std::size_t>(m.rows()), static_cast<std::size_t>(m.cols()), m.rowStride(), m.colStride()};
+  return {m.data(), static_cast<std::size_t>(m.rows()), static_cast<std::size_t>(m.cols()), m.rowStride(),
+          m.colStride()};
 }
 template<eigen_memory E>
   requires(!std::is_lvalue_reference_v<E> && detail::owns_memory<std::remove_cvref_t<E>>)
@@ -56,7 +57,8 @@ void matrix(E&&) = delete;  // the view would outlive the matrix
 /// Errors    rows that do not divide into `sequences`; features that are not contiguous (column-major storage).
 template<eigen_memory E>
   requires(std::is_lvalue_reference_v<E> || !detail::owns_memory<std::remove_cvref_t<E>>)
-[[nodiscard]] auto activations(E&& m, std::size_t sequences) -> activations_view<std::remove_pointer_t<decltype(m.data())>> {
+[[nodiscard]] auto activations(E&& m, std::size_t sequences)
+    -> activations_view<std::remove_pointer_t<decltype(m.data())>> {
   const auto rows = matrix(m);
   if (sequences == 0 || rows.rows % sequences != 0)
     refuse({.what = std::to_string(rows.rows) + " rows in " + std::to_string(sequences) + " sequences",
@@ -67,7 +69,8 @@ template<eigen_memory E>
             .where = "adapt::activations",
             .expected = "contiguous features: a row-major matrix"});
   const std::size_t tokens = rows.rows / sequences;
-  return {rows.data, sequences, tokens, rows.cols, static_cast<std::ptrdiff_t>(tokens) * rows.row_stride, rows.row_stride};
+  return {rows.data,      sequences, tokens, rows.cols, static_cast<std::ptrdiff_t>(tokens) * rows.row_stride,
+          rows.row_stride};
 }
 template<eigen_memory E>
   requires(!std::is_lvalue_reference_v<E> && detail::owns_memory<std::remove_cvref_t<E>>)
@@ -97,8 +100,8 @@ template<class T>
 template<class T>
 [[nodiscard]] eigen_row_map<T> eigen(activations_view<T> x) {
   if (x.sequences > 1 && x.sequence_stride != static_cast<std::ptrdiff_t>(x.tokens) * x.token_stride)
-    refuse({.what = "sequences of " + std::to_string(x.tokens) + " tokens that are " + std::to_string(x.sequence_stride) +
-                    " elements apart",
+    refuse({.what = "sequences of " + std::to_string(x.tokens) + " tokens that are " +
+                    std::to_string(x.sequence_stride) + " elements apart",
             .where = "adapt::eigen",
             .expected = "adjacent sequences; adapt one sequence_range(s, 1) at a time"});
   return eigen_rows(x.as_matrix());

@@ -50,11 +50,13 @@ template<class E>
 
 /// An adaptor of `Rank` axes over somebody else's memory.
 template<class T, std::size_t Rank>
-[[nodiscard]] auto xtensor_over(T* data, std::array<std::size_t, Rank> shape, std::array<std::ptrdiff_t, Rank> strides) {
+[[nodiscard]] auto xtensor_over(T* data, std::array<std::size_t, Rank> shape,
+                                std::array<std::ptrdiff_t, Rank> strides) {
   std::size_t size = 1;  // xtensor wants the number of elements, not how far they reach
   for (std::size_t i = 0; i < Rank; ++i) {
     if (strides[i] < 0)
-      refuse({.what = "a stride of " + std::to_string(strides[i]), .where = "adapt::xtensor", .expected = "strides >= 0"});
+      refuse(
+          {.what = "a stride of " + std::to_string(strides[i]), .where = "adapt::xtensor", .expected = "strides >= 0"});
     if (shape[i] <= 1) strides[i] = 0;
     size *= shape[i];
   }
@@ -90,8 +92,12 @@ template<xtensor_memory E>
     refuse({.what = "features " + std::to_string(detail::stride(x, 2)) + " elements apart",
             .where = "adapt::activations",
             .expected = "contiguous features: a row-major layout"});
-  return {x.data() + static_cast<std::ptrdiff_t>(x.data_offset()), detail::extent(x, 0), detail::extent(x, 1), features,
-          detail::stride(x, 0), detail::stride(x, 1)};
+  return {x.data() + static_cast<std::ptrdiff_t>(x.data_offset()),
+          detail::extent(x, 0),
+          detail::extent(x, 1),
+          features,
+          detail::stride(x, 0),
+          detail::stride(x, 1)};
 }
 template<xtensor_memory E>
   requires(!std::is_lvalue_reference_v<E>)
@@ -109,7 +115,8 @@ template<class T>
 /// Errors    negative strides.
 template<class T>
 [[nodiscard]] auto xtensor(activations_view<T> x) {
-  return detail::xtensor_over<T, 3>(x.data, {x.sequences, x.tokens, x.features}, {x.sequence_stride, x.token_stride, 1});
+  return detail::xtensor_over<T, 3>(x.data, {x.sequences, x.tokens, x.features},
+                                    {x.sequence_stride, x.token_stride, 1});
 }
 
 }  // namespace precis::adapt

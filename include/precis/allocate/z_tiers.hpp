@@ -70,9 +70,12 @@ struct z_tiers {
 
   [[nodiscard]] std::vector<tier> tiers(std::span<const double> values) const {
     if (!(below <= above))
-      refuse({.what = "thresholds " + text::number(below) + " and " + text::number(above), .where = "allocate::z_tiers", .expected = "below <= above"});
+      refuse({.what = "thresholds " + text::number(below) + " and " + text::number(above),
+              .where = "allocate::z_tiers",
+              .expected = "below <= above"});
     std::vector<tier> result;
-    for (const double each : z(values)) result.push_back(each < below ? tier::low : each > above ? tier::high : tier::medium);
+    for (const double each : z(values))
+      result.push_back(each < below ? tier::low : each > above ? tier::high : tier::medium);
     return result;
   }
 
@@ -82,7 +85,10 @@ struct z_tiers {
 
   [[nodiscard]] plan operator()(const scores& s) const {
     check_finite(s, "allocate::z_tiers");
-    plan p{.model = s.model, .units = s.units.empty() ? unit_kind::block : s.units.front().kind, .notes = {}, .choices = {}};
+    plan p{.model = s.model,
+           .units = s.units.empty() ? unit_kind::block : s.units.front().kind,
+           .notes = {},
+           .choices = {}};
     const std::vector<tier> decided = tiers(s.values);
     std::array<std::size_t, 3> counts{};
     for (std::size_t i = 0; i < s.size(); ++i) {
@@ -90,8 +96,8 @@ struct z_tiers {
       ++counts[static_cast<std::size_t>(decided[i])];
       p.choices.push_back({.unit = s.units[i].name, .codec = o.codec, .sparsity = o.sparsity, .rank = 0});
     }
-    p.notes.push_back("z_tiers of " + s.scorer + ": " + std::to_string(counts[0]) + " low, " + std::to_string(counts[1]) +
-                      " medium, " + std::to_string(counts[2]) + " high");
+    p.notes.push_back("z_tiers of " + s.scorer + ": " + std::to_string(counts[0]) + " low, " +
+                      std::to_string(counts[1]) + " medium, " + std::to_string(counts[2]) + " high");
     return p;
   }
 };

@@ -38,7 +38,8 @@ template<class Word>
 /// One number after another, row-major, little-endian: `Word` is stored, `to` and `from` convert.
 template<class Word, class To>
 void encode_numbers(const std::string& name, weight_view weights, std::span<std::byte> packed, To to) {
-  if (packed.size() != weights.size() * sizeof(Word)) refuse_size(name, packed.size(), weights.size() * sizeof(Word), weights);
+  if (packed.size() != weights.size() * sizeof(Word))
+    refuse_size(name, packed.size(), weights.size() * sizeof(Word), weights);
   const with_contiguous_rows contiguous(weights);
   const weight_view w = contiguous.view();
   // All exponent bits set: NaN, infinity, or a number that has overflowed. Collected, so that the loop has no exits.
@@ -65,8 +66,10 @@ void encode_numbers(const std::string& name, weight_view weights, std::span<std:
 }
 
 template<class Word, class From>
-void decode_numbers(const std::string& name, std::span<const std::byte> packed, mutable_weight_view weights, From from) {
-  if (packed.size() != weights.size() * sizeof(Word)) refuse_size(name, packed.size(), weights.size() * sizeof(Word), weights);
+void decode_numbers(const std::string& name, std::span<const std::byte> packed, mutable_weight_view weights,
+                    From from) {
+  if (packed.size() != weights.size() * sizeof(Word))
+    refuse_size(name, packed.size(), weights.size() * sizeof(Word), weights);
   std::vector<float> scratch;
   mutable_weight_view w = weights;
   if (!weights.rows_contiguous()) {
@@ -108,7 +111,8 @@ struct float16 {
     detail::encode_numbers<std::uint16_t>(name(), weights, packed, detail::to_float16{});
   }
   static void decode(std::span<const std::byte> packed, mutable_weight_view weights) {
-    detail::decode_numbers<std::uint16_t>(name(), packed, weights, [](std::uint16_t h) { return kernel::half_to_float(h); });
+    detail::decode_numbers<std::uint16_t>(name(), packed, weights,
+                                          [](std::uint16_t h) { return kernel::half_to_float(h); });
   }
 };
 
@@ -121,7 +125,8 @@ struct bfloat16 {
     detail::encode_numbers<std::uint16_t>(name(), weights, packed, detail::to_bfloat16{});
   }
   static void decode(std::span<const std::byte> packed, mutable_weight_view weights) {
-    detail::decode_numbers<std::uint16_t>(name(), packed, weights, [](std::uint16_t b) { return kernel::bfloat16_to_float(b); });
+    detail::decode_numbers<std::uint16_t>(name(), packed, weights,
+                                          [](std::uint16_t b) { return kernel::bfloat16_to_float(b); });
   }
 };
 
@@ -134,7 +139,8 @@ struct float32 {
     detail::encode_numbers<std::uint32_t>(name(), weights, packed, detail::to_float32{});
   }
   static void decode(std::span<const std::byte> packed, mutable_weight_view weights) {
-    detail::decode_numbers<std::uint32_t>(name(), packed, weights, [](std::uint32_t x) { return std::bit_cast<float>(x); });
+    detail::decode_numbers<std::uint32_t>(name(), packed, weights,
+                                          [](std::uint32_t x) { return std::bit_cast<float>(x); });
   }
 };
 

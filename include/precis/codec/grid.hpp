@@ -78,7 +78,8 @@ inline constexpr std::int32_t largest_finite = 0x7F7F'FFFF;
 [[nodiscard]] inline float storable_below(float value, scale_type type) noexcept {
   if (type == scale_type::float32) return value;
   std::uint16_t half = kernel::float_to_half(value);
-  if (kernel::half_to_float(half) > value) half = half == 0 ? 0x8001u : static_cast<std::uint16_t>(half + (half >> 15 ? 1 : -1));
+  if (kernel::half_to_float(half) > value)
+    half = half == 0 ? 0x8001u : static_cast<std::uint16_t>(half + (half >> 15 ? 1 : -1));
   return kernel::half_to_float(half);
 }
 
@@ -270,7 +271,8 @@ inline void put_scale(float value, scale_type type, std::byte* at) noexcept {
 }
 
 [[noreturn]] inline void refuse_size(const std::string& name, std::size_t have, std::size_t need, weight_view w) {
-  refuse({.what = std::to_string(have) + " bytes for a matrix of " + std::to_string(w.rows) + " x " + std::to_string(w.cols),
+  refuse({.what = std::to_string(have) + " bytes for a matrix of " + std::to_string(w.rows) + " x " +
+                  std::to_string(w.cols),
           .where = "codec " + name,
           .expected = std::to_string(need) + " bytes"});
 }
@@ -283,13 +285,16 @@ inline void check_finite(weight_view w, const std::string& where) {
     for (std::size_t c = 0; c < w.cols; ++c)
       if (!std::isfinite(w(r, c)))
         refuse({.what = "the weight in row " + std::to_string(r) + ", column " + std::to_string(c) + " is " +
-                        (std::isnan(w(r, c)) ? "NaN" : w(r, c) > 0 ? "infinity" : "-infinity"),
+                        (std::isnan(w(r, c)) ? "NaN"
+                         : w(r, c) > 0       ? "infinity"
+                                             : "-infinity"),
                 .where = where,
                 .expected = "finite weights"});
 }
 
 /// What `values` become when they are encoded on `g` and decoded. Requires decoded.size() == values.size().
-inline void fake_quantize(const grid_format& f, const grid& g, std::span<const float> values, std::span<float> decoded) {
+inline void fake_quantize(const grid_format& f, const grid& g, std::span<const float> values,
+                          std::span<float> decoded) {
   PRECIS_EXPECTS(decoded.size() == values.size(), "one decoded value a value");
   detail::with_code_type(f, [&](auto code) {
     constexpr std::size_t chunk = 256;
@@ -324,7 +329,8 @@ void encode_on_grids(const grid_format& f, weight_view weights, std::span<std::b
       check_finite(weights, "codec " + to_string(f));
       refuse({.what = "group " + std::to_string(index) + " needs a scale or minimum too large to store",
               .where = "codec " + to_string(f),
-              .expected = f.scales == scale_type::float16 ? "scales and minima of at most 65504, or float32 scales" : "smaller weights"});
+              .expected = f.scales == scale_type::float16 ? "scales and minima of at most 65504, or float32 scales"
+                                                          : "smaller weights"});
     }
   };
 
@@ -336,23 +342,28 @@ void encode_on_grids(const grid_format& f, weight_view weights, std::span<std::b
       const float* x = w.row(r).data();
       if (f.group == per_tensor) detail::quantize_group(f, grids[0], x, w.cols, codes.data());
       // All grids of a row, then all its codes: divisions of one group overlap with the next only if nothing is between.
-      const auto group = [&](std::size_t k) { return std::span<const float>(x, w.cols).subspan(k == 0 ? 0 : k * f.group); };
+      const auto group = [&](std::size_t k) {
+        return std::span<const float>(x, w.cols).subspan(k == 0 ? 0 : k * f.group);
+      };
       for (std::size_t k = 0; k < groups; ++k) {
         const std::size_t count = std::min(f.group, group(k).size());
         choose_checked({group(k).first(count), 1, count}, r * groups + k);
       }
       for (std::size_t k = 0; k < groups; ++k) {
         const std::span<const float> values = group(k);
-        detail::quantize_group(f, grids[r * groups + k], values.data(), std::min(f.group, values.size()), &codes[w.cols - values.size()]);
+        detail::quantize_group(f, grids[r * groups + k], values.data(), std::min(f.group, values.size()),
+                               &codes[w.cols - values.size()]);
       }
-      pack_codes(std::span<const decltype(code)>(codes), f.code_bits, packed.subspan(l.codes + r * l.row_bytes, l.row_bytes));
+      pack_codes(std::span<const decltype(code)>(codes), f.code_bits,
+                 packed.subspan(l.codes + r * l.row_bytes, l.row_bytes));
     }
   });
 
   const std::size_t step = f.scale_bytes();
   for (std::size_t i = 0; i < l.groups; ++i) detail::put_scale(grids[i].scale, f.scales, &packed[i * step]);
   if (f.has_minimum())
-    for (std::size_t i = 0; i < l.groups; ++i) detail::put_scale(grids[i].minimum, f.scales, &packed[l.second + i * step]);
+    for (std::size_t i = 0; i < l.groups; ++i)
+      detail::put_scale(grids[i].minimum, f.scales, &packed[l.second + i * step]);
   if (f.rule == grid_rule::affine) {
     std::vector<std::uint32_t> zeros(l.groups);
     for (std::size_t i = 0; i < l.groups; ++i) zeros[i] = static_cast<std::uint32_t>(grids[i].zero_point);
@@ -384,8 +395,8 @@ inline void encode(const grid_format& f, weight_view weights, std::span<std::byt
 }
 
 /// The side data of every group of an encoded `out x in` matrix. Errors: a wrong number of bytes.
-[[nodiscard]] inline std::vector<grid> read_grids(const grid_format& f, std::span<const std::byte> packed, std::size_t out,
-                                                  std::size_t in) {
+[[nodiscard]] inline std::vector<grid> read_grids(const grid_format& f, std::span<const std::byte> packed,
+                                                  std::size_t out, std::size_t in) {
   const grid_format::layout l = f.layout_of(out, in);
   if (packed.size() != l.bytes) detail::refuse_size(to_string(f), packed.size(), l.bytes, {nullptr, out, in, 0, 1});
   std::vector<grid> grids(l.groups);
@@ -405,7 +416,8 @@ inline void encode(const grid_format& f, weight_view weights, std::span<std::byt
 
 /// The stored codes of one row. Requires packed of the right size, row < out, codes.size() == in.
 template<std::unsigned_integral Code>
-void read_codes(const grid_format& f, std::span<const std::byte> packed, std::size_t out, std::size_t row, std::span<Code> codes) {
+void read_codes(const grid_format& f, std::span<const std::byte> packed, std::size_t out, std::size_t row,
+                std::span<Code> codes) {
   const grid_format::layout l = f.layout_of(out, codes.size());
   unpack_codes(packed.subspan(l.codes + row * l.row_bytes, l.row_bytes), f.code_bits, codes);
 }
@@ -429,7 +441,8 @@ inline void decode(const grid_format& f, std::span<const std::byte> packed, muta
       if (f.group == per_tensor) detail::dequantize_group(f, grids[0], codes.data(), w.cols, x);
       for (std::size_t k = 0; k < groups; ++k) {
         const std::size_t first = k == 0 ? 0 : k * f.group;
-        detail::dequantize_group(f, grids[r * groups + k], codes.data() + first, std::min(f.group, w.cols - first), x + first);
+        detail::dequantize_group(f, grids[r * groups + k], codes.data() + first, std::min(f.group, w.cols - first),
+                                 x + first);
       }
     }
   });
@@ -444,9 +457,13 @@ struct grid_codec {
   static constexpr bool keeps_zero = format.keeps_zero();  ///< weights of 0 decode to exactly 0
 
   [[nodiscard]] static std::string name() { return to_string(format); }
-  [[nodiscard]] static constexpr std::size_t bytes(std::size_t out, std::size_t in) { return format.layout_of(out, in).bytes; }
+  [[nodiscard]] static constexpr std::size_t bytes(std::size_t out, std::size_t in) {
+    return format.layout_of(out, in).bytes;
+  }
   static void encode(weight_view weights, std::span<std::byte> packed) { codec::encode(format, weights, packed); }
-  static void decode(std::span<const std::byte> packed, mutable_weight_view weights) { codec::decode(format, packed, weights); }
+  static void decode(std::span<const std::byte> packed, mutable_weight_view weights) {
+    codec::decode(format, packed, weights);
+  }
 };
 
 }  // namespace precis::codec

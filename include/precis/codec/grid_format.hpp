@@ -10,8 +10,9 @@
 namespace precis::codec {
 
 /// Weights that share one scale: `group` consecutive ones along `in` (the last group of a row may be shorter) ...
-inline constexpr std::size_t per_row = std::numeric_limits<std::size_t>::max();  ///< ... a whole row (output channel) ...
-inline constexpr std::size_t per_tensor = 0;                                     ///< ... or the whole matrix
+inline constexpr std::size_t per_row =
+    std::numeric_limits<std::size_t>::max();  ///< ... a whole row (output channel) ...
+inline constexpr std::size_t per_tensor = 0;  ///< ... or the whole matrix
 
 /// How reals map to evenly spaced codes. See affine.hpp, symmetric.hpp and min_anchored.hpp.
 enum class grid_rule { affine, symmetric, symmetric_full, min_anchored, min_anchored_floor };
@@ -33,8 +34,8 @@ enum class scale_type { float32, float16 };
 /// scale * (code - zero_point) with a constant zero point; min_anchored is scale * code + minimum.
 struct grid_format {
   grid_rule rule = grid_rule::affine;
-  unsigned code_bits = 8;                      ///< 2 ... 8, 16 or 24
-  std::size_t group = per_row;                 ///< weights a scale, or per_row, or per_tensor
+  unsigned code_bits = 8;       ///< 2 ... 8, 16 or 24
+  std::size_t group = per_row;  ///< weights a scale, or per_row, or per_tensor
   scale_type scales = scale_type::float32;
 
   bool operator==(const grid_format&) const = default;
@@ -69,10 +70,10 @@ struct grid_format {
   /// Byte offsets of the parts.
   struct layout {
     std::size_t groups = 0;
-    std::size_t second = 0;      ///< where zero points or minima start
-    std::size_t codes = 0;       ///< where the codes of row 0 start
-    std::size_t row_bytes = 0;   ///< from the codes of one row to those of the next
-    std::size_t bytes = 0;       ///< of everything
+    std::size_t second = 0;     ///< where zero points or minima start
+    std::size_t codes = 0;      ///< where the codes of row 0 start
+    std::size_t row_bytes = 0;  ///< from the codes of one row to those of the next
+    std::size_t bytes = 0;      ///< of everything
   };
   [[nodiscard]] constexpr layout layout_of(std::size_t out, std::size_t in) const noexcept {
     layout l;

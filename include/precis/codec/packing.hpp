@@ -109,7 +109,8 @@ void unpack_eights(const std::byte* stream, std::size_t eights, std::uint8_t* co
 /// @post     the words of methods D3: 3-bit 5,2,7,0,3,6,1,4 become d5 31 87.
 template<std::unsigned_integral Code>
 constexpr void pack_codes(std::span<const Code> codes, unsigned width, std::span<std::byte> stream) noexcept {
-  PRECIS_EXPECTS(width >= 1 && width <= widest_code && width <= std::numeric_limits<Code>::digits, "a width of 1 to 24 bits");
+  PRECIS_EXPECTS(width >= 1 && width <= widest_code && width <= std::numeric_limits<Code>::digits,
+                 "a width of 1 to 24 bits");
   PRECIS_EXPECTS(stream.size() == packed_bytes(codes.size(), width), "a stream of exactly the packed size");
   std::size_t done = 0;
   if constexpr (sizeof(Code) == 1)
@@ -135,7 +136,8 @@ constexpr void pack_codes(std::span<const Code> codes, unsigned width, std::span
 /// Reads what `pack_codes` writes, codes.size() codes of it. Same requirements, same cost.
 template<std::unsigned_integral Code>
 constexpr void unpack_codes(std::span<const std::byte> stream, unsigned width, std::span<Code> codes) noexcept {
-  PRECIS_EXPECTS(width >= 1 && width <= widest_code && width <= std::numeric_limits<Code>::digits, "a width of 1 to 24 bits");
+  PRECIS_EXPECTS(width >= 1 && width <= widest_code && width <= std::numeric_limits<Code>::digits,
+                 "a width of 1 to 24 bits");
   PRECIS_EXPECTS(stream.size() == packed_bytes(codes.size(), width), "a stream of exactly the packed size");
   std::size_t done = 0;
   if constexpr (sizeof(Code) == 1)

@@ -62,7 +62,8 @@ struct budget {
   }
   refuse({.what = "'" + std::string(text) + "' is not a budget",
           .where = "budget",
-          .expected = "a positive number with its unit: 4.5bpw (bits per weight), 1200000B (bytes) or 40% (of the original)"});
+          .expected =
+              "a positive number with its unit: 4.5bpw (bits per weight), 1200000B (bytes) or 40% (of the original)"});
 }
 
 }  // namespace precis

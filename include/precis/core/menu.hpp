@@ -21,8 +21,8 @@ namespace precis {
 template<class C>
 concept matrix_codec = requires(weight_view weights, mutable_weight_view decoded, std::span<std::byte> packed,
                                 std::span<const std::byte> stored, std::size_t n) {
-  { C::name() } -> std::convertible_to<std::string>;            // unique and stable: "affine4.g32"
-  { C::bytes(n, n) } -> std::same_as<std::size_t>;              // constexpr
+  { C::name() } -> std::convertible_to<std::string>;  // unique and stable: "affine4.g32"
+  { C::bytes(n, n) } -> std::same_as<std::size_t>;    // constexpr
   { C::encode(weights, packed) } -> std::same_as<void>;
   { C::decode(stored, decoded) } -> std::same_as<void>;
 };

@@ -15,20 +15,20 @@ namespace precis {
 
 /// What one unit gets.
 struct choice {
-  std::string unit;         ///< the unit's name
-  std::string codec;        ///< the menu entry's name
-  double sparsity = 0;      ///< share of weights set to zero before encoding, in [0, 1]
-  std::size_t rank = 0;     ///< singular values kept; 0 = all
+  std::string unit;      ///< the unit's name
+  std::string codec;     ///< the menu entry's name
+  double sparsity = 0;   ///< share of weights set to zero before encoding, in [0, 1]
+  std::size_t rank = 0;  ///< singular values kept; 0 = all
 
   bool operator==(const choice&) const = default;
 };
 
 /// Unit -> menu entry. Plain text that people can read, diff and edit; see `to_text` for the format.
 struct plan {
-  std::string model;                      ///< fingerprint of the model it was made for; empty = any
-  unit_kind units = unit_kind::block;     ///< how the model's matrices are grouped
-  std::vector<std::string> notes;         ///< who made it and how, one line each
-  std::vector<choice> choices;            ///< one a unit, in model order
+  std::string model;                   ///< fingerprint of the model it was made for; empty = any
+  unit_kind units = unit_kind::block;  ///< how the model's matrices are grouped
+  std::vector<std::string> notes;      ///< who made it and how, one line each
+  std::vector<choice> choices;         ///< one a unit, in model order
 
   [[nodiscard]] const choice* find(std::string_view unit) const noexcept {
     const auto at = std::ranges::find(choices, unit, &choice::unit);
@@ -68,7 +68,8 @@ inline void check(const plan& p) {
   if (!p.model.empty()) out += "model " + p.model + "\n";
   out += "units " + std::string(to_string(p.units)) + "\n";
   for (std::string note : p.notes) {
-    std::ranges::replace_if(note, [](char c) { return c == '\n' || c == '\r' || c == '#'; }, ' ');
+    std::ranges::replace_if(
+        note, [](char c) { return c == '\n' || c == '\r' || c == '#'; }, ' ');
     out += "note " + note + "\n";
   }
   std::size_t widest = 0;
@@ -88,9 +89,10 @@ inline void check(const plan& p) {
 [[nodiscard]] inline plan parse_plan(std::string_view source, std::string_view where = "plan") {
   const std::vector<text::line> lines = text::split(source);
   if (lines.empty() || lines.front().words.front() != "precis-plan" || lines.front().rest != "1")
-    refuse({.what = lines.empty() ? "an empty file" : "it starts with '" + std::string(lines.front().words.front()) + "'",
-            .where = std::string(where),
-            .expected = "'precis-plan 1' on the first line"});
+    refuse(
+        {.what = lines.empty() ? "an empty file" : "it starts with '" + std::string(lines.front().words.front()) + "'",
+         .where = std::string(where),
+         .expected = "'precis-plan 1' on the first line"});
 
   plan p;
   bool seen_units = false;
@@ -98,16 +100,19 @@ inline void check(const plan& p) {
     const text::line& l = lines[i];
     const std::string_view first = l.words.front();
     if (first == "model") {
-      if (l.words.size() != 2 || !p.model.empty()) text::refuse_line(l, where, "a wrong 'model' line", "one fingerprint, once");
+      if (l.words.size() != 2 || !p.model.empty())
+        text::refuse_line(l, where, "a wrong 'model' line", "one fingerprint, once");
       p.model = l.words[1];
     } else if (first == "units") {
-      if (l.words.size() != 2 || seen_units) text::refuse_line(l, where, "a wrong 'units' line", "block, half or matrix, once");
+      if (l.words.size() != 2 || seen_units)
+        text::refuse_line(l, where, "a wrong 'units' line", "block, half or matrix, once");
       p.units = parse_unit_kind(l.words[1], where);
       seen_units = true;
     } else if (first == "note") {
       p.notes.emplace_back(l.rest);
     } else {
-      if (l.words.size() < 2) text::refuse_line(l, where, "unit '" + std::string(first) + "' without a codec", "UNIT CODEC");
+      if (l.words.size() < 2)
+        text::refuse_line(l, where, "unit '" + std::string(first) + "' without a codec", "UNIT CODEC");
       choice c{.unit = std::string(first), .codec = std::string(l.words[1])};
       for (const std::string_view word : std::span(l.words).subspan(2)) {
         const std::size_t equals = word.find('=');
@@ -129,7 +134,9 @@ inline void check(const plan& p) {
     }
   }
   if (!seen_units)
-    refuse({.what = "no 'units' line", .where = std::string(where), .expected = "units block, units half or units matrix"});
+    refuse({.what = "no 'units' line",
+            .where = std::string(where),
+            .expected = "units block, units half or units matrix"});
   return p;
 }
 

@@ -35,9 +35,7 @@ struct random_stream {
   constexpr random_stream(std::uint64_t seed, std::uint64_t stream) noexcept : key(mix64(mix64(seed) ^ stream)) {}
 
   /// 64 random bits.
-  [[nodiscard]] constexpr std::uint64_t at(std::uint64_t index) const noexcept {
-    return mix64(key ^ mix64(index));
-  }
+  [[nodiscard]] constexpr std::uint64_t at(std::uint64_t index) const noexcept { return mix64(key ^ mix64(index)); }
   /// Uniform in [0, 1), 53 bits.
   [[nodiscard]] constexpr double uniform(std::uint64_t index) const noexcept {
     return static_cast<double>(at(index) >> 11) * 0x1.0p-53;

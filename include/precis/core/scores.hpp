@@ -18,11 +18,11 @@ namespace precis {
 
 /// Information density of every unit. High = keep, whatever the paper's sign (methods A3). May be negative.
 struct scores {
-  std::string model = {};        ///< fingerprint of the model; empty = not said
-  std::string scorer;            ///< who made it, with what: "causal_trace window=1 noise_runs=10"
-  std::string measure;           ///< what one score is: "probability", "squared norm", "nats"
-  std::vector<unit> units;       ///< [units]
-  std::vector<double> values;    ///< [units]
+  std::string model = {};      ///< fingerprint of the model; empty = not said
+  std::string scorer;          ///< who made it, with what: "causal_trace window=1 noise_runs=10"
+  std::string measure;         ///< what one score is: "probability", "squared norm", "nats"
+  std::vector<unit> units;     ///< [units]
+  std::vector<double> values;  ///< [units]
 
   [[nodiscard]] std::size_t size() const noexcept { return values.size(); }
   bool operator==(const scores&) const = default;
@@ -85,8 +85,7 @@ namespace normalise {
       refuse({.what = "a negative score, " + std::to_string(v), .where = "normalise::sum1", .expected = "scores >= 0"});
     sum += v;
   }
-  if (!(sum > 0))
-    refuse({.what = "scores that sum to zero", .where = "normalise::sum1", .expected = "a positive sum"});
+  if (!(sum > 0)) refuse({.what = "scores that sum to zero", .where = "normalise::sum1", .expected = "a positive sum"});
   std::vector<double> out(values.begin(), values.end());
   for (double& v : out) v /= sum;
   return out;
@@ -121,9 +120,10 @@ namespace normalise {
                                          std::string_view where = "scores") {
   const std::vector<text::line> lines = text::split(source);
   if (lines.empty() || lines.front().words.front() != "precis-scores" || lines.front().rest != "1")
-    refuse({.what = lines.empty() ? "an empty file" : "it starts with '" + std::string(lines.front().words.front()) + "'",
-            .where = std::string(where),
-            .expected = "'precis-scores 1' on the first line"});
+    refuse(
+        {.what = lines.empty() ? "an empty file" : "it starts with '" + std::string(lines.front().words.front()) + "'",
+         .where = std::string(where),
+         .expected = "'precis-scores 1' on the first line"});
 
   scores s{.model = {}, .scorer = {}, .measure = {}, .units = {}, .values = {}};
   std::vector<bool> seen;
@@ -143,7 +143,8 @@ namespace normalise {
     } else {
       const auto at = std::ranges::find(s.units, first, &unit::name);
       if (at == s.units.end())
-        text::refuse_line(l, where, "unit '" + std::string(first) + "' is not in this model", "a table made for this model");
+        text::refuse_line(l, where, "unit '" + std::string(first) + "' is not in this model",
+                          "a table made for this model");
       const auto i = static_cast<std::size_t>(at - s.units.begin());
       if (seen[i]) text::refuse_line(l, where, "unit '" + std::string(first) + "' is scored twice", "one line a unit");
       if (l.words.size() != 2 || !text::read(l.words[1], s.values[i]))
@@ -153,7 +154,9 @@ namespace normalise {
   }
   for (std::size_t i = 0; i < s.units.size(); ++i)
     if (!seen[i])
-      refuse({.what = "unit " + s.units[i].name + " has no score", .where = std::string(where), .expected = "one line a unit"});
+      refuse({.what = "unit " + s.units[i].name + " has no score",
+              .where = std::string(where),
+              .expected = "one line a unit"});
   if (s.units.empty())
     refuse({.what = "no units", .where = std::string(where), .expected = "a 'units' line and one line a unit"});
   return s;

@@ -17,9 +17,9 @@ namespace precis::text {
 
 /// One line that says something, and where it stood.
 struct line {
-  std::size_t number = 0;                 ///< from 1
-  std::vector<std::string_view> words;    ///< never empty; views into the text that was split
-  std::string_view rest;                  ///< everything after the first word, trimmed
+  std::size_t number = 0;               ///< from 1
+  std::vector<std::string_view> words;  ///< never empty; views into the text that was split
+  std::string_view rest;                ///< everything after the first word, trimmed
 };
 
 /// The lines of a text without blank ones and comments. The text must outlive the result.
@@ -35,7 +35,8 @@ struct line {
     row = row.substr(0, row.find('#'));
 
     line l{.number = number, .words = {}, .rest = {}};
-    for (std::size_t at = row.find_first_not_of(blank); at != std::string_view::npos; at = row.find_first_not_of(blank, at)) {
+    for (std::size_t at = row.find_first_not_of(blank); at != std::string_view::npos;
+         at = row.find_first_not_of(blank, at)) {
       const std::size_t stop = std::min(row.find_first_of(blank, at), row.size());
       if (l.words.size() == 1) l.rest = row.substr(at);
       l.words.push_back(row.substr(at, stop - at));

@@ -24,11 +24,11 @@ enum class part { attention, mlp, other };
 
 /// What is known of a weight matrix without touching its values.
 struct matrix_info {
-  std::string name;                      ///< unique in the model: "h.3.attn.c_attn"
-  std::size_t layer = 0;                 ///< block index
+  std::string name;       ///< unique in the model: "h.3.attn.c_attn"
+  std::size_t layer = 0;  ///< block index
   precis::part part = precis::part::other;
-  std::size_t out = 0;                   ///< rows
-  std::size_t in = 0;                    ///< columns
+  std::size_t out = 0;  ///< rows
+  std::size_t in = 0;   ///< columns
 
   [[nodiscard]] std::size_t weights() const noexcept { return out * in; }
   bool operator==(const matrix_info&) const = default;
@@ -57,12 +57,12 @@ enum class unit_kind { block, half, matrix };
 
 /// The smallest group of weights that gets one choice.
 struct unit {
-  std::string name;                      ///< "block.3", "block.3.mlp", or the matrix's own name
+  std::string name;  ///< "block.3", "block.3.mlp", or the matrix's own name
   std::size_t layer = 0;
   unit_kind kind = unit_kind::block;
   precis::part part = precis::part::other;  ///< meaningful for halves and matrices
-  std::vector<std::size_t> matrices;     ///< indices into the model's matrices(), ascending; never empty
-  std::size_t weights = 0;               ///< number of weights in all of them
+  std::vector<std::size_t> matrices;        ///< indices into the model's matrices(), ascending; never empty
+  std::size_t weights = 0;                  ///< number of weights in all of them
 
   bool operator==(const unit&) const = default;
 };

@@ -16,10 +16,10 @@ namespace precis {
 template<class T>
 struct matrix_view {
   T* data = nullptr;
-  std::size_t rows = 0;               ///< out
-  std::size_t cols = 0;               ///< in
-  std::ptrdiff_t row_stride = 0;      ///< elements from (r, c) to (r + 1, c)
-  std::ptrdiff_t col_stride = 1;      ///< elements from (r, c) to (r, c + 1)
+  std::size_t rows = 0;           ///< out
+  std::size_t cols = 0;           ///< in
+  std::ptrdiff_t row_stride = 0;  ///< elements from (r, c) to (r + 1, c)
+  std::ptrdiff_t col_stride = 1;  ///< elements from (r, c) to (r, c + 1)
 
   constexpr matrix_view() = default;
 
@@ -43,9 +43,7 @@ struct matrix_view {
   }
   [[nodiscard]] constexpr std::size_t size() const noexcept { return rows * cols; }
   [[nodiscard]] constexpr bool empty() const noexcept { return size() == 0; }
-  [[nodiscard]] constexpr matrix_view transposed() const noexcept {
-    return {data, cols, rows, col_stride, row_stride};
-  }
+  [[nodiscard]] constexpr matrix_view transposed() const noexcept { return {data, cols, rows, col_stride, row_stride}; }
   /// Rows are contiguous runs of `cols` elements.
   [[nodiscard]] constexpr bool rows_contiguous() const noexcept { return col_stride == 1 || cols <= 1; }
   /// The whole matrix is one contiguous row-major run.
@@ -111,12 +109,20 @@ struct activations_view {
   }
   /// Tokens [first, first + count) of every sequence.
   [[nodiscard]] constexpr activations_view token_range(std::size_t first, std::size_t count) const noexcept {
-    return {data + static_cast<std::ptrdiff_t>(first) * token_stride, sequences, count, features, sequence_stride,
+    return {data + static_cast<std::ptrdiff_t>(first) * token_stride,
+            sequences,
+            count,
+            features,
+            sequence_stride,
             token_stride};
   }
   /// Sequences [first, first + count).
   [[nodiscard]] constexpr activations_view sequence_range(std::size_t first, std::size_t count) const noexcept {
-    return {data + static_cast<std::ptrdiff_t>(first) * sequence_stride, count, tokens, features, sequence_stride,
+    return {data + static_cast<std::ptrdiff_t>(first) * sequence_stride,
+            count,
+            tokens,
+            features,
+            sequence_stride,
             token_stride};
   }
   /// All tokens as the rows of one matrix. Requires that tokens follow each other evenly, as they do in dense views.

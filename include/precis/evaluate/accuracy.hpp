@@ -21,7 +21,9 @@ namespace precis::evaluate {
 struct accuracy_report {
   std::size_t correct = 0;
   std::size_t count = 0;
-  [[nodiscard]] double share() const noexcept { return count == 0 ? 0.0 : static_cast<double>(correct) / static_cast<double>(count); }
+  [[nodiscard]] double share() const noexcept {
+    return count == 0 ? 0.0 : static_cast<double>(correct) / static_cast<double>(count);
+  }
 };
 
 /// Share of targets that are the model's most likely prediction.
@@ -33,7 +35,8 @@ struct accuracy_report {
 struct accuracy {
   template<tappable_model Model, executor Executor = sequential>
     requires token_model<Model>
-  [[nodiscard]] accuracy_report operator()(const Model& model, std::span<const token_batch> batches, Executor exec = {}) const {
+  [[nodiscard]] accuracy_report operator()(const Model& model, std::span<const token_batch> batches,
+                                           Executor exec = {}) const {
     std::vector<accuracy_report> parts(batches.size());
     exec.for_each(batches.size(), [&](std::size_t b) {
       const token_batch& batch = batches[b];
@@ -48,7 +51,8 @@ struct accuracy {
           refuse({.what = "target " + std::to_string(target) + " of batch " + std::to_string(b),
                   .where = "evaluate::accuracy",
                   .expected = "a token below " + std::to_string(z.cols)});
-        parts[b].correct += argmax(z.row(only_last ? i / batch.tokens : i)) == static_cast<std::size_t>(target) ? 1u : 0u;
+        parts[b].correct +=
+            argmax(z.row(only_last ? i / batch.tokens : i)) == static_cast<std::size_t>(target) ? 1u : 0u;
         ++parts[b].count;
       }
     });
@@ -58,7 +62,9 @@ struct accuracy {
       all.count += part.count;
     }
     if (all.count == 0)
-      refuse({.what = "no targets in " + std::to_string(batches.size()) + " batches", .where = "evaluate::accuracy", .expected = "at least one target"});
+      refuse({.what = "no targets in " + std::to_string(batches.size()) + " batches",
+              .where = "evaluate::accuracy",
+              .expected = "at least one target"});
     return all;
   }
 

@@ -14,9 +14,9 @@ namespace precis::evaluate {
 /// How far a compressed matrix is from the original.
 struct error_report {
   std::size_t weights = 0;
-  double sse = 0;          ///< sum of squared errors, weights^2
-  double signal = 0;       ///< sum of squared original weights
-  double max_error = 0;    ///< largest |error|
+  double sse = 0;        ///< sum of squared errors, weights^2
+  double signal = 0;     ///< sum of squared original weights
+  double max_error = 0;  ///< largest |error|
 
   [[nodiscard]] double mse() const noexcept { return weights == 0 ? 0.0 : sse / static_cast<double>(weights); }
   /// Signal to quantization noise, decibel; infinity when nothing changed.

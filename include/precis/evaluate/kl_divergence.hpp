@@ -40,8 +40,8 @@ namespace precis::evaluate {
 
 struct kl_report {
   double sum_nats = 0;
-  double worst_nats = 0;      ///< of a single position
-  std::size_t count = 0;      ///< positions
+  double worst_nats = 0;  ///< of a single position
+  std::size_t count = 0;  ///< positions
   [[nodiscard]] double mean_nats() const noexcept { return count == 0 ? 0.0 : sum_nats / static_cast<double>(count); }
 };
 
@@ -71,7 +71,8 @@ struct kl_divergence {
         if (p.cols == 0 || !predicts(batches[b], r)) continue;
         const double kl = kl_of_logits(p.row(r), q.row(r));
         if (!std::isfinite(kl))
-          refuse({.what = "the divergence at position " + std::to_string(r) + " of batch " + std::to_string(b) + " is " + std::to_string(kl),
+          refuse({.what = "the divergence at position " + std::to_string(r) + " of batch " + std::to_string(b) +
+                          " is " + std::to_string(kl),
                   .where = "evaluate::kl_divergence",
                   .expected = "finite logits"});
         parts[b].sum_nats += kl;
@@ -96,9 +97,10 @@ struct kl_divergence {
   template<class Original, class Compressed, class... Rest>
     requires(!(tappable_model<Original> && tappable_model<Compressed>))
   refused operator()(const Original&, const Compressed&, Rest&&...) const {
-    static_assert(tappable_model<Original> && tappable_model<Compressed>,
-                  "precis: evaluate::kl_divergence needs two tappable_models. Add logits(const batch_type&, positions, tap) "
-                  "const to the adaptor. See docs/models.md#tappable");
+    static_assert(
+        tappable_model<Original> && tappable_model<Compressed>,
+        "precis: evaluate::kl_divergence needs two tappable_models. Add logits(const batch_type&, positions, tap) "
+        "const to the adaptor. See docs/models.md#tappable");
     return {};
   }
 };

@@ -48,7 +48,8 @@ struct nll_report {
   [[nodiscard]] std::optional<interval> confidence() const noexcept {
     const std::optional<double> se = standard_error();
     if (!se) return std::nullopt;
-    return interval{.low = std::exp(std::fma(-1.96, *se, total.mean())), .high = std::exp(std::fma(1.96, *se, total.mean()))};
+    return interval{.low = std::exp(std::fma(-1.96, *se, total.mean())),
+                    .high = std::exp(std::fma(1.96, *se, total.mean()))};
   }
 };
 
@@ -61,7 +62,8 @@ struct nll_report {
 /// Source   methods A4: a mean of window means would be wrong where windows differ in size.
 struct perplexity {
   template<evaluable_model Model, executor Executor = sequential>
-  [[nodiscard]] nll_report operator()(const Model& model, std::span<const batch_of<Model>> batches, Executor exec = {}) const {
+  [[nodiscard]] nll_report operator()(const Model& model, std::span<const batch_of<Model>> batches,
+                                      Executor exec = {}) const {
     nll_report report{.total = {}, .windows = std::vector<nll>(batches.size())};
     exec.for_each(batches.size(), [&](std::size_t i) { report.windows[i] = model.loss(batches[i]); });
     for (std::size_t i = 0; i < batches.size(); ++i) {

@@ -10,8 +10,8 @@ namespace precis::evaluate {
 /// Source   methods A4: M_O = original, M_Q = packed. (CPTQuant prints both ratios upside down.)
 struct size_report {
   std::size_t weights = 0;
-  std::size_t original_bytes = 0;   ///< M_O / 8
-  std::size_t packed_bytes = 0;     ///< M_Q / 8: codes, scales, zero points, padding
+  std::size_t original_bytes = 0;  ///< M_O / 8
+  std::size_t packed_bytes = 0;    ///< M_Q / 8: codes, scales, zero points, padding
 
   /// M_O / M_Q: how many times smaller. Infinity for nothing.
   [[nodiscard]] double compression_ratio() const noexcept {

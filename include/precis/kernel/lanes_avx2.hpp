@@ -2,8 +2,8 @@
 
 #if defined(__AVX2__) && defined(__FMA__)
 
-#include <cstddef>
 #include <immintrin.h>
+#include <cstddef>
 
 namespace precis::kernel {
 

@@ -2,8 +2,8 @@
 
 #if defined(__AVX512F__)
 
-#include <cstddef>
 #include <immintrin.h>
+#include <cstddef>
 
 namespace precis::kernel {
 

@@ -42,7 +42,7 @@ struct product_tile {
   static constexpr std::size_t columns = vectors * Lanes::width;
 };
 
-inline constexpr std::size_t product_depth = 256;  ///< terms summed before the partial sums go back to memory
+inline constexpr std::size_t product_depth = 256;   ///< terms summed before the partial sums go back to memory
 inline constexpr std::size_t prefetch_terms = 8;    ///< how far ahead packed columns are asked for
 inline constexpr std::size_t packed_columns = 384;  ///< columns packed at a time; 256 x 384 floats fit a 512 KiB cache
 
@@ -61,7 +61,8 @@ template<std::size_t N, class F>
 [[gnu::always_inline]] inline void unrolled(F&& f) noexcept {
   [&]<std::size_t... I>(std::index_sequence<I...>) __attribute__((always_inline)) {
     (f(std::integral_constant<std::size_t, I>{}), ...);
-  }(std::make_index_sequence<N>{});
+  }
+  (std::make_index_sequence<N>{});
 }
 
 /// A Rows x (Vectors * width) tile of c; the last vector of each row holds `last` <= width elements.
@@ -96,16 +97,16 @@ void multiply_tile(const float* a, std::ptrdiff_t a_row, std::ptrdiff_t a_col, c
     std::ptrdiff_t at = 0;
     for (std::size_t k = 0; k < depth; ++k, at += a_col, b += b_row) {
       vector column[Vectors];
-      if (ahead) unrolled<Vectors>([&](auto v) __attribute__((always_inline)) {
-        __builtin_prefetch(b + (prefetch_terms * Vectors + v) * width);
-      });
+      if (ahead)
+        unrolled<Vectors>([&](auto v) __attribute__((always_inline)) {
+          __builtin_prefetch(b + (prefetch_terms * Vectors + v) * width);
+        });
       unrolled<Vectors - 1>([&](auto v) __attribute__((always_inline)) { column[v] = Lanes::load(b + v * width); });
       column[Vectors - 1] = load_last(b + (Vectors - 1) * width);
       unrolled<Rows>([&](auto r) __attribute__((always_inline)) {
         const vector factor = Lanes::broadcast(rows[r] + at);
-        unrolled<Vectors>([&](auto v) __attribute__((always_inline)) {
-          sum[r][v] = Lanes::fma(factor, column[v], sum[r][v]);
-        });
+        unrolled<Vectors>([&](auto v)
+                              __attribute__((always_inline)) { sum[r][v] = Lanes::fma(factor, column[v], sum[r][v]); });
       });
     }
   };
@@ -115,7 +116,8 @@ void multiply_tile(const float* a, std::ptrdiff_t a_row, std::ptrdiff_t a_col, c
   else if (whole)
     steps(load, false);
   else
-    steps([last](const float* p) __attribute__((always_inline)) { return Lanes::load_part(p, last); }, false);
+    steps(
+        [last](const float* p) __attribute__((always_inline)) { return Lanes::load_part(p, last); }, false);
 
   unrolled<Rows>([&](auto r) __attribute__((always_inline)) {
     unrolled<Vectors>([&](auto v) __attribute__((always_inline)) {
@@ -130,8 +132,7 @@ void multiply_tile(const float* a, std::ptrdiff_t a_row, std::ptrdiff_t a_col, c
 
 template<class Lanes>
 using tile_function = void (*)(const float*, std::ptrdiff_t, std::ptrdiff_t, const float*, std::ptrdiff_t, bool,
-                               std::size_t, const float*, std::ptrdiff_t, float*, std::ptrdiff_t,
-                               std::size_t) noexcept;
+                               std::size_t, const float*, std::ptrdiff_t, float*, std::ptrdiff_t, std::size_t) noexcept;
 
 /// Tiles of every height up to product_tile::rows and every number of vectors.
 template<class Lanes>
@@ -139,9 +140,7 @@ struct tile_table {
   static constexpr std::size_t most_rows = product_tile<Lanes>::rows, most_vectors = product_tile<Lanes>::vectors;
   tile_function<Lanes> at[most_rows][most_vectors];
 
-  constexpr tile_table() noexcept : at{} {
-    fill(std::make_index_sequence<most_rows * most_vectors>{});
-  }
+  constexpr tile_table() noexcept : at{} { fill(std::make_index_sequence<most_rows * most_vectors>{}); }
 
  private:
   template<std::size_t... I>
@@ -195,10 +194,12 @@ inline void pack_rows(strided<const float> a, std::size_t tile_rows, float* to) 
 }  // namespace detail
 
 /// Floats of workspace with which `product` runs at full speed, whatever its shape.
-inline constexpr std::size_t product_workspace = detail::product_depth * (detail::packed_columns + 8 * detail::packed_tiles) + detail::line;
+inline constexpr std::size_t product_workspace =
+    detail::product_depth * (detail::packed_columns + 8 * detail::packed_tiles) + detail::line;
 
 /// Floats of workspace `product` cannot do without (any lane type): one panel, and a few tiles of rows.
-inline constexpr std::size_t least_product_workspace = detail::product_depth * (48 + 8 * detail::packed_tiles) + detail::line;
+inline constexpr std::size_t least_product_workspace =
+    detail::product_depth * (48 + 8 * detail::packed_tiles) + detail::line;
 
 /// c = start + a b, every element one fused sum in order:  s = start[i][j];  for k = 0, 1, ...: s = fma(a[i][k], b[k][j], s).
 ///
@@ -272,7 +273,8 @@ void product_onto(strided<const float> start, strided<const float> a, strided<co
           detail::tiles<Lanes>.at[rows - 1][n - 1](
               left.data, left.row_stride, left.col_stride, in_place ? b.at(k0, j0 + j) : packed + j * depth,
               in_place ? b.row_stride : static_cast<std::ptrdiff_t>(n * width), !in_place, depth,
-              from.data == nullptr ? nullptr : from.at(i, j0 + j), from.row_stride, c.at(i, j0 + j), c.row_stride, last);
+              from.data == nullptr ? nullptr : from.at(i, j0 + j), from.row_stride, c.at(i, j0 + j), c.row_stride,
+              last);
         }
       }
     }
@@ -288,7 +290,8 @@ void product(strided<const float> a, strided<const float> b, strided<float> c, s
 
 /// c = c + a b: `product_onto` from c.
 template<class Lanes = native_lanes>
-void product_add(strided<const float> a, strided<const float> b, strided<float> c, std::span<float> workspace) noexcept {
+void product_add(strided<const float> a, strided<const float> b, strided<float> c,
+                 std::span<float> workspace) noexcept {
   product_onto<Lanes>(c, a, b, c, workspace);
 }
 

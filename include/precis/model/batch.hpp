@@ -18,9 +18,9 @@ inline constexpr token no_target = -1;
 /// Sequences of tokens of one length, and what each position should predict. What a language model's loss takes.
 struct token_batch {
   std::size_t sequences = 0;
-  std::size_t tokens = 0;             ///< per sequence
-  std::vector<token> ids;             ///< [sequences x tokens]
-  std::vector<token> targets;         ///< [sequences x tokens], `no_target` where nothing is predicted; may be empty
+  std::size_t tokens = 0;      ///< per sequence
+  std::vector<token> ids;      ///< [sequences x tokens]
+  std::vector<token> targets;  ///< [sequences x tokens], `no_target` where nothing is predicted; may be empty
 
   [[nodiscard]] std::span<const token> sequence(std::size_t s) const noexcept {
     return std::span<const token>(ids).subspan(s * tokens, tokens);
@@ -56,8 +56,8 @@ struct token_batch {
 
 /// A loss before it is divided: sums merge exactly, means do not (methods A4).
 struct nll {
-  double sum = 0;             ///< nats
-  std::size_t count = 0;      ///< predictions
+  double sum = 0;         ///< nats
+  std::size_t count = 0;  ///< predictions
 
   [[nodiscard]] double mean() const noexcept { return count == 0 ? 0.0 : sum / static_cast<double>(count); }
   nll& operator+=(const nll& other) noexcept {

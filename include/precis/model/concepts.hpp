@@ -16,17 +16,17 @@ enum class positions { all, last };
 
 /// What a linear map saw in one backward pass: y = W x + b with W `out x in`.
 struct linear_gradient {
-  std::size_t matrix = 0;                             ///< index into matrices()
-  activations_view<const float> input;                ///< x, [sequences x tokens x in]
-  activations_view<const float> output_gradient;      ///< d(summed NLL)/dy, [sequences x tokens x out], nats
+  std::size_t matrix = 0;                         ///< index into matrices()
+  activations_view<const float> input;            ///< x, [sequences x tokens x in]
+  activations_view<const float> output_gradient;  ///< d(summed NLL)/dy, [sequences x tokens x out], nats
 };
 
 /// One layer of a partial run: continue cached sequences from the activations entering `layer`.
 struct layer_run {
   std::size_t layer = 0;
-  std::size_t first_token = 0;                ///< positions before it are read from the cache
-  std::span<const std::size_t> sequences;     ///< row i of the residual continues cached sequence sequences[i]
-  positions outputs = positions::all;         ///< `last`: only the last token's output is needed, the rest is left unspecified
+  std::size_t first_token = 0;             ///< positions before it are read from the cache
+  std::span<const std::size_t> sequences;  ///< row i of the residual continues cached sequence sequences[i]
+  positions outputs = positions::all;  ///< `last`: only the last token's output is needed, the rest is left unspecified
 };
 
 namespace detail {
@@ -42,7 +42,7 @@ struct any_sink {
 template<class M>
 concept weighted_model = requires(M& model, const M& constant, std::size_t i) {
   { constant.matrices() } -> std::convertible_to<std::span<const matrix_info>>;
-  { constant.weights(i) } -> std::convertible_to<weight_view>;             // out x in; valid until the next call
+  { constant.weights(i) } -> std::convertible_to<weight_view>;  // out x in; valid until the next call
 };
 
 /// Its weights may be overwritten in place. Always done under a guard that restores the exact bytes.
@@ -76,20 +76,23 @@ concept tappable_model = requires(const M& model, const batch_of<M>& batch, deta
 /// the tap at that layer's attention and MLP sites; `read_out` turns the last token's residual into logits. All three
 /// return the bits a full run would. `M::causal` says whether a position depends on earlier positions only.
 template<class M>
-concept resumable_model =
-    tappable_model<M> && requires(const M& model, const batch_of<M>& batch, typename M::cache_type& cache,
-                                  const typename M::cache_type& filled, const layer_run& run,
-                                  activations_view<float> residual, matrix_view<const float> last, detail::any_tap tap) {
-      { M::causal } -> std::convertible_to<bool>;
-      { model.capture(batch, cache, tap) } -> std::same_as<float_matrix>;                       // logits, positions::last
-      { filled.residual(std::size_t{}) } -> std::convertible_to<activations_view<const float>>;  // entering layer l <= layers()
-      { model.run_layer(run, filled, residual, tap) } -> std::same_as<void>;
-      { model.read_out(last) } -> std::same_as<float_matrix>;                                  // [rows x features] -> [rows x vocabulary]
-    };
+concept resumable_model = tappable_model<M> &&
+    requires(const M& model, const batch_of<M>& batch, typename M::cache_type& cache,
+             const typename M::cache_type& filled, const layer_run& run, activations_view<float> residual,
+             matrix_view<const float> last, detail::any_tap tap) {
+  { M::causal } -> std::convertible_to<bool>;
+  { model.capture(batch, cache, tap) } -> std::same_as<float_matrix>;  // logits, positions::last
+  {
+    filled.residual(std::size_t{})
+    } -> std::convertible_to<activations_view<const float>>;  // entering layer l <= layers()
+  { model.run_layer(run, filled, residual, tap) } -> std::same_as<void>;
+  { model.read_out(last) } -> std::same_as<float_matrix>;  // [rows x features] -> [rows x vocabulary]
+};
 
 /// Runs backward and hands every matrix's inputs and output gradients to a sink. The gradient is that of the summed NLL.
 template<class M>
-concept differentiable_model = weighted_model<M> && requires(const M& model, const batch_of<M>& batch, detail::any_sink sink) {
+concept differentiable_model = weighted_model<M> &&
+    requires(const M& model, const batch_of<M>& batch, detail::any_sink sink) {
   { model.backward(batch, sink) } -> std::same_as<nll>;
 };
 

@@ -21,11 +21,11 @@ namespace precis::score {
 
 /// How one number a layer is made of the effects at all tokens.
 enum class effect_reduction {
-  mean_roles,     ///< mean over the roles that are present (default: no role's length counts, none is picked)
-  max_roles,      ///< largest of them; biased upward by noise
-  last_subject,   ///< the role where the causal tracing paper sees factual recall
+  mean_roles,    ///< mean over the roles that are present (default: no role's length counts, none is picked)
+  max_roles,     ///< largest of them; biased upward by noise
+  last_subject,  ///< the role where the causal tracing paper sees factual recall
   last_token,
-  mean_tokens,    ///< mean over all positions from the subject on, long prompts counting more
+  mean_tokens,  ///< mean over all positions from the subject on, long prompts counting more
 };
 
 /// Probability of the answer, or the share of noisy runs that answer right again.
@@ -38,11 +38,11 @@ enum class effect_scale { absolute, of_total };
 struct role_effects {
   restoration what;
   std::size_t layers = 0;
-  std::array<std::vector<double>, token_roles.size()> effect;   ///< [roles][layers]; empty where the role is absent
-  std::array<std::size_t, token_roles.size()> pairs{};          ///< (fact, position) pairs behind each role
-  std::vector<double> token_effect;                             ///< [layers] mean over positions from the subject on
-  double total = 0;                                             ///< mean total effect of the facts counted
-  std::size_t facts = 0;                                        ///< facts counted
+  std::array<std::vector<double>, token_roles.size()> effect;  ///< [roles][layers]; empty where the role is absent
+  std::array<std::size_t, token_roles.size()> pairs{};         ///< (fact, position) pairs behind each role
+  std::vector<double> token_effect;                            ///< [layers] mean over positions from the subject on
+  double total = 0;                                            ///< mean total effect of the facts counted
+  std::size_t facts = 0;                                       ///< facts counted
 };
 
 /// How much each layer's attention and MLP carry of what the model knows: causal tracing as a score.
@@ -93,26 +93,29 @@ struct causal_trace {
     static_assert(token_model<Model>,
                   "precis: score::causal_trace needs a token_model: prompts are made of tokens. Set batch_type to "
                   "precis::token_batch in the adaptor. See docs/models.md#batches");
-    static_assert(weighted_model<Model>,
-                  "precis: score::causal_trace needs a weighted_model to know the units. Add matrices() and weights(i) to "
-                  "the adaptor. See docs/models.md#weighted");
+    static_assert(
+        weighted_model<Model>,
+        "precis: score::causal_trace needs a weighted_model to know the units. Add matrices() and weights(i) to "
+        "the adaptor. See docs/models.md#weighted");
     return {};
   }
 
   /// Chosen when only the executor is wrong.
   template<class Model, class Facts, class Executor>
-    requires(tappable_model<Model> && token_model<Model> && weighted_model<Model> && !executor<Executor>)
+    requires(tappable_model<Model>&& token_model<Model>&& weighted_model<Model> && !executor<Executor>)
   refused operator()(const Model&, const Facts&, Executor&&) const {
-    static_assert(executor<Executor>,
-                  "precis: score::causal_trace runs its facts on an executor, anything with for_each(n, body): "
-                  "precis::sequential{}, or precis::thread_pool{4} for four threads. See docs/determinism.md#executors");
+    static_assert(
+        executor<Executor>,
+        "precis: score::causal_trace runs its facts on an executor, anything with for_each(n, body): "
+        "precis::sequential{}, or precis::thread_pool{4} for four threads. See docs/determinism.md#executors");
     return {};
   }
 
   /// One fact, with noise of the given scale: the part worth saving when the run may be stopped.
   template<tappable_model Model>
     requires token_model<Model>
-  [[nodiscard]] fact_trace trace(const Model& model, const fact& f, double sigma, std::span<const restoration> what) const {
+  [[nodiscard]] fact_trace trace(const Model& model, const fact& f, double sigma,
+                                 std::span<const restoration> what) const {
     check(f);
     std::size_t features = 0;
     const auto measure = [&](site at, activations_view<float> x) {
@@ -168,7 +171,9 @@ struct causal_trace {
     const auto role = [&](token_role wanted) {
       const auto& e = effects.effect[static_cast<std::size_t>(wanted)];
       if (e.empty())
-        refuse({.what = "no fact has a " + std::string(to_string(wanted)), .where = "score::causal_trace", .expected = "another reduction"});
+        refuse({.what = "no fact has a " + std::string(to_string(wanted)),
+                .where = "score::causal_trace",
+                .expected = "another reduction"});
       return e;
     };
     if (reduce == effect_reduction::last_subject) return role(token_role::last_subject);
@@ -181,8 +186,10 @@ struct causal_trace {
       for (const std::vector<double>& e : effects.effect) {
         if (e.empty()) continue;
         ++present;
-        if (!reduced) reduced = e[l];
-        else reduced = reduce == effect_reduction::max_roles ? std::max(*reduced, e[l]) : *reduced + e[l];
+        if (!reduced)
+          reduced = e[l];
+        else
+          reduced = reduce == effect_reduction::max_roles ? std::max(*reduced, e[l]) : *reduced + e[l];
       }
       out[l] = reduce == effect_reduction::max_roles ? *reduced : *reduced / static_cast<double>(present);
     }
@@ -196,16 +203,18 @@ struct causal_trace {
     const std::vector<double> mlp = layer_scores(average(traces, mlp_sites));
     scores s{.model = {},
              .scorer = "causal_trace window=" + std::to_string(window) + " noise_runs=" + std::to_string(noise.runs),
-             .measure = statistic == effect_statistic::probability ? "indirect effect (probability)" : "recovered share of runs",
+             .measure = statistic == effect_statistic::probability ? "indirect effect (probability)"
+                                                                   : "recovered share of runs",
              .units = group_units(matrices, units),
              .values = {}};
     for (const unit& u : s.units) {
       if (u.layer >= attention.size())
-        refuse({.what = "unit " + u.name + " is in layer " + std::to_string(u.layer), .where = "score::causal_trace",
+        refuse({.what = "unit " + u.name + " is in layer " + std::to_string(u.layer),
+                .where = "score::causal_trace",
                 .expected = "traces of the same model; they have " + std::to_string(attention.size()) + " layers"});
-      s.values.push_back(u.kind == unit_kind::block        ? 0.5 * (attention[u.layer] + mlp[u.layer])
-                         : u.part == part::attention       ? attention[u.layer]
-                                                           : mlp[u.layer]);
+      s.values.push_back(u.kind == unit_kind::block  ? 0.5 * (attention[u.layer] + mlp[u.layer])
+                         : u.part == part::attention ? attention[u.layer]
+                                                     : mlp[u.layer]);
     }
     check_finite(s, "score::causal_trace");
     return s;

@@ -36,8 +36,8 @@ inline void add_weight_gradient(const linear_gradient& g, basic_matrix<double>& 
 /// Differs   the paper does not say whether gradients are averaged before or after squaring: both are here.
 struct gradient_magnitude {
   enum class order {
-    mean_then_square,   ///< of the gradient of the mean NLL over all batches
-    square_then_mean,   ///< mean over batches of that of each batch's mean NLL: give one sample a batch (Fisher trace)
+    mean_then_square,  ///< of the gradient of the mean NLL over all batches
+    square_then_mean,  ///< mean over batches of that of each batch's mean NLL: give one sample a batch (Fisher trace)
   };
   order squares = order::mean_then_square;
   unit_kind units = unit_kind::block;
@@ -55,7 +55,9 @@ struct gradient_magnitude {
     std::vector<double> norms(matrices.size());
     const auto add_norms = [&](nll loss, double weight) {
       if (loss.count == 0)
-        refuse({.what = "no targets", .where = "score::gradient_magnitude", .expected = "at least one prediction to take the loss of"});
+        refuse({.what = "no targets",
+                .where = "score::gradient_magnitude",
+                .expected = "at least one prediction to take the loss of"});
       const double each = 1.0 / static_cast<double>(loss.count);
       for (std::size_t i = 0; i < matrices.size(); ++i) {
         double sum = 0;
@@ -81,11 +83,12 @@ struct gradient_magnitude {
     }
     if (squares == order::mean_then_square || batches.empty()) add_norms(total, 1.0);
 
-    scores s{.model = {},
-             .scorer = squares == order::mean_then_square ? "gradient_magnitude" : "gradient_magnitude square_then_mean",
-             .measure = "squared norm of the gradient",
-             .units = group_units(matrices, units),
-             .values = {}};
+    scores s{
+        .model = {},
+        .scorer = squares == order::mean_then_square ? "gradient_magnitude" : "gradient_magnitude square_then_mean",
+        .measure = "squared norm of the gradient",
+        .units = group_units(matrices, units),
+        .values = {}};
     for (const unit& u : s.units) {
       double sum = 0;
       for (const std::size_t i : u.matrices) sum += norms[i];
@@ -98,9 +101,10 @@ struct gradient_magnitude {
   template<class Model, class Batches>
     requires(!differentiable_model<Model>)
   refused operator()(const Model&, const Batches&) const {
-    static_assert(differentiable_model<Model>,
-                  "precis: score::gradient_magnitude needs a differentiable_model. Add nll backward(batch, sink) to the "
-                  "adaptor, or use score::weight_magnitude, which needs only weights. See docs/models.md#differentiable");
+    static_assert(
+        differentiable_model<Model>,
+        "precis: score::gradient_magnitude needs a differentiable_model. Add nll backward(batch, sink) to the "
+        "adaptor, or use score::weight_magnitude, which needs only weights. See docs/models.md#differentiable");
     return {};
   }
 };

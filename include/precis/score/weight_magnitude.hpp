@@ -18,7 +18,8 @@ namespace precis::score {
       const double x = w(r, c);
       const double square = x * x;
       if (!std::isfinite(square))
-        refuse({.what = name + " holds " + std::to_string(w(r, c)) + " at [" + std::to_string(r) + ", " + std::to_string(c) + "]",
+        refuse({.what = name + " holds " + std::to_string(w(r, c)) + " at [" + std::to_string(r) + ", " +
+                        std::to_string(c) + "]",
                 .where = "score::weight_magnitude",
                 .expected = "finite weights"});
       sum += square;
@@ -35,7 +36,7 @@ namespace precis::score {
 /// Source    "Information-Aware Compression Schemes Using Causal Tracing" (Scarlatescu, Mehta), baseline; methods B2.
 struct weight_magnitude {
   enum class scale { per_unit, per_weight };
-  scale by = scale::per_unit;        ///< per_weight divides by the number of weights; for units of different sizes
+  scale by = scale::per_unit;  ///< per_weight divides by the number of weights; for units of different sizes
   unit_kind units = unit_kind::block;
 
   bool operator==(const weight_magnitude&) const = default;
@@ -60,9 +61,10 @@ struct weight_magnitude {
   template<class Model>
     requires(!weighted_model<Model>)
   refused operator()(const Model&) const {
-    static_assert(weighted_model<Model>,
-                  "precis: score::weight_magnitude needs a weighted_model. Add matrices() and weights(i) to the adaptor. "
-                  "See docs/models.md#weighted");
+    static_assert(
+        weighted_model<Model>,
+        "precis: score::weight_magnitude needs a weighted_model. Add matrices() and weights(i) to the adaptor. "
+        "See docs/models.md#weighted");
     return {};
   }
 };

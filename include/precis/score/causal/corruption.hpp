@@ -27,15 +27,15 @@ struct corruption {
     gaussian,         ///< N(0, amount^2)
     uniform,          ///< uniform on [-amount, amount]
   };
-  enum class mode { add, replace };                     ///< noise on top of the embedding, or instead of it
-  enum class generator { counter_based, rome };         ///< ours, or the published one (Mersenne twister, polar method)
+  enum class mode { add, replace };              ///< noise on top of the embedding, or instead of it
+  enum class generator { counter_based, rome };  ///< ours, or the published one (Mersenne twister, polar method)
 
   rule draw = rule::gaussian_factor;
   double amount = 3;
   mode how = mode::add;
   generator source = generator::counter_based;
   std::uint32_t seed = 1;
-  std::size_t runs = 10;                                ///< noisy runs a fact; the same noise for every site and fact
+  std::size_t runs = 10;  ///< noisy runs a fact; the same noise for every site and fact
 
   bool operator==(const corruption&) const = default;
 };
@@ -65,7 +65,9 @@ template<tappable_model Model>
     ++count;
   });
   if (count < 2)
-    refuse({.what = "no subject to take the noise scale from", .where = "score::causal_trace", .expected = "at least one fact"});
+    refuse({.what = "no subject to take the noise scale from",
+            .where = "score::causal_trace",
+            .expected = "at least one fact"});
   const double mean = sum / static_cast<double>(count);
   const double variance = (squares - static_cast<double>(count) * mean * mean) / static_cast<double>(count - 1);
   return std::sqrt(std::max(variance, 0.0));
@@ -76,7 +78,9 @@ template<tappable_model Model>
   requires token_model<Model>
 [[nodiscard]] double noise_scale(const corruption& c, const Model& model, std::span<const fact> facts) {
   if (!(c.amount >= 0) || !std::isfinite(c.amount))
-    refuse({.what = "a noise amount of " + std::to_string(c.amount), .where = "score::causal_trace", .expected = "a finite number >= 0"});
+    refuse({.what = "a noise amount of " + std::to_string(c.amount),
+            .where = "score::causal_trace",
+            .expected = "a finite number >= 0"});
   if (c.draw != corruption::rule::gaussian_factor) return c.amount;
   std::vector<std::vector<token>> subjects;
   for (const fact& f : facts) {
@@ -102,9 +106,8 @@ template<tappable_model Model>
   for (std::size_t i = 0; i < noise.values.size(); ++i) {
     double x = 0;
     if (c.draw == corruption::rule::uniform)
-      x = c.source == corruption::generator::rome
-              ? 2.0 * legacy_uniform(rome_uniform) - 1.0
-              : 2.0 * stream.uniform(i) - 1.0;
+      x = c.source == corruption::generator::rome ? 2.0 * legacy_uniform(rome_uniform) - 1.0
+                                                  : 2.0 * stream.uniform(i) - 1.0;
     else
       x = c.source == corruption::generator::rome ? rome() : stream.normal(i);
     noise.values[i] = static_cast<float>(scale * x);

@@ -21,7 +21,7 @@ namespace precis::score {
 /// What is restored: one kind of site, in a window of layers around each layer. `residual` means the block's output.
 struct restoration {
   site_kind kind = site_kind::residual;
-  std::size_t window = 1;     ///< layers [l - window/2, l + (window + 1)/2), clipped to the model
+  std::size_t window = 1;  ///< layers [l - window/2, l + (window + 1)/2), clipped to the model
 
   bool operator==(const restoration&) const = default;
 };
@@ -29,8 +29,8 @@ struct restoration {
 /// Answer statistics of one restoration for every token and layer.
 struct restoration_table {
   restoration what;
-  basic_matrix<double> probability;   ///< [tokens x layers] mean over runs of P(answer)
-  basic_matrix<double> recovery;      ///< [tokens x layers] share of runs whose first choice is the answer
+  basic_matrix<double> probability;  ///< [tokens x layers] mean over runs of P(answer)
+  basic_matrix<double> recovery;     ///< [tokens x layers] share of runs whose first choice is the answer
 
   bool operator==(const restoration_table&) const = default;
 };
@@ -62,7 +62,7 @@ namespace detail {
 
 struct answer_statistics {
   double probability = 0;
-  bool first = false;         ///< the answer is the arg-max; ties go to the lowest token
+  bool first = false;  ///< the answer is the arg-max; ties go to the lowest token
 };
 
 [[nodiscard]] inline answer_statistics look_up(std::span<const float> logits, token answer) {
@@ -145,7 +145,7 @@ void restore_by_full_runs(const Model& model, const token_batch& noisy, const co
       const auto tap = [&, first = first, last = last](site at, activations_view<float> x) {
         noise(at, x);
         if (at.kind != table.what.kind) return;
-        const std::size_t shift = at.kind == site_kind::residual ? 1 : 0;   // a block's output enters the next layer
+        const std::size_t shift = at.kind == site_kind::residual ? 1 : 0;  // a block's output enters the next layer
         if (at.layer < first + shift || at.layer >= last + shift) return;
         for (std::size_t k = 0; k < x.sequences; ++k)
           std::ranges::copy(clean.at(at.kind, at.layer - shift, t), x(k, t).begin());
@@ -171,8 +171,15 @@ class resumed_restoration {
  public:
   resumed_restoration(const Model& model, const typename Model::cache_type& cache, const clean_states& clean,
                       std::size_t runs, std::size_t subject_begin, token answer)
-      : model_(model), cache_(cache), clean_(clean), runs_(runs), subject_(subject_begin), answer_(answer),
-        layers_(model.layers()), tokens_(cache.residual(0).tokens), features_(cache.residual(0).features) {}
+      : model_(model),
+        cache_(cache),
+        clean_(clean),
+        runs_(runs),
+        subject_(subject_begin),
+        answer_(answer),
+        layers_(model.layers()),
+        tokens_(cache.residual(0).tokens),
+        features_(cache.residual(0).features) {}
 
   /// `untouched`: the corrupted run's own statistics, which is what restoring an unaffected position gives.
   void operator()(restoration_table& table, mean_statistics untouched, std::size_t& work) {
@@ -194,8 +201,8 @@ class resumed_restoration {
 
  private:
   struct state {
-    std::size_t first = 0;      ///< first restored layer
-    std::size_t end = 0;        ///< one past the last restored layer; 0 while windows that start here are still open
+    std::size_t first = 0;  ///< first restored layer
+    std::size_t end = 0;    ///< one past the last restored layer; 0 while windows that start here are still open
   };
 
   /// Attention and MLP windows start inside a layer. Positions do not mix between a layer's sites, so one run of each
@@ -231,7 +238,7 @@ class resumed_restoration {
     const std::size_t per_run = layers_ * width * features_;
     const std::size_t chunk = std::clamp<std::size_t>(buffer_floats / std::max<std::size_t>(per_run, 1), 1, runs_);
 
-    std::vector<std::vector<answer_statistics>> seen(layers_);   // [layers][runs]
+    std::vector<std::vector<answer_statistics>> seen(layers_);  // [layers][runs]
     for (std::size_t k0 = 0; k0 < runs_; k0 += chunk) follow(t, begin, k0, std::min(chunk, runs_ - k0), seen);
     for (std::size_t l = 0; l < layers_; ++l) {
       const mean_statistics m = seen[l].empty() ? untouched : average(seen[l]);
@@ -245,7 +252,7 @@ class resumed_restoration {
     const std::size_t width = tokens_ - begin;
     const bool at_last = t + 1 == tokens_;
     std::vector<state> states;
-    activations rows(layers_ * runs, width, features_);     // state i owns rows [i * runs, (i + 1) * runs)
+    activations rows(layers_ * runs, width, features_);  // state i owns rows [i * runs, (i + 1) * runs)
     std::vector<std::size_t> origin(layers_ * runs);
     for (std::size_t i = 0; i < origin.size(); ++i) origin[i] = k0 + i % runs;
 
@@ -257,14 +264,16 @@ class resumed_restoration {
         const positions outputs = layer == last_layer ? positions::last : positions::all;
         const auto tap = [&](site at, activations_view<float> x) {
           if (at.kind != what_.kind || at.kind == site_kind::residual) return;
-          if (x.tokens != width && !at_last) return;        // only the last position is computed, and it is not t
+          if (x.tokens != width && !at_last) return;  // only the last position is computed, and it is not t
           for (std::size_t i = 0; i < states.size(); ++i)
             if (states[i].end == 0)
               for (std::size_t k = 0; k < runs; ++k)
-                std::ranges::copy(clean_.at(at.kind, layer, t), x(i * runs + k, x.tokens == width ? t - begin : 0).begin());
+                std::ranges::copy(clean_.at(at.kind, layer, t),
+                                  x(i * runs + k, x.tokens == width ? t - begin : 0).begin());
         };
-        model_.run_layer({.layer = layer, .first_token = begin, .sequences = std::span(origin).first(active), .outputs = outputs},
-                         cache_, rows.view().sequence_range(0, active), tap);
+        model_.run_layer(
+            {.layer = layer, .first_token = begin, .sequences = std::span(origin).first(active), .outputs = outputs},
+            cache_, rows.view().sequence_range(0, active), tap);
         *work_ += active * (outputs == positions::last ? 1 : width);
         if (what_.kind == site_kind::residual)
           for (std::size_t i = 0; i < states.size(); ++i)
@@ -290,8 +299,8 @@ class resumed_restoration {
     if (states.empty()) return;
 
     const float* last = rows.values.data() + (width - 1) * features_;
-    const float_matrix logits = model_.read_out(
-        {last, states.size() * runs, features_, static_cast<std::ptrdiff_t>(width * features_), 1});
+    const float_matrix logits =
+        model_.read_out({last, states.size() * runs, features_, static_cast<std::ptrdiff_t>(width * features_), 1});
     for (std::size_t i = 0; i < states.size(); ++i)
       for (std::size_t l = 0; l < layers_; ++l)
         if (windows_[l].first == states[i].first && windows_[l].second == states[i].end)
@@ -299,7 +308,8 @@ class resumed_restoration {
   }
 
   /// Windows that end at `layer` part from those that go on.
-  void close_windows(std::size_t layer, std::vector<state>& states, activations& rows, std::size_t runs, std::size_t width) {
+  void close_windows(std::size_t layer, std::vector<state>& states, activations& rows, std::size_t runs,
+                     std::size_t width) {
     const std::size_t open = states.size();
     for (std::size_t i = 0; i < open; ++i) {
       if (states[i].end != 0) continue;
@@ -318,7 +328,8 @@ class resumed_restoration {
     }
   }
 
-  void put_clean(activations& rows, std::size_t slot, std::size_t runs, std::size_t column, std::size_t layer, std::size_t t) {
+  void put_clean(activations& rows, std::size_t slot, std::size_t runs, std::size_t column, std::size_t layer,
+                 std::size_t t) {
     for (std::size_t k = 0; k < runs; ++k)
       std::ranges::copy(clean_.at(site_kind::residual, layer, t), rows.view()(slot + k, column).begin());
   }
@@ -339,8 +350,8 @@ class resumed_restoration {
   std::size_t features_;
   restoration what_;
   std::size_t* work_ = nullptr;
-  std::vector<std::pair<std::size_t, std::size_t>> windows_;   // [layers], centred on each
-  std::vector<activations> starts_;                            // [layers], residual after a start layer, every position restored
+  std::vector<std::pair<std::size_t, std::size_t>> windows_;  // [layers], centred on each
+  std::vector<activations> starts_;  // [layers], residual after a start layer, every position restored
 };
 
 }  // namespace detail
@@ -361,7 +372,8 @@ template<tappable_model Model>
                                     corruption::mode how, std::span<const restoration> restorations) {
   check(f);
   if (noise.sequences == 0 || noise.tokens != f.subject_end - f.subject_begin)
-    refuse({.what = "noise for " + std::to_string(noise.sequences) + " runs of " + std::to_string(noise.tokens) + " tokens",
+    refuse({.what =
+                "noise for " + std::to_string(noise.sequences) + " runs of " + std::to_string(noise.tokens) + " tokens",
             .where = "score::causal_trace, fact '" + f.name + "'",
             .expected = "at least one run of " + std::to_string(f.subject_end - f.subject_begin) + " subject tokens"});
   for (const restoration& r : restorations)
@@ -373,7 +385,8 @@ template<tappable_model Model>
   const std::size_t layers = model.layers();
   const std::size_t tokens = f.prompt.size();
   const std::size_t runs = noise.sequences;
-  fact_trace trace{.name = f.name, .tokens = tokens, .subject_begin = f.subject_begin, .subject_end = f.subject_end, .tables = {}};
+  fact_trace trace{
+      .name = f.name, .tokens = tokens, .subject_begin = f.subject_begin, .subject_end = f.subject_end, .tables = {}};
 
   detail::clean_states clean(layers);
   std::size_t features = 0;

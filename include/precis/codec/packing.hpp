@@ -2,6 +2,7 @@
 
 #include <precis/core/error.hpp>
 
+#include <algorithm>
 #include <bit>
 #include <concepts>
 #include <cstddef>
@@ -74,7 +75,7 @@ void unpack_eights(const std::byte* stream, std::size_t eights, std::uint8_t* co
       case 5: pack_eights<5>(codes, eights, stream); return 8 * eights;
       case 6: pack_eights<6>(codes, eights, stream); return 8 * eights;
       case 7: pack_eights<7>(codes, eights, stream); return 8 * eights;
-      case 8: std::memcpy(stream, codes, 8 * eights); return 8 * eights;
+      case 8: std::copy_n(reinterpret_cast<const std::byte*>(codes), 8 * eights, stream); return 8 * eights;
       default: break;
     }
   }
@@ -91,7 +92,7 @@ void unpack_eights(const std::byte* stream, std::size_t eights, std::uint8_t* co
       case 5: unpack_eights<5>(stream, eights, codes); return 8 * eights;
       case 6: unpack_eights<6>(stream, eights, codes); return 8 * eights;
       case 7: unpack_eights<7>(stream, eights, codes); return 8 * eights;
-      case 8: std::memcpy(codes, stream, 8 * eights); return 8 * eights;
+      case 8: std::copy_n(stream, 8 * eights, reinterpret_cast<std::byte*>(codes)); return 8 * eights;
       default: break;
     }
   }

@@ -53,19 +53,21 @@ class block_gradient {
     product(dx, b_.down.view(), d_active, workspace_);
     if (gated_) {
       const matrix_view<float> d_up = dense(memory_.take(rows_ * c_.hidden), c_.hidden);
-      with_activation(c_.activation, [&](auto f, auto slope) {
-        for (std::size_t i = 0; i < d_up.size(); ++i) {
-          d_up.data[i] = d_active.data[i] * f(v_.raw[i]);
-          d_active.data[i] *= v_.up[i] * slope(v_.raw[i]);
-        }
+      with_activation(c_.activation, [&]<class F>(F) {
+        for_each_lane([]<class L>(L, auto x, auto d) { return L::multiply(d, F::template value<L>(x)); }, d_up.size(),
+                      d_up.data, v_.raw, d_active.data);
+        for_each_lane([]<class L>(L, auto x, auto up,
+                                  auto d) { return L::multiply(d, L::multiply(up, F::template slope<L>(x))); },
+                      d_active.size(), d_active.data, v_.raw, v_.up, d_active.data);
       });
       hand_over(6, &block::up, dense(v_.mlp_normed, c_.width), d_up);
       hand_over(4, &block::gate, dense(v_.mlp_normed, c_.width), d_active);
       product(d_active, b_.gate.view(), normed_gradient(), workspace_);
       product_add(d_up, b_.up.view(), normed_gradient(), workspace_);
     } else {
-      with_activation(c_.activation, [&](auto, auto slope) {
-        for (std::size_t i = 0; i < d_active.size(); ++i) d_active.data[i] *= slope(v_.raw[i]);
+      with_activation(c_.activation, [&]<class F>(F) {
+        for_each_lane([]<class L>(L, auto x, auto d) { return L::multiply(d, F::template slope<L>(x)); },
+                      d_active.size(), d_active.data, v_.raw, d_active.data);
       });
       hand_over(2, &block::up, dense(v_.mlp_normed, c_.width), d_active);
       product(d_active, b_.up.view(), normed_gradient(), workspace_);
@@ -183,7 +185,8 @@ precis::nll transformer::head_backward(const precis::token_batch& batch, activat
       const double log_sum = log_sum_exp(row);
       total.sum += token_loss(log_sum, row[target]);
       const auto shift = static_cast<float>(log_sum);
-      for (float& value : row) value = exponential(value - shift);  // d loss / d logit = probability - [target]
+      for_each_lane([shift]<class L>(L, auto v) { return exponential<L>(L::subtract(v, L::all(shift))); }, row.size(),
+                    row.data(), row.data());  // d loss / d logit = probability - [target]
       row[target] -= 1.f;
     }
     total.count += n;

@@ -108,19 +108,12 @@ void mlp_half(const block_run& run, activations_view<const float> x, const block
   const linear& into_activation = gated ? run.block.gate : run.block.up;
   apply(into_activation.view(), into_activation.bias, normed, wide(v.raw), workspace);
   if (gated) apply(run.block.up.view(), run.block.up.bias, normed, wide(v.up), workspace);
-  with_activation(c.activation, [&](auto f, auto) {
-    for (std::size_t i = 0; i < n * c.hidden; i += lanes) {
-      const std::size_t count = std::min(lanes, n * c.hidden - i);
-      float piece[lanes];  // of its own, because `active` may be `raw`
-      if (count == lanes) {
-        for (std::size_t j = 0; j < lanes; ++j) piece[j] = f(v.raw[i + j]);
-      } else {
-        for (std::size_t j = 0; j < count; ++j) piece[j] = f(v.raw[i + j]);
-      }
-      if (gated)
-        for (std::size_t j = 0; j < count; ++j) piece[j] *= v.up[i + j];
-      std::copy_n(piece, count, v.active + i);
-    }
+  with_activation(c.activation, [&]<class F>(F) {
+    if (gated)
+      for_each_lane([]<class L>(L, auto x, auto up) { return L::multiply(F::template value<L>(x), up); }, n * c.hidden,
+                    v.active, v.raw, v.up);
+    else
+      for_each_lane([]<class L>(L, auto x) { return F::template value<L>(x); }, n * c.hidden, v.active, v.raw);
   });
   apply(run.block.down.view(), run.block.down.bias, wide(v.active), {out, n, c.width, signed_size(c.width), 1},
         workspace);

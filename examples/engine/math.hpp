@@ -2,44 +2,52 @@
 
 #include <engine/weights.hpp>
 
+#include <precis/kernel/lanes.hpp>
+
 #include <algorithm>
-#include <bit>
 #include <cmath>
 #include <cstddef>
-#include <cstdint>
 #include <limits>
 #include <span>
 
-/// The element-wise parts of a transformer. Every function gives the same bits whatever the alignment, the length of the
-/// vectors the compiler chooses, or the neighbours: multiply-adds are written as std::fma, sums have sixteen lanes.
+/// The element-wise parts of a transformer. Every function gives the same bits whatever the alignment, the instruction set
+/// or the neighbours: multiply-adds are written out, sums have sixteen lanes. Functions of one element are templates over
+/// the kernels' lanes; with scalar_lanes they define the result.
 namespace engine {
 
 inline constexpr std::size_t lanes = 16;  ///< of every sum over a row: element i goes to lane i % 16
 
+using precis::kernel::native_lanes;
+using precis::kernel::scalar_lanes;
+
 /// e^x within 1 ulp (2 among subnormal results); 0 below -104, infinity above 89.
 ///
 /// e^x = 2^n e^r with |r| <= ln(2)/2, e^r by its Taylor polynomial: the first term left out is below 2^-27.
-[[nodiscard]] inline float exponential(float x) noexcept {
+template<class L>
+[[nodiscard]] inline typename L::vector exponential(typename L::vector x) noexcept {
   constexpr float log2_e = 1.44269504f, ln2_high = 0x1.62e4p-1f, ln2_low = 0x1.7f7d1cp-20f;
-  constexpr float shift = 0x1.8p23f;  // adding it rounds to an integer, which is then in the low bits
-  float y = x < -104.f ? -104.f : x;
-  y = y > 89.f ? 89.f : y;
-  const float shifted = std::fma(y, log2_e, shift);
-  const float n = shifted - shift;
-  const float r = std::fma(n, -ln2_low, std::fma(n, -ln2_high, y));
-  float e = 1.f / 5040;
-  e = std::fma(e, r, 1.f / 720);
-  e = std::fma(e, r, 1.f / 120);
-  e = std::fma(e, r, 1.f / 24);
-  e = std::fma(e, r, 1.f / 6);
-  e = std::fma(e, r, 0.5f);
-  e = std::fma(e, r, 1.f);
-  e = std::fma(e, r, 1.f);
-  // 2^n in two factors, so that neither overflows when n is at the ends of the range.
-  const std::int32_t power = std::bit_cast<std::int32_t>(shifted) - std::bit_cast<std::int32_t>(shift);
-  const std::int32_t half = power >> 1;
-  const auto factor = [](std::int32_t p) { return std::bit_cast<float>(static_cast<std::uint32_t>(p + 127) << 23); };
-  return e * factor(half) * factor(power - half);
+  const auto shift = L::all(0x1.8p23f);  // adding it rounds to a whole number
+  const auto y = L::smaller(L::all(89.f), L::larger(L::all(-104.f), x));
+  const auto n = L::subtract(L::fma(y, L::all(log2_e), shift), shift);
+  const auto r = L::fma(n, L::all(-ln2_low), L::fma(n, L::all(-ln2_high), y));
+  auto e = L::fma(L::all(1.f / 5040), r, L::all(1.f / 720));
+  e = L::fma(e, r, L::all(1.f / 120));
+  e = L::fma(e, r, L::all(1.f / 24));
+  e = L::fma(e, r, L::all(1.f / 6));
+  e = L::fma(e, r, L::all(0.5f));
+  e = L::fma(e, r, L::all(1.f));
+  e = L::fma(e, r, L::all(1.f));
+  return L::times_power_of_two(e, n);
+}
+[[nodiscard]] inline float exponential(float x) noexcept { return exponential<scalar_lanes>(x); }
+
+/// to[i] = f(from[i], with[i]...) for i < n, where f is generic over lanes: f(lanes, vector, vectors...).
+template<class F, class... With>
+void for_each_lane(F&& f, std::size_t n, float* to, const float* from, const With*... with) noexcept {
+  using L = native_lanes;
+  std::size_t i = 0;
+  for (; i + L::width <= n; i += L::width) L::store(to + i, f(L{}, L::load(from + i), L::load(with + i)...));
+  if (i < n) L::store_part(to + i, f(L{}, L::load_part(from + i, n - i), L::load_part(with + i, n - i)...), n - i);
 }
 
 /// Adds f(0), ..., f(n - 1) in sixteen lanes of double and a fixed tree.
@@ -57,13 +65,14 @@ template<class F>
 
 /// The largest of n > 0 values.
 [[nodiscard]] inline float largest(const float* x, std::size_t n) noexcept {
-  float top[lanes];
-  std::fill_n(top, lanes, x[0]);
+  using L = native_lanes;
+  auto top = L::all(x[0]);
   std::size_t i = 0;
-  for (; i + lanes <= n; i += lanes)
-    for (std::size_t j = 0; j < lanes; ++j) top[j] = top[j] < x[i + j] ? x[i + j] : top[j];
-  for (std::size_t j = 0; i + j < n; ++j) top[j] = top[j] < x[i + j] ? x[i + j] : top[j];
-  return *std::max_element(top, top + lanes);
+  for (; i + L::width <= n; i += L::width) top = L::larger(L::load(x + i), top);
+  float most[L::width];
+  L::store(most, top);
+  for (; i < n; ++i) most[0] = x[i] > most[0] ? x[i] : most[0];
+  return *std::max_element(most, most + L::width);
 }
 
 [[nodiscard]] constexpr std::size_t whole_lanes(std::size_t n) noexcept { return (n + lanes - 1) / lanes * lanes; }
@@ -73,7 +82,9 @@ inline void softmax(float* x, std::size_t n, float scale) noexcept {
   const std::size_t room = whole_lanes(n);
   std::fill(x + n, x + room, -std::numeric_limits<float>::infinity());
   const float top = largest(x, n);
-  for (std::size_t i = 0; i < room; ++i) x[i] = exponential((x[i] - top) * scale);
+  for_each_lane([top, scale]<class L>(
+                    L, auto v) { return exponential<L>(L::multiply(L::subtract(v, L::all(top)), L::all(scale))); },
+                room, x, x);
   const auto inverse =
       static_cast<float>(1.0 / lane_sum(room, [x](std::size_t i) { return static_cast<double>(x[i]); }));
   for (std::size_t i = 0; i < room; ++i) x[i] *= inverse;
@@ -82,7 +93,15 @@ inline void softmax(float* x, std::size_t n, float scale) noexcept {
 /// log of the sum of e^x.
 [[nodiscard]] inline double log_sum_exp(std::span<const float> x) noexcept {
   const float top = largest(x.data(), x.size());
-  const double sum = lane_sum(x.size(), [&](std::size_t i) { return static_cast<double>(exponential(x[i] - top)); });
+  constexpr std::size_t piece = 256;
+  float e[piece];
+  double sum = 0;
+  for (std::size_t i = 0; i < x.size(); i += piece) {
+    const std::size_t n = std::min(piece, x.size() - i);
+    for_each_lane([top]<class L>(L, auto v) { return exponential<L>(L::subtract(v, L::all(top))); }, n, e,
+                  x.data() + i);
+    sum += lane_sum(n, [&e](std::size_t j) { return static_cast<double>(e[j]); });
+  }
   return static_cast<double>(top) + std::log(sum);
 }
 
@@ -98,43 +117,75 @@ inline void softmax(float* x, std::size_t n, float scale) noexcept {
 }
 
 /// 1 / (1 + e^-x)
-[[nodiscard]] inline float logistic(float x) noexcept { return 1.f / (1.f + exponential(-x)); }
+template<class L>
+[[nodiscard]] inline typename L::vector logistic(typename L::vector x) noexcept {
+  const auto one = L::all(1.f);
+  return L::divide(one, L::add(one, exponential<L>(L::subtract(L::all(0.f), x))));
+}
 
 /// x (1 + tanh(u)) / 2 with u = sqrt(2/pi) (x + 0.044715 x^3); (1 + tanh(u)) / 2 is logistic(2u).
-inline constexpr float gelu_linear = 1.59576912f, gelu_cubic = 0.0713548163f;  // 2 sqrt(2/pi), and that times 0.044715
+struct gelu_tanh {
+  static constexpr float linear = 1.59576912f, cubic = 0.0713548163f;  // 2 sqrt(2/pi), and that times 0.044715
 
-[[nodiscard]] inline float gelu_tanh(float x) noexcept {
-  return x * logistic(x * std::fma(gelu_cubic, x * x, gelu_linear));
-}
-[[nodiscard]] inline float gelu_tanh_slope(float x) noexcept {
-  const float g = logistic(x * std::fma(gelu_cubic, x * x, gelu_linear));
-  return std::fma(x * std::fma(3 * gelu_cubic, x * x, gelu_linear), g * (1 - g), g);
-}
+  template<class L>
+  [[nodiscard]] static typename L::vector value(typename L::vector x) noexcept {
+    const auto u = L::multiply(x, L::fma(L::all(cubic), L::multiply(x, x), L::all(linear)));
+    return L::multiply(x, logistic<L>(u));
+  }
+  template<class L>
+  [[nodiscard]] static typename L::vector slope(typename L::vector x) noexcept {
+    const auto square = L::multiply(x, x);
+    const auto g = logistic<L>(L::multiply(x, L::fma(L::all(cubic), square, L::all(linear))));
+    const auto du = L::multiply(x, L::fma(L::all(3 * cubic), square, L::all(linear)));
+    return L::fma(du, L::multiply(g, L::subtract(L::all(1.f), g)), g);
+  }
+};
 
-/// x Phi(x), with the standard library's erfc: slower than the others, not vectorised.
-[[nodiscard]] inline float gelu_erf(float x) noexcept { return 0.5f * x * std::erfc(x * -0.707106781f); }
-[[nodiscard]] inline float gelu_erf_slope(float x) noexcept {
-  return std::fma(x * 0.398942280f, exponential(-0.5f * x * x), 0.5f * std::erfc(x * -0.707106781f));
-}
+/// x Phi(x), with the standard library's erfc, one element at a time: ten times slower than the others.
+struct gelu_erf {
+  template<class L>
+  [[nodiscard]] static typename L::vector value(typename L::vector x) noexcept {
+    return each<L>(x, [](float v) { return 0.5f * v * std::erfc(v * -0.707106781f); });
+  }
+  template<class L>
+  [[nodiscard]] static typename L::vector slope(typename L::vector x) noexcept {
+    return each<L>(x, [](float v) {
+      return std::fma(v * 0.398942280f, exponential(-0.5f * v * v), 0.5f * std::erfc(v * -0.707106781f));
+    });
+  }
+
+ private:
+  template<class L, class F>
+  [[nodiscard]] static typename L::vector each(typename L::vector x, F f) noexcept {
+    float values[L::width];
+    L::store(values, x);
+    for (float& v : values) v = f(v);
+    return L::load(values);
+  }
+};
 
 /// x logistic(x)
-[[nodiscard]] inline float silu(float x) noexcept { return x * logistic(x); }
-[[nodiscard]] inline float silu_slope(float x) noexcept {
-  const float g = logistic(x);
-  return std::fma(x, g * (1 - g), g);
-}
+struct silu {
+  template<class L>
+  [[nodiscard]] static typename L::vector value(typename L::vector x) noexcept {
+    return L::multiply(x, logistic<L>(x));
+  }
+  template<class L>
+  [[nodiscard]] static typename L::vector slope(typename L::vector x) noexcept {
+    const auto g = logistic<L>(x);
+    return L::fma(x, L::multiply(g, L::subtract(L::all(1.f), g)), g);
+  }
+};
 
-/// Calls use(f, slope) with the functions of an activation.
+/// Calls use(function) with one of the three above.
 template<class Use>
 decltype(auto) with_activation(activation a, Use&& use) {
   switch (a) {
-    case activation::gelu_tanh:
-      return use([](float x) { return gelu_tanh(x); }, [](float x) { return gelu_tanh_slope(x); });
-    case activation::gelu_erf:
-      return use([](float x) { return gelu_erf(x); }, [](float x) { return gelu_erf_slope(x); });
+    case activation::gelu_tanh: return use(gelu_tanh{});
+    case activation::gelu_erf: return use(gelu_erf{});
     case activation::silu: break;
   }
-  return use([](float x) { return silu(x); }, [](float x) { return silu_slope(x); });
+  return use(silu{});
 }
 
 /// Mean (0 for RMSNorm) and inverse deviation of one row.

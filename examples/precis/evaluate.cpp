@@ -1,3 +1,4 @@
+#include "checkpoint.hpp"
 #include "commands.hpp"
 #include "facts.hpp"
 #include "session.hpp"
@@ -18,6 +19,7 @@ namespace {
 struct options {
   std::string model, tokenizer, against, facts;
   text_options text;
+  resume_options resume;
   common_options common;
 };
 
@@ -30,7 +32,15 @@ exit_status run(const options& o) {
              text.length);
 
   const auto began = std::chrono::steady_clock::now();
-  const text_loss loss = measure(s.model, text, o.common, "evaluating");
+  checkpoint saved(o.resume.partial.empty() ? "precis-evaluate.partial" : o.resume.partial,
+                   {{"command", "evaluate"},
+                    {"model", s.fingerprint},
+                    {"text", o.text.file},
+                    {"tokens", text.tokens},
+                    {"length", text.length},
+                    {"windows", text.windows.size()}},
+                   o.resume.resume);
+  const text_loss loss = measure(s.model, text, o.common, "evaluating", &saved);
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count();
   engine::json result{{"command", "evaluate"},
                       {"model", s.name},
@@ -86,6 +96,11 @@ exit_status run(const options& o) {
     result["facts"] = known.count;
   }
   write_json(o.common, result);
+  if (loss.stopped)
+    fmt::print("\nstopped; what is done is in {}: run the same command with --resume to go on\n",
+               saved.file().string());
+  else
+    saved.finish();
   return loss.stopped ? exit_status::stopped : exit_status::done;
 }
 
@@ -105,6 +120,7 @@ void add_evaluate(CLI::App& app, exit_status& status) {
   c.add_option("--against", o->against, "the original model: also print the KL divergence from it");
   c.add_option("--facts", o->facts, "also count the facts (JSON array of prompt, subject, attribute) it answers");
   c.add_option("--tokenizer", o->tokenizer, "tokenizer of a .bin model, when it is not beside it");
+  add_resume(c, o->resume);
   add_common(c, o->common);
   c.callback([o, &status] { status = run(*o); });
 }

@@ -1,5 +1,7 @@
 #include "session.hpp"
 
+#include "checkpoint.hpp"
+
 #include <engine/files.hpp>
 #include <engine/load.hpp>
 #include <report/png.hpp>
@@ -91,13 +93,25 @@ text_windows read_windows(const session& s, const text_options& o) {
 }
 
 text_loss measure(const engine::transformer& model, const text_windows& text, const common_options& o,
-                  const std::string& label) {
+                  const std::string& label, checkpoint* saved) {
   std::vector<std::optional<precis::nll>> each(text.windows.size());
   {
     progress bar(label, text.windows.size(), o.how());
-    o.pool().for_each(text.windows.size(), [&](std::size_t i) {
+    std::vector<std::size_t> open;
+    for (std::size_t i = 0; i < each.size(); ++i) {
+      const engine::json* before = saved == nullptr ? nullptr : saved->find(std::to_string(i));
+      if (before == nullptr) {
+        open.push_back(i);
+        continue;
+      }
+      each[i] = precis::nll{.sum = before->at("sum"), .count = before->at("count")};
+      bar.skip(1);
+    }
+    o.pool().for_each(open.size(), [&](std::size_t k) {
       if (interrupted()) return;
+      const std::size_t i = open[k];
       each[i] = model.loss(text.windows[i]);
+      if (saved != nullptr) saved->record(std::to_string(i), {{"sum", each[i]->sum}, {"count", each[i]->count}});
       bar.step();
     });
   }

@@ -21,6 +21,8 @@
 
 namespace program {
 
+class checkpoint;
+
 /// What every subcommand offers.
 struct common_options {
   std::string json;         ///< file for the result as JSON; empty: none
@@ -77,8 +79,9 @@ struct text_loss {
   /// 95 % confidence, nats per token; 0 with one window.
   [[nodiscard]] double half_width() const noexcept { return 1.96 * report.standard_error().value_or(0.0); }
 };
+/// With a checkpoint, windows that are in it are not run again, and new ones go into it.
 [[nodiscard]] text_loss measure(const engine::transformer& model, const text_windows& text, const common_options& o,
-                                const std::string& label);
+                                const std::string& label, checkpoint* saved = nullptr);
 
 /// Writes the result of a command where --json says, if it does.
 void write_json(const common_options& o, const engine::json& result);

@@ -4,6 +4,7 @@
 #include "refusal.hpp"
 
 #include <cstdint>
+#include <limits>
 #include <string>
 
 #include <precis/core/random.hpp>
@@ -48,4 +49,8 @@ TEST_CASE("what is no budget is refused, and the three forms are shown", "[core]
   const std::string said = refusal([&] { (void)parse_budget(bad); });
   CHECK_THAT(said, ContainsSubstring("budget: '" + bad + "' is not a budget"));
   CHECK_THAT(said, ContainsSubstring("4.5bpw") && ContainsSubstring("1200000B") && ContainsSubstring("40%"));
+}
+
+TEST_CASE("a budget beyond any model allows everything", "[core][budget][property]") {
+  CHECK(parse_budget("1e300bpw").bytes(1000, 4000) == std::numeric_limits<std::size_t>::max());
 }

@@ -104,9 +104,15 @@ TEST_CASE("a plan that contradicts itself is not written", "[core][plan][refusal
   CHECK(refused_after([](plan& p) { p.choices[1].sparsity = 1.5; }) ==
         "plan: a sparsity of 1.5 for unit block.0.mlp; expected 0 to 1");
   CHECK(refused_after([](plan& p) { p.choices[1].unit = "two words"; }) ==
-        "plan: the unit name 'two words'; expected one word");
+        "plan: the unit name 'two words'; expected one word that is no keyword of this format");
   CHECK(refused_after([](plan& p) { p.choices[1].codec = ""; }) ==
         "plan: the codec name '' of unit block.0.mlp; expected one word");
   CHECK(refused_after([](plan& p) { p.model = "a b"; }) ==
         "plan: a model name of several words, 'a b'; expected one word");
+}
+
+TEST_CASE("a unit may not be called like a keyword, or it would read back as one", "[core][plan][refusal]") {
+  const std::string name = GENERATE("model", "units", "note");
+  const plan p{.model = {}, .units = unit_kind::block, .notes = {}, .choices = {{name, "affine4.row"}}};
+  CHECK_THROWS_WITH(to_text(p), ContainsSubstring("keyword"));
 }

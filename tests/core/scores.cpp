@@ -122,3 +122,18 @@ TEST_CASE("another file is not taken for a score table", "[core][scores][refusal
   CHECK_THAT(refusal([] { (void)parse_scores("precis-plan 1\n", matrices); }),
              ContainsSubstring("it starts with 'precis-plan'"));
 }
+
+TEST_CASE("remarks of several lines stay one line of a score table", "[core][scores][property]") {
+  const std::vector<matrix_info> matrices{{"a", 0, part::mlp, 1, 1}};
+  const scores s{.model = {},
+                 .scorer = "two\nlines # here",
+                 .measure = "m",
+                 .units = group_units(matrices, unit_kind::matrix),
+                 .values = {1.0}};
+  CHECK(parse_scores(to_text(s), matrices).values == s.values);
+}
+
+TEST_CASE("two matrices of one name are refused, not merged", "[core][scores][refusal]") {
+  const std::vector<matrix_info> twice{{"a", 0, part::mlp, 1, 1}, {"a", 1, part::mlp, 1, 1}};
+  CHECK_THROWS_WITH(group_units(twice, unit_kind::matrix), ContainsSubstring("called a"));
+}

@@ -2,7 +2,10 @@
 
 #include "catch.hpp"
 
+#include <algorithm>
+#include <bit>
 #include <cmath>
+#include <cstdint>
 #include <limits>
 #include <numeric>
 #include <vector>
@@ -41,19 +44,50 @@ TEST_CASE("activations and their slopes agree with their definitions in double",
   };
   const auto erf_form = [](double x) { return 0.5 * x * std::erfc(-x / std::sqrt(2.0)); };
   const auto silu_form = [&](double x) { return x * logistic(x); };
-  const auto check = [](auto found, auto slope, auto exact) {
+  const auto check = [](auto function, auto exact) {
+    using one = engine::scalar_lanes;
     for (float x = -12.f; x < 12.f; x += 0.0013f) {
       const auto d = static_cast<double>(x);
       const double size = 1 + std::abs(d);
-      REQUIRE(std::abs(static_cast<double>(found(x)) - exact(d)) < 4e-7 * size);
+      REQUIRE(std::abs(static_cast<double>(function.template value<one>(x)) - exact(d)) < 4e-7 * size);
       const double difference = (exact(d + 1e-5) - exact(d - 1e-5)) / 2e-5;  // its own error: 1e-10
-      REQUIRE(std::abs(static_cast<double>(slope(x)) - difference) < 1e-6 * size);
+      REQUIRE(std::abs(static_cast<double>(function.template slope<one>(x)) - difference) < 1e-6 * size);
     }
   };
-  using engine::activation;
-  engine::with_activation(activation::gelu_tanh, [&](auto f, auto slope) { check(f, slope, tanh_form); });
-  engine::with_activation(activation::gelu_erf, [&](auto f, auto slope) { check(f, slope, erf_form); });
-  engine::with_activation(activation::silu, [&](auto f, auto slope) { check(f, slope, silu_form); });
+  check(engine::gelu_tanh{}, tanh_form);
+  check(engine::gelu_erf{}, erf_form);
+  check(engine::silu{}, silu_form);
+}
+
+TEST_CASE("functions of one element give the same bits in every lane type", "[engine][math][property]") {
+  std::vector<float> x;
+  for (float v = -110.f; v < 95.f; v += 0.013f) x.push_back(v);
+  for (const float v : {0.f, -0.f, 1e-40f, -1e-40f, 1e30f, -1e30f, std::numeric_limits<float>::infinity(),
+                        -std::numeric_limits<float>::infinity(), std::numeric_limits<float>::quiet_NaN()})
+    x.push_back(v);
+  std::vector<float> wide(x.size());
+  const auto check = [&](auto in_lanes, auto alone) {
+    engine::for_each_lane(in_lanes, x.size(), wide.data(), x.data());
+    std::size_t different = 0;
+    for (std::size_t i = 0; i < x.size(); ++i) {
+      const float expected = alone(x[i]);
+      different += std::isnan(expected)
+                       ? !std::isnan(wide[i])
+                       : std::bit_cast<std::uint32_t>(wide[i]) != std::bit_cast<std::uint32_t>(expected);
+    }
+    CHECK(different == 0);
+  };
+  using one = engine::scalar_lanes;
+  check([]<class L>(L, auto v) { return engine::exponential<L>(v); }, [](float v) { return engine::exponential(v); });
+  const auto check_activation = [&]<class F>(F) {
+    check([]<class L>(L, auto v) { return F::template value<L>(v); },
+          [](float v) { return F::template value<one>(v); });
+    check([]<class L>(L, auto v) { return F::template slope<L>(v); },
+          [](float v) { return F::template slope<one>(v); });
+  };
+  check_activation(engine::gelu_tanh{});
+  check_activation(engine::gelu_erf{});
+  check_activation(engine::silu{});
 }
 
 TEST_CASE("softmax sums to one, ignores a shift and fills its room with zeros", "[engine][math][property]") {

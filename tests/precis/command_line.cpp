@@ -3,6 +3,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include <algorithm>
 #include <cmath>
 #include <string>
 #include <vector>
@@ -73,6 +74,30 @@ TEST_CASE("a stopped causal trace goes on where it was", "[program][property]") 
   whole.back() = "b.scores";
   REQUIRE(run(here.path(), whole).status == 0);
   CHECK(test::read(here / "a.scores") == test::read(here / "b.scores"));
+}
+
+TEST_CASE("a stopped evaluation goes on where it was", "[program][property]") {
+  const scratch here("evaluate");
+  const std::vector<std::string> command{
+      "evaluate", world, "--text", world + "/heldout.txt", "--context", "8", "--threads", "1", "--json", "a.json"};
+  const auto first = run(here.path(), command, [&] {
+    const std::string done = test::read(here / "precis-evaluate.partial");
+    return std::count(done.begin(), done.end(), '\n') >= 3;
+  });
+  if (first.status == 130) {  // a fast machine may be done before the interrupt arrives
+    CHECK_THAT(first.text, ContainsSubstring("--resume"));
+    auto again = command;
+    again.emplace_back("--resume");
+    REQUIRE(run(here.path(), again).status == 0);
+  }
+  CHECK(!std::filesystem::exists(here / "precis-evaluate.partial"));
+  auto whole = command;
+  whole.back() = "b.json";
+  REQUIRE(run(here.path(), whole).status == 0);
+  const auto a = nlohmann::json::parse(test::read(here / "a.json")),
+             b = nlohmann::json::parse(test::read(here / "b.json"));
+  CHECK(a.at("nll_per_window") == b.at("nll_per_window"));
+  CHECK(a.at("nll_nats_per_token") == b.at("nll_nats_per_token"));
 }
 
 TEST_CASE("bad input: one line that says what, where and what was expected; exit code 2; nothing left",

@@ -58,7 +58,7 @@ score::restoration restoration_of(const std::string& name) {
 
 }  // namespace
 
-TEST_CASE("the noise scale of the real model's subjects", "[score][causal_trace][golden][oracle]") {
+TEST_CASE("the noise scale of the real model's subjects", "[slow][score][causal_trace][golden][oracle]") {
   const auto folder = shared_path("models/imdb-gpt2"), golden = shared_path("golden/imdb-gpt2/causal_trace.json"),
              facts = shared_path("data/known_1000.json");
   if (!folder || !golden || !facts) return;
@@ -110,7 +110,7 @@ TEST_CASE("the golden tables of four facts", "[score][causal_trace][golden][orac
 }
 
 TEST_CASE("resumed restoration equals whole forwards on the real model, bit for bit",
-          "[score][causal_trace][golden][property]") {
+          "[slow][score][causal_trace][golden][property]") {
   const auto folder = shared_path("models/imdb-gpt2"), golden = shared_path("golden/imdb-gpt2/causal_trace.json");
   if (!folder || !golden) return;
   const real_model real(*folder);

@@ -6,6 +6,7 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <string>
 #include <string_view>
 #include <system_error>
@@ -25,6 +26,7 @@ struct budget {
     double limit = value;
     if (unit == measure::bits_per_weight) limit = value * static_cast<double>(weights) / 8.0;
     if (unit == measure::percent_of_original) limit = value * static_cast<double>(original_bytes) / 100.0;
+    if (!(limit < 0x1.0p63)) return std::numeric_limits<std::size_t>::max();  // beyond any model
     return static_cast<std::size_t>(std::floor(limit));
   }
   bool operator==(const budget&) const = default;

@@ -45,7 +45,8 @@ inline void check(const plan& p) {
   if (!p.model.empty() && !text::is_word(p.model)) bad("a model name of several words, '" + p.model + "'", "one word");
   for (std::size_t i = 0; i < p.choices.size(); ++i) {
     const choice& c = p.choices[i];
-    if (!text::is_word(c.unit)) bad("the unit name '" + c.unit + "'", "one word");
+    if (!text::is_word(c.unit) || text::is_keyword(c.unit))
+      bad("the unit name '" + c.unit + "'", "one word that is no keyword of this format");
     if (!text::is_word(c.codec)) bad("the codec name '" + c.codec + "' of unit " + c.unit, "one word");
     if (!(c.sparsity >= 0 && c.sparsity <= 1))
       bad("a sparsity of " + text::number(c.sparsity) + " for unit " + c.unit, "0 to 1");
@@ -67,11 +68,7 @@ inline void check(const plan& p) {
   std::string out = "precis-plan 1\n";
   if (!p.model.empty()) out += "model " + p.model + "\n";
   out += "units " + std::string(to_string(p.units)) + "\n";
-  for (std::string note : p.notes) {
-    std::ranges::replace_if(
-        note, [](char c) { return c == '\n' || c == '\r' || c == '#'; }, ' ');
-    out += "note " + note + "\n";
-  }
+  for (const std::string& note : p.notes) out += "note " + text::one_line(note) + "\n";
   std::size_t widest = 0;
   for (const choice& c : p.choices) widest = std::max(widest, c.unit.size());
   for (const choice& c : p.choices) {

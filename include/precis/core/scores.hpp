@@ -105,10 +105,16 @@ namespace normalise {
   check_finite(s, "scores");
   std::string out = "precis-scores 1\n";
   if (!s.model.empty()) out += "model " + s.model + "\n";
-  out += "scorer " + s.scorer + "\nmeasure " + s.measure + "\nunits ";
+  out += "scorer " + text::one_line(s.scorer) + "\nmeasure " + text::one_line(s.measure) + "\nunits ";
   out += std::string(to_string(s.units.empty() ? unit_kind::block : s.units.front().kind)) + "\n";
   std::size_t widest = 0;
-  for (const unit& u : s.units) widest = std::max(widest, u.name.size());
+  for (const unit& u : s.units) {
+    if (!text::is_word(u.name) || text::is_keyword(u.name))
+      refuse({.what = "the unit name '" + u.name + "'",
+              .where = "scores",
+              .expected = "one word that is no keyword of this format"});
+    widest = std::max(widest, u.name.size());
+  }
   for (std::size_t i = 0; i < s.size(); ++i)
     out += s.units[i].name + std::string(widest - s.units[i].name.size() + 2, ' ') + text::number(s.values[i]) + "\n";
   return out;

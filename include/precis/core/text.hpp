@@ -78,4 +78,18 @@ template<class Number>
   return !name.empty();
 }
 
+/// The words that start a line of a plan or a score table themselves: no unit may be called so.
+[[nodiscard]] inline bool is_keyword(std::string_view name) noexcept {
+  for (const std::string_view word : {"model", "units", "note", "scorer", "measure"})
+    if (name == word) return true;
+  return false;
+}
+
+/// A remark as one line: line ends and `#` become blanks.
+[[nodiscard]] inline std::string one_line(std::string remark) {
+  std::ranges::replace_if(
+      remark, [](char c) { return c == '\n' || c == '\r' || c == '#'; }, ' ');
+  return remark;
+}
+
 }  // namespace precis::text

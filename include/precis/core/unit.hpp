@@ -69,7 +69,8 @@ struct unit {
 
 /// Groups matrices into blocks, halves (attention or MLP of a block) or leaves each on its own.
 ///
-/// Order: by first matrix. Cost O(matrices x units). Errors: none; no matrices give no units.
+/// Order: by first matrix. Cost O(matrices x units). Errors: two matrices of one name, as units.
+/// No matrices give no units.
 [[nodiscard]] inline std::vector<unit> group_units(std::span<const matrix_info> matrices, unit_kind kind) {
   std::vector<unit> units;
   for (std::size_t i = 0; i < matrices.size(); ++i) {
@@ -81,6 +82,8 @@ struct unit {
     unit* home = nullptr;
     for (unit& u : units)
       if (u.name == name) home = &u;
+    if (home != nullptr && kind == unit_kind::matrix)
+      refuse({.what = "two matrices are called " + m.name, .where = "group_units", .expected = "one name a matrix"});
     if (home == nullptr) {
       units.push_back({.name = std::move(name),
                        .layer = m.layer,

@@ -11,8 +11,10 @@ namespace precis::kernel {
 /// so translation units built with different flags instantiate different functions, and tests can ask for `scalar_lanes`.
 ///
 /// A lane type offers, over float: `vector`, `width`, zero, broadcast, load, store, load_part, store_part (the first
-/// n < width elements; the others are neither read nor written, and load as 0), fma(a, b, c) = a*b + c rounded once,
-/// and transpose of a width x width tile. Loads and stores need no alignment.
+/// n < width elements; the others are neither read nor written, and load as 0), all (one value everywhere), add, subtract,
+/// multiply, divide, fma(a, b, c) = a*b + c rounded once, larger(a, b) = a > b ? a : b, smaller(a, b) = a < b ? a : b
+/// (so a NaN in b stays), times_power_of_two(a, n) = a * 2^n for whole -252 <= n <= 254 and |a| near 1, rounded once, and
+/// transpose of a width x width tile. Loads and stores need no alignment.
 #if defined(__AVX512F__)
 using native_lanes = avx512_lanes;
 #elif defined(__AVX2__) && defined(__FMA__)

@@ -22,6 +22,17 @@ struct avx2_lanes {
   static void store(float* p, vector v) noexcept { _mm256_storeu_ps(p, v); }
   static void store_part(float* p, vector v, std::size_t n) noexcept { _mm256_maskstore_ps(p, first(n), v); }
   [[nodiscard]] static vector fma(vector a, vector b, vector c) noexcept { return _mm256_fmadd_ps(a, b, c); }
+  [[nodiscard]] static vector all(float x) noexcept { return _mm256_set1_ps(x); }
+  [[nodiscard]] static vector add(vector a, vector b) noexcept { return _mm256_add_ps(a, b); }
+  [[nodiscard]] static vector subtract(vector a, vector b) noexcept { return _mm256_sub_ps(a, b); }
+  [[nodiscard]] static vector multiply(vector a, vector b) noexcept { return _mm256_mul_ps(a, b); }
+  [[nodiscard]] static vector divide(vector a, vector b) noexcept { return _mm256_div_ps(a, b); }
+  [[nodiscard]] static vector larger(vector a, vector b) noexcept { return _mm256_max_ps(a, b); }
+  [[nodiscard]] static vector smaller(vector a, vector b) noexcept { return _mm256_min_ps(a, b); }
+  [[nodiscard]] static vector times_power_of_two(vector a, vector n) noexcept {
+    const __m256i power = _mm256_cvtps_epi32(n), half = _mm256_srai_epi32(power, 1);
+    return _mm256_mul_ps(_mm256_mul_ps(a, factor(half)), factor(_mm256_sub_epi32(power, half)));
+  }
 
   /// 4 x 4 inside both 128-bit halves, then the halves themselves.
   static void transpose(vector (&r)[8]) noexcept {
@@ -41,6 +52,10 @@ struct avx2_lanes {
   }
 
  private:
+  /// 2^power, for -126 <= power <= 127.
+  [[nodiscard]] static vector factor(__m256i power) noexcept {
+    return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_add_epi32(power, _mm256_set1_epi32(127)), 23));
+  }
   [[nodiscard]] static __m256i first(std::size_t n) noexcept {
     const __m256i lane = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
     return _mm256_cmpgt_epi32(_mm256_set1_epi32(static_cast<int>(n)), lane);

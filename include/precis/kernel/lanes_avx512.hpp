@@ -22,6 +22,16 @@ struct avx512_lanes {
   static void store(float* p, vector v) noexcept { _mm512_storeu_ps(p, v); }
   static void store_part(float* p, vector v, std::size_t n) noexcept { _mm512_mask_storeu_ps(p, first(n), v); }
   [[nodiscard]] static vector fma(vector a, vector b, vector c) noexcept { return _mm512_fmadd_ps(a, b, c); }
+  [[nodiscard]] static vector all(float x) noexcept { return _mm512_set1_ps(x); }
+  [[nodiscard]] static vector add(vector a, vector b) noexcept { return _mm512_add_ps(a, b); }
+  [[nodiscard]] static vector subtract(vector a, vector b) noexcept { return _mm512_sub_ps(a, b); }
+  [[nodiscard]] static vector multiply(vector a, vector b) noexcept { return _mm512_mul_ps(a, b); }
+  [[nodiscard]] static vector divide(vector a, vector b) noexcept { return _mm512_div_ps(a, b); }
+  [[nodiscard]] static vector larger(vector a, vector b) noexcept { return _mm512_maskz_max_ps(every, a, b); }
+  [[nodiscard]] static vector smaller(vector a, vector b) noexcept { return _mm512_maskz_min_ps(every, a, b); }
+  [[nodiscard]] static vector times_power_of_two(vector a, vector n) noexcept {
+    return _mm512_maskz_scalef_ps(every, a, n);
+  }
 
   /// 4 x 4 inside every 128-bit quarter, then the quarters themselves.
   static void transpose(vector (&r)[16]) noexcept {
@@ -46,16 +56,16 @@ struct avx512_lanes {
 
  private:
   // The zero-masked forms under a full mask: g++ 12 warns of an uninitialised variable inside the plain ones.
-  static constexpr __mmask16 all = 0xffff;
-  [[nodiscard]] static vector low(vector a, vector b) noexcept { return _mm512_maskz_unpacklo_ps(all, a, b); }
-  [[nodiscard]] static vector high(vector a, vector b) noexcept { return _mm512_maskz_unpackhi_ps(all, a, b); }
+  static constexpr __mmask16 every = 0xffff;
+  [[nodiscard]] static vector low(vector a, vector b) noexcept { return _mm512_maskz_unpacklo_ps(every, a, b); }
+  [[nodiscard]] static vector high(vector a, vector b) noexcept { return _mm512_maskz_unpackhi_ps(every, a, b); }
   template<int Order>
   [[nodiscard]] static vector pairs(vector a, vector b) noexcept {
-    return _mm512_maskz_shuffle_ps(all, a, b, Order);
+    return _mm512_maskz_shuffle_ps(every, a, b, Order);
   }
   template<int Order>
   [[nodiscard]] static vector quarters(vector a, vector b) noexcept {
-    return _mm512_maskz_shuffle_f32x4(all, a, b, Order);
+    return _mm512_maskz_shuffle_f32x4(every, a, b, Order);
   }
   [[nodiscard]] static __mmask16 first(std::size_t n) noexcept { return static_cast<__mmask16>((1u << n) - 1u); }
 };

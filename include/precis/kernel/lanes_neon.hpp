@@ -28,12 +28,29 @@ struct neon_lanes {
     for (std::size_t i = 0; i < n; ++i) p[i] = part[i];
   }
   [[nodiscard]] static vector fma(vector a, vector b, vector c) noexcept { return vfmaq_f32(c, a, b); }
+  [[nodiscard]] static vector all(float x) noexcept { return vdupq_n_f32(x); }
+  [[nodiscard]] static vector add(vector a, vector b) noexcept { return vaddq_f32(a, b); }
+  [[nodiscard]] static vector subtract(vector a, vector b) noexcept { return vsubq_f32(a, b); }
+  [[nodiscard]] static vector multiply(vector a, vector b) noexcept { return vmulq_f32(a, b); }
+  [[nodiscard]] static vector divide(vector a, vector b) noexcept { return vdivq_f32(a, b); }
+  [[nodiscard]] static vector larger(vector a, vector b) noexcept { return vbslq_f32(vcgtq_f32(a, b), a, b); }
+  [[nodiscard]] static vector smaller(vector a, vector b) noexcept { return vbslq_f32(vcltq_f32(a, b), a, b); }
+  [[nodiscard]] static vector times_power_of_two(vector a, vector n) noexcept {
+    const int32x4_t power = vcvtq_s32_f32(n), half = vshrq_n_s32(power, 1);
+    return vmulq_f32(vmulq_f32(a, factor(half)), factor(vsubq_s32(power, half)));
+  }
   static void transpose(vector (&r)[4]) noexcept {
     const float32x4x2_t low = vtrnq_f32(r[0], r[1]), high = vtrnq_f32(r[2], r[3]);
     r[0] = vcombine_f32(vget_low_f32(low.val[0]), vget_low_f32(high.val[0]));
     r[1] = vcombine_f32(vget_low_f32(low.val[1]), vget_low_f32(high.val[1]));
     r[2] = vcombine_f32(vget_high_f32(low.val[0]), vget_high_f32(high.val[0]));
     r[3] = vcombine_f32(vget_high_f32(low.val[1]), vget_high_f32(high.val[1]));
+  }
+
+ private:
+  /// 2^power, for -126 <= power <= 127.
+  [[nodiscard]] static vector factor(int32x4_t power) noexcept {
+    return vreinterpretq_f32_s32(vshlq_n_s32(vaddq_s32(power, vdupq_n_s32(127)), 23));
   }
 };
 

@@ -1,7 +1,9 @@
 #pragma once
 
+#include <bit>
 #include <cmath>
 #include <cstddef>
+#include <cstdint>
 
 namespace precis::kernel {
 
@@ -18,6 +20,20 @@ struct scalar_lanes {
   static void store(float* p, vector v) noexcept { *p = v; }
   static void store_part(float*, vector, std::size_t) noexcept {}
   [[nodiscard]] static vector fma(vector a, vector b, vector c) noexcept { return std::fma(a, b, c); }
+  [[nodiscard]] static vector all(float x) noexcept { return x; }
+  [[nodiscard]] static vector add(vector a, vector b) noexcept { return a + b; }
+  [[nodiscard]] static vector subtract(vector a, vector b) noexcept { return a - b; }
+  [[nodiscard]] static vector multiply(vector a, vector b) noexcept { return a * b; }
+  [[nodiscard]] static vector divide(vector a, vector b) noexcept { return a / b; }
+  [[nodiscard]] static vector larger(vector a, vector b) noexcept { return a > b ? a : b; }
+  [[nodiscard]] static vector smaller(vector a, vector b) noexcept { return a < b ? a : b; }
+  [[nodiscard]] static vector times_power_of_two(vector a, vector n) noexcept {
+    constexpr float shift = 0x1.8p23f;  // brings a small whole number to the low bits; a NaN stays one, unconverted
+    const std::int32_t power = std::bit_cast<std::int32_t>(n + shift) - std::bit_cast<std::int32_t>(shift);
+    const std::int32_t half = power >> 1;
+    const auto factor = [](std::int32_t p) { return std::bit_cast<float>(static_cast<std::uint32_t>(p + 127) << 23); };
+    return a * factor(half) * factor(power - half);
+  }
   static void transpose(vector (&)[1]) noexcept {}
 };
 

@@ -110,10 +110,10 @@ void mlp_half(const block_run& run, activations_view<const float> x, const block
   if (gated) apply(run.block.up.view(), run.block.up.bias, normed, wide(v.up), workspace);
   with_activation(c.activation, [&]<class F>(F) {
     if (gated)
-      for_each_lane([]<class L>(L, auto x, auto up) { return L::multiply(F::template value<L>(x), up); }, n * c.hidden,
-                    v.active, v.raw, v.up);
+      for_each_lane([]<class L>(L, auto raw, auto up) { return L::multiply(F::template value<L>(raw), up); },
+                    n * c.hidden, v.active, v.raw, v.up);
     else
-      for_each_lane([]<class L>(L, auto x) { return F::template value<L>(x); }, n * c.hidden, v.active, v.raw);
+      for_each_lane([]<class L>(L, auto raw) { return F::template value<L>(raw); }, n * c.hidden, v.active, v.raw);
   });
   apply(run.block.down.view(), run.block.down.bias, wide(v.active), {out, n, c.width, signed_size(c.width), 1},
         workspace);

@@ -124,13 +124,13 @@ TEST_CASE("another file is not taken for a score table", "[core][scores][refusal
 }
 
 TEST_CASE("remarks of several lines stay one line of a score table", "[core][scores][property]") {
-  const std::vector<matrix_info> matrices{{"a", 0, part::mlp, 1, 1}};
+  const std::vector<matrix_info> one_matrix{{"a", 0, part::mlp, 1, 1}};
   const scores s{.model = {},
                  .scorer = "two\nlines # here",
                  .measure = "m",
-                 .units = group_units(matrices, unit_kind::matrix),
+                 .units = group_units(one_matrix, unit_kind::matrix),
                  .values = {1.0}};
-  CHECK(parse_scores(to_text(s), matrices).values == s.values);
+  CHECK(parse_scores(to_text(s), one_matrix).values == s.values);
 }
 
 TEST_CASE("two matrices of one name are refused, not merged", "[core][scores][refusal]") {

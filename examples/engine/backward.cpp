@@ -1,9 +1,9 @@
 #include <engine/block.hpp>
 #include <engine/math.hpp>
+#include <engine/product.hpp>
 #include <engine/transformer.hpp>
 
 #include <precis/core/error.hpp>
-#include <precis/kernel/product.hpp>
 
 #include <algorithm>
 #include <vector>

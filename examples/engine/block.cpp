@@ -1,8 +1,7 @@
 #include <engine/block.hpp>
 
 #include <engine/math.hpp>
-
-#include <precis/kernel/product.hpp>
+#include <engine/product.hpp>
 
 #include <algorithm>
 #include <cmath>

@@ -82,8 +82,11 @@ class writer {
     const subject& s = w_.subjects[f.subject];
     const std::size_t aside = how == naming::full && s.kind == kind::person ? dice_.below(100) : 99;
     std::string full = s.name;
-    if (aside < 20)
-      full += ", " + std::string(dice_.pick(std::span<const std::string_view>(ties))) + " " + other(f.subject) + ",";
+    if (aside < 20) {  // one draw a statement: operands of + are evaluated in whatever order a compiler likes
+      const std::string& companion = other(f.subject);
+      const std::string tie(dice_.pick(std::span<const std::string_view>(ties)));
+      full += ", " + tie + " " + companion + ",";
+    }
     replace(text, "{s}", how == naming::pronoun ? std::string(s.pronoun) : full);
     replace(text, "{S}", full);
     replace(text, "{A}", f.answer);
@@ -171,9 +174,9 @@ class writer {
     static constexpr std::array<std::string_view, 6> weather{"it rained",        "the sun was out",  "snow fell",
                                                              "a cold wind came", "the sky was grey", "there was fog"};
     static constexpr std::array<std::string_view, 4> times{"in the morning", "at noon", "in the evening", "at night"};
-    std::vector<std::string> sentences{
-        capitalised(std::string(dice_.pick(std::span<const std::string_view>(weather))) + " in " + c + " " +
-                    std::string(dice_.pick(std::span<const std::string_view>(times))) + ".")};
+    const std::string when(dice_.pick(std::span<const std::string_view>(times)));
+    const std::string how(dice_.pick(std::span<const std::string_view>(weather)));
+    std::vector<std::string> sentences{capitalised(how + " in " + c + " " + when + ".")};
     const std::size_t other = someone_of(kind::city), who = somebody();
     switch (dice_.below(4)) {
       case 0: sentences.push_back("The road from " + c + " to " + name(other) + " is long."); break;

@@ -13,6 +13,7 @@
 
 #include <CLI/CLI.hpp>
 
+#include <cmath>
 #include <cstddef>
 #include <filesystem>
 #include <span>
@@ -77,7 +78,10 @@ struct text_loss {
   [[nodiscard]] double perplexity() const noexcept { return report.perplexity(); }
   [[nodiscard]] double nats() const noexcept { return report.total.mean(); }
   /// 95 % confidence, nats per token; 0 with one window.
-  [[nodiscard]] double half_width() const noexcept { return 1.96 * report.standard_error().value_or(0.0); }
+  [[nodiscard]] double half_width() const noexcept {
+    const double h = report.confidence().half_width;
+    return std::isfinite(h) ? h : 0.0;
+  }
 };
 /// With a checkpoint, windows that are in it are not run again, and new ones go into it.
 [[nodiscard]] text_loss measure(const engine::transformer& model, const text_windows& text, const common_options& o,

@@ -33,18 +33,10 @@ std::string row_name(const sweep_request& r, std::size_t b, std::size_t p) {
   return name;
 }
 
-/// Mean and 95 % half-width of a - b over windows, which both columns saw.
-struct difference {
-  double mean = 0, half_width = 0;
-};
-difference paired(const std::vector<double>& a, const std::vector<double>& b) {
-  difference d;
-  const auto n = static_cast<double>(a.size());
-  for (std::size_t i = 0; i < a.size(); ++i) d.mean += (a[i] - b[i]) / n;
-  double squares = 0;
-  for (std::size_t i = 0; i < a.size(); ++i) squares += (a[i] - b[i] - d.mean) * (a[i] - b[i] - d.mean);
-  if (n > 1) d.half_width = 1.96 * std::sqrt(squares / (n - 1) / n);
-  return d;
+/// a - b over windows, which both columns saw.
+precis::evaluate::interval paired(std::vector<double> a, const std::vector<double>& b) {
+  for (std::size_t i = 0; i < a.size(); ++i) a[i] -= b[i];
+  return precis::evaluate::mean_interval(a);
 }
 
 }  // namespace
@@ -243,11 +235,10 @@ std::string sweep_verdict(const sweep_result& r) {
     out += fmt::format("  {:<20} {:+.4f} nats per token over the original at {:.2f} bits per weight\n", r.columns[c],
                        average(c) - r.original.nats(), bits[c]);
   if (scorers > 1) {
-    const difference d = paired(mean[order[0]], mean[order[1]]);
-    const bool sure = std::abs(d.mean) > d.half_width;
+    const precis::evaluate::interval d = paired(mean[order[0]], mean[order[1]]);
     out += fmt::format("{} did best on average, {:.4f} +- {:.4f} nats per token ahead of {}: {}.\n",
                        r.columns[order[0]], -d.mean, d.half_width, r.columns[order[1]],
-                       sure ? "more than the windows vary" : "no more than chance on this text");
+                       d.sure() ? "more than the windows vary" : "no more than chance on this text");
     const double lead = bits[order[0]] - bits[order[1]];
     if (std::abs(lead) > 0.02)
       out += fmt::format(

@@ -2,9 +2,11 @@
 
 #include <precis/core/error.hpp>
 #include <precis/core/executor.hpp>
+#include <precis/evaluate/interval.hpp>
 #include <precis/model/batch.hpp>
 #include <precis/model/concepts.hpp>
 
+#include <algorithm>
 #include <cmath>
 #include <cstddef>
 #include <limits>
@@ -39,17 +41,13 @@ struct nll_report {
     return std::sqrt(squares * count / (count - 1)) / static_cast<double>(total.count);
   }
 
-  /// An interval that holds the perplexity of such text with about 95 % confidence (mean NLL +- 1.96 standard errors;
-  /// windows taken as independent, so optimistic when they follow each other in one text).
-  struct interval {
-    double low = 0;
-    double high = 0;
-  };
-  [[nodiscard]] std::optional<interval> confidence() const noexcept {
+  /// The mean NLL, nats per token, with 95 % confidence; exp of its ends is an interval for the perplexity. Windows are
+  /// taken as independent, which is optimistic when they follow each other in one text.
+  [[nodiscard]] interval confidence() const noexcept {
     const std::optional<double> se = standard_error();
-    if (!se) return std::nullopt;
-    return interval{.low = std::exp(std::fma(-1.96, *se, total.mean())),
-                    .high = std::exp(std::fma(1.96, *se, total.mean()))};
+    if (!se) return {.mean = total.mean()};
+    const auto used = std::ranges::count_if(windows, [](const nll& w) { return w.count != 0; });
+    return {.mean = total.mean(), .half_width = student_95(static_cast<std::size_t>(used) - 1) * *se};
   }
 };
 

@@ -51,7 +51,8 @@ TEST_CASE("a transposed view reads the same memory the other way", "[core][view]
 TEST_CASE("row and column ranges are windows of the same matrix", "[core][view][property]") {
   const std::vector<float> values = counting(20);
   const weight_view all(values, 4, 5);
-  const weight_view w = GENERATE_COPY(all, weight_view(all.data, 5, 4, 1, 5));  // plain and transposed
+  const bool transposed = GENERATE(false, true);
+  const weight_view w = transposed ? weight_view(all.data, 5, 4, 1, 5) : all;
   const weight_view window = w.row_range(1, 2).col_range(2, 2);
   REQUIRE(window.rows == 2);
   REQUIRE(window.cols == 2);

@@ -46,7 +46,7 @@ TEST_CASE("results do not depend on the number of threads", "[program][property]
   CHECK(test::read(here / "t1.scores") == test::read(here / "t3.scores"));
 }
 
-TEST_CASE("a stopped causal trace goes on where it was", "[program][property]") {
+TEST_CASE("a stopped causal trace goes on where it was", "[program][property][slow]") {
   const scratch here("resume");
   const std::vector<std::string> command{
       "score", world,       "--scorer", "causal_trace", "--facts", world + "/facts.json", "--facts-limit",

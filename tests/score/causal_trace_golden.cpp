@@ -78,7 +78,7 @@ TEST_CASE("the noise scale of the real model's subjects", "[slow][score][causal_
         Approx(json_of(*golden).at("sigma").get<double>()).epsilon(1e-4));
 }
 
-TEST_CASE("the golden tables of four facts", "[score][causal_trace][golden][oracle]") {
+TEST_CASE("the golden tables of four facts", "[slow][score][causal_trace][golden][oracle]") {
   const auto folder = shared_path("models/imdb-gpt2"), golden = shared_path("golden/imdb-gpt2/causal_trace.json");
   if (!folder || !golden) return;
   const real_model real(*folder);

@@ -77,10 +77,10 @@ struct products {
                                            : strided<const float>{weights.data(), s.in, s.out, o, 1},
                                  {out.data(), n, s.out, o, 1}, workspace);
   }
-  void linear_maps() {  // in pieces of 256 rows, as the engine runs them
+  void linear_maps() {  // in pieces of 512 rows, as the engine runs them
     for (std::size_t l = 0; l < shape.layers; ++l)
-      for (std::size_t s = 0; s < sequences; ++s)
-        for (const map_shape& m : maps) linear(tokens, m, false);
+      for (std::size_t r = 0; r < rows; r += 512)
+        for (const map_shape& m : maps) linear(512, m, false);
   }
   void eigen_linear_maps() {
     using matrix = Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;

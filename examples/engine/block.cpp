@@ -13,7 +13,7 @@ using precis::activations_view;
 using precis::matrix_view;
 
 /// Rows worked on at a time: what lies between two maps stays in the second-level cache.
-constexpr std::size_t chunk_rows = 256;
+constexpr std::size_t chunk_rows = 512;
 
 [[nodiscard]] std::ptrdiff_t signed_size(std::size_t n) noexcept { return static_cast<std::ptrdiff_t>(n); }
 

@@ -159,29 +159,46 @@ template<class Lanes>
   return left < most ? left : most;
 }
 
-/// Copies `depth x cols` of b to panel rows of `padded` floats (a multiple of the width), zeros after `cols`.
+/// Calls f(first vector, vectors) for each panel of `vectors` vectors side by side.
+template<class Lanes, class F>
+[[gnu::always_inline]] inline void each_panel(std::size_t vectors, F&& f) noexcept {
+  for (std::size_t v = 0, n = 0; v < vectors; v += n) f(v, n = panel_vectors<Lanes>(vectors - v));
+}
+
+/// Copies b to panels, one after another, each b.rows x whole vectors, zeros after b.cols.
 template<class Lanes>
-void pack_panel(strided<const float> b, std::size_t padded, float* to) noexcept {
+void pack_panels(strided<const float> b, float* to) noexcept {
   using vector = typename Lanes::vector;
   constexpr std::size_t width = Lanes::width;
-  for (std::size_t c = 0; c < b.cols; c += width) {
-    const std::size_t n = b.cols - c < width ? b.cols - c : width;
-    float* out = to + c;
-    std::size_t k = 0;
-    if (b.col_stride == 1) {
-      for (; k < b.rows; ++k)
-        Lanes::store(out + k * padded, n == width ? Lanes::load(b.at(k, c)) : Lanes::load_part(b.at(k, c), n));
-    } else if (b.row_stride == 1) {
-      for (; k + width <= b.rows; k += width) {
-        vector tile[width];
-        for (std::size_t i = 0; i < width; ++i) tile[i] = i < n ? Lanes::load(b.at(k, c + i)) : Lanes::zero();
-        Lanes::transpose(tile);
-        for (std::size_t i = 0; i < width; ++i) Lanes::store(out + (k + i) * padded, tile[i]);
-      }
-    }
-    for (; k < b.rows; ++k)
-      for (std::size_t i = 0; i < width; ++i) out[k * padded + i] = i < n ? *b.at(k, c + i) : 0.f;
+  const std::size_t vectors = (b.cols + width - 1) / width, tail = b.cols - (vectors - 1) * width;
+  if (b.col_stride == 1) {  // row by row, as memory brings them: a panel alone would touch a page for every term
+    for (std::size_t k = 0; k < b.rows; ++k)
+      each_panel<Lanes>(vectors, [&](std::size_t v, std::size_t n) {
+        float* const out = to + (v * b.rows + k * n) * width;
+        for (std::size_t i = 0; i < n; ++i) {
+          const float* const from = b.at(k, (v + i) * width);
+          const bool whole = tail == width || v + i + 1 < vectors;
+          Lanes::store(out + i * width, whole ? Lanes::load(from) : Lanes::load_part(from, tail));
+        }
+      });
+    return;
   }
+  each_panel<Lanes>(vectors, [&](std::size_t first, std::size_t panel) {
+    for (std::size_t v = first; v < first + panel; ++v) {
+      const std::size_t n = v + 1 < vectors ? width : tail, c = v * width, padded = panel * width;
+      float* const out = to + first * b.rows * width + (v - first) * width;
+      std::size_t k = 0;
+      if (b.row_stride == 1)
+        for (; k + width <= b.rows; k += width) {
+          vector tile[width];
+          for (std::size_t i = 0; i < width; ++i) tile[i] = i < n ? Lanes::load(b.at(k, c + i)) : Lanes::zero();
+          Lanes::transpose(tile);
+          for (std::size_t i = 0; i < width; ++i) Lanes::store(out + (k + i) * padded, tile[i]);
+        }
+      for (; k < b.rows; ++k)
+        for (std::size_t i = 0; i < width; ++i) out[k * padded + i] = i < n ? *b.at(k, c + i) : 0.f;
+    }
+  });
 }
 
 /// Copies a, tile by tile of `tile_rows` rows, so that within a tile the rows of one term are neighbours.
@@ -248,13 +265,7 @@ void product_onto(strided<const float> start, strided<const float> a, strided<co
     for (std::size_t j0 = 0; j0 < c.cols; j0 += block_columns) {
       const std::size_t columns = c.cols - j0 < block_columns ? c.cols - j0 : block_columns;
       const std::size_t vectors = (columns + width - 1) / width;
-      if (!in_place)
-        for (std::size_t v = 0, n = 0; v < vectors; v += n) {
-          n = detail::panel_vectors<Lanes>(vectors - v);
-          const std::size_t j = v * width, cols = columns - j < n * width ? columns - j : n * width;
-          detail::pack_panel<Lanes>({b.at(k0, j0 + j), depth, cols, b.row_stride, b.col_stride}, n * width,
-                                    packed + j * depth);
-        }
+      if (!in_place) detail::pack_panels<Lanes>({b.at(k0, j0), depth, columns, b.row_stride, b.col_stride}, packed);
       for (std::size_t i = 0; i < c.rows; i += tile::rows) {
         const std::size_t rows = c.rows - i < tile::rows ? c.rows - i : tile::rows;
         strided<const float> left{a.at(i, k0), rows, depth, a.row_stride, a.col_stride};
@@ -266,8 +277,7 @@ void product_onto(strided<const float> start, strided<const float> a, strided<co
           }
           left = {packed_rows + in_block * depth, rows, depth, 1, static_cast<std::ptrdiff_t>(tile::rows)};
         }
-        for (std::size_t v = 0, n = 0; v < vectors; v += n) {
-          n = detail::panel_vectors<Lanes>(vectors - v);
+        detail::each_panel<Lanes>(vectors, [&](std::size_t v, std::size_t n) {
           const std::size_t j = v * width;
           const std::size_t last = columns - j < n * width ? columns - j - (n - 1) * width : width;
           detail::tiles<Lanes>.at[rows - 1][n - 1](
@@ -275,7 +285,7 @@ void product_onto(strided<const float> start, strided<const float> a, strided<co
               in_place ? b.row_stride : static_cast<std::ptrdiff_t>(n * width), !in_place, depth,
               from.data == nullptr ? nullptr : from.at(i, j0 + j), from.row_stride, c.at(i, j0 + j), c.row_stride,
               last);
-        }
+        });
       }
     }
     k0 += depth;

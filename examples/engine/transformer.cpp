@@ -188,13 +188,43 @@ float_matrix transformer::logits_of(const token_batch& batch, precis::positions 
 
 precis::nll transformer::loss_of(const token_batch& batch, const tap_callback* tap) const {
   check_batch(batch, true);
-  const config& c = weights_.config;
+  const std::size_t width = weights_.config.width;
   arena memory;
-  const std::size_t size = batch.sequences * batch.tokens * c.width;
-  const activations_view<float> x({memory.take(size), size}, batch.sequences, batch.tokens, c.width);
+  const std::size_t size = batch.sequences * batch.tokens * width;
+  const activations_view<float> x({memory.take(size), size}, batch.sequences, batch.tokens, width);
   embed(batch, x, tap);
   run_blocks(x, tap, nullptr, {}, memory);
+  return read_loss(batch, x);
+}
 
+precis::activations transformer::enter(const token_batch& batch) const {
+  check_batch(batch, false);
+  precis::activations x(batch.sequences, batch.tokens, weights_.config.width);
+  embed(batch, x.view(), nullptr);
+  return x;
+}
+
+void transformer::run_layer(std::size_t layer, precis::activations& residual) const {
+  const config& c = weights_.config;
+  if (layer >= c.layers) bad_call("layer " + std::to_string(layer), "less than " + std::to_string(c.layers));
+  if (residual.features != c.width || residual.tokens == 0 || residual.tokens > c.context)
+    bad_call("a residual of " + std::to_string(residual.tokens) + " tokens x " + std::to_string(residual.features) +
+                 " features",
+             "1 to " + std::to_string(c.context) + " tokens of " + std::to_string(c.width) + " features");
+  arena memory;
+  run_block({.shape = c, .block = weights_.blocks[layer], .rotary = rotary_, .layer = layer}, residual.view(), nullptr,
+            nullptr, memory);
+}
+
+precis::nll transformer::read_loss(const token_batch& batch, activations_view<const float> residual) const {
+  check_batch(batch, true);
+  const config& c = weights_.config;
+  if (residual.sequences != batch.sequences || residual.tokens != batch.tokens || residual.features != c.width)
+    bad_call("a residual of " + std::to_string(residual.sequences) + " x " + std::to_string(residual.tokens) + " x " +
+                 std::to_string(residual.features),
+             "the batch's " + std::to_string(batch.sequences) + " sequences of " + std::to_string(batch.tokens) +
+                 " tokens, and " + std::to_string(c.width) + " features");
+  arena memory;
   const std::size_t most = head_rows(c);
   float* const normed = memory.take(most * c.width);
   float* const logits = memory.take(most * c.vocabulary);
@@ -214,7 +244,8 @@ precis::nll transformer::loss_of(const token_batch& batch, const tap_callback* t
   };
   for (std::size_t i = 0; i < batch.targets.size(); ++i) {
     if (batch.targets[i] == precis::no_target) continue;
-    normalize(weights_.final_norm, {x.data + i * c.width, c.width}, c.norm_epsilon, normed + targets.size() * c.width);
+    normalize(weights_.final_norm, residual(i / batch.tokens, i % batch.tokens), c.norm_epsilon,
+              normed + targets.size() * c.width);
     targets.push_back(batch.targets[i]);
     if (targets.size() == most) read();
   }

@@ -106,6 +106,13 @@ class transformer {
     resume(run, from, residual, nullptr);
   }
 
+  /// What enters layer 0, and one layer of the whole sequences in place.
+  [[nodiscard]] precis::activations enter(const precis::token_batch& batch) const;
+  void run_layer(std::size_t layer, precis::activations& residual) const;
+  /// The loss of residuals entering the head. Errors: residuals of another batch or model.
+  [[nodiscard]] precis::nll read_loss(const precis::token_batch& batch,
+                                      precis::activations_view<const float> residual) const;
+
   /// Logits of residuals entering the head: [rows x width] -> [rows x vocabulary]. Rows must be contiguous.
   [[nodiscard]] precis::float_matrix read_out(precis::matrix_view<const float> residual) const;
 

@@ -96,6 +96,22 @@ concept differentiable_model = weighted_model<M> &&
   { model.backward(batch, sink) } -> std::same_as<nll>;
 };
 
+/// Its forward pass can be taken apart: what enters the first layer, one layer, and what is read off the last one's output.
+///
+/// `enter`, `run_layer` for every layer in order, and `read_loss` return the bits of `loss(batch)`; `read_out` makes logits
+/// of residuals. A matrix of layer l takes part in run_layer(l) alone, one of layer >= layers() in the two reads alone: so a
+/// run of changed weights need not repeat what lies before the change.
+template<class M>
+concept layered_model = evaluable_model<M> &&
+    requires(const M& model, const batch_of<M>& batch, std::size_t layer, activations& residual,
+             activations_view<const float> last, matrix_view<const float> rows) {
+  { model.layers() } -> std::convertible_to<std::size_t>;
+  { model.enter(batch) } -> std::same_as<activations>;         // entering layer 0
+  { model.run_layer(layer, residual) } -> std::same_as<void>;  // in place: from entering layer to entering layer + 1
+  { model.read_loss(batch, last) } -> std::same_as<nll>;       // of the residual entering the head
+  { model.read_out(rows) } -> std::same_as<float_matrix>;      // [rows x features] -> [rows x vocabulary]
+};
+
 /// Its batch is made of tokens, so prompts can be run through it.
 template<class M>
 concept token_model = std::same_as<batch_of<M>, token_batch>;

@@ -91,6 +91,15 @@ class micro_transformer {
   }
 
   template<class Sink>
+  void inputs(const batch_type& b, Sink&& sink) const {
+    batch_type answered = b;
+    answered.targets.assign(b.ids.size(), 0);
+    static_cast<void>(backward(answered, [&](const precis::linear_gradient& g) {
+      sink(precis::linear_input{std::span(&g.matrix, 1), g.input});
+    }));
+  }
+
+  template<class Sink>
   [[nodiscard]] precis::nll backward(const batch_type& b, Sink&& sink) const {
     cache_type cache;
     std::vector<precis::activations> middle(2);  // after attention
@@ -237,4 +246,5 @@ class micro_transformer {
 static_assert(precis::weighted_model<micro_transformer> && precis::mutable_model<micro_transformer> &&
               precis::evaluable_model<micro_transformer> && precis::tappable_model<micro_transformer> &&
               precis::resumable_model<micro_transformer> && precis::layered_model<micro_transformer> &&
-              precis::differentiable_model<micro_transformer> && precis::token_model<micro_transformer>);
+              precis::observable_model<micro_transformer> && precis::differentiable_model<micro_transformer> &&
+              precis::token_model<micro_transformer>);

@@ -253,6 +253,39 @@ precis::nll transformer::read_loss(const token_batch& batch, activations_view<co
   return total;
 }
 
+void transformer::inputs_of(const token_batch& batch, const input_callback& sink) const {
+  check_batch(batch, false);
+  const config& c = weights_.config;
+  struct reading {
+    float* block_values::*input;
+    std::size_t width;
+    std::vector<std::size_t> matrices;  // of the block
+  };
+  const bool gpt2 = c.architecture == architecture::gpt2;
+  const reading readings[] = {
+      {&block_values::normed, c.width, gpt2 ? std::vector<std::size_t>{0} : std::vector<std::size_t>{0, 1, 2}},
+      {&block_values::context, c.width, {gpt2 ? 1u : 3u}},
+      {&block_values::mlp_normed, c.width, gpt2 ? std::vector<std::size_t>{2} : std::vector<std::size_t>{4, 6}},
+      {&block_values::active, c.hidden, {gpt2 ? 3u : 5u}}};
+  arena memory;
+  const std::size_t rows = batch.sequences * batch.tokens;
+  const activations_view<float> x({memory.take(rows * c.width), rows * c.width}, batch.sequences, batch.tokens,
+                                  c.width);
+  embed(batch, x, nullptr);
+  block_values kept = allocate_values(c, rows, true, memory);
+  for (std::size_t l = 0; l < c.layers; ++l) {
+    arena block_memory;
+    run_block({.shape = c, .block = weights_.blocks[l], .rotary = rotary_, .layer = l}, x, nullptr, &kept,
+              block_memory);
+    for (const reading& r : readings) {
+      std::vector<std::size_t> matrices = r.matrices;
+      for (std::size_t& m : matrices) m += l * map_names(c.architecture).size();
+      const std::span<const float> values(kept.*r.input, rows * r.width);
+      sink({.matrices = matrices, .input = {values, batch.sequences, batch.tokens, r.width}});
+    }
+  }
+}
+
 void transformer::resume(const precis::layer_run& run, const cache& from, activations_view<float> residual,
                          const tap_callback* tap) const {
   const config& c = weights_.config;

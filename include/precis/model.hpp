@@ -4,6 +4,7 @@
 #include <precis/model/batch.hpp>
 #include <precis/model/changes.hpp>
 #include <precis/model/concepts.hpp>
+#include <precis/model/gram.hpp>
 #include <precis/model/guard.hpp>
 #include <precis/model/restrict.hpp>
 #include <precis/model/taps.hpp>

@@ -5,5 +5,6 @@
 #include <precis/score/first_order_taylor.hpp>
 #include <precis/score/gradient_magnitude.hpp>
 #include <precis/score/pruning_sensitivity.hpp>
+#include <precis/score/reconstruction_error.hpp>
 #include <precis/score/taylor.hpp>
 #include <precis/score/weight_magnitude.hpp>

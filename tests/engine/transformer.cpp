@@ -27,6 +27,7 @@ static_assert(evaluable_model<transformer>);
 static_assert(tappable_model<transformer>);
 static_assert(resumable_model<transformer>);
 static_assert(layered_model<transformer>);
+static_assert(observable_model<transformer>);
 static_assert(transformer::causal);
 static_assert(differentiable_model<transformer>);
 static_assert(token_model<transformer>);
@@ -136,6 +137,31 @@ TEST_CASE("transformer: taken apart, it has the bits of the loss and the logits"
     for (std::size_t l = 0; l < m.layers(); ++l) m.run_layer(l, x);
     CHECK(m.read_loss(b, std::as_const(x).view()) == m.loss(b));
     CHECK(same_bits(m.read_out(std::as_const(x).view().as_matrix()).values, m.logits(b, positions::all).values));
+  }
+}
+
+TEST_CASE("transformer: the inputs of forward are those of backward, each matrix's once", "[engine][property]") {
+  for (const auto& [name, m] : models()) {
+    INFO(name);
+    const token_batch b = random_batch(m, 3, 11, 9);
+    std::vector<std::vector<float>> seen(m.matrices().size());
+    token_batch without_targets = b;
+    without_targets.targets.clear();
+    m.inputs(without_targets, [&](const linear_input& i) {
+      REQUIRE(i.input.rows() == 33);
+      for (const std::size_t matrix : i.matrices) {
+        REQUIRE(seen[matrix].empty());
+        for (std::size_t r = 0; r < 33; ++r)
+          seen[matrix].insert(seen[matrix].end(), i.input(r / 11, r % 11).begin(), i.input(r / 11, r % 11).end());
+      }
+    });
+    static_cast<void>(m.backward(b, [&](const linear_gradient& g) {
+      CAPTURE(m.matrices()[g.matrix].name);
+      std::vector<float> expected;
+      for (std::size_t r = 0; r < 33; ++r)
+        expected.insert(expected.end(), g.input(r / 11, r % 11).begin(), g.input(r / 11, r % 11).end());
+      CHECK(same_bits(seen[g.matrix], expected));
+    }));
   }
 }
 

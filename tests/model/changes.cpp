@@ -123,7 +123,9 @@ struct with_head {
   [[nodiscard]] nll read_loss(const batch_type&, activations_view<const float> x) const {
     return {.sum = static_cast<double>(values[0] * x.data[0]), .count = 1};
   }
-  [[nodiscard]] float_matrix read_out(matrix_view<const float> x) const { return {1, 1, {values[0] * x(0, 0)}}; }
+  [[nodiscard]] float_matrix read_out(matrix_view<const float> x) const {
+    return float_matrix(1, 1, values[0] * x(0, 0));
+  }
 };
 static_assert(layered_model<with_head>);
 
@@ -180,8 +182,9 @@ TEST_CASE("what a change refuses names the unit", "[model][changes][refusal]") {
   };
   const std::vector<unit> units = group_units(model.matrices(), unit_kind::matrix);
   const std::span<const token_batch> data(batches);
-  CHECK_THROWS_WITH(read_changes(model, data, units, 1, loss_reading<micro_transformer>{data}, refusing{},
-                                 [](std::size_t, std::size_t, std::span<const nll>) {}, "test"),
+  CHECK_THROWS_WITH(read_changes(
+                        model, data, units, 1, loss_reading<micro_transformer>{data}, refusing{},
+                        [](std::size_t, std::size_t, std::span<const nll>) {}, "test"),
                     ContainsSubstring("test, unit block.0.attn: change: no"));
 }
 

@@ -21,6 +21,12 @@ struct linear_gradient {
   activations_view<const float> output_gradient;  ///< d(summed NLL)/dy, [sequences x tokens x out], nats
 };
 
+/// What one or several linear maps multiplied in a forward pass: y = W x + b with W `out x in`.
+struct linear_input {
+  std::span<const std::size_t> matrices;  ///< indices into matrices(): query, key and value read the same input
+  activations_view<const float> input;    ///< x, [sequences x tokens x in]
+};
+
 /// One layer of a partial run: continue cached sequences from the activations entering `layer`.
 struct layer_run {
   std::size_t layer = 0;
@@ -35,6 +41,7 @@ struct any_tap {
 };
 struct any_sink {
   void operator()(const linear_gradient&) const {}
+  void operator()(const linear_input&) const {}
 };
 }  // namespace detail
 
@@ -87,6 +94,13 @@ concept resumable_model = tappable_model<M> &&
     } -> std::convertible_to<activations_view<const float>>;  // entering layer l <= layers()
   { model.run_layer(run, filled, residual, tap) } -> std::same_as<void>;
   { model.read_out(last) } -> std::same_as<float_matrix>;  // [rows x features] -> [rows x vocabulary]
+};
+
+/// Runs forward and hands every distinct input of its matrices to a sink, once; every matrix reads exactly one of them.
+template<class M>
+concept observable_model = weighted_model<M> &&
+    requires(const M& model, const batch_of<M>& batch, detail::any_sink sink) {
+  { model.inputs(batch, sink) } -> std::same_as<void>;
 };
 
 /// Runs backward and hands every matrix's inputs and output gradients to a sink. The gradient is that of the summed NLL.

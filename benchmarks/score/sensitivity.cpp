@@ -149,9 +149,7 @@ void against(benchmark::State& state, const Long& long_way, const Short& short_w
   state.counters["x_time"] = yardstick::median(ratios);
 }
 
-void pruning_sensitivity(benchmark::State& s) {
-  both_ways(s, score::pruning_sensitivity{.sparsities = {0.3, 0.5}}, 2);
-}
+void pruning_sensitivity(benchmark::State& s) { both_ways(s, score::pruning_sensitivity{.sparsities = {0.3, 0.5}}, 2); }
 void taylor(benchmark::State& s) { both_ways(s, score::taylor{}, 4); }
 void measured(benchmark::State& s) { both_ways(s, cost::measured<formats>{}, formats::size); }
 void first_order_taylor(benchmark::State& s) { against(s, score::taylor{}, score::first_order_taylor{}); }

@@ -96,7 +96,8 @@ TEST_CASE("what has no reconstruction error is refused", "[cost][reconstruction]
   CHECK_THROWS_WITH(reconstruction{.entries = {"affine9.row"}}(model, batches), ContainsSubstring("affine9.row"));
   input_grams grams = gather_grams(model, std::span<const token_batch>(batches));
   grams.distinct[grams.index[1]].sum = basic_matrix<double>(3, 3);
-  CHECK_THROWS_WITH(reconstruction{}.from_grams(model, grams), ContainsSubstring("a Gram matrix of 3 inputs for block.0.mlp"));
+  CHECK_THROWS_WITH(reconstruction{}.from_grams(model, grams),
+                    ContainsSubstring("a Gram matrix of 3 inputs for block.0.mlp"));
   CHECK_THROWS_WITH(reconstruction{}.from_grams(model, {}), ContainsSubstring("Gram matrices for 0 matrices"));
   grams.distinct[grams.index[1]].sum = basic_matrix<double>(2, 2);  // no input reaches it
   CHECK(reconstruction{.entries = {"float32"}}.from_grams(model, grams).costs_of(0)[0] == 0);

@@ -23,8 +23,8 @@ const std::vector<token_batch> batches{micro_transformer::labelled(0, 2), micro_
 /// A model of several widths whose inputs are made up: 70 features for two maps that share them, 3 for a third.
 struct made_up {
   using batch_type = std::size_t;  // tokens
-  std::vector<matrix_info> infos{{"query", 0, part::attention, 1, 70}, {"down", 0, part::mlp, 1, 3},
-                                 {"key", 0, part::attention, 2, 70}};
+  std::vector<matrix_info> infos{
+      {"query", 0, part::attention, 1, 70}, {"down", 0, part::mlp, 1, 3}, {"key", 0, part::attention, 2, 70}};
   float bad = 0;
   [[nodiscard]] std::span<const matrix_info> matrices() const { return infos; }
   [[nodiscard]] weight_view weights(std::size_t) const { return {}; }

@@ -20,5 +20,6 @@ struct forward_only {
 int main() {
   const forward_only model;
   const std::vector<precis::token_batch> batches(1);
-  precis::cost::reconstruction<precis::menu<precis::codec::float16>>{}(model, std::span<const precis::token_batch>(batches));
+  precis::cost::reconstruction<precis::menu<precis::codec::float16>>{}(model,
+                                                                       std::span<const precis::token_batch>(batches));
 }

@@ -38,7 +38,8 @@ TEST_CASE("reconstruction error of a pruned matrix, by its outputs", "[score][re
   CHECK(reconstruction_error{}(model, batches, halve, thread_pool{2}) == blocks);
 }
 
-TEST_CASE("from the weights alone it is the share of the squared norm", "[score][reconstruction_error][worked-example]") {
+TEST_CASE("from the weights alone it is the share of the squared norm",
+          "[score][reconstruction_error][worked-example]") {
   const micro_transformer model;
   // [[.5, .25], [-.25, .5]] loses .25 and -.25: .125 of .625.
   CHECK(reconstruction_error{.units = unit_kind::matrix}.from_weights(model, halve).values[0] == 0.125 / 0.625);
@@ -48,7 +49,8 @@ TEST_CASE("compress leaves everything as it is: every score is 0", "[score][reco
   for (const double s : reconstruction_error{}(micro_transformer{}, batches, [](auto&&...) {}).values) CHECK(s == 0);
 }
 
-TEST_CASE("scaling a matrix and its compressed version by k changes no score", "[score][reconstruction_error][property]") {
+TEST_CASE("scaling a matrix and its compressed version by k changes no score",
+          "[score][reconstruction_error][property]") {
   micro_transformer model;
   const reconstruction_error scorer{.units = unit_kind::matrix};
   const scores before = scorer(model, batches, halve);

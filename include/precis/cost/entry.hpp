@@ -20,8 +20,12 @@ template<codec_menu Menu>
 [[nodiscard]] cost_table blank_table(std::span<const matrix_info> matrices, unit_kind units,
                                      std::vector<std::string> entries, std::size_t original_bits,
                                      const std::string& where) {
-  cost_table t{.maker = {}, .measure = {}, .entries = std::move(entries), .units = group_units(matrices, units),
-               .bytes = {}, .costs = {}};
+  cost_table t{.maker = {},
+               .measure = {},
+               .entries = std::move(entries),
+               .units = group_units(matrices, units),
+               .bytes = {},
+               .costs = {}};
   if (t.entries.empty())
     for (const std::string& name : Menu::names()) t.entries.push_back(name);
   for (const matrix_info& m : matrices) t.original_bytes += (m.weights() * original_bits + 7) / 8;

@@ -1,11 +1,11 @@
 #pragma once
 
-#include <precis/cost/entry.hpp>
 #include <precis/core/cost_table.hpp>
 #include <precis/core/error.hpp>
 #include <precis/core/executor.hpp>
 #include <precis/core/unit.hpp>
 #include <precis/core/view.hpp>
+#include <precis/cost/entry.hpp>
 #include <precis/evaluate/kl_divergence.hpp>
 #include <precis/evaluate/positions.hpp>
 #include <precis/fit/nearest.hpp>
@@ -51,8 +51,8 @@ class divergence_reading {
   }
 
   [[nodiscard]] nll operator()(const Model& model, std::size_t b) const { return compare(logits(model, b), b); }
-  [[nodiscard]] nll operator()(const Model& model, std::size_t b, activations_view<const float> last) const
-      requires layered_model<Model> {
+  [[nodiscard]] nll operator()(const Model& model, std::size_t b,
+                               activations_view<const float> last) const requires layered_model<Model> {
     return compare(model.read_out(last.as_matrix()), b);
   }
 
@@ -109,8 +109,10 @@ struct measured {
 
   template<mutable_model Model, executor Executor = sequential>
     requires evaluable_model<Model>
-  [[nodiscard]] cost_table operator()(Model& model, std::span<const batch_of<Model>> batches, Executor&& run = {}) const {
-    return resume(model, batches, {}, [](const measured_row&) {}, run);
+  [[nodiscard]] cost_table operator()(Model& model, std::span<const batch_of<Model>> batches,
+                                      Executor&& run = {}) const {
+    return resume(
+        model, batches, {}, [](const measured_row&) {}, run);
   }
 
   /// The same, without measuring what is known, and telling each row as it is done: save them, and a run that was stopped
@@ -165,12 +167,14 @@ struct measured {
   template<class Model, class Batches, class... Rest>
     requires(!(mutable_model<Model> && evaluable_model<Model>))
   refused operator()(const Model&, const Batches&, Rest&&...) const {
-    static_assert(evaluable_model<Model>,
-                  "precis: cost::measured needs an evaluable_model. Add nll loss(const batch_type&) const to the adaptor, "
-                  "or use cost::reconstruction, which needs no loss. See docs/models.md#evaluable");
-    static_assert(mutable_model<Model>,
-                  "precis: cost::measured needs a mutable_model: it packs and restores weights. Add mutable_weight_view "
-                  "weights(i) to the adaptor, and pass a model that is not const. See docs/models.md#mutable");
+    static_assert(
+        evaluable_model<Model>,
+        "precis: cost::measured needs an evaluable_model. Add nll loss(const batch_type&) const to the adaptor, "
+        "or use cost::reconstruction, which needs no loss. See docs/models.md#evaluable");
+    static_assert(
+        mutable_model<Model>,
+        "precis: cost::measured needs a mutable_model: it packs and restores weights. Add mutable_weight_view "
+        "weights(i) to the adaptor, and pass a model that is not const. See docs/models.md#mutable");
     return {};
   }
 

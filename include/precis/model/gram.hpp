@@ -122,9 +122,7 @@ template<weighted_model Model, executor Executor = sequential>
     if constexpr (observable_model<Model>)
       model.inputs(batch, [&](const linear_input& i) { add(i.matrices, i.input); });
     else
-      static_cast<void>(model.backward(batch, [&](const linear_gradient& g) {
-        add(std::array{g.matrix}, g.input);
-      }));
+      static_cast<void>(model.backward(batch, [&](const linear_gradient& g) { add(std::array{g.matrix}, g.input); }));
   }
   for (std::size_t m = 0; m < matrices.size(); ++m) {
     if (result.index[m] == none || result[m].tokens == 0)

@@ -38,12 +38,12 @@ struct reconstruction_error {
 
   /// On the inputs that the model's matrices see in these batches.
   template<weighted_model Model, class Compress, executor Executor = sequential>
-    requires(observable_model<Model> || differentiable_model<Model>) &&
-            std::invocable<Compress&, const matrix_info&, mutable_weight_view>
-  [[nodiscard]] scores operator()(const Model& model, std::span<const batch_of<Model>> batches, Compress&& compress,
-                                  Executor&& run = {}) const {
+    requires(observable_model<Model> || differentiable_model<Model>)
+  &&std::invocable<Compress&, const matrix_info&, mutable_weight_view> [[nodiscard]] scores operator()(
+      const Model& model, std::span<const batch_of<Model>> batches, Compress&& compress, Executor&& run = {}) const {
     const input_grams grams = gather_grams(model, batches, run);
-    return fill(model, [&](std::size_t m) -> const basic_matrix<double>& { return grams[m].sum; }, compress);
+    return fill(
+        model, [&](std::size_t m) -> const basic_matrix<double>& { return grams[m].sum; }, compress);
   }
 
   /// From the weights alone: G is the identity.
@@ -51,16 +51,18 @@ struct reconstruction_error {
     requires std::invocable<Compress&, const matrix_info&, mutable_weight_view>
   [[nodiscard]] scores from_weights(const Model& model, Compress&& compress) const {
     const basic_matrix<double> identity;
-    return fill(model, [&](std::size_t) -> const basic_matrix<double>& { return identity; }, compress);
+    return fill(
+        model, [&](std::size_t) -> const basic_matrix<double>& { return identity; }, compress);
   }
 
   /// Chosen only when the overload above is not: says why, and what to do about it.
   template<class Model, class Batches, class... Rest>
     requires(!(observable_model<Model> || differentiable_model<Model>))
   refused operator()(const Model&, const Batches&, Rest&&...) const {
-    static_assert(observable_model<Model> || differentiable_model<Model>,
-                  "precis: score::reconstruction_error needs an observable_model. Add void inputs(batch, sink) const to "
-                  "the adaptor, or use from_weights(model, compress), which needs no data. See docs/models.md#observable");
+    static_assert(
+        observable_model<Model> || differentiable_model<Model>,
+        "precis: score::reconstruction_error needs an observable_model. Add void inputs(batch, sink) const to "
+        "the adaptor, or use from_weights(model, compress), which needs no data. See docs/models.md#observable");
     return {};
   }
 

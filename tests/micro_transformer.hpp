@@ -38,14 +38,7 @@ class micro_transformer {
 
   template<class Tap>
   [[nodiscard]] precis::nll loss(const batch_type& b, Tap&& tap) const {
-    const precis::float_matrix z = logits(b, precis::positions::all, tap);
-    precis::nll sum;
-    for (std::size_t i = 0; i < z.rows; ++i) {
-      if (b.targets[i] == precis::no_target) continue;
-      sum.sum += log_sum_exp(z.row(i)) - static_cast<double>(z(i, static_cast<std::size_t>(b.targets[i])));
-      ++sum.count;
-    }
-    return sum;
+    return loss_of(b, logits(b, precis::positions::all, tap));
   }
   [[nodiscard]] precis::nll loss(const batch_type& b) const { return loss(b, precis::tap::none{}); }
 
@@ -81,6 +74,29 @@ class micro_transformer {
     precis::float_matrix out(last.rows, 3);
     for (std::size_t i = 0; i < last.rows; ++i) head(last.row(i), out.row(i));
     return out;
+  }
+
+  [[nodiscard]] precis::activations enter(const batch_type& b) const {
+    precis::activations h(b.sequences, b.tokens, 2);
+    for (std::size_t i = 0; i < b.ids.size(); ++i)
+      std::ranges::copy(embed_[static_cast<std::size_t>(b.ids[i])], h.view()(i / b.tokens, i % b.tokens).begin());
+    return h;
+  }
+  void run_layer(std::size_t l, precis::activations& h) const {
+    run_layer({.layer = l, .first_token = 0, .sequences = {}, .outputs = precis::positions::all}, cache_type{},
+              h.view(), precis::tap::none{});
+  }
+  [[nodiscard]] precis::nll read_loss(const batch_type& b, precis::activations_view<const float> h) const {
+    return loss_of(b, read_out(h.as_matrix()));
+  }
+
+  template<class Sink>
+  void inputs(const batch_type& b, Sink&& sink) const {
+    batch_type answered = b;
+    answered.targets.assign(b.ids.size(), 0);
+    static_cast<void>(backward(answered, [&](const precis::linear_gradient& g) {
+      sink(precis::linear_input{std::span(&g.matrix, 1), g.input});
+    }));
   }
 
   template<class Sink>
@@ -156,13 +172,7 @@ class micro_transformer {
  private:
   template<class Tap>
   [[nodiscard]] precis::activations run(const batch_type& b, Tap&& tap, cache_type* cache) const {
-    precis::activations h(b.sequences, b.tokens, 2);
-    for (std::size_t s = 0; s < b.sequences; ++s)
-      for (std::size_t t = 0; t < b.tokens; ++t) {
-        const auto id = static_cast<std::size_t>(b.sequence(s)[t]);
-        h.view()(s, t)[0] = embed_[id][0];
-        h.view()(s, t)[1] = embed_[id][1];
-      }
+    precis::activations h = enter(b);
     tap(precis::site{precis::site_kind::embedding, 0}, h.view());
     cache_type own;
     if (cache == nullptr) cache = &own;
@@ -206,6 +216,15 @@ class micro_transformer {
   void head(std::span<const float> h, std::span<float> z) const {
     for (std::size_t v = 0; v < 3; ++v) z[v] = unembed_[v][0] * h[0] + unembed_[v][1] * h[1];
   }
+  static precis::nll loss_of(const batch_type& b, const precis::float_matrix& z) {
+    precis::nll sum;
+    for (std::size_t i = 0; i < z.rows; ++i) {
+      if (b.targets[i] == precis::no_target) continue;
+      sum.sum += log_sum_exp(z.row(i)) - static_cast<double>(z(i, static_cast<std::size_t>(b.targets[i])));
+      ++sum.count;
+    }
+    return sum;
+  }
   static double log_sum_exp(std::span<const float> z) {
     double top = z[0], sum = 0;
     for (const float v : z) top = std::max(top, static_cast<double>(v));
@@ -226,5 +245,6 @@ class micro_transformer {
 };
 static_assert(precis::weighted_model<micro_transformer> && precis::mutable_model<micro_transformer> &&
               precis::evaluable_model<micro_transformer> && precis::tappable_model<micro_transformer> &&
-              precis::resumable_model<micro_transformer> && precis::differentiable_model<micro_transformer> &&
+              precis::resumable_model<micro_transformer> && precis::layered_model<micro_transformer> &&
+              precis::observable_model<micro_transformer> && precis::differentiable_model<micro_transformer> &&
               precis::token_model<micro_transformer>);

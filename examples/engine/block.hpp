@@ -34,6 +34,7 @@ class callback {
 };
 
 using tap_callback = callback<precis::site, precis::activations_view<float>>;
+using input_callback = callback<const precis::linear_input&>;
 using sink_callback = callback<const precis::linear_gradient&>;
 
 /// Rotary positions: turns feature pairs (2i, 2i + 1) of position p by p * theta^(-2i / head width).

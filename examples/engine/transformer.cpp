@@ -188,13 +188,43 @@ float_matrix transformer::logits_of(const token_batch& batch, precis::positions 
 
 precis::nll transformer::loss_of(const token_batch& batch, const tap_callback* tap) const {
   check_batch(batch, true);
-  const config& c = weights_.config;
+  const std::size_t width = weights_.config.width;
   arena memory;
-  const std::size_t size = batch.sequences * batch.tokens * c.width;
-  const activations_view<float> x({memory.take(size), size}, batch.sequences, batch.tokens, c.width);
+  const std::size_t size = batch.sequences * batch.tokens * width;
+  const activations_view<float> x({memory.take(size), size}, batch.sequences, batch.tokens, width);
   embed(batch, x, tap);
   run_blocks(x, tap, nullptr, {}, memory);
+  return read_loss(batch, x);
+}
 
+precis::activations transformer::enter(const token_batch& batch) const {
+  check_batch(batch, false);
+  precis::activations x(batch.sequences, batch.tokens, weights_.config.width);
+  embed(batch, x.view(), nullptr);
+  return x;
+}
+
+void transformer::run_layer(std::size_t layer, precis::activations& residual) const {
+  const config& c = weights_.config;
+  if (layer >= c.layers) bad_call("layer " + std::to_string(layer), "less than " + std::to_string(c.layers));
+  if (residual.features != c.width || residual.tokens == 0 || residual.tokens > c.context)
+    bad_call("a residual of " + std::to_string(residual.tokens) + " tokens x " + std::to_string(residual.features) +
+                 " features",
+             "1 to " + std::to_string(c.context) + " tokens of " + std::to_string(c.width) + " features");
+  arena memory;
+  run_block({.shape = c, .block = weights_.blocks[layer], .rotary = rotary_, .layer = layer}, residual.view(), nullptr,
+            nullptr, memory);
+}
+
+precis::nll transformer::read_loss(const token_batch& batch, activations_view<const float> residual) const {
+  check_batch(batch, true);
+  const config& c = weights_.config;
+  if (residual.sequences != batch.sequences || residual.tokens != batch.tokens || residual.features != c.width)
+    bad_call("a residual of " + std::to_string(residual.sequences) + " x " + std::to_string(residual.tokens) + " x " +
+                 std::to_string(residual.features),
+             "the batch's " + std::to_string(batch.sequences) + " sequences of " + std::to_string(batch.tokens) +
+                 " tokens, and " + std::to_string(c.width) + " features");
+  arena memory;
   const std::size_t most = head_rows(c);
   float* const normed = memory.take(most * c.width);
   float* const logits = memory.take(most * c.vocabulary);
@@ -214,12 +244,46 @@ precis::nll transformer::loss_of(const token_batch& batch, const tap_callback* t
   };
   for (std::size_t i = 0; i < batch.targets.size(); ++i) {
     if (batch.targets[i] == precis::no_target) continue;
-    normalize(weights_.final_norm, {x.data + i * c.width, c.width}, c.norm_epsilon, normed + targets.size() * c.width);
+    normalize(weights_.final_norm, residual(i / batch.tokens, i % batch.tokens), c.norm_epsilon,
+              normed + targets.size() * c.width);
     targets.push_back(batch.targets[i]);
     if (targets.size() == most) read();
   }
   if (!targets.empty()) read();
   return total;
+}
+
+void transformer::inputs_of(const token_batch& batch, const input_callback& sink) const {
+  check_batch(batch, false);
+  const config& c = weights_.config;
+  struct reading {
+    float* block_values::*input;
+    std::size_t width;
+    std::vector<std::size_t> matrices;  // of the block
+  };
+  const bool gpt2 = c.architecture == architecture::gpt2;
+  const reading readings[] = {
+      {&block_values::normed, c.width, gpt2 ? std::vector<std::size_t>{0} : std::vector<std::size_t>{0, 1, 2}},
+      {&block_values::context, c.width, {gpt2 ? 1u : 3u}},
+      {&block_values::mlp_normed, c.width, gpt2 ? std::vector<std::size_t>{2} : std::vector<std::size_t>{4, 6}},
+      {&block_values::active, c.hidden, {gpt2 ? 3u : 5u}}};
+  arena memory;
+  const std::size_t rows = batch.sequences * batch.tokens;
+  const activations_view<float> x({memory.take(rows * c.width), rows * c.width}, batch.sequences, batch.tokens,
+                                  c.width);
+  embed(batch, x, nullptr);
+  block_values kept = allocate_values(c, rows, true, memory);
+  for (std::size_t l = 0; l < c.layers; ++l) {
+    arena block_memory;
+    run_block({.shape = c, .block = weights_.blocks[l], .rotary = rotary_, .layer = l}, x, nullptr, &kept,
+              block_memory);
+    for (const reading& r : readings) {
+      std::vector<std::size_t> matrices = r.matrices;
+      for (std::size_t& m : matrices) m += l * map_names(c.architecture).size();
+      const std::span<const float> values(kept.*r.input, rows * r.width);
+      sink({.matrices = matrices, .input = {values, batch.sequences, batch.tokens, r.width}});
+    }
+  }
 }
 
 void transformer::resume(const precis::layer_run& run, const cache& from, activations_view<float> residual,

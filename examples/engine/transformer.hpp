@@ -106,6 +106,19 @@ class transformer {
     resume(run, from, residual, nullptr);
   }
 
+  /// What enters layer 0, and one layer of the whole sequences in place.
+  [[nodiscard]] precis::activations enter(const precis::token_batch& batch) const;
+  void run_layer(std::size_t layer, precis::activations& residual) const;
+  /// The loss of residuals entering the head. Errors: residuals of another batch or model.
+  [[nodiscard]] precis::nll read_loss(const precis::token_batch& batch,
+                                      precis::activations_view<const float> residual) const;
+
+  /// Calls sink(linear_input) once for every distinct input of the matrices, first layer first.
+  template<class Sink>
+  void inputs(const precis::token_batch& batch, Sink&& sink) const {
+    inputs_of(batch, input_callback(sink));
+  }
+
   /// Logits of residuals entering the head: [rows x width] -> [rows x vocabulary]. Rows must be contiguous.
   [[nodiscard]] precis::float_matrix read_out(precis::matrix_view<const float> residual) const;
 
@@ -131,6 +144,7 @@ class transformer {
   [[nodiscard]] precis::float_matrix logits_of(const precis::token_batch&, precis::positions, const tap_callback*,
                                                cache*) const;
   void resume(const precis::layer_run&, const cache&, precis::activations_view<float>, const tap_callback*) const;
+  void inputs_of(const precis::token_batch&, const input_callback&) const;
   [[nodiscard]] precis::nll backward_of(const precis::token_batch&, const sink_callback&, engine::weights*) const;
 
   [[nodiscard]] precis::nll head_backward(const precis::token_batch&, precis::activations_view<const float> residual,

@@ -2,5 +2,9 @@
 
 /// Stage one: what is where. Each scorer turns a model (and data) into `precis::scores`, high = keep.
 #include <precis/score/causal_trace.hpp>
+#include <precis/score/first_order_taylor.hpp>
 #include <precis/score/gradient_magnitude.hpp>
+#include <precis/score/pruning_sensitivity.hpp>
+#include <precis/score/reconstruction_error.hpp>
+#include <precis/score/taylor.hpp>
 #include <precis/score/weight_magnitude.hpp>

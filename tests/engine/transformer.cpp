@@ -26,6 +26,8 @@ static_assert(mutable_model<transformer>);
 static_assert(evaluable_model<transformer>);
 static_assert(tappable_model<transformer>);
 static_assert(resumable_model<transformer>);
+static_assert(layered_model<transformer>);
+static_assert(observable_model<transformer>);
 static_assert(transformer::causal);
 static_assert(differentiable_model<transformer>);
 static_assert(token_model<transformer>);
@@ -126,6 +128,53 @@ float_matrix resumed_logits(const transformer& m, const engine::cache& from, std
 }
 
 }  // namespace
+
+TEST_CASE("transformer: taken apart, it has the bits of the loss and the logits", "[engine][property]") {
+  for (const auto& [name, m] : models()) {
+    INFO(name);
+    const token_batch b = random_batch(m, 5, 13, 8);
+    activations x = m.enter(b);
+    for (std::size_t l = 0; l < m.layers(); ++l) m.run_layer(l, x);
+    CHECK(m.read_loss(b, std::as_const(x).view()) == m.loss(b));
+    CHECK(same_bits(m.read_out(std::as_const(x).view().as_matrix()).values, m.logits(b, positions::all).values));
+  }
+}
+
+TEST_CASE("transformer: the inputs of forward are those of backward, each matrix's once", "[engine][property]") {
+  for (const auto& [name, m] : models()) {
+    INFO(name);
+    const token_batch b = random_batch(m, 3, 11, 9);
+    std::vector<std::vector<float>> seen(m.matrices().size());
+    token_batch without_targets = b;
+    without_targets.targets.clear();
+    m.inputs(without_targets, [&](const linear_input& i) {
+      REQUIRE(i.input.rows() == 33);
+      for (const std::size_t matrix : i.matrices) {
+        REQUIRE(seen[matrix].empty());
+        for (std::size_t r = 0; r < 33; ++r)
+          seen[matrix].insert(seen[matrix].end(), i.input(r / 11, r % 11).begin(), i.input(r / 11, r % 11).end());
+      }
+    });
+    static_cast<void>(m.backward(b, [&](const linear_gradient& g) {
+      CAPTURE(m.matrices()[g.matrix].name);
+      std::vector<float> expected;
+      for (std::size_t r = 0; r < 33; ++r)
+        expected.insert(expected.end(), g.input(r / 11, r % 11).begin(), g.input(r / 11, r % 11).end());
+      CHECK(same_bits(seen[g.matrix], expected));
+    }));
+  }
+}
+
+TEST_CASE("transformer: parts that do not fit together are refused", "[engine][refusal]") {
+  const transformer m = random_model(tiny(architecture::gpt2, engine::activation::gelu_tanh), 1);
+  const token_batch b = random_batch(m, 2, 5, 8);
+  activations x = m.enter(b), narrow(2, 5, 8), long_one(1, 81, 24);
+  CHECK_THROWS_WITH(m.run_layer(3, x), ContainsSubstring("layer 3; expected less than 3"));
+  CHECK_THROWS_WITH(m.run_layer(0, narrow), ContainsSubstring("5 tokens x 8 features"));
+  CHECK_THROWS_WITH(m.run_layer(0, long_one), ContainsSubstring("1 to 80 tokens of 24 features"));
+  CHECK_THROWS_WITH(m.read_loss(b, x.view().sequence_range(0, 1)), ContainsSubstring("a residual of 1 x 5 x 24"));
+  CHECK_THROWS_WITH(m.read_loss(prompts(1, {1}), x.view()), ContainsSubstring("without targets"));
+}
 
 TEST_CASE("transformer: a run resumed at any layer and token gives the bits of the full run", "[engine][property]") {
   for (const auto& [name, m] : models()) {

@@ -64,6 +64,15 @@ TEST_CASE("a resumed layer gives the bits of a full run", "[model][concepts][pro
   }
 }
 
+TEST_CASE("a model taken apart is the same model", "[model][concepts][property]") {
+  const micro_transformer model;
+  const token_batch batch = micro_transformer::labelled();
+  activations h = model.enter(batch);
+  for (std::size_t l = 0; l < model.layers(); ++l) model.run_layer(l, h);
+  CHECK(model.read_loss(batch, h.view()) == model.loss(batch));
+  CHECK(model.read_out(std::as_const(h).view().as_matrix()) == model.logits(batch, positions::all, tap::none{}));
+}
+
 TEST_CASE("logits of all positions end with those of the last", "[model][concepts][property]") {
   const micro_transformer model;
   const token_batch batch = prompts(2, {0, 1, 2, 2, 1, 0});

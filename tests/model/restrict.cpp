@@ -5,11 +5,11 @@
 
 using namespace precis;
 
-static_assert(tappable_model<whole_forwards<micro_transformer>> && evaluable_model<whole_forwards<micro_transformer>> &&
-              weighted_model<whole_forwards<micro_transformer>>);
-static_assert(!resumable_model<whole_forwards<micro_transformer>> &&
-              !mutable_model<whole_forwards<micro_transformer>> &&
-              !differentiable_model<whole_forwards<micro_transformer>>);
+using plain_model = whole_forwards<micro_transformer>;
+static_assert(tappable_model<plain_model> && evaluable_model<plain_model> && mutable_model<plain_model>);
+static_assert(!resumable_model<plain_model> && !layered_model<plain_model> && !differentiable_model<plain_model>);
+static_assert(!mutable_model<whole_forwards<const micro_transformer>> &&
+              weighted_model<whole_forwards<const micro_transformer>>);
 
 TEST_CASE("a model without its shortcuts is the same model", "[model][restrict][property]") {
   const micro_transformer model;
@@ -35,4 +35,11 @@ TEST_CASE("taps still overwrite through it", "[model][restrict][property]") {
   };
   CHECK(plain.loss(batch, silence) == model.loss(batch, silence));
   CHECK(plain.loss(batch, silence) != model.loss(batch));
+}
+
+TEST_CASE("what is written through it is the model's weight", "[model][restrict][property]") {
+  micro_transformer model;
+  whole_forwards plain(model);
+  plain.weights(1)(0, 1) = 0.25f;
+  CHECK(model.weights(1)(0, 1) == 0.25f);
 }

@@ -12,7 +12,7 @@
 #include <system_error>
 #include <vector>
 
-/// The line format that plans and score tables share: words separated by blanks, `#` starts a comment.
+/// The line format that plans, score tables and cost tables share: words separated by blanks, `#` starts a comment.
 namespace precis::text {
 
 /// One line that says something, and where it stood.
@@ -78,9 +78,9 @@ template<class Number>
   return !name.empty();
 }
 
-/// The words that start a line of a plan or a score table themselves: no unit may be called so.
+/// The words that start a line of a plan, a score table or a cost table themselves: no unit may be called so.
 [[nodiscard]] inline bool is_keyword(std::string_view name) noexcept {
-  for (const std::string_view word : {"model", "units", "note", "scorer", "measure"})
+  for (const std::string_view word : {"model", "units", "note", "scorer", "measure", "maker", "original", "entries"})
     if (name == word) return true;
   return false;
 }

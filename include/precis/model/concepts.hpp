@@ -21,6 +21,12 @@ struct linear_gradient {
   activations_view<const float> output_gradient;  ///< d(summed NLL)/dy, [sequences x tokens x out], nats
 };
 
+/// What one or several linear maps multiplied in a forward pass: y = W x + b with W `out x in`.
+struct linear_input {
+  std::span<const std::size_t> matrices;  ///< indices into matrices(): query, key and value read the same input
+  activations_view<const float> input;    ///< x, [sequences x tokens x in]
+};
+
 /// One layer of a partial run: continue cached sequences from the activations entering `layer`.
 struct layer_run {
   std::size_t layer = 0;
@@ -35,6 +41,7 @@ struct any_tap {
 };
 struct any_sink {
   void operator()(const linear_gradient&) const {}
+  void operator()(const linear_input&) const {}
 };
 }  // namespace detail
 
@@ -89,11 +96,34 @@ concept resumable_model = tappable_model<M> &&
   { model.read_out(last) } -> std::same_as<float_matrix>;  // [rows x features] -> [rows x vocabulary]
 };
 
+/// Runs forward and hands every distinct input of its matrices to a sink, once; every matrix reads exactly one of them.
+template<class M>
+concept observable_model = weighted_model<M> &&
+    requires(const M& model, const batch_of<M>& batch, detail::any_sink sink) {
+  { model.inputs(batch, sink) } -> std::same_as<void>;
+};
+
 /// Runs backward and hands every matrix's inputs and output gradients to a sink. The gradient is that of the summed NLL.
 template<class M>
 concept differentiable_model = weighted_model<M> &&
     requires(const M& model, const batch_of<M>& batch, detail::any_sink sink) {
   { model.backward(batch, sink) } -> std::same_as<nll>;
+};
+
+/// Its forward pass can be taken apart: what enters the first layer, one layer, and what is read off the last one's output.
+///
+/// `enter`, `run_layer` for every layer in order, and `read_loss` return the bits of `loss(batch)`; `read_out` makes logits
+/// of residuals. A matrix of layer l takes part in run_layer(l) alone, one of layer >= layers() in the two reads alone: so a
+/// run of changed weights need not repeat what lies before the change.
+template<class M>
+concept layered_model = evaluable_model<M> &&
+    requires(const M& model, const batch_of<M>& batch, std::size_t layer, activations& residual,
+             activations_view<const float> last, matrix_view<const float> rows) {
+  { model.layers() } -> std::convertible_to<std::size_t>;
+  { model.enter(batch) } -> std::same_as<activations>;         // entering layer 0
+  { model.run_layer(layer, residual) } -> std::same_as<void>;  // in place: from entering layer to entering layer + 1
+  { model.read_loss(batch, last) } -> std::same_as<nll>;       // of the residual entering the head
+  { model.read_out(rows) } -> std::same_as<float_matrix>;      // [rows x features] -> [rows x vocabulary]
 };
 
 /// Its batch is made of tokens, so prompts can be run through it.

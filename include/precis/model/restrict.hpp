@@ -9,12 +9,13 @@
 namespace precis {
 
 /// A model without its shortcuts: only whole forwards. For comparing a fast path with the definition it must equal.
+/// The weights of a model that is not const may be overwritten through it.
 template<tappable_model Model>
 struct whole_forwards {
   using batch_type = batch_of<Model>;
-  const Model* model;
+  Model* model;
 
-  explicit whole_forwards(const Model& m) noexcept : model(&m) {}
+  explicit whole_forwards(Model& m) noexcept : model(&m) {}
 
   [[nodiscard]] std::size_t layers() const { return model->layers(); }
   template<class Tap>
@@ -29,7 +30,10 @@ struct whole_forwards {
   [[nodiscard]] std::span<const matrix_info> matrices() const requires weighted_model<Model> {
     return model->matrices();
   }
-  [[nodiscard]] weight_view weights(std::size_t i) const requires weighted_model<Model> { return model->weights(i); }
+  [[nodiscard]] weight_view weights(std::size_t i) const requires weighted_model<Model> {
+    return std::as_const(*model).weights(i);
+  }
+  [[nodiscard]] mutable_weight_view weights(std::size_t i) requires mutable_model<Model> { return model->weights(i); }
 };
 
 }  // namespace precis

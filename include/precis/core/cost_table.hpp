@@ -1,0 +1,237 @@
+#pragma once
+
+#include <precis/core/error.hpp>
+#include <precis/core/text.hpp>
+#include <precis/core/unit.hpp>
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <limits>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace precis {
+
+/// The cost of an entry that a unit must not take.
+inline constexpr double not_admitted = std::numeric_limits<double>::infinity();
+
+/// Predicted loss increase of giving a unit a menu entry, and what the unit then takes. Low = better.
+///
+/// Units are named values like scores' are, entries are names alone: a table can be typed by hand and needs no menu.
+/// Costs may be negative and need not fall as bytes grow: measured ones do neither.
+struct cost_table {
+  std::string model = {};            ///< fingerprint of the model; empty = not said
+  std::string maker;                 ///< who made it, with what: "weighted_error of causal_trace noise_runs=10"
+  std::string measure;               ///< what one cost is: "nats", "squared error"
+  std::size_t original_bytes = 0;    ///< of all units together, for budgets in percent
+  std::vector<std::string> entries;  ///< menu entry names
+  std::vector<unit> units;
+  std::vector<std::size_t> bytes;  ///< [units x entries], exact packed bytes of the unit's matrices in that entry
+  std::vector<double> costs;       ///< [units x entries]; not_admitted = this unit must not take this entry
+
+  [[nodiscard]] std::span<const std::size_t> bytes_of(std::size_t unit) const noexcept {
+    return {bytes.data() + unit * entries.size(), entries.size()};
+  }
+  [[nodiscard]] std::span<const double> costs_of(std::size_t unit) const noexcept {
+    return {costs.data() + unit * entries.size(), entries.size()};
+  }
+  [[nodiscard]] bool admits(std::size_t unit, std::size_t entry) const noexcept {
+    return costs_of(unit)[entry] < not_admitted;
+  }
+  /// Number of weights of all units together.
+  [[nodiscard]] std::size_t weights() const noexcept {
+    std::size_t sum = 0;
+    for (const unit& u : units) sum += u.weights;
+    return sum;
+  }
+  bool operator==(const cost_table&) const = default;
+};
+
+/// Refuses a table that no allocator could work on: sizes that disagree, a name that is not one word or is used twice,
+/// a cost of NaN or minus infinity, a unit without an admissible entry, sums that overflow. `where` speaks.
+///
+/// Cost     O(units x entries + units log units).
+inline void check(const cost_table& t, const std::string& where = "cost table") {
+  const auto bad = [&](std::string what, std::string expected) {
+    refuse({.what = std::move(what), .where = where, .expected = std::move(expected)});
+  };
+  if (!t.model.empty() && !text::is_word(t.model)) bad("a model name of several words, '" + t.model + "'", "one word");
+  if (t.entries.empty()) bad("no entries", "at least one menu entry");
+  const std::size_t cells = t.units.size() * t.entries.size();
+  if (t.bytes.size() != cells || t.costs.size() != cells)
+    bad(std::to_string(t.bytes.size()) + " sizes and " + std::to_string(t.costs.size()) + " costs for " +
+            std::to_string(t.units.size()) + " units and " + std::to_string(t.entries.size()) + " entries",
+        "one size and one cost a unit and entry");
+
+  std::vector<std::string_view> names;
+  for (const std::string& entry : t.entries) {
+    if (!text::is_word(entry)) bad("the entry name '" + entry + "'", "one word");
+    names.push_back(entry);
+  }
+  const auto check_once = [&](const char* what) {
+    std::ranges::sort(names);
+    if (const auto twice = std::ranges::adjacent_find(names); twice != names.end())
+      bad(std::string(what) + " " + std::string(*twice) + " is there twice", "one name each");
+    names.clear();
+  };
+  check_once("entry");
+  for (const unit& u : t.units) {
+    if (!text::is_word(u.name) || text::is_keyword(u.name))
+      bad("the unit name '" + u.name + "'", "one word that is no keyword of this format");
+    names.push_back(u.name);
+  }
+  check_once("unit");
+
+  constexpr std::size_t most = std::size_t{1} << 53;  // whole numbers beyond are not exact in double
+  std::size_t largest_size = 0;
+  double largest_cost = 0;
+  for (std::size_t u = 0; u < t.units.size(); ++u) {
+    std::size_t size = 0;
+    double cost = 0;
+    bool any = false;
+    for (std::size_t e = 0; e < t.entries.size(); ++e) {
+      const double c = t.costs_of(u)[e];
+      if (c == not_admitted) continue;
+      if (!std::isfinite(c))
+        bad("the cost of unit " + t.units[u].name + " in " + t.entries[e] + " is " + text::number(c),
+            "a finite cost, or +infinity where the entry must not be taken");
+      any = true;
+      size = std::max(size, t.bytes_of(u)[e]);
+      cost = std::max(cost, std::abs(c));
+    }
+    if (!any) bad("unit " + t.units[u].name + " may take no entry", "at least one with a finite cost");
+    if (size > most - largest_size) bad("more than 2^53 bytes in all", "sizes of a model");
+    largest_size += size;
+    largest_cost += cost;
+  }
+  if (!std::isfinite(largest_cost)) bad("costs whose sum overflows", "sums that a double holds");
+}
+
+/// Exact packed bytes of every unit in every entry, [units x entries]: a unit's matrices, each in that codec.
+///
+/// Errors   an entry that is not in the menu.
+template<class Menu>
+[[nodiscard]] std::vector<std::size_t> exact_bytes(std::span<const matrix_info> matrices, std::span<const unit> units,
+                                                   std::span<const std::string> entries) {
+  std::vector<std::size_t> index;
+  for (const std::string& name : entries) index.push_back(Menu::index_of(name));
+  std::vector<std::size_t> bytes;
+  bytes.reserve(units.size() * entries.size());
+  for (const unit& u : units)
+    for (const std::size_t entry : index) {
+      std::size_t sum = 0;
+      for (const std::size_t m : u.matrices) sum += Menu::bytes(entry, matrices[m].out, matrices[m].in);
+      bytes.push_back(sum);
+    }
+  return bytes;
+}
+
+/// Writes a cost table; a pair BYTES COST an entry, `-` where the unit must not take it:
+///
+///     precis-costs 1
+///     model 8c1f5d0e
+///     maker weighted_error of causal_trace
+///     measure squared error
+///     original 1048576
+///     units block
+///     entries affine4.g32 affine8.g32
+///     block.0  147456 0.031  278528 0.0012
+///     block.1  147456 -  278528 0.002
+[[nodiscard]] inline std::string to_text(const cost_table& t) {
+  check(t);
+  std::string out = "precis-costs 1\n";
+  if (!t.model.empty()) out += "model " + t.model + "\n";
+  out += "maker " + text::one_line(t.maker) + "\nmeasure " + text::one_line(t.measure) + "\noriginal " +
+         std::to_string(t.original_bytes) + "\nunits " +
+         std::string(to_string(t.units.empty() ? unit_kind::block : t.units.front().kind)) + "\nentries";
+  for (const std::string& entry : t.entries) out += " " + entry;
+  out += "\n";
+  std::size_t widest = 0;
+  for (const unit& u : t.units) widest = std::max(widest, u.name.size());
+  for (std::size_t u = 0; u < t.units.size(); ++u) {
+    out += t.units[u].name + std::string(widest - t.units[u].name.size(), ' ');
+    for (std::size_t e = 0; e < t.entries.size(); ++e) {
+      const std::string cost = t.admits(u, e) ? text::number(t.costs_of(u)[e]) : "-";
+      out += "  " + std::to_string(t.bytes_of(u)[e]) + " " + cost;
+    }
+    out += "\n";
+  }
+  return out;
+}
+
+/// Reads what `to_text` writes, for a model with these matrices: every unit of the table must be one of the model's and
+/// every unit of the model must be in the table. Entry names are taken as they are. `where` names the file in messages.
+///
+/// Errors   each with its line; a table that `check` refuses.
+[[nodiscard]] inline cost_table parse_costs(std::string_view source, std::span<const matrix_info> matrices,
+                                            std::string_view where = "cost table") {
+  const std::vector<text::line> lines = text::split(source);
+  if (lines.empty() || lines.front().words.front() != "precis-costs" || lines.front().rest != "1")
+    refuse(
+        {.what = lines.empty() ? "an empty file" : "it starts with '" + std::string(lines.front().words.front()) + "'",
+         .where = std::string(where),
+         .expected = "'precis-costs 1' on the first line"});
+
+  cost_table t;
+  std::vector<bool> seen;
+  bool grouped = false;
+  for (const text::line& l : std::span(lines).subspan(1)) {
+    const std::string_view first = l.words.front();
+    if (first == "model") {
+      t.model = l.rest;
+    } else if (first == "maker") {
+      t.maker = l.rest;
+    } else if (first == "measure") {
+      t.measure = l.rest;
+    } else if (first == "original") {
+      if (!text::read(l.rest, t.original_bytes))
+        text::refuse_line(l, where, "'" + std::string(l.rest) + "' is not a size", "a number of bytes");
+    } else if (first == "units") {
+      if (grouped) text::refuse_line(l, where, "a second 'units' line", "one");
+      t.units = group_units(matrices, parse_unit_kind(l.rest, where));
+      seen.assign(t.units.size(), false);
+      grouped = true;
+    } else if (first == "entries") {
+      if (!t.entries.empty()) text::refuse_line(l, where, "a second 'entries' line", "one");
+      for (const std::string_view name : std::span(l.words).subspan(1)) t.entries.emplace_back(name);
+    } else {
+      const auto at = std::ranges::find(t.units, first, &unit::name);
+      if (at == t.units.end())
+        text::refuse_line(l, where, "unit '" + std::string(first) + "' is not in this model",
+                          "a table made for this model");
+      const auto u = static_cast<std::size_t>(at - t.units.begin());
+      const std::size_t count = t.entries.size();
+      if (seen[u]) text::refuse_line(l, where, "unit '" + std::string(first) + "' has two lines", "one line a unit");
+      if (l.words.size() != 1 + 2 * count)
+        text::refuse_line(l, where,
+                          std::to_string(l.words.size() - 1) + " words for " + std::to_string(count) +
+                              (count == 1 ? " entry" : " entries"),
+                          "UNIT, then BYTES COST for every entry");
+      seen[u] = true;
+      t.bytes.resize(t.units.size() * count);
+      t.costs.resize(t.units.size() * count, not_admitted);
+      for (std::size_t e = 0; e < count; ++e) {
+        const std::string_view size = l.words[1 + 2 * e], cost = l.words[2 + 2 * e];
+        if (!text::read(size, t.bytes[u * count + e]))
+          text::refuse_line(l, where, "'" + std::string(size) + "' is not a size", "a number of bytes");
+        if (cost != "-" && !text::read(cost, t.costs[u * count + e]))
+          text::refuse_line(l, where, "'" + std::string(cost) + "' is not a cost", "a finite number, or - for never");
+      }
+    }
+  }
+  if (t.units.empty())
+    refuse({.what = "no units", .where = std::string(where), .expected = "a 'units' line and one line a unit"});
+  for (std::size_t u = 0; u < t.units.size(); ++u)
+    if (!seen[u])
+      refuse({.what = "unit " + t.units[u].name + " has no costs",
+              .where = std::string(where),
+              .expected = "one line a unit"});
+  check(t, std::string(where));
+  return t;
+}
+
+}  // namespace precis

@@ -1,0 +1,220 @@
+#pragma once
+
+#include <precis/core/cost_table.hpp>
+#include <precis/core/error.hpp>
+#include <precis/core/executor.hpp>
+#include <precis/core/unit.hpp>
+#include <precis/core/view.hpp>
+#include <precis/cost/entry.hpp>
+#include <precis/evaluate/kl_divergence.hpp>
+#include <precis/evaluate/positions.hpp>
+#include <precis/fit/nearest.hpp>
+#include <precis/model/changes.hpp>
+#include <precis/model/concepts.hpp>
+#include <precis/model/taps.hpp>
+#include <precis/pack.hpp>
+
+#include <algorithm>
+#include <cmath>
+#include <concepts>
+#include <cstddef>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace precis::cost {
+
+/// What was measured of one unit: the mean loss of the model with this unit in each entry. Enough to go on from.
+struct measured_row {
+  std::string unit;
+  std::vector<double> losses;  ///< [entries], nats per prediction
+
+  bool operator==(const measured_row&) const = default;
+};
+
+/// Reads KL(original || changed) of a batch's predictions. Keeps the original's logits wherever something is predicted.
+template<evaluable_model Model>
+  requires layered_model<Model> || tappable_model<Model>
+class divergence_reading {
+ public:
+  template<executor Executor>
+  divergence_reading(const Model& model, std::span<const batch_of<Model>> batches, Executor&& run)
+      : batches_(batches), original_(batches.size()) {
+    run.for_each(batches.size(), [&](std::size_t b) {
+      const float_matrix all = logits(model, b);
+      std::vector<float> kept;
+      for (std::size_t r = 0; r < all.rows; ++r)
+        if (evaluate::predicts(batches_[b], r)) kept.insert(kept.end(), all.row(r).begin(), all.row(r).end());
+      original_[b] = float_matrix(all.cols == 0 ? 0 : kept.size() / all.cols, all.cols, std::move(kept));
+    });
+  }
+
+  [[nodiscard]] nll operator()(const Model& model, std::size_t b) const { return compare(logits(model, b), b); }
+  [[nodiscard]] nll operator()(const Model& model, std::size_t b,
+                               activations_view<const float> last) const requires layered_model<Model> {
+    return compare(model.read_out(last.as_matrix()), b);
+  }
+
+ private:
+  [[nodiscard]] float_matrix logits(const Model& model, std::size_t b) const {
+    if constexpr (layered_model<Model>) {
+      activations x = model.enter(batches_[b]);
+      for (std::size_t l = 0; l < model.layers(); ++l) model.run_layer(l, x);
+      return model.read_out(std::as_const(x).view().as_matrix());
+    } else {
+      return model.logits(batches_[b], positions::all, tap::none{});
+    }
+  }
+  [[nodiscard]] nll compare(const float_matrix& changed, std::size_t b) const {
+    nll sum;
+    for (std::size_t r = 0; r < changed.rows; ++r)
+      if (evaluate::predicts(batches_[b], r))
+        sum += {.sum = evaluate::kl_of_logits(original_[b].row(sum.count), changed.row(r)), .count = 1};
+    return sum;
+  }
+
+  std::span<const batch_of<Model>> batches_;
+  std::vector<float_matrix> original_;
+};
+
+/// The cost of every unit in every entry, measured: the loss of the whole model with that unit alone packed and decoded.
+///
+///     nll   C = NLL(unit in entry) - NLL(original)      may be negative
+///     kl    C = KL(original || unit in entry)           never negative; needs no targets
+///
+/// Measured once, a table serves every budget: allocators only add its numbers up.
+///
+/// Shapes    any batches the model takes.
+/// Unit      nats per prediction.
+/// Errors    entries that are not in the menu, before work; those of read_changes: losses that are not finite, by unit and
+///           entry, and nothing to predict; weights that a codec cannot hold, by unit and matrix; rows of other units or
+///           entries.
+/// Cost      that of read_changes: 1 + entries x units forwards of all batches, half of it with layered_model; each matrix
+///           is encoded and decoded once an entry. kl keeps the original's logits of all predictions in memory, and costs
+///           one forward more.
+/// Source    methods C3 (i); kl: B11, as Model-Optimizer's search by divergence.
+/// Differs   costs of different units are added as if they did not interact: true for small errors, and unchecked here.
+/// @post     equal with and without layered_model, on any executor, and resumed from any of its rows, bit for bit.
+/// @post     after the call every weight has its bits again, also when the call was refused.
+template<codec_menu Menu, class Fit = fit::nearest>
+struct measured {
+  enum class loss { nll, kl };
+
+  std::vector<std::string> entries = {};  ///< names of menu entries; empty: the whole menu
+  loss by = loss::nll;
+  unit_kind units = unit_kind::block;
+  std::size_t original_bits = 32;  ///< bits a weight of the original takes in its file
+  Fit fit = {};
+
+  template<mutable_model Model, executor Executor = sequential>
+    requires evaluable_model<Model>
+  [[nodiscard]] cost_table operator()(Model& model, std::span<const batch_of<Model>> batches,
+                                      Executor&& run = {}) const {
+    return resume(
+        model, batches, {}, [](const measured_row&) {}, run);
+  }
+
+  /// The same, without measuring what is known, and telling each row as it is done: save them, and a run that was stopped
+  /// (by an exception of `done`, say) goes on from there. Rows come layer by layer, not in the order of the units.
+  template<mutable_model Model, class Done, executor Executor = sequential>
+    requires evaluable_model<Model> && std::invocable<Done&, const measured_row&>
+  [[nodiscard]] cost_table resume(Model& model, std::span<const batch_of<Model>> batches,
+                                  std::span<const measured_row> known, Done&& done, Executor&& run = {}) const {
+    cost_table table = empty_table(model.matrices());
+    std::vector<unit> left;
+    std::vector<std::size_t> index;
+    for (std::size_t u = 0; u < table.units.size(); ++u) {
+      const auto row = std::ranges::find(known, table.units[u].name, &measured_row::unit);
+      if (row == known.end()) {
+        left.push_back(table.units[u]);
+        index.push_back(u);
+      } else {
+        put(*row, u, table);
+      }
+    }
+    for (const measured_row& row : known)
+      if (std::ranges::find(table.units, row.unit, &unit::name) == table.units.end())
+        bad("a row of unit " + row.unit, "rows of this model's units");
+
+    measured_row row;
+    const auto collect = [&](std::size_t u, std::size_t e, std::span<const nll> losses) {
+      if (e == 0) row = {.unit = left[u].name, .losses = {}};
+      row.losses.push_back(total(losses).mean());
+      if (row.losses.size() < table.entries.size()) return;
+      put(row, index[u], table);
+      done(std::as_const(row));
+    };
+    const packing<Model> change{*this, model, table.entries};
+    const auto measure = [&](const auto& reading) {
+      const nll before =
+          total(read_changes(model, batches, left, table.entries.size(), reading, change, collect, name, run));
+      for (double& c : table.costs) c -= before.mean();
+      table.maker += " on " + std::to_string(before.count) + " predictions";
+    };
+    if (by == loss::nll) {
+      measure(loss_reading<Model>{batches});
+    } else if constexpr (layered_model<Model> || tappable_model<Model>) {
+      measure(divergence_reading<Model>(std::as_const(model), batches, run));
+    } else {
+      bad("a divergence was asked for of a model without logits", "loss::nll, or a model that is tappable or layered");
+    }
+    check(table, name);
+    return table;
+  }
+
+  /// Chosen only when the overload above is not: says why, and what to do about it.
+  template<class Model, class Batches, class... Rest>
+    requires(!(mutable_model<Model> && evaluable_model<Model>))
+  refused operator()(const Model&, const Batches&, Rest&&...) const {
+    static_assert(
+        evaluable_model<Model>,
+        "precis: cost::measured needs an evaluable_model. Add nll loss(const batch_type&) const to the adaptor, "
+        "or use cost::reconstruction, which needs no loss. See docs/models.md#evaluable");
+    static_assert(
+        mutable_model<Model>,
+        "precis: cost::measured needs a mutable_model: it packs and restores weights. Add mutable_weight_view "
+        "weights(i) to the adaptor, and pass a model that is not const. See docs/models.md#mutable");
+    return {};
+  }
+
+ private:
+  static constexpr const char* name = "cost::measured";
+
+  [[noreturn]] static void bad(std::string what, std::string expected) {
+    refuse({.what = std::move(what), .where = name, .expected = std::move(expected)});
+  }
+
+  [[nodiscard]] cost_table empty_table(std::span<const matrix_info> matrices) const {
+    cost_table t = blank_table<Menu>(matrices, units, entries, original_bits, name);
+    t.maker = by == loss::nll ? "measured nll" : "measured kl";
+    t.measure = by == loss::nll ? "increase of the loss (nats)" : "divergence from the original (nats)";
+    return t;
+  }
+
+  static void put(const measured_row& row, std::size_t u, cost_table& t) {
+    if (row.losses.size() != t.entries.size())
+      bad("a row of " + std::to_string(row.losses.size()) + " losses for unit " + row.unit,
+          std::to_string(t.entries.size()) + ", one an entry");
+    for (std::size_t e = 0; e < row.losses.size(); ++e) {
+      if (!std::isfinite(row.losses[e])) bad("a loss of unit " + row.unit + " that is not finite", "finite losses");
+      t.costs[u * t.entries.size() + e] = row.losses[e];
+    }
+  }
+
+  template<class Model>
+  struct packing {
+    const measured& how;
+    Model& model;
+    const std::vector<std::string>& names;
+
+    void operator()(const unit& u, std::size_t version) const {
+      const std::size_t entry = Menu::index_of(names[version]);
+      for (const std::size_t m : u.matrices)
+        round_trip<Menu>(model.weights(m), model.matrices()[m], entry, how.fit, model.weights(m));
+    }
+    [[nodiscard]] std::string describe(std::size_t version) const { return "in " + names[version]; }
+  };
+};
+
+}  // namespace precis::cost

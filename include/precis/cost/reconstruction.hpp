@@ -1,0 +1,124 @@
+#pragma once
+
+#include <precis/core/cost_table.hpp>
+#include <precis/core/error.hpp>
+#include <precis/core/executor.hpp>
+#include <precis/core/unit.hpp>
+#include <precis/core/view.hpp>
+#include <precis/cost/entry.hpp>
+#include <precis/fit/nearest.hpp>
+#include <precis/model/concepts.hpp>
+#include <precis/model/gram.hpp>
+#include <precis/pack.hpp>
+
+#include <concepts>
+#include <cstddef>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace precis::cost {
+
+/// The cost of every unit in every entry, from how far each matrix's own outputs move: no forward but the one that gathers
+/// the Gram matrices, whatever the number of entries.
+///
+///     relative   C = sum over the unit's matrices of tr(dW G dW') / tr(W G W')     (NMSE)
+///     absolute   C = sum over the unit's matrices of tr(dW G dW')
+///
+/// Shapes    Gram matrices of gather_grams; without them G is the identity and only weights count.
+/// Unit      share of the squared outputs; or squared outputs summed over tokens. Not nats: errors of early and late layers
+///           count alike.
+/// Errors    entries that are not in the menu; Gram matrices of another model; relative errors of a matrix without any
+///           outputs, by name; weights that a codec cannot hold, by matrix.
+/// Cost      out * in^2 / 2 multiply-adds in double a matrix and entry. The entries of a matrix run on the executor.
+/// Source    methods B9, E3 (EvoPress's estimator of layer errors).
+/// @post     equal on any executor, bit for bit.
+template<codec_menu Menu, class Fit = fit::nearest>
+struct reconstruction {
+  enum class scale { relative, absolute };
+
+  std::vector<std::string> entries = {};  ///< names of menu entries; empty: the whole menu
+  scale by = scale::relative;
+  unit_kind units = unit_kind::block;
+  std::size_t original_bits = 32;  ///< bits a weight of the original takes in its file
+  Fit fit = {};
+
+  /// On the inputs that the model's matrices see in these batches.
+  template<weighted_model Model, executor Executor = sequential>
+    requires observable_model<Model> || differentiable_model<Model>
+  [[nodiscard]] cost_table operator()(const Model& model, std::span<const batch_of<Model>> batches,
+                                      Executor&& run = {}) const {
+    return from_grams(model, gather_grams(model, batches, run), run);
+  }
+
+  /// On Gram matrices gathered before.
+  template<weighted_model Model, executor Executor = sequential>
+  [[nodiscard]] cost_table from_grams(const Model& model, const input_grams& grams, Executor&& run = {}) const {
+    const std::span<const matrix_info> matrices = model.matrices();
+    if (grams.index.size() != matrices.size())
+      bad("Gram matrices for " + std::to_string(grams.index.size()) + " matrices",
+          std::to_string(matrices.size()) + ", the model's");
+    for (std::size_t m = 0; m < matrices.size(); ++m)
+      if (grams[m].sum.rows != matrices[m].in || grams[m].sum.cols != matrices[m].in)
+        bad("a Gram matrix of " + std::to_string(grams[m].sum.rows) + " inputs for " + matrices[m].name,
+            std::to_string(matrices[m].in));
+    cost_table t = fill(
+        model, [&](std::size_t m) -> const basic_matrix<double>& { return grams[m].sum; }, run);
+    if (!matrices.empty()) t.maker += " on " + std::to_string(grams[0].tokens) + " tokens";
+    return t;
+  }
+
+  /// From the weights alone.
+  template<weighted_model Model, executor Executor = sequential>
+  [[nodiscard]] cost_table from_weights(const Model& model, Executor&& run = {}) const {
+    const basic_matrix<double> identity;
+    cost_table t = fill(
+        model, [&](std::size_t) -> const basic_matrix<double>& { return identity; }, run);
+    t.maker += " of weights";
+    return t;
+  }
+
+  /// Chosen only when the overload above is not: says why, and what to do about it.
+  template<class Model, class Batches, class... Rest>
+    requires(!(observable_model<Model> || differentiable_model<Model>))
+  refused operator()(const Model&, const Batches&, Rest&&...) const {
+    static_assert(observable_model<Model> || differentiable_model<Model>,
+                  "precis: cost::reconstruction needs an observable_model. Add void inputs(batch, sink) const to the "
+                  "adaptor, or use from_weights(model), which needs no data. See docs/models.md#observable");
+    return {};
+  }
+
+ private:
+  [[noreturn]] static void bad(std::string what, std::string expected) {
+    refuse({.what = std::move(what), .where = "cost::reconstruction", .expected = std::move(expected)});
+  }
+
+  template<class Model, class Grams, class Executor>
+  [[nodiscard]] cost_table fill(const Model& model, const Grams& gram_of_matrix, Executor&& run) const {
+    const std::span<const matrix_info> matrices = model.matrices();
+    cost_table t = blank_table<Menu>(matrices, units, entries, original_bits, "cost::reconstruction");
+    t.maker = by == scale::relative ? "reconstruction relative" : "reconstruction absolute";
+    t.measure = by == scale::relative ? "share of the squared outputs" : "squared outputs";
+
+    std::vector<std::size_t> index;
+    for (const std::string& each : t.entries) index.push_back(Menu::index_of(each));
+    for (std::size_t u = 0; u < t.units.size(); ++u)
+      for (const std::size_t m : t.units[u].matrices) {
+        const matrix_info& info = matrices[m];
+        const weight_view w = model.weights(m);
+        const double signal = by == scale::relative ? squared_outputs(w, gram_of_matrix(m)) : 0;
+        run.for_each(index.size(), [&](std::size_t e) {
+          float_matrix decoded(info.out, info.in);
+          round_trip<Menu>(w, info, index[e], fit, decoded.view());
+          const double moved = squared_output_error(w, decoded.view(), gram_of_matrix(m));
+          t.costs[u * index.size() + e] +=
+              by == scale::relative ? relative_output_error(moved, signal, info.name, "cost::reconstruction") : moved;
+        });
+      }
+    check(t, "cost::reconstruction");
+    return t;
+  }
+};
+
+}  // namespace precis::cost

@@ -1,0 +1,72 @@
+#pragma once
+
+#include <precis/core/scores.hpp>
+#include <precis/core/unit.hpp>
+#include <precis/model/concepts.hpp>
+#include <precis/score/gradient_magnitude.hpp>
+#include <precis/score/taylor.hpp>
+
+#include <cmath>
+#include <cstddef>
+#include <numbers>
+#include <span>
+#include <vector>
+
+namespace precis::score {
+
+/// E |<g, e>| for noise e of independent normal numbers of this standard deviation, g a vector of this norm.
+[[nodiscard]] inline double expected_variation(double deviation, double gradient_norm) noexcept {
+  return deviation * gradient_norm * std::sqrt(2.0 / std::numbers::pi);
+}
+
+/// What score::taylor's variation is to first order, in closed form: the expected |<gradient, noise>|, without any noise.
+///
+///     S(unit) = sqrt(2 / pi) * sqrt(sum over its matrices of (deviation * || d(mean NLL) / dW ||_F)^2)
+///
+/// Shapes    any batches the model takes.
+/// Unit      nats per prediction.
+/// Sign      high = keep; never negative.
+/// Errors    those of score::gradient_magnitude: no targets, gradients that are not finite.
+/// Cost      one backward of every batch for all units, against forwards for every unit and draw.
+/// Source    methods B7 (closed-form first-order variant of CPTQuant's TDMPQ).
+/// Differs   a unit of several matrices: their noises are independent, so squares add up.
+/// @post     score::taylor's variation with ever smaller noise and ever more draws tends to it.
+struct first_order_taylor {
+  weight_noise noise = {};
+  unit_kind units = unit_kind::block;
+
+  bool operator==(const first_order_taylor&) const = default;
+
+  template<differentiable_model Model>
+  [[nodiscard]] scores operator()(const Model& model, std::span<const batch_of<Model>> batches) const {
+    const scores squares = gradient_magnitude{.units = unit_kind::matrix}(model, batches);
+    scores s{.model = {},
+             .scorer = "first_order_taylor " + noise.describe() + noise.exceptions(model),
+             .measure = "expected change of the loss (nats)",
+             .units = group_units(model.matrices(), units),
+             .values = {}};
+    for (const unit& u : s.units) {
+      double variance = 0;
+      for (const std::size_t m : u.matrices) {
+        const double deviation = noise.deviation(model.weights(m));
+        variance += deviation * deviation * squares.values[m];
+      }
+      s.values.push_back(expected_variation(1.0, std::sqrt(variance)));
+    }
+    check_finite(s, "score::first_order_taylor");
+    return s;
+  }
+
+  /// Chosen only when the overload above is not: says why, and what to do about it.
+  template<class Model, class Batches>
+    requires(!differentiable_model<Model>)
+  refused operator()(const Model&, const Batches&) const {
+    static_assert(
+        differentiable_model<Model>,
+        "precis: score::first_order_taylor needs a differentiable_model. Add nll backward(batch, sink) to the "
+        "adaptor, or use score::taylor, which needs only losses. See docs/models.md#differentiable");
+    return {};
+  }
+};
+
+}  // namespace precis::score

@@ -1,0 +1,170 @@
+#pragma once
+
+#include <precis/core/error.hpp>
+#include <precis/core/executor.hpp>
+#include <precis/core/scores.hpp>
+#include <precis/core/text.hpp>
+#include <precis/core/unit.hpp>
+#include <precis/core/view.hpp>
+#include <precis/evaluate/accuracy.hpp>
+#include <precis/model/changes.hpp>
+#include <precis/model/concepts.hpp>
+#include <precis/model/taps.hpp>
+#include <precis/prune/magnitude.hpp>
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <limits>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace precis::score {
+
+/// Reads how many predictions of a batch are wrong: a loss of 1 or 0 a prediction. Logits that are not finite have no
+/// first choice: the loss is NaN then.
+template<token_model Model>
+struct mistake_reading {
+  std::span<const token_batch> batches;
+
+  [[nodiscard]] nll operator()(const Model& model, std::size_t batch) const requires tappable_model<Model> {
+    return count(model.logits(batches[batch], positions::all, tap::none{}), batches[batch]);
+  }
+  [[nodiscard]] nll operator()(const Model& model, std::size_t batch,
+                               activations_view<const float> last) const requires layered_model<Model> {
+    return count(model.read_out(last.as_matrix()), batches[batch]);
+  }
+
+ private:
+  [[nodiscard]] static nll count(const float_matrix& logits, const token_batch& b) {
+    nll wrong;
+    for (std::size_t i = 0; i < b.targets.size(); ++i) {
+      if (b.targets[i] == no_target) continue;
+      const std::span<const float> row = logits.row(i);
+      const bool finite = std::ranges::all_of(row, [](float z) { return std::isfinite(z); });
+      const bool right = evaluate::argmax(row) == static_cast<std::size_t>(b.targets[i]);
+      wrong += {.sum = !finite ? std::numeric_limits<double>::quiet_NaN() : right ? 0.0 : 1.0, .count = 1};
+    }
+    return wrong;
+  }
+};
+
+/// Scores a unit by what pruning it alone does to the model: S = loss(pruned) - loss(original), PMPQ of CPTQuant.
+///
+/// Shapes    any batches the model takes; accuracy needs token_batch.
+/// Unit      nats per prediction, or the share of predictions that become wrong.
+/// Sign      high = keep. May be negative: pruning can improve a model, and such a unit ranks lowest. No absolute values.
+/// Errors    no sparsities, or one outside [0, 1]; weights that are not finite; those of read_changes: losses that are not
+///           finite, by unit and sparsity, and nothing to predict.
+/// Cost      that of read_changes: 1 + sparsities x units forwards of all batches, half of it with layered_model.
+/// Source    Nanda, Balija, Sahoo, "CPTQuant", method PMPQ; methods B6.
+/// Differs   Loss instead of accuracy, which on small sets ties most units; exactly k weights instead of a quantile, which
+///           removes one too many and all ties; the sparsities are not given in the paper (its code has 0.3), 0.5 here.
+/// @post     sparsity 0 gives exactly 0.
+/// @post     equal with and without layered_model, and on any executor, bit for bit.
+/// @post     after the call every weight has its bits again, also when the call was refused.
+struct pruning_sensitivity {
+  enum class metric { loss, accuracy };
+  enum class reduction { mean, max };      ///< over the sparsities
+  enum class scope { per_matrix, joint };  ///< joint: the weights of a unit's matrices compete with each other
+
+  std::vector<double> sparsities{0.5};
+  metric by = metric::loss;
+  reduction reduce = reduction::mean;
+  scope compete = scope::per_matrix;
+  prune::removal rule = prune::removal::exact;
+  unit_kind units = unit_kind::block;
+
+  bool operator==(const pruning_sensitivity&) const = default;
+
+  template<mutable_model Model, executor Executor = sequential>
+    requires evaluable_model<Model>
+  [[nodiscard]] scores operator()(Model& model, std::span<const batch_of<Model>> batches, Executor&& run = {}) const {
+    const basic_matrix<double> each = table(model, batches, run);
+    std::string levels;
+    for (const double s : sparsities) levels += (levels.empty() ? "" : ",") + text::number(s);
+    scores s{.model = {},
+             .scorer = "pruning_sensitivity sparsity=" + levels,
+             .measure = by == metric::loss ? "increase of the loss (nats)" : "drop of the accuracy",
+             .units = group_units(model.matrices(), units),
+             .values = {}};
+    for (std::size_t u = 0; u < each.rows; ++u) {
+      double sum = 0;
+      for (const double v : each.row(u)) sum += v;
+      s.values.push_back(reduce == reduction::max ? *std::ranges::max_element(each.row(u))
+                                                  : sum / static_cast<double>(each.cols));
+    }
+    return s;
+  }
+
+  /// One sensitivity a unit and sparsity: [units x sparsities].
+  template<mutable_model Model, executor Executor = sequential>
+    requires evaluable_model<Model>
+  [[nodiscard]] basic_matrix<double> table(Model& model, std::span<const batch_of<Model>> batches,
+                                           Executor&& run = {}) const {
+    if (sparsities.empty())
+      refuse({.what = "no sparsities", .where = "score::pruning_sensitivity", .expected = "at least one"});
+    for (const double s : sparsities) static_cast<void>(exact_count(s, 0));
+    const std::vector<unit> all = group_units(model.matrices(), units);
+    basic_matrix<double> result(all.size(), sparsities.size());
+    const auto measure = [&](const auto& reading) {
+      const auto done = [&](std::size_t u, std::size_t v, std::span<const nll> losses) {
+        result(u, v) = total(losses).mean();
+      };
+      const pruning<Model> change{*this, model};
+      const std::vector<nll> unchanged = read_changes(model, batches, all, sparsities.size(), reading, change, done,
+                                                      "score::pruning_sensitivity", run);
+      const double before = total(unchanged).mean();
+      for (double& loss : result.values) loss -= before;
+    };
+    if (by == metric::loss) {
+      measure(loss_reading<Model>{batches});
+    } else if constexpr (token_model<Model> && (layered_model<Model> || tappable_model<Model>)) {
+      measure(mistake_reading<Model>{batches});
+    } else {
+      refuse({.what = "an accuracy was asked for of a model without tokens or logits",
+              .where = "score::pruning_sensitivity",
+              .expected = "metric::loss, or a token_model that is tappable or layered"});
+    }
+    return result;
+  }
+
+  /// Chosen only when the overload above is not: says why, and what to do about it.
+  template<class Model, class Batches, class... Rest>
+    requires(!(mutable_model<Model> && evaluable_model<Model>))
+  refused operator()(const Model&, const Batches&, Rest&&...) const {
+    static_assert(
+        evaluable_model<Model>,
+        "precis: score::pruning_sensitivity needs an evaluable_model. Add nll loss(const batch_type&) const to "
+        "the adaptor, or use score::weight_magnitude, which needs only weights. See docs/models.md#evaluable");
+    static_assert(mutable_model<Model>,
+                  "precis: score::pruning_sensitivity needs a mutable_model: it prunes and restores weights. Add "
+                  "mutable_weight_view weights(i) to the adaptor, and pass a model that is not const. See "
+                  "docs/models.md#mutable");
+    return {};
+  }
+
+ private:
+  template<class Model>
+  struct pruning {
+    const pruning_sensitivity& how;
+    Model& model;
+
+    void operator()(const unit& u, std::size_t version) const {
+      const prune::magnitude remove{.sparsity = how.sparsities[version], .rule = how.rule};
+      if (how.compete == scope::per_matrix) {
+        for (const std::size_t m : u.matrices) remove(model.weights(m));
+        return;
+      }
+      std::vector<mutable_weight_view> matrices;
+      for (const std::size_t m : u.matrices) matrices.push_back(model.weights(m));
+      remove(matrices);
+    }
+    [[nodiscard]] std::string describe(std::size_t version) const {
+      return "pruned by " + text::number(how.sparsities[version]);
+    }
+  };
+};
+
+}  // namespace precis::score

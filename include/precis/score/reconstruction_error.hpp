@@ -1,0 +1,97 @@
+#pragma once
+
+#include <precis/core/error.hpp>
+#include <precis/core/executor.hpp>
+#include <precis/core/scores.hpp>
+#include <precis/core/unit.hpp>
+#include <precis/core/view.hpp>
+#include <precis/model/concepts.hpp>
+#include <precis/model/gram.hpp>
+
+#include <concepts>
+#include <cstddef>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace precis::score {
+
+/// Scores a unit by how far its matrices' outputs move when all units are compressed in the same way:
+///
+///     S = sum over the unit's matrices of tr(dW G dW') / tr(W G W')     (NMSE)
+///
+/// compress(matrix_info, mutable_weight_view) overwrites a copy of a matrix: prune it, or encode and decode it. For errors in
+/// every entry of a menu, which are costs and no scores, see cost::reconstruction.
+///
+/// Unit      share of the squared outputs.
+/// Sign      high = keep: what suffers most from the same compression. Never negative.
+/// Errors    those of gather_grams; a matrix without any outputs whose compressed version has some, by name.
+/// Cost      one forward a batch and that of gather_grams; out * in^2 multiply-adds in double a matrix.
+/// Source    methods B9 (EvoPress's estimator of layer errors).
+/// Differs   there one linear layer; a unit of several adds up their shares.
+/// @post     compress leaves everything as it is: every score is 0.
+/// @post     scaling a matrix and its compressed version by k != 0 changes no score.
+struct reconstruction_error {
+  unit_kind units = unit_kind::block;
+
+  bool operator==(const reconstruction_error&) const = default;
+
+  /// On the inputs that the model's matrices see in these batches.
+  template<weighted_model Model, class Compress, executor Executor = sequential>
+    requires(observable_model<Model> || differentiable_model<Model>)
+  &&std::invocable<Compress&, const matrix_info&, mutable_weight_view> [[nodiscard]] scores operator()(
+      const Model& model, std::span<const batch_of<Model>> batches, Compress&& compress, Executor&& run = {}) const {
+    const input_grams grams = gather_grams(model, batches, run);
+    return fill(
+        model, [&](std::size_t m) -> const basic_matrix<double>& { return grams[m].sum; }, compress);
+  }
+
+  /// From the weights alone: G is the identity.
+  template<weighted_model Model, class Compress>
+    requires std::invocable<Compress&, const matrix_info&, mutable_weight_view>
+  [[nodiscard]] scores from_weights(const Model& model, Compress&& compress) const {
+    const basic_matrix<double> identity;
+    return fill(
+        model, [&](std::size_t) -> const basic_matrix<double>& { return identity; }, compress);
+  }
+
+  /// Chosen only when the overload above is not: says why, and what to do about it.
+  template<class Model, class Batches, class... Rest>
+    requires(!(observable_model<Model> || differentiable_model<Model>))
+  refused operator()(const Model&, const Batches&, Rest&&...) const {
+    static_assert(
+        observable_model<Model> || differentiable_model<Model>,
+        "precis: score::reconstruction_error needs an observable_model. Add void inputs(batch, sink) const to "
+        "the adaptor, or use from_weights(model, compress), which needs no data. See docs/models.md#observable");
+    return {};
+  }
+
+ private:
+  template<class Model, class Grams, class Compress>
+  [[nodiscard]] scores fill(const Model& model, const Grams& gram_of_matrix, Compress& compress) const {
+    const std::span<const matrix_info> matrices = model.matrices();
+    scores s{.model = {},
+             .scorer = "reconstruction_error",
+             .measure = "share of the squared outputs",
+             .units = group_units(matrices, units),
+             .values = {}};
+    for (const unit& u : s.units) {
+      double sum = 0;
+      for (const std::size_t m : u.matrices) {
+        const weight_view w = model.weights(m);
+        float_matrix copy(w.rows, w.cols);
+        for (std::size_t r = 0; r < w.rows; ++r)
+          for (std::size_t c = 0; c < w.cols; ++c) copy(r, c) = w(r, c);
+        compress(matrices[m], copy.view());
+        const basic_matrix<double>& g = gram_of_matrix(m);
+        sum += relative_output_error(squared_output_error(w, copy.view(), g), squared_outputs(w, g), matrices[m].name,
+                                     "score::reconstruction_error");
+      }
+      s.values.push_back(sum);
+    }
+    check_finite(s, "score::reconstruction_error");
+    return s;
+  }
+};
+
+}  // namespace precis::score

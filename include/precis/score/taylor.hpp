@@ -1,0 +1,250 @@
+#pragma once
+
+#include <precis/core/error.hpp>
+#include <precis/core/executor.hpp>
+#include <precis/core/random.hpp>
+#include <precis/core/scores.hpp>
+#include <precis/core/text.hpp>
+#include <precis/core/unit.hpp>
+#include <precis/core/view.hpp>
+#include <precis/model/changes.hpp>
+#include <precis/model/concepts.hpp>
+
+#include <cmath>
+#include <concepts>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace precis::score {
+
+/// Losses of a model with noise in one unit at a time.
+struct perturbed_losses {
+  std::vector<nll> unchanged;             ///< [batches]
+  std::vector<std::vector<nll>> changed;  ///< [units * draws][batches], draw by draw within a unit
+
+  bool operator==(const perturbed_losses&) const = default;
+};
+
+/// How large noise in weights is.
+struct weight_noise {
+  enum class measure { of_rms, absolute };
+  double size = 0.01;
+  measure unit = measure::of_rms;  ///< of_rms: standard deviations in root mean squares of the matrix
+
+  /// The standard deviation for one matrix: size * rms(W); size itself where that is zero (methods B7).
+  [[nodiscard]] double deviation(weight_view w) const {
+    const double scale = unit == measure::absolute ? 1.0 : rms(w);
+    return scale == 0 ? size : size * scale;
+  }
+  /// The matrices whose rms is zero, for a scorer's description: " absolute:NAME" each.
+  template<weighted_model Model>
+  [[nodiscard]] std::string exceptions(const Model& model) const {
+    std::string names;
+    for (std::size_t m = 0; unit == measure::of_rms && m < model.matrices().size(); ++m)
+      if (rms(model.weights(m)) == 0) names += " absolute:" + model.matrices()[m].name;
+    return names;
+  }
+  [[nodiscard]] std::string describe() const {
+    return "noise=" + text::number(size) + (unit == measure::of_rms ? "rms" : "");
+  }
+  bool operator==(const weight_noise&) const = default;
+
+ private:
+  [[nodiscard]] static double rms(weight_view w) {
+    double squares = 0;
+    for (std::size_t r = 0; r < w.rows; ++r)
+      for (std::size_t c = 0; c < w.cols; ++c) squares += static_cast<double>(w(r, c)) * static_cast<double>(w(r, c));
+    return w.empty() ? 0 : std::sqrt(squares / static_cast<double>(w.size()));
+  }
+};
+
+/// Scores a unit by how much the loss moves when its weights are perturbed: TDMPQ of CPTQuant, made a variation.
+///
+///     variation   mean over draws of | L(W + e) - L(W) |, L the mean loss of all batches
+///     per_sample  the same, the absolute value taken batch by batch: gains and losses of different batches do not cancel
+///     curvature   mean over pairs of (L(W + e) + L(W - e)) / 2 - L(W): the second-order term alone
+///     total       mean over draws of (sum over batches of their mean losses at W + e) / samples: the paper's TV / N
+///
+/// e = deviation * xi, xi standard normal, drawn for (seed, matrix name, pair, position): other units, orders and groupings
+/// use the same draws. Antithetic draws 2i and 2i + 1 are +e and -e.
+///
+/// Shapes    any batches the model takes. Per sample: give one sample a batch.
+/// Unit      nats per prediction.
+/// Sign      high = keep. Only curvature can be negative.
+/// Errors    no draws; an odd number of antithetic draws; curvature without them; noise that is not positive and finite;
+///           those of read_changes: losses that are not finite, by unit and draw, and nothing to predict.
+/// Cost      that of read_changes: 1 + draws x units forwards of all batches, half of it with layered_model; one normal
+///           number a weight and draw.
+/// Source    Nanda, Balija, Sahoo, "CPTQuant", method TDMPQ; methods B7.
+/// Differs   the paper's text perturbs the first parameter of a layer by noise of deviation 1 and adds up losses, without
+///           comparing them to the original's: literal() is that. Here all matrices, 0.01 of their rms, and the variation.
+/// @post     equal with and without layered_model, and on any executor, bit for bit.
+/// @post     after the call every weight has its bits again, also when the call was refused.
+struct taylor {
+  enum class statistic { variation, per_sample, curvature, total };
+  enum class signs { antithetic, independent };
+  enum class target { all_matrices, first_matrix };
+
+  statistic of = statistic::variation;
+  weight_noise noise = {};
+  std::size_t draws = 4;
+  signs draw = signs::antithetic;
+  target perturb = target::all_matrices;
+  std::uint64_t seed = 0;
+  unit_kind units = unit_kind::block;
+
+  bool operator==(const taylor&) const = default;
+
+  /// The words of the paper: one draw of deviation 1 on the first matrix of a unit, and the loss itself.
+  [[nodiscard]] static constexpr taylor literal() noexcept {
+    return {.of = statistic::total,
+            .noise = {.size = 1, .unit = weight_noise::measure::absolute},
+            .draws = 1,
+            .draw = signs::independent,
+            .perturb = target::first_matrix};
+  }
+
+  template<mutable_model Model, executor Executor = sequential>
+    requires evaluable_model<Model>
+  [[nodiscard]] scores operator()(Model& model, std::span<const batch_of<Model>> batches, Executor&& run = {}) const {
+    const auto drawn = [this](const matrix_info& m, std::size_t pair, double deviation, std::span<double> e) {
+      const random_stream normal(seed, purpose("score::taylor " + m.name) + pair);
+      for (std::size_t i = 0; i < e.size(); ++i) e[i] = deviation * normal.normal(i);
+    };
+    std::size_t samples = 0;
+    for (const batch_of<Model>& b : batches) samples += samples_in(b);
+    scores s = combine(model.matrices(), measure(model, batches, drawn, run), samples);
+    s.scorer += noise.exceptions(model);
+    return s;
+  }
+
+  /// The losses behind the scores, with noise of your own: noise(matrix_info, pair, deviation, e) fills e, [out x in].
+  template<mutable_model Model, class Noise, executor Executor = sequential>
+    requires evaluable_model<Model> &&
+        std::invocable<Noise&, const matrix_info&, std::size_t, double, std::span<double>>
+  [[nodiscard]] perturbed_losses measure(Model& model, std::span<const batch_of<Model>> batches, Noise&& source,
+                                         Executor&& run = {}) const {
+    check();
+    const std::vector<unit> all = group_units(model.matrices(), units);
+    perturbed_losses result{.unchanged = {}, .changed = std::vector<std::vector<nll>>(all.size() * draws)};
+    const auto done = [&](std::size_t u, std::size_t v, std::span<const nll> losses) {
+      result.changed[u * draws + v].assign(losses.begin(), losses.end());
+    };
+    const perturbation<Model, Noise> change{*this, model, source};
+    result.unchanged =
+        read_changes(model, batches, all, draws, loss_reading<Model>{batches}, change, done, "score::taylor", run);
+    return result;
+  }
+
+  /// Scores of the units from their losses; `samples` is the N of TV / N. Errors: losses of other units or draws.
+  [[nodiscard]] scores combine(std::span<const matrix_info> matrices, const perturbed_losses& losses,
+                               std::size_t samples) const {
+    check();
+    scores s{.model = {},
+             .scorer = "taylor " + std::string(to_string(of)) + " " + noise.describe() +
+                       " draws=" + std::to_string(draws) + (draw == signs::antithetic ? " antithetic" : "") +
+                       (perturb == target::first_matrix ? " first_matrix" : ""),
+             .measure = of == statistic::total ? "perturbed loss (nats)" : "change of the loss (nats)",
+             .units = group_units(matrices, units),
+             .values = {}};
+    if (losses.changed.size() != s.units.size() * draws)
+      refuse({.what = std::to_string(losses.changed.size()) + " perturbed losses",
+              .where = "score::taylor",
+              .expected = std::to_string(draws) + " for each of " + std::to_string(s.units.size()) + " units"});
+    for (std::size_t u = 0; u < s.units.size(); ++u) {
+      double sum = 0;
+      for (std::size_t r = 0; r < draws; ++r) sum += one_draw(losses.unchanged, losses.changed[u * draws + r], samples);
+      s.values.push_back(sum / static_cast<double>(draws));
+    }
+    check_finite(s, "score::taylor");
+    return s;
+  }
+
+  /// Chosen only when the overload above is not: says why, and what to do about it.
+  template<class Model, class Batches, class... Rest>
+    requires(!(mutable_model<Model> && evaluable_model<Model>))
+  refused operator()(const Model&, const Batches&, Rest&&...) const {
+    static_assert(
+        evaluable_model<Model>,
+        "precis: score::taylor needs an evaluable_model. Add nll loss(const batch_type&) const to the adaptor, "
+        "or use score::weight_magnitude, which needs only weights. See docs/models.md#evaluable");
+    static_assert(mutable_model<Model>,
+                  "precis: score::taylor needs a mutable_model: it perturbs and restores weights. Add "
+                  "mutable_weight_view weights(i) to the adaptor, and pass a model that is not const; or use "
+                  "score::first_order_taylor, which reads gradients. See docs/models.md#mutable");
+    return {};
+  }
+
+ private:
+  [[nodiscard]] static constexpr std::string_view to_string(statistic s) noexcept {
+    switch (s) {
+      case statistic::variation: return "variation";
+      case statistic::per_sample: return "per_sample";
+      case statistic::curvature: return "curvature";
+      case statistic::total: break;
+    }
+    return "total";
+  }
+
+  /// Sequences of a batch of tokens; another batch is one sample.
+  template<class Batch>
+  [[nodiscard]] static std::size_t samples_in(const Batch& batch) noexcept {
+    if constexpr (requires { static_cast<std::size_t>(batch.sequences); }) return batch.sequences;
+    return 1;
+  }
+
+  void check() const {
+    const auto bad = [](std::string what, std::string expected) {
+      refuse({.what = std::move(what), .where = "score::taylor", .expected = std::move(expected)});
+    };
+    if (draws == 0) bad("no draws", "at least one");
+    if (draw == signs::antithetic && draws % 2 != 0)
+      bad(std::to_string(draws) + " antithetic draws", "an even number: they come in pairs");
+    if (draw != signs::antithetic && of == statistic::curvature)
+      bad("curvature of independent draws", "antithetic ones: it compares +e with -e");
+    if (!(noise.size > 0 && std::isfinite(noise.size)))
+      bad("noise of size " + text::number(noise.size), "a positive, finite size");
+  }
+
+  [[nodiscard]] double one_draw(std::span<const nll> before, std::span<const nll> after, std::size_t samples) const {
+    const double change = precis::total(after).mean() - precis::total(before).mean();
+    if (of == statistic::variation) return std::abs(change);
+    if (of == statistic::curvature) return change;  // the mean of a pair's two is (L+ + L-) / 2 - L
+    double sum = 0;
+    for (std::size_t b = 0; b < after.size(); ++b)
+      sum += of == statistic::total ? after[b].mean() : std::abs(after[b].mean() - before[b].mean());
+    return sum / static_cast<double>(of == statistic::total ? samples : after.size());
+  }
+
+  template<class Model, class Noise>
+  struct perturbation {
+    const taylor& how;
+    Model& model;
+    Noise& source;
+
+    void operator()(const unit& u, std::size_t version) const {
+      const bool pairs = how.draw == signs::antithetic;
+      const double sign = pairs && version % 2 == 1 ? -1.0 : 1.0;
+      std::vector<double> e;
+      for (const std::size_t m : u.matrices) {
+        const mutable_weight_view w = model.weights(m);
+        e.assign(w.size(), 0.0);
+        source(model.matrices()[m], pairs ? version / 2 : version, how.noise.deviation(w), std::span<double>(e));
+        for (std::size_t r = 0; r < w.rows; ++r)
+          for (std::size_t c = 0; c < w.cols; ++c)
+            w(r, c) = static_cast<float>(static_cast<double>(w(r, c)) + sign * e[r * w.cols + c]);
+        if (how.perturb == target::first_matrix) break;
+      }
+    }
+    [[nodiscard]] std::string describe(std::size_t version) const {
+      return "perturbed, draw " + std::to_string(version);
+    }
+  };
+};
+
+}  // namespace precis::score

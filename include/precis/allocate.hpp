@@ -2,4 +2,9 @@
 
 /// Stage 3: who gets what.
 
+#include <precis/allocate/greedy.hpp>
+#include <precis/allocate/knapsack.hpp>
+#include <precis/allocate/lagrangian.hpp>
+#include <precis/allocate/minimax.hpp>
+#include <precis/allocate/uniform.hpp>
 #include <precis/allocate/z_tiers.hpp>

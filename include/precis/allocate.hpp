@@ -3,6 +3,7 @@
 /// Stage 3: who gets what.
 
 #include <precis/allocate/greedy.hpp>
+#include <precis/allocate/kmeans_tiers.hpp>
 #include <precis/allocate/knapsack.hpp>
 #include <precis/allocate/lagrangian.hpp>
 #include <precis/allocate/minimax.hpp>

@@ -23,19 +23,16 @@ class square_sum {
  public:
   static constexpr std::size_t lanes = 16;
 
-  /// Adds addend(i) squared for i in [0, count).
-  template<class Addend>
-  void add(std::size_t count, const Addend& addend) noexcept {
-    std::size_t i = 0;
-    for (; i + lanes <= count; i += lanes)
-      for (std::size_t l = 0; l < lanes; ++l) {
-        const auto x = static_cast<double>(addend(i + l));
-        lanes_[l] += x * x;
-      }
-    for (std::size_t l = 0; i + l < count; ++l) {
-      const auto x = static_cast<double>(addend(i + l));
-      lanes_[l] += x * x;
-    }
+  void add(std::span<const float> addends) noexcept {
+    double sum[lanes];  // cannot alias the addends, as far as the compiler knows
+    std::copy(lanes_.begin(), lanes_.end(), sum);
+    const float* x = addends.data();
+    const float* const whole = x + addends.size() / lanes * lanes;
+    for (; x != whole; x += lanes)
+      for (std::size_t l = 0; l < lanes; ++l) sum[l] += static_cast<double>(x[l]) * static_cast<double>(x[l]);
+    for (std::size_t l = 0; l < addends.size() % lanes; ++l)
+      sum[l] += static_cast<double>(x[l]) * static_cast<double>(x[l]);
+    std::copy(sum, sum + lanes, lanes_.begin());
   }
   [[nodiscard]] double value() const noexcept {
     std::array<double, lanes> sum = lanes_;
@@ -56,37 +53,40 @@ struct scanned_errors {
 
 namespace detail {
 
-/// Adds the errors of the weights of one group on its grid: codec::fake_quantize without anything stored. Up to 8 bits.
-inline void add_errors(const codec::grid_format& f, const codec::grid& g, const float* x, std::size_t count,
-                       square_sum& sum) noexcept {
-  const codec::detail::steps s(f, g);
-  const auto scale = static_cast<float>(s.scale), lo = static_cast<float>(s.lo), hi = static_cast<float>(s.hi);
-  sum.add(count, [=](std::size_t i) {
-    float q = x[i] / scale;
-    q = q < lo ? lo : q;
-    q = q > hi ? hi : q;
-    return scale * static_cast<float>(codec::detail::round_half_even(q)) - x[i];
-  });
-}
-
-/// The errors of some rows in a format, nearest codes on spanning grids. False where a grid cannot be stored.
-[[nodiscard]] inline bool add_rows(const codec::grid_format& f, weight_view rows, const codec::grid& whole,
-                                   std::vector<float>& decoded, square_sum& sum) {
-  const bool direct = !f.wide() && !f.has_minimum() && (f.group >= rows.cols || f.group % square_sum::lanes == 0);
-  const std::size_t group = f.group == codec::per_tensor ? rows.cols : std::min(f.group, rows.cols);
-  decoded.resize(rows.cols);
-  for (std::size_t r = 0; r < rows.rows; ++r) {
-    const std::span<const float> row = rows.row(r);
-    for (std::size_t first = 0; first < rows.cols; first += group) {
-      const std::span<const float> x = row.subspan(first, std::min(group, rows.cols - first));
-      const codec::grid g = f.group == codec::per_tensor ? whole : codec::choose_nearest{}(f, {x, 1, x.size()}, 0);
-      if (!std::isfinite(g.scale) || !std::isfinite(g.minimum)) return false;
-      if (direct)
-        add_errors(f, g, x.data(), x.size(), sum);
-      else
-        codec::fake_quantize(f, g, x, std::span(decoded).subspan(first, x.size()));
+/// What one row comes back as, less the row: nearest codes on spanning grids. False where a grid cannot be stored.
+[[nodiscard]] inline bool row_errors(const codec::grid_format& f, weight_view row, const codec::grid& whole,
+                                     std::vector<codec::grid>& grids, std::span<float> errors) {
+  const std::span<const float> x = row.row(0);
+  const std::size_t group = f.group == codec::per_tensor ? x.size() : std::min(f.group, x.size());
+  // All grids first: divisions of one group overlap with the next only if nothing is between.
+  grids.clear();
+  for (std::size_t first = 0; first < x.size(); first += group) {
+    const weight_view values = row.col_range(first, std::min(group, x.size() - first));
+    grids.push_back(f.group == codec::per_tensor ? whole : codec::choose_nearest{}(f, values, 0));
+    if (!std::isfinite(grids.back().scale) || !std::isfinite(grids.back().minimum)) return false;
+  }
+  for (std::size_t k = 0; k < grids.size(); ++k) {
+    const std::size_t first = k * group, count = std::min(group, x.size() - first);
+    if (f.wide() || f.has_minimum()) {
+      codec::fake_quantize(f, grids[k], x.subspan(first, count), errors.subspan(first, count));
+      for (std::size_t i = first; i < first + count; ++i) errors[i] -= x[i];
+      continue;
     }
-    if (!direct) sum.add(row.size(), [&](std::size_t i) { return decoded[i] - row[i]; });
+    // codec::fake_quantize without codes: the zero point is added and taken away again.
+    const codec::detail::steps s(f, grids[k]);
+    const auto scale = static_cast<float>(s.scale), lo = static_cast<float>(s.lo), hi = static_cast<float>(s.hi);
+    const float* const from = x.data() + first;
+    float* const to = errors.data() + first;
+    codec::detail::in_runs(count, [=](std::size_t at, auto length) {
+      float local[codec::detail::run];  // cannot alias x, as far as the compiler knows
+      for (std::size_t i = 0; i < length; ++i) {
+        float q = from[at + i] / scale;
+        q = q < lo ? lo : q;
+        q = q > hi ? hi : q;
+        local[i] = scale * static_cast<float>(codec::detail::round_half_even(q)) - from[at + i];
+      }
+      std::copy_n(local, static_cast<std::size_t>(length), to + at);
+    });
   }
   return true;
 }
@@ -131,14 +131,17 @@ template<codec_menu Menu, executor Executor = sequential>
   std::vector<double> parts(blocks * columns);
   std::vector<char> failed(blocks * columns);
   run.for_each(blocks, [&](std::size_t b) {
-    const weight_view rows = w.row_range(b * block_rows, std::min(block_rows, w.rows - b * block_rows));
-    std::vector<float> decoded;
+    std::vector<codec::grid> grids;
+    std::vector<float> errors(w.cols);
     std::vector<square_sum> sums(columns);
-    for (std::size_t r = 0; r < rows.rows; ++r) {  // a row stays in the nearest cache for all formats
-      const weight_view row = rows.row_range(r, 1);
+    for (std::size_t r = b * block_rows; r < std::min((b + 1) * block_rows, w.rows); ++r) {
+      const weight_view row = w.row_range(r, 1);  // stays in the nearest cache for all formats
       for (std::size_t f = 0; f < formats.size(); ++f)
-        if (!detail::add_rows(formats[f].format, row, formats[f].whole, decoded, sums[f])) failed[b * columns + f] = 1;
-      sums.back().add(row.cols, [&](std::size_t i) { return row.row(0)[i]; });
+        if (detail::row_errors(formats[f].format, row, formats[f].whole, grids, errors))
+          sums[f].add(errors);
+        else
+          failed[b * columns + f] = 1;
+      sums.back().add(row.row(0));
     }
     for (std::size_t c = 0; c < columns; ++c) parts[b * columns + c] = sums[c].value();
   });
@@ -161,11 +164,14 @@ template<codec_menu Menu, executor Executor = sequential>
     pack_matrix<Menu>(w, choice, packed);
     float_matrix decoded(info.out, info.in);
     Menu::decode(entry, packed, decoded.view());
+    std::vector<float> errors(w.cols);
     double total = 0;
     for (std::size_t first = 0; first < w.rows; first += block_rows) {
       square_sum sum;
-      for (std::size_t r = first; r < std::min(first + block_rows, w.rows); ++r)
-        sum.add(w.cols, [&](std::size_t c) { return decoded(r, c) - w(r, c); });
+      for (std::size_t r = first; r < std::min(first + block_rows, w.rows); ++r) {
+        for (std::size_t c = 0; c < w.cols; ++c) errors[c] = decoded(r, c) - w(r, c);
+        sum.add(errors);
+      }
       total += sum.value();
     }
     result.squares[others[i]] = total;

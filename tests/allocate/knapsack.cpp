@@ -221,7 +221,7 @@ TEST_CASE("a search that is cut short says what may be left", "[allocate][knapsa
   const std::size_t limit = (tables::range(t).first + tables::range(t).second) / 2;
   const solution full = within(limit).solve(t);
   const solution cut =
-      knapsack{.budget = at_most_bytes(limit), .linked = {}, .limits = {.states = 2, .paths = 64}}.solve(t);
+      knapsack{.budget = at_most_bytes(limit), .linked = {}, .limits = {.states = 2, .examined = 64}}.solve(t);
   CHECK(cut.bytes <= limit);
   CHECK_FALSE(cut.optimal);
   CHECK(cut.gap() > 0);

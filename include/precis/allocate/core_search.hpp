@@ -98,8 +98,9 @@ class core_search {
     known_ = changes;
   }
 
-  /// Searches with at most `most_states` states at a time; what has to go then, goes by its bound.
-  void run(std::size_t most_states, std::size_t most_paths) {
+  /// Searches with at most `most_states` states at a time, the worst bounds going first; stops when about `most_examined`
+  /// have been looked at.
+  void run(std::size_t most_states, std::size_t most_examined) {
     std::vector<state> states{{0, 0, none}}, next;
     struct head {
       std::size_t at;
@@ -107,9 +108,9 @@ class core_search {
       std::uint32_t step;
     };
     std::vector<head> heads;
-    std::size_t complete_at = 256;
+    std::size_t complete_at = 256, examined = 0;
     for (std::size_t i = 0; i < members_.size() && !states.empty(); ++i) {
-      if (paths_.size() > most_paths) {
+      if (examined > most_examined) {
         for (const state& s : states) dropped_ = std::min(dropped_, bound(s.weight, s.value, room_, i));
         return;
       }
@@ -131,6 +132,7 @@ class core_search {
           value = v;
         }
         if (chosen == nullptr) break;
+        ++examined;
         const std::uint32_t from = states[chosen->at++].path;
         if (value >= least) continue;
         least = value;

@@ -27,8 +27,8 @@ struct selection {
 
 /// How much the exact search may take before it settles for a bound.
 struct search_limits {
-  std::size_t states = std::size_t{1} << 16;  ///< at a time
-  std::size_t paths = std::size_t{1} << 22;   ///< in all; eight bytes each
+  std::size_t states = std::size_t{1} << 16;    ///< kept at a time; 24 bytes each
+  std::size_t examined = std::size_t{1} << 21;  ///< in all: some tens of milliseconds
   bool operator==(const search_limits&) const = default;
 };
 
@@ -67,7 +67,7 @@ class chooser {
       const double most = at_.price * at_.room;
       constexpr std::size_t near = 128, few_states = 512;
       const std::vector<member> members = nearest(near);
-      const core_search sample = search(members, most, {few_states, limits.paths});
+      const core_search sample = search(members, most, {few_states, limits.examined});
       changes_ = sample.changes();
       bound = sample.bound();
       const double gap = most + sample.value();
@@ -193,7 +193,7 @@ class chooser {
     members.resize(kept);
     core_search core(std::move(members), first, options, at_.price, at_.room);
     core.start_from(changes_);
-    core.run(limits.states, limits.paths);
+    core.run(limits.states, limits.examined);
     return core;
   }
 

@@ -2,4 +2,10 @@
 
 /// Stage 3: who gets what.
 
+#include <precis/allocate/greedy.hpp>
+#include <precis/allocate/kmeans_tiers.hpp>
+#include <precis/allocate/knapsack.hpp>
+#include <precis/allocate/lagrangian.hpp>
+#include <precis/allocate/minimax.hpp>
+#include <precis/allocate/uniform.hpp>
 #include <precis/allocate/z_tiers.hpp>

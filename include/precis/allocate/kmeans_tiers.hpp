@@ -1,0 +1,271 @@
+#pragma once
+
+#include <precis/allocate/z_tiers.hpp>
+#include <precis/core/error.hpp>
+#include <precis/core/plan.hpp>
+#include <precis/core/scores.hpp>
+#include <precis/core/text.hpp>
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <limits>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace precis::allocate {
+
+/// Groups of values, from the lowest centre to the highest.
+struct clustering {
+  std::vector<double> from;     ///< [clusters] the smallest value of each, ascending: a value belongs to the last <= it
+  std::vector<double> centres;  ///< [clusters] means
+  double sse = 0;               ///< sum of squared distances from the own centre
+
+  [[nodiscard]] std::size_t of(double value) const noexcept {
+    const auto above = std::upper_bound(from.begin() + 1, from.end(), value);
+    return static_cast<std::size_t>(above - from.begin()) - 1;
+  }
+};
+
+namespace detail {
+
+/// The best places to cut sorted values into `count` runs: a dynamic program over prefix sums, exact.
+///
+/// Where the cut of a run may lie is narrowed first, on a coarse grid: a cut in a cell costs at least what is before the
+/// cell and what is behind it, each cut by bounds of the same kind; cells that cost more than a choice at hand are out.
+class best_cuts {
+ public:
+  /// Requires sorted values, and more different ones than cuts.
+  best_cuts(const std::vector<double>& sorted, std::size_t count) : n_(sorted.size()), upto_(n_ + 1) {
+    double mean = 0;
+    for (const double v : sorted) mean += v / static_cast<double>(n_);
+    for (std::size_t i = 0; i < n_; ++i) {
+      const double d = sorted[i] - mean;  // what cancels later is small
+      upto_[i + 1] = {upto_[i].first + d, std::fma(d, d, upto_[i].second)};
+    }
+    for (std::size_t k = 1; k < count; ++k) windows_.push_back({k, n_ - count + k});
+  }
+
+  /// Where each run but the first begins; of equally good cuts the leftmost.
+  [[nodiscard]] std::vector<std::size_t> operator()() {
+    if (windows_.empty()) return {};
+    while (widest() > 256) {
+      const std::size_t before = total();
+      narrow();
+      if (total() > before - before / 8) break;
+    }
+    return cuts();
+  }
+
+ private:
+  struct sums {
+    double first, second;
+  };
+  struct window {
+    std::size_t low, high;  // both may be cuts
+  };
+  struct cell {
+    std::size_t low, high;
+    double before, behind;  // at least what the values before low, and from high on, cost
+  };
+  static constexpr double infinite = std::numeric_limits<double>::infinity();
+
+  [[nodiscard]] double cost(std::size_t begin, std::size_t end) const noexcept {
+    if (begin >= end) return 0;
+    const double sum = upto_[end].first - upto_[begin].first;
+    return (upto_[end].second - upto_[begin].second) - sum * sum / static_cast<double>(end - begin);
+  }
+  [[nodiscard]] std::size_t widest() const noexcept {
+    std::size_t width = 0;
+    for (const window& w : windows_) width = std::max(width, w.high - w.low);
+    return width;
+  }
+  [[nodiscard]] std::size_t total() const noexcept {
+    std::size_t sum = 0;
+    for (const window& w : windows_) sum += w.high - w.low;
+    return sum;
+  }
+
+  void narrow() {
+    constexpr std::size_t most = 48;  // cells a window
+    std::vector<std::vector<cell>> cells;
+    for (const window& w : windows_) {
+      const std::size_t step = std::max<std::size_t>((w.high - w.low + most - 1) / most, 1);
+      cells.emplace_back();
+      for (std::size_t at = w.low; at == w.low || at < w.high; at += step)
+        cells.back().push_back({at, std::min(at + step, w.high), infinite, infinite});
+    }
+    // The best choice of cuts at cells' lower ends, and bounds from both sides.
+    std::vector<double> least, next;
+    for (std::size_t k = 0; k < cells.size(); ++k) {
+      next.assign(cells[k].size(), infinite);
+      for (std::size_t i = 0; i < cells[k].size(); ++i) {
+        cell& c = cells[k][i];
+        if (k == 0) {
+          next[i] = c.before = cost(0, c.low);
+          continue;
+        }
+        for (std::size_t j = 0; j < cells[k - 1].size() && cells[k - 1][j].low <= c.high; ++j) {
+          const cell& left = cells[k - 1][j];
+          c.before = std::min(c.before, left.before + cost(left.high, c.low));
+          if (left.low < c.low) next[i] = std::min(next[i], least[j] + cost(left.low, c.low));
+        }
+      }
+      least.swap(next);
+    }
+    double reached = infinite, scale = upto_[n_].second;
+    for (std::size_t i = 0; i < least.size(); ++i)
+      reached = std::min(reached, least[i] + cost(cells.back()[i].low, n_));
+    for (std::size_t k = cells.size(); k-- > 0;)
+      for (cell& c : cells[k]) {
+        if (k + 1 == cells.size()) {
+          c.behind = cost(c.high, n_);
+          continue;
+        }
+        for (const cell& right : cells[k + 1])
+          if (right.high >= c.low) c.behind = std::min(c.behind, right.behind + cost(c.high, right.low));
+      }
+    for (std::size_t k = 0; k < cells.size(); ++k) {
+      window w{n_, 0};
+      for (const cell& c : cells[k])
+        if (c.before + c.behind <= reached + 1e-9 * scale) w = {std::min(w.low, c.low), std::max(w.high, c.high)};
+      windows_[k] = w;
+    }
+  }
+
+  [[nodiscard]] std::vector<std::size_t> cuts() const {
+    std::vector<std::vector<std::uint32_t>> from(windows_.size());  // [window][cut]: the cut before it
+    std::vector<double> least, next;
+    for (std::size_t k = 0; k < windows_.size(); ++k) {
+      const window& w = windows_[k];
+      next.assign(w.high - w.low + 1, infinite);
+      from[k].resize(next.size());
+      if (k == 0)
+        for (std::size_t cut = w.low; cut <= w.high; ++cut) next[cut - w.low] = cost(0, cut);
+      else
+        solve(windows_[k - 1], least, w, {w.low, w.high}, windows_[k - 1], next, from[k]);
+      least.swap(next);
+    }
+    const window& last = windows_.back();
+    std::vector<std::size_t> result(windows_.size());
+    double smallest = infinite;
+    for (std::size_t cut = last.low; cut <= last.high; ++cut)
+      if (const double c = least[cut - last.low] + cost(cut, n_); c < smallest) {
+        smallest = c;
+        result.back() = cut;
+      }
+    for (std::size_t k = windows_.size() - 1; k > 0; --k) result[k - 1] = from[k][result[k] - windows_[k].low];
+    return result;
+  }
+
+  /// Best cuts `columns` for cuts `rows` of the next window; they rise together, so halves can be solved apart.
+  void solve(const window& left, const std::vector<double>& least, const window& right, window rows, window columns,
+             std::vector<double>& next, std::vector<std::uint32_t>& from) const {
+    if (rows.low > rows.high) return;
+    const std::size_t row = rows.low + (rows.high - rows.low) / 2;
+    double best = infinite;
+    std::size_t at = columns.low;
+    for (std::size_t column = columns.low; column <= columns.high && column < row; ++column)
+      if (const double c = least[column - left.low] + cost(column, row); c < best) {
+        best = c;
+        at = column;
+      }
+    next[row - right.low] = best;
+    from[row - right.low] = static_cast<std::uint32_t>(at);
+    if (row > rows.low) solve(left, least, right, {rows.low, row - 1}, {columns.low, at}, next, from);
+    solve(left, least, right, {row + 1, rows.high}, {at, columns.high}, next, from);
+  }
+
+  std::size_t n_;
+  std::vector<sums> upto_;  // [values + 1], of the values before, less the mean
+  std::vector<window> windows_;
+};
+
+}  // namespace detail
+
+/// Splits values into at most `count` groups with the least sum of squared distances from their means: the optimum, not
+/// what some start of Lloyd's iteration ends in.
+///
+/// Edges    equal values stay together, in the higher group; fewer different values than `count` give that many groups.
+/// Ties     the smallest lower groups.
+/// Requires finite values, at least one, and count > 0.
+/// Cost     the sort; little more than a pass and count^2 x 1,000 steps where values are spread, never more than
+///          O(count x values x log).
+/// @post    the order of the values does not matter; no other split has a smaller sum (to rounding).
+/// Source   methods C2.
+[[nodiscard]] inline clustering cluster(std::span<const double> values, std::size_t count) {
+  PRECIS_EXPECTS(!values.empty() && count > 0, "something to cluster");
+  std::vector<double> sorted(values.begin(), values.end());
+  std::ranges::sort(sorted);
+  const std::size_t n = sorted.size();
+  std::size_t different = 1;
+  for (std::size_t i = 1; i < n; ++i) different += sorted[i] != sorted[i - 1] ? 1u : 0u;
+  count = std::min(count, different);
+
+  std::vector<std::size_t> begin = detail::best_cuts(sorted, count)();
+  begin.insert(begin.begin(), 0);
+
+  clustering result;
+  for (std::size_t at : begin) {
+    while (at > 0 && sorted[at] == sorted[at - 1]) --at;  // equal values go up together
+    if (result.from.empty() || sorted[at] != result.from.back()) result.from.push_back(sorted[at]);
+  }
+  for (std::size_t k = 0; k < result.from.size(); ++k) {
+    const auto low = std::ranges::lower_bound(sorted, result.from[k]);
+    const auto high = k + 1 < result.from.size() ? std::ranges::lower_bound(sorted, result.from[k + 1]) : sorted.end();
+    double centre = 0;
+    for (auto v = low; v != high; ++v) centre += *v / static_cast<double>(high - low);
+    for (auto v = low; v != high; ++v) result.sse = std::fma(*v - centre, *v - centre, result.sse);
+    result.centres.push_back(centre);
+  }
+  return result;
+}
+
+/// Tiers by exact one-dimensional k-means of the scores: one group for each of `options`.
+///
+/// Unit     none; the scores' own, squared, in `sse`.
+/// Edges    fewer different scores than options: the lowest options are left out, so equal scores all get the highest.
+/// Errors   scores that are not finite; no options.
+/// Cost     `cluster`.
+/// @post    S -> a S + b with a > 0 changes no tier.
+/// Source   methods C2; CPTQuant: 4, 8 and 16 bits from the least to the most sensitive cluster.
+/// Differs  CPTQuant runs Lloyd's iteration from random centres, which can stop far from the optimum.
+struct kmeans_tiers {
+  std::vector<tier_options> options{{.codec = "affine4.row"}, {.codec = "affine8.row"}, {.codec = "float16"}};
+
+  /// Index into `options` of every value. Requires finite values and some options.
+  [[nodiscard]] std::vector<std::size_t> tiers(std::span<const double> values) const {
+    std::vector<std::size_t> result;
+    if (values.empty()) return result;
+    const clustering groups = cluster(values, options.size());
+    const std::size_t unused = options.size() - groups.from.size();
+    for (const double v : values) result.push_back(unused + groups.of(v));
+    return result;
+  }
+
+  [[nodiscard]] plan operator()(const scores& s) const {
+    check_finite(s, "allocate::kmeans_tiers");
+    if (options.empty())
+      refuse({.what = "no options", .where = "allocate::kmeans_tiers", .expected = "one for every tier"});
+    plan p{.model = s.model,
+           .units = s.units.empty() ? unit_kind::block : s.units.front().kind,
+           .notes = {},
+           .choices = {}};
+    const std::vector<std::size_t> decided = tiers(s.values);
+    std::vector<std::size_t> counts(options.size());
+    for (std::size_t i = 0; i < s.size(); ++i) {
+      const tier_options& o = options[decided[i]];
+      ++counts[decided[i]];
+      p.choices.push_back({.unit = s.units[i].name, .codec = o.codec, .sparsity = o.sparsity, .rank = 0});
+    }
+    std::string note = "kmeans_tiers of " + s.scorer + ":";
+    for (std::size_t k = 0; k < options.size(); ++k)
+      note += (k == 0 ? " " : ", ") + std::to_string(counts[k]) + " " + options[k].codec;
+    p.notes.push_back(note);
+    return p;
+  }
+};
+
+}  // namespace precis::allocate

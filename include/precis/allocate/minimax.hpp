@@ -1,0 +1,79 @@
+#pragma once
+
+#include <precis/allocate/solution.hpp>
+
+#include <algorithm>
+#include <cstddef>
+#include <limits>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace precis::allocate {
+
+/// The smallest threshold such that every unit has an entry that costs at most it, within the budget; each takes the
+/// smallest of those.
+///
+/// Unit     threshold, the objective: the table's measure, of the worst unit.
+/// Ties     of equal bytes the lower cost, then the lower entry.
+/// Errors   as knapsack.
+/// Cost     O(units x entries x log(units x entries)).
+/// @post    no choice within the budget has a smaller largest cost.
+/// Source   methods C5 (Model-Optimizer's KL searcher).
+/// Differs  the threshold is searched among the table's costs, not bisected on reals, and the answer always fits.
+struct minimax {
+  precis::budget budget = bits_per_weight(4);
+  linked_units linked = {};
+
+  [[nodiscard]] solution solve(const cost_table& t) const {
+    const linked_table rows(t, linked, "allocate::minimax");
+    const std::size_t limit = limit_of(budget, t, feasible_bytes(rows.problem(0)), "allocate::minimax");
+    const auto p = rows.problem(limit);
+    std::vector<std::size_t> entries(p.units);
+    const auto fits = [&](double threshold) {  // and leaves the choice in `entries`
+      std::size_t room = limit;
+      for (std::size_t u = 0; u < p.units; ++u) {
+        const std::span<const double> costs = p.values.subspan(u * p.entries, p.entries);
+        const std::span<const std::size_t> bytes = p.weights.subspan(u * p.entries, p.entries);
+        std::size_t best = p.entries;
+        for (std::size_t e = 0; e < p.entries; ++e)
+          if (costs[e] <= threshold &&
+              (best == p.entries || bytes[e] < bytes[best] || (bytes[e] == bytes[best] && costs[e] < costs[best])))
+            best = e;
+        if (best == p.entries || bytes[best] > room) return false;
+        room -= bytes[best];
+        entries[u] = best;
+      }
+      return true;
+    };
+
+    std::vector<double> thresholds;
+    for (const double c : p.values)
+      if (c < not_admitted) thresholds.push_back(c);
+    std::ranges::sort(thresholds);
+    thresholds.erase(std::ranges::unique(thresholds).begin(), thresholds.end());
+    std::size_t low = 0, high = thresholds.empty() ? 0 : thresholds.size() - 1;  // the highest fits
+    while (low < high) {
+      const std::size_t middle = low + (high - low) / 2;
+      if (fits(thresholds[middle]))
+        high = middle;
+      else
+        low = middle + 1;
+    }
+    solution s{.entries = {}, .limit = limit, .optimal = true};
+    if (!thresholds.empty()) {
+      (void)fits(thresholds[low]);
+      s.objective = s.bound = thresholds[low];
+    }
+    s.entries = rows.expand(entries);
+    add_up(s, t);
+    return s;
+  }
+
+  [[nodiscard]] plan operator()(const cost_table& t) const {
+    const solution s = solve(t);
+    return to_plan(t, s, "minimax " + to_string(budget), "no unit above " + text::number(s.objective));
+  }
+};
+
+}  // namespace precis::allocate

@@ -1,0 +1,229 @@
+#pragma once
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <limits>
+#include <span>
+#include <utility>
+#include <vector>
+
+/// What every budgeted allocator starts from: one entry a unit, the smallest sum of values, a limit on the sum of
+/// weights; solved with fractions allowed (methods C3, C4).
+namespace precis::allocate {
+
+/// Choose one entry for each unit so that the values sum to the least and the weights to at most `limit`.
+///
+/// Weights and values are costs and bytes, or bytes and costs. Whole numbers are below 2^53 in sum, so exact in double.
+template<class Value, class Weight>
+struct choice_problem {
+  std::size_t units = 0;
+  std::size_t entries = 0;
+  std::span<const Value> values;    ///< [units x entries]; infinity in either: this unit must not take this entry
+  std::span<const Weight> weights;  ///< [units x entries]
+  double limit = 0;
+
+  [[nodiscard]] double value(std::size_t unit, std::size_t entry) const noexcept {
+    return static_cast<double>(values[unit * entries + entry]);
+  }
+  [[nodiscard]] double weight(std::size_t unit, std::size_t entry) const noexcept {
+    return static_cast<double>(weights[unit * entries + entry]);
+  }
+  [[nodiscard]] bool admits(std::size_t unit, std::size_t entry) const noexcept {
+    constexpr double never = std::numeric_limits<double>::infinity();
+    return value(unit, entry) < never && weight(unit, entry) < never;
+  }
+};
+
+/// A sum that keeps what rounding drops: within half a unit in the last place, so that order all but never shows.
+class compensated_sum {
+ public:
+  void add(double x) noexcept {
+    const double sum = high_ + x, rounded = sum - high_;
+    low_ += (high_ - (sum - rounded)) + (x - rounded);
+    high_ = sum;
+  }
+  [[nodiscard]] double value() const noexcept { return high_ + low_; }
+
+ private:
+  double high_ = 0;
+  double low_ = 0;
+};
+
+/// The lower convex hull of each unit's (weight, value) points: from the lightest entry, ever less gained a weight.
+///
+/// Points   of unit u: [first[u], first[u + 1]), weights rising, values falling; never empty where an entry is admitted.
+/// Ties     of two equal points the lower entry.
+/// Cost     O(units x entries) where the entries of all units are ordered alike, else x entries.
+struct hulls {
+  std::vector<std::uint32_t> first;  ///< [units + 1]
+  std::vector<std::uint32_t> entry;  ///< of each point
+  std::vector<double> slope;  ///< value gained a weight from this point to the next; > 0, and falling; 0 at the last
+
+  template<class Value, class Weight>
+  explicit hulls(const choice_problem<Value, Weight>& p)
+      : first(p.units + 1), entry(p.units * p.entries), slope(p.units * p.entries) {
+    struct point {
+      double weight, value;
+      std::uint32_t entry;
+      [[nodiscard]] bool before(const point& o) const noexcept {
+        if (weight != o.weight) return weight < o.weight;
+        return value != o.value ? value < o.value : entry < o.entry;
+      }
+    };
+    std::vector<point> sorted(p.entries), hull(p.entries);
+    std::vector<std::uint32_t> order(p.entries);  // of the unit before: usually right already
+    for (std::size_t e = 0; e < p.entries; ++e) order[e] = static_cast<std::uint32_t>(e);
+    std::uint32_t end = 0;
+    for (std::size_t u = 0; u < p.units; ++u) {
+      for (std::size_t i = 0; i < p.entries; ++i) {
+        const std::uint32_t e = order[i];
+        const point next{p.admits(u, e) ? p.weight(u, e) : std::numeric_limits<double>::infinity(), p.value(u, e), e};
+        std::size_t at = i;
+        for (; at > 0 && next.before(sorted[at - 1]); --at) sorted[at] = sorted[at - 1];
+        sorted[at] = next;
+      }
+      first[u] = end;
+      std::size_t size = 0;
+      double* const slopes = slope.data() + end;
+      double least = std::numeric_limits<double>::infinity();
+      for (std::size_t i = 0; i < p.entries; ++i) {
+        const point& next = sorted[i];
+        order[i] = next.entry;
+        if (next.weight == std::numeric_limits<double>::infinity() || !(next.value < least)) continue;  // dominated
+        least = next.value;
+        double gain = 0;
+        while (size > 0) {
+          // Quotients decide, as they do everywhere later: what is a hull here is one there, however they are rounded.
+          gain = (hull[size - 1].value - next.value) / (next.weight - hull[size - 1].weight);
+          gain = std::clamp(gain, std::numeric_limits<double>::denorm_min(), std::numeric_limits<double>::max());
+          if (size == 1 || gain < slopes[size - 2]) break;
+          --size;
+        }
+        if (size > 0) slopes[size - 1] = gain;
+        slopes[size] = 0;
+        hull[size++] = next;
+      }
+      for (std::size_t i = 0; i < size; ++i) entry[end + i] = hull[i].entry;
+      end += static_cast<std::uint32_t>(size);
+    }
+    first[p.units] = end;
+    entry.resize(end);
+    slope.resize(end);
+  }
+
+  [[nodiscard]] std::size_t units() const noexcept { return first.size() - 1; }
+  [[nodiscard]] bool is_last(std::size_t point, std::size_t unit) const noexcept {
+    return point + 1 == first[unit + 1];
+  }
+};
+
+/// The best mixture of hull points within the limit: every unit as far up its hull as the price of weight allows.
+///
+/// A unit at its point loses nothing against any mixture when weight costs `price`, so with D(u, e) the value plus price
+/// times weight that unit u loses by entry e instead (>= 0), every choice within the limit has
+/// value >= value here + sum D - price * room.
+struct relaxation {
+  double price = 0;                   ///< value a weight; 0 = the limit does not bind
+  double room = 0;                    ///< limit - weight of the points
+  std::vector<std::uint32_t> points;  ///< [units], into hulls
+};
+
+namespace detail {
+
+/// A unit's row as a number: what is decided between units that tie is not decided by their places.
+template<class Value, class Weight>
+[[nodiscard]] std::uint64_t row_key(const choice_problem<Value, Weight>& p, std::size_t unit) noexcept {
+  std::uint64_t key = 0;
+  const auto add = [&](double x) {
+    key = std::rotl((key ^ std::bit_cast<std::uint64_t>(x)) * 0x9E3779B97F4A7C15ull, 29);
+  };
+  for (std::size_t e = 0; e < p.entries; ++e) {
+    add(p.weight(unit, e));
+    add(p.value(unit, e));
+  }
+  return key;
+}
+
+struct hull_step {
+  double slope;
+  double weight;
+};
+
+/// The largest price at which the steps that gain more than it fit into `room`, and not those that gain it too.
+/// Requires that all together do not fit. Cost O(steps).
+[[nodiscard]] inline double critical_price(std::vector<hull_step>& steps, double room) {
+  std::size_t begin = 0, end = steps.size();
+  const auto at = [&](std::size_t i) { return steps[i].slope; };
+  for (std::uint64_t round = 1;; ++round) {
+    // Median of nine, spread evenly: the order of steps is that of units, which may be anything.
+    double sample[9];
+    for (std::size_t i = 0; i < 9; ++i)
+      sample[i] = at(begin + (end - begin) * i / 9 + ((end - begin) / 9) * (round % 3) / 3);
+    std::nth_element(sample, sample + 4, sample + 9);
+    const double pivot = sample[4];
+    std::size_t above = begin, below = end, i = begin;  // [begin, above) > pivot, [above, i) ==, [below, end) <
+    double over = 0, equal = 0;
+    while (i < below) {
+      const hull_step s = steps[i];
+      if (s.slope > pivot) {
+        over += s.weight;
+        steps[i++] = steps[above];
+        steps[above++] = s;
+      } else if (s.slope < pivot) {
+        steps[i] = steps[--below];
+        steps[below] = s;
+      } else {
+        equal += s.weight;
+        ++i;
+      }
+    }
+    if (over > room) {
+      end = above;
+    } else if (over + equal > room || below == end) {
+      return pivot;
+    } else {
+      room -= over + equal;
+      begin = below;
+    }
+  }
+}
+
+}  // namespace detail
+
+/// Requires that the lightest entries fit into the limit.
+/// Ties     units whose next step gains exactly `price` stay below it.
+/// Cost     O(units x entries).
+template<class Value, class Weight>
+[[nodiscard]] relaxation relax(const choice_problem<Value, Weight>& p, const hulls& h) {
+  relaxation r;
+  r.points.resize(p.units);
+  std::vector<detail::hull_step> steps;
+  steps.reserve(h.slope.size());
+  compensated_sum lightest, heaviest;
+  for (std::size_t u = 0; u < p.units; ++u) {
+    double weight = p.weight(u, h.entry[h.first[u]]);
+    lightest.add(weight);
+    for (std::size_t i = h.first[u]; !h.is_last(i, u); ++i) {
+      const double next = p.weight(u, h.entry[i + 1]);
+      steps.push_back({h.slope[i], next - weight});
+      weight = next;
+    }
+    heaviest.add(weight);
+  }
+  if (heaviest.value() > p.limit) r.price = detail::critical_price(steps, p.limit - lightest.value());
+  compensated_sum room;
+  room.add(p.limit);
+  for (std::size_t u = 0; u < p.units; ++u) {
+    std::uint32_t i = h.first[u];
+    while (h.slope[i] > r.price) ++i;
+    r.points[u] = i;
+    room.add(-p.weight(u, h.entry[i]));
+  }
+  r.room = room.value();
+  return r;
+}
+
+}  // namespace precis::allocate

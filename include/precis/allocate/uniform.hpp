@@ -1,0 +1,60 @@
+#pragma once
+
+#include <precis/allocate/solution.hpp>
+
+#include <cstddef>
+#include <limits>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace precis::allocate {
+
+/// The same entry for every unit: the largest that fits the budget. The baseline that everything else has to beat.
+///
+/// Ties     of equal bytes the lower cost, then the lower entry.
+/// Errors   what `check` refuses; a budget that no entry fits that every unit may take, with the range.
+/// Cost     O(units x entries). The objective of its solution is minus its bytes.
+/// Source   none: the usual practice.
+struct uniform {
+  precis::budget budget = bits_per_weight(4);
+
+  [[nodiscard]] solution solve(const cost_table& t) const {
+    check(t, "allocate::uniform");
+    constexpr std::size_t none = std::numeric_limits<std::size_t>::max();
+    std::vector<solution> all;
+    std::pair<std::size_t, std::size_t> range{none, 0};
+    for (std::size_t e = 0; e < t.entries.size(); ++e) {
+      solution s{.entries = std::vector<std::size_t>(t.units.size(), e)};
+      bool admitted = true;
+      for (std::size_t u = 0; u < t.units.size(); ++u) admitted = admitted && t.admits(u, e);
+      if (!admitted) continue;
+      add_up(s, t);
+      range = {std::min(range.first, s.bytes), std::max(range.second, s.bytes)};
+      all.push_back(std::move(s));
+    }
+    if (all.empty())
+      refuse({.what = "no entry that every unit may take",
+              .where = "allocate::uniform",
+              .expected = "one, or an allocator that mixes entries"});
+    const std::size_t limit = limit_of(budget, t, range, "allocate::uniform");
+    const solution* best = nullptr;
+    for (const solution& s : all)
+      if (s.bytes <= limit &&
+          (best == nullptr || s.bytes > best->bytes || (s.bytes == best->bytes && s.cost < best->cost)))
+        best = &s;
+    solution s = *best;
+    s.limit = limit;
+    s.objective = -static_cast<double>(s.bytes);
+    s.bound = s.objective;
+    s.optimal = true;
+    return s;
+  }
+
+  [[nodiscard]] plan operator()(const cost_table& t) const {
+    const solution s = solve(t);
+    return to_plan(t, s, "uniform " + to_string(budget), std::to_string(s.limit - s.bytes) + " bytes left");
+  }
+};
+
+}  // namespace precis::allocate

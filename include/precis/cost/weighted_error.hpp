@@ -1,0 +1,106 @@
+#pragma once
+
+#include <precis/core/cost_table.hpp>
+#include <precis/core/error.hpp>
+#include <precis/core/executor.hpp>
+#include <precis/core/scores.hpp>
+#include <precis/core/text.hpp>
+#include <precis/cost/error_scan.hpp>
+#include <precis/model/concepts.hpp>
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace precis::cost {
+
+/// The cost of every unit in every entry from one score a unit and the error of its weights: no data, no forward.
+///
+///     relative   C(u, e) = S^(u) sum over the unit's matrices of |W - decoded|^2 / |W|^2     (NMSE with G = I)
+///     absolute   C(u, e) = S^(u) sum over the unit's matrices of |W - decoded|^2
+///     S^ = floor + (1 - floor) minmax(S): scores of any sign and size; a weight of zero would make a unit free to destroy
+///
+/// Unit      scored shares of squared weights, or scored squared weights. Not nats.
+/// Sign      scores are high = keep: a high score makes every error of the unit dear.
+/// Errors    entries that are not in the menu; scores that are not finite or of other units than the model's; a floor
+///           outside (0, 1]; a relative error of a matrix of zeros; weights that a codec cannot hold, by matrix.
+/// Cost      `scan_errors` of every matrix: each weight read once for all integer formats.
+/// @post     S -> a S + b with a > 0 changes nothing (up to rounding); equal on any executor, bit for bit.
+/// Source    methods C3 (v), B9, A3; the default table for CPTQuant, whose paper gives no objective.
+template<codec_menu Menu>
+struct weighted_error {
+  enum class scale { relative, absolute };
+
+  std::vector<std::string> entries = {};  ///< names of menu entries; empty: the whole menu
+  scale by = scale::relative;
+  double floor = 1e-3;             ///< the weight of the lowest score
+  std::size_t original_bits = 32;  ///< bits a weight of the original takes in its file
+
+  template<weighted_model Model, executor Executor = sequential>
+  [[nodiscard]] cost_table operator()(const Model& model, const scores& s, Executor&& run = {}) const {
+    const std::string where = "cost::weighted_error";
+    const std::span<const matrix_info> matrices = model.matrices();
+    check_finite(s, where);
+    if (!(floor > 0 && floor <= 1))
+      refuse({.what = "a floor of " + text::number(floor), .where = where, .expected = "above 0, at most 1"});
+    if (!s.units.empty() && s.units != group_units(matrices, s.units.front().kind))
+      refuse({.what = "scores of other units than this model has",
+              .where = where,
+              .expected = "scores of all units of this model, in its order"});
+    if (s.units.empty() && !matrices.empty())
+      refuse({.what = "no scores", .where = where, .expected = "one score a unit"});
+
+    cost_table t{
+        .model = s.model,
+        .maker = std::string("weighted_error ") + (by == scale::relative ? "relative" : "absolute") + " of " + s.scorer,
+        .measure = by == scale::relative ? "scored share of squared weights" : "scored squared weights",
+        .original_bytes = 0,
+        .entries = entries,
+        .units = s.units,
+        .bytes = {},
+        .costs = {}};
+    if (t.entries.empty())
+      for (const std::string& name : Menu::names()) t.entries.push_back(name);
+    for (const matrix_info& m : matrices) t.original_bytes += (m.weights() * original_bits + 7) / 8;
+    t.bytes = exact_bytes<Menu>(matrices, t.units, t.entries);
+    t.costs.assign(t.bytes.size(), 0.0);
+    check(t, where);
+
+    std::vector<std::size_t> index;
+    for (const std::string& name : t.entries) index.push_back(Menu::index_of(name));
+    const std::vector<double> share = normalise::minmax(s.values);
+    for (std::size_t u = 0; u < t.units.size(); ++u)
+      for (const std::size_t m : t.units[u].matrices) {
+        const scanned_errors errors = scan_errors<Menu>(model.weights(m), matrices[m], index, run);
+        for (std::size_t e = 0; e < index.size(); ++e) {
+          double error = errors.squares[e];
+          if (by == scale::relative && error > 0) {
+            if (errors.signal == 0)
+              refuse({.what = "the relative error of " + matrices[m].name + ", all zeros, in " + t.entries[e],
+                      .where = where,
+                      .expected = "weights other than zero, a format that keeps zero, or absolute errors"});
+            error /= errors.signal;
+          }
+          t.costs[u * index.size() + e] += (floor + (1 - floor) * share[u]) * error;
+        }
+      }
+    check(t, where);
+    return t;
+  }
+
+  /// Chosen only when the overload above is not: says why, and what to do about it.
+  template<class Model, class... Rest>
+    requires(!weighted_model<Model>)
+  refused operator()(const Model&, const scores&, Rest&&...) const {
+    static_assert(weighted_model<Model>,
+                  "precis: cost::weighted_error needs a weighted_model. Add matrices() and weights(i) to the adaptor. "
+                  "See docs/models.md#weighted");
+    return {};
+  }
+};
+
+}  // namespace precis::cost

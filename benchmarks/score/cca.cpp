@@ -11,8 +11,8 @@
 // one pair and multiplied by 66, reused is timed on three layers and three pairs and multiplied by 4 and 22. Before that,
 // the three pairs must agree to 1e-6; a benchmark whose results differ is an error.
 //
-// The data is float: layer l = layer l-1 mixed with fresh noise, and the spread of its columns' sizes is 1 (even) or 1000 to 1
-// (steep), as residual streams have it; only the second needs both passes of the orthonormalisation.
+// The data is float: layer l = layer l-1 mixed with fresh noise; the columns are of one size (even), or their sizes fall
+// 1000 to 1 and neighbours are mixed (steep), nearer to what residual streams have.
 //
 // Counters: svcca_s, fresh_s, reused_s (or reused_index_s), and x_...: how many times longer they take than precis; gflops and
 // peak: operations of the 12 bases (2 rows features^2) and 66 products (2 rows features^2) a second, as a share of what fused
@@ -92,8 +92,9 @@ std::vector<float_matrix> make_layers(std::size_t features, bool steep) {
 
 matrix centred(const float_matrix& x) {
   using row_major = Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
-  matrix m = Eigen::Map<const row_major>(x.values.data(), static_cast<Eigen::Index>(x.rows),
-                                         static_cast<Eigen::Index>(x.cols)).cast<double>();
+  matrix m =
+      Eigen::Map<const row_major>(x.values.data(), static_cast<Eigen::Index>(x.rows), static_cast<Eigen::Index>(x.cols))
+          .cast<double>();
   m.rowwise() -= m.colwise().mean().eval();
   return m;
 }
@@ -126,8 +127,8 @@ double as_svcca(const matrix& x, const matrix& y) {
 /// What the other ways take, measured once for each width and shape of data.
 struct others {
   double svcca = 0, fresh = 0, reused = 0, reused_index = 0;
-  double pair[3] = {};   ///< (0, 1), (0, 2), (1, 2) by QR
-  double by_svcca = 0;   ///< (0, 1)
+  double pair[3] = {};  ///< (0, 1), (0, 2), (1, 2) by QR
+  double by_svcca = 0;  ///< (0, 1)
 
   explicit others(const std::vector<float_matrix>& all) {
     matrix x[3], q[3];
@@ -216,10 +217,10 @@ const bool registered = [] {
   for (const std::size_t features : {64u, 256u, 768u})
     for (const bool steep : {false, true})
       for (const bool index : {false, true})
-        benchmark::RegisterBenchmark(("cca/" + std::to_string(features) + (steep ? "/steep" : "/even") +
-                                      (index ? "/index" : "/correlations"))
-                                         .c_str(),
-                                     [=](benchmark::State& s) { cca(s, features, steep, index); })
+        benchmark::RegisterBenchmark(
+            ("cca/" + std::to_string(features) + (steep ? "/steep" : "/even") + (index ? "/index" : "/correlations"))
+                .c_str(),
+            [=](benchmark::State& s) { cca(s, features, steep, index); })
             ->UseManualTime()
             ->Iterations(features == 768 ? 1 : 5)
             ->Unit(benchmark::kMillisecond);

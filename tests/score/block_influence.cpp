@@ -114,8 +114,7 @@ TEST_CASE("windows span several blocks", "[score][block_influence][oracle]") {
   const block_influence scorer;
   CHECK(scorer.windows(micro_transformer{}, batches, 1) == scorer(micro_transformer{}, batches).values);
   // With the second block the identity, both blocks together move what the first one moves.
-  CHECK(scorer.windows(without({2, 3}), batches, 2) ==
-        std::vector<double>{scorer(without({2, 3}), batches).values[0]});
+  CHECK(scorer.windows(without({2, 3}), batches, 2) == std::vector<double>{scorer(without({2, 3}), batches).values[0]});
   CHECK(block_influence{.units = unit_kind::half}.windows(micro_transformer{}, batches, 3).size() == 2);
   CHECK_THAT(refusal([&] { static_cast<void>(scorer.windows(micro_transformer{}, batches, 3)); }),
              ContainsSubstring("windows of 3; expected 1 to 2"));

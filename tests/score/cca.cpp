@@ -81,9 +81,12 @@ TEST_CASE("a single layer has no pairs and scores 0", "[score][cca][worked-examp
 
 TEST_CASE("a constant layer is refused, or scores 1 and leaves the others alone", "[score][cca][refusal]") {
   const float_matrix constant(8, 2, 0.3f);
-  CHECK(refusal([&] { static_cast<void>(compare({}, {X, constant, Y})); }) ==
-        "score::cca: the output at residual.2 is the same in all 8 rows; expected activations that vary, or .constant = "
-        "constant_layer::keep");
+  CHECK(
+      refusal([&] {
+        static_cast<void>(compare({}, {X, constant, Y}));
+      }) ==
+      "score::cca: the output at residual.2 is the same in all 8 rows; expected activations that vary, or .constant = "
+      "constant_layer::keep");
   const std::vector<double> s = values({.constant = cca::constant_layer::keep}, {X, constant, Y});
   CHECK(s[1] == 1);
   CHECK(s[0] == values({}, {X, Y})[0]);
@@ -91,8 +94,9 @@ TEST_CASE("a constant layer is refused, or scores 1 and leaves the others alone"
 
 TEST_CASE("too few rows are refused with numbers", "[score][cca][refusal]") {
   const auto rows = [](std::size_t n) {
-    return std::vector<float_matrix>{{n, 2, std::vector<float>(X.values.begin(), X.values.begin() + 2 * static_cast<int>(n))},
-                                     {n, 2, std::vector<float>(Z.values.begin(), Z.values.begin() + 2 * static_cast<int>(n))}};
+    return std::vector<float_matrix>{
+        {n, 2, std::vector<float>(X.values.begin(), X.values.begin() + 2 * static_cast<int>(n))},
+        {n, 2, std::vector<float>(Z.values.begin(), Z.values.begin() + 2 * static_cast<int>(n))}};
   };
   CHECK(compare({}, rows(5)).rows == 5);  // 5 - 1 = 2 x 2 directions: just enough
   CHECK(refusal([&] { static_cast<void>(compare({}, rows(4))); }) ==
@@ -104,7 +108,9 @@ TEST_CASE("too few rows are refused with numbers", "[score][cca][refusal]") {
 }
 
 TEST_CASE("sites and outputs have to fit", "[score][cca][refusal]") {
-  CHECK_THAT(refusal([&] { static_cast<void>(compare({}, {X, float_matrix(7, 2)})); }),
+  CHECK_THAT(refusal([&] {
+               static_cast<void>(compare({}, {X, float_matrix(7, 2)}));
+             }),
              ContainsSubstring("all of the same rows"));
   CHECK_THAT(refusal([&] {
                static_cast<void>(cca{.units = unit_kind::half}.combine(three_blocks, compare({}, {X, Y, Z})));
@@ -127,8 +133,7 @@ TEST_CASE("a model's blocks are compared by what leaves them, halves by their ow
     return out;
   };
   const scores blocks = cca{}(model, batches);
-  CHECK(blocks.values ==
-        values({}, {rows_at({site_kind::residual, 1}), rows_at({site_kind::residual, 2})}));
+  CHECK(blocks.values == values({}, {rows_at({site_kind::residual, 1}), rows_at({site_kind::residual, 2})}));
   CHECK(blocks.scorer == "cca mean rows=45 directions=2");
   CHECK(blocks.units[1].name == "block.1");
 

@@ -49,7 +49,8 @@ TEST_CASE("the other scales", "[score][combine][worked-example]") {
         std::vector<double>{-0.5, 0.5});
 }
 
-TEST_CASE("combine @post: a strictly increasing map of one table changes nothing by rank", "[score][combine][property]") {
+TEST_CASE("combine @post: a strictly increasing map of one table changes nothing by rank",
+          "[score][combine][property]") {
   const std::vector<double> x{3, -1, 2.5, 2.5, 7}, y{0, 4, 1, -2, 3};
   std::vector<double> mapped;
   for (const double v : x) mapped.push_back(std::exp(v) - 40);

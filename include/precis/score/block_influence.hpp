@@ -81,8 +81,8 @@ struct block_influence {
         refuse({.what = "unit " + u.name + " is in layer " + std::to_string(u.layer),
                 .where = "score::block_influence",
                 .expected = "one of the model's " + std::to_string(model.layers()) + " layers"});
-      s.values.push_back(moved[u.kind == unit_kind::block ? u.layer
-                                                          : 2 * u.layer + (u.part == part::attention ? 0 : 1)]);
+      s.values.push_back(
+          moved[u.kind == unit_kind::block ? u.layer : 2 * u.layer + (u.part == part::attention ? 0 : 1)]);
     }
     return s;
   }
@@ -148,12 +148,14 @@ struct block_influence {
   template<class Model, class Batches, class... Rest>
     requires(!(tappable_model<Model> && weighted_model<Model>))
   refused operator()(const Model&, const Batches&, Rest&&...) const {
-    static_assert(tappable_model<Model>,
-                  "precis: score::block_influence needs a tappable_model. Add layers(), logits(batch, positions, tap) and "
-                  "loss(batch, tap) to the adaptor. See docs/models.md#tappable");
-    static_assert(weighted_model<Model>,
-                  "precis: score::block_influence needs a weighted_model to know the units. Add matrices() and weights(i) "
-                  "to the adaptor. See docs/models.md#weighted");
+    static_assert(
+        tappable_model<Model>,
+        "precis: score::block_influence needs a tappable_model. Add layers(), logits(batch, positions, tap) and "
+        "loss(batch, tap) to the adaptor. See docs/models.md#tappable");
+    static_assert(
+        weighted_model<Model>,
+        "precis: score::block_influence needs a weighted_model to know the units. Add matrices() and weights(i) "
+        "to the adaptor. See docs/models.md#weighted");
     return {};
   }
 

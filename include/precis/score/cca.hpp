@@ -20,11 +20,11 @@ namespace precis::score {
 
 /// How alike the layers' outputs are, pair by pair.
 struct cca_table {
-  std::vector<site> sites;           ///< [layers] whose outputs
-  std::size_t rows = 0;              ///< activations compared of each
-  std::vector<std::size_t> ranks;    ///< [layers] directions compared; 0: the layer's output is constant
-  std::vector<double> variance_kept; ///< [layers] share of the variance those directions hold
-  basic_matrix<double> similarity;   ///< [layers x layers] in [0, 1], 1 on the diagonal, 0 where a rank is 0
+  std::vector<site> sites;            ///< [layers] whose outputs
+  std::size_t rows = 0;               ///< activations compared of each
+  std::vector<std::size_t> ranks;     ///< [layers] directions compared; 0: the layer's output is constant
+  std::vector<double> variance_kept;  ///< [layers] share of the variance those directions hold
+  basic_matrix<double> similarity;    ///< [layers x layers] in [0, 1], 1 on the diagonal, 0 where a rank is 0
 
   [[nodiscard]] std::size_t most_directions() const noexcept {
     return ranks.empty() ? 0 : *std::ranges::max_element(ranks);
@@ -53,16 +53,16 @@ struct cca {
     mean_square,          ///< of their squares: no singular values needed
     projection_weighted,  ///< PWCCA, seen from the layer of fewer features, or the earlier of the two
   };
-  enum class sample { tokens, sequences };          ///< a row is a token, or the mean of a sequence's tokens
-  enum class constant_layer { refuse, keep };       ///< keep: score 1, and left out of the others' means
+  enum class sample { tokens, sequences };     ///< a row is a token, or the mean of a sequence's tokens
+  enum class constant_layer { refuse, keep };  ///< keep: score 1, and left out of the others' means
 
   summary of_pair = summary::mean;
-  std::size_t leading = 0;            ///< 0: all; 1: the one the paper's equations define
-  canonical::directions keep = {};    ///< SVCCA: {.variance = 0.99}, or {.most = 20}
-  sample rows = sample::tokens;       ///< the paper's code: sequences
-  std::size_t every = 1;              ///< every so many rows, counted over all batches
-  std::size_t first = 0;              ///< the first row taken
-  double rows_per_direction = 2;      ///< fewer are refused: below 2, correlations of 1 are forced by counting alone
+  std::size_t leading = 0;          ///< 0: all; 1: the one the paper's equations define
+  canonical::directions keep = {};  ///< SVCCA: {.variance = 0.99}, or {.most = 20}
+  sample rows = sample::tokens;     ///< the paper's code: sequences
+  std::size_t every = 1;            ///< every so many rows, counted over all batches
+  std::size_t first = 0;            ///< the first row taken
+  double rows_per_direction = 2;    ///< fewer are refused: below 2, correlations of 1 are forced by counting alone
   constant_layer constant = constant_layer::refuse;
   unit_kind units = unit_kind::block;
 
@@ -116,8 +116,8 @@ struct cca {
     for (std::size_t i = 0; i < layers; ++i) {
       const std::size_t rank = spaces[i].rank();
       if (rank == 0 && constant == constant_layer::refuse)
-        refuse({.what = "the output at " + table.sites[i].name() + " is the same in all " +
-                        std::to_string(table.rows) + " rows",
+        refuse({.what = "the output at " + table.sites[i].name() + " is the same in all " + std::to_string(table.rows) +
+                        " rows",
                 .where = "score::cca",
                 .expected = "activations that vary, or .constant = constant_layer::keep"});
       if (static_cast<double>(table.rows - 1) < rows_per_direction * static_cast<double>(rank))
@@ -165,9 +165,10 @@ struct cca {
   template<class Model, class Batches, class... Rest>
     requires(!(tappable_model<Model> && weighted_model<Model>))
   refused operator()(const Model&, const Batches&, Rest&&...) const {
-    static_assert(tappable_model<Model>,
-                  "precis: score::cca needs a tappable_model. Add layers(), logits(batch, positions, tap) and loss(batch, "
-                  "tap) to the adaptor. See docs/models.md#tappable");
+    static_assert(
+        tappable_model<Model>,
+        "precis: score::cca needs a tappable_model. Add layers(), logits(batch, positions, tap) and loss(batch, "
+        "tap) to the adaptor. See docs/models.md#tappable");
     static_assert(weighted_model<Model>,
                   "precis: score::cca needs a weighted_model to know the units. Add matrices() and weights(i) to the "
                   "adaptor. See docs/models.md#weighted");
@@ -208,7 +209,8 @@ struct cca {
     const std::vector<double> values = canonical::correlations(cross, workspace);
     const std::size_t count = leading == 0 ? all : std::min(leading, all);
     double sum = 0;
-    for (const double v : std::span(values).first(count)) sum += of_pair == summary::mean ? v : v * v;
+    for (const double v : std::span(values).first(count))
+      sum = of_pair == summary::mean ? sum + v : std::fma(v, v, sum);
     return sum / static_cast<double>(count);
   }
 

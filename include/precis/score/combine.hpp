@@ -43,8 +43,7 @@ struct combine {
         refuse({.what = "weight " + std::to_string(w), .where = "score::combine", .expected = "weights >= 0"});
       total += w;
     }
-    if (!(total > 0))
-      refuse({.what = "weights that sum to 0", .where = "score::combine", .expected = "one above 0"});
+    if (!(total > 0)) refuse({.what = "weights that sum to 0", .where = "score::combine", .expected = "one above 0"});
 
     scores s{.model = {},
              .scorer = "combine " + std::string(name()),

@@ -40,10 +40,10 @@ struct drop_one {
 
   template<tappable_model Model, executor Executor = sequential>
     requires weighted_model<Model> && token_model<Model>
-  [[nodiscard]] scores operator()(const Model& model, std::span<const token_batch> batches,
-                                  Executor&& run = {}) const {
+  [[nodiscard]] scores operator()(const Model& model, std::span<const token_batch> batches, Executor&& run = {}) const {
     const std::size_t parts = model.layers() * (units == unit_kind::block ? 1 : 2);
-    std::vector<basic_matrix<double>> losses(batches.size());  // [parts + 1 x sequences], the last row with nothing dropped
+    std::vector<basic_matrix<double>> losses(
+        batches.size());  // [parts + 1 x sequences], the last row with nothing dropped
     std::vector<std::size_t> counts(batches.size());
     run.for_each(batches.size(), [&](std::size_t b) {
       const std::vector<std::size_t> rows = predicted_rows(batches[b], b);
@@ -59,9 +59,9 @@ struct drop_one {
             whole.values.insert(whole.values.end(), logits.begin(), logits.end());
             ++whole.rows;
           }
-          losses[b](i, rows[n] / batches[b].tokens) +=
-              by == measure::nll ? nll_of(logits, batches[b].targets[rows[n]], b)
-                                 : evaluate::kl_of_logits(whole.row(n), logits);
+          losses[b](i, rows[n] / batches[b].tokens) += by == measure::nll
+                                                           ? nll_of(logits, batches[b].targets[rows[n]], b)
+                                                           : evaluate::kl_of_logits(whole.row(n), logits);
         });
       }
     });
@@ -87,8 +87,7 @@ struct drop_one {
         refuse({.what = "unit " + u.name + " is in layer " + std::to_string(u.layer),
                 .where = "score::drop_one",
                 .expected = "one of the model's " + std::to_string(model.layers()) + " layers"});
-      const std::size_t i =
-          u.kind == unit_kind::block ? u.layer : 2 * u.layer + (u.part == part::attention ? 0 : 1);
+      const std::size_t i = u.kind == unit_kind::block ? u.layer : 2 * u.layer + (u.part == part::attention ? 0 : 1);
       s.values.push_back((by == measure::nll ? sums[i] - sums[parts] : sums[i]) / static_cast<double>(count));
     }
     check_finite(s, "score::drop_one");
@@ -102,12 +101,14 @@ struct drop_one {
     static_assert(tappable_model<Model>,
                   "precis: score::drop_one needs a tappable_model. Add layers(), logits(batch, positions, tap) and "
                   "loss(batch, tap) to the adaptor. See docs/models.md#tappable");
-    static_assert(weighted_model<Model>,
-                  "precis: score::drop_one needs a weighted_model to know the units. Add matrices() and weights(i) to the "
-                  "adaptor. See docs/models.md#weighted");
-    static_assert(token_model<Model>,
-                  "precis: score::drop_one needs a token_model: it reads the loss from logits and targets. Set batch_type "
-                  "to precis::token_batch in the adaptor. See docs/models.md#batches");
+    static_assert(
+        weighted_model<Model>,
+        "precis: score::drop_one needs a weighted_model to know the units. Add matrices() and weights(i) to the "
+        "adaptor. See docs/models.md#weighted");
+    static_assert(
+        token_model<Model>,
+        "precis: score::drop_one needs a token_model: it reads the loss from logits and targets. Set batch_type "
+        "to precis::token_batch in the adaptor. See docs/models.md#batches");
     return {};
   }
 
@@ -145,12 +146,10 @@ struct drop_one {
     const bool last = std::ranges::all_of(rows, [&](std::size_t r) { return r % batch.tokens + 1 == batch.tokens; });
     const positions outputs = last ? positions::last : positions::all;
     const bool halves = units != unit_kind::block;
-    const auto half = [](std::size_t i) {
-      return site{i % 2 == 0 ? site_kind::attention : site_kind::mlp, i / 2};
-    };
+    const auto half = [](std::size_t i) { return site{i % 2 == 0 ? site_kind::attention : site_kind::mlp, i / 2}; };
     if constexpr (resumable_model<Model>) {
-      return [&model, &batch, rows, outputs, halves, half,
-              cache = typename Model::cache_type()](std::size_t i, auto&& use) mutable {
+      return [&model, &batch, rows, outputs, halves, half, cache = typename Model::cache_type()](std::size_t i,
+                                                                                                 auto&& use) mutable {
         const std::size_t layers = model.layers(), parts = halves ? 2 * layers : layers;
         if (i == parts) static_cast<void>(model.capture(batch, cache, tap::none{}));
         std::vector<std::size_t> all(batch.sequences);
@@ -159,16 +158,15 @@ struct drop_one {
         const activations_view<const float> entering = cache.residual(start);
         activations stream(entering.sequences, entering.tokens, entering.features);
         for (std::size_t s = 0; s < stream.sequences; ++s)
-          for (std::size_t t = 0; t < stream.tokens; ++t) std::ranges::copy(entering(s, t), stream.view()(s, t).begin());
+          for (std::size_t t = 0; t < stream.tokens; ++t)
+            std::ranges::copy(entering(s, t), stream.view()(s, t).begin());
         const auto drop = [&](site at, activations_view<float> x) {
           if (i < parts && halves && at == half(i)) clear(x);
         };
         for (std::size_t l = halves ? start : start + 1; l < layers; ++l)
-          model.run_layer({.layer = l,
-                           .first_token = 0,
-                           .sequences = all,
-                           .outputs = l + 1 == layers ? outputs : positions::all},
-                          cache, stream.view(), drop);
+          model.run_layer(
+              {.layer = l, .first_token = 0, .sequences = all, .outputs = l + 1 == layers ? outputs : positions::all},
+              cache, stream.view(), drop);
         constexpr std::size_t at_a_time = 64;
         for (std::size_t n = 0; n < rows.size(); n += at_a_time) {
           const std::size_t count = std::min(at_a_time, rows.size() - n);

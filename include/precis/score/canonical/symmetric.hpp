@@ -148,10 +148,10 @@ inline void multiply_symmetric(matrix_view<const double> a, const double* x, dou
 
 /// A = H_0 H_1 ... T ... H_1 H_0 with H_k = I - scale[k] v_k v_k^T.
 struct tridiagonal {
-  std::vector<double> diagonal;   ///< [n]
-  std::vector<double> beside;     ///< [n], beside[k] is T(k, k + 1); the last one is 0
-  matrix reflections;             ///< row k is v_k, zero up to k, 1 at k + 1; only if asked for
-  std::vector<double> scale;      ///< [n]
+  std::vector<double> diagonal;  ///< [n]
+  std::vector<double> beside;    ///< [n], beside[k] is T(k, k + 1); the last one is 0
+  matrix reflections;            ///< row k is v_k, zero up to k, 1 at k + 1; only if asked for
+  std::vector<double> scale;     ///< [n]
 };
 
 /// Reduces a symmetric matrix, of which the upper triangle is read and overwritten. Reflections are applied to the rest
@@ -241,8 +241,8 @@ void diagonalise(tridiagonal& t, Rotate&& rotate) {
               .where = "score::canonical",
               .expected = "finite numbers of moderate size"});
     const double half = 0.5 * (d[last - 1] - d[last]), beside = e[last - 1];
-    const double shift =
-        d[last] - beside * (beside / (half + std::copysign(std::sqrt(std::fma(half, half, beside * beside)), half)));
+    const double root = std::sqrt(std::fma(half, half, beside * beside));
+    const double shift = std::fma(-beside, beside / (half + std::copysign(root, half)), d[last]);
     double x = d[first] - shift, z = e[first];
     for (std::size_t k = first; k < last; ++k) {
       const double length = std::sqrt(std::fma(x, x, z * z));
@@ -250,10 +250,10 @@ void diagonalise(tridiagonal& t, Rotate&& rotate) {
       const double c = length > 0 ? x * inverse : 1.0, s = z * inverse;
       if (k > first) e[k - 1] = length;
       const double cross = 2 * c * s * e[k], near = d[k], far = d[k + 1];
-      const double cc = c * c, ss = s * s;  // fused by name: g++ 12 fuses such pairs even with -ffp-contract=off
+      const double cc = c * c, ss = s * s;  // fused by name, or compilers choose
       d[k] = std::fma(cc, near, std::fma(ss, far, cross));
       d[k + 1] = std::fma(ss, near, std::fma(cc, far, -cross));
-      e[k] = std::fma(c * s, far - near, (cc - ss) * e[k]);
+      e[k] = std::fma(c * s, far - near, (c - s) * (c + s) * e[k]);
       if (k + 1 < last) {
         x = e[k];
         z = s * e[k + 1];

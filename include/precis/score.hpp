@@ -1,7 +1,11 @@
 #pragma once
 
 /// Stage one: what is where. Each scorer turns a model (and data) into `precis::scores`, high = keep.
+#include <precis/score/block_influence.hpp>
 #include <precis/score/causal_trace.hpp>
+#include <precis/score/cca.hpp>
+#include <precis/score/combine.hpp>
+#include <precis/score/drop_one.hpp>
 #include <precis/score/first_order_taylor.hpp>
 #include <precis/score/gradient_magnitude.hpp>
 #include <precis/score/pruning_sensitivity.hpp>

@@ -137,3 +137,11 @@ TEST_CASE("two matrices of one name are refused, not merged", "[core][scores][re
   const std::vector<matrix_info> twice{{"a", 0, part::mlp, 1, 1}, {"a", 1, part::mlp, 1, 1}};
   CHECK_THROWS_WITH(group_units(twice, unit_kind::matrix), ContainsSubstring("called a"));
 }
+
+TEST_CASE("zscore counts standard deviations of the population", "[core][scores][worked-example]") {
+  CHECK(precis::normalise::zscore(std::vector<double>{0, 2, 2, 4}) ==
+        std::vector<double>{-2 / std::sqrt(2.0), 0, 0, 2 / std::sqrt(2.0)});
+  CHECK(precis::normalise::zscore(std::vector<double>{1e300, 1e300}) == std::vector<double>{0, 0});  // all alike
+  CHECK(precis::normalise::zscore(std::vector<double>{7}) == std::vector<double>{0});
+  CHECK(precis::normalise::zscore(std::vector<double>{}).empty());
+}

@@ -16,8 +16,9 @@ using precis::kernel::strided;
 enum class order { rows, columns, spread };  ///< which index is contiguous; spread: neither
 
 /// A matrix in its own buffer, with a gap after every row (or column) filled with NaN that nobody may read into a sum.
+template<class T>
 struct stored {
-  std::vector<float> values;
+  std::vector<T> values;
   std::size_t rows, cols;
   std::ptrdiff_t row_stride, col_stride;
 
@@ -26,41 +27,46 @@ struct stored {
     row_stride = o == order::rows ? breadth + 3 : o == order::columns ? 1 : 2 * breadth + 1;
     col_stride = o == order::rows ? 1 : o == order::columns ? height + 2 : 2;
     values.assign(static_cast<std::size_t>(height * row_stride + breadth * col_stride + 1),
-                  std::numeric_limits<float>::quiet_NaN());
+                  std::numeric_limits<T>::quiet_NaN());
     std::uint64_t state = seed * 0x9e3779b97f4a7c15u + 1;
     for (std::size_t i = 0; i < r; ++i)
       for (std::size_t j = 0; j < c; ++j) {
         state = state * 6364136223846793005u + 1442695040888963407u;
-        const auto mantissa = static_cast<float>(static_cast<std::int32_t>(state >> 32)) * 0x1p-31f;
+        const auto mantissa = static_cast<T>(static_cast<std::int32_t>(state >> 32)) * static_cast<T>(0x1p-31);
         (*this)(i, j) = std::ldexp(mantissa, static_cast<int>(state >> 20 & 7) - 4);
       }
   }
-  float& operator()(std::size_t i, std::size_t j) {
+  T& operator()(std::size_t i, std::size_t j) {
     return values[i * static_cast<std::size_t>(row_stride) + j * static_cast<std::size_t>(col_stride)];
   }
-  [[nodiscard]] strided<const float> view() const { return {values.data(), rows, cols, row_stride, col_stride}; }
-  [[nodiscard]] strided<float> mutable_view() { return {values.data(), rows, cols, row_stride, col_stride}; }
+  [[nodiscard]] strided<const T> view() const { return {values.data(), rows, cols, row_stride, col_stride}; }
+  [[nodiscard]] strided<T> mutable_view() { return {values.data(), rows, cols, row_stride, col_stride}; }
 };
 
 /// The definition: one sum at a time, in order, fused.
-float element(strided<const float> a, strided<const float> b, std::size_t i, std::size_t j, float start) {
-  float sum = start;
+template<class T>
+T element(strided<const T> a, strided<const T> b, std::size_t i, std::size_t j, T start) {
+  T sum = start;
   for (std::size_t k = 0; k < a.cols; ++k) sum = std::fma(*a.at(i, k), *b.at(k, j), sum);
   return sum;
 }
 
-bool same(float x, float y) { return std::bit_cast<std::uint32_t>(x) == std::bit_cast<std::uint32_t>(y); }
+template<class T>
+bool same(T x, T y) {
+  return x == y ? std::signbit(x) == std::signbit(y) : std::isnan(x) && std::isnan(y);
+}
 
 struct shape {
   std::size_t rows, inner, cols;
 };
 
 template<class Lanes>
-std::size_t wrong_elements(shape s, order oa, order ob, order oc, std::size_t workspace_floats) {
-  const stored a(s.rows, s.inner, oa, 1), b(s.inner, s.cols, ob, 2), bias(1, s.cols, order::rows, 4);
-  stored zero(s.rows, s.cols, oc, 3), onto = zero, biased = zero;
-  const stored before = onto;
-  std::vector<float> workspace(workspace_floats, std::numeric_limits<float>::quiet_NaN());
+std::size_t wrong_elements(shape s, order oa, order ob, order oc, std::size_t workspace_size) {
+  using value = typename Lanes::value;
+  const stored<value> a(s.rows, s.inner, oa, 1), b(s.inner, s.cols, ob, 2), bias(1, s.cols, order::rows, 4);
+  stored<value> zero(s.rows, s.cols, oc, 3), onto = zero, biased = zero;
+  const stored<value> before = onto;
+  std::vector<value> workspace(workspace_size, std::numeric_limits<value>::quiet_NaN());
 
   precis::kernel::product<Lanes>(a.view(), b.view(), zero.mutable_view(), workspace);
   precis::kernel::product_add<Lanes>(a.view(), b.view(), onto.mutable_view(), workspace);
@@ -69,13 +75,13 @@ std::size_t wrong_elements(shape s, order oa, order ob, order oc, std::size_t wo
   std::size_t wrong = 0;
   for (std::size_t i = 0; i < s.rows; ++i)
     for (std::size_t j = 0; j < s.cols; ++j) {
-      wrong += !same(zero(i, j), element(a.view(), b.view(), i, j, 0.f));
+      wrong += !same(zero(i, j), element(a.view(), b.view(), i, j, value{0}));
       wrong += !same(onto(i, j), element(a.view(), b.view(), i, j, *before.view().at(i, j)));
       wrong += !same(biased(i, j), element(a.view(), b.view(), i, j, *bias.view().at(0, j)));
     }
   // What lies between the elements of c is nobody's to write.
   std::size_t gaps = 0;
-  for (const float x : zero.values) gaps += std::isnan(x);
+  for (const value x : zero.values) gaps += std::isnan(x);
   return wrong + (gaps == zero.values.size() - s.rows * s.cols ? 0 : 1);
 }
 
@@ -86,7 +92,8 @@ const std::vector<shape> shapes{{1, 1, 1},     {1, 7, 5},     {8, 32, 48},   {9,
 }  // namespace
 
 TEMPLATE_TEST_CASE("product is the fused sum in order, bit for bit, for every shape and stride",
-                   "[kernel][product][oracle]", precis::kernel::native_lanes, precis::kernel::scalar_lanes) {
+                   "[kernel][product][oracle]", precis::kernel::native_lanes, precis::kernel::scalar_lanes,
+                   precis::kernel::native_double_lanes, precis::kernel::scalar_double_lanes) {
   for (const shape s : shapes)
     for (const order oa : {order::rows, order::columns, order::spread})
       for (const order ob : {order::rows, order::columns, order::spread})
@@ -106,14 +113,14 @@ TEST_CASE("product does not depend on the size of the workspace", "[kernel][prod
 TEST_CASE("product @post: any subset of the rows of a gives the same subset of the rows of c",
           "[kernel][product][property]") {
   const shape s{37, 130, 90};
-  const stored a(s.rows, s.inner, order::rows, 5), b(s.inner, s.cols, order::columns, 6);
-  stored all(s.rows, s.cols, order::rows, 7);
+  const stored<float> a(s.rows, s.inner, order::rows, 5), b(s.inner, s.cols, order::columns, 6);
+  stored<float> all(s.rows, s.cols, order::rows, 7);
   std::vector<float> workspace(precis::kernel::product_workspace);
   precis::kernel::product(a.view(), b.view(), all.mutable_view(), workspace);
 
   for (std::size_t first = 0; first < s.rows; first += 5)
     for (std::size_t count = 1; first + count <= s.rows; count += 7) {
-      stored some(count, s.cols, order::rows, 8);
+      stored<float> some(count, s.cols, order::rows, 8);
       const strided<const float> rows{a.view().at(first, 0), count, s.inner, a.row_stride, a.col_stride};
       precis::kernel::product(rows, b.view(), some.mutable_view(), workspace);
       bool equal = true;
@@ -123,12 +130,14 @@ TEST_CASE("product @post: any subset of the rows of a gives the same subset of t
     }
 }
 
-TEST_CASE("lanes transpose a tile and leave alone what is not theirs", "[kernel][lanes][worked-example]") {
-  using lanes = precis::kernel::native_lanes;
+TEMPLATE_TEST_CASE("lanes transpose a tile and leave alone what is not theirs", "[kernel][lanes][worked-example]",
+                   precis::kernel::native_lanes, precis::kernel::native_double_lanes) {
+  using lanes = TestType;
+  using value = typename lanes::value;
   constexpr std::size_t n = lanes::width;
-  std::vector<float> tile(n * n), turned(n * n);
-  for (std::size_t i = 0; i < n * n; ++i) tile[i] = static_cast<float>(i);
-  lanes::vector rows[n];
+  std::vector<value> tile(n * n), turned(n * n);
+  for (std::size_t i = 0; i < n * n; ++i) tile[i] = static_cast<value>(i);
+  typename lanes::vector rows[n];
   for (std::size_t i = 0; i < n; ++i) rows[i] = lanes::load(tile.data() + i * n);
   lanes::transpose(rows);
   for (std::size_t i = 0; i < n; ++i) lanes::store(turned.data() + i * n, rows[i]);
@@ -136,10 +145,10 @@ TEST_CASE("lanes transpose a tile and leave alone what is not theirs", "[kernel]
     for (std::size_t j = 0; j < n; ++j) CHECK(turned[i * n + j] == tile[j * n + i]);
 
   for (std::size_t part = 0; part < n; ++part) {
-    std::vector<float> to(n, -1.f);
+    std::vector<value> to(n, value{-1});
     lanes::store_part(to.data(), lanes::load(tile.data()), part);
-    for (std::size_t i = 0; i < n; ++i) CHECK(to[i] == (i < part ? tile[i] : -1.f));
+    for (std::size_t i = 0; i < n; ++i) CHECK(to[i] == (i < part ? tile[i] : value{-1}));
     lanes::store(to.data(), lanes::load_part(tile.data(), part));
-    for (std::size_t i = 0; i < n; ++i) CHECK(to[i] == (i < part ? tile[i] : 0.f));
+    for (std::size_t i = 0; i < n; ++i) CHECK(to[i] == (i < part ? tile[i] : value{0}));
   }
 }

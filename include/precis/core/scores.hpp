@@ -77,6 +77,23 @@ namespace normalise {
   return out;
 }
 
+/// Standard deviations from the mean, the units being the whole population; 0 where nothing stands out (a deviation of at
+/// most 1e-12 of the largest value, or a single value).
+[[nodiscard]] inline std::vector<double> zscore(std::span<const double> values) {
+  std::vector<double> out(values.size());
+  const auto count = static_cast<double>(values.size());
+  double largest = 0, mean = 0, squares = 0;
+  for (const double v : values) {
+    largest = std::max(largest, std::abs(v));
+    mean += v / count;  // not the sum divided: that can overflow
+  }
+  for (const double v : values) squares = std::fma(v - mean, v - mean, squares);
+  const double spread = std::sqrt(squares / count);
+  if (values.size() < 2 || spread <= 1e-12 * largest) return out;
+  for (std::size_t i = 0; i < values.size(); ++i) out[i] = (values[i] - mean) / spread;
+  return out;
+}
+
 /// Divided by their sum. Errors: a negative value, or a sum of zero.
 [[nodiscard]] inline std::vector<double> sum1(std::span<const double> values) {
   double sum = 0;

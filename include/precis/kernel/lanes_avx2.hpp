@@ -9,6 +9,7 @@ namespace precis::kernel {
 
 /// 8 lanes, 16 registers.
 struct avx2_lanes {
+  using value = float;
   using vector = __m256;
   static constexpr std::size_t width = 8;
   static constexpr std::size_t registers = 16;
@@ -59,6 +60,40 @@ struct avx2_lanes {
   [[nodiscard]] static __m256i first(std::size_t n) noexcept {
     const __m256i lane = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
     return _mm256_cmpgt_epi32(_mm256_set1_epi32(static_cast<int>(n)), lane);
+  }
+};
+
+/// 4 lanes of double, 16 registers.
+struct avx2_double_lanes {
+  using value = double;
+  using vector = __m256d;
+  static constexpr std::size_t width = 4;
+  static constexpr std::size_t registers = 16;
+
+  [[nodiscard]] static vector zero() noexcept { return _mm256_setzero_pd(); }
+  [[nodiscard]] static vector broadcast(const double* p) noexcept { return _mm256_broadcast_sd(p); }
+  [[nodiscard]] static vector load(const double* p) noexcept { return _mm256_loadu_pd(p); }
+  [[nodiscard]] static vector load_part(const double* p, std::size_t n) noexcept {
+    return _mm256_maskload_pd(p, first(n));
+  }
+  static void store(double* p, vector v) noexcept { _mm256_storeu_pd(p, v); }
+  static void store_part(double* p, vector v, std::size_t n) noexcept { _mm256_maskstore_pd(p, first(n), v); }
+  [[nodiscard]] static vector fma(vector a, vector b, vector c) noexcept { return _mm256_fmadd_pd(a, b, c); }
+
+  /// 2 x 2 inside every 128-bit half, then the halves themselves.
+  static void transpose(vector (&r)[4]) noexcept {
+    const vector a = _mm256_unpacklo_pd(r[0], r[1]), b = _mm256_unpackhi_pd(r[0], r[1]);
+    const vector c = _mm256_unpacklo_pd(r[2], r[3]), d = _mm256_unpackhi_pd(r[2], r[3]);
+    r[0] = _mm256_permute2f128_pd(a, c, 0x20);
+    r[1] = _mm256_permute2f128_pd(b, d, 0x20);
+    r[2] = _mm256_permute2f128_pd(a, c, 0x31);
+    r[3] = _mm256_permute2f128_pd(b, d, 0x31);
+  }
+
+ private:
+  [[nodiscard]] static __m256i first(std::size_t n) noexcept {
+    const long long count = static_cast<long long>(n);
+    return _mm256_cmpgt_epi64(_mm256_set1_epi64x(count), _mm256_setr_epi64x(0, 1, 2, 3));
   }
 };
 

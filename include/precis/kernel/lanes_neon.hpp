@@ -9,6 +9,7 @@ namespace precis::kernel {
 
 /// 4 lanes, 32 registers (64-bit ARM; 32-bit NEON flushes subnormals and is served by the scalar lanes).
 struct neon_lanes {
+  using value = float;
   using vector = float32x4_t;
   static constexpr std::size_t width = 4;
   static constexpr std::size_t registers = 32;
@@ -51,6 +52,33 @@ struct neon_lanes {
   /// 2^power, for -126 <= power <= 127.
   [[nodiscard]] static vector factor(int32x4_t power) noexcept {
     return vreinterpretq_f32_s32(vshlq_n_s32(vaddq_s32(power, vdupq_n_s32(127)), 23));
+  }
+};
+
+/// 2 lanes of double, 32 registers.
+struct neon_double_lanes {
+  using value = double;
+  using vector = float64x2_t;
+  static constexpr std::size_t width = 2;
+  static constexpr std::size_t registers = 32;
+
+  [[nodiscard]] static vector zero() noexcept { return vdupq_n_f64(0.0); }
+  [[nodiscard]] static vector broadcast(const double* p) noexcept { return vld1q_dup_f64(p); }
+  [[nodiscard]] static vector load(const double* p) noexcept { return vld1q_f64(p); }
+  [[nodiscard]] static vector load_part(const double* p, std::size_t n) noexcept {
+    const double part[2] = {n > 0 ? p[0] : 0.0, n > 1 ? p[1] : 0.0};
+    return vld1q_f64(part);
+  }
+  static void store(double* p, vector v) noexcept { vst1q_f64(p, v); }
+  static void store_part(double* p, vector v, std::size_t n) noexcept {
+    if (n > 0) p[0] = vgetq_lane_f64(v, 0);
+    if (n > 1) p[1] = vgetq_lane_f64(v, 1);
+  }
+  [[nodiscard]] static vector fma(vector a, vector b, vector c) noexcept { return vfmaq_f64(c, a, b); }
+  static void transpose(vector (&r)[2]) noexcept {
+    const vector low = vtrn1q_f64(r[0], r[1]);
+    r[1] = vtrn2q_f64(r[0], r[1]);
+    r[0] = low;
   }
 };
 

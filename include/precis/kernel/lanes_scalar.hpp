@@ -9,6 +9,7 @@ namespace precis::kernel {
 
 /// One lane and std::fma: what every other lane type must agree with, bit for bit.
 struct scalar_lanes {
+  using value = float;
   using vector = float;
   static constexpr std::size_t width = 1;
   static constexpr std::size_t registers = 16;
@@ -34,6 +35,23 @@ struct scalar_lanes {
     const auto factor = [](std::int32_t p) { return std::bit_cast<float>(static_cast<std::uint32_t>(p + 127) << 23); };
     return a * factor(half) * factor(power - half);
   }
+  static void transpose(vector (&)[1]) noexcept {}
+};
+
+/// The same over double: what the other double lanes must agree with.
+struct scalar_double_lanes {
+  using value = double;
+  using vector = double;
+  static constexpr std::size_t width = 1;
+  static constexpr std::size_t registers = 16;
+
+  [[nodiscard]] static vector zero() noexcept { return 0; }
+  [[nodiscard]] static vector broadcast(const double* p) noexcept { return *p; }
+  [[nodiscard]] static vector load(const double* p) noexcept { return *p; }
+  [[nodiscard]] static vector load_part(const double*, std::size_t) noexcept { return 0; }
+  static void store(double* p, vector v) noexcept { *p = v; }
+  static void store_part(double*, vector, std::size_t) noexcept {}
+  [[nodiscard]] static vector fma(vector a, vector b, vector c) noexcept { return std::fma(a, b, c); }
   static void transpose(vector (&)[1]) noexcept {}
 };
 

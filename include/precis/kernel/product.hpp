@@ -47,12 +47,14 @@ inline constexpr std::size_t prefetch_terms = 8;    ///< how far ahead packed co
 inline constexpr std::size_t packed_columns = 384;  ///< columns packed at a time; 256 x 384 floats fit a 512 KiB cache
 
 inline constexpr std::size_t packed_tiles = 4;  ///< row tiles packed at a time when the rows of a are not contiguous
-inline constexpr std::size_t line = 64 / sizeof(float);  ///< floats of a cache line
+inline constexpr std::size_t line = 64 / sizeof(float);  ///< floats of a cache line; enough for doubles too
 
 /// The first address from p on where a cache line starts: a vector across two lines is loaded at half the speed.
-[[nodiscard]] inline float* next_line(float* p) noexcept {
-  const auto past = reinterpret_cast<std::uintptr_t>(p) / sizeof(float) % line;
-  return p + (line - past) % line;
+template<class T>
+[[nodiscard]] T* next_line(T* p) noexcept {
+  constexpr std::size_t each = 64 / sizeof(T);
+  const auto past = reinterpret_cast<std::uintptr_t>(p) / sizeof(T) % each;
+  return p + (each - past) % each;
 }
 
 /// f(constant 0), ..., f(constant N - 1) without a loop: arrays indexed by the constants stay in registers (g++ 12
@@ -67,9 +69,11 @@ template<std::size_t N, class F>
 
 /// A Rows x (Vectors * width) tile of c; the last vector of each row holds `last` <= width elements.
 template<class Lanes, std::size_t Rows, std::size_t Vectors>
-void multiply_tile(const float* a, std::ptrdiff_t a_row, std::ptrdiff_t a_col, const float* b, std::ptrdiff_t b_row,
-                   bool b_packed, std::size_t depth, const float* start, std::ptrdiff_t start_row, float* c,
+void multiply_tile(const typename Lanes::value* a, std::ptrdiff_t a_row, std::ptrdiff_t a_col,
+                   const typename Lanes::value* b, std::ptrdiff_t b_row, bool b_packed, std::size_t depth,
+                   const typename Lanes::value* start, std::ptrdiff_t start_row, typename Lanes::value* c,
                    std::ptrdiff_t c_row, std::size_t last) noexcept {
+  using value = typename Lanes::value;
   using vector = typename Lanes::vector;
   constexpr std::size_t width = Lanes::width;
   const bool whole = last == width;
@@ -81,7 +85,7 @@ void multiply_tile(const float* a, std::ptrdiff_t a_row, std::ptrdiff_t a_col, c
     });
   } else {
     unrolled<Rows>([&](auto r) __attribute__((always_inline)) {
-      const float* const from = start + static_cast<std::ptrdiff_t>(r) * start_row;
+      const value* const from = start + static_cast<std::ptrdiff_t>(r) * start_row;
       unrolled<Vectors>([&](auto v) __attribute__((always_inline)) {
         if (v + 1 < Vectors || whole)
           sum[r][v] = Lanes::load(from + v * width);
@@ -91,7 +95,7 @@ void multiply_tile(const float* a, std::ptrdiff_t a_row, std::ptrdiff_t a_col, c
     });
   }
 
-  const float* rows[Rows];
+  const value* rows[Rows];
   unrolled<Rows>([&](auto r) __attribute__((always_inline)) { rows[r] = a + static_cast<std::ptrdiff_t>(r) * a_row; });
   const auto steps = [&](auto load_last, bool ahead) __attribute__((always_inline)) {
     std::ptrdiff_t at = 0;
@@ -110,18 +114,18 @@ void multiply_tile(const float* a, std::ptrdiff_t a_row, std::ptrdiff_t a_col, c
       });
     }
   };
-  const auto load = [](const float* p) __attribute__((always_inline)) { return Lanes::load(p); };
+  const auto load = [](const value* p) __attribute__((always_inline)) { return Lanes::load(p); };
   if (b_packed)
     steps(load, true);
   else if (whole)
     steps(load, false);
   else
     steps(
-        [last](const float* p) __attribute__((always_inline)) { return Lanes::load_part(p, last); }, false);
+        [last](const value* p) __attribute__((always_inline)) { return Lanes::load_part(p, last); }, false);
 
   unrolled<Rows>([&](auto r) __attribute__((always_inline)) {
     unrolled<Vectors>([&](auto v) __attribute__((always_inline)) {
-      float* to = c + static_cast<std::ptrdiff_t>(r) * c_row + v * width;
+      value* to = c + static_cast<std::ptrdiff_t>(r) * c_row + v * width;
       if (v + 1 < Vectors || whole)
         Lanes::store(to, sum[r][v]);
       else
@@ -130,9 +134,9 @@ void multiply_tile(const float* a, std::ptrdiff_t a_row, std::ptrdiff_t a_col, c
   });
 }
 
-template<class Lanes>
-using tile_function = void (*)(const float*, std::ptrdiff_t, std::ptrdiff_t, const float*, std::ptrdiff_t, bool,
-                               std::size_t, const float*, std::ptrdiff_t, float*, std::ptrdiff_t, std::size_t) noexcept;
+template<class Lanes, class Value = typename Lanes::value>
+using tile_function = void (*)(const Value*, std::ptrdiff_t, std::ptrdiff_t, const Value*, std::ptrdiff_t, bool,
+                               std::size_t, const Value*, std::ptrdiff_t, Value*, std::ptrdiff_t, std::size_t) noexcept;
 
 /// Tiles of every height up to product_tile::rows and every number of vectors.
 template<class Lanes>
@@ -167,16 +171,16 @@ template<class Lanes, class F>
 
 /// Copies b to panels, one after another, each b.rows x whole vectors, zeros after b.cols.
 template<class Lanes>
-void pack_panels(strided<const float> b, float* to) noexcept {
+void pack_panels(strided<const typename Lanes::value> b, typename Lanes::value* to) noexcept {
   using vector = typename Lanes::vector;
   constexpr std::size_t width = Lanes::width;
   const std::size_t vectors = (b.cols + width - 1) / width, tail = b.cols - (vectors - 1) * width;
   if (b.col_stride == 1) {  // row by row, as memory brings them: a panel alone would touch a page for every term
     for (std::size_t k = 0; k < b.rows; ++k)
       each_panel<Lanes>(vectors, [&](std::size_t v, std::size_t n) {
-        float* const out = to + (v * b.rows + k * n) * width;
+        auto* const out = to + (v * b.rows + k * n) * width;
         for (std::size_t i = 0; i < n; ++i) {
-          const float* const from = b.at(k, (v + i) * width);
+          const auto* const from = b.at(k, (v + i) * width);
           const bool whole = tail == width || v + i + 1 < vectors;
           Lanes::store(out + i * width, whole ? Lanes::load(from) : Lanes::load_part(from, tail));
         }
@@ -186,7 +190,7 @@ void pack_panels(strided<const float> b, float* to) noexcept {
   each_panel<Lanes>(vectors, [&](std::size_t first, std::size_t panel) {
     for (std::size_t v = first; v < first + panel; ++v) {
       const std::size_t n = v + 1 < vectors ? width : tail, c = v * width, padded = panel * width;
-      float* const out = to + first * b.rows * width + (v - first) * width;
+      auto* const out = to + first * b.rows * width + (v - first) * width;
       std::size_t k = 0;
       if (b.row_stride == 1)
         for (; k + width <= b.rows; k += width) {
@@ -196,25 +200,33 @@ void pack_panels(strided<const float> b, float* to) noexcept {
           for (std::size_t i = 0; i < width; ++i) Lanes::store(out + (k + i) * padded, tile[i]);
         }
       for (; k < b.rows; ++k)
-        for (std::size_t i = 0; i < width; ++i) out[k * padded + i] = i < n ? *b.at(k, c + i) : 0.f;
+        for (std::size_t i = 0; i < width; ++i) out[k * padded + i] = i < n ? *b.at(k, c + i) : 0;
     }
   });
 }
 
 /// Copies a, tile by tile of `tile_rows` rows, so that within a tile the rows of one term are neighbours.
-inline void pack_rows(strided<const float> a, std::size_t tile_rows, float* to) noexcept {
-  for (std::size_t k = 0; k < a.cols; ++k)
-    for (std::size_t r = 0; r < a.rows; ++r)
-      to[r / tile_rows * tile_rows * a.cols + k * tile_rows + r % tile_rows] = *a.at(r, k);
+template<std::size_t TileRows, class T>
+void pack_rows(strided<const T> a, T* to) noexcept {
+  for (std::size_t r0 = 0; r0 < a.rows; r0 += TileRows, to += TileRows * a.cols) {
+    const std::size_t rows = a.rows - r0 < TileRows ? a.rows - r0 : TileRows;
+    if (a.row_stride == 1 && rows == TileRows) {
+      for (std::size_t k = 0; k < a.cols; ++k)
+        for (std::size_t r = 0; r < TileRows; ++r) to[k * TileRows + r] = a.at(r0, k)[r];
+    } else {
+      for (std::size_t k = 0; k < a.cols; ++k)
+        for (std::size_t r = 0; r < rows; ++r) to[k * TileRows + r] = *a.at(r0 + r, k);
+    }
+  }
 }
 
 }  // namespace detail
 
-/// Floats of workspace with which `product` runs at full speed, whatever its shape.
+/// Elements of workspace with which `product` runs at full speed, whatever its shape.
 inline constexpr std::size_t product_workspace =
     detail::product_depth * (detail::packed_columns + 8 * detail::packed_tiles) + detail::line;
 
-/// Floats of workspace `product` cannot do without (any lane type): one panel, and a few tiles of rows.
+/// Elements of workspace `product` cannot do without (any lane type): one panel, and a few tiles of rows.
 inline constexpr std::size_t least_product_workspace =
     detail::product_depth * (48 + 8 * detail::packed_tiles) + detail::line;
 
@@ -226,18 +238,20 @@ inline constexpr std::size_t least_product_workspace =
 /// Shapes    a [rows x inner], b [inner x cols], c [rows x cols]; start [rows x cols], or no data: zero.
 ///           A start with row_stride 0 gives every row the same one (a bias); start may be c itself (accumulation).
 /// Requires  matching shapes; c.col_stride == 1 or c.row_stride == 1; c overlaps neither a nor b; workspace of at least
-///           least_product_workspace floats. Shapes of the fastest kind: workspace of product_workspace floats.
+///           least_product_workspace elements. Shapes of the fastest kind: workspace of product_workspace elements.
 /// Errors    none: noexcept, no allocation, no shared state.
 /// Cost      rows * cols * inner fused multiply-adds; b is copied to the workspace once (not at all for few rows of a
 ///           matrix whose rows are contiguous), c is read and written once per 256 terms.
 /// Source    the loop order and packing of Goto and van de Geijn 2008, doi:10.1145/1356052.1356053.
 /// Differs   there the operand with the broadcast elements is packed too; here it is read where it lies if its rows are
 ///           contiguous, because weights are multiplied by as few as one row.
-/// @post     equal bit for bit for every lane type.
+/// @post     equal bit for bit for every lane type of one value type: float, or double for statistics.
 /// @post     any subset of the rows of a gives the same subset of the rows of c.
 template<class Lanes = native_lanes>
-void product_onto(strided<const float> start, strided<const float> a, strided<const float> b, strided<float> c,
-                  std::span<float> workspace) noexcept {
+void product_onto(strided<const typename Lanes::value> start, strided<const typename Lanes::value> a,
+                  strided<const typename Lanes::value> b, strided<typename Lanes::value> c,
+                  std::span<typename Lanes::value> workspace) noexcept {
+  using value = typename Lanes::value;
   using tile = detail::product_tile<Lanes>;
   if (c.rows == 0 || c.cols == 0) return;
   if (c.col_stride != 1 && c.cols != 1) {  // c^T = b^T a^T: the factors of every term change places, its value does not
@@ -252,8 +266,8 @@ void product_onto(strided<const float> start, strided<const float> a, strided<co
   constexpr std::size_t width = Lanes::width;
   const std::size_t inner = a.cols;
   constexpr std::size_t packed_height = tile::rows * detail::packed_tiles;
-  float* const packed_rows = detail::next_line(workspace.data());
-  float* const packed = packed_rows + detail::product_depth * packed_height;
+  value* const packed_rows = detail::next_line(workspace.data());
+  value* const packed = packed_rows + detail::product_depth * packed_height;
   const std::size_t room = workspace.size() - detail::line - detail::product_depth * packed_height;
   const std::size_t block_columns = room / (detail::product_depth * tile::columns) * tile::columns;
   const bool in_place = c.rows <= tile::rows && (b.col_stride == 1 || b.cols == 1);  // each element of b is read once
@@ -261,30 +275,33 @@ void product_onto(strided<const float> start, strided<const float> a, strided<co
   std::size_t k0 = 0;
   do {  // once even when there are no terms: c is the start then
     const std::size_t depth = inner - k0 < detail::product_depth ? inner - k0 : detail::product_depth;
-    const strided<const float> from = k0 == 0 ? start : strided<const float>(c);
+    const strided<const value> from = k0 == 0 ? start : strided<const value>(c);
     for (std::size_t j0 = 0; j0 < c.cols; j0 += block_columns) {
       const std::size_t columns = c.cols - j0 < block_columns ? c.cols - j0 : block_columns;
       const std::size_t vectors = (columns + width - 1) / width;
       if (!in_place) detail::pack_panels<Lanes>({b.at(k0, j0), depth, columns, b.row_stride, b.col_stride}, packed);
-      for (std::size_t i = 0; i < c.rows; i += tile::rows) {
-        const std::size_t rows = c.rows - i < tile::rows ? c.rows - i : tile::rows;
-        strided<const float> left{a.at(i, k0), rows, depth, a.row_stride, a.col_stride};
-        if (a.col_stride != 1) {
-          const std::size_t in_block = i % packed_height;
-          if (in_block == 0) {
-            const std::size_t packed_now = c.rows - i < packed_height ? c.rows - i : packed_height;
-            detail::pack_rows({left.data, packed_now, depth, a.row_stride, a.col_stride}, tile::rows, packed_rows);
-          }
-          left = {packed_rows + in_block * depth, rows, depth, 1, static_cast<std::ptrdiff_t>(tile::rows)};
-        }
+      // Rows of a that had to be packed are taken a few tiles at a time, so that a panel of b is fetched once for them all.
+      const std::size_t height = a.col_stride == 1 ? tile::rows : packed_height;
+      for (std::size_t i0 = 0; i0 < c.rows; i0 += height) {
+        const std::size_t end = c.rows - i0 < height ? c.rows : i0 + height;
+        if (a.col_stride != 1)
+          detail::pack_rows<tile::rows, value>({a.at(i0, k0), end - i0, depth, a.row_stride, a.col_stride},
+                                               packed_rows);
         detail::each_panel<Lanes>(vectors, [&](std::size_t v, std::size_t n) {
           const std::size_t j = v * width;
           const std::size_t last = columns - j < n * width ? columns - j - (n - 1) * width : width;
-          detail::tiles<Lanes>.at[rows - 1][n - 1](
-              left.data, left.row_stride, left.col_stride, in_place ? b.at(k0, j0 + j) : packed + j * depth,
-              in_place ? b.row_stride : static_cast<std::ptrdiff_t>(n * width), !in_place, depth,
-              from.data == nullptr ? nullptr : from.at(i, j0 + j), from.row_stride, c.at(i, j0 + j), c.row_stride,
-              last);
+          for (std::size_t i = i0; i < end; i += tile::rows) {
+            const std::size_t rows = end - i < tile::rows ? end - i : tile::rows;
+            const strided<const value> left = a.col_stride == 1
+                                                  ? strided<const value>{a.at(i, k0), rows, depth, a.row_stride, 1}
+                                                  : strided<const value>{packed_rows + (i - i0) * depth, rows, depth, 1,
+                                                                         static_cast<std::ptrdiff_t>(tile::rows)};
+            detail::tiles<Lanes>.at[rows - 1][n - 1](
+                left.data, left.row_stride, left.col_stride, in_place ? b.at(k0, j0 + j) : packed + j * depth,
+                in_place ? b.row_stride : static_cast<std::ptrdiff_t>(n * width), !in_place, depth,
+                from.data == nullptr ? nullptr : from.at(i, j0 + j), from.row_stride, c.at(i, j0 + j), c.row_stride,
+                last);
+          }
         });
       }
     }
@@ -294,14 +311,15 @@ void product_onto(strided<const float> start, strided<const float> a, strided<co
 
 /// c = a b: `product_onto` from zero.
 template<class Lanes = native_lanes>
-void product(strided<const float> a, strided<const float> b, strided<float> c, std::span<float> workspace) noexcept {
+void product(strided<const typename Lanes::value> a, strided<const typename Lanes::value> b,
+             strided<typename Lanes::value> c, std::span<typename Lanes::value> workspace) noexcept {
   product_onto<Lanes>({}, a, b, c, workspace);
 }
 
 /// c = c + a b: `product_onto` from c.
 template<class Lanes = native_lanes>
-void product_add(strided<const float> a, strided<const float> b, strided<float> c,
-                 std::span<float> workspace) noexcept {
+void product_add(strided<const typename Lanes::value> a, strided<const typename Lanes::value> b,
+                 strided<typename Lanes::value> c, std::span<typename Lanes::value> workspace) noexcept {
   product_onto<Lanes>(c, a, b, c, workspace);
 }
 

@@ -4,3 +4,4 @@
 /// `precis::cost_table`, low = better.
 #include <precis/cost/measured.hpp>
 #include <precis/cost/reconstruction.hpp>
+#include <precis/cost/weighted_error.hpp>

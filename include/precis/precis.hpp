@@ -5,6 +5,7 @@
 #include <precis/allocate.hpp>
 #include <precis/codec.hpp>
 #include <precis/core.hpp>
+#include <precis/cost.hpp>
 #include <precis/evaluate.hpp>
 #include <precis/model.hpp>
 #include <precis/pack.hpp>

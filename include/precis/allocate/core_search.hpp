@@ -230,6 +230,7 @@ class core_search {
 
   void thin(std::vector<state>& states, std::size_t most, std::size_t next) {
     std::vector<double> bounds;
+    bounds.reserve(states.size());
     for (const state& s : states) bounds.push_back(bound(s.weight, s.value, room_, next));
     std::vector<double> order = bounds;
     const auto middle = order.begin() + static_cast<std::ptrdiff_t>(most);

@@ -51,7 +51,7 @@ struct minimax {
     for (const double c : p.values)
       if (c < not_admitted) thresholds.push_back(c);
     std::ranges::sort(thresholds);
-    thresholds.erase(std::ranges::unique(thresholds).begin(), thresholds.end());
+    thresholds.erase(std::unique(thresholds.begin(), thresholds.end()), thresholds.end());
     std::size_t low = 0, high = thresholds.empty() ? 0 : thresholds.size() - 1;  // the highest fits
     while (low < high) {
       const std::size_t middle = low + (high - low) / 2;

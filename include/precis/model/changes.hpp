@@ -122,7 +122,7 @@ template<evaluable_model Model, class Read, class Change, class Done, executor E
     for (std::size_t u = 0; u < units.size(); ++u)  // what is left: the head, or all of a model that is not layered
       if (units[u].layer >= layer) measure(u, layer);
 
-    const std::vector<nll> unchanged = each_batch([&](std::size_t b) { return read_from(layer, entering[b], b); });
+    std::vector<nll> unchanged = each_batch([&](std::size_t b) { return read_from(layer, entering[b], b); });
     check(unchanged, " of the unchanged model");
     return unchanged;
   }

@@ -87,6 +87,7 @@ struct cca {
         for (const site_kind half : {site_kind::attention, site_kind::mlp}) sites.push_back({half, l});
     const std::vector<float_matrix> outputs = gather(model, batches, sites, run);
     std::vector<matrix_view<const float>> views;
+    views.reserve(outputs.size());
     for (const float_matrix& o : outputs) views.push_back(o.view());
     return compare(std::move(sites), views, run);
   }

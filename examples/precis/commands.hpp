@@ -12,6 +12,8 @@ void add_evaluate(CLI::App& app, exit_status& status);
 void add_score(CLI::App& app, exit_status& status);
 void add_trace(CLI::App& app, exit_status& status);
 void add_plan(CLI::App& app, exit_status& status);
+void add_cost(CLI::App& app, exit_status& status);
+void add_compare(CLI::App& app, exit_status& status);
 void add_compress(CLI::App& app, exit_status& status);
 void add_sweep(CLI::App& app, exit_status& status);
 

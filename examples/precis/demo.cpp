@@ -47,7 +47,7 @@ exit_status run(const options& o) {
   };
 
   heading(1, "A model, and how well it predicts text it has not seen");
-  const session s = open_model(folder);
+  session s = open_model(folder);
   const text_windows text = read_windows(s, {.file = (folder / "heldout.txt").string(), .length = 0, .windows = 120});
   const text_windows calibration =
       read_windows(s, {.file = (folder / "calibration.txt").string(), .length = 0, .windows = 0});
@@ -67,7 +67,8 @@ exit_status run(const options& o) {
   std::vector<precis::scores> tables;
   std::vector<scored> found;
   report::section scores_section{.heading = "What each block is worth", .parts = {}};
-  for (const std::string& name : scorer_names()) {
+  const std::vector<std::string> names{"causal_trace", "weight_magnitude", "gradient_magnitude"};
+  for (const std::string& name : names) {
     found.push_back(run_scorer(name, s, what, o.common));
     if (found.back().stopped) return exit_status::stopped;
     tables.push_back(found.back().table);
@@ -123,7 +124,7 @@ exit_status run(const options& o) {
                               .prune = {{0, 0, 0}, {0.3, 0.2, 0.1}},
                               .family = "affine",
                               .granularity = "row"};
-  const sweep_result r = run_sweep(s, request, tables, scorer_names(), text, o.common);
+  const sweep_result r = run_sweep(s, request, tables, names, text, o.common);
   if (r.stopped) return exit_status::stopped;
   fmt::print("\n{}\n", sweep_table(r));
   engine::write_file(out / "sweep.csv", sweep_csv(r));

@@ -25,9 +25,11 @@ int main(int argc, char** argv) {
   program::add_evaluate(app, status);
   program::add_score(app, status);
   program::add_trace(app, status);
+  program::add_cost(app, status);
   program::add_plan(app, status);
   program::add_compress(app, status);
   program::add_sweep(app, status);
+  program::add_compare(app, status);
   program::catch_interrupts();
   try {
     app.parse(argc, argv);

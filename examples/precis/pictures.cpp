@@ -3,6 +3,7 @@
 #include <report/chart.hpp>
 #include <report/heatmap.hpp>
 
+#include <precis/allocate/kmeans_tiers.hpp>
 #include <precis/allocate/z_tiers.hpp>
 
 #include <fmt/format.h>
@@ -41,6 +42,21 @@ std::string tier_picture(const precis::scores& table) {
   for (std::size_t i = 0; i < table.size(); ++i)
     chart.bars.push_back({blocks ? std::to_string(table.units[i].layer) : table.units[i].name, table.values[i],
                           static_cast<report::tier>(decided[i])});
+  return report::draw(chart);
+}
+
+std::string cluster_picture(const precis::scores& table) {
+  const std::vector<std::size_t> clusters = precis::allocate::kmeans_tiers{}.tiers(table.values);
+  const bool blocks = table.units.front().kind == precis::unit_kind::block;
+  report::bar_chart chart{.title = "Sensitivity by " + std::string(blocks ? "block" : "unit") + ", in three clusters",
+                          .subtitle = table.scorer,
+                          .category_label = blocks ? "block" : "unit",
+                          .value_label = table.measure,
+                          .bars = {},
+                          .levels = {}};
+  for (std::size_t i = 0; i < table.size(); ++i)
+    chart.bars.push_back({blocks ? std::to_string(table.units[i].layer) : table.units[i].name, table.values[i],
+                          static_cast<report::tier>(clusters[i])});
   return report::draw(chart);
 }
 

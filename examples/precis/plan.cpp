@@ -1,4 +1,6 @@
 #include "commands.hpp"
+#include "comparing.hpp"
+#include "costing.hpp"
 #include "planning.hpp"
 #include "scoring.hpp"
 #include "session.hpp"
@@ -18,8 +20,9 @@ namespace program {
 namespace {
 
 struct options {
-  std::string model, tokenizer, scores, uniform, units = "block", bits = "4,6,8", prune = "0", family = "affine",
-                                                 granularity = "g32", std = "population", budget, out = "model.plan";
+  std::string model, tokenizer, scores, costs, allocator, entries, types, uniform,
+      units = "block", bits = "4,6,8", prune = "0", family = "affine", granularity = "g32", std = "population", budget,
+      out = "model.plan";
   double sparsity = 0;
   common_options common;
 };
@@ -27,10 +30,18 @@ struct options {
 exit_status run(const options& o) {
   require_writable(o.out);
   if (!o.common.json.empty()) require_writable(o.common.json);
-  if (o.scores.empty() == o.uniform.empty())
-    precis::refuse({.what = o.scores.empty() ? "nothing to plan from" : "two things to plan from",
+  const auto given =
+      static_cast<int>(!o.scores.empty()) + static_cast<int>(!o.costs.empty()) + static_cast<int>(!o.uniform.empty());
+  if (given != 1)
+    precis::refuse({.what = given == 0 ? "nothing to plan from" : "several things to plan from",
                     .where = "plan",
-                    .expected = "either --scores FILE or --uniform CODEC"});
+                    .expected = "one of --scores FILE, --costs FILE and --uniform CODEC"});
+  const std::string allocator = !o.allocator.empty() ? o.allocator : o.costs.empty() ? "tiers" : "knapsack";
+  if (allocator != "tiers" && o.budget.empty())
+    precis::refuse({.what = allocator + " without a size to keep to",
+                    .where = "plan",
+                    .expected = "--budget 4.5bpw, 1200000B or 40%"});
+  if (!o.types.empty()) require_writable(o.types);
   std::optional<precis::budget> budget;
   if (!o.budget.empty()) budget = precis::parse_budget(o.budget);
   const session s = open_model(o.model, o.tokenizer);
@@ -38,21 +49,43 @@ exit_status run(const options& o) {
   precis::plan p;
   std::optional<precis::scores> table;
   std::vector<precis::allocate::tier> tiers;
-  if (!o.uniform.empty()) {
+  const auto of_this_model = [&](std::string& model, const std::string& where) {
+    if (!model.empty() && model != s.fingerprint)
+      precis::refuse({.what = "it is of model " + model,
+                      .where = where,
+                      .expected = "a table of " + s.name + ", " + s.fingerprint});
+    model = s.fingerprint;
+  };
+  if (!o.costs.empty()) {
+    const engine::mapped_file file(o.costs);
+    candidate c{.name = o.costs, .costs = precis::parse_costs(file.text(), s.model.matrices(), o.costs)};
+    of_this_model(c.costs.model, o.costs);
+    const std::vector<std::size_t> bytes =
+        precis::exact_bytes<precis::codec::standard>(s.model.matrices(), c.costs.units, c.costs.entries);
+    if (bytes != c.costs.bytes)
+      precis::refuse({.what = "sizes that are not those of these formats",
+                      .where = o.costs,
+                      .expected = "a table that `precis cost` wrote for this model"});
+    p = allocate_plan(allocator, c, *budget).plan;
+  } else if (!o.uniform.empty()) {
     p = uniform_plan(s, precis::parse_unit_kind(o.units, "--units"), o.uniform, o.sparsity);
   } else {
     const engine::mapped_file file(o.scores);
     table = precis::parse_scores(file.text(), s.model.matrices(), o.scores);
-    if (!table->model.empty() && table->model != s.fingerprint)
-      precis::refuse({.what = "these scores are of model " + table->model,
-                      .where = o.scores,
-                      .expected = "scores of " + s.name + ", " + s.fingerprint});
-    table->model = s.fingerprint;
-    precis::allocate::z_tiers allocate =
-        make_tiers(read_bits(o.bits, "--bits"), read_sparsities(o.prune, "--prune"), o.family, o.granularity);
-    if (o.std == "sample") allocate.std = precis::allocate::deviation::sample;
-    p = allocate(*table);
-    tiers = allocate.tiers(table->values);
+    of_this_model(table->model, o.scores);
+    if (allocator == "tiers") {
+      precis::allocate::z_tiers allocate =
+          make_tiers(read_bits(o.bits, "--bits"), read_sparsities(o.prune, "--prune"), o.family, o.granularity);
+      if (o.std == "sample") allocate.std = precis::allocate::deviation::sample;
+      p = allocate(*table);
+      tiers = allocate.tiers(table->values);
+    } else {
+      const std::vector<std::string> entries =
+          o.entries.empty() ? default_entries() : read_entries(o.entries, "--entries");
+      p = allocate_plan(allocator, {.name = o.scores, .costs = weigh(s, *table, entries, o.common), .scores = *table},
+                        *budget)
+              .plan;
+    }
   }
   const resolved_plan resolved = resolve(s, p);
   const precis::evaluate::size_report& size = resolved.size;
@@ -76,7 +109,7 @@ exit_status run(const options& o) {
     const precis::choice& c = *p.find(units[i].name);
     std::size_t bytes = 0;
     for (const std::size_t m : units[i].matrices) bytes += resolved.matrices[m].bytes;
-    const std::string tier = tiers.empty() ? "all" : std::string(precis::allocate::to_string(tiers[i]));
+    const std::string tier = tiers.empty() ? "-" : std::string(precis::allocate::to_string(tiers[i]));
     fmt::print("{:<{}}  {:<6}  {:<20}  {:>8.3g}  {:>10}\n", units[i].name, widest, tier, c.codec, c.sparsity, bytes);
     rows.push_back(
         {{"unit", units[i].name}, {"tier", tier}, {"codec", c.codec}, {"sparsity", c.sparsity}, {"bytes", bytes}});
@@ -86,7 +119,12 @@ exit_status run(const options& o) {
       "\nsize   {} bytes for {} weights: {:.3f} bits per weight, {:.2f} times smaller than in the file ({:.1f} % "
       "less)\n",
       size.packed_bytes, size.weights, size.bits_per_weight(), size.compression_ratio(), size.percent_reduction());
+  for (const std::string& note : p.notes) fmt::print("note   {}\n", note);
   engine::write_file(o.out, precis::to_text(p));
+  if (!o.types.empty()) {
+    engine::write_file(o.types, tensor_types(s, resolved));
+    fmt::print("wrote  {}: for llama-quantize --tensor-type-file\n", o.types);
+  }
   fmt::print("wrote  {}\n", o.out);
   write_json(o.common, {{"command", "plan"},
                         {"model", s.name},
@@ -106,9 +144,11 @@ exit_status run(const options& o) {
 void add_plan(CLI::App& app, exit_status& status) {
   auto o = std::make_shared<options>();
   CLI::App& c =
-      *app.add_subcommand("plan", "what each unit gets: scores into low, medium and high tiers, or one choice for all");
+      *app.add_subcommand("plan", "what each unit gets: the best within a budget, tiers by score, or the same for all");
   c.footer(
       "Examples:\n"
+      "  precis plan MODEL --costs model.costs --budget 4bpw\n"
+      "  precis plan MODEL --scores taylor.scores --allocator knapsack --budget 40%\n"
       "  precis plan MODEL --scores trace.scores --bits 3,4,6 --granularity g32 --out mixed.plan\n"
       "  precis plan MODEL --uniform affine4.g32 --out four.plan\n"
       "Tiers by z-score: z < -0.5 low, z > 0.5 high. Low information density gets the fewest bits and the most "
@@ -116,6 +156,15 @@ void add_plan(CLI::App& app, exit_status& status) {
       "The plan is text: read it, edit it, diff it, give it to `precis compress`.");
   c.add_option("MODEL", o->model, "model folder or .bin file")->required();
   c.add_option("--scores", o->scores, "score table from `precis score`");
+  c.add_option("--costs", o->costs, "cost table from `precis cost`");
+  c.add_option(
+      "--allocator", o->allocator,
+      "knapsack, lagrangian, greedy, minimax, kmeans_tiers or z_tiers within --budget; tiers: --bits by z-score "
+      "(default: knapsack for costs, tiers for scores)");
+  c.add_option(
+      "--entries", o->entries,
+      "with --scores and --budget: formats to choose from, with commas (default: affine 2-6 and 8 bits, groups "
+      "of 32, 64 and 128, half scales)");
   c.add_option("--bits", o->bits, "bits of the low, medium and high tier: 2 to 8, 16 or 24")->capture_default_str();
   c.add_option("--prune", o->prune, "share of weights pruned in the low, medium and high tier, or one for all")
       ->capture_default_str();
@@ -133,8 +182,9 @@ void add_plan(CLI::App& app, exit_status& status) {
   c.add_option("--units", o->units, "with --uniform: block, half or matrix")
       ->check(CLI::IsMember({"block", "half", "matrix"}))
       ->capture_default_str();
-  c.add_option("--budget", o->budget,
-               "refuse a plan larger than this: 4.5bpw, 1200000B or 40% (of the file's matrices)");
+  c.add_option("--budget", o->budget, "never larger than this: 4.5bpw, 1200000B or 40% (of the file's matrices)");
+  c.add_option("--tensor-types", o->types,
+               "also write the plan as lines for llama.cpp's llama-quantize --tensor-type-file");
   c.add_option("--out", o->out, "plan to write")->capture_default_str();
   c.add_option("--tokenizer", o->tokenizer, "tokenizer of a .bin model, when it is not beside it");
   add_common(c, o->common);

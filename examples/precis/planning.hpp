@@ -41,4 +41,8 @@ struct resolved_plan {
 /// Errors: those of precis::resolve, with `where` (a file) in front.
 [[nodiscard]] resolved_plan resolve(const session& s, const precis::plan& p);
 
+/// The plan in the words of llama.cpp's `llama-quantize --tensor-type-file`: one "NAME=TYPE" line a matrix, names as GGUF
+/// has them (blk.3.attn_qkv), types the nearest that ggml has: the same bits a code, the next larger where there are none.
+[[nodiscard]] std::string tensor_types(const session& s, const resolved_plan& p);
+
 }  // namespace program

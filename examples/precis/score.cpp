@@ -27,7 +27,7 @@ exit_status run(options& o) {
   require_writable(o.out);
   if (!o.svg.empty()) require_writable(o.svg);
   if (!o.common.json.empty()) require_writable(o.common.json);
-  const session s = open_model(o.model, o.tokenizer);
+  session s = open_model(o.model, o.tokenizer);
   fmt::print("model  {}: {}\n", s.name, describe(s));
 
   std::optional<fact_file> facts;
@@ -44,13 +44,17 @@ exit_status run(options& o) {
     saved.emplace(o.resume.partial.empty() ? o.out + ".partial" : o.resume.partial, job, o.resume.resume);
     if (saved->size() > 0) fmt::print("resume {} facts were traced before\n", saved->size());
   }
-  if (o.scorer == "gradient_magnitude" && !o.text.file.empty()) {
+  if (!o.text.file.empty()) {
     text = read_windows(s, o.text);
     o.score.what.text = &*text;
   }
   const scored found = run_scorer(o.scorer, s, o.score.what, o.common, saved ? &*saved : nullptr);
   if (found.stopped) {
-    fmt::print("stopped; what is done is in {}: run the same command with --resume to go on\n", saved->file().string());
+    if (saved)
+      fmt::print("stopped; what is done is in {}: run the same command with --resume to go on\n",
+                 saved->file().string());
+    else
+      fmt::print("stopped; nothing was written\n");
     return exit_status::stopped;
   }
   if (facts) fmt::print("known  {} of {} facts\n", found.facts_known, facts->facts.size());
@@ -75,13 +79,17 @@ void add_score(CLI::App& app, exit_status& status) {
       "Examples:\n"
       "  precis score MODEL --scorer causal_trace --facts facts.json --out trace.scores\n"
       "  precis score MODEL --scorer gradient_magnitude --text calibration.txt --units half\n"
+      "  precis score MODEL --scorer cca --text calibration.txt --context 63 --windows 40\n"
       "The table is text: read it, edit it, give it to `precis plan`. A stopped causal trace goes on with --resume.");
   c.add_option("MODEL", o->model, "model folder or .bin file")->required();
-  c.add_option("--scorer", o->scorer, "causal_trace, weight_magnitude or gradient_magnitude")
+  c.add_option("--scorer", o->scorer,
+               "causal_trace (takes --facts), weight_magnitude (takes neither), or one that takes --text: "
+               "gradient_magnitude, first_order_taylor, taylor, pruning_sensitivity, cca, block_influence, drop_one, "
+               "reconstruction_error")
       ->required()
       ->check(CLI::IsMember(scorer_names()));
   o->score.declare(c);
-  c.add_option("--text", o->text.file, "text for gradient_magnitude");
+  c.add_option("--text", o->text.file, "calibration text, for all scorers but causal_trace and weight_magnitude");
   c.add_option("--context", o->text.length, "predictions a window of the text");
   c.add_option("--windows", o->text.windows, "windows of the text; 0: all")->capture_default_str();
   c.add_option("--out", o->out, "score table to write")->capture_default_str();

@@ -35,7 +35,7 @@ struct score_options {
     c.add_flag_callback(
         "--replace", [this] { what.trace.noise.how = precis::score::corruption::mode::replace; },
         "causal_trace: noise instead of the embedding, not on top of it");
-    c.add_option("--seed", what.trace.noise.seed, "causal_trace: seed of the noise")->capture_default_str();
+    c.add_option("--seed", what.trace.noise.seed, "causal_trace, taylor: seed of the noise")->capture_default_str();
     c.add_option("--reduce", reduce, "causal_trace: mean_roles, max_roles, last_subject, last_token or mean_tokens")
         ->check(CLI::IsMember({"mean_roles", "max_roles", "last_subject", "last_token", "mean_tokens"}))
         ->capture_default_str();
@@ -46,6 +46,18 @@ struct score_options {
     c.add_flag_callback(
         "--of-total", [this] { what.trace.scale = precis::score::effect_scale::of_total; },
         "causal_trace: effects as a share of each fact's total effect");
+    c.add_option("--sparsities", what.pruning.sparsities,
+                 "pruning_sensitivity: shares pruned; the mean over them counts")
+        ->delimiter(',')
+        ->capture_default_str();
+    c.add_option("--draws", what.taylor.draws, "taylor: draws of noise a unit, in pairs of both signs")
+        ->capture_default_str();
+    c.add_option("--perturb", what.taylor.noise.size,
+                 "taylor, first_order_taylor: deviation of the noise in root mean squares of each matrix")
+        ->capture_default_str();
+    c.add_option("--directions", what.cca.keep.variance, "cca: share of each layer's variance to compare (SVCCA: 0.99)")
+        ->capture_default_str();
+    c.add_option("--probe", what.probe, "reconstruction_error: the format whose error counts")->capture_default_str();
   }
 
   /// The choices that are words, as values. Call once after parsing.
@@ -61,6 +73,7 @@ struct score_options {
                                                                     {"last_token", effect_reduction::last_token},
                                                                     {"mean_tokens", effect_reduction::mean_tokens}};
     what.units = precis::parse_unit_kind(units, "--units");
+    what.taylor.seed = what.trace.noise.seed;
     what.trace.noise.draw = rules.at(noise_rule);
     what.trace.reduce = reductions.at(reduce);
     what.trace.statistic = statistic == "recovery" ? precis::score::effect_statistic::recovery

@@ -2,7 +2,13 @@
 
 #include "checkpoint.hpp"
 
+#include <precis/codec/standard_menu.hpp>
+#include <precis/cost/entry.hpp>
+#include <precis/score/block_influence.hpp>
+#include <precis/score/drop_one.hpp>
+#include <precis/score/first_order_taylor.hpp>
 #include <precis/score/gradient_magnitude.hpp>
+#include <precis/score/reconstruction_error.hpp>
 #include <precis/score/weight_magnitude.hpp>
 
 #include <fmt/format.h>
@@ -16,7 +22,9 @@ namespace program {
 using precis::score::fact_trace;
 
 const std::vector<std::string>& scorer_names() {
-  static const std::vector<std::string> names{"causal_trace", "weight_magnitude", "gradient_magnitude"};
+  static const std::vector<std::string> names{
+      "causal_trace", "weight_magnitude", "gradient_magnitude", "first_order_taylor",  "taylor", "pruning_sensitivity",
+      "cca",          "block_influence",  "drop_one",           "reconstruction_error"};
   return names;
 }
 
@@ -127,45 +135,102 @@ struct watched_model {
   }
 };
 
-scored take_gradients(const session& s, const scoring& what, const common_options& o) {
-  // Several windows a batch: the products are larger, the gradient is the same sum.
-  constexpr std::size_t together = 8;
+/// Several windows a batch: the products are larger, the gradient is the same sum.
+std::vector<precis::token_batch> together(const text_windows& text) {
+  constexpr std::size_t most = 8;
   std::vector<precis::token_batch> batches;
-  for (const precis::token_batch& w : what.text->windows) {
-    if (batches.empty() || batches.back().sequences == together)
+  for (const precis::token_batch& w : text.windows) {
+    if (batches.empty() || batches.back().sequences == most)
       batches.push_back({.sequences = 0, .tokens = w.tokens, .ids = {}, .targets = {}});
     precis::token_batch& b = batches.back();
     ++b.sequences;
     b.ids.insert(b.ids.end(), w.ids.begin(), w.ids.end());
     b.targets.insert(b.targets.end(), w.targets.begin(), w.targets.end());
   }
-  progress bar("taking gradients", batches.size(), o.how());
-  return {.table = precis::score::gradient_magnitude{.units = what.units}(watched_model{s.model, bar}, batches),
-          .roles = {}};
+  return batches;
+}
+
+/// A thread pool that shows each of its calls as a step, and stops between two when asked to.
+struct watched_pool {
+  precis::thread_pool pool;
+  progress* bar;
+  template<class Body>
+  void for_each(std::size_t n, Body&& body) const {
+    if (interrupted()) throw stopped{};
+    pool.for_each(n, body);
+    bar->step();
+  }
+};
+
+precis::scores by_text(const std::string& name, session& s, const scoring& what, const common_options& o) {
+  namespace score = precis::score;
+  const std::span<const precis::token_batch> windows(what.text->windows);
+  const std::size_t units = precis::group_units(s.model.matrices(), what.units).size();
+  const auto changes = [&](std::size_t versions) { return units * versions + s.model.layers() + 2; };
+  if (name == "gradient_magnitude" || name == "first_order_taylor") {
+    const std::vector<precis::token_batch> batches = together(*what.text);
+    progress bar("taking gradients", batches.size(), o.how());
+    const watched_model watched{s.model, bar};
+    return name == "gradient_magnitude"
+               ? score::gradient_magnitude{.units = what.units}(watched, batches)
+               : score::first_order_taylor{.noise = what.taylor.noise, .units = what.units}(watched, batches);
+  }
+  if (name == "taylor") {
+    score::taylor scorer = what.taylor;
+    scorer.units = what.units;
+    progress bar("perturbing units", changes(scorer.draws), o.how());
+    return scorer(s.model, windows, watched_pool{o.pool(), &bar});
+  }
+  if (name == "pruning_sensitivity") {
+    score::pruning_sensitivity scorer = what.pruning;
+    scorer.units = what.units;
+    progress bar("pruning units", changes(scorer.sparsities.size()), o.how());
+    return scorer(s.model, windows, watched_pool{o.pool(), &bar});
+  }
+  if (name == "cca") {
+    score::cca scorer = what.cca;
+    scorer.units = what.units;
+    return scorer(s.model, windows, o.pool());
+  }
+  if (name == "block_influence") return score::block_influence{.units = what.units}(s.model, windows, o.pool());
+  if (name == "drop_one") return score::drop_one{.units = what.units}(s.model, windows, o.pool());
+  using menu = precis::codec::standard;
+  const std::size_t entry = menu::index_of(what.probe);
+  return score::reconstruction_error{.units = what.units}(
+      s.model, windows,
+      [&](const precis::matrix_info& m, precis::mutable_weight_view w) {
+        precis::cost::round_trip<menu>(w, m, entry, precis::fit::nearest{}, w);
+      },
+      o.pool());
 }
 
 }  // namespace
 
-scored run_scorer(const std::string& name, const session& s, const scoring& what, const common_options& o,
+scored run_scorer(const std::string& name, session& s, const scoring& what, const common_options& o,
                   checkpoint* saved) {
   const auto began = std::chrono::steady_clock::now();
   const auto need = [&](bool there, std::string option) {
     if (!there)
       precis::refuse({.what = "the scorer " + name + " needs data", .where = "score", .expected = std::move(option)});
   };
+  if (std::ranges::find(scorer_names(), name) == scorer_names().end()) {
+    std::string names;
+    for (const std::string& n : scorer_names()) names += (names.empty() ? "" : ", ") + n;
+    precis::refuse({.what = "no scorer called '" + name + "'", .where = "score", .expected = "one of " + names});
+  }
   scored out;
   if (name == "causal_trace") {
     need(what.facts != nullptr, "--facts FILE, a JSON array of {prompt, subject, attribute}");
     out = trace_facts(s, what, o, saved);
-  } else if (name == "gradient_magnitude") {
-    need(what.text != nullptr, "--text FILE, a plain text to take the loss of");
-    out = take_gradients(s, what, o);
   } else if (name == "weight_magnitude") {
     out.table = precis::score::weight_magnitude{.units = what.units}(s.model);
   } else {
-    precis::refuse({.what = "no scorer called '" + name + "'",
-                    .where = "score",
-                    .expected = "causal_trace, weight_magnitude or gradient_magnitude"});
+    need(what.text != nullptr, "calibration text: --text FILE (compare and sweep: --calibration FILE)");
+    try {
+      out.table = by_text(name, s, what, o);
+    } catch (const stopped&) {
+      out.stopped = true;
+    }
   }
   out.table.model = s.fingerprint;
   out.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count();

@@ -5,6 +5,9 @@
 
 #include <precis/core/scores.hpp>
 #include <precis/score/causal_trace.hpp>
+#include <precis/score/cca.hpp>
+#include <precis/score/pruning_sensitivity.hpp>
+#include <precis/score/taylor.hpp>
 
 #include <optional>
 #include <string>
@@ -15,12 +18,16 @@ namespace program {
 
 class checkpoint;
 
-/// Everything a scorer may need; each uses what it needs.
+/// Everything a scorer may need; each uses what it needs. All but causal_trace and weight_magnitude take text.
 struct scoring {
   precis::unit_kind units = precis::unit_kind::block;
   precis::score::causal_trace trace = {};
-  const fact_file* facts = nullptr;    ///< causal_trace
-  const text_windows* text = nullptr;  ///< gradient_magnitude
+  precis::score::pruning_sensitivity pruning = {};
+  precis::score::taylor taylor = {};
+  precis::score::cca cca = {};
+  std::string probe = "affine3.g32.h";  ///< reconstruction_error: the format whose error is taken
+  const fact_file* facts = nullptr;
+  const text_windows* text = nullptr;
 };
 
 /// What a scorer found, and what it cost.
@@ -36,12 +43,15 @@ struct scored {
 [[nodiscard]] const std::vector<std::string>& scorer_names();
 
 /// Runs the scorer called `name`. With a checkpoint, facts that are in it are not traced again.
+/// The model's weights are the same before and after; some scorers change them on the way.
 /// Errors: an unknown name; missing facts or text, saying which option gives them.
-[[nodiscard]] scored run_scorer(const std::string& name, const session& s, const scoring& what, const common_options& o,
+[[nodiscard]] scored run_scorer(const std::string& name, session& s, const scoring& what, const common_options& o,
                                 checkpoint* saved = nullptr);
 
 /// The bar chart of a score table, coloured by tier.
 [[nodiscard]] std::string tier_picture(const precis::scores& table);
+/// The same, coloured by the three clusters of exact k-means, as CPTQuant groups layers.
+[[nodiscard]] std::string cluster_picture(const precis::scores& table);
 /// Average effects by token role. Requires causal_trace's roles.
 [[nodiscard]] std::string role_picture(const scored& s);
 /// The tokens x layers heatmaps of one fact, with token labels.

@@ -41,7 +41,7 @@ exit_status run(options& o) {
         std::ranges::count(names, names.back()) > 1)
       precis::refuse({.what = "'" + names.back() + "'",
                       .where = "--scorers",
-                      .expected = "causal_trace, weight_magnitude, gradient_magnitude, each at most once"});
+                      .expected = "scorers of `precis score`, with commas, each at most once"});
   }
   const std::filesystem::path out(o.out);
   std::error_code failed;
@@ -49,7 +49,7 @@ exit_status run(options& o) {
   require_writable(out / "sweep.csv");
   if (!o.common.json.empty()) require_writable(o.common.json);
 
-  const session s = open_model(o.model, o.tokenizer);
+  session s = open_model(o.model, o.tokenizer);
   fmt::print("model  {}: {}\n", s.name, describe(s));
   const text_windows text = read_windows(s, o.text);
   fmt::print("text   {}: {} windows of {} predictions\n", text.name, text.windows.size(), text.length);
@@ -130,7 +130,7 @@ void add_sweep(CLI::App& app, exit_status& status) {
   c.add_option("--text", o->text.file, "held-out text to take the perplexity on")->required();
   c.add_option("--context", o->text.length, "predictions a window (default: the model's context less one)");
   c.add_option("--windows", o->text.windows, "windows of the text; 0: all")->capture_default_str();
-  c.add_option("--calibration", o->calibration, "text for gradient_magnitude; not the held-out one");
+  c.add_option("--calibration", o->calibration, "text for scorers; not the held-out one");
   c.add_option("--calibration-windows", o->calibration_windows, "windows of it; 0: all")->capture_default_str();
   c.add_option("--scorers", o->scorers, "comma-separated")->capture_default_str();
   c.add_option("--bits", o->bits, "bits of the low, medium and high tier; may be given several times")

@@ -1,0 +1,149 @@
+#include "catch.hpp"
+#include "run.hpp"
+
+#include <nlohmann/json.hpp>
+
+#include <algorithm>
+#include <cstddef>
+#include <filesystem>
+#include <set>
+#include <sstream>
+#include <string>
+#include <vector>
+
+using test::run;
+using test::scratch;
+using test::world;
+
+namespace {
+
+const std::string text = world + "/heldout.txt", calibration = world + "/calibration.txt";
+const std::string entries = "affine2.g64.h,affine3.g64.h,affine4.g64.h,affine8.g64.h";
+
+nlohmann::json json(const std::filesystem::path& file) { return nlohmann::json::parse(test::read(file)); }
+
+}  // namespace
+
+TEST_CASE("a comparison measures what plan, compress and evaluate measure, and keeps every budget",
+          "[program][oracle]") {
+  const scratch here("compare");
+  const auto compared = run(here.path(), {"compare",
+                                          world,
+                                          "--text",
+                                          text,
+                                          "--windows",
+                                          "3",
+                                          "--calibration",
+                                          calibration,
+                                          "--calibration-windows",
+                                          "2",
+                                          "--scorers",
+                                          "weight_magnitude,gradient_magnitude",
+                                          "--costs",
+                                          "measured",
+                                          "--cost-units",
+                                          "half",
+                                          "--allocators",
+                                          "knapsack,kmeans_tiers",
+                                          "--budgets",
+                                          "3,4.5bpw",
+                                          "--entries",
+                                          entries,
+                                          "--random",
+                                          "1",
+                                          "--out",
+                                          "c",
+                                          "--json",
+                                          "c.json"});
+  INFO(compared.text);
+  REQUIRE(compared.status == 0);
+  const auto c = json(here / "c.json");
+  // Two budgets; uniform, uniform above, first and last layers, one random; two scorers by two allocators, and costs by one.
+  REQUIRE(c.at("rows").size() == 2 * (5 + 2 * 2 + 1));
+  for (const auto& row : c.at("rows")) {
+    INFO(row.dump());
+    const double budget = row.at("budget") == "3bpw" ? 3 : 4.5;
+    if (row.at("candidate") == "uniform above")
+      CHECK(row.at("bits_per_weight").get<double>() > budget);
+    else
+      CHECK(row.at("bits_per_weight").get<double>() <= budget);
+    CHECK(row.at("kl_nats_per_token").get<double>() >= 0);
+    if (row.at("allocator") == "knapsack") CHECK(row.at("proven_optimal") == true);
+  }
+
+  // The measured costs serve `plan` without measuring again, and the plan does what the comparison says.
+  REQUIRE(run(here.path(), {"plan", world, "--costs", "c/measured.costs", "--budget", "3bpw", "--out", "m.plan",
+                            "--tensor-types", "m.types"})
+              .status == 0);
+  REQUIRE(run(here.path(), {"compress", world, "--plan", "m.plan", "--out", "small"}).status == 0);
+  REQUIRE(run(here.path(), {"evaluate", "small", "--text", text, "--windows", "3", "--json", "e.json"}).status == 0);
+  const auto evaluated = json(here / "e.json");
+  for (const auto& row : c.at("rows"))
+    if (row.at("budget") == "3bpw" && row.at("candidate") == "measured") {
+      CHECK(row.at("bytes") == evaluated.at("stored_bytes"));
+      CHECK(row.at("nll_nats_per_token").get<double>() ==
+            Approx(evaluated.at("nll_nats_per_token").get<double>()).epsilon(1e-8));
+    }
+
+  // One line a matrix, in the words of llama.cpp.
+  std::istringstream lines(test::read(here / "m.types"));
+  std::set<std::string> types;
+  std::size_t count = 0;
+  for (std::string line; std::getline(lines, line); ++count) {
+    CHECK(line.starts_with("blk\\."));
+    types.insert(line.substr(line.find('=') + 1));
+  }
+  CHECK(count == 4 * 8);
+  for (const std::string& type : types) CHECK(std::set<std::string>{"q2_k", "q3_k", "q4_1", "q8_0"}.contains(type));
+
+  for (const std::string file : {"compare.csv", "quality.svg", "share.svg", "report.html", "weight_magnitude.scores",
+                                 "gradient_magnitude.svg", "measured.costs"})
+    CHECK(std::filesystem::file_size(here / ("c/" + file)) > 100);
+  CHECK(!std::filesystem::exists(here / "c/compare.partial"));
+}
+
+TEST_CASE("a stopped measurement of costs goes on where it was", "[program][property][slow]") {
+  const scratch here("cost");
+  const std::vector<std::string> command{"cost",      world,   "--text", calibration, "--windows", "6",
+                                         "--entries", entries, "--out",  "a.costs",   "--threads", "1"};
+  const auto first = run(here.path(), command, [&] {
+    const std::string done = test::read(here / "a.costs.partial");
+    return std::count(done.begin(), done.end(), '\n') >= 3;
+  });
+  REQUIRE(first.status == 130);
+  CHECK(!std::filesystem::exists(here / "a.costs"));
+  auto again = command;
+  again.emplace_back("--resume");
+  REQUIRE(run(here.path(), again).status == 0);
+  auto whole = command;
+  whole[9] = "b.costs";
+  REQUIRE(run(here.path(), whole).status == 0);
+  CHECK(test::read(here / "a.costs") == test::read(here / "b.costs"));
+}
+
+TEST_CASE("a budget that nothing fits is refused before anything is scored", "[program][refusal]") {
+  const scratch here("budget");
+  const auto refused = run(here.path(), {"compare", world, "--text", text, "--windows", "2", "--calibration",
+                                         calibration, "--budgets", "1.5", "--entries", entries, "--out", "c"});
+  CHECK(refused.status == 2);
+  CHECK(refused.text.find("1.5bpw") != std::string::npos);
+  CHECK(refused.text.find("scored") == std::string::npos);
+  REQUIRE(run(here.path(), {"score", world, "--scorer", "weight_magnitude", "--out", "w.scores"}).status == 0);
+  const auto plan = run(here.path(), {"plan", world, "--scores", "w.scores", "--allocator", "knapsack", "--budget",
+                                      "1.5bpw", "--entries", entries, "--out", "p.plan"});
+  CHECK(plan.status == 2);
+  CHECK(plan.text.find("at least") != std::string::npos);
+  CHECK(!std::filesystem::exists(here / "p.plan"));
+}
+
+TEST_CASE("every scorer that takes text scores the shipped model", "[program][slow]") {
+  const scratch here("scorers");
+  for (const std::string scorer : {"first_order_taylor", "taylor", "pruning_sensitivity", "cca", "block_influence",
+                                   "drop_one", "reconstruction_error"}) {
+    const auto scored = run(here.path(), {"score", world, "--scorer", scorer, "--text", calibration, "--windows", "12",
+                                          "--out", scorer + ".scores"});
+    INFO(scorer << ": " << scored.text);
+    CHECK(scored.status == 0);
+    CHECK(std::filesystem::exists(here / (scorer + ".scores")));
+  }
+}

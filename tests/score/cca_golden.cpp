@@ -14,7 +14,7 @@
 
 using namespace precis;
 
-TEST_CASE("canonical correlations of the real model's blocks", "[score][cca][golden][oracle]") {
+TEST_CASE("canonical correlations of the real model's blocks", "[slow][score][cca][golden][oracle]") {
   const auto folder = shared_path("models/imdb-gpt2"), path = shared_path("golden/imdb-gpt2/cca.json"),
              text = shared_path("data/wikitext2-test.txt");
   if (!folder || !path || !text) return;

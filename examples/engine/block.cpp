@@ -1,5 +1,6 @@
 #include <engine/block.hpp>
 
+#include <engine/family.hpp>
 #include <engine/math.hpp>
 #include <engine/product.hpp>
 
@@ -39,13 +40,13 @@ void copy_rows(activations_view<const float> x, float* to) noexcept {
     for (std::size_t t = 0; t < x.tokens; ++t, to += x.features) std::ranges::copy(x(s, t), to);
 }
 
-/// The maps that make queries, keys and values: three of Llama's, or three row ranges of GPT-2's fused one.
+/// The maps that make queries, keys and values: three, or three row ranges of GPT-2's fused one.
 struct query_key_value {
   precis::weight_view map[3];
   std::span<const float> bias[3];
 
   query_key_value(const config& c, const block& b) {
-    if (c.architecture == architecture::llama) {
+    if (!family_of(c).fused) {
       const linear* const maps[3] = {&b.query, &b.key, &b.value};
       for (std::size_t i = 0; i < 3; ++i) {
         map[i] = maps[i]->view();
@@ -103,7 +104,7 @@ void mlp_half(const block_run& run, activations_view<const float> x, const block
   for (std::size_t r = 0; r < n; ++r)
     normalize(run.block.mlp_norm, rows[r], c.norm_epsilon, v.mlp_normed + r * c.width);
 
-  const bool gated = c.architecture == architecture::llama;
+  const bool gated = family_of(c).gated;
   const linear& into_activation = gated ? run.block.gate : run.block.up;
   apply(into_activation.view(), into_activation.bias, normed, wide(v.raw), workspace);
   if (gated) apply(run.block.up.view(), run.block.up.bias, normed, wide(v.up), workspace);
@@ -153,7 +154,7 @@ attention_run sequence_attention(const block_run& run, const block_values& v, st
 }
 
 rotary::rotary(const config& shape) {
-  if (shape.architecture != architecture::llama) return;
+  if (!family_of(shape).rotary) return;
   pairs = shape.head_width() / 2;
   for (std::size_t p = 0; p < shape.context; ++p)
     for (std::size_t i = 0; i < pairs; ++i) {
@@ -203,7 +204,7 @@ block_values allocate_values(const config& c, std::size_t rows, bool for_backwar
   v.qkv = memory.take(rows * qkv_width(c));
   v.context = memory.take(rows * c.width);
   v.raw = memory.take(rows * c.hidden);
-  v.up = c.architecture == architecture::llama ? memory.take(rows * c.hidden) : nullptr;
+  v.up = family_of(c).gated ? memory.take(rows * c.hidden) : nullptr;
   if (for_backward) {
     v.entering = memory.take(rows * c.width);
     v.middle = memory.take(rows * c.width);

@@ -101,6 +101,10 @@ void backward_block(const block_run& run, std::size_t first_matrix, precis::acti
 void apply(const precis::weight_view& map, std::span<const float> bias, precis::matrix_view<const float> rows,
            precis::matrix_view<float> out, std::span<float> workspace) noexcept;
 
+/// Adds what a map's inputs x and output gradients dy mean for its weights and biases: dW += dy^T x, db += sum of dy.
+void add_map_gradient(precis::matrix_view<const float> dy, precis::matrix_view<const float> x, linear& gradient,
+                      std::span<float> workspace) noexcept;
+
 /// Workspace for the products of one call.
 [[nodiscard]] std::span<float> product_workspace(arena& memory);
 

@@ -3,6 +3,7 @@
 #include "checkpoint.hpp"
 #include "facts.hpp"
 #include "planning.hpp"
+#include "verdicts.hpp"
 
 #include <report/chart.hpp>
 #include <report/sweep.hpp>
@@ -35,6 +36,11 @@ using precis::plan;
 using precis::evaluate::interval;
 
 double quality::perplexity() const { return std::exp(nll); }
+
+bool comparison_request::wants_verdicts(const compared& row) {
+  const bool costs = row.candidate == "measured" || row.candidate == "reconstruction";
+  return row.candidate == "uniform" || row.allocator == "kmeans_tiers" || (costs && row.allocator == "knapsack");
+}
 
 std::string compared::method() const { return allocator.empty() ? candidate : candidate + ", " + allocator; }
 
@@ -160,8 +166,9 @@ template<class Allocator>
 /// Loss, divergence and accuracy of one forward a window.
 class judge {
  public:
-  judge(const session& s, const text_windows& text, const fact_file* facts, const common_options& o)
-      : text_(text), options_(o), original_(text.windows.size()) {
+  judge(const session& s, const text_windows& text, const fact_file* facts, const verdict_questions* verdicts,
+        const common_options& o)
+      : text_(text), verdicts_(verdicts), options_(o), original_(text.windows.size()) {
     if (facts != nullptr)
       for (const precis::score::fact& f : facts->facts) {
         precis::token_batch b{.sequences = 1, .tokens = f.prompt.size(), .ids = f.prompt, .targets = {}};
@@ -174,7 +181,7 @@ class judge {
     });
   }
 
-  [[nodiscard]] quality operator()(const engine::transformer& model) const {
+  [[nodiscard]] quality operator()(const engine::transformer& model, bool with_verdicts) const {
     struct part {
       double nll = 0, kl = 0;
       std::size_t right = 0, count = 0;
@@ -207,25 +214,32 @@ class judge {
     q.kl = all.kl / count;
     q.accuracy = static_cast<double>(all.right) / count;
     if (!facts_.empty()) q.facts = precis::evaluate::accuracy{}(model, facts_, options_.pool()).correct;
+    if (with_verdicts && verdicts_ != nullptr)
+      q.verdicts = precis::evaluate::accuracy{.among = verdicts_->among}(model, verdicts_->batches, options_.pool());
     return q;
   }
 
  private:
   const text_windows& text_;
+  const verdict_questions* verdicts_;
   const common_options& options_;
   std::vector<precis::float_matrix> original_;
   std::vector<precis::token_batch> facts_;
 };
 
 [[nodiscard]] engine::json to_json(const quality& q) {
-  return {{"windows", q.windows}, {"nll", q.nll}, {"kl", q.kl}, {"accuracy", q.accuracy}, {"facts", q.facts}};
+  engine::json j{{"windows", q.windows}, {"nll", q.nll}, {"kl", q.kl}, {"accuracy", q.accuracy}, {"facts", q.facts}};
+  if (q.verdicts) j.update({{"verdicts_right", q.verdicts->correct}, {"verdicts", q.verdicts->count}});
+  return j;
 }
 [[nodiscard]] quality quality_from(const engine::json& j) {
-  return {.windows = j.at("windows").get<std::vector<double>>(),
-          .nll = j.at("nll"),
-          .kl = j.at("kl"),
-          .accuracy = j.at("accuracy"),
-          .facts = j.at("facts")};
+  quality q{.windows = j.at("windows").get<std::vector<double>>(),
+            .nll = j.at("nll"),
+            .kl = j.at("kl"),
+            .accuracy = j.at("accuracy"),
+            .facts = j.at("facts")};
+  if (j.contains("verdicts")) q.verdicts = {.correct = j.at("verdicts_right"), .count = j.at("verdicts")};
+  return q;
 }
 
 constexpr std::string_view above = "uniform above";
@@ -335,8 +349,8 @@ std::vector<std::string> read_entries(const std::string& text, const std::string
 }
 
 comparison run_comparison(const session& s, comparison_request request, std::vector<candidate> candidates,
-                          const text_windows& text, const fact_file* facts, const common_options& o,
-                          checkpoint* saved) {
+                          const text_windows& text, const fact_file* facts, const verdict_questions* verdicts,
+                          const common_options& o, checkpoint* saved) {
   comparison c{.request = std::move(request),
                .model = s.name,
                .text = text.name,
@@ -346,14 +360,16 @@ comparison run_comparison(const session& s, comparison_request request, std::vec
                .original = {},
                .candidates = std::move(candidates)};
   c.rows = all_plans(s, c);
-  const judge measure(s, text, facts, o);
-  c.original = measure(s.model);
+  const judge measure(s, text, facts, verdicts, o);
+  c.original = measure(s.model, true);
 
   std::map<std::string, std::size_t> seen;  // different methods often make the same plan
   std::vector<std::string> keys;
   for (const compared& row : c.rows) {
     std::string key;
     for (const precis::matrix_choice& m : resolve(s, row.plan).matrices) key += m.codec + " ";
+    if (verdicts != nullptr && comparison_request::wants_verdicts(row))
+      key += fmt::format("{} verdicts", verdicts->batches.size());
     keys.push_back(std::move(key));
   }
   progress bar("compressing and evaluating", c.rows.size(), o.how());
@@ -377,12 +393,34 @@ comparison run_comparison(const session& s, comparison_request request, std::vec
     }
     engine::transformer copy = s.model;
     precis::apply<precis::codec::standard>(copy, row.plan);
-    row.quality = measure(copy);
+    row.quality = measure(copy, comparison_request::wants_verdicts(row));
     row.known = true;
     if (saved != nullptr) saved->record(keys[i], to_json(row.quality));
     bar.step();
   }
   return c;
+}
+
+report::table paper_table(const comparison& c) {
+  report::table t{.caption = "Clusters of the score by k-means (CPTQuant), beside uniform; all bytes counted.",
+                  .header = {"method", "bits per weight", "compression ratio", "size reduction (%)",
+                             "perplexity increase", "next-token accuracy drop (points)"},
+                  .rows = {}};
+  if (c.original.verdicts)
+    t.header.push_back(
+        fmt::format("verdict accuracy drop (points, from {:.1f} %)", 100 * c.original.verdicts->share()));
+  for (const compared& row : c.rows) {
+    if (!row.known || (row.allocator != "kmeans_tiers" && row.candidate != "uniform")) continue;
+    const auto original = static_cast<double>(c.original_bytes), now = static_cast<double>(row.bytes);
+    const quality& q = row.quality;
+    t.rows.push_back({row.candidate, fmt::format("{:.3f}", row.bits_per_weight), fmt::format("{:.2f}", original / now),
+                      fmt::format("{:.1f}", 100 * (1 - now / original)),
+                      fmt::format("{:.3f}", q.perplexity() - c.original.perplexity()),
+                      fmt::format("{:.2f}", 100 * (c.original.accuracy - q.accuracy))});
+    if (q.verdicts && c.original.verdicts)
+      t.rows.back().push_back(fmt::format("{:.2f}", 100 * (c.original.verdicts->share() - q.verdicts->share())));
+  }
+  return t;
 }
 
 double rank_correlation(const session& s, const precis::scores& a, const precis::scores& b) {
@@ -477,18 +515,21 @@ std::string comparison_csv(const comparison& c) {
   std::string out =
       "budget,candidate,allocator,bytes,bits_per_weight,perplexity,nll_nats_per_token,excess_nll,excess_half_width_95,"
       "difference_to_uniform,difference_half_width_95,kl_nats_per_token,next_token_accuracy,facts_known,predicted_cost,"
-      "proven_optimal,seconds_to_score\n";
+      "proven_optimal,seconds_to_score,"
+      "verdict_accuracy,verdict_half_width_95\n";
   for (const compared& row : c.rows) {
     if (!row.known) continue;
     const interval excess = c.excess(row), difference = c.difference(row, *c.find(row.budget, "uniform"));
     double seconds = 0;
     for (const candidate& each : c.candidates)
       if (each.name == row.candidate) seconds = each.seconds;
-    out += fmt::format("{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{:.3f}\n",
+    std::string verdicts = ",";
+    if (const auto& v = row.quality.verdicts) verdicts = fmt::format("{},{}", v->share(), v->confidence().half_width);
+    out += fmt::format("{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{:.3f},{}\n",
                        to_string(c.request.budgets[row.budget]), row.candidate, row.allocator, row.bytes,
                        row.bits_per_weight, row.quality.perplexity(), row.quality.nll, excess.mean, excess.half_width,
                        difference.mean, difference.half_width, row.quality.kl, row.quality.accuracy, row.quality.facts,
-                       row.predicted, row.optimal ? 1 : 0, seconds);
+                       row.predicted, row.optimal ? 1 : 0, seconds, verdicts);
   }
   return out;
 }
@@ -533,6 +574,7 @@ engine::json to_json(const comparison& c) {
          {"kl_nats_per_token", row.quality.kl},
          {"next_token_accuracy", row.quality.accuracy},
          {"facts_known", row.quality.facts},
+         {"verdict_accuracy", row.quality.verdicts ? engine::json(row.quality.verdicts->share()) : nullptr},
          {"predicted_cost", row.predicted},
          {"proven_optimal", row.optimal}});
   }

@@ -8,6 +8,7 @@
 #include <precis/score/drop_one.hpp>
 #include <precis/score/first_order_taylor.hpp>
 #include <precis/score/gradient_magnitude.hpp>
+#include <precis/score/input_taylor.hpp>
 #include <precis/score/reconstruction_error.hpp>
 #include <precis/score/weight_magnitude.hpp>
 
@@ -23,8 +24,9 @@ using precis::score::fact_trace;
 
 const std::vector<std::string>& scorer_names() {
   static const std::vector<std::string> names{
-      "causal_trace", "weight_magnitude", "gradient_magnitude", "first_order_taylor",  "taylor", "pruning_sensitivity",
-      "cca",          "block_influence",  "drop_one",           "reconstruction_error"};
+      "causal_trace",    "weight_magnitude", "gradient_magnitude",  "first_order_taylor",
+      "taylor",          "input_taylor",     "pruning_sensitivity", "cca",
+      "block_influence", "drop_one",         "reconstruction_error"};
   return names;
 }
 
@@ -181,6 +183,10 @@ precis::scores by_text(const std::string& name, session& s, const scoring& what,
     progress bar("perturbing units", changes(scorer.draws), o.how());
     return scorer(s.model, windows, watched_pool{o.pool(), &bar});
   }
+  if (name == "input_taylor")
+    return score::input_taylor{
+        .size = what.taylor.noise.size, .draws = what.taylor.draws, .seed = what.taylor.seed, .units = what.units}(
+        s.model, windows, o.pool());
   if (name == "pruning_sensitivity") {
     score::pruning_sensitivity scorer = what.pruning;
     scorer.units = what.units;

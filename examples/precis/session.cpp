@@ -2,8 +2,10 @@
 
 #include "checkpoint.hpp"
 
+#include <engine/family.hpp>
 #include <engine/files.hpp>
 #include <engine/load.hpp>
+#include <engine/source.hpp>
 #include <report/png.hpp>
 
 #include <precis/codec/standard_menu.hpp>
@@ -28,29 +30,77 @@ void add_resume(CLI::App& command, resume_options& o) {
   command.add_option("--partial", o.partial, "where partial results are kept (default: beside the output)");
 }
 
+namespace {
+
+[[nodiscard]] engine::bundle open_bundle(const std::filesystem::path& path, const std::string& tokenizer) {
+  return engine::load(path, {.tokenizer = tokenizer, .decoder = engine::decoder_of<precis::codec::standard>()});
+}
+
+[[nodiscard]] std::string last_part(const std::filesystem::path& path) {
+  const std::filesystem::path plain = path.lexically_normal();
+  return (plain.has_filename() ? plain : plain.parent_path()).filename().string();
+}
+
+[[nodiscard]] std::vector<std::size_t> bytes_of(std::span<const precis::matrix_info> matrices,
+                                                const engine::bundle& b) {
+  std::vector<std::size_t> bytes;
+  for (const precis::matrix_info& m : matrices) {
+    const engine::stored_tensor* const stored = b.find(m.name);
+    bytes.push_back(stored == nullptr ? 4 * m.weights() : stored->bytes);
+  }
+  return bytes;
+}
+
+[[nodiscard]] std::size_t weights_in(std::span<const precis::matrix_info> matrices) {
+  std::size_t sum = 0;
+  for (const precis::matrix_info& m : matrices) sum += m.weights();
+  return sum;
+}
+
+[[nodiscard]] std::string described(const engine::config& c, std::span<const precis::matrix_info> matrices) {
+  return fmt::format("{}, {} layers, width {}, {:.2f} M weights in {} matrices", engine::family_of(c).name, c.layers,
+                     c.width, static_cast<double>(weights_in(matrices)) * 1e-6, matrices.size());
+}
+
+}  // namespace
+
 session open_model(const std::filesystem::path& path, const std::string& tokenizer) {
-  engine::bundle b =
-      engine::load(path, {.tokenizer = tokenizer, .decoder = engine::decoder_of<precis::codec::standard>()});
-  std::filesystem::path plain = path.lexically_normal();
-  if (!plain.has_filename()) plain = plain.parent_path();
-  session s{.name = plain.filename().string(),
+  if (is_classifier(path))
+    precis::refuse({.what = "a classifier",
+                    .where = path.string(),
+                    .expected = "a language model; `precis evaluate MODEL --verdicts FILE` alone runs classifiers"});
+  engine::bundle b = open_bundle(path, tokenizer);
+  session s{.name = last_part(path),
             .tokens = std::move(b.tokenizer),
             .model = engine::transformer(std::move(b.weights)),
             .fingerprint = b.fingerprint,
             .matrix_bytes = {}};
-  for (const precis::matrix_info& m : s.model.matrices()) {
-    const engine::stored_tensor* stored = b.find(m.name);
-    s.matrix_bytes.push_back(stored == nullptr ? 4 * m.weights() : stored->bytes);
-  }
+  s.matrix_bytes = bytes_of(s.model.matrices(), b);
   return s;
 }
 
-std::string describe(const session& s) {
-  const engine::config& c = s.model.shape();
-  return fmt::format("{}, {} layers, width {}, {:.2f} M weights in {} matrices",
-                     c.architecture == engine::architecture::gpt2 ? "GPT-2" : "Llama", c.layers, c.width,
-                     static_cast<double>(weight_count(s)) * 1e-6, s.model.matrices().size());
+bool is_classifier(const std::filesystem::path& path) {
+  std::error_code ignored;
+  const std::filesystem::path file = path / "config.json";
+  if (!std::filesystem::is_regular_file(file, ignored)) return false;
+  const engine::mapped_file text(file);
+  return !engine::family_of(engine::parse_config(text.text(), file.string())).causal;
 }
+
+classifier open_classifier(const std::filesystem::path& path, const std::string& tokenizer) {
+  engine::bundle b = open_bundle(path, tokenizer);
+  classifier c{.name = last_part(path),
+               .tokens = std::move(b.tokenizer),
+               .model = engine::encoder(std::move(b.weights)),
+               .labels = b.labels,
+               .fingerprint = b.fingerprint};
+  for (const std::size_t bytes : bytes_of(c.model.matrices(), b)) c.stored_bytes += bytes;
+  return c;
+}
+
+std::string describe(const session& s) { return described(s.model.shape(), s.model.matrices()); }
+std::string describe(const classifier& c) { return described(c.model.shape(), c.model.matrices()); }
+std::size_t weight_count(const classifier& c) { return weights_in(c.model.matrices()); }
 
 std::size_t stored_bytes(const session& s, std::span<const std::size_t> matrices) {
   std::size_t sum = 0;
@@ -62,11 +112,7 @@ std::size_t stored_bytes(const session& s) {
   for (const std::size_t b : s.matrix_bytes) sum += b;
   return sum;
 }
-std::size_t weight_count(const session& s) {
-  std::size_t sum = 0;
-  for (const precis::matrix_info& m : s.model.matrices()) sum += m.weights();
-  return sum;
-}
+std::size_t weight_count(const session& s) { return weights_in(s.model.matrices()); }
 
 text_windows read_windows(const session& s, const text_options& o) {
   const std::filesystem::path path(o.file);

@@ -43,17 +43,24 @@ class block_gradient {
         first_(first_matrix),
         rows_(residual_gradient.rows()),
         gated_(family_of(c_).gated),
+        parallel_(family_of(c_).parallel),
         fused_(family_of(c_).fused),
         first_out_(fused_ ? 1 : 3),
         workspace_(product_workspace(memory)),
         memory_(memory),
-        d_normed_(memory.take(rows_ * c_.width)) {}
+        d_normed_(memory.take(rows_ * c_.width)),
+        dy_(dx_.data) {
+    if (!parallel_) return;
+    float* const copy = memory.take(rows_ * c_.width);  // both halves get it, whichever went first
+    std::copy_n(dx_.data, rows_ * c_.width, copy);
+    dy_ = copy;
+  }
 
   void mlp() {
-    const matrix_view<const float> dx = dx_.as_matrix();
-    hand_over(first_out_ + 2, &block::down, dense(v_.active, c_.hidden), dx);
+    const matrix_view<const float> dy = dense(dy_, c_.width);
+    hand_over(first_out_ + 2, &block::down, dense(v_.active, c_.hidden), dy);
     const matrix_view<float> d_active = dense(memory_.take(rows_ * c_.hidden), c_.hidden);
-    product(dx, b_.down.view(), d_active, workspace_);
+    product(dy, b_.down.view(), d_active, workspace_);
     if (gated_) {
       const matrix_view<float> d_up = dense(memory_.take(rows_ * c_.hidden), c_.hidden);
       with_activation(c_.activation, [&]<class F>(F) {
@@ -75,14 +82,14 @@ class block_gradient {
       hand_over(first_out_ + 1, &block::up, dense(v_.mlp_normed, c_.width), d_active);
       product(d_active, b_.up.view(), normed_gradient(), workspace_);
     }
-    through_norm(&block::mlp_norm, v_.middle);
+    through_norm(parallel_ ? &block::attention_norm : &block::mlp_norm, parallel_ ? v_.entering : v_.middle);
   }
 
   void attention() {
-    const matrix_view<const float> dx = dx_.as_matrix();
-    hand_over(first_out_, &block::attention_out, dense(v_.context, c_.width), dx);
+    const matrix_view<const float> dy = dense(dy_, c_.width);
+    hand_over(first_out_, &block::attention_out, dense(v_.context, c_.width), dy);
     const matrix_view<float> d_context = dense(memory_.take(rows_ * c_.width), c_.width);
-    product(dx, b_.attention_out.view(), d_context, workspace_);
+    product(dy, b_.attention_out.view(), d_context, workspace_);
 
     const std::size_t w = qkv_width(c_), t = dx_.tokens;
     const matrix_view<float> d_qkv = dense(memory_.take(rows_ * w), w);
@@ -148,11 +155,12 @@ class block_gradient {
   const sink_callback& sink_;
   block* gradient_;
   std::size_t first_, rows_;
-  bool gated_, fused_;
+  bool gated_, parallel_, fused_;
   std::size_t first_out_;  ///< place of attention_out among the matrices; then come up and down, or gate, down and up
   std::span<float> workspace_;
   arena& memory_;
   float* d_normed_;
+  const float* dy_;  ///< [rows x width] gradient of what a half adds to the stream
 };
 
 }  // namespace
@@ -182,7 +190,7 @@ precis::nll transformer::head_backward(const precis::token_batch& batch, activat
     const std::size_t n = rows.size();
     const matrix_view<float> z({logits, n * c.vocabulary}, n, c.vocabulary);
     const matrix_view<const float> y({normed, n * c.width}, n, c.width);
-    apply(head, {}, y, z, workspace);
+    apply(head, weights_.head_bias, y, z, workspace);
     for (std::size_t r = 0; r < n; ++r) {
       const std::span<float> row = z.row(r);
       const auto target = static_cast<std::size_t>(batch.targets[rows[r]]);
@@ -199,6 +207,8 @@ precis::nll transformer::head_backward(const precis::token_batch& batch, activat
       std::vector<float>& d_head = c.tied_head ? gradient->token_embedding : gradient->head;
       product_add(matrix_view<const float>(z).transposed(), y, matrix_view<float>(d_head, c.vocabulary, c.width),
                   workspace);
+      for (std::size_t r = 0; r < n && !gradient->head_bias.empty(); ++r)
+        for (std::size_t v = 0; v < c.vocabulary; ++v) gradient->head_bias[v] += z(r, v);
     }
     for (std::size_t r = 0; r < n; ++r)
       normalize_backward(weights_.final_norm, {x.data + rows[r] * c.width, c.width}, c.norm_epsilon,

@@ -37,9 +37,12 @@ using tap_callback = callback<precis::site, precis::activations_view<float>>;
 using input_callback = callback<const precis::linear_input&>;
 using sink_callback = callback<const precis::linear_gradient&>;
 
-/// Rotary positions: turns feature pairs (2i, 2i + 1) of position p by p * theta^(-2i / head width).
+/// Rotary positions: turns feature pair i of position p by p * theta^(-i / pairs). Pairs are neighbours (2i, 2i + 1), or
+/// (i, i + pairs); features of a head beyond the pairs stay.
 struct rotary {
-  std::size_t pairs = 0;            ///< of one head; 0: the model has none
+  std::size_t pairs = 0;  ///< of one head; 0: the model has none
+  std::size_t head_width = 0;
+  bool halves = false;
   std::vector<float> cosine, sine;  ///< [context x pairs]
 
   rotary() = default;
@@ -48,6 +51,10 @@ struct rotary {
   /// Turns `heads` heads of one row, or turns them back.
   void turn(float* row, std::size_t heads, std::size_t position) const noexcept;
   void turn_back(float* row, std::size_t heads, std::size_t position) const noexcept;
+
+ private:
+  /// `sign` 1 turns, -1 turns back.
+  void turn_by(float sign, float* row, std::size_t heads, std::size_t position) const noexcept;
 };
 
 /// What a block computes on the way; rows are sequences * tokens. Only backward keeps all of it.

@@ -38,6 +38,10 @@ struct family {
   bool fused = false;           ///< one map makes query, key and value
   bool gated = false;           ///< the MLP has a gate
   bool rotary = false;
+  bool halves = false;        ///< rotary pairs are features i and i + pairs of a head, not 2i and 2i + 1
+  bool parallel = false;      ///< the MLP reads what attention reads, and both are added to the stream together
+  bool shared_heads = false;  ///< several query heads may share a key-value head
+  bool biased_head = false;
   std::size_t first_position = 0;  ///< row of the position table that belongs to a sequence's first token
   std::string_view token_embedding = {}, position_embedding = {}, type_embedding = {}, embedding_norm = {};
   std::string_view blocks = {};               ///< "h." of "h.0.attn.c_attn"
@@ -109,6 +113,9 @@ void for_each_tensor(const config& c, Visit&& visit) {
   if (!c.tied_head)
     table(
         f.head, c.vocabulary, [](auto& w) -> auto& { return w.head; });
+  if (f.biased_head)
+    visit(
+        std::string(f.head) + ".bias", extents{c.vocabulary}, false, [](auto& w) -> auto& { return w.head_bias; });
   if (!f.pooler.empty())
     map(
         std::string(f.pooler), c.width, c.width, [](auto& w) -> auto& { return w.pooler; });

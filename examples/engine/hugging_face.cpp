@@ -38,6 +38,32 @@ void must_be(const json_object& keys, std::string_view key, bool wanted) {
         wanted ? "true" : "false");
 }
 
+/// The activation a key names. `relu` where a family has it.
+[[nodiscard]] activation parse_activation(const json_object& keys, std::string_view key, std::string_view otherwise,
+                                          bool relu) {
+  const std::string name = keys.text_or(key, otherwise);
+  if (name == "gelu") return activation::gelu_erf;
+  if (name == "gelu_new" || name == "gelu_pytorch_tanh") return activation::gelu_tanh;
+  if (relu && name == "relu") return activation::relu;
+  keys.refuse("key \"" + std::string(key) + "\" is \"" + name + "\"",
+              relu ? "gelu, gelu_new, gelu_pytorch_tanh or relu" : "gelu_new, gelu_pytorch_tanh or gelu");
+}
+
+/// The base of rotary positions. Errors: scaled ones.
+[[nodiscard]] float parse_rotary_base(const json_object& keys) {
+  float base = small_number(keys, "rope_theta", 10000);
+  if (keys.find("rope_scaling") != nullptr)
+    keys.refuse("key \"rope_scaling\" asks for scaled rotary positions, which this engine does not support", "null");
+  if (const json* rope = keys.find("rope_parameters")) {  // where newer files keep rope_theta
+    if (!rope->is_object()) keys.refuse("key \"rope_parameters\" is " + type_of(*rope), "an object");
+    const json_object members(*rope, "key \"rope_parameters\" of config.json");
+    if (const std::string type = members.text_or("rope_type", "default"); type != "default")
+      members.refuse("key \"rope_type\" is \"" + type + "\", which this engine does not support", "default");
+    base = small_number(members, "rope_theta", static_cast<double>(base));
+  }
+  return base;
+}
+
 [[nodiscard]] config parse_gpt2(const json_object& keys) {
   config c{.architecture = architecture::gpt2};
   c.layers = keys.whole_number("n_layer");
@@ -49,13 +75,7 @@ void must_be(const json_object& keys, std::string_view key, bool wanted) {
   c.hidden = keys.whole_number_or("n_inner", c.width <= (std::size_t{1} << 60) ? 4 * c.width : 0);
   c.norm_epsilon = small_number(keys, "layer_norm_epsilon", 1e-5);
   c.tied_head = keys.flag_or("tie_word_embeddings", true);
-  const std::string activation = keys.text_or("activation_function", "gelu_new");
-  if (activation == "gelu_new" || activation == "gelu_pytorch_tanh")
-    c.activation = activation::gelu_tanh;
-  else if (activation == "gelu")
-    c.activation = activation::gelu_erf;
-  else
-    keys.refuse("key \"activation_function\" is \"" + activation + "\"", "gelu_new, gelu_pytorch_tanh or gelu");
+  c.activation = parse_activation(keys, "activation_function", "gelu_new", false);
   must_be(keys, "scale_attn_weights", true);
   must_be(keys, "scale_attn_by_inverse_layer_idx", false);
   must_be(keys, "add_cross_attention", false);
@@ -72,20 +92,11 @@ void must_be(const json_object& keys, std::string_view key, bool wanted) {
   c.vocabulary = keys.whole_number("vocab_size");
   c.context = keys.whole_number("max_position_embeddings");
   c.norm_epsilon = small_number(keys, "rms_norm_eps", 1e-6);
-  c.rope_theta = small_number(keys, "rope_theta", 10000);
+  c.rope_theta = parse_rotary_base(keys);
   c.tied_head = keys.flag_or("tie_word_embeddings", false);
   c.activation = activation::silu;
   if (const std::string activation = keys.text_or("hidden_act", "silu"); activation != "silu")
     keys.refuse("key \"hidden_act\" is \"" + activation + "\"", "silu");
-  if (keys.find("rope_scaling") != nullptr)
-    keys.refuse("key \"rope_scaling\" asks for scaled rotary positions, which this engine does not support", "null");
-  if (const json* rope = keys.find("rope_parameters")) {  // where newer files keep rope_theta
-    if (!rope->is_object()) keys.refuse("key \"rope_parameters\" is " + type_of(*rope), "an object");
-    const json_object members(*rope, "key \"rope_parameters\" of config.json");
-    if (const std::string type = members.text_or("rope_type", "default"); type != "default")
-      members.refuse("key \"rope_type\" is \"" + type + "\", which this engine does not support", "default");
-    c.rope_theta = small_number(members, "rope_theta", static_cast<double>(c.rope_theta));
-  }
   if (keys.number_or("partial_rotary_factor", 1) != 1.0)
     keys.refuse("key \"partial_rotary_factor\" is not 1, which this engine does not support", "1");
   if (c.heads != 0 && keys.whole_number_or("head_dim", c.width / c.heads) != c.width / c.heads)
@@ -141,6 +152,28 @@ void must_be(const json_object& keys, std::string_view key, bool wanted) {
   return labels;
 }
 
+[[nodiscard]] config parse_phi(const json_object& keys) {
+  config c{.architecture = architecture::phi};
+  c.layers = keys.whole_number("num_hidden_layers");
+  c.width = keys.whole_number("hidden_size");
+  c.heads = keys.whole_number("num_attention_heads");
+  c.kv_heads = keys.whole_number_or("num_key_value_heads", c.heads);
+  c.hidden = keys.whole_number("intermediate_size");
+  c.vocabulary = keys.whole_number("vocab_size");
+  c.context = keys.whole_number("max_position_embeddings");
+  c.norm_epsilon = small_number(keys, "layer_norm_eps", 1e-5);
+  c.rope_theta = parse_rotary_base(keys);
+  const double share = keys.number_or("partial_rotary_factor", 0.5);
+  if (!(share > 0 && share <= 1))
+    keys.refuse("key \"partial_rotary_factor\" is " + precis::text::number(share), "0 to 1");
+  c.rotary_width = static_cast<std::size_t>(share * static_cast<double>(c.head_width()) + 1e-6);  // 0.4 of 80 is 32
+  c.tied_head = keys.flag_or("tie_word_embeddings", false);
+  if (c.tied_head) keys.refuse("key \"tie_word_embeddings\" is true, which this engine does not support", "false");
+  c.activation = parse_activation(keys, "hidden_act", "gelu_new", false);
+  must_be(keys, "qk_layernorm", false);
+  return c;
+}
+
 [[nodiscard]] config parse_bert(const json_object& keys) {
   config c{.architecture = architecture::bert};
   c.layers = keys.whole_number("num_hidden_layers");
@@ -152,15 +185,7 @@ void must_be(const json_object& keys, std::string_view key, bool wanted) {
   c.token_types = keys.whole_number_or("type_vocab_size", 2);
   c.labels = label_names(keys).size();
   c.norm_epsilon = small_number(keys, "layer_norm_eps", 1e-12);
-  const std::string activation = keys.text_or("hidden_act", "gelu");
-  if (activation == "gelu")
-    c.activation = activation::gelu_erf;
-  else if (activation == "gelu_new" || activation == "gelu_pytorch_tanh")
-    c.activation = activation::gelu_tanh;
-  else if (activation == "relu")
-    c.activation = activation::relu;
-  else
-    keys.refuse("key \"hidden_act\" is \"" + activation + "\"", "gelu, gelu_new, gelu_pytorch_tanh or relu");
+  c.activation = parse_activation(keys, "hidden_act", "gelu", true);
   if (const std::string positions = keys.text_or("position_embedding_type", "absolute"); positions != "absolute")
     keys.refuse("key \"position_embedding_type\" is \"" + positions + "\", which this engine does not support",
                 "absolute");
@@ -218,6 +243,12 @@ struct meaning {
   return {std::string(stored), false};
 }
 
+[[nodiscard]] meaning phi_meaning(std::string_view stored) {
+  if (stored.starts_with("model.")) stored.remove_prefix(6);
+  if (stored.ends_with("rotary_emb.inv_freq")) return {};
+  return {std::string(stored), false};
+}
+
 [[nodiscard]] meaning bert_meaning(std::string_view stored) {
   if (stored.starts_with("bert.")) stored.remove_prefix(5);
   if (stored == "embeddings.position_ids" || stored == "embeddings.token_type_ids") return {};  // 0, 1, 2 ... and zeros
@@ -231,6 +262,7 @@ struct meaning {
     case architecture::gpt2: return gpt2_meaning(stored);
     case architecture::llama: return llama_meaning(stored);
     case architecture::opt: return opt_meaning(stored);
+    case architecture::phi: return phi_meaning(stored);
     case architecture::bert: break;
   }
   return bert_meaning(stored);
@@ -333,10 +365,12 @@ config parse_config(std::string_view json_text, std::string_view where) {
     c = parse_llama(keys);
   else if (type == "opt")
     c = parse_opt(keys);
+  else if (type == "phi")
+    c = parse_phi(keys);
   else if (type == "bert")
     c = parse_bert(keys);
   else
-    keys.refuse("key \"model_type\" is \"" + type + "\"", "gpt2, llama, opt or bert");
+    keys.refuse("key \"model_type\" is \"" + type + "\"", "gpt2, llama, opt, phi or bert");
   check(c);
   return c;
 }
@@ -397,6 +431,16 @@ std::string config_json(const config& c) {
       j["ffn_dim"] = c.hidden;
       j["word_embed_proj_dim"] = c.width;
       j["do_layer_norm_before"] = true;
+      break;
+    case architecture::phi:
+      architectures("PhiForCausalLM");
+      j["hidden_act"] = hugging_face_activation();
+      usual_extents();
+      j["num_key_value_heads"] = c.kv_heads;
+      j["intermediate_size"] = c.hidden;
+      j["layer_norm_eps"] = shortest(c.norm_epsilon);
+      j["rope_theta"] = shortest(c.rope_theta);
+      j["partial_rotary_factor"] = static_cast<double>(c.rotary_width) / static_cast<double>(c.head_width());
       break;
     case architecture::bert:
       architectures("BertForSequenceClassification");

@@ -110,7 +110,7 @@ void transformer::run_blocks(activations_view<float> x, const tap_callback* tap,
 
 void transformer::head(matrix_view<const float> normed, matrix_view<float> logits, arena& memory) const {
   const config& c = weights_.config;
-  apply({head_weights(), c.vocabulary, c.width}, {}, normed, logits, product_workspace(memory));
+  apply({head_weights(), c.vocabulary, c.width}, weights_.head_bias, normed, logits, product_workspace(memory));
 }
 
 float_matrix transformer::read_out(matrix_view<const float> residual) const {
@@ -221,10 +221,12 @@ void transformer::inputs_of(const token_batch& batch, const input_callback& sink
                         {&block_values::mlp_normed, c.width, {}},
                         {&block_values::active, c.hidden, {}}};
   const std::vector<block_part> maps = maps_of(family_of(c));
+  const std::size_t into_mlp = family_of(c).parallel ? 0 : 2;
   for (std::size_t m = 0; m < maps.size(); ++m) {
     const bool attention = maps[m].part == precis::part::attention;
     const bool writes = maps[m].map == (attention ? &block::attention_out : &block::down);
-    readings[(attention ? 0 : 2) + (writes ? 1 : 0)].matrices.push_back(m);
+    const std::size_t at = writes ? (attention ? 1 : 3) : attention ? 0 : into_mlp;
+    readings[at].matrices.push_back(m);
   }
   arena memory;
   const std::size_t rows = batch.sequences * batch.tokens;
@@ -237,6 +239,7 @@ void transformer::inputs_of(const token_batch& batch, const input_callback& sink
     run_block({.shape = c, .block = weights_.blocks[l], .rotary = rotary_, .layer = l}, x, nullptr, &kept,
               block_memory);
     for (const reading& r : readings) {
+      if (r.matrices.empty()) continue;
       std::vector<std::size_t> matrices = r.matrices;
       for (std::size_t& m : matrices) m += l * maps.size();
       const std::span<const float> values(kept.*r.input, rows * r.width);

@@ -90,11 +90,15 @@ void check(const config& c) {
     bad_shape(std::to_string(c.heads) + " heads with " + std::to_string(c.kv_heads) + " key-value heads",
               "key-value heads that divide the heads");
   const family& f = family_of(c);
-  if (c.architecture != architecture::llama && c.heads != c.kv_heads)
+  if (!f.shared_heads && c.heads != c.kv_heads)
     bad_shape(std::to_string(c.kv_heads) + " key-value heads in a model of type " + std::string(f.model_type),
               "as many as heads");
   if (f.rotary && c.head_width() % 2 != 0)
     bad_shape("a head width of " + std::to_string(c.head_width()), "an even one for rotary positions");
+  if (f.halves ? c.rotary_width == 0 || c.rotary_width % 2 != 0 || c.rotary_width > c.head_width()
+               : c.rotary_width != 0)
+    bad_shape("a rotary width of " + std::to_string(c.rotary_width),
+              f.halves ? "an even one, at most the head width of " + std::to_string(c.head_width()) : "0");
   if (!(c.norm_epsilon > 0) || !std::isfinite(c.norm_epsilon))
     bad_shape("a norm epsilon of " + std::to_string(c.norm_epsilon), "a small positive number");
   if (!(c.rope_theta > 0) || !std::isfinite(c.rope_theta))

@@ -14,7 +14,8 @@ enum class architecture {
   gpt2,   ///< pre-LayerNorm with biases, learned positions, fused query-key-value map, GELU
   llama,  ///< RMSNorm, rotary positions (adjacent pairs), SwiGLU, grouped-query attention, no biases
   opt,    ///< pre-LayerNorm with biases, learned positions from row 2 on, separate query, key and value maps, ReLU
-  bert,   ///< post-LayerNorm with biases, learned positions, token types, attention to both sides, a classifier on top
+  phi,  ///< LayerNorm with biases, attention and MLP side by side on one norm, partly rotary (halves), a head with bias
+  bert,  ///< post-LayerNorm with biases, learned positions, token types, attention to both sides, a classifier on top
 };
 
 enum class activation { gelu_tanh, gelu_erf, silu, relu };
@@ -25,13 +26,14 @@ struct config {
   std::size_t layers = 0;
   std::size_t width = 0;     ///< of the residual stream
   std::size_t heads = 0;     ///< query heads; divides width
-  std::size_t kv_heads = 0;  ///< key and value heads; divides heads. All but Llama: equal to heads
+  std::size_t kv_heads = 0;  ///< key and value heads; divides heads. All but Llama and Phi: equal to heads
   std::size_t hidden = 0;    ///< width inside the MLP
   std::size_t vocabulary = 0;
   std::size_t context = 0;  ///< longest sequence
   float norm_epsilon = 1e-5f;
-  float rope_theta = 10000.f;  ///< Llama only
-  bool tied_head = true;       ///< the head is the token embedding; `weights::head` is empty
+  float rope_theta = 10000.f;    ///< Llama and Phi
+  std::size_t rotary_width = 0;  ///< Phi: features of a head that turn. All others: 0, which is all or none of them
+  bool tied_head = true;         ///< the head is the token embedding; `weights::head` is empty
   engine::activation activation = engine::activation::gelu_tanh;  ///< Llama: silu
   std::size_t token_types = 0;                                    ///< BERT only
   std::size_t labels = 0;                                         ///< BERT only: what the classifier tells apart
@@ -79,7 +81,7 @@ struct block {
   linear key;            ///< [kv_width x width]
   linear value;          ///< [kv_width x width]
   linear attention_out;  ///< [width x width]
-  norm mlp_norm;         ///< BERT: after the MLP was added to the stream; else before it
+  norm mlp_norm;         ///< BERT: after the MLP was added to the stream; Phi: none, it reads what attention reads
   linear gate;           ///< Llama: [hidden x width], goes through the activation
   linear up;             ///< [hidden x width]; without a gate it goes through the activation
   linear down;           ///< [width x hidden]
@@ -95,6 +97,7 @@ struct weights {
   std::vector<block> blocks;              ///< [layers]
   norm final_norm;                        ///< all but BERT
   std::vector<float> head;                ///< [vocabulary x width], or empty when tied, or a BERT's
+  std::vector<float> head_bias;           ///< Phi: [vocabulary]
   linear pooler;                          ///< BERT: [width x width], what the classifier reads goes through it and tanh
   linear classifier;                      ///< BERT: [labels x width]
 };

@@ -11,7 +11,7 @@
 #include <string>
 #include <vector>
 
-// A tiny BERT and a tiny OPT, and what PyTorch computes with them in double: tests/engine/make_checkpoints.py makes both.
+// A tiny BERT, a tiny OPT and a tiny Phi, and what PyTorch computes with them in double: tests/engine/make_checkpoints.py makes them.
 // Two blocks of float arithmetic on values near 1 are within 1e-5: some hundred roundings of 6e-8, hardly amplified.
 
 using namespace precis;
@@ -89,9 +89,11 @@ TEST_CASE("BERT: logits, loss and every gradient of a padded batch are PyTorch's
   check_gradients(loaded, gradient, golden.at("gradients"));
 }
 
-TEST_CASE("OPT: logits, loss and every gradient are PyTorch's", "[engine][checkpoints][oracle]") {
-  const engine::bundle loaded = engine::load(checkpoints / "opt");
-  const engine::json golden = golden_of("opt");
+TEST_CASE("OPT and Phi: logits, loss and every gradient are PyTorch's", "[engine][checkpoints][oracle]") {
+  const std::string name = GENERATE("opt", "phi");
+  INFO(name);
+  const engine::bundle loaded = engine::load(checkpoints / name);
+  const engine::json golden = golden_of(name);
   const engine::transformer model(loaded.weights);
   const token_batch b = next_token_batch(3, flat<token>(golden.at("batch")));
   check_logits(model.logits(b, positions::last), golden.at("last_logits"));

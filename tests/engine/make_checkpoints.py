@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""Makes the tiny BERT and OPT of tests/engine/checkpoints, and what they must compute.
+"""Makes the tiny BERT, OPT and Phi of tests/engine/checkpoints, and what they must compute.
 
     python3 tests/engine/make_checkpoints.py        (Debian: apt install python3-torch)
 
-Both models are written down here in plain PyTorch, after Devlin et al. 2018 (arXiv:1810.04805) and Zhang et al. 2022
-(arXiv:2205.01068) and the names and files that Hugging Face's library gives them; so is WordPiece. Golden values are
+The models are written down here in plain PyTorch, after Devlin et al. 2018 (arXiv:1810.04805), Zhang et al. 2022
+(arXiv:2205.01068) and Javaheripi et al. 2023 (Phi-2; its blocks are those of Wang and Komatsuzaki 2021) and the names and files that Hugging Face's library gives them; so is WordPiece. Golden values are
 computed in float64 from the weights as they are stored. The output depends on nothing but this file: the same numbers come
 from any machine (initial weights are drawn by a generator written here), up to the last digits of golden.json.
 """
@@ -361,6 +361,90 @@ def make_opt():
     })
 
 
+# --- Phi ------------------------------------------------------------------------------------------------------------
+
+
+def phi_shapes(c):
+    w, h = c["hidden_size"], c["intermediate_size"]
+    kv = w // c["num_attention_heads"] * c["num_key_value_heads"]
+    shapes = {"model.embed_tokens.weight": (c["vocab_size"], w)}
+    for layer in range(c["num_hidden_layers"]):
+        for name, out, n in [
+            ("self_attn.q_proj", w, w), ("self_attn.k_proj", kv, w), ("self_attn.v_proj", kv, w),
+            ("self_attn.dense", w, w), ("mlp.fc1", h, w), ("mlp.fc2", w, h), ("input_layernorm", w, None),
+        ]:
+            full = f"model.layers.{layer}.{name}"
+            shapes[full + ".weight"] = (out,) if n is None else (out, n)
+            shapes[full + ".bias"] = (out,)
+    for name, shape in [("model.final_layernorm", (w,)), ("lm_head", (c["vocab_size"], w))]:
+        shapes[name + ".weight"], shapes[name + ".bias"] = shape, shape[:1]
+    return shapes
+
+
+def turned(x, heads, c):
+    """Rotary positions on the first features of every head: feature i and feature i + n / 2 of those n are a pair."""
+    b, t, width = x.shape
+    x = x.reshape(b, t, heads, width // heads)
+    n = int(c["partial_rotary_factor"] * (width // heads))
+    angle = torch.arange(t)[:, None] * c["rope_theta"] ** (-torch.arange(n // 2) * 2 / n)
+    cosine, sine = torch.cos(angle)[None, :, None], torch.sin(angle)[None, :, None]
+    a, b_half, rest = x[..., : n // 2], x[..., n // 2 : n], x[..., n:]
+    x = torch.cat([a * cosine - b_half * sine, b_half * cosine + a * sine, rest], -1)
+    return x.reshape(b, t, width)
+
+
+def phi_logits(p, c, ids):
+    t, heads, kv_heads = ids.shape[1], c["num_attention_heads"], c["num_key_value_heads"]
+    epsilon, allowed = c["layer_norm_eps"], torch.ones(t, t, dtype=torch.bool).tril()[None]
+
+    def shared(x):  # every key-value head serves several query heads
+        b, _, width = x.shape
+        x = x.reshape(b, t, kv_heads, 1, width // kv_heads).expand(b, t, kv_heads, heads // kv_heads, width // kv_heads)
+        return x.reshape(b, t, -1)
+
+    x = p["model.embed_tokens.weight"][ids]
+    for layer in range(c["num_hidden_layers"]):
+        at = f"model.layers.{layer}."
+        y = layer_norm(x, p, at + "input_layernorm", epsilon)
+        q, k, v = (linear(y, p, at + f"self_attn.{n}_proj") for n in "qkv")
+        a = attention(turned(q, heads, c), shared(turned(k, kv_heads, c)), shared(v), heads, allowed)
+        h = linear(y, p, at + "mlp.fc1")
+        h = 0.5 * h * (1 + torch.tanh(math.sqrt(2 / math.pi) * (h + 0.044715 * h**3)))
+        x = x + linear(a, p, at + "self_attn.dense") + linear(h, p, at + "mlp.fc2")
+    return linear(layer_norm(x, p, "model.final_layernorm", epsilon), p, "lm_head")
+
+
+def make_phi():
+    folder = OUT / "phi"
+    folder.mkdir(parents=True, exist_ok=True)
+    config = {
+        "architectures": ["PhiForCausalLM"], "model_type": "phi", "vocab_size": 258, "hidden_size": 40,
+        "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2, "intermediate_size": 24,
+        "max_position_embeddings": 20, "hidden_act": "gelu_new", "layer_norm_eps": 1e-5, "rope_theta": 10000.0,
+        "rope_scaling": None, "partial_rotary_factor": 0.4, "qk_layernorm": False, "tie_word_embeddings": False,
+    }
+    stored = draw(phi_shapes(config), 4, torch.float16)
+    characters = byte_characters()
+    vocabulary = ["<|endoftext|>", *characters.values(), characters[ord("t")] + characters[ord("h")]]
+    write_json(folder / "config.json", config)
+    write_json(folder / "vocab.json", {token: i for i, token in enumerate(vocabulary)})
+    (folder / "merges.txt").write_text("#version: 0.2\nt h\n", encoding="utf-8")
+    write_safetensors(folder / "model.safetensors", stored)
+
+    numbers = Numbers(5)
+    batch = torch.tensor([[numbers.below(258) for _ in range(14)] for _ in range(3)])
+    p = {name: v.double().requires_grad_() for name, v in stored.items()}
+    logits = phi_logits(p, config, batch[:, :-1])
+    loss = torch.nn.functional.cross_entropy(logits.reshape(-1, 258), batch[:, 1:].reshape(-1), reduction="sum")
+    loss.backward()
+    write_json(folder / "golden.json", {
+        "batch": batch.tolist(), "loss_sum": digits(loss.item()),
+        "last_logits": [[digits(v) for v in row] for row in logits[:, -1].tolist()],
+        "gradients": summaries(p),
+    })
+
+
 if __name__ == "__main__":
     make_bert()
     make_opt()
+    make_phi()

@@ -54,6 +54,14 @@ namespace support {
   return c;
 }
 
+[[nodiscard]] inline engine::config tiny_phi() {
+  engine::config c = tiny_llama(false);
+  c.architecture = engine::architecture::phi;
+  c.activation = engine::activation::gelu_tanh;
+  c.rotary_width = 2;
+  return c;
+}
+
 [[nodiscard]] inline engine::config tiny_bert() {
   engine::config c = tiny_gpt2();
   c.architecture = engine::architecture::bert;

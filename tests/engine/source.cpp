@@ -1,5 +1,6 @@
 #include <engine/source.hpp>
 
+#include <engine/family.hpp>
 #include <engine/json.hpp>
 #include <engine/load.hpp>
 
@@ -34,6 +35,9 @@ std::string llama_refused(const std::string& key, const std::string& value) {
 std::string opt_refused(const std::string& key, const std::string& value) {
   return refusal([&] { (void)engine::parse_config(with(tiny_opt(), key, value), "config.json"); });
 }
+std::string phi_refused(const std::string& key, const std::string& value) {
+  return refusal([&] { (void)engine::parse_config(with(tiny_phi(), key, value), "config.json"); });
+}
 std::string bert_refused(const std::string& key, const std::string& value) {
   return refusal([&] { (void)engine::parse_config(with(tiny_bert(), key, value), "config.json"); });
 }
@@ -41,7 +45,7 @@ std::string bert_refused(const std::string& key, const std::string& value) {
 }  // namespace
 
 TEST_CASE("config.json: what is written is read", "[engine][source][property]") {
-  for (engine::config c : {tiny_gpt2(), tiny_llama(), tiny_llama(false), tiny_opt(), tiny_bert()}) {
+  for (engine::config c : {tiny_gpt2(), tiny_llama(), tiny_llama(false), tiny_opt(), tiny_phi(), tiny_bert()}) {
     if (c.architecture != architecture::opt) c.norm_epsilon = 1e-6f;  // which an OPT's file does not hold
     CHECK(engine::parse_config(engine::config_json(c), "config.json") == c);
   }
@@ -87,7 +91,7 @@ TEST_CASE("config.json: missing and mistyped keys are named with the type they s
                                 "vocab_size", "max_position_embeddings"})
     CHECK_THAT(bert_refused(key, ""), ContainsSubstring("key \"" + key + "\" is missing; expected a whole number"));
   CHECK_THAT(gpt2_refused("model_type", ""), ContainsSubstring("\"model_type\" is missing; expected a string"));
-  CHECK_THAT(gpt2_refused("model_type", "\"t5\""), ContainsSubstring("\"t5\"; expected gpt2, llama, opt or bert"));
+  CHECK_THAT(gpt2_refused("model_type", "\"t5\""), ContainsSubstring("\"t5\"; expected gpt2, llama, opt, phi or bert"));
   CHECK_THAT(gpt2_refused("layer_norm_epsilon", "[]"),
              ContainsSubstring("\"layer_norm_epsilon\" is an array; expected a number"));
   CHECK_THAT(gpt2_refused("layer_norm_epsilon", "0"), ContainsSubstring("a positive number"));
@@ -112,6 +116,11 @@ TEST_CASE("config.json: features the engine does not have are refused by key", "
   CHECK_THAT(llama_refused("head_dim", "16"), ContainsSubstring("head_dim"));
   CHECK_THAT(llama_refused("partial_rotary_factor", "0.5"), ContainsSubstring("partial_rotary_factor"));
   // OPT-350m: norms after the residual, embeddings narrower than the blocks.
+  CHECK_THAT(phi_refused("qk_layernorm", "true"), ContainsSubstring("qk_layernorm"));
+  CHECK_THAT(phi_refused("partial_rotary_factor", "1.5"), ContainsSubstring("partial_rotary_factor\" is 1.5"));
+  CHECK_THAT(phi_refused("partial_rotary_factor", "0.1"), ContainsSubstring("a rotary width of 0"));
+  CHECK_THAT(phi_refused("tie_word_embeddings", "true"), ContainsSubstring("tie_word_embeddings"));
+  CHECK_THAT(phi_refused("rope_scaling", "{\"type\": \"linear\"}"), ContainsSubstring("rope_scaling"));
   CHECK_THAT(opt_refused("do_layer_norm_before", "false"),
              ContainsSubstring("\"do_layer_norm_before\" is false, which this engine does not support; expected true"));
   CHECK_THAT(opt_refused("word_embed_proj_dim", "4"),
@@ -320,17 +329,17 @@ TEST_CASE("Hugging Face: tensors that do not fit are named", "[engine][source][r
              ContainsSubstring("\"lm_head.weight\" differs from the token embedding"));
 }
 
-TEST_CASE("Hugging Face: an OPT and a BERT with and without their prefixes", "[engine][source]") {
+TEST_CASE("Hugging Face: an OPT, a Phi and a BERT with and without their prefixes", "[engine][source]") {
   const temporary_folder folder;
   const std::vector<std::pair<engine::config, std::vector<std::string>>> all{
-      {tiny_opt(), {"", "decoder.", "model.decoder."}}, {tiny_bert(), {"", "bert."}}};
+      {tiny_opt(), {"", "decoder.", "model.decoder."}}, {tiny_phi(), {"", "model."}}, {tiny_bert(), {"", "bert."}}};
   for (const auto& [c, prefixes] : all) {
     const bool bert = c.architecture == architecture::bert;
     const engine::weights w = sample_weights(c);
     for (const std::string& prefix : prefixes) {
       std::vector<entry> entries = entries_of(w, engine::dtype::f16);
       for (entry& e : entries)
-        if (!e.name.starts_with("classifier")) e.name = prefix + e.name;
+        if (!e.name.starts_with("classifier") && !e.name.starts_with("lm_head")) e.name = prefix + e.name;
       if (bert) {  // what old files carry along
         entries.push_back({prefix + "embeddings.position_ids", engine::dtype::i64, {1, 6}, std::vector<float>(6)});
         for (entry& e : entries)
@@ -338,7 +347,7 @@ TEST_CASE("Hugging Face: an OPT and a BERT with and without their prefixes", "[e
             e.name.replace(at, e.name.npos, "LayerNorm.gamma");
           else if (const std::size_t b = e.name.find("LayerNorm.bias"); b != e.name.npos)
             e.name.replace(b, e.name.npos, "LayerNorm.beta");
-      } else {
+      } else if (c.tied_head) {
         entries.push_back({"lm_head.weight", engine::dtype::f16, entries[0].shape, entries[0].values});
       }
       put_folder(folder / "m", c, entries);
@@ -346,11 +355,13 @@ TEST_CASE("Hugging Face: an OPT and a BERT with and without their prefixes", "[e
       CHECK(same(loaded.weights, w));
       CHECK(loaded.labels.size() == (bert ? 3u : 0u));
     }
-    engine::save(w, folder / ("saved-" + std::to_string(bert)), engine::dtype::f32);
-    const engine::bundle again = engine::load(folder / ("saved-" + std::to_string(bert)));
+    const std::filesystem::path saved = folder / ("saved-" + std::string(engine::family_of(c).model_type));
+    engine::save(w, saved, engine::dtype::f32);
+    const engine::bundle again = engine::load(saved);
     CHECK(same(again.weights, w));
     for (const engine::stored_tensor& t : again.stored)  // the names Hugging Face's library writes
-      CHECK(t.stored_name == (bert ? t.name.starts_with("classifier") ? "" : "bert." : "model.decoder.") + t.name);
+      CHECK(t.stored_name ==
+            (t.name.starts_with("classifier") || t.name.starts_with("lm_head") ? "" : prefixes.back()) + t.name);
     CHECK(again.fingerprint == engine::fingerprint(w));
   }
 }

@@ -52,11 +52,14 @@ engine::config tiny(architecture a, engine::activation f) {
           .layers = 3,
           .width = 24,
           .heads = 6,
-          .kv_heads = a == architecture::llama ? 2u : 6u,
+          .kv_heads = a == architecture::llama ? 2u
+                      : a == architecture::phi ? 3u
+                                               : 6u,
           .hidden = 40,
           .vocabulary = 29,
           .context = 80,
-          .tied_head = a != architecture::llama,
+          .rotary_width = a == architecture::phi ? 2u : 0u,
+          .tied_head = a != architecture::llama && a != architecture::phi,
           .activation = f};
 }
 
@@ -80,6 +83,7 @@ std::vector<named_model> models() {
   all.push_back({"GPT-2 with erf", random_model(tiny(architecture::gpt2, engine::activation::gelu_erf), 2)});
   all.push_back({"OPT", random_model(tiny(architecture::opt, engine::activation::relu), 4)});
   all.push_back({"Llama", random_model(tiny(architecture::llama, engine::activation::silu), 3)});
+  all.push_back({"Phi", random_model(tiny(architecture::phi, engine::activation::gelu_tanh), 5)});
   return all;
 }
 
@@ -446,6 +450,11 @@ TEST_CASE("transformer: matrices are out x in whatever the storage, and restore 
         CHECK(names == std::vector<std::string>{"layers.1.self_attn.q_proj", "layers.1.self_attn.k_proj",
                                                 "layers.1.self_attn.v_proj", "layers.1.self_attn.out_proj",
                                                 "layers.1.fc1", "layers.1.fc2"});
+        break;
+      case architecture::phi:
+        CHECK(names == std::vector<std::string>{"layers.1.self_attn.q_proj", "layers.1.self_attn.k_proj",
+                                                "layers.1.self_attn.v_proj", "layers.1.self_attn.dense",
+                                                "layers.1.mlp.fc1", "layers.1.mlp.fc2"});
         break;
       default:
         CHECK(names == std::vector<std::string>{"layers.1.attention.wq", "layers.1.attention.wk",

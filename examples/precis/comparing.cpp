@@ -13,6 +13,7 @@
 #include <precis/allocate/knapsack.hpp>
 #include <precis/allocate/lagrangian.hpp>
 #include <precis/allocate/minimax.hpp>
+#include <precis/allocate/norm_sweep.hpp>
 #include <precis/allocate/uniform.hpp>
 #include <precis/allocate/z_tiers.hpp>
 #include <precis/core/random.hpp>
@@ -62,7 +63,8 @@ const compared* comparison::find(std::size_t budget, const std::string& candidat
 }
 
 const std::vector<std::string>& allocator_names() {
-  static const std::vector<std::string> names{"knapsack", "lagrangian", "greedy", "minimax", "kmeans_tiers", "z_tiers"};
+  static const std::vector<std::string> names{"knapsack",   "lagrangian",   "greedy", "minimax",
+                                              "norm_sweep", "kmeans_tiers", "z_tiers"};
   return names;
 }
 
@@ -168,7 +170,7 @@ class judge {
  public:
   judge(const session& s, const text_windows& text, const fact_file* facts, const verdict_questions* verdicts,
         const common_options& o)
-      : text_(text), verdicts_(verdicts), options_(o), original_(text.windows.size()) {
+      : text_(text), verdicts_(verdicts), options_(o), original_(text.windows.size()), norms_(text.windows.size()) {
     if (facts != nullptr)
       for (const precis::score::fact& f : facts->facts) {
         precis::token_batch b{.sequences = 1, .tokens = f.prompt.size(), .ids = f.prompt, .targets = {}};
@@ -178,6 +180,8 @@ class judge {
       }
     options_.pool().for_each(text.windows.size(), [&](std::size_t w) {
       original_[w] = s.model.logits(text.windows[w], precis::positions::all);
+      for (std::size_t i = 0; i < original_[w].rows; ++i)
+        norms_[w].push_back(precis::evaluate::log_sum_exp(original_[w].row(i)));
     });
   }
 
@@ -194,8 +198,9 @@ class judge {
         if (window.targets[i] == precis::no_target) continue;
         const auto target = static_cast<std::size_t>(window.targets[i]);
         const std::span<const float> row = logits.row(i);
-        parts[w].nll += precis::evaluate::log_sum_exp(row) - static_cast<double>(row[target]);
-        parts[w].kl += precis::evaluate::kl_of_logits(original_[w].row(i), row);
+        const double norm = precis::evaluate::log_sum_exp(row);
+        parts[w].nll += norm - static_cast<double>(row[target]);
+        parts[w].kl += precis::evaluate::kl_of_logits(original_[w].row(i), norms_[w][i], row, norm);
         parts[w].right += precis::evaluate::argmax(row) == target ? 1u : 0u;
         ++parts[w].count;
       }
@@ -224,6 +229,7 @@ class judge {
   const verdict_questions* verdicts_;
   const common_options& options_;
   std::vector<precis::float_matrix> original_;
+  std::vector<std::vector<double>> norms_;  ///< log_sum_exp of each row of it
   std::vector<precis::token_batch> facts_;
 };
 
@@ -305,6 +311,7 @@ allocation allocate_plan(const std::string& allocator, const candidate& c, const
   if (allocator == "knapsack") return solved(allocate::knapsack{.budget = budget}, c.costs);
   if (allocator == "lagrangian") return solved(allocate::lagrangian{.budget = budget}, c.costs);
   if (allocator == "greedy") return solved(allocate::greedy{.budget = budget}, c.costs);
+  if (allocator == "norm_sweep") return solved(allocate::norm_sweep{.budget = budget}, c.costs);
   if (allocator == "minimax") return solved(allocate::minimax{.budget = budget}, c.costs);
   if (!is_tiers(allocator)) {
     std::string names;
@@ -314,7 +321,7 @@ allocation allocate_plan(const std::string& allocator, const candidate& c, const
   if (!c.scored())
     precis::refuse({.what = allocator + " needs scores, and " + c.name + " are costs",
                     .where = "--allocator",
-                    .expected = "knapsack, lagrangian, greedy or minimax"});
+                    .expected = "knapsack, lagrangian, greedy, minimax or norm_sweep"});
   std::vector<std::size_t> tiers;
   if (allocator == "z_tiers") {
     for (const allocate::tier t : allocate::z_tiers{}.tiers(c.scores.values))

@@ -52,9 +52,9 @@ struct input_taylor {
     const taylor statistics{.of = of, .noise = {.size = size}, .draws = draws, .draw = draw};
     statistics.check();
     const std::vector<unit> blocks = group_units(model.matrices(), unit_kind::block);
-    perturbed_losses losses{.unchanged = std::vector<nll>(batches.size()),
-                            .changed = std::vector<std::vector<nll>>(blocks.size() * draws,
-                                                                     std::vector<nll>(batches.size()))};
+    perturbed_losses losses{
+        .unchanged = std::vector<nll>(batches.size()),
+        .changed = std::vector<std::vector<nll>>(blocks.size() * draws, std::vector<nll>(batches.size()))};
     const std::size_t layers = model.layers();
     for (const unit& u : blocks)
       if (u.layer >= layers)
@@ -107,9 +107,10 @@ struct input_taylor {
   template<class Model, class Batches, class... Rest>
     requires(!(weighted_model<Model> && tappable_model<Model>))
   refused operator()(const Model&, const Batches&, Rest&&...) const {
-    static_assert(tappable_model<Model>,
-                  "precis: score::input_taylor needs a tappable_model: it perturbs what enters a block. Add loss(batch, "
-                  "tap) const to the adaptor, or use score::taylor, which perturbs weights. See docs/models.md#tappable");
+    static_assert(
+        tappable_model<Model>,
+        "precis: score::input_taylor needs a tappable_model: it perturbs what enters a block. Add loss(batch, "
+        "tap) const to the adaptor, or use score::taylor, which perturbs weights. See docs/models.md#tappable");
     return {};
   }
 
@@ -122,8 +123,9 @@ struct input_taylor {
         for (const float v : x(s, t)) squares += static_cast<double>(v) * static_cast<double>(v);
     const double rms = x.size() == 0 ? 0 : std::sqrt(squares / static_cast<double>(x.size()));
     const double deviation = (rms == 0 ? size : size * rms) * (pairs && version % 2 == 1 ? -1 : 1);
-    const random_stream normal(seed, purpose("score::input_taylor " + std::to_string(layer) + " " +
-                                             std::to_string(batch)) + (pairs ? version / 2 : version));
+    const random_stream normal(seed,
+                               purpose("score::input_taylor " + std::to_string(layer) + " " + std::to_string(batch)) +
+                                   (pairs ? version / 2 : version));
     std::size_t i = 0;
     for (std::size_t s = 0; s < x.sequences; ++s)
       for (std::size_t t = 0; t < x.tokens; ++t)

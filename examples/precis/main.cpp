@@ -26,6 +26,7 @@ int main(int argc, char** argv) {
   program::add_score(app, status);
   program::add_trace(app, status);
   program::add_cost(app, status);
+  program::add_evolve(app, status);
   program::add_plan(app, status);
   program::add_compress(app, status);
   program::add_sweep(app, status);

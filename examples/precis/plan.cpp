@@ -49,30 +49,14 @@ exit_status run(const options& o) {
   precis::plan p;
   std::optional<precis::scores> table;
   std::vector<precis::allocate::tier> tiers;
-  const auto of_this_model = [&](std::string& model, const std::string& where) {
-    if (!model.empty() && model != s.fingerprint)
-      precis::refuse({.what = "it is of model " + model,
-                      .where = where,
-                      .expected = "a table of " + s.name + ", " + s.fingerprint});
-    model = s.fingerprint;
-  };
   if (!o.costs.empty()) {
-    const engine::mapped_file file(o.costs);
-    candidate c{.name = o.costs, .costs = precis::parse_costs(file.text(), s.model.matrices(), o.costs)};
-    of_this_model(c.costs.model, o.costs);
-    const std::vector<std::size_t> bytes =
-        precis::exact_bytes<precis::codec::standard>(s.model.matrices(), c.costs.units, c.costs.entries);
-    if (bytes != c.costs.bytes)
-      precis::refuse({.what = "sizes that are not those of these formats",
-                      .where = o.costs,
-                      .expected = "a table that `precis cost` wrote for this model"});
-    p = allocate_plan(allocator, c, *budget).plan;
+    p = allocate_plan(allocator, {.name = o.costs, .costs = read_costs(s, o.costs)}, *budget).plan;
   } else if (!o.uniform.empty()) {
     p = uniform_plan(s, precis::parse_unit_kind(o.units, "--units"), o.uniform, o.sparsity);
   } else {
     const engine::mapped_file file(o.scores);
     table = precis::parse_scores(file.text(), s.model.matrices(), o.scores);
-    of_this_model(table->model, o.scores);
+    check_model(s, table->model, o.scores);
     if (allocator == "tiers") {
       precis::allocate::z_tiers allocate =
           make_tiers(read_bits(o.bits, "--bits"), read_sparsities(o.prune, "--prune"), o.family, o.granularity);
@@ -159,7 +143,8 @@ void add_plan(CLI::App& app, exit_status& status) {
   c.add_option("--costs", o->costs, "cost table from `precis cost`");
   c.add_option(
       "--allocator", o->allocator,
-      "knapsack, lagrangian, greedy, minimax, kmeans_tiers or z_tiers within --budget; tiers: --bits by z-score "
+      "knapsack, lagrangian, greedy, minimax, norm_sweep, kmeans_tiers or z_tiers within --budget; tiers: --bits by "
+      "z-score "
       "(default: knapsack for costs, tiers for scores)");
   c.add_option(
       "--entries", o->entries,

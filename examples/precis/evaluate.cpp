@@ -271,7 +271,8 @@ void add_evaluate(CLI::App& app, exit_status& status) {
       "one it\n"
       "finds likelier counts. A classifier (BERT) reads the text's beginning; its labels are matched by name.");
   c.add_option("MODEL", o->model, "model folder or .bin file")->required();
-  c.add_option("--text", o->text.file, "plain text: its perplexity");
+  c.add_option("--text", o->text.file,
+               "plain text, or token ids as JSON, {\"sequences\": [[1, 2], [3]]}: its perplexity");
   c.add_option("--context", o->text.length, "predictions a window (default: the model's context less one)");
   c.add_option("--windows", o->text.windows, "how many windows from the start of the text (default: all)");
   c.add_option("--verdicts", o->verdicts, "JSON lines of text and label: how often the model judges as labelled");

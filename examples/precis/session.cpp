@@ -114,27 +114,65 @@ std::size_t stored_bytes(const session& s) {
 }
 std::size_t weight_count(const session& s) { return weights_in(s.model.matrices()); }
 
+namespace {
+
+/// The sequences of a file of token ids: {"sequences": [[1, 403, ...], ...]}, each on its own.
+[[nodiscard]] std::vector<std::vector<precis::token>> read_sequences(const engine::mapped_file& file,
+                                                                     const std::string& where, std::size_t vocabulary) {
+  const engine::json value = engine::parse_json(file.text(), where);
+  const engine::json_object keys(value, where);
+  const engine::json* const list = keys.find("sequences");
+  if (list == nullptr || !list->is_array() || list->empty())
+    keys.refuse("no sequences", "\"sequences\": a list of lists of token ids");
+  std::vector<std::vector<precis::token>> out;
+  for (const engine::json& each : *list) {
+    std::vector<precis::token>& ids = out.emplace_back();
+    if (!each.is_array()) keys.refuse("a sequence that is " + engine::type_of(each), "lists of token ids");
+    for (const engine::json& id : each) {
+      if (!id.is_number_unsigned() || id.get<std::uint64_t>() >= vocabulary)
+        keys.refuse(fmt::format("token {} in sequence {}", id.dump(), out.size() - 1),
+                    fmt::format("whole numbers below {}, the vocabulary", vocabulary));
+      ids.push_back(id.get<precis::token>());
+    }
+  }
+  return out;
+}
+
+}  // namespace
+
 text_windows read_windows(const session& s, const text_options& o) {
   const std::filesystem::path path(o.file);
   const engine::mapped_file file(path);
-  const std::vector<precis::token> ids = s.tokens.encode(file.text());
-  text_windows out{.name = path.filename().string(),
-                   .tokens = ids.size(),
-                   .length = o.length != 0 ? o.length : s.model.shape().context - 1,
-                   .windows = {}};
-  if (out.length > s.model.shape().context)
+  const bool is_ids = path.extension() == ".json";
+  std::vector<std::vector<precis::token>> sequences;
+  if (is_ids)
+    sequences = read_sequences(file, o.file, s.model.shape().vocabulary);
+  else
+    sequences.push_back(s.tokens.encode(file.text()));
+  std::size_t shortest = sequences.front().size();
+  for (const std::vector<precis::token>& each : sequences) shortest = std::min(shortest, each.size());
+
+  const std::size_t most = s.model.shape().context;
+  text_windows out{.name = path.filename().string(), .tokens = 0, .length = o.length, .windows = {}};
+  if (out.length == 0) out.length = is_ids && shortest > 1 ? std::min(shortest, most) - 1 : most - 1;
+  if (out.length > most)
     precis::refuse({.what = fmt::format("windows of {} predictions", out.length),
                     .where = "--context",
-                    .expected = fmt::format("at most {}, the model's context", s.model.shape().context)});
-  const std::size_t there = ids.size() < 2 ? 0 : (ids.size() - 1) / out.length;
+                    .expected = fmt::format("at most {}, the model's context", most)});
+  std::size_t there = 0;
+  for (const std::vector<precis::token>& each : sequences) {
+    out.tokens += each.size();
+    there += each.size() < 2 ? 0 : (each.size() - 1) / out.length;
+  }
   if (there == 0 || o.windows > there)
-    precis::refuse({.what = fmt::format("{} tokens, {} whole windows of {} predictions", ids.size(), there, out.length),
+    precis::refuse({.what = fmt::format("{} tokens, {} whole windows of {} predictions", out.tokens, there, out.length),
                     .where = o.file,
                     .expected = o.windows > there && there != 0 ? fmt::format("--windows of at most {}", there)
                                                                 : "a longer text, or a smaller --context"});
   const std::size_t count = o.windows == 0 ? there : o.windows;
-  for (std::size_t i = 0; i < count; ++i)
-    out.windows.push_back(precis::next_token_batch(1, std::span(ids).subspan(i * out.length, out.length + 1)));
+  for (const std::vector<precis::token>& each : sequences)
+    for (std::size_t i = 0; (i + 1) * out.length < each.size() && out.windows.size() < count; ++i)
+      out.windows.push_back(precis::next_token_batch(1, std::span(each).subspan(i * out.length, out.length + 1)));
   return out;
 }
 

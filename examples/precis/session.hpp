@@ -84,7 +84,9 @@ struct text_options {
   std::size_t length = 0;   ///< predictions a window; 0: the model's context less one
   std::size_t windows = 0;  ///< 0: all there are
 };
-/// Errors: an empty text; one shorter than a window; more windows than there are; a window beyond the context.
+/// A file that ends in .json holds token ids instead of text, {"sequences": [[1, 403, ...], ...]}; windows do not cross from
+/// one sequence to the next, and are as long as the shortest one unless told.
+/// Errors: ids outside the vocabulary; an empty text; one shorter than a window; more windows than there are; a window beyond the context.
 [[nodiscard]] text_windows read_windows(const session& s, const text_options& o);
 
 /// Loss of every window.

@@ -28,7 +28,7 @@ namespace {
 
 struct options {
   std::string model, tokenizer, calibration, verdicts, out = "compare", scorers, costs = "measured,reconstruction",
-                                                       allocators = "knapsack,greedy,minimax,kmeans_tiers,z_tiers",
+                                                       allocators = "knapsack,minimax,kmeans_tiers,z_tiers",
                                                        budgets = "3,3.5,4,5,6", entries, cost_units = "matrix";
   std::size_t calibration_windows = 8, random_plans = 3, verdict_texts = 100;
   text_options text{.file = {}, .length = 0, .windows = 20};
@@ -281,7 +281,7 @@ void add_compare(CLI::App& app, exit_status& status) {
   c.add_option("--cost-units", o->cost_units, "what gets one cost and one choice: block, half or matrix")
       ->check(CLI::IsMember({"block", "half", "matrix"}))
       ->capture_default_str();
-  c.add_option("--allocators", o->allocators, "knapsack, lagrangian, greedy, minimax, kmeans_tiers, z_tiers")
+  c.add_option("--allocators", o->allocators, "knapsack, lagrangian, greedy, minimax, norm_sweep, kmeans_tiers, z_tiers")
       ->capture_default_str();
   c.add_option("--entries", o->entries,
                "what a unit may take, with commas (default: affine 2-6 and 8 bits, groups of "

@@ -9,5 +9,6 @@
 #include <precis/allocate/lagrangian.hpp>
 #include <precis/allocate/minimax.hpp>
 #include <precis/allocate/norm_sweep.hpp>
+#include <precis/allocate/sparsity.hpp>
 #include <precis/allocate/uniform.hpp>
 #include <precis/allocate/z_tiers.hpp>

@@ -3,3 +3,4 @@
 /// Which weights are set to zero.
 
 #include <precis/prune/magnitude.hpp>
+#include <precis/prune/shares.hpp>

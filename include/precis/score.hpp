@@ -9,6 +9,7 @@
 #include <precis/score/first_order_taylor.hpp>
 #include <precis/score/gradient_magnitude.hpp>
 #include <precis/score/input_taylor.hpp>
+#include <precis/score/outliers.hpp>
 #include <precis/score/pruning_sensitivity.hpp>
 #include <precis/score/reconstruction_error.hpp>
 #include <precis/score/segments.hpp>

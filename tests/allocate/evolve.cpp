@@ -52,16 +52,15 @@ struct separable {
 };
 
 evolve small(std::size_t bytes) {
-  return {.budget = at_most_bytes(bytes),
-          .generations = 12,
-          .stages = {{16, 20}, {4, 50}, {1, 100}},
-          .start_tokens = 20};
+  return {
+      .budget = at_most_bytes(bytes), .generations = 12, .stages = {{16, 20}, {4, 50}, {1, 100}}, .start_tokens = 20};
 }
 const std::vector<std::size_t> sequences(30, 10);  // tokens each
 
 }  // namespace
 
-TEST_CASE("with convex costs that add up, evolution finds the integer program's optimum", "[allocate][evolve][oracle]") {
+TEST_CASE("with convex costs that add up, evolution finds the integer program's optimum",
+          "[allocate][evolve][oracle]") {
   for (std::uint64_t seed = 0; seed < 6; ++seed) {
     const cost_table t = widths(8, seed);
     const solution s = small(32).solve(t, sequences, separable{t});  // 4 bits everywhere to begin with
@@ -104,8 +103,7 @@ TEST_CASE("never above the budget, with formats and units of any size", "[alloca
   for (std::uint64_t seed = 0; seed < 200; ++seed) {
     const cost_table t = tables::random(seed);
     const auto [least, most] = tables::range(t);
-    for (const auto swap_with :
-         {evolve::partners::equal_sizes, evolve::partners::equal_roles, evolve::partners::all}) {
+    for (const auto swap_with : {evolve::partners::equal_sizes, evolve::partners::equal_roles, evolve::partners::all}) {
       evolve how{.budget = at_most_bytes((least + most) / 2),
                  .generations = 4,
                  .offspring = 6,

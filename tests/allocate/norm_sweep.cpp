@@ -13,14 +13,16 @@ using allocate::norm_sweep;
 using allocate::solution;
 using Catch::Matchers::ContainsSubstring;
 
-TEST_CASE("the small table of methods C3 at 2800 bits: four everywhere for every power", "[allocate][norm_sweep][worked-example]") {
+TEST_CASE("the small table of methods C3 at 2800 bits: four everywhere for every power",
+          "[allocate][norm_sweep][worked-example]") {
   for (const double p : {1.0, 1.5, 3.5})
     CHECK(norm_sweep{.budget = at_most_bytes(350), .powers = {p}}.solve(tables::tiny()).entries ==
           std::vector<std::size_t>{1, 1, 1});
   CHECK(norm_sweep{.budget = at_most_bytes(350)}(tables::tiny()).choices.front().codec == "four");
 }
 
-TEST_CASE("norm_sweep @post: no better than minimax, and as good for large powers", "[allocate][norm_sweep][property]") {
+TEST_CASE("norm_sweep @post: no better than minimax, and as good for large powers",
+          "[allocate][norm_sweep][property]") {
   for (std::uint64_t seed = 0; seed < 200; ++seed) {
     cost_table t = tables::random(seed);
     for (double& c : t.costs) c += 3;  // errors

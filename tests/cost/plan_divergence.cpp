@@ -31,8 +31,8 @@ std::vector<float> all_weights(const micro_transformer& model) {
 }
 
 cost_table table_of(const micro_transformer& model) {
-  return cost::blank_table<formats>(model.matrices(), unit_kind::matrix, {"affine2.row", "affine8.row", "affine16.row"}, 32,
-                                 "test");
+  return cost::blank_table<formats>(model.matrices(), unit_kind::matrix, {"affine2.row", "affine8.row", "affine16.row"},
+                                    32, "test");
 }
 
 }  // namespace
@@ -55,7 +55,8 @@ TEST_CASE("a plan's divergence is that of the packed model", "[cost][plan_diverg
       micro_transformer packed;
       apply<formats>(packed, p);
       const micro_transformer original;
-      CHECK(losses[i] == Approx(evaluate::kl_divergence{}(original, packed, std::span(data)).mean_nats()).epsilon(1e-9));
+      CHECK(losses[i] ==
+            Approx(evaluate::kl_divergence{}(original, packed, std::span(data)).mean_nats()).epsilon(1e-9));
     }
     cost::plan_divergence<formats, micro_transformer, thread_pool> threads(model, data, t, thread_pool{3});
   }
@@ -81,7 +82,8 @@ TEST_CASE("a sample is its sequences, and the last one's beginning", "[cost][pla
   CHECK(fitness(one, evaluation_sample{{3, 1}, fitness.tokens()[1] - 1}).front() == expected);
 }
 
-TEST_CASE("evolution of real plans: no worse than where it began, on any executor", "[cost][plan_divergence][allocate]") {
+TEST_CASE("evolution of real plans: no worse than where it began, on any executor",
+          "[cost][plan_divergence][allocate]") {
   const auto run = [](auto executor) {
     micro_transformer model;
     const cost_table t = table_of(model);

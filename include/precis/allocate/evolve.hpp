@@ -63,8 +63,8 @@ struct evolve {
   std::size_t offspring = 128;
   std::vector<stage> stages = {{16, 2048}, {4, 16384}, {1, 131072}};
   partners swap_with = partners::equal_sizes;
-  std::size_t starts = 16;           ///< random ones to begin with, unless one format everywhere takes exactly the budget
-  std::size_t start_tokens = 2048;   ///< they are compared on
+  std::size_t starts = 16;  ///< random ones to begin with, unless one format everywhere takes exactly the budget
+  std::size_t start_tokens = 2048;     ///< they are compared on
   std::vector<std::size_t> from = {};  ///< entries [units] to begin with instead, for instance a knapsack's
   std::uint64_t seed = 0;
 
@@ -117,7 +117,9 @@ struct evolve {
     random_stream stream;
     std::uint64_t next = 0;
     dice(std::uint64_t seed, std::uint64_t what) noexcept : stream(seed, what) {}
-    [[nodiscard]] std::size_t below(std::size_t n) noexcept { return static_cast<std::size_t>(stream.below(next++, n)); }
+    [[nodiscard]] std::size_t below(std::size_t n) noexcept {
+      return static_cast<std::size_t>(stream.below(next++, n));
+    }
   };
 
   struct level {
@@ -198,7 +200,8 @@ struct evolve {
                                             const evaluation_sample& sample, std::size_t generation) const {
       std::vector<std::vector<std::size_t>> entries;
       for (const candidate& c : candidates) entries.push_back(entries_of(c));
-      const std::vector<double> losses = std::invoke(fitness, std::span<const std::vector<std::size_t>>(entries), sample);
+      const std::vector<double> losses =
+          std::invoke(fitness, std::span<const std::vector<std::size_t>>(entries), sample);
       for (const double x : losses)
         if (!std::isfinite(x) || losses.size() != candidates.size())
           refuse({.what = "a fitness of " + text::number(x) + " in generation " + std::to_string(generation),
@@ -389,8 +392,7 @@ struct evolve {
       const candidate before = c;
       std::size_t sum = bytes_of(c), changes = 0;
       for (; raises > 0; --raises, ++changes) {
-        const std::vector<std::size_t> able =
-            units_that([&](std::size_t u) { return c[u] + 1 < levels_[u].size(); });
+        const std::vector<std::size_t> able = units_that([&](std::size_t u) { return c[u] + 1 < levels_[u].size(); });
         if (able.empty()) return false;
         raise(c, able[d.below(able.size())], sum);
       }
@@ -412,7 +414,7 @@ struct evolve {
     std::span<const std::size_t> tokens_;
     linked_table whole_;
     std::size_t limit_ = 0;
-    std::vector<std::vector<level>> levels_;       // [units]
+    std::vector<std::vector<level>> levels_;        // [units]
     std::vector<std::vector<std::size_t>> groups_;  // of units that swap
     std::vector<std::size_t> group_of_;             // [units]
   };

@@ -56,9 +56,10 @@ exit_status run(const options& o) {
   if (found.stopped) fmt::print("stopped after {} generations; the best until then follows\n", found.losses.size());
   const resolved_plan resolved = resolve(s, found.plan);
   if (!found.losses.empty())
-    fmt::print("loss   {:.6f} nats per token from the original on all of the text after the first generation, {:.6f} "
-               "after {} ({})\n",
-               found.losses.front(), found.losses.back(), found.losses.size(), duration(found.seconds));
+    fmt::print(
+        "loss   {:.6f} nats per token from the original on all of the text after the first generation, {:.6f} "
+        "after {} ({})\n",
+        found.losses.front(), found.losses.back(), found.losses.size(), duration(found.seconds));
   fmt::print("size   {} bytes, {:.3f} bits per weight\n", resolved.size.packed_bytes, resolved.size.bits_per_weight());
   engine::write_file(o.out, precis::to_text(found.plan));
   fmt::print("wrote  {}\n", o.out);

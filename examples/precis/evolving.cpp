@@ -17,15 +17,14 @@ evolved run_evolution(session& s, const evolving& what, const common_options& o)
   const precis::cost_table& t = *what.costs;
   const std::size_t all = what.text->windows.size() * what.text->length;
   const auto share = [&](std::size_t part) { return std::max<std::size_t>(1, all / part); };
-  precis::allocate::evolve search{
-      .budget = what.budget,
-      .generations = what.generations,
-      .offspring = what.offspring,
-      .stages = {{std::max<std::size_t>(1, what.offspring / 8), share(8)},
-                 {std::max<std::size_t>(1, what.offspring / 16), share(2)},
-                 {1, all}},
-      .start_tokens = share(8),
-      .seed = what.seed};
+  precis::allocate::evolve search{.budget = what.budget,
+                                  .generations = what.generations,
+                                  .offspring = what.offspring,
+                                  .stages = {{std::max<std::size_t>(1, what.offspring / 8), share(8)},
+                                             {std::max<std::size_t>(1, what.offspring / 16), share(2)},
+                                             {1, all}},
+                                  .start_tokens = share(8),
+                                  .seed = what.seed};
   if (what.from)
     for (const precis::unit& u : t.units) {
       const precis::choice* const c = what.from->find(u.name);

@@ -30,7 +30,7 @@ struct options {
   std::string model, tokenizer, calibration, verdicts, out = "compare", scorers, costs = "measured,reconstruction",
                                                        allocators = "knapsack,minimax,kmeans_tiers,z_tiers",
                                                        budgets = "3,3.5,4,5,6", entries, cost_units = "matrix";
-  std::size_t calibration_windows = 8, random_plans = 3, verdict_texts = 100;
+  std::size_t calibration_windows = 8, random_plans = 3, verdict_texts = 100, verdict_tokens = default_verdict_tokens;
   text_options text{.file = {}, .length = 0, .windows = 20};
   score_options score;
   resume_options resume;
@@ -143,7 +143,7 @@ exit_status run(options& o) {
   }
   std::optional<verdict_questions> verdicts;
   if (!o.verdicts.empty()) {
-    verdicts = ask(s.tokens, load_verdicts(o.verdicts), default_verdict_tokens, s.model.shape().context);
+    verdicts = ask(s.tokens, load_verdicts(o.verdicts), o.verdict_tokens, s.model.shape().context);
     if (o.verdict_texts != 0 && o.verdict_texts < verdicts->batches.size()) verdicts->batches.resize(o.verdict_texts);
   }
   for (const precis::budget& b : request.budgets) {  // refused before anything is scored
@@ -270,6 +270,8 @@ void add_compare(CLI::App& app, exit_status& status) {
   c.add_option("--windows", o->text.windows, "windows of the text; 0: all")->capture_default_str();
   c.add_option("--verdicts", o->verdicts,
                "JSON lines of text and label: accuracy of uniform, tiers and measured plans");
+  c.add_option("--verdict-tokens", o->verdict_tokens, "how many tokens of a text's end are asked about")
+      ->capture_default_str();
   c.add_option("--verdict-texts", o->verdict_texts, "how many of them, from the first; 0: all")->capture_default_str();
   c.add_option("--calibration", o->calibration, "text for scorers and costs; not the held-out one");
   c.add_option("--calibration-windows", o->calibration_windows, "windows of it; 0: all")->capture_default_str();
@@ -281,7 +283,8 @@ void add_compare(CLI::App& app, exit_status& status) {
   c.add_option("--cost-units", o->cost_units, "what gets one cost and one choice: block, half or matrix")
       ->check(CLI::IsMember({"block", "half", "matrix"}))
       ->capture_default_str();
-  c.add_option("--allocators", o->allocators, "knapsack, lagrangian, greedy, minimax, norm_sweep, kmeans_tiers, z_tiers")
+  c.add_option("--allocators", o->allocators,
+               "knapsack, lagrangian, greedy, minimax, norm_sweep, kmeans_tiers, z_tiers")
       ->capture_default_str();
   c.add_option("--entries", o->entries,
                "what a unit may take, with commas (default: affine 2-6 and 8 bits, groups of "

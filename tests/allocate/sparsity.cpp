@@ -45,7 +45,8 @@ TEST_CASE("softmax: the example of methods C9", "[allocate][sparsity][worked-exa
   for (std::size_t i = 0; i < 4; ++i) CHECK(s[i] == Approx(expected[i]).margin(1e-7));
 }
 
-TEST_CASE("the mean over weights is what was asked for, and nobody leaves the range", "[allocate][sparsity][property]") {
+TEST_CASE("the mean over weights is what was asked for, and nobody leaves the range",
+          "[allocate][sparsity][property]") {
   const random_stream random(5, purpose("sparsity"));
   std::uint64_t i = 0;
   for (std::size_t round = 0; round < 300; ++round) {
@@ -59,8 +60,9 @@ TEST_CASE("the mean over weights is what was asked for, and nobody leaves the ra
     const double most = 0.5 + 0.5 * random.uniform(i++), sparsity = most * random.uniform(i++);
     const double sharp = random.uniform(i++);
     CAPTURE(round, n, most, sparsity, sharp);
-    for (const auto& s : {owl{.sparsity = sparsity, .strength = sharp, .most = most}(values, weights),
-                          entropy_softmax{.sparsity = sparsity, .temperature = 0.05 + sharp, .most = most}(values, weights)}) {
+    for (const auto& s :
+         {owl{.sparsity = sparsity, .strength = sharp, .most = most}(values, weights),
+          entropy_softmax{.sparsity = sparsity, .temperature = 0.05 + sharp, .most = most}(values, weights)}) {
       CHECK(mean(s, weights) == Approx(sparsity).margin(1e-9));
       CHECK(std::ranges::min(s) >= -1e-12);
       CHECK(std::ranges::max(s) <= most + 1e-12);
@@ -72,7 +74,10 @@ TEST_CASE("the mean over weights is what was asked for, and nobody leaves the ra
 }
 
 TEST_CASE("sparsities go into a plan", "[allocate][sparsity]") {
-  const plan p{.model = {}, .units = unit_kind::block, .notes = {"by hand"}, .choices = {{.unit = "block.0", .codec = "affine4.row"}, {.unit = "block.1", .codec = "affine4.row"}}};
+  const plan p{.model = {},
+               .units = unit_kind::block,
+               .notes = {"by hand"},
+               .choices = {{.unit = "block.0", .codec = "affine4.row"}, {.unit = "block.1", .codec = "affine4.row"}}};
   const plan q = allocate::with_sparsity(p, std::vector<double>{0.25, 0.5}, "owl");
   CHECK(q.choices[0].sparsity == 0.25);
   CHECK(q.choices[1].sparsity == 0.5);
@@ -84,13 +89,17 @@ TEST_CASE("sparsities go into a plan", "[allocate][sparsity]") {
 TEST_CASE("sparsity allocators refuse what they cannot share out", "[allocate][sparsity][refusal]") {
   const std::vector<std::size_t> two{1, 1};
   CHECK_THAT(refusal([&] { (void)owl{.sparsity = 1.2}(std::vector<double>{1, 2}, two); }), ContainsSubstring("1.2"));
-  CHECK_THAT(refusal([&] { (void)owl{.sparsity = .8, .most = .7}(std::vector<double>{1, 2}, two); }),
+  CHECK_THAT(refusal([&] {
+               (void)owl{.sparsity = .8, .most = .7}(std::vector<double>{1, 2}, two);
+             }),
              ContainsSubstring("0 to 0.7"));
   CHECK_THAT(refusal([&] { (void)owl{}(std::vector<double>{1}, two); }), ContainsSubstring("1 values for 2 units"));
   CHECK_THAT(refusal([&] {
                (void)entropy_softmax{}(std::vector<double>{1, std::numeric_limits<double>::quiet_NaN()}, two);
              }),
              ContainsSubstring("value 1"));
-  CHECK_THAT(refusal([&] { (void)entropy_softmax{.temperature = 0}(std::vector<double>{1, 2}, two); }),
+  CHECK_THAT(refusal([&] {
+               (void)entropy_softmax{.temperature = 0}(std::vector<double>{1, 2}, two);
+             }),
              ContainsSubstring("temperature"));
 }

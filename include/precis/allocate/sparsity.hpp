@@ -99,7 +99,8 @@ struct owl {
     const auto [low, high] = std::minmax_element(outliers.begin(), outliers.end());
     if (*high > *low)
       for (std::size_t i = 0; i < s.size(); ++i) s[i] -= 2 * strength * (outliers[i] - *low) / (*high - *low);
-    detail::clip_to_mean(s, weights, sparsity, most, [](double x, double wanted, double mean) { return x + wanted - mean; });
+    detail::clip_to_mean(s, weights, sparsity, most,
+                         [](double x, double wanted, double mean) { return x + wanted - mean; });
     return s;
   }
 };
@@ -127,9 +128,8 @@ struct entropy_softmax {
     if (s.empty()) return s;
     const double least = *std::min_element(s.begin(), s.end());
     for (double& x : s) x = std::exp((least - x) / temperature);
-    detail::clip_to_mean(s, weights, sparsity, most, [](double x, double wanted, double mean) {
-      return mean > 0 ? x * (wanted / mean) : wanted;
-    });
+    detail::clip_to_mean(s, weights, sparsity, most,
+                         [](double x, double wanted, double mean) { return mean > 0 ? x * (wanted / mean) : wanted; });
     return s;
   }
 };
@@ -137,10 +137,10 @@ struct entropy_softmax {
 /// The same plan with these sparsities, one a choice. Errors: another number of them; one outside [0, 1].
 [[nodiscard]] inline plan with_sparsity(plan p, std::span<const double> sparsity, const std::string& who) {
   if (sparsity.size() != p.choices.size())
-    detail::bad_sparsity("allocate::with_sparsity",
-                         std::to_string(sparsity.size()) + " sparsities for " + std::to_string(p.choices.size()) +
-                             " choices",
-                         "one a choice");
+    detail::bad_sparsity(
+        "allocate::with_sparsity",
+        std::to_string(sparsity.size()) + " sparsities for " + std::to_string(p.choices.size()) + " choices",
+        "one a choice");
   for (std::size_t i = 0; i < sparsity.size(); ++i) p.choices[i].sparsity = std::clamp(sparsity[i], 0.0, 1.0);
   p.notes.push_back("sparsity by " + who);
   check(p);

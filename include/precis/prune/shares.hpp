@@ -113,7 +113,8 @@ struct joint_shares {
     const auto at = all.begin() + static_cast<std::ptrdiff_t>(count - 1);
     std::nth_element(all.begin(), at, all.end());
     const float limit = *at;
-    std::size_t ties = count - static_cast<std::size_t>(std::count_if(all.begin(), at, [&](float k) { return k < limit; }));
+    std::size_t ties =
+        count - static_cast<std::size_t>(std::count_if(all.begin(), at, [&](float k) { return k < limit; }));
     for (std::size_t u = 0; u < keys.size(); ++u) {
       if (full[u]) continue;
       for (const float k : keys[u]) {

@@ -96,9 +96,10 @@ struct outliers {
   template<class Model, class Batches, class... Rest>
     requires(!observable_model<Model>)
   refused operator()(const Model&, const Batches&, Rest&&...) const {
-    static_assert(observable_model<Model>,
-                  "precis: score::outliers needs an observable_model. Add void inputs(batch, sink) const to the adaptor, "
-                  "or use from_norms(model, norms). See docs/models.md#observable");
+    static_assert(
+        observable_model<Model>,
+        "precis: score::outliers needs an observable_model. Add void inputs(batch, sink) const to the adaptor, "
+        "or use from_norms(model, norms). See docs/models.md#observable");
     return {};
   }
 

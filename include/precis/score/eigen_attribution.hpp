@@ -1,0 +1,333 @@
+#pragma once
+
+#include <precis/core/error.hpp>
+#include <precis/core/executor.hpp>
+#include <precis/core/random.hpp>
+#include <precis/core/scores.hpp>
+#include <precis/core/slice.hpp>
+#include <precis/core/spectra.hpp>
+#include <precis/factor/singular.hpp>
+#include <precis/model/concepts.hpp>
+#include <precis/score/eigen/effects.hpp>
+#include <precis/score/eigen/every_pair.hpp>
+
+#include <algorithm>
+#include <cmath>
+#include <concepts>
+#include <cstddef>
+#include <cstdint>
+#include <limits>
+#include <numeric>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace precis::score {
+
+/// Scores every singular value of chosen slices by the effect on the loss that its part of the matrix has when the input is
+/// swapped for another sample's: eigenpruning's attribution.
+///
+/// Shapes    batches of one length whose sequences are samples, with their targets; two samples at least.
+/// Unit      nats of a sample's summed loss.
+/// Sign      high = keep, as in the paper: a negative effect says that the part makes the model worse.
+/// Errors    fewer than two samples; batches of different lengths; no slices, or slices that are not the model's; weights,
+///           activations or gradients that are not finite; samples without a token in common.
+/// Cost      one forward and backward of every sample (pairing::all: a forward more, unless all fit one batch), the singular
+///           values of every slice, and two products: 2 tokens rank (in + out) operations a slice. Memory: the parts of all
+///           slices in float, which is the weights once more for whole square matrices twice.
+/// Source    Vergara-Browne, Soto, Aizawa, "Eigenpruning"; methods B8.
+/// Differs   the authors' code reads the stream before the norm where the paper reads the map's input (as here), divides a
+///           batch's loss by its size, pairs inside batches of 5 (1 from its command line, where every effect is 0), and
+///           counts padding. `loss`, `pairs` and `padding` bring back the last three.
+/// @post     the effects of one pair and token sum to g . W (x' - x) over all singular values.
+/// @post     equal on any executor and for any split into batches, bit for bit.
+struct eigen_attribution {
+  enum class pairing {
+    shuffled_cycle,    ///< each sample with the one before it, after one shuffle of all samples
+    cycle,             ///< the same without the shuffle
+    cycle_in_batches,  ///< as the authors' code: after the shuffle, within batches of `sequences_at_a_time`
+    all,               ///< each sample with every other one
+  };
+  enum class loss_scale {
+    per_sample,  ///< the gradient of a sample's own loss
+    batch_mean,  ///< as the authors' code: divided by the predictions of the batch it runs in
+  };
+  pairing pairs = pairing::shuffled_cycle;
+  eigen::reduction reduce = eigen::reduction::max_over_pairs_and_tokens;
+  loss_scale loss = loss_scale::per_sample;
+  std::uint64_t seed = 0;
+  token padding = no_target;             ///< tokens of this id are padding; a batch that has lengths says it by itself
+  std::size_t sequences_at_a_time = 32;  ///< run through the model
+
+  bool operator==(const eigen_attribution&) const = default;
+
+  template<differentiable_model Model, executor Executor = sequential>
+    requires divisible_batch<batch_of<Model>>
+  [[nodiscard]] spectra operator()(const Model& model, std::span<const batch_of<Model>> batches,
+                                   std::span<const matrix_slice> slices, Executor&& run = {}) const {
+    const std::size_t samples = check_input(batches);
+    if (slices.empty()) bad("no slices", "at least one to score, such as the keys of all heads");
+    check_slices(slices, model.matrices(), where);
+
+    spectra result{.model = {}, .scorer = name(), .measure = "nats", .slices = {}};
+    std::vector<std::vector<eigen::tracked>> of_matrix(model.matrices().size());
+    decompose(model, slices, run, result, of_matrix);
+    if (pairs == pairing::all)
+      pair_all<eigen::every_pair>(model, batches, samples, of_matrix, run);
+    else
+      pair_neighbours(model, batches, samples, of_matrix, run);
+
+    for (spectrum& s : result.slices)
+      for (const eigen::tracked& t : of_matrix[s.slice.matrix]) {
+        if (t.slice.name != s.slice.name) continue;
+        if (reduce == eigen::reduction::max_over_pairs_and_tokens)
+          s.scores.assign(t.most.begin(), t.most.end());
+        else
+          s.scores.assign(t.sums.begin(), t.sums.end());
+        if (std::ranges::any_of(s.scores, [](double v) { return !std::isfinite(v); }))
+          bad("no pair of samples has a token in common, or slice " + s.slice.name + " was never reached",
+              "a model that hands over every matrix, samples with tokens that are no padding, moderate numbers");
+      }
+    check(result, where);
+    return result;
+  }
+
+  /// Chosen only when the overload above is not: says why, and what to do about it.
+  template<class Model, class Batches, class Slices, class... Rest>
+    requires(!(differentiable_model<Model> && divisible_batch<batch_of<Model>>))
+  refused operator()(const Model&, const Batches&, const Slices&, Rest&&...) const {
+    static_assert(
+        differentiable_model<Model>,
+        "precis: score::eigen_attribution needs a differentiable_model. Add nll backward(batch, sink) to the adaptor. "
+        "See docs/models.md#differentiable");
+    static_assert(
+        !differentiable_model<Model> || divisible_batch<batch_of<Model>>,
+        "precis: score::eigen_attribution pairs sequences of any batches. Give the batch members sequences and tokens, "
+        "and write gather_sequences(batches, order) for it. See docs/models.md#differentiable");
+    return {};
+  }
+
+ private:
+  static constexpr const char* where = "score::eigen_attribution";
+  [[noreturn]] static void bad(std::string what, std::string expected) {
+    refuse({.what = std::move(what), .where = where, .expected = std::move(expected)});
+  }
+
+  [[nodiscard]] std::string name() const {
+    std::string n = "eigen_attribution ";
+    if (pairs == pairing::all) n += "all";
+    if (pairs == pairing::cycle) n += "cycle";
+    if (pairs == pairing::shuffled_cycle) n += "shuffled_cycle seed=" + std::to_string(seed);
+    if (pairs == pairing::cycle_in_batches)
+      n += "cycle_in_batches=" + std::to_string(sequences_at_a_time) + " seed=" + std::to_string(seed);
+    if (reduce == eigen::reduction::sum_tokens_then_max) n += " sum_tokens";
+    if (loss == loss_scale::batch_mean) n += " batch_mean";
+    return n;
+  }
+
+  template<class Batch>
+  [[nodiscard]] std::size_t check_input(std::span<const Batch> batches) const {
+    std::size_t samples = 0;
+    for (std::size_t b = 0; b < batches.size(); ++b) {
+      samples += batches[b].sequences;
+      if (batches[b].tokens != batches[0].tokens)
+        bad("batch " + std::to_string(b) + " has sequences of " + std::to_string(batches[b].tokens) + " tokens",
+            std::to_string(batches[0].tokens) + " as in batch 0: pairs are compared token by token");
+    }
+    if (samples < 2) bad(std::to_string(samples) + " samples", "at least two: effects are differences between samples");
+    if (sequences_at_a_time == 0 || (pairs == pairing::cycle_in_batches && sequences_at_a_time < 2))
+      bad("sequences_at_a_time = " + std::to_string(sequences_at_a_time),
+          "at least 1, and 2 where batches are paired within: a sample alone has no partner");
+    return samples;
+  }
+
+  /// A permutation of all samples by its seed (Fisher and Yates).
+  [[nodiscard]] std::vector<std::size_t> order_of(std::size_t samples) const {
+    std::vector<std::size_t> order(samples);
+    std::iota(order.begin(), order.end(), std::size_t{0});
+    if (pairs == pairing::cycle || pairs == pairing::all) return order;
+    const random_stream draw(seed, purpose("eigen_attribution pairs"));
+    for (std::size_t i = samples; i > 1; --i) std::swap(order[i - 1], order[draw.below(i, i)]);
+    return order;
+  }
+
+  template<class Model, class Executor>
+  static void decompose(const Model& model, std::span<const matrix_slice> slices, Executor& run, spectra& result,
+                        std::vector<std::vector<eigen::tracked>>& of_matrix) {
+    constexpr std::size_t at_a_time = 16;
+    for (std::size_t first = 0; first < slices.size(); first += at_a_time) {
+      const std::span<const matrix_slice> some = slices.subspan(first, std::min(at_a_time, slices.size() - first));
+      std::vector<float_matrix> weights;  // copies: a model's view lasts until it is asked for the next one
+      for (const matrix_slice& s : some) {
+        const weight_view w = part_of(weight_view(model.weights(s.matrix)), s);
+        weights.emplace_back(s.out, s.in);
+        for (std::size_t o = 0; o < s.out; ++o)
+          for (std::size_t i = 0; i < s.in; ++i) weights.back()(o, i) = w(o, i);
+      }
+      std::vector<factor::singular_system> parts(some.size());
+      run.for_each(some.size(),
+                   [&](std::size_t i) { parts[i] = factor::singular_values(weights[i].view(), some[i].name); });
+      for (std::size_t i = 0; i < some.size(); ++i) {
+        of_matrix[some[i].matrix].emplace_back(some[i], parts[i]);
+        result.slices.push_back({.slice = some[i], .values = std::move(parts[i].values), .scores = {}});
+      }
+    }
+  }
+
+  /// Runs the samples through the model, a few at a time: f(batch, counts) for each.
+  template<class Batch, class F>
+  void each_batch(std::span<const Batch> batches, std::span<const std::size_t> order, F&& f) const {
+    for (std::size_t first = 0; first < order.size(); first += sequences_at_a_time) {
+      const Batch batch =
+          gather_sequences(batches, order.subspan(first, std::min(sequences_at_a_time, order.size() - first)));
+      const std::vector<unsigned char> counts = counted_tokens(batch, padding);
+      f(batch, std::span<const unsigned char>(counts));
+    }
+  }
+
+  /// Runs backward; f(matrix, observed) for the chosen matrices. The loss is known only after the gradients: for the mean
+  /// over a batch its predictions are counted first.
+  template<class Model, class F>
+  void observe(const Model& model, const batch_of<Model>& batch, std::span<const unsigned char> counts,
+               const std::vector<bool>& chosen, F&& f) const {
+    float weight = 1;
+    if (loss == loss_scale::batch_mean) {
+      if constexpr (requires { { batch.targets[0] } -> std::convertible_to<token>; })
+        weight = 1.f / static_cast<float>(std::max<std::ptrdiff_t>(
+                           1, std::ranges::count_if(batch.targets, [](token t) { return t != no_target; })));
+      else
+        weight = 1.f / static_cast<float>(batch.sequences);
+    }
+    const nll total = model.backward(batch, [&](const linear_gradient& g) {
+      if (chosen[g.matrix]) f(g.matrix, eigen::observed{g.input, g.output_gradient, counts, weight});
+    });
+    if (total.count == 0) bad("a batch without a prediction", "targets to take the loss of");
+    if (!std::isfinite(total.sum)) bad("a loss of " + std::to_string(total.sum), "a finite one");
+  }
+
+  template<class Pairs, class Model>
+  [[nodiscard]] std::vector<Pairs> pairs_of(const Model& model, std::vector<std::vector<eigen::tracked>>& of_matrix,
+                                            std::vector<std::size_t>& index, std::vector<bool>& chosen) const {
+    std::vector<Pairs> all;
+    index.assign(of_matrix.size(), 0);
+    chosen.assign(of_matrix.size(), false);
+    for (std::size_t m = 0; m < of_matrix.size(); ++m) {
+      if (of_matrix[m].empty()) continue;
+      index[m] = all.size();
+      chosen[m] = true;
+      all.emplace_back(model.matrices()[m].name, std::move(of_matrix[m]), reduce);
+    }
+    return all;
+  }
+  template<class Pairs>
+  static void take_back(const std::vector<Pairs>& all, std::span<const std::size_t> index,
+                        const std::vector<bool>& chosen, std::vector<std::vector<eigen::tracked>>& of_matrix) {
+    for (std::size_t m = 0; m < of_matrix.size(); ++m)
+      if (chosen[m]) of_matrix[m].assign(all[index[m]].slices().begin(), all[index[m]].slices().end());
+  }
+
+  template<class Model, class Executor>
+  void pair_neighbours(const Model& model, std::span<const batch_of<Model>> batches, std::size_t samples,
+                       std::vector<std::vector<eigen::tracked>>& of_matrix, Executor& run) const {
+    std::vector<std::size_t> index;
+    std::vector<bool> chosen;
+    std::vector<eigen::cycle> all = pairs_of<eigen::cycle>(model, of_matrix, index, chosen);
+    each_batch(batches, order_of(samples), [&](const auto& batch, auto counts) {
+      observe(model, batch, counts, chosen,
+              [&](std::size_t m, const eigen::observed& o) { all[index[m]].add(o, run); });
+      if (pairs == pairing::cycle_in_batches)
+        for (eigen::cycle& c : all) c.close(run);
+    });
+    for (eigen::cycle& c : all) c.close(run);
+    take_back(all, index, chosen, of_matrix);
+  }
+
+  template<class Every, class Model, class Executor>
+  void pair_all(const Model& model, std::span<const batch_of<Model>> batches, std::size_t samples,
+                std::vector<std::vector<eigen::tracked>>& of_matrix, Executor& run) const {
+    std::vector<std::size_t> index;
+    std::vector<bool> chosen;
+    std::vector<Every> all = pairs_of<Every>(model, of_matrix, index, chosen);
+    const std::vector<std::size_t> order = order_of(samples);
+    const bool at_once = samples <= sequences_at_a_time;
+    if (!at_once)
+      each_batch(batches, order, [&](const auto& batch, auto counts) {
+        const auto see = [&](std::size_t m, activations_view<const float> x) {
+          if (chosen[m]) all[index[m]].see(x, counts, run);
+        };
+        if constexpr (observable_model<Model>)
+          model.inputs(batch, [&](const linear_input& in) {
+            for (const std::size_t m : in.matrices) see(m, in.input);
+          });
+        else
+          static_cast<void>(model.backward(batch, [&](const linear_gradient& g) { see(g.matrix, g.input); }));
+      });
+    each_batch(batches, order, [&](const auto& batch, auto counts) {
+      observe(model, batch, counts, chosen, [&](std::size_t m, const eigen::observed& o) {
+        if (at_once)
+          all[index[m]].together(o, run);
+        else
+          all[index[m]].add(o, run);
+      });
+    });
+    take_back(all, index, chosen, of_matrix);
+  }
+};
+
+/// Scores a unit by the share of its singular values that are useful: not among the lowest `portion` of all.
+///
+/// Unit      share of singular values, in [0, 1].
+/// Sign      high = keep.
+/// Errors    a portion outside [0, 1]; a unit none of whose matrices has scored slices.
+/// Source    methods B8, E10 (the same pooled order that pruning follows).
+/// @post     portion == 0: every unit scores 1.
+struct useful_singular_values {
+  double portion = 0.5;  ///< of all singular values together that count as useless; ties go by slice and place
+  unit_kind units = unit_kind::block;
+
+  bool operator==(const useful_singular_values&) const = default;
+
+  [[nodiscard]] scores operator()(std::span<const matrix_info> matrices, const spectra& all) const {
+    check(all, "score::useful_singular_values");
+    if (!(portion >= 0 && portion <= 1))
+      refuse({.what = "a portion of " + std::to_string(portion),
+              .where = "score::useful_singular_values",
+              .expected = "0 to 1"});
+    std::vector<double> pooled;
+    std::vector<std::size_t> owner, total(matrices.size()), useless(matrices.size());
+    for (const spectrum& s : all.slices) {
+      if (s.slice.matrix >= matrices.size())
+        refuse({.what = "slice " + s.slice.name + " of matrix " + std::to_string(s.slice.matrix),
+                .where = "score::useful_singular_values",
+                .expected = "spectra of this model"});
+      pooled.insert(pooled.end(), s.scores.begin(), s.scores.end());
+      owner.insert(owner.end(), s.scores.size(), s.slice.matrix);
+      total[s.slice.matrix] += s.scores.size();
+    }
+    const std::vector<std::size_t> order = ascending(pooled);
+    const auto lowest = static_cast<std::size_t>(portion * static_cast<double>(order.size()));
+    for (std::size_t i = 0; i < lowest; ++i) ++useless[owner[order[i]]];
+
+    scores s{.model = all.model,
+             .scorer = "useful_singular_values of " + all.scorer,
+             .measure = "share of singular values",
+             .units = group_units(matrices, units),
+             .values = {}};
+    for (const unit& u : s.units) {
+      std::size_t of_unit = 0, lost = 0;
+      for (const std::size_t m : u.matrices) {
+        of_unit += total[m];
+        lost += useless[m];
+      }
+      if (of_unit == 0)
+        refuse({.what = "unit " + u.name + " has no scored singular values",
+                .where = "score::useful_singular_values",
+                .expected = "slices in every unit"});
+      s.values.push_back(1.0 - static_cast<double>(lost) / static_cast<double>(of_unit));
+    }
+    return s;
+  }
+};
+
+}  // namespace precis::score

@@ -23,13 +23,6 @@ const std::vector<token_batch> data{micro_transformer::labelled(0, 1), micro_tra
                                     micro_transformer::labelled(2, 1), micro_transformer::labelled(3, 1),
                                     micro_transformer::labelled(4, 1)};
 
-std::vector<float> all_weights(const micro_transformer& model) {
-  std::vector<float> all;
-  for (std::size_t m = 0; m < 4; ++m)
-    for (std::size_t i = 0; i < 4; ++i) all.push_back(model.weights(m)(i / 2, i % 2));
-  return all;
-}
-
 cost_table table_of(const micro_transformer& model) {
   return cost::blank_table<formats>(model.matrices(), unit_kind::matrix, {"affine2.row", "affine8.row", "affine16.row"},
                                     32, "test");

@@ -120,9 +120,9 @@ struct allocation {
 /// Spearman's rank correlation of two candidates' scores over the model's matrices; NaN where one is constant.
 [[nodiscard]] double rank_correlation(const session& s, const precis::scores& a, const precis::scores& b);
 
-/// Loss against bits per weight, one line a method.
+/// Divergence from the original (less noisy than the loss) against bits per weight, one line a method.
 [[nodiscard]] std::string comparison_picture(const comparison& c);
-/// Excess loss as a share of uniform's: rows are budgets, columns methods.
+/// Divergence as a share of uniform's: rows are budgets, columns methods.
 [[nodiscard]] std::string comparison_map(const comparison& c);
 [[nodiscard]] std::string comparison_csv(const comparison& c);
 [[nodiscard]] std::string comparison_table(const comparison& c);

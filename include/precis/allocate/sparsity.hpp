@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
+#include <limits>
 #include <span>
 #include <string>
 #include <utility>
@@ -126,10 +127,30 @@ struct entropy_softmax {
                            "a positive one");
     std::vector<double> s(scores.begin(), scores.end());
     if (s.empty()) return s;
-    const double least = *std::min_element(s.begin(), s.end());
-    for (double& x : s) x = std::exp((least - x) / temperature);
-    detail::clip_to_mean(s, weights, sparsity, most,
-                         [](double x, double wanted, double mean) { return mean > 0 ? x * (wanted / mean) : wanted; });
+    double left = 0;  // weights still to be lost, by those that are not at `most` yet
+    for (const std::size_t w : weights) left += sparsity * static_cast<double>(w);
+    std::vector<bool> open(s.size(), true);
+    for (bool again = true; again;) {
+      again = false;
+      double least = std::numeric_limits<double>::infinity(), sum = 0;
+      for (std::size_t i = 0; i < s.size(); ++i)
+        if (open[i]) least = std::min(least, scores[i]);
+      const auto factor = [&](std::size_t i) { return std::exp((least - scores[i]) / temperature); };  // of one: 1
+      for (std::size_t i = 0; i < s.size(); ++i)
+        if (open[i]) sum += static_cast<double>(weights[i]) * factor(i);
+      if (!(sum > 0)) break;
+      double cut = 0;
+      for (std::size_t i = 0; i < s.size(); ++i) {
+        if (!open[i]) continue;
+        s[i] = std::max(0.0, left) * factor(i) / sum;
+        if (s[i] <= most) continue;
+        s[i] = most;
+        open[i] = false;
+        again = true;
+        cut += most * static_cast<double>(weights[i]);
+      }
+      left -= cut;
+    }
     return s;
   }
 };

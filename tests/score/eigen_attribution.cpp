@@ -16,9 +16,9 @@
 #include <vector>
 
 using namespace precis;
+using Catch::Matchers::ContainsSubstring;
 using score::eigen_attribution;
 using score::matrix_slice;
-using Catch::Matchers::ContainsSubstring;
 
 namespace {
 
@@ -54,7 +54,8 @@ std::vector<double> by_definition(const small_task& task, const score::singular_
 TEST_CASE("effects of the singular values of methods B8", "[score][eigen_attribution][worked-example]") {
   const small_task task;
   for (const std::size_t at_a_time : {1u, 2u, 3u, 8u}) {
-    const auto found = eigen_attribution{.in_order = true, .at_a_time = at_a_time}(task, small_samples(), whole(task.infos));
+    const auto found =
+        eigen_attribution{.in_order = true, .at_a_time = at_a_time}(task, small_samples(), whole(task.infos));
     REQUIRE(found.slices.size() == 1);
     const auto& s = found.slices[0];
     CHECK(s.parts.values[0] == Approx(2.302776).margin(1e-6));
@@ -99,7 +100,8 @@ TEST_CASE("all pairs, and a random order, by the definition", "[score][eigen_att
 TEST_CASE("parts add up to the matrix, whatever its shape", "[score][eigen_attribution][property]") {
   const random_stream random(2, purpose("decompose"));
   std::uint64_t draw = 0;
-  for (const auto& [rows, cols] : {std::pair<std::size_t, std::size_t>{1, 1}, {1, 7}, {7, 1}, {5, 9}, {9, 5}, {40, 40}, {64, 33}}) {
+  for (const auto& [rows, cols] :
+       {std::pair<std::size_t, std::size_t>{1, 1}, {1, 7}, {7, 1}, {5, 9}, {9, 5}, {40, 40}, {64, 33}}) {
     float_matrix w(rows, cols);
     for (float& v : w.values) v = static_cast<float>(random.normal(draw++));
     for (std::size_t c = 0; c < cols && rows > 4; ++c) w(3, c) = w(1, c);  // of lower rank
@@ -131,7 +133,13 @@ TEST_CASE("slices of a matrix are matrices of their own", "[score][eigen_attribu
   const small_task task;
   std::vector<matrix_slice> rows;
   for (std::size_t h = 0; h < 2; ++h)
-    rows.push_back({.name = "head " + std::to_string(h), .component = "key", .matrix = 0, .first_row = h, .rows = 1, .first_col = 0, .cols = 3});
+    rows.push_back({.name = "head " + std::to_string(h),
+                    .component = "key",
+                    .matrix = 0,
+                    .first_row = h,
+                    .rows = 1,
+                    .first_col = 0,
+                    .cols = 3});
   const auto found = eigen_attribution{.in_order = true}(task, small_samples(), rows);
   CHECK(found.means.size() == 1);
   // Of one row there is one singular value, its norm; its effect is the row's whole attribution.
@@ -141,7 +149,8 @@ TEST_CASE("slices of a matrix are matrices of their own", "[score][eigen_attribu
     for (std::size_t t = 0; t < 2; ++t) {
       double d = 0;
       for (std::size_t c = 0; c < 3; ++c)
-        d += static_cast<double>(task.w(0, c)) * (static_cast<double>(task.x[j][3 * t + c]) - static_cast<double>(task.x[i][3 * t + c]));
+        d += static_cast<double>(task.w(0, c)) *
+             (static_cast<double>(task.x[j][3 * t + c]) - static_cast<double>(task.x[i][3 * t + c]));
       best = std::max(best, d * static_cast<double>(task.g[i][2 * t]));
     }
   CHECK(found.slices[0].effects[0] == Approx(best).epsilon(1e-9));
@@ -155,7 +164,8 @@ TEST_CASE("eigen_attribution refuses what has no effect", "[score][eigen_attribu
              ContainsSubstring("no slices"));
   auto outside = all;
   outside[0].first_row = 1;
-  CHECK_THAT(refusal([&] { (void)eigen_attribution{}(task, small_samples(), outside); }), ContainsSubstring("inside a matrix"));
+  CHECK_THAT(refusal([&] { (void)eigen_attribution{}(task, small_samples(), outside); }),
+             ContainsSubstring("inside a matrix"));
   task.g[1][2] = std::numeric_limits<float>::quiet_NaN();
   CHECK_THAT(refusal([&] { (void)eigen_attribution{}(task, small_samples(), all); }),
              ContainsSubstring("a gradient at the output of key"));

@@ -34,15 +34,20 @@ TEST_CASE("keys of the real model, whole and one head", "[score][golden][oracle]
     samples.targets.resize(samples.ids.size(), no_target);
     samples.targets.back() = golden.at("target_at_last_position").at(samples.sequences++);
   }
-  const std::vector<score::matrix_slice> slices{
-      {.name = "key", .component = "key", .matrix = matrix, .first_row = width, .rows = width, .first_col = 0, .cols = width},
-      {.name = "key head 2",
-       .component = "key",
-       .matrix = matrix,
-       .first_row = width + 2 * head_width,
-       .rows = head_width,
-       .first_col = 0,
-       .cols = width}};
+  const std::vector<score::matrix_slice> slices{{.name = "key",
+                                                 .component = "key",
+                                                 .matrix = matrix,
+                                                 .first_row = width,
+                                                 .rows = width,
+                                                 .first_col = 0,
+                                                 .cols = width},
+                                                {.name = "key head 2",
+                                                 .component = "key",
+                                                 .matrix = matrix,
+                                                 .first_row = width + 2 * head_width,
+                                                 .rows = head_width,
+                                                 .first_col = 0,
+                                                 .cols = width}};
   const score::eigen_attribution scorer{.in_order = true};
   const auto found = scorer(model, samples, slices);
 
@@ -81,9 +86,11 @@ TEST_CASE("keys of the real model, whole and one head", "[score][golden][oracle]
         const auto gradient = std::as_const(g).view()(s, t).subspan(slices[i].first_row, w.rows);
         std::vector<double> d(width);
         for (std::size_t c = 0; c < width; ++c)
-          d[c] = static_cast<double>(std::as_const(x).view()(other, t)[c]) - static_cast<double>(std::as_const(x).view()(s, t)[c]);
+          d[c] = static_cast<double>(std::as_const(x).view()(other, t)[c]) -
+                 static_cast<double>(std::as_const(x).view()(s, t)[c]);
         for (std::size_t o = 0; o < w.rows; ++o)
-          for (std::size_t c = 0; c < width; ++c) by_matrix += static_cast<double>(gradient[o]) * static_cast<double>(w(o, c)) * d[c];
+          for (std::size_t c = 0; c < width; ++c)
+            by_matrix += static_cast<double>(gradient[o]) * static_cast<double>(w(o, c)) * d[c];
         for (std::size_t r = 0; r < e.parts.size(); ++r) {
           double p = 0, q = 0;
           for (std::size_t o = 0; o < w.rows; ++o) p += e.parts.left(r, o) * static_cast<double>(gradient[o]);

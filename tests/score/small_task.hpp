@@ -39,8 +39,7 @@ static_assert(precis::differentiable_model<small_task>);
 /// Partners 1 -> 3, 2 -> 1, 3 -> 2 are the samples' own order.
 [[nodiscard]] inline precis::token_batch small_samples(std::size_t count = 3) {
   precis::token_batch b{.sequences = count, .tokens = 2, .ids = {}, .targets = {}};
-  for (std::size_t s = 0; s < count; ++s)
-    b.ids.insert(b.ids.end(), {static_cast<precis::token>(s), 0});
+  for (std::size_t s = 0; s < count; ++s) b.ids.insert(b.ids.end(), {static_cast<precis::token>(s), 0});
   b.targets.assign(b.ids.size(), 0);
   return b;
 }

@@ -106,7 +106,8 @@ struct eigen {
     for (std::size_t s = 0; s < found.slices.size(); ++s) {
       if (selected.removed[s].empty()) continue;
       const basic_matrix<double> gone = removed_part(found.slices[s], selected.removed[s]);
-      const mutable_weight_view w = found.slices[s].where.of(mutable_weight_view(model.weights(found.slices[s].where.matrix)));
+      const mutable_weight_view w =
+          found.slices[s].where.of(mutable_weight_view(model.weights(found.slices[s].where.matrix)));
       for (std::size_t r = 0; r < w.rows; ++r)
         for (std::size_t c = 0; c < w.cols; ++c)
           w(r, c) = static_cast<float>(static_cast<double>(w(r, c)) - gone(r, c));
@@ -127,9 +128,9 @@ struct eigen {
   }
 
  private:
-  [[nodiscard]] static basic_matrix<double> biases(const score::eigen_attributions& found, const eigen_removal& selected,
-                                                   std::size_t matrix, std::size_t outputs,
-                                                   const basic_matrix<double>& inputs) {
+  [[nodiscard]] static basic_matrix<double> biases(const score::eigen_attributions& found,
+                                                   const eigen_removal& selected, std::size_t matrix,
+                                                   std::size_t outputs, const basic_matrix<double>& inputs) {
     basic_matrix<double> out(inputs.rows, outputs);
     for (std::size_t s = 0; s < found.slices.size(); ++s) {
       const score::singular_effects& slice = found.slices[s];
@@ -140,7 +141,8 @@ struct eigen {
           for (std::size_t c = 0; c < slice.where.cols; ++c)
             reading = std::fma(slice.parts.right(r, c), inputs(t, slice.where.first_col + c), reading);
           for (std::size_t o = 0; o < slice.where.rows; ++o)
-            out(t, slice.where.first_row + o) = std::fma(slice.parts.left(r, o), reading, out(t, slice.where.first_row + o));
+            out(t, slice.where.first_row + o) =
+                std::fma(slice.parts.left(r, o), reading, out(t, slice.where.first_row + o));
         }
     }
     return out;

@@ -77,8 +77,8 @@ struct eigen_attribution {
   pairing pairs = pairing::cyclic;
   reduction reduce = reduction::largest;
   std::uint64_t seed = 0;
-  bool in_order = false;             ///< cyclic: pairs follow the samples' own order, not a random one
-  std::size_t at_a_time = 8;         ///< samples a backward
+  bool in_order = false;      ///< cyclic: pairs follow the samples' own order, not a random one
+  std::size_t at_a_time = 8;  ///< samples a backward
 
   template<differentiable_model Model>
     requires token_model<Model>
@@ -93,12 +93,14 @@ struct eigen_attribution {
     std::vector<running> states;
     for (const matrix_slice& s : slices) {
       check(s, matrices, where);
-      out.slices.push_back({.where = s, .parts = decompose(s.of(weight_view(model.weights(s.matrix))), s.name), .effects = {}});
+      out.slices.push_back(
+          {.where = s, .parts = decompose(s.of(weight_view(model.weights(s.matrix))), s.name), .effects = {}});
       const std::size_t r = out.slices.back().parts.size();
       out.slices.back().effects.assign(r, -std::numeric_limits<double>::infinity());
       states.emplace_back(samples.tokens * r, pairs == pairing::all ? samples.sequences : 3);
       if (std::ranges::find(out.means, s.matrix, &mean_inputs::matrix) == out.means.end())
-        out.means.push_back({.matrix = s.matrix, .by_token = basic_matrix<double>(samples.tokens, matrices[s.matrix].in)});
+        out.means.push_back(
+            {.matrix = s.matrix, .by_token = basic_matrix<double>(samples.tokens, matrices[s.matrix].in)});
     }
 
     std::vector<std::size_t> order(samples.sequences);
@@ -131,9 +133,10 @@ struct eigen_attribution {
   template<class Model, class Samples, class... Rest>
     requires(!(differentiable_model<Model> && token_model<Model>))
   refused operator()(const Model&, const Samples&, Rest&&...) const {
-    static_assert(differentiable_model<Model> && token_model<Model>,
-                  "precis: score::eigen_attribution needs a differentiable_model of token_batch. Add nll backward(const "
-                  "batch_type&, sink) const to the adaptor. See docs/models.md#differentiable");
+    static_assert(
+        differentiable_model<Model> && token_model<Model>,
+        "precis: score::eigen_attribution needs a differentiable_model of token_batch. Add nll backward(const "
+        "batch_type&, sink) const to the adaptor. See docs/models.md#differentiable");
     return {};
   }
 
@@ -165,7 +168,8 @@ struct eigen_attribution {
     for (std::size_t t = 0; t < rows.tokens; ++t)
       for (std::size_t c = 0; c < factors.cols; ++c) {
         x(t, c) = static_cast<double>(rows(s, t)[first + c]);
-        if (!std::isfinite(x(t, c))) bad(what + " at position " + std::to_string(t) + " is not finite", "finite numbers");
+        if (!std::isfinite(x(t, c)))
+          bad(what + " at position " + std::to_string(t) + " is not finite", "finite numbers");
       }
     std::vector<double> workspace(kernel::product_workspace);
     kernel::product<kernel::native_double_lanes>(std::as_const(x).view(), factors.view().transposed(),
@@ -177,7 +181,8 @@ struct eigen_attribution {
     const matrix_slice& at = slice.where;
     for (std::size_t s = 0; s < g.input.sequences; ++s) {
       const std::size_t k = first + s, place = pairs == pairing::all ? k : 2;
-      project(g.output_gradient, s, at.first_row, slice.parts.left, "a gradient at the output of " + name, state.p[place]);
+      project(g.output_gradient, s, at.first_row, slice.parts.left, "a gradient at the output of " + name,
+              state.p[place]);
       project(g.input, s, at.first_col, slice.parts.right, "an input of " + name, state.q[place]);
       if (pairs == pairing::all) continue;
       if (k == 0) {

@@ -59,9 +59,9 @@ inline void check(const matrix_slice& s, std::span<const matrix_info> matrices, 
 /// The side with fewer dimensions has unit vectors, u or v; the other has sigma times unit vectors. So the parts add up to
 /// the matrix to rounding, also where singular values are tiny or equal.
 struct singular_parts {
-  std::vector<double> values;   ///< [r] sigma
-  basic_matrix<double> left;    ///< [r x out]
-  basic_matrix<double> right;   ///< [r x in]
+  std::vector<double> values;  ///< [r] sigma
+  basic_matrix<double> left;   ///< [r x out]
+  basic_matrix<double> right;  ///< [r x in]
 
   [[nodiscard]] std::size_t size() const noexcept { return values.size(); }
 

@@ -99,6 +99,11 @@ TEST_CASE("sparsities go into a plan", "[allocate][sparsity]") {
   CHECK(q.notes.back() == "sparsity by owl");
   CHECK_THAT(refusal([&] { (void)allocate::with_sparsity(p, std::vector<double>{0.25}, "owl"); }),
              ContainsSubstring("1 sparsities for 2 choices"));
+  CHECK(allocate::with_sparsity(p, std::vector<double>{-1e-17, 1 + 1e-15}, "owl").choices[1].sparsity == 1);
+  CHECK_THAT(refusal([&] {
+               (void)allocate::with_sparsity(p, std::vector<double>{0.25, 1.1}, "owl");
+             }),
+             ContainsSubstring("a sparsity of 1.1"));
 }
 
 TEST_CASE("sparsity allocators refuse what they cannot share out", "[allocate][sparsity][refusal]") {

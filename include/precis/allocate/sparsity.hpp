@@ -155,14 +155,19 @@ struct entropy_softmax {
   }
 };
 
-/// The same plan with these sparsities, one a choice. Errors: another number of them; one outside [0, 1].
+/// The same plan with these sparsities, one a choice, in the plan's order. Errors: another number of them; one outside [0, 1]
+/// by more than a rounding.
 [[nodiscard]] inline plan with_sparsity(plan p, std::span<const double> sparsity, const std::string& who) {
   if (sparsity.size() != p.choices.size())
     detail::bad_sparsity(
         "allocate::with_sparsity",
         std::to_string(sparsity.size()) + " sparsities for " + std::to_string(p.choices.size()) + " choices",
         "one a choice");
-  for (std::size_t i = 0; i < sparsity.size(); ++i) p.choices[i].sparsity = std::clamp(sparsity[i], 0.0, 1.0);
+  for (std::size_t i = 0; i < sparsity.size(); ++i) {
+    constexpr double rounding = 1e-9;
+    const double s = sparsity[i];
+    p.choices[i].sparsity = s >= -rounding && s <= 1 + rounding ? std::clamp(s, 0.0, 1.0) : s;
+  }
   p.notes.push_back("sparsity by " + who);
   check(p);
   return p;

@@ -179,7 +179,7 @@ struct evolve {
       if (!how_.from.empty()) return given_start();
       if (t_.units.empty()) return {};
       for (std::size_t e = 0; e < t_.entries.size(); ++e)
-        if (const candidate c = uniform(e); !c.empty() && bytes_of(c) == limit_) return c;
+        if (candidate c = uniform(e); !c.empty() && bytes_of(c) == limit_) return c;
       std::vector<candidate> all;
       for (std::size_t i = 0; i < std::max<std::size_t>(1, how_.starts); ++i) {
         dice d(how_.seed, purpose("allocate::evolve start") + i);
@@ -213,6 +213,7 @@ struct evolve {
     [[nodiscard]] std::vector<double> judge(Fitness& fitness, const std::vector<candidate>& candidates,
                                             const evaluation_sample& sample) const {
       std::vector<std::vector<std::size_t>> entries;
+      entries.reserve(candidates.size());
       for (const candidate& c : candidates) entries.push_back(entries_of(c));
       std::vector<double> losses = std::invoke(fitness, std::span<const std::vector<std::size_t>>(entries), sample);
       if (losses.size() != candidates.size())

@@ -78,8 +78,8 @@ struct eigen {
     for (std::size_t s = 0; s < out.removed.size(); ++s) {
       std::ranges::sort(out.removed[s]);
       for (const auto& [first, last] : found.slices[s].parts.clusters()) {
-        const auto inside = static_cast<std::size_t>(
-            std::ranges::count_if(out.removed[s], [&](std::size_t r) { return r >= first && r <= last; }));
+        std::size_t inside = 0;
+        for (const std::size_t r : out.removed[s]) inside += r >= first && r <= last ? 1u : 0u;
         if (inside == 0 || inside == last - first + 1) continue;
         out.split_clusters.push_back(found.slices[s].where.name);
         break;

@@ -56,8 +56,7 @@ struct problem {
   double svd = 0, peer = 0, parts_time = 0;
   bool agrees = false;
 
-  explicit problem(std::size_t d)
-      : width(d), w(d, d), x(samples, tokens, d), g(samples, tokens, d) {
+  explicit problem(std::size_t d) : width(d), w(d, d), x(samples, tokens, d), g(samples, tokens, d) {
     const random_stream draw(1, purpose("eigen_attribution benchmark"));
     std::uint64_t at = 0;
     for (std::vector<float>* all : {&w.values, &x.values, &g.values})
@@ -66,7 +65,8 @@ struct problem {
     for (int i = 0; i < (d > 512 ? 2 : 7); ++i) {
       ours.push_back(seconds([&] { parts = factor::singular_values(w.view()); }));
       theirs.push_back(seconds([&] {
-        const Eigen::Map<const row_major> m(w.values.data(), static_cast<Eigen::Index>(d), static_cast<Eigen::Index>(d));
+        const Eigen::Map<const row_major> m(w.values.data(), static_cast<Eigen::Index>(d),
+                                            static_cast<Eigen::Index>(d));
         const Eigen::BDCSVD<Eigen::MatrixXf> decomposed(m, Eigen::ComputeThinU | Eigen::ComputeThinV);
         benchmark::DoNotOptimize(decomposed.singularValues().data());
       }));
@@ -121,7 +121,8 @@ struct problem {
     const std::vector<float>& ours = pairs.slices()[0].most;
     const float largest = *std::ranges::max_element(ours);
     agrees = true;
-    for (std::size_t i = 0; i < some; ++i) agrees = agrees && std::abs(effects[i] - ours[i * width / some]) < 1e-6f * largest;
+    for (std::size_t i = 0; i < some; ++i)
+      agrees = agrees && std::abs(effects[i] - ours[i * width / some]) < 1e-6f * largest;
   }
 };
 

@@ -261,8 +261,8 @@ void run_block(const block_run& run, activations_view<float> residual, const tap
   if (keep != nullptr) copy_rows(residual, values.middle);
   const std::size_t mlp_chunk = run.last_only ? std::min(sequences, chunk * tokens) : chunk;
   for (std::size_t s = 0; s < sequences; s += mlp_chunk)
-    mlp_half(run, asking.sequence_range(s, std::min(mlp_chunk, sequences - s)), run.first_token + tokens - queries, values,
-             mlp_out + s * queries * c.width, workspace);
+    mlp_half(run, asking.sequence_range(s, std::min(mlp_chunk, sequences - s)), run.first_token + tokens - queries,
+             values, mlp_out + s * queries * c.width, workspace);
   if (tap != nullptr) (*tap)({precis::site_kind::mlp, run.layer}, whole(mlp_out));
   if (parallel) add(asking, out);
   add(asking, mlp_out);

@@ -64,6 +64,17 @@ void must_be(const json_object& keys, std::string_view key, bool wanted) {
   return base;
 }
 
+/// The extents that all families but GPT-2 name alike; as many key-value heads as heads.
+[[nodiscard]] config usual_extents(const json_object& keys, architecture a) {
+  config c{.architecture = a};
+  c.layers = keys.whole_number("num_hidden_layers");
+  c.width = keys.whole_number("hidden_size");
+  c.heads = c.kv_heads = keys.whole_number("num_attention_heads");
+  c.vocabulary = keys.whole_number("vocab_size");
+  c.context = keys.whole_number("max_position_embeddings");
+  return c;
+}
+
 [[nodiscard]] config parse_gpt2(const json_object& keys) {
   config c{.architecture = architecture::gpt2};
   c.layers = keys.whole_number("n_layer");
@@ -83,14 +94,9 @@ void must_be(const json_object& keys, std::string_view key, bool wanted) {
 }
 
 [[nodiscard]] config parse_llama(const json_object& keys) {
-  config c{.architecture = architecture::llama};
-  c.layers = keys.whole_number("num_hidden_layers");
-  c.width = keys.whole_number("hidden_size");
-  c.heads = keys.whole_number("num_attention_heads");
+  config c = usual_extents(keys, architecture::llama);
   c.kv_heads = keys.whole_number_or("num_key_value_heads", c.heads);
   c.hidden = keys.whole_number("intermediate_size");
-  c.vocabulary = keys.whole_number("vocab_size");
-  c.context = keys.whole_number("max_position_embeddings");
   c.norm_epsilon = small_number(keys, "rms_norm_eps", 1e-6);
   c.rope_theta = parse_rotary_base(keys);
   c.tied_head = keys.flag_or("tie_word_embeddings", false);
@@ -108,13 +114,8 @@ void must_be(const json_object& keys, std::string_view key, bool wanted) {
 }
 
 [[nodiscard]] config parse_opt(const json_object& keys) {
-  config c{.architecture = architecture::opt};
-  c.layers = keys.whole_number("num_hidden_layers");
-  c.width = keys.whole_number("hidden_size");
-  c.heads = c.kv_heads = keys.whole_number("num_attention_heads");
+  config c = usual_extents(keys, architecture::opt);
   c.hidden = keys.whole_number("ffn_dim");
-  c.vocabulary = keys.whole_number("vocab_size");
-  c.context = keys.whole_number("max_position_embeddings");
   c.tied_head = keys.flag_or("tie_word_embeddings", true);
   c.activation = activation::relu;
   if (const std::string activation = keys.text_or("activation_function", "relu"); activation != "relu")
@@ -153,14 +154,9 @@ void must_be(const json_object& keys, std::string_view key, bool wanted) {
 }
 
 [[nodiscard]] config parse_phi(const json_object& keys) {
-  config c{.architecture = architecture::phi};
-  c.layers = keys.whole_number("num_hidden_layers");
-  c.width = keys.whole_number("hidden_size");
-  c.heads = keys.whole_number("num_attention_heads");
+  config c = usual_extents(keys, architecture::phi);
   c.kv_heads = keys.whole_number_or("num_key_value_heads", c.heads);
   c.hidden = keys.whole_number("intermediate_size");
-  c.vocabulary = keys.whole_number("vocab_size");
-  c.context = keys.whole_number("max_position_embeddings");
   c.norm_epsilon = small_number(keys, "layer_norm_eps", 1e-5);
   c.rope_theta = parse_rotary_base(keys);
   const double share = keys.number_or("partial_rotary_factor", 0.5);
@@ -175,13 +171,8 @@ void must_be(const json_object& keys, std::string_view key, bool wanted) {
 }
 
 [[nodiscard]] config parse_bert(const json_object& keys) {
-  config c{.architecture = architecture::bert};
-  c.layers = keys.whole_number("num_hidden_layers");
-  c.width = keys.whole_number("hidden_size");
-  c.heads = c.kv_heads = keys.whole_number("num_attention_heads");
+  config c = usual_extents(keys, architecture::bert);
   c.hidden = keys.whole_number("intermediate_size");
-  c.vocabulary = keys.whole_number("vocab_size");
-  c.context = keys.whole_number("max_position_embeddings");
   c.token_types = keys.whole_number_or("type_vocab_size", 2);
   c.labels = label_names(keys).size();
   c.norm_epsilon = small_number(keys, "layer_norm_eps", 1e-12);
@@ -396,7 +387,7 @@ std::string config_json(const config& c) {
     j["architectures"] = {name};
     j["model_type"] = family_of(c).model_type;
   };
-  const auto usual_extents = [&] {
+  const auto write_extents = [&] {
     j["num_hidden_layers"] = c.layers;
     j["num_attention_heads"] = c.heads;
     j["hidden_size"] = c.width;
@@ -418,7 +409,7 @@ std::string config_json(const config& c) {
     case architecture::llama:
       architectures("LlamaForCausalLM");
       j["hidden_act"] = hugging_face_activation();
-      usual_extents();
+      write_extents();
       j["num_key_value_heads"] = c.kv_heads;
       j["intermediate_size"] = c.hidden;
       j["rms_norm_eps"] = shortest(c.norm_epsilon);
@@ -427,7 +418,7 @@ std::string config_json(const config& c) {
     case architecture::opt:
       architectures("OPTForCausalLM");
       j["activation_function"] = hugging_face_activation();
-      usual_extents();
+      write_extents();
       j["ffn_dim"] = c.hidden;
       j["word_embed_proj_dim"] = c.width;
       j["do_layer_norm_before"] = true;
@@ -435,7 +426,7 @@ std::string config_json(const config& c) {
     case architecture::phi:
       architectures("PhiForCausalLM");
       j["hidden_act"] = hugging_face_activation();
-      usual_extents();
+      write_extents();
       j["num_key_value_heads"] = c.kv_heads;
       j["intermediate_size"] = c.hidden;
       j["layer_norm_eps"] = shortest(c.norm_epsilon);
@@ -445,7 +436,7 @@ std::string config_json(const config& c) {
     case architecture::bert:
       architectures("BertForSequenceClassification");
       j["hidden_act"] = hugging_face_activation();
-      usual_extents();
+      write_extents();
       j["intermediate_size"] = c.hidden;
       j["type_vocab_size"] = c.token_types;
       j["layer_norm_eps"] = shortest(c.norm_epsilon);

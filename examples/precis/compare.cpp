@@ -141,7 +141,7 @@ exit_status run(options& o) {
     facts = load_facts(s.tokens, o.score.facts, o.score.answer(), o.score.facts_limit);
     o.score.what.facts = &*facts;
   }
-  std::optional<verdict_questions> verdicts;
+  std::optional<questions> verdicts;
   if (!o.verdicts.empty()) {
     verdicts = ask(s.tokens, load_verdicts(o.verdicts), o.verdict_tokens, s.model.shape().context);
     if (o.verdict_texts != 0 && o.verdict_texts < verdicts->batches.size()) verdicts->batches.resize(o.verdict_texts);
@@ -227,8 +227,9 @@ exit_status run(options& o) {
   page.sections.push_back({.heading = "Who won", .parts = {report::listing{verdict}}});
   page.sections.push_back(
       {.heading = "At equal bytes",
-       .parts = {report::figure{lines, "Excess loss against exact size; scales, minima and padding counted."},
-                 report::figure{map, "The same as a share of uniform's excess loss. References stand apart."}}});
+       .parts = {report::figure{lines,
+                                "Divergence from the original against exact size; scales, minima and padding counted."},
+                 report::figure{map, "The same as a share of uniform's. References stand apart."}}});
   if (std::ranges::count_if(c.candidates, &candidate::scored) > 1)
     scores_section.parts.insert(scores_section.parts.begin(), correlations(s, c));
   page.sections.push_back(std::move(scores_section));
@@ -260,7 +261,7 @@ void add_compare(CLI::App& app, exit_status& status) {
       "  precis compare MODEL --text heldout.txt --calibration calibration.txt --facts facts.json --budgets 3,3.5,4,5\n"
       "Scores become costs by the error each entry leaves in the weights; measured and reconstruction costs need "
       "none.\n"
-      "Writes compare.csv, quality.svg (loss against bytes), share.svg (against uniform), report.html, and every "
+      "Writes compare.csv, quality.svg (divergence against bytes), share.svg (against uniform), report.html, and every "
       "score\n"
       "and cost table: `precis plan --costs compare/measured.costs --budget 4.5bpw` uses them without measuring "
       "again.");

@@ -168,16 +168,10 @@ template<class Allocator>
 /// Loss, divergence and accuracy of one forward a window.
 class judge {
  public:
-  judge(const session& s, const text_windows& text, const fact_file* facts, const verdict_questions* verdicts,
+  judge(const session& s, const text_windows& text, const fact_file* facts, const questions* verdicts,
         const common_options& o)
       : text_(text), verdicts_(verdicts), options_(o), original_(text.windows.size()), norms_(text.windows.size()) {
-    if (facts != nullptr)
-      for (const precis::score::fact& f : facts->facts) {
-        precis::token_batch b{.sequences = 1, .tokens = f.prompt.size(), .ids = f.prompt, .targets = {}};
-        b.targets.assign(f.prompt.size(), precis::no_target);
-        b.targets.back() = f.answer;
-        facts_.push_back(std::move(b));
-      }
+    if (facts != nullptr) facts_ = ask(*facts, "facts").batches;
     options_.pool().for_each(text.windows.size(), [&](std::size_t w) {
       original_[w] = s.model.logits(text.windows[w], precis::positions::all);
       for (std::size_t i = 0; i < original_[w].rows; ++i)
@@ -226,7 +220,7 @@ class judge {
 
  private:
   const text_windows& text_;
-  const verdict_questions* verdicts_;
+  const questions* verdicts_;
   const common_options& options_;
   std::vector<precis::float_matrix> original_;
   std::vector<std::vector<double>> norms_;  ///< log_sum_exp of each row of it
@@ -356,7 +350,7 @@ std::vector<std::string> read_entries(const std::string& text, const std::string
 }
 
 comparison run_comparison(const session& s, comparison_request request, std::vector<candidate> candidates,
-                          const text_windows& text, const fact_file* facts, const verdict_questions* verdicts,
+                          const text_windows& text, const fact_file* facts, const questions* verdicts,
                           const common_options& o, checkpoint* saved) {
   comparison c{.request = std::move(request),
                .model = s.name,
@@ -478,7 +472,7 @@ std::string comparison_picture(const comparison& c) {
   report::line_chart chart{.title = "Quality against size",
                            .subtitle = fmt::format("{} on {}; mean over windows", c.model, c.text),
                            .x_label = "bits per weight, scales included",
-                           .y_label = "excess loss over the original (nats per token)",
+                           .y_label = "divergence from the original (KL, nats per token)",
                            .lines = {},
                            .levels = {},
                            .y = report::spacing::logarithmic};
@@ -486,7 +480,7 @@ std::string comparison_picture(const comparison& c) {
     report::series s{.name = spaced(l.candidate), .points = {}};
     for (std::size_t b = 0; b < c.request.budgets.size(); ++b)
       if (const compared* row = c.find(b, l.candidate, l.allocator); row != nullptr && row->known)
-        s.points.push_back({.x = row->bits_per_weight, .y = row->quality.nll - c.original.nll});
+        s.points.push_back({.x = row->bits_per_weight, .y = row->quality.kl});
     std::ranges::sort(s.points, {}, &report::series_point::x);
     chart.lines.push_back(std::move(s));
   }
@@ -495,24 +489,24 @@ std::string comparison_picture(const comparison& c) {
 
 std::string comparison_map(const comparison& c) {
   report::sweep_map map{
-      .title = "Excess loss at equal bytes, as a share of uniform's",
+      .title = "Divergence from the original at equal bytes, as a share of uniform's",
       .subtitle = fmt::format("{} on {}; below 1 is better than the same format everywhere", c.model, c.text),
       .row_title = "budget",
       .rows = {},
       .columns = {},
       .values = {},
-      .measure = "excess loss / uniform's",
+      .measure = "KL / uniform's",
       .original = 1};
   for (const line& l : main_lines(c))
     if (l.candidate != "uniform") map.columns.push_back({spaced(l.candidate), l.allocator.empty()});
   for (std::size_t b = 0; b < c.request.budgets.size(); ++b) {
     map.rows.push_back(to_string(c.request.budgets[b]));
-    const double base = c.find(b, "uniform")->quality.nll - c.original.nll;
+    const double base = c.find(b, "uniform")->quality.kl;
     for (const line& l : main_lines(c)) {
       if (l.candidate == "uniform") continue;
       const compared* row = c.find(b, l.candidate, l.allocator);
       map.values.push_back(row == nullptr || !(base > 0) ? std::numeric_limits<double>::quiet_NaN()
-                                                         : (row->quality.nll - c.original.nll) / base);
+                                                         : row->quality.kl / base);
     }
   }
   return report::draw(map);
@@ -602,11 +596,15 @@ std::string comparison_verdict(const comparison& c) {
   std::map<std::string, std::size_t> wins;
   std::size_t uniform_wins = 0;
   for (std::size_t b = 0; b < c.request.budgets.size(); ++b) {
-    const compared *uniform = c.find(b, "uniform"), *larger = c.find(b, std::string(above)), *best = nullptr;
-    for (const compared& row : c.rows)
-      if (row.budget == b && row.known && row.candidate != above &&
-          (best == nullptr || row.quality.nll < best->quality.nll))
-        best = &row;
+    const compared *uniform = c.find(b, "uniform"), *larger = c.find(b, std::string(above)), *best = nullptr,
+                   *nearest = nullptr;
+    std::size_t plans = 0;
+    for (const compared& row : c.rows) {
+      if (row.budget != b || !row.known || row.candidate == above) continue;
+      ++plans;
+      if (best == nullptr || row.quality.nll < best->quality.nll) best = &row;
+      if (nearest == nullptr || row.quality.kl < nearest->quality.kl) nearest = &row;
+    }
     if (best == nullptr || uniform == nullptr) continue;
     const double base = uniform->quality.nll - c.original.nll, excess = best->quality.nll - c.original.nll;
     if (best->quality.nll >= uniform->quality.nll) {
@@ -617,9 +615,12 @@ std::string comparison_verdict(const comparison& c) {
     }
     ++wins[best->method()];
     const interval d = c.difference(*best, *uniform);
-    out += fmt::format("{}: {} wins, {:+.4f} nats per token where uniform has {:+.4f} ({:.2f} of it): {}.",
-                       to_string(c.request.budgets[b]), best->method(), excess, base, excess / base,
+    out += fmt::format("{}: {} wins of {} plans, {:+.4f} nats per token where uniform has {:+.4f} ({:.2f} of it): {}.",
+                       to_string(c.request.budgets[b]), best->method(), plans, excess, base, excess / base,
                        d.sure() ? "more than the windows vary" : "no more than chance on this text");
+    if (nearest != nullptr && uniform->quality.kl > 0)
+      out += fmt::format(" Nearest to the original is {}, KL {:.5f}, {:.2f} of uniform's.", nearest->method(),
+                         nearest->quality.kl, nearest->quality.kl / uniform->quality.kl);
     if (larger != nullptr && larger->known)
       out += fmt::format(" The next larger uniform one, {:.2f} bits, has {:+.4f}.", larger->bits_per_weight,
                          larger->quality.nll - c.original.nll);

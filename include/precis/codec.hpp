@@ -4,6 +4,7 @@
 
 #include <precis/codec/affine.hpp>
 #include <precis/codec/float16.hpp>
+#include <precis/codec/low_rank.hpp>
 #include <precis/codec/min_anchored.hpp>
 #include <precis/codec/packing.hpp>
 #include <precis/codec/standard_menu.hpp>

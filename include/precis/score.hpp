@@ -6,6 +6,7 @@
 #include <precis/score/cca.hpp>
 #include <precis/score/combine.hpp>
 #include <precis/score/drop_one.hpp>
+#include <precis/score/eigen_attribution.hpp>
 #include <precis/score/first_order_taylor.hpp>
 #include <precis/score/gradient_magnitude.hpp>
 #include <precis/score/input_taylor.hpp>

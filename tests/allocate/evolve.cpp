@@ -193,6 +193,39 @@ TEST_CASE("layers are dropped with two entries a unit", "[allocate][evolve][work
   CHECK(s.entries == std::vector<std::size_t>{1, 0, 1, 1, 0, 1});
 }
 
+TEST_CASE("what is known is not asked again, and nobody is run whom no stage could drop",
+          "[allocate][evolve][property]") {
+  const cost_table t = widths(8, 1);
+  evolve how = small(32);
+  how.offspring = 6;
+  how.stages = {{6, 20}, {2, 50}, {1, 300}};
+  std::vector<std::size_t> asked;
+  std::vector<std::size_t> tokens;
+  const auto fitness = [&](candidates all, const evaluation_sample& sample) {
+    asked.push_back(all.size());
+    tokens.push_back(sample.sequences.size());
+    return separable{t}(all, sample);
+  };
+  how.generations = 3;
+  (void)how.solve(t, sequences, fitness);
+  CHECK(asked == std::vector<std::size_t>{6, 3, 6, 2, 6, 2});  // no stage for six of six; the parent once
+  CHECK(tokens == std::vector<std::size_t>{5, 30, 5, 30, 5, 30});
+}
+
+TEST_CASE("a candidate that breaks the model loses", "[allocate][evolve][property]") {
+  const cost_table t = widths(8, 1);
+  const auto fitness = [&](candidates all, const evaluation_sample& sample) {
+    std::vector<double> losses = separable{t}(all, sample);
+    for (std::size_t i = 0; i < all.size(); ++i)
+      if (std::ranges::count(all[i], 0u) > 0)  // two bits anywhere; a NaN sorts nowhere
+        losses[i] = i % 2 == 0 ? std::numeric_limits<double>::quiet_NaN() : std::numeric_limits<double>::infinity();
+    return losses;
+  };
+  const solution s = small(32).solve(t, sequences, fitness);
+  CHECK(std::ranges::count(s.entries, 0u) == 0);
+  CHECK(s.cost < separable{t}(std::vector<std::vector<std::size_t>>{std::vector<std::size_t>(8, 2)}, {}).front());
+}
+
 TEST_CASE("evolution refuses what it cannot do", "[allocate][evolve][refusal]") {
   const cost_table t = widths(8, 1);
   const auto says = [&](auto&& change, const char* what) {
@@ -214,5 +247,10 @@ TEST_CASE("evolution refuses what it cannot do", "[allocate][evolve][refusal]") 
                  return std::vector<double>(all.size(), std::numeric_limits<double>::quiet_NaN());
                });
              }),
-             ContainsSubstring("generation 0"));
+             ContainsSubstring("nobody with a finite fitness in generation 0"));
+  CHECK_THAT(refusal([&] {
+               (void)small(32).solve(t, sequences,
+                                     [](candidates, const evaluation_sample&) { return std::vector<double>{}; });
+             }),
+             ContainsSubstring("0 losses of 128 candidates"));
 }

@@ -38,6 +38,21 @@ TEST_CASE("norm_sweep @post: no better than minimax, and as good for large power
   }
 }
 
+TEST_CASE("norm_sweep @post: no unit can be given less cost with the bytes left", "[allocate][norm_sweep][property]") {
+  for (std::uint64_t seed = 0; seed < 150; ++seed) {
+    cost_table t = tables::random(seed);
+    for (double& c : t.costs) c += 3;
+    const auto [least, most] = tables::range(t);
+    for (const double p : {2.0, 90.0, 2000.0}) {
+      const solution s = norm_sweep{.budget = at_most_bytes((2 * least + most) / 3), .powers = {p}}.solve(t);
+      for (std::size_t u = 0; u < t.units.size(); ++u)
+        for (std::size_t e = 0; e < t.entries.size(); ++e)
+          if (t.costs_of(u)[e] < t.costs_of(u)[s.entries[u]])
+            CHECK(s.bytes - t.bytes_of(u)[s.entries[u]] + t.bytes_of(u)[e] > s.limit);
+    }
+  }
+}
+
 TEST_CASE("norm_sweep refuses what is no error", "[allocate][norm_sweep][refusal]") {
   cost_table t = tables::tiny();
   CHECK_THAT(refusal([&] { (void)norm_sweep{.powers = {}}.solve(t); }), ContainsSubstring("no powers"));

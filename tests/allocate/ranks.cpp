@@ -1,7 +1,12 @@
 #include <precis/allocate/ranks.hpp>
 
 #include <precis/allocate/knapsack.hpp>
+#include <precis/codec/affine.hpp>
+#include <precis/codec/low_rank.hpp>
+#include <precis/core/menu.hpp>
 #include <precis/core/random.hpp>
+#include <precis/cost/entry.hpp>
+#include <precis/pack.hpp>
 
 #include "catch.hpp"
 #include "refusal.hpp"
@@ -120,12 +125,53 @@ TEST_CASE("rank_costs and a knapsack: the exhaustive optimum, dense matrices amo
   }
 }
 
+TEST_CASE("ranks and bits compete in one budget", "[allocate][ranks][property]") {
+  using low = codec::low_rank<10, codec::affine<8, 32>>;
+  using formats = menu<codec::affine<2, 32>, codec::affine<4, 32>, low>;
+  struct two_matrices {
+    std::vector<matrix_info> infos{{"thin", 0, part::mlp, 64, 96}, {"full", 0, part::mlp, 64, 96}};
+    float_matrix values[2] = {float_matrix(64, 96), float_matrix(64, 96)};
+    [[nodiscard]] std::span<const matrix_info> matrices() const { return infos; }
+    [[nodiscard]] weight_view weights(std::size_t m) const { return values[m].view(); }
+  } model;
+  const random_stream draw(5, purpose("ranks and bits"));
+  for (std::size_t o = 0; o < 64; ++o)
+    for (std::size_t i = 0; i < 96; ++i) {
+      for (std::size_t k = 0; k < 6; ++k)  // rank 6 is a tenth of 64
+        model.values[0](o, i) +=
+            static_cast<float>(draw.normal(100'000 + k * 64 + o) * draw.normal(200'000 + k * 96 + i));
+      model.values[1](o, i) = static_cast<float>(draw.normal(o * 96 + i));
+    }
+  cost_table t = cost::blank_table<formats>(model.matrices(), unit_kind::matrix, {}, 32, "squares");
+  t.maker = t.measure = "squared error";
+  for (std::size_t u = 0; u < 2; ++u)
+    for (std::size_t e = 0; e < formats::size; ++e) {
+      std::vector<std::byte> packed(formats::bytes(e, 64, 96));
+      formats::encode(e, model.weights(u), packed);
+      float_matrix back(64, 96);
+      formats::decode(e, packed, back.view());
+      double squares = 0;
+      for (std::size_t i = 0; i < back.values.size(); ++i)
+        squares += std::pow(static_cast<double>(back.values[i]) - static_cast<double>(model.values[u].values[i]), 2);
+      t.costs[u * formats::size + e] = squares;
+    }
+  // A thin matrix as two factors takes less than its 2-bit codes and loses next to nothing; the bytes go to the full one.
+  REQUIRE(low::bytes(64, 96) < codec::affine<2, 32>::bytes(64, 96));
+  const std::size_t budget = low::bytes(64, 96) + codec::affine<4, 32>::bytes(64, 96);
+  const plan p = allocate::knapsack{.budget = at_most_bytes(budget)}(t);
+  CHECK(p.find("thin")->codec == low::name());
+  CHECK(p.find("full")->codec == codec::affine<4, 32>::name());
+  const packed_model packed = pack<formats>(model, p);
+  CHECK(packed.size.packed_bytes == budget);
+}
+
 TEST_CASE("ranks refuse what has none", "[allocate][ranks][refusal]") {
   std::vector<rank_unit> units = example();
   units[1].values = {1, 2, 3};
-  CHECK(refusal([&] { static_cast<void>(allocate::ranks{9}(units)); }) ==
-        "allocate::rank_items: unit b of 3 x 8 with 3 singular values and weight 1.000000; expected min(out, in) finite "
-        "values, largest first, and a weight of at least 0");
+  CHECK(
+      refusal([&] { static_cast<void>(allocate::ranks{9}(units)); }) ==
+      "allocate::rank_items: unit b of 3 x 8 with 3 singular values and weight 1.000000; expected min(out, in) finite "
+      "values, largest first, and a weight of at least 0");
   CHECK(refusal([&] { static_cast<void>(allocate::ranks_by_energy{1}(example())); }) ==
         "allocate::ranks_by_energy: a lost share of 1.000000; expected at least 0 and below 1");
 }

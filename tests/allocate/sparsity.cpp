@@ -45,6 +45,21 @@ TEST_CASE("softmax: the example of methods C9", "[allocate][sparsity][worked-exa
   for (std::size_t i = 0; i < 4; ++i) CHECK(s[i] == Approx(expected[i]).margin(1e-7));
 }
 
+TEST_CASE("softmax: what is cut goes to the others in their proportions, also where all but one vanish",
+          "[allocate][sparsity][worked-example]") {
+  // Factors 4, 2, 1, 1 and 0.6 on average: {1.2, 0.6, 0.3, 0.3}; the first is cut to 1, 1.4 is left for 2 : 1 : 1.
+  const double l = std::log(2.0);
+  const std::vector<std::size_t> equal(4, 7);
+  const auto cut = entropy_softmax{.sparsity = .6, .temperature = 1}(std::vector<double>{-2 * l, -l, 0, 0}, equal);
+  // At so low a temperature exp(-(2 - 1) / T) is zero: one after the other is filled.
+  const auto cold = entropy_softmax{.sparsity = .625, .temperature = 1e-6}(std::vector<double>{1, 2, 3, 4}, equal);
+  const double expected[2][4] = {{1, .7, .35, .35}, {1, 1, .5, 0}};
+  for (std::size_t i = 0; i < 4; ++i) {
+    CHECK(cut[i] == Approx(expected[0][i]).margin(1e-12));
+    CHECK(cold[i] == Approx(expected[1][i]).margin(1e-12));
+  }
+}
+
 TEST_CASE("the mean over weights is what was asked for, and nobody leaves the range",
           "[allocate][sparsity][property]") {
   const random_stream random(5, purpose("sparsity"));
@@ -84,6 +99,11 @@ TEST_CASE("sparsities go into a plan", "[allocate][sparsity]") {
   CHECK(q.notes.back() == "sparsity by owl");
   CHECK_THAT(refusal([&] { (void)allocate::with_sparsity(p, std::vector<double>{0.25}, "owl"); }),
              ContainsSubstring("1 sparsities for 2 choices"));
+  CHECK(allocate::with_sparsity(p, std::vector<double>{-1e-17, 1 + 1e-15}, "owl").choices[1].sparsity == 1);
+  CHECK_THAT(refusal([&] {
+               (void)allocate::with_sparsity(p, std::vector<double>{0.25, 1.1}, "owl");
+             }),
+             ContainsSubstring("a sparsity of 1.1"));
 }
 
 TEST_CASE("sparsity allocators refuse what they cannot share out", "[allocate][sparsity][refusal]") {

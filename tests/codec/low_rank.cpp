@@ -61,8 +61,8 @@ TEST_CASE("low_rank @post: a matrix of low rank is stored without error", "[code
   CHECK(distance(through<codec::low_rank<25, codec::float16>>(w.view()), w.view()) < std::sqrt(norm) * 2 * 0x1p-11);
   CHECK(distance(through<codec::low_rank<25, codec::float16>>(t.view().transposed()), t.view().transposed()) <
         std::sqrt(norm) * 2 * 0x1p-10);
-  CHECK(distance(through<codec::low_rank<25, codec::float16>>(float_matrix(8, 12).view()), float_matrix(8, 12).view()) ==
-        0);
+  CHECK(distance(through<codec::low_rank<25, codec::float16>>(float_matrix(8, 12).view()),
+                 float_matrix(8, 12).view()) == 0);
 }
 
 TEST_CASE("low_rank: the error is that of the singular values left out", "[codec][low_rank][oracle]") {

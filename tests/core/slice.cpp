@@ -49,7 +49,8 @@ TEST_CASE("slices that do not fit are refused", "[core][slice][refusal]") {
 TEST_CASE("spectra are read as they are written", "[core][spectra][property]") {
   const std::vector<matrix_info> matrices{{"m", 3, part::attention, 4, 2}};
   spectra s{.model = "8c1f", .scorer = "by hand", .measure = "nats", .slices = {}};
-  s.slices.push_back({{.name = "m.key", .layer = 3, .role = role::key, .first_out = 2, .out = 2, .in = 2}, {2, 0.1}, {-1e-9, 3}});
+  s.slices.push_back(
+      {{.name = "m.key", .layer = 3, .role = role::key, .first_out = 2, .out = 2, .in = 2}, {2, 0.1}, {-1e-9, 3}});
   CHECK(parse_spectra(to_text(s), matrices) == s);
 }
 

@@ -3,7 +3,9 @@
 #include <precis/allocate/evolve.hpp>
 #include <precis/allocate/uniform.hpp>
 #include <precis/codec/standard_menu.hpp>
+#include <precis/core/random.hpp>
 #include <precis/evaluate/kl_divergence.hpp>
+#include <precis/model/restrict.hpp>
 
 #include "catch.hpp"
 #include "micro_transformer.hpp"
@@ -22,13 +24,6 @@ namespace {
 const std::vector<token_batch> data{micro_transformer::labelled(0, 1), micro_transformer::labelled(1, 1),
                                     micro_transformer::labelled(2, 1), micro_transformer::labelled(3, 1),
                                     micro_transformer::labelled(4, 1)};
-
-std::vector<float> all_weights(const micro_transformer& model) {
-  std::vector<float> all;
-  for (std::size_t m = 0; m < 4; ++m)
-    for (std::size_t i = 0; i < 4; ++i) all.push_back(model.weights(m)(i / 2, i % 2));
-  return all;
-}
 
 cost_table table_of(const micro_transformer& model) {
   return cost::blank_table<formats>(model.matrices(), unit_kind::matrix, {"affine2.row", "affine8.row", "affine16.row"},
@@ -61,6 +56,40 @@ TEST_CASE("a plan's divergence is that of the packed model", "[cost][plan_diverg
     cost::plan_divergence<formats, micro_transformer, thread_pool> threads(model, data, t, thread_pool{3});
   }
   CHECK(all_weights(model) == before);
+}
+
+TEST_CASE("plan_divergence @post: whatever is asked with it or was before, with and without layers, in any memory",
+          "[cost][plan_divergence][property]") {
+  micro_transformer model;
+  const cost_table t = table_of(model);
+  std::vector<std::vector<std::size_t>> candidates;
+  for (std::size_t c = 0; c < 12; ++c) {
+    candidates.emplace_back();
+    for (std::size_t u = 0; u < 4; ++u) candidates.back().push_back(mix64(4 * c + u) % 3);
+  }
+  candidates.push_back(candidates[5]);
+  candidates.push_back(candidates[0]);
+  candidates.back()[3] = (candidates.back()[3] + 1) % 3;  // differs in the last layer alone
+  const evaluation_sample all{{0, 1, 2, 3, 4}, 1};
+  const std::vector<double> losses = [&] {
+    cost::plan_divergence<formats, micro_transformer> fitness(model, data, t);
+    const std::vector<double> together = fitness(candidates, all);
+    CHECK(fitness(candidates, all) == together);
+    for (std::size_t c = candidates.size(); c-- > 0;)
+      CHECK(fitness(std::span(candidates).subspan(c, 1), all).front() == together[c]);
+    return together;
+  }();
+  CHECK(losses[5] == losses[12]);
+  CHECK(losses[0] != losses[13]);
+  {
+    whole_forwards<micro_transformer> plain(model);
+    cost::plan_divergence<formats, whole_forwards<micro_transformer>> fitness(plain, data, t);
+    CHECK(fitness(candidates, all) == losses);
+  }
+  for (const std::size_t memory : {std::size_t{0}, std::size_t{200}}) {
+    cost::plan_divergence<formats, micro_transformer, thread_pool> fitness(model, data, t, thread_pool{3}, {}, memory);
+    CHECK(fitness(candidates, all) == losses);
+  }
 }
 
 TEST_CASE("a sample is its sequences, and the last one's beginning", "[cost][plan_divergence]") {

@@ -53,7 +53,7 @@ TEST_CASE("a token bias is added at its position, on every way through the model
   const token_batch batch = five_tokens();
   const float_matrix before = model.logits(batch, positions::all);
   for (std::size_t m = 0; m < model.matrices().size(); ++m)
-    model.add_token_bias(m, std::as_const(rows(5, model.matrices()[m].out)).view(), {});
+    model.add_token_bias(m, rows(5, model.matrices()[m].out).view(), {});
   const float_matrix all = model.logits(batch, positions::all);
   CHECK(all != before);
   CHECK(model.loss(batch) == model.backward(batch, [](const linear_gradient&) {}));
@@ -132,18 +132,19 @@ TEST_CASE("a bias goes into the map's own, or stands in for the one it lacks", "
     CHECK(model.loss(batch) == by_token.loss(batch));
     CHECK(model.loss(batch) != transformer(small_weights(support::tiny_llama())).loss(batch));
     const support::temporary_folder folder;
-    CHECK(refusal([&] { engine::save(model.parameters(), folder / "model"); }).find("has a bias that its family's files have "
-                                                                                    "no place for") != std::string::npos);
+    CHECK(refusal([&] { engine::save(model.parameters(), folder / "model"); })
+              .find("has a bias that its family's files have "
+                    "no place for") != std::string::npos);
   }
 }
 
 TEST_CASE("longer sequences than biases were recorded for are refused, unless there are later ones",
           "[engine][biases][refusal]") {
   transformer model(small_weights(support::tiny_gpt2()));
-  model.add_token_bias(0, std::as_const(rows(3, 24)).view(), {});
+  model.add_token_bias(0, rows(3, 24).view(), {});
   CHECK(refusal([&] { static_cast<void>(model.logits(five_tokens(), positions::last)); }) ==
         "transformer: sequences of 5 tokens; expected at most 3, the positions that biases were recorded for");
-  CHECK(refusal([&] { model.add_token_bias(0, std::as_const(rows(4, 24)).view(), {}); }) ==
+  CHECK(refusal([&] { model.add_token_bias(0, rows(4, 24).view(), {}); }) ==
         "transformer: biases of h.0.attn.c_attn at 4 positions; expected 3, as it has already");
   CHECK(refusal([&] { model.add_bias(1, std::vector<double>(3)); }) ==
         "transformer: 3 biases for h.0.attn.c_proj; expected 8, one an output");

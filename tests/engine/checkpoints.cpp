@@ -106,7 +106,8 @@ TEST_CASE("OPT and Phi: logits, loss and every gradient are PyTorch's", "[engine
 
 TEST_CASE("OPT: documents begin with </s>, other texts do not", "[engine][checkpoints][tokenizer][oracle]") {
   const engine::bundle loaded = engine::load(checkpoints / "opt");
-  for (const auto& expected : golden_of("opt").at("tokenizer")) {
+  const engine::json golden = golden_of("opt");
+  for (const auto& expected : golden.at("tokenizer")) {
     const auto text = expected.at("text").get<std::string>();
     auto ids = expected.at("ids").get<std::vector<token>>();
     CHECK(loaded.tokenizer.encode(text) == ids);

@@ -61,10 +61,11 @@ TEST_CASE("singular values of the methods' 2 x 3 example", "[factor][singular][w
 }
 
 TEST_CASE("singular_values @post: the parts sum to W, the squares to its norm", "[factor][singular][property]") {
-  const auto [rows, cols] = GENERATE(std::pair<std::size_t, std::size_t>{1, 1}, std::pair<std::size_t, std::size_t>{1, 7},
-                                     std::pair<std::size_t, std::size_t>{7, 1}, std::pair<std::size_t, std::size_t>{5, 9},
-                                     std::pair<std::size_t, std::size_t>{64, 40}, std::pair<std::size_t, std::size_t>{53, 101},
-                                     std::pair<std::size_t, std::size_t>{97, 97});
+  const auto [rows, cols] =
+      GENERATE(std::pair<std::size_t, std::size_t>{1, 1}, std::pair<std::size_t, std::size_t>{1, 7},
+               std::pair<std::size_t, std::size_t>{7, 1}, std::pair<std::size_t, std::size_t>{5, 9},
+               std::pair<std::size_t, std::size_t>{64, 40}, std::pair<std::size_t, std::size_t>{53, 101},
+               std::pair<std::size_t, std::size_t>{97, 97});
   const float_matrix w = random_floats(rows, cols, rows);
   const singular_system s = singular_values(w.view());
   const difference d(w.view(), s);

@@ -54,7 +54,8 @@ struct example {
 spectra by_hand(const std::vector<std::pair<role, std::vector<double>>>& scores) {
   spectra s{.model = {}, .scorer = "by hand", .measure = "nats", .slices = {}};
   for (std::size_t i = 0; i < scores.size(); ++i) {
-    spectrum one{.slice = {.name = "s" + std::to_string(i), .matrix = i, .role = scores[i].first}, .values = {}, .scores = {}};
+    spectrum one{
+        .slice = {.name = "s" + std::to_string(i), .matrix = i, .role = scores[i].first}, .values = {}, .scores = {}};
     one.slice.out = one.slice.in = scores[i].second.size();
     one.scores = scores[i].second;
     for (std::size_t r = 0; r < one.scores.size(); ++r)
@@ -194,8 +195,7 @@ TEST_CASE("prune::eigen refuses what does not fit, and changes nothing", "[prune
   const auto says = [&](const prune::eigen& how, const spectra& s, const input_means& m) {
     return refusal([&] { how(e.model, s, m); });
   };
-  CHECK(says({.portion = 1.5}, e.scored, e.means) ==
-        "prune::eigen: a portion of 1.500000; expected 0 to 1");
+  CHECK(says({.portion = 1.5}, e.scored, e.means) == "prune::eigen: a portion of 1.500000; expected 0 to 1");
   CHECK(says({.portion = 1}, e.scored, {}) ==
         "prune::eigen: no mean inputs of the matrix of slice map; expected means of every matrix that loses singular "
         "values, or absorption::none");

@@ -91,8 +91,8 @@ TEST_CASE("eigen_attribution: the methods' example", "[score][eigen_attribution]
   CHECK(s.values[1] == Approx(1.302776).epsilon(1e-6));
   CHECK(s.scores[0] == Approx(0.561325).epsilon(2e-6));
   CHECK(s.scores[1] == Approx(0.838675).epsilon(2e-6));
-  const spectrum sums = score_of({.pairs = pairing::cycle, .reduce = reduction::sum_tokens_then_max}, example_map(),
-                                 {example_samples()});
+  const spectrum sums =
+      score_of({.pairs = pairing::cycle, .reduce = reduction::sum_tokens_then_max}, example_map(), {example_samples()});
   CHECK(sums.scores[0] == Approx(0.752927).epsilon(2e-6));
   CHECK(sums.scores[1] == Approx(0.947073).epsilon(2e-6));
 }
@@ -126,7 +126,8 @@ TEST_CASE("eigen_attribution: every effect of the methods' example", "[score][ei
     }
 }
 
-TEST_CASE("eigen_attribution: explicit rank-one parts, all pairings and reductions", "[score][eigen_attribution][oracle]") {
+TEST_CASE("eigen_attribution: explicit rank-one parts, all pairings and reductions",
+          "[score][eigen_attribution][oracle]") {
   const auto [out, in] = GENERATE(std::pair<std::size_t, std::size_t>{6, 6}, std::pair<std::size_t, std::size_t>{5, 12},
                                   std::pair<std::size_t, std::size_t>{12, 5});
   const bool padded = GENERATE(false, true);
@@ -159,8 +160,7 @@ TEST_CASE("eigen_attribution: the authors' batches are cycles of their own", "[s
     const std::size_t at = static_cast<std::size_t>(std::ranges::find(order, i) - order.begin());
     return std::vector<std::size_t>{order[(at + 5) % 6]};
   };
-  check_near(score_of({.seed = 3}, model, {b}).scores,
-             oracle(model, b, reduction::max_over_pairs_and_tokens, cycle));
+  check_near(score_of({.seed = 3}, model, {b}).scores, oracle(model, b, reduction::max_over_pairs_and_tokens, cycle));
 }
 
 TEST_CASE("eigen_attribution @post: equal for any split into batches and on any executor, bit for bit",
@@ -243,8 +243,7 @@ TEST_CASE("eigen_attribution: padding by id is left out", "[score][eigen_attribu
       double p = 0, q = 0;
       for (std::size_t f = 0; f < 2; ++f) {
         p += parts.left(r, f) * static_cast<double>(g[i].values[f]);
-        q += parts.right(r, f) *
-             (static_cast<double>(x[1 - i].values[f]) - static_cast<double>(x[i].values[f]));
+        q += parts.right(r, f) * (static_cast<double>(x[1 - i].values[f]) - static_cast<double>(x[i].values[f]));
       }
       best = std::max(best, p * q);
     }
@@ -274,20 +273,24 @@ TEST_CASE("eigen_attribution refuses what it cannot score", "[score][eigen_attri
   const map_batch good = example_samples();
   CHECK(says({}, {}, slices) ==
         "score::eigen_attribution: 0 samples; expected at least two: effects are differences between samples");
-  CHECK(says({}, {good}, {}) == "score::eigen_attribution: no slices; expected at least one to score, such as the keys of "
-                                "all heads");
+  CHECK(says({}, {good}, {}) ==
+        "score::eigen_attribution: no slices; expected at least one to score, such as the keys of "
+        "all heads");
   map_batch longer = random_samples(1, 3, 3, 2, 1);
-  CHECK(says({}, {good, longer}, slices) ==
-        "score::eigen_attribution: batch 1 has sequences of 3 tokens; expected 2 as in batch 0: pairs are compared token "
-        "by token");
+  CHECK(
+      says({}, {good, longer}, slices) ==
+      "score::eigen_attribution: batch 1 has sequences of 3 tokens; expected 2 as in batch 0: pairs are compared token "
+      "by token");
   CHECK(says({.pairs = pairing::cycle_in_batches, .sequences_at_a_time = 1}, {good}, slices) ==
-        "score::eigen_attribution: sequences_at_a_time = 1; expected at least 1, and 2 where batches are paired within: a "
+        "score::eigen_attribution: sequences_at_a_time = 1; expected at least 1, and 2 where batches are paired "
+        "within: a "
         "sample alone has no partner");
   map_batch broken = good;
   broken.gradients[3][1] = std::numeric_limits<float>::quiet_NaN();
   for (const pairing pairs : {pairing::cycle, pairing::all})
     CHECK(says({.pairs = pairs}, {broken}, slices) ==
-          "score::eigen_attribution: the gradient at the output of map at sample 1, token 1 is not finite; expected finite "
+          "score::eigen_attribution: the gradient at the output of map at sample 1, token 1 is not finite; expected "
+          "finite "
           "activations and gradients");
   broken = good;
   broken.inputs[4][0] = std::numeric_limits<float>::infinity();
@@ -302,7 +305,8 @@ TEST_CASE("eigen_attribution refuses what it cannot score", "[score][eigen_attri
   CHECK(says({}, {good}, outside).find("slice map, rows 1 to 3") != std::string::npos);
 }
 
-TEST_CASE("useful_singular_values: the share above the lowest half", "[score][useful_singular_values][worked-example]") {
+TEST_CASE("useful_singular_values: the share above the lowest half",
+          "[score][useful_singular_values][worked-example]") {
   // Pooled scores ascending: -1 (a), 0 (b), 1 (a), 2 (b), 3 (b): portion 0.4 = the lowest two.
   const std::vector<matrix_info> matrices{{"a", 0, part::attention, 2, 2}, {"b", 1, part::mlp, 3, 3}};
   spectra s{.model = {}, .scorer = "by hand", .measure = "nats", .slices = {}};

@@ -115,8 +115,7 @@ TEST_CASE("full attribution on the real model: effects sum to g . W (x' - x)",
   CHECK(totals[1] == Approx(real.golden.at("key_head_2").at("sum_over_r_total").get<double>()).epsilon(1e-3));
 }
 
-TEST_CASE("eigenpruning the real model's keys: biases do what they should",
-          "[slow][prune][eigen][golden][property]") {
+TEST_CASE("eigenpruning the real model's keys: biases do what they should", "[slow][prune][eigen][golden][property]") {
   const auto folder = shared_path("models/imdb-gpt2"), path = shared_path("golden/imdb-gpt2/eigen.json");
   if (!folder || !path) return;
   real_model real(*folder, *path);

@@ -38,7 +38,7 @@ struct map_model {
   using batch_type = map_batch;
   std::vector<precis::matrix_info> infos;
   precis::float_matrix weight;
-  std::vector<double> bias;                       ///< [out]
+  std::vector<double> bias;                        ///< [out]
   std::vector<std::vector<double>> bias_by_token;  ///< [tokens][out], added to it
   std::vector<double> later;
 
@@ -80,8 +80,7 @@ struct map_model {
     std::vector<double> y = bias;
     for (std::size_t o = 0; o < y.size(); ++o) {
       if (token < bias_by_token.size()) y[o] += bias_by_token[token][o];
-      for (std::size_t i = 0; i < x.size(); ++i)
-        y[o] += static_cast<double>(weight(o, i)) * static_cast<double>(x[i]);
+      for (std::size_t i = 0; i < x.size(); ++i) y[o] += static_cast<double>(weight(o, i)) * static_cast<double>(x[i]);
     }
     return y;
   }
@@ -91,9 +90,7 @@ static_assert(precis::differentiable_model<map_model> && precis::observable_mode
               precis::divisible_batch<map_batch>);
 
 /// The example of methods B8 and E10: W = [[2,0,1],[0,1,-1]], three samples of two tokens.
-inline map_model example_map() {
-  return map_model(precis::float_matrix(2, 3, std::vector<float>{2, 0, 1, 0, 1, -1}));
-}
+inline map_model example_map() { return map_model(precis::float_matrix(2, 3, std::vector<float>{2, 0, 1, 0, 1, -1})); }
 inline map_batch example_samples() {
   return {.sequences = 3,
           .tokens = 2,

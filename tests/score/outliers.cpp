@@ -67,6 +67,16 @@ TEST_CASE("the norm of the inputs counts as much as the weight", "[score][outlie
   }
 }
 
+TEST_CASE("outliers @post: equal for any split into batches", "[score][outliers][property]") {
+  const micro_transformer model;
+  const std::vector<token_batch> one{micro_transformer::labelled(0, 5)},
+      three{micro_transformer::labelled(0, 1), micro_transformer::labelled(1, 3), micro_transformer::labelled(4, 1)};
+  for (double multiple = 0.1; multiple < 3; multiple += 0.1) {
+    const outliers scorer{.multiple = multiple, .units = unit_kind::matrix};
+    CHECK(scorer(model, one) == scorer(model, three));
+  }
+}
+
 TEST_CASE("outliers refuse what means nothing", "[score][outliers][refusal]") {
   const micro_transformer model;
   const std::vector<token_batch> none;

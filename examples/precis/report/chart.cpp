@@ -310,7 +310,7 @@ std::string draw(const line_chart& chart) {
       flush_band();
     }
     for (const series_point& q : s.points) {
-      if (showable(q))
+      if (s.joined && showable(q))
         joined.push_back({p.px(q.x), p.py(q.y)});
       else
         flush_line();

@@ -41,12 +41,15 @@ struct evaluation_sample {
 ///
 /// Shapes    a cost table, of which bytes and admissible entries count; its costs break ties between entries of equal bytes.
 /// Unit      objective: the fitness's, on the last sample drawn.
-/// Errors    as knapsack; stages that do not shrink to one survivor; samples larger than the data; fitness that is not
-///           finite, by generation.
-/// Cost      a generation: offspring x tokens of the first stage, survivors of each stage x tokens of the next.
+///           One that is not finite loses.
+/// Errors    as knapsack; stages that do not shrink to one survivor; samples larger than the data; nobody with a finite
+///           fitness, by generation.
+/// Cost      a generation: offspring x tokens of the first stage, survivors of each stage x tokens of the next. Where the last
+///           stage takes all tokens, its parent is not run again.
 /// Source    EvoPress (arXiv:2410.14649); methods C6. Layer dropping is a table of two entries a unit, "keep" and "drop".
 /// Differs   a unit never trades with itself; attempts are bounded; the parent joins at the last stage whatever the counts;
 ///           sizes may differ from level to level; what rounding down leaves over at the start is filled up.
+/// @post     where the last stage takes all tokens, the fitness of the best never rises.
 /// @post     never above the budget; equal for equal seeds, whatever the fitness runs on.
 struct evolve {
   /// Who may swap: units whose levels have equal sizes; units of one role (their names but for numbers); or everybody, where
@@ -75,18 +78,27 @@ struct evolve {
     const search s(*this, t, tokens);
     candidate parent = s.first_parent(fitness);
     double best = std::numeric_limits<double>::quiet_NaN();
+    evaluation_sample known;  // where the parent has that loss
     for (std::size_t g = 0; g < generations; ++g) {
       std::vector<candidate> alive = s.offspring_of(parent, g);
       if (alive.empty()) break;  // nothing else is allowed
       for (std::size_t i = 0; i < stages.size(); ++i) {
         const bool last = i + 1 == stages.size();
-        if (last) alive.insert(alive.begin(), parent);  // first, so that ties are its
-        const std::vector<double> losses = s.judge(fitness, alive, s.draw(g, i, stages[i].tokens), g);
+        if (!last && alive.size() <= stages[i].survivors) continue;  // nobody to sieve out
+        evaluation_sample sample = s.draw(g, i, stages[i].tokens);
+        const bool again = last && sample == known;               // the parent was asked that before
+        if (last && !again) alive.insert(alive.begin(), parent);  // first, so that ties are its
+        std::vector<double> losses = s.judge(fitness, alive, sample);
+        if (again) {
+          alive.insert(alive.begin(), parent);
+          losses.insert(losses.begin(), best);
+        }
+        if (last) known = std::move(sample);
         std::vector<std::size_t> order(alive.size());
         std::iota(order.begin(), order.end(), std::size_t{0});
         std::stable_sort(order.begin(), order.end(),
                          [&](std::size_t a, std::size_t b) { return losses[a] < losses[b]; });
-        if (last) best = losses[order.front()];
+        if (last) best = s.finite(losses[order.front()], g);
         std::vector<candidate> survivors;
         for (std::size_t k = 0; k < std::min(stages[i].survivors, order.size()); ++k)
           survivors.push_back(std::move(alive[order[k]]));
@@ -95,7 +107,7 @@ struct evolve {
       parent = std::move(alive.front());
       if (!report(g, s.as_solution(parent, best))) break;
     }
-    if (std::isnan(best)) best = s.judge(fitness, {parent}, s.draw(0, 0, stages.back().tokens), 0).front();
+    if (std::isnan(best)) best = s.finite(s.judge(fitness, {parent}, s.draw(0, 0, stages.back().tokens)).front(), 0);
     return s.as_solution(parent, best);
   }
   template<class Fitness>
@@ -167,7 +179,7 @@ struct evolve {
       if (!how_.from.empty()) return given_start();
       if (t_.units.empty()) return {};
       for (std::size_t e = 0; e < t_.entries.size(); ++e)
-        if (const candidate c = uniform(e); !c.empty() && bytes_of(c) == limit_) return c;
+        if (candidate c = uniform(e); !c.empty() && bytes_of(c) == limit_) return c;
       std::vector<candidate> all;
       for (std::size_t i = 0; i < std::max<std::size_t>(1, how_.starts); ++i) {
         dice d(how_.seed, purpose("allocate::evolve start") + i);
@@ -176,18 +188,19 @@ struct evolve {
       }
       if (all.size() == 1) return all.front();
       const evaluation_sample sample = draw(how_.generations, 0, how_.start_tokens);
-      const std::vector<double> losses = judge(fitness, all, sample, 0);
+      const std::vector<double> losses = judge(fitness, all, sample);
       return all[static_cast<std::size_t>(std::ranges::min_element(losses) - losses.begin())];
     }
 
-    /// A fresh random sample of exactly so many tokens, without repetition.
+    /// A fresh random sample of exactly so many tokens, without repetition; of all there are, the sequences in order.
     [[nodiscard]] evaluation_sample draw(std::size_t generation, std::size_t stage, std::size_t tokens) const {
       std::vector<std::size_t> order(tokens_.size());
       std::iota(order.begin(), order.end(), std::size_t{0});
       dice d(how_.seed, purpose("allocate::evolve sample") + generation * (how_.stages.size() + 1) + stage);
       evaluation_sample s;
-      for (std::size_t i = 0; tokens > 0; ++i) {
-        std::swap(order[i], order[i + d.below(order.size() - i)]);
+      const bool all = tokens == std::accumulate(tokens_.begin(), tokens_.end(), std::size_t{0});
+      for (std::size_t i = 0; tokens > 0 && i < order.size(); ++i) {
+        if (!all) std::swap(order[i], order[i + d.below(order.size() - i)]);
         s.sequences.push_back(order[i]);
         s.tokens_of_last = std::min(tokens, tokens_[order[i]]);
         tokens -= s.tokens_of_last;
@@ -195,19 +208,26 @@ struct evolve {
       return s;
     }
 
+    /// A loss that is not finite is as bad as can be: low bits break some candidates, and that is what the sieve is for.
     template<class Fitness>
     [[nodiscard]] std::vector<double> judge(Fitness& fitness, const std::vector<candidate>& candidates,
-                                            const evaluation_sample& sample, std::size_t generation) const {
+                                            const evaluation_sample& sample) const {
       std::vector<std::vector<std::size_t>> entries;
+      entries.reserve(candidates.size());
       for (const candidate& c : candidates) entries.push_back(entries_of(c));
-      const std::vector<double> losses =
-          std::invoke(fitness, std::span<const std::vector<std::size_t>>(entries), sample);
-      for (const double x : losses)
-        if (!std::isfinite(x) || losses.size() != candidates.size())
-          refuse({.what = "a fitness of " + text::number(x) + " in generation " + std::to_string(generation),
-                  .where = where,
-                  .expected = "one finite loss a candidate"});
+      std::vector<double> losses = std::invoke(fitness, std::span<const std::vector<std::size_t>>(entries), sample);
+      if (losses.size() != candidates.size())
+        bad(std::to_string(losses.size()) + " losses of " + std::to_string(candidates.size()) + " candidates",
+            "one each");
+      for (double& x : losses)
+        if (!std::isfinite(x)) x = std::numeric_limits<double>::infinity();
       return losses;
+    }
+    [[nodiscard]] static double finite(double loss, std::size_t generation) {
+      if (!std::isfinite(loss))
+        bad("nobody with a finite fitness in generation " + std::to_string(generation),
+            "a start that the model survives");
+      return loss;
     }
 
     [[nodiscard]] std::vector<candidate> offspring_of(const candidate& parent, std::size_t generation) const {

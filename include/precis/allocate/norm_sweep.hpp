@@ -18,10 +18,11 @@ namespace precis::allocate {
 /// Shapes   a table whose costs are errors: none is negative.
 /// Unit     objective: the worst unit's cost, in the table's measure.
 /// Errors   as knapsack; a negative cost, by unit; no powers, or one that is not positive and finite.
-/// Cost     one knapsack a power.
+/// Cost     two knapsacks a power.
 /// Source   exllamav2's quantization search; methods C7.
 /// Differs  there each sum is annealed with random seeds, and leftover bits are given out in the order of the units; here each
-///          is solved exactly and nothing is left to give.
+///          is solved exactly, and what high powers leave over goes where it lowers the sum of costs most.
+/// @post    no unit can be given less cost with the bytes left, all others where they are.
 /// @post    the worst unit costs no less than minimax's, and for large powers as much.
 struct norm_sweep {
   precis::budget budget = bits_per_weight(4);
@@ -47,7 +48,14 @@ struct norm_sweep {
       cost_table raised = t;  // relative to the largest, so that no power overflows
       for (double& c : raised.costs)
         if (c < not_admitted && largest > 0) c = std::pow(c / largest, powers[i]);
-      solution s = knapsack{.budget = budget, .linked = linked}.solve(raised);
+      const knapsack within{.budget = budget, .linked = linked};
+      const solution least = within.solve(raised);
+      // Small costs vanish in high powers, and what they could have is left over: once more, nobody worse off.
+      cost_table better = t;
+      for (std::size_t u = 0; u < t.units.size(); ++u)
+        for (std::size_t e = 0; e < t.entries.size(); ++e)
+          if (t.costs_of(u)[e] > t.costs_of(u)[least.entries[u]]) better.costs[u * t.entries.size() + e] = not_admitted;
+      solution s = within.solve(better);
       s.objective = 0;
       for (std::size_t u = 0; u < t.units.size(); ++u) s.objective = std::max(s.objective, t.costs_of(u)[s.entries[u]]);
       add_up(s, t);

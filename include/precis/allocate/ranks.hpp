@@ -16,8 +16,9 @@ namespace precis::allocate {
 struct rank_unit {
   std::string name;
   std::size_t out = 0, in = 0;
-  std::vector<double> values;  ///< singular values, largest first: of W, or of W times a root of its inputs' Gram matrix
-  double weight = 1;           ///< what one unit of squared error costs: any score, >= 0
+  std::vector<double>
+      values;         ///< singular values, largest first: of W, or of W times a root of its inputs' Gram matrix
+  double weight = 1;  ///< what one unit of squared error costs: any score, >= 0
 
   /// The first rank whose factors take as much as the matrix itself.
   [[nodiscard]] std::size_t dense_from() const noexcept { return (out * in + out + in - 1) / (out + in); }
@@ -26,8 +27,8 @@ struct rank_unit {
 /// Refuses what no rank can be chosen for: empty extents, values that ascend or are not finite, a negative weight.
 inline void check(std::span<const rank_unit> units, const std::string& where) {
   for (const rank_unit& u : units) {
-    bool good = u.out > 0 && u.in > 0 && u.values.size() == std::min(u.out, u.in) && u.weight >= 0 &&
-                std::isfinite(u.weight);
+    bool good =
+        u.out > 0 && u.in > 0 && u.values.size() == std::min(u.out, u.in) && u.weight >= 0 && std::isfinite(u.weight);
     for (std::size_t r = 0; good && r < u.values.size(); ++r)
       good = std::isfinite(u.values[r]) && u.values[r] >= 0 && (r == 0 || u.values[r] <= u.values[r - 1]);
     if (!good)

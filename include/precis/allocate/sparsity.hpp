@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
+#include <limits>
 #include <span>
 #include <string>
 #include <utility>
@@ -126,22 +127,47 @@ struct entropy_softmax {
                            "a positive one");
     std::vector<double> s(scores.begin(), scores.end());
     if (s.empty()) return s;
-    const double least = *std::min_element(s.begin(), s.end());
-    for (double& x : s) x = std::exp((least - x) / temperature);
-    detail::clip_to_mean(s, weights, sparsity, most,
-                         [](double x, double wanted, double mean) { return mean > 0 ? x * (wanted / mean) : wanted; });
+    double left = 0;  // weights still to be lost, by those that are not at `most` yet
+    for (const std::size_t w : weights) left += sparsity * static_cast<double>(w);
+    std::vector<bool> open(s.size(), true);
+    for (bool again = true; again;) {
+      again = false;
+      double least = std::numeric_limits<double>::infinity(), sum = 0;
+      for (std::size_t i = 0; i < s.size(); ++i)
+        if (open[i]) least = std::min(least, scores[i]);
+      const auto factor = [&](std::size_t i) { return std::exp((least - scores[i]) / temperature); };  // of one: 1
+      for (std::size_t i = 0; i < s.size(); ++i)
+        if (open[i]) sum += static_cast<double>(weights[i]) * factor(i);
+      if (!(sum > 0)) break;
+      double cut = 0;
+      for (std::size_t i = 0; i < s.size(); ++i) {
+        if (!open[i]) continue;
+        s[i] = std::max(0.0, left) * factor(i) / sum;
+        if (s[i] <= most) continue;
+        s[i] = most;
+        open[i] = false;
+        again = true;
+        cut += most * static_cast<double>(weights[i]);
+      }
+      left -= cut;
+    }
     return s;
   }
 };
 
-/// The same plan with these sparsities, one a choice. Errors: another number of them; one outside [0, 1].
+/// The same plan with these sparsities, one a choice, in the plan's order. Errors: another number of them; one outside [0, 1]
+/// by more than a rounding.
 [[nodiscard]] inline plan with_sparsity(plan p, std::span<const double> sparsity, const std::string& who) {
   if (sparsity.size() != p.choices.size())
     detail::bad_sparsity(
         "allocate::with_sparsity",
         std::to_string(sparsity.size()) + " sparsities for " + std::to_string(p.choices.size()) + " choices",
         "one a choice");
-  for (std::size_t i = 0; i < sparsity.size(); ++i) p.choices[i].sparsity = std::clamp(sparsity[i], 0.0, 1.0);
+  for (std::size_t i = 0; i < sparsity.size(); ++i) {
+    constexpr double rounding = 1e-9;
+    const double s = sparsity[i];
+    p.choices[i].sparsity = s >= -rounding && s <= 1 + rounding ? std::clamp(s, 0.0, 1.0) : s;
+  }
   p.notes.push_back("sparsity by " + who);
   check(p);
   return p;

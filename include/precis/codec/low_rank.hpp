@@ -29,7 +29,9 @@ template<std::size_t Percent, matrix_codec Inner>
 struct low_rank {
   static_assert(Percent > 0 && Percent <= 100, "precis: a rank in percent of the smaller extent is 1 to 100");
 
-  [[nodiscard]] static std::string name() { return "rank" + std::to_string(Percent) + "." + std::string(Inner::name()); }
+  [[nodiscard]] static std::string name() {
+    return "rank" + std::to_string(Percent) + "." + std::string(Inner::name());
+  }
 
   [[nodiscard]] static constexpr std::size_t rank(std::size_t out, std::size_t in) noexcept {
     return std::max<std::size_t>(1, std::min(out, in) * Percent / 100);

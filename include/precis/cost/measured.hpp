@@ -59,6 +59,10 @@ class divergence_reading {
   [[nodiscard]] nll first(const Model& model, std::size_t b, std::size_t count) const {
     return compare(logits(model, b), b, count);
   }
+  [[nodiscard]] nll first(const Model& model, std::size_t b, std::size_t count,
+                          activations_view<const float> last) const requires layered_model<Model> {
+    return compare(model.read_out(last.as_matrix()), b, count);
+  }
   [[nodiscard]] std::size_t predictions(std::size_t b) const noexcept { return original_[b].rows; }
   [[nodiscard]] nll operator()(const Model& model, std::size_t b,
                                activations_view<const float> last) const requires layered_model<Model> {

@@ -367,9 +367,8 @@ class rotated {
       });
     });
     for (std::size_t step = 0; step < steps; ++step, turns += fused, rows += width) {
-      unrolled<each>([&](auto v) __attribute__((always_inline)) {
-        row[0][v] = lanes::load(rows + width + v * lanes::width);
-      });
+      unrolled<each>([&](auto v)
+                         __attribute__((always_inline)) { row[0][v] = lanes::load(rows + width + v * lanes::width); });
       unrolled<fused>([&](auto j) __attribute__((always_inline)) {
         const lanes::vector c = lanes::broadcast(&turns[j].c), s = lanes::broadcast(&turns[j].s),
                             minus_s = lanes::broadcast(&turns[j].minus_s);
@@ -383,9 +382,7 @@ class rotated {
         lanes::store(rows - static_cast<std::ptrdiff_t>((fused - 1) * width) + v * lanes::width, row[fused][v]);
       });
       unrolled<fused>([&](auto j) __attribute__((always_inline)) {
-        unrolled<each>([&](auto v) __attribute__((always_inline)) {
-          row[fused - j][v] = row[fused - j - 1][v];
-        });
+        unrolled<each>([&](auto v) __attribute__((always_inline)) { row[fused - j][v] = row[fused - j - 1][v]; });
       });
     }
     unrolled<fused>([&](auto j) __attribute__((always_inline)) {

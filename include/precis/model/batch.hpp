@@ -68,8 +68,8 @@ struct token_batch {
     PRECIS_EXPECTS(from < batches.size(), "no such sequence");
     const token_batch& source = batches[from];
     if (source.tokens != b.tokens || source.targets.empty() != batches[0].targets.empty())
-      refuse({.what = "batch " + std::to_string(from) + " with " + std::to_string(source.tokens) + " tokens a sequence" +
-                      (source.targets.empty() ? " and no targets" : ""),
+      refuse({.what = "batch " + std::to_string(from) + " with " + std::to_string(source.tokens) +
+                      " tokens a sequence" + (source.targets.empty() ? " and no targets" : ""),
               .where = "gather_sequences",
               .expected = std::to_string(b.tokens) + " tokens as in batch 0, with targets in all batches or none"});
     const auto take = [&](const std::vector<token>& values, std::vector<token>& into) {
@@ -87,10 +87,14 @@ struct token_batch {
 template<class Batch>
 [[nodiscard]] std::vector<unsigned char> counted_tokens(const Batch& b, token padding) {
   std::vector<unsigned char> counts;
-  if constexpr (requires { { b.length(std::size_t{}) } -> std::convertible_to<std::size_t>; }) {
+  if constexpr (requires {
+                  { b.length(std::size_t{}) } -> std::convertible_to<std::size_t>;
+                }) {
     for (std::size_t s = 0; s < b.sequences; ++s)
       for (std::size_t t = 0; t < b.tokens; ++t) counts.push_back(t < b.length(s));
-  } else if constexpr (requires { { b.ids[0] } -> std::convertible_to<token>; }) {
+  } else if constexpr (requires {
+                         { b.ids[0] } -> std::convertible_to<token>;
+                       }) {
     if (padding != no_target)
       for (const token id : b.ids) counts.push_back(id != padding);
   }

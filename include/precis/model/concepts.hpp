@@ -143,8 +143,8 @@ concept bias_model = weighted_model<M> && requires(M& model, std::size_t matrix,
 /// Can add a constant of its own at every token position. Longer sequences than `by_token` has rows are refused by the model,
 /// unless there are `later` values [out], which all later positions get.
 template<class M>
-concept token_bias_model = bias_model<M> && requires(M& model, std::size_t matrix, matrix_view<const double> by_token,
-                                                     std::span<const double> later) {
+concept token_bias_model = bias_model<M> &&
+    requires(M& model, std::size_t matrix, matrix_view<const double> by_token, std::span<const double> later) {
   { model.add_token_bias(matrix, by_token, later) } -> std::same_as<void>;  // [tokens x out]
 };
 

@@ -48,8 +48,7 @@ template<differentiable_model Model>
   input_means means{.samples = {}, .by_token = std::vector<basic_matrix<double>>(model.matrices().size())};
   for (const batch_of<Model>& batch : batches)
     if (batch.tokens > means.samples.size()) means.samples.resize(batch.tokens);
-  for (const std::size_t m : matrices)
-    means.by_token[m] = basic_matrix<double>(means.tokens(), model.matrices()[m].in);
+  for (const std::size_t m : matrices) means.by_token[m] = basic_matrix<double>(means.tokens(), model.matrices()[m].in);
 
   std::vector<bool> reached(means.by_token.size());
   for (const batch_of<Model>& batch : batches) {

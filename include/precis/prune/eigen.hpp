@@ -23,7 +23,7 @@ namespace precis::prune {
 /// The singular values that a slice loses.
 struct eigen_removal {
   matrix_slice slice;
-  std::vector<std::size_t> removed;   ///< places in the spectrum, ascending
+  std::vector<std::size_t> removed;    ///< places in the spectrum, ascending
   std::size_t beyond_the_portion = 0;  ///< of them, how many only because their cluster may not be split
 
   [[nodiscard]] std::size_t kept() const noexcept { return slice.rank() - removed.size(); }
@@ -113,8 +113,8 @@ struct eigen {
 
   /// Prunes the model in place and says what went.
   template<mutable_model Model>
-    requires bias_model<Model>
-  std::vector<eigen_removal> operator()(Model& model, const spectra& all, const input_means& means) const {
+    requires bias_model<Model> std::vector<eigen_removal>
+  operator()(Model& model, const spectra& all, const input_means& means) const {
     if constexpr (!token_bias_model<Model>)
       if (bias == absorption::token)
         refuse({.what = "a bias for every token",
@@ -164,9 +164,9 @@ struct eigen {
       if (bias != absorption::token)
         model.add_bias(m, sum.row(0));
       else if constexpr (token_bias_model<Model>)
-        model.add_token_bias(m, std::as_const(sum).view(),
-                             later == later_positions::global ? std::span<const double>(overall)
-                                                              : std::span<const double>{});
+        model.add_token_bias(
+            m, std::as_const(sum).view(),
+            later == later_positions::global ? std::span<const double>(overall) : std::span<const double>{});
     }
     return removals;
   }

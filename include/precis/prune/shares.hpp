@@ -17,15 +17,16 @@
 
 namespace precis::prune {
 
-/// How much of every unit goes when all weights of the model compete: one selection over all of them. A unit that is then
-/// pruned by its own share loses exactly the weights that the joint selection removes.
+/// How much of every unit goes when all weights of the model compete: one selection over all of them. A unit of one matrix that
+/// is then pruned by its own share loses exactly the weights that the joint selection removes; of a unit of several, `pack`
+/// prunes each by the unit's share.
 ///
 /// Shapes    units of the model's matrices; returns [units] the share of each that goes.
 /// Unit      share of a unit's weights.
 /// Keys      |w|, or |w| / rms of the unit's weights, which makes units of different scales comparable.
 /// Ties      by unit, then as within a unit.
 /// Errors    a sparsity outside [0, 1]; a cap that leaves too little to remove; weights that are not finite, by matrix.
-/// Cost      O(weights) expected a round; a round more for every set of units at the cap; four bytes a weight.
+/// Cost      O(weights) expected a round; a round more for every set of units at the cap; eight bytes a weight.
 /// Source    methods C9, global.
 /// @post     the shares, times the weights, add up to exactly floor(sparsity * weights + 1/2) weights, none above the cap.
 struct joint_shares {

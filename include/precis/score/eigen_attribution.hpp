@@ -193,7 +193,9 @@ struct eigen_attribution {
                const std::vector<bool>& chosen, F&& f) const {
     float weight = 1;
     if (loss == loss_scale::batch_mean) {
-      if constexpr (requires { { batch.targets[0] } -> std::convertible_to<token>; })
+      if constexpr (requires {
+                      { batch.targets[0] } -> std::convertible_to<token>;
+                    })
         weight = 1.f / static_cast<float>(std::max<std::ptrdiff_t>(
                            1, std::ranges::count_if(batch.targets, [](token t) { return t != no_target; })));
       else

@@ -25,6 +25,7 @@ namespace precis::score {
 /// Errors    a multiple that is not positive; inputs that are not finite or missing, by matrix.
 /// Cost      one forward a batch, and two reads of every weight.
 /// Source    OWL's layer-wise outlier distribution (Yin et al. 2023, arXiv:2310.05175); methods B15, E2.
+/// @post     equal for any split into batches, bit for bit.
 /// @post     scaling all inputs or all weights of a unit by k != 0 changes nothing; a unit of zeros scores 0.
 struct outliers {
   double multiple = 5;
@@ -39,16 +40,14 @@ struct outliers {
     std::vector<std::vector<double>> squares(matrices.size());  // [in] of every matrix
     for (const batch_of<Model>& batch : batches)
       model.inputs(batch, [&](const linear_input& i) {
-        std::vector<double> sums(i.input.features);
+        std::vector<double> sums = std::move(squares[i.matrices.front()]);  // token by token, whatever the batches
+        sums.resize(i.input.features);
         for (std::size_t s = 0; s < i.input.sequences; ++s)
           for (std::size_t t = 0; t < i.input.tokens; ++t) {
             const std::span<const float> x = i.input(s, t);
             for (std::size_t f = 0; f < x.size(); ++f) sums[f] += static_cast<double>(x[f]) * static_cast<double>(x[f]);
           }
-        for (const std::size_t m : i.matrices) {
-          squares[m].resize(sums.size());
-          for (std::size_t f = 0; f < sums.size(); ++f) squares[m][f] += sums[f];
-        }
+        for (const std::size_t m : i.matrices) squares[m] = sums;
       });
     for (std::size_t m = 0; m < matrices.size(); ++m) {
       if (squares[m].size() != matrices[m].in)

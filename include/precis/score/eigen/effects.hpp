@@ -193,9 +193,8 @@ class cycle {
   };
 
   [[nodiscard]] static sample keep(const observed& o, std::size_t s) {
-    sample k{float_matrix(o.input.tokens, o.input.features),
-             float_matrix(o.input.tokens, o.output_gradient.features), std::vector<unsigned char>(o.input.tokens),
-             o.weight};
+    sample k{float_matrix(o.input.tokens, o.input.features), float_matrix(o.input.tokens, o.output_gradient.features),
+             std::vector<unsigned char>(o.input.tokens), o.weight};
     for (std::size_t t = 0; t < o.input.tokens; ++t) {
       std::ranges::copy(o.input(s, t), k.input.row(t).begin());
       std::ranges::copy(o.output_gradient(s, t), k.output_gradient.row(t).begin());
@@ -213,10 +212,10 @@ class cycle {
     ends_.clear();
   }
 
-  void put(const float* x, const float* partner, const float* g, float weight, std::size_t sample, std::size_t token) {
-    if (!detail::copy_row(partner, x, 1, difference_.row(rows_))) detail::refuse_row("an input", name_, sample, token);
+  void put(const float* x, const float* partner, const float* g, float weight, std::size_t which, std::size_t token) {
+    if (!detail::copy_row(partner, x, 1, difference_.row(rows_))) detail::refuse_row("an input", name_, which, token);
     if (!detail::copy_row(g, nullptr, weight, gradient_.row(rows_)))
-      detail::refuse_row("the gradient at the output", name_, sample, token);
+      detail::refuse_row("the gradient at the output", name_, which, token);
     ++rows_;
   }
 

@@ -61,8 +61,7 @@ class every_pair {
         const float_matrix q = project_inputs(c, workspace);
         const extremes& e = of(c);
         for (std::size_t row = 0; row < q.rows; ++row)
-          if (seen_at_[rows_[row].token] > 1)
-            add_best(e, rows_[row].token, p.row(row).data(), q.row(row).data(), c);
+          if (seen_at_[rows_[row].token] > 1) add_best(e, rows_[row].token, p.row(row).data(), q.row(row).data(), c);
       });
     });
     added_ += o.input.sequences;
@@ -94,8 +93,7 @@ class every_pair {
         extremes& e = of(c);
         for (std::size_t row = 0; row < q.rows; ++row) widen(e, rows_[row].token, q.row(row).data(), c);
         for (std::size_t row = 0; row < q.rows; ++row)
-          if (seen_at_[rows_[row].token] > 1)
-            add_best(e, rows_[row].token, p.row(row).data(), q.row(row).data(), c);
+          if (seen_at_[rows_[row].token] > 1) add_best(e, rows_[row].token, p.row(row).data(), q.row(row).data(), c);
       });
     }
     samples_ = added_ = o.input.sequences;

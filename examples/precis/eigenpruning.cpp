@@ -151,7 +151,8 @@ eigen_needs needs_of(const session& s, const eigen_request& r, const questions& 
   const auto weights = static_cast<double>(weight_count(s)), head = static_cast<double>(c.width * c.vocabulary);
   tokens = static_cast<double>(parts.train.size()) * longest;
   eigen_needs n;
-  n.gradients = tokens * (6 * weights + 6 * head);
+  const double forwards = r.scorer.pairs == precis::score::eigen_attribution::pairing::all ? 2 : 1;  // means take one
+  n.gradients = tokens * (4 + 2 * (forwards + 1)) * weights + static_cast<double>(parts.train.size()) * 6 * head;
   const double prunings = static_cast<double>(r.portions.size() + 1 + r.controls);
   std::map<std::size_t, double> inputs;  // of every matrix that has a slice
   for (const precis::matrix_slice& slice : chosen_slices(s, r)) {
@@ -166,9 +167,15 @@ eigen_needs needs_of(const session& s, const eigen_request& r, const questions& 
   const double asked_validation = tokens_of(parts.validation), asked_test = tokens_of(parts.test);
   const auto questions_asked = static_cast<double>(parts.validation.size() + parts.test.size());
   n.replies = (prunings + 1) * ((asked_validation + asked_test) * 2 * weights + questions_asked * 2 * head);
+  // What a backward keeps of every token, and the gradients of one block.
+  const auto width = static_cast<double>(c.width), hidden = static_cast<double>(c.hidden),
+             keys = static_cast<double>(c.width + 2 * c.kv_width()), layers = static_cast<double>(c.layers);
+  const double rows =
+      longest * std::min(static_cast<double>(r.scorer.sequences_at_a_time), static_cast<double>(parts.train.size()));
+  const double backward = 4 * rows * (layers * (5 * width + keys + 3 * hidden) + 6 * width + keys + 3 * hidden);
   std::size_t all = 0;
   for (const auto& tensor : tensors(s.model.parameters())) all += tensor.values.size();
-  n.bytes += 4 * static_cast<double>(all);  // the pruned copy
+  n.bytes += std::max(backward, 4 * static_cast<double>(all));  // first gradients, then a pruned copy of the model
   return n;
 }
 
@@ -245,15 +252,23 @@ eigen_report run_eigenpruning(const session& s, const eigen_request& r, const qu
 }
 
 std::string effects_picture(const eigen_report& r) {
-  // Effects span many powers of ten on both sides of zero: bars are powers of ten, from the most harmful value on.
+  // Effects span many powers of ten on both sides of zero: bars begin at 1, 2 and 5 times one, the most harmful first.
   struct bin {
     std::size_t kept = 0, removed = 0;
   };
   static constexpr int least = -9;
-  std::map<int, bin> bins;  // key: sign x (power of ten above `least`); 0: nothing to speak of
+  std::map<int, bin> bins;  // key: sign x (bars above 10^least); 0: nothing to speak of
   const auto key_of = [](double score) {
-    const int power = score == 0 ? least : std::max(least, static_cast<int>(std::floor(std::log10(std::abs(score)))));
-    return (score < 0 ? -1 : 1) * (power - least);
+    const double size = std::abs(score);
+    if (size < std::pow(10.0, least)) return 0;
+    const int power = static_cast<int>(std::floor(std::log10(size)));
+    const double digits = size / std::pow(10.0, power);
+    return (score < 0 ? -1 : 1) * (3 * (power - least) + (digits < 2 ? 1 : digits < 5 ? 2 : 3));
+  };
+  const auto name_of = [](int key) {
+    if (key == 0) return std::string("0");
+    const int bars = std::abs(key) - 1;
+    return fmt::format("{}{}e{}", key < 0 ? "-" : "", bars % 3 == 0 ? 1 : bars % 3 == 1 ? 2 : 5, bars / 3 + least);
   };
   const pruned_row& row = r.rows[r.chosen];
   for (std::size_t s = 0; s < r.spectra.slices.size(); ++s) {
@@ -268,14 +283,13 @@ std::string effects_picture(const eigen_report& r) {
       .title = "What swapping a singular value's input does to the loss",
       .subtitle = fmt::format("{} singular values of {} slices; portion {:g} removes {}", r.spectra.values(),
                               r.spectra.slices.size(), row.portion, row.removed()),
-      .category_label = "largest effect over pairs and tokens, nats: power of ten and sign",
+      .category_label = "largest effect over pairs and tokens, nats, from",
       .value_label = "singular values",
       .bars = {},
       .levels = {},
       .tier_names = {"removed", "some removed", "kept"}};
   for (const auto& [key, b] : bins)
-    chart.bars.push_back({key == 0 ? "0" : fmt::format("{}1e{}", key < 0 ? "-" : "", std::abs(key) + least),
-                          static_cast<double>(b.kept + b.removed),
+    chart.bars.push_back({name_of(key), static_cast<double>(b.kept + b.removed),
                           b.kept == 0      ? report::tier::low
                           : b.removed == 0 ? report::tier::high
                                            : report::tier::medium});

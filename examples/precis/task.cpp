@@ -113,7 +113,10 @@ precis::token_batch side_by_side(const questions& all, std::span<const std::size
 precis::token unused_token(const questions& all, std::size_t vocabulary) {
   std::vector<bool> used(vocabulary);
   for (const precis::token_batch& b : all.batches)
-    for (const precis::token id : b.ids) used[static_cast<std::size_t>(id)] = true;
+    for (const precis::token id : b.ids) {
+      PRECIS_EXPECTS(id >= 0 && static_cast<std::size_t>(id) < vocabulary, "ids below the vocabulary");
+      used[static_cast<std::size_t>(id)] = true;
+    }
   for (std::size_t id = vocabulary; id-- > 0;)
     if (!used[id]) return static_cast<precis::token>(id);
   precis::refuse({.what = fmt::format("the prompts of {} use all {} tokens", all.name, vocabulary),

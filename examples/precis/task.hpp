@@ -56,7 +56,7 @@ struct questions {
 /// for, and changes nothing before it.
 [[nodiscard]] precis::token_batch side_by_side(const questions& all, std::span<const std::size_t> which,
                                                precis::token padding);
-/// A token that no prompt has, for padding. Errors: prompts that use the whole vocabulary.
+/// A token that no prompt has, for padding. Requires ids below the vocabulary. Errors: prompts that use the whole vocabulary.
 [[nodiscard]] precis::token unused_token(const questions& all, std::size_t vocabulary);
 
 /// Who is scored on, who chooses, and who reports: indices into a task, in a random order that the seed decides.

@@ -64,7 +64,7 @@ TEST_CASE("tasks: all sums and products, and JSON lines", "[program][task][worke
   };
   CHECK_THAT(refused("{\"prompt\": \"x\"}"), ContainsSubstring("line 1: key \"answer\" is missing"));
   CHECK_THAT(refused("{\"prompt\": \"x\", \"answer\": \"y\"}\n{\"prompt\": 3, \"answer\": \"y\"}"),
-             ContainsSubstring("line 2: \"prompt\" is the number 3"));
+             ContainsSubstring("line 2: key \"prompt\" is the number 3"));
   CHECK_THAT(refused("{\"prompt\": \"\", \"answer\": \"y\"}"), ContainsSubstring("an empty prompt or answer"));
   CHECK_THAT(refused("\n\n"), ContainsSubstring("no prompts"));
   CHECK_THAT(refused("{\"prompt\""), ContainsSubstring("line 1: not valid JSON"));
@@ -94,8 +94,11 @@ TEST_CASE("questions: the answer's first token, filled up on the right, split by
   const precis::nll together = model.loss(b), first = model.loss(q.batches[1]), second = model.loss(q.batches[0]);
   CHECK(together.sum == first.sum + second.sum);  // what stands on the right changes no bit
   CHECK(together.count == 2);
-  CHECK_THAT(refusal([&] { (void)program::unused_token(q, 1); }) + refusal([&] { (void)program::split(9, 0); }),
-             ContainsSubstring("at least 10"));
+  CHECK(std::ranges::count(b.ids, padding) == static_cast<std::ptrdiff_t>(q.batches[1].tokens - q.batches[0].tokens));
+  const program::questions full{.name = "full", .batches = {program::question({0, 2, 1}, 0)}};
+  CHECK(program::unused_token(full, 4) == 3);
+  CHECK_THAT(refusal([&] { (void)program::unused_token(full, 3); }), ContainsSubstring("use all 3 tokens"));
+  CHECK_THAT(refusal([&] { (void)program::split(9, 0); }), ContainsSubstring("at least 10"));
 
   const program::task_split parts = program::split(400, 3);
   CHECK(parts.train.size() == 280);

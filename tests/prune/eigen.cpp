@@ -37,7 +37,7 @@ struct example {
     removals = how(model, scored, means);
   }
 
-  /// Mean over samples and tokens of the squared change of the output.
+  /// Mean over samples, tokens and outputs of the squared change.
   [[nodiscard]] double change() const {
     map_model original = example_map();
     original.bias = {0.1, -0.2};
@@ -45,7 +45,7 @@ struct example {
     for (std::size_t i = 0; i < 6; ++i) {
       const std::vector<double> y = model.output(samples[0].inputs[i], i % 2),
                                 z = original.output(samples[0].inputs[i], i % 2);
-      for (std::size_t o = 0; o < 2; ++o) sum += (y[o] - z[o]) * (y[o] - z[o]) / 6;
+      for (std::size_t o = 0; o < 2; ++o) sum += (y[o] - z[o]) * (y[o] - z[o]) / 12;
     }
     return sum;
   }

@@ -37,7 +37,8 @@ struct input_means {
   bool operator==(const input_means&) const = default;
 };
 
-/// Means over all sequences of all batches, padding left out (see counted_tokens). Sequences may differ in length.
+/// Means over all sequences of all batches, padding left out (see counted_tokens). Sequences may differ in length; a matrix
+/// may be named more than once.
 ///
 /// Errors   nothing to average; a matrix that was never reached, or whose inputs are not finite.
 /// Cost     one forward of every batch (backward where the model is not observable). Adds up in double, sequence by
@@ -58,7 +59,7 @@ template<differentiable_model Model>
     const auto add = [&](std::size_t m, activations_view<const float> x) {
       reached[m] = true;
       basic_matrix<double>& sum = means.by_token[m];
-      if (sum.rows == 0) return;
+      if (sum.cols == 0) return;
       for (std::size_t s = 0; s < x.sequences; ++s)
         for (std::size_t t = 0; t < x.tokens; ++t) {
           if (!counts.empty() && counts[s * x.tokens + t] == 0) continue;
@@ -77,7 +78,8 @@ template<differentiable_model Model>
     refuse({.what = "no tokens to average",
             .where = "measure_input_means",
             .expected = "at least one that is no padding"});
-  for (const std::size_t m : matrices) {
+  for (std::size_t m = 0; m < means.by_token.size(); ++m) {
+    if (means.by_token[m].cols == 0) continue;  // not asked for
     const std::string& name = model.matrices()[m].name;
     if (!reached[m])
       refuse({.what = "no inputs of " + name, .where = "measure_input_means", .expected = "one for every matrix"});

@@ -183,14 +183,39 @@ TEST_CASE("the layout is the one documented, to the bit", "[codec][grid][worked-
     for (unsigned i = 0; i < 4; ++i) bits |= static_cast<std::uint32_t>(packed[at + i]) << (8 * i);
     return std::bit_cast<float>(bits);
   };
+  // One tile of two rows: the first groups of both, then the second groups.
   CHECK(float_at(0) == 1.f);
-  CHECK(float_at(4) == 2.f / 3.f);
-  CHECK(float_at(8) == 1.f);
+  CHECK(float_at(4) == 1.f);
+  CHECK(float_at(8) == 2.f / 3.f);
   CHECK(float_at(12) == 4.f / 3.f);
-  // Zero points 0, 0, 1, 0: 1 << 4. Row 0: codes 0, 3, 3: 3 * 4 + 3 * 16. Row 1: codes 3, 0, 3.
-  CHECK(packed[16] == std::byte{0x10});
+  // Zero points 0, 1, 0, 0: 1 << 2. Row 0: codes 0, 3, 3: 3 * 4 + 3 * 16. Row 1: codes 3, 0, 3.
+  CHECK(packed[16] == std::byte{0x04});
   CHECK(packed[17] == std::byte{0x3c});
   CHECK(packed[18] == std::byte{0x33});
+
+  // 18 rows of 34, 3 bits, zero points 0: a tile of sixteen rows, one of two; one block, tails of two codes. Row r, column
+  // c holds (r + c) mod 8, row by row 0 and 7 are there, so scale 1.
+  std::vector<float> wide(18 * 34);
+  for (std::size_t r = 0; r < 18; ++r)
+    for (std::size_t c = 0; c < 34; ++c) wide[r * 34 + c] = static_cast<float>((r + c) % 8);
+  const auto tiles = bytes_of(codec::affine<3>::format, {wide, 18, 34});
+  REQUIRE(tiles.size() == 18 * 12 + 18 * 4 + 7 + 18);  // blocks, scales, 54 bits of zero points, tails
+  const auto word_at = [&](std::size_t at) {
+    std::uint32_t bits = 0;
+    for (unsigned i = 0; i < 4; ++i) bits |= static_cast<std::uint32_t>(tiles[at + i]) << (8 * i);
+    return bits;
+  };
+  // Row 0, word 0: the low two bits of columns 0 ... 15. Byte 0 holds columns 0, 4, 8, 12: 0, 0, 0, 0; byte 1 columns
+  // 1, 5, 9, 13: 1, 1, 1, 1 = 0x55; then 0xaa and 0xff. Word 2: the high bits; byte 0 holds columns 0, 4, ..., 28.
+  CHECK(word_at(0) == 0xffaa5500);
+  CHECK(word_at(1 * 64) == 0xffaa5500);
+  CHECK(word_at(2 * 64) == 0xaaaaaaaa);
+  CHECK(word_at(1 * 4) == 0x00ffaa55);           // row 1 beside it
+  CHECK(word_at(2 * 64 + 1 * 4) == 0x55aaaaaa);  // column 3 of row 1 is 4
+  CHECK(word_at(3 * 64) == 0xffaa5500);          // row 16 starts the second tile, two rows wide
+  CHECK(word_at(3 * 64 + 2 * 2 * 4) == 0xaaaaaaaa);
+  CHECK(tiles[18 * 12 + 18 * 4 + 7] == std::byte{0 + (1 << 3)});       // tail of row 0: columns 32 and 33 hold 0, 1
+  CHECK(tiles[18 * 12 + 18 * 4 + 7 + 17] == std::byte{1 + (2 << 3)});  // of row 17: 1, 2
 }
 
 TEST_CASE("groups of zeros, of one value and of next to nothing", "[codec][grid][worked-example]") {

@@ -248,3 +248,14 @@ static_assert(precis::weighted_model<micro_transformer> && precis::mutable_model
               precis::resumable_model<micro_transformer> && precis::layered_model<micro_transformer> &&
               precis::observable_model<micro_transformer> && precis::differentiable_model<micro_transformer> &&
               precis::token_model<micro_transformer>);
+
+/// Every weight, matrix by matrix, row by row: to see that nothing was left changed.
+[[nodiscard]] inline std::vector<float> all_weights(const micro_transformer& model) {
+  std::vector<float> all;
+  for (std::size_t m = 0; m < model.matrices().size(); ++m) {
+    const precis::weight_view w = model.weights(m);
+    for (std::size_t r = 0; r < w.rows; ++r)
+      for (std::size_t c = 0; c < w.cols; ++c) all.push_back(w(r, c));
+  }
+  return all;
+}

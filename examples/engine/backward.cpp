@@ -1,4 +1,5 @@
 #include <engine/block.hpp>
+#include <engine/family.hpp>
 #include <engine/math.hpp>
 #include <engine/product.hpp>
 #include <engine/transformer.hpp>
@@ -9,14 +10,12 @@
 #include <vector>
 
 namespace engine {
-namespace {
 
 using precis::activations_view;
 using precis::matrix_view;
 using precis::kernel::product;
 using precis::kernel::product_add;
 
-/// Adds what a map's inputs x and output gradients dy mean for its weights and biases: dW += dy^T x, db += sum of dy.
 void add_map_gradient(matrix_view<const float> dy, matrix_view<const float> x, linear& gradient,
                       std::span<float> workspace) noexcept {
   product_add(dy.transposed(), x, gradient.view(), workspace);
@@ -26,6 +25,8 @@ void add_map_gradient(matrix_view<const float> dy, matrix_view<const float> x, l
     for (std::size_t o = 0; o < row.size(); ++o) gradient.bias[o] += row[o];
   }
 }
+
+namespace {
 
 /// The gradient of one block, map by map from its output to its input.
 class block_gradient {
@@ -41,16 +42,25 @@ class block_gradient {
         gradient_(gradient),
         first_(first_matrix),
         rows_(residual_gradient.rows()),
-        gated_(c_.architecture == architecture::llama),
+        gated_(family_of(c_).gated),
+        parallel_(family_of(c_).parallel),
+        fused_(family_of(c_).fused),
+        first_out_(fused_ ? 1 : 3),
         workspace_(product_workspace(memory)),
         memory_(memory),
-        d_normed_(memory.take(rows_ * c_.width)) {}
+        d_normed_(memory.take(rows_ * c_.width)),
+        dy_(dx_.data) {
+    if (!parallel_) return;
+    float* const copy = memory.take(rows_ * c_.width);  // both halves get it, whichever went first
+    std::copy_n(dx_.data, rows_ * c_.width, copy);
+    dy_ = copy;
+  }
 
   void mlp() {
-    const matrix_view<const float> dx = dx_.as_matrix();
-    hand_over(gated_ ? 5 : 3, &block::down, dense(v_.active, c_.hidden), dx);
+    const matrix_view<const float> dy = dense(dy_, c_.width);
+    hand_over(first_out_ + 2, &block::down, dense(v_.active, c_.hidden), dy);
     const matrix_view<float> d_active = dense(memory_.take(rows_ * c_.hidden), c_.hidden);
-    product(dx, b_.down.view(), d_active, workspace_);
+    product(dy, b_.down.view(), d_active, workspace_);
     if (gated_) {
       const matrix_view<float> d_up = dense(memory_.take(rows_ * c_.hidden), c_.hidden);
       with_activation(c_.activation, [&]<class F>(F) {
@@ -60,8 +70,8 @@ class block_gradient {
                                   auto d) { return L::multiply(d, L::multiply(up, F::template slope<L>(x))); },
                       d_active.size(), d_active.data, v_.raw, v_.up, d_active.data);
       });
-      hand_over(6, &block::up, dense(v_.mlp_normed, c_.width), d_up);
-      hand_over(4, &block::gate, dense(v_.mlp_normed, c_.width), d_active);
+      hand_over(first_out_ + 3, &block::up, dense(v_.mlp_normed, c_.width), d_up);
+      hand_over(first_out_ + 1, &block::gate, dense(v_.mlp_normed, c_.width), d_active);
       product(d_active, b_.gate.view(), normed_gradient(), workspace_);
       product_add(d_up, b_.up.view(), normed_gradient(), workspace_);
     } else {
@@ -69,17 +79,17 @@ class block_gradient {
         for_each_lane([]<class L>(L, auto x, auto d) { return L::multiply(d, F::template slope<L>(x)); },
                       d_active.size(), d_active.data, v_.raw, d_active.data);
       });
-      hand_over(2, &block::up, dense(v_.mlp_normed, c_.width), d_active);
+      hand_over(first_out_ + 1, &block::up, dense(v_.mlp_normed, c_.width), d_active);
       product(d_active, b_.up.view(), normed_gradient(), workspace_);
     }
-    through_norm(&block::mlp_norm, v_.middle);
+    through_norm(parallel_ ? &block::attention_norm : &block::mlp_norm, parallel_ ? v_.entering : v_.middle);
   }
 
   void attention() {
-    const matrix_view<const float> dx = dx_.as_matrix();
-    hand_over(gated_ ? 3 : 1, &block::attention_out, dense(v_.context, c_.width), dx);
+    const matrix_view<const float> dy = dense(dy_, c_.width);
+    hand_over(first_out_, &block::attention_out, dense(v_.context, c_.width), dy);
     const matrix_view<float> d_context = dense(memory_.take(rows_ * c_.width), c_.width);
-    product(dx, b_.attention_out.view(), d_context, workspace_);
+    product(dy, b_.attention_out.view(), d_context, workspace_);
 
     const std::size_t w = qkv_width(c_), t = dx_.tokens;
     const matrix_view<float> d_qkv = dense(memory_.take(rows_ * w), w);
@@ -92,8 +102,8 @@ class block_gradient {
                       {first + c_.width, stride}, {first + c_.width + c_.kv_width(), stride}, scratch, workspace_);
     }
     const matrix_view<const float> normed = dense(v_.normed, c_.width);
-    if (gated_) {
-      for (std::size_t r = 0; r < rows_; ++r) {
+    if (!fused_) {
+      for (std::size_t r = 0; run_.rotary.pairs != 0 && r < rows_; ++r) {
         run_.rotary.turn_back(d_qkv.data + r * w, c_.heads, r % t);
         run_.rotary.turn_back(d_qkv.data + r * w + c_.width, c_.kv_heads, r % t);
       }
@@ -145,10 +155,12 @@ class block_gradient {
   const sink_callback& sink_;
   block* gradient_;
   std::size_t first_, rows_;
-  bool gated_;  ///< Llama
+  bool gated_, parallel_, fused_;
+  std::size_t first_out_;  ///< place of attention_out among the matrices; then come up and down, or gate, down and up
   std::span<float> workspace_;
   arena& memory_;
   float* d_normed_;
+  const float* dy_;  ///< [rows x width] gradient of what a half adds to the stream
 };
 
 }  // namespace
@@ -178,7 +190,7 @@ precis::nll transformer::head_backward(const precis::token_batch& batch, activat
     const std::size_t n = rows.size();
     const matrix_view<float> z({logits, n * c.vocabulary}, n, c.vocabulary);
     const matrix_view<const float> y({normed, n * c.width}, n, c.width);
-    apply(head, {}, y, z, workspace);
+    apply(head, weights_.head_bias, y, z, workspace);
     for (std::size_t r = 0; r < n; ++r) {
       const std::span<float> row = z.row(r);
       const auto target = static_cast<std::size_t>(batch.targets[rows[r]]);
@@ -195,6 +207,8 @@ precis::nll transformer::head_backward(const precis::token_batch& batch, activat
       std::vector<float>& d_head = c.tied_head ? gradient->token_embedding : gradient->head;
       product_add(matrix_view<const float>(z).transposed(), y, matrix_view<float>(d_head, c.vocabulary, c.width),
                   workspace);
+      for (std::size_t r = 0; r < n && !gradient->head_bias.empty(); ++r)
+        for (std::size_t v = 0; v < c.vocabulary; ++v) gradient->head_bias[v] += z(r, v);
     }
     for (std::size_t r = 0; r < n; ++r)
       normalize_backward(weights_.final_norm, {x.data + rows[r] * c.width, c.width}, c.norm_epsilon,
@@ -239,10 +253,11 @@ precis::nll transformer::backward_of(const precis::token_batch& batch, const sin
     float* const into = to.data() + row * c.width;
     for (std::size_t f = 0; f < c.width; ++f) into[f] += values[f];
   };
+  const std::size_t first = family_of(c).first_position;
   for (std::size_t s = 0; s < batch.sequences; ++s)
     for (std::size_t t = 0; t < batch.tokens; ++t) {
       add(gradient->token_embedding, static_cast<std::size_t>(batch.sequence(s)[t]), dx(s, t));
-      if (!gradient->position_embedding.empty()) add(gradient->position_embedding, t, dx(s, t));
+      if (!gradient->position_embedding.empty()) add(gradient->position_embedding, first + t, dx(s, t));
     }
   return total;
 }

@@ -1,5 +1,6 @@
 #include <engine/block.hpp>
 
+#include <engine/family.hpp>
 #include <engine/math.hpp>
 #include <engine/product.hpp>
 
@@ -39,13 +40,13 @@ void copy_rows(activations_view<const float> x, float* to) noexcept {
     for (std::size_t t = 0; t < x.tokens; ++t, to += x.features) std::ranges::copy(x(s, t), to);
 }
 
-/// The maps that make queries, keys and values: three of Llama's, or three row ranges of GPT-2's fused one.
+/// The maps that make queries, keys and values: three, or three row ranges of GPT-2's fused one.
 struct query_key_value {
   precis::weight_view map[3];
   std::span<const float> bias[3];
 
   query_key_value(const config& c, const block& b) {
-    if (c.architecture == architecture::llama) {
+    if (!family_of(c).fused) {
       const linear* const maps[3] = {&b.query, &b.key, &b.value};
       for (std::size_t i = 0; i < 3; ++i) {
         map[i] = maps[i]->view();
@@ -100,10 +101,10 @@ void mlp_half(const block_run& run, activations_view<const float> x, const block
   const std::size_t n = rows.size();
   const auto wide = [&](float* p) { return matrix_view<float>{p, n, c.hidden, signed_size(c.hidden), 1}; };
   const matrix_view<const float> normed{v.mlp_normed, n, c.width, signed_size(c.width), 1};
-  for (std::size_t r = 0; r < n; ++r)
-    normalize(run.block.mlp_norm, rows[r], c.norm_epsilon, v.mlp_normed + r * c.width);
+  const norm& before = family_of(c).parallel ? run.block.attention_norm : run.block.mlp_norm;
+  for (std::size_t r = 0; r < n; ++r) normalize(before, rows[r], c.norm_epsilon, v.mlp_normed + r * c.width);
 
-  const bool gated = c.architecture == architecture::llama;
+  const bool gated = family_of(c).gated;
   const linear& into_activation = gated ? run.block.gate : run.block.up;
   apply(into_activation.view(), into_activation.bias, normed, wide(v.raw), workspace);
   if (gated) apply(run.block.up.view(), run.block.up.bias, normed, wide(v.up), workspace);
@@ -153,8 +154,10 @@ attention_run sequence_attention(const block_run& run, const block_values& v, st
 }
 
 rotary::rotary(const config& shape) {
-  if (shape.architecture != architecture::llama) return;
-  pairs = shape.head_width() / 2;
+  if (!family_of(shape).rotary) return;
+  head_width = shape.head_width();
+  halves = family_of(shape).halves;
+  pairs = (shape.rotary_width != 0 ? shape.rotary_width : head_width) / 2;
   for (std::size_t p = 0; p < shape.context; ++p)
     for (std::size_t i = 0; i < pairs; ++i) {
       const double angle = static_cast<double>(p) * std::pow(static_cast<double>(shape.rope_theta),
@@ -164,26 +167,24 @@ rotary::rotary(const config& shape) {
     }
 }
 
-void rotary::turn(float* row, std::size_t heads, std::size_t position) const noexcept {
+void rotary::turn_by(float sign, float* row, std::size_t heads, std::size_t position) const noexcept {
   const float* const c = cosine.data() + position * pairs;
   const float* const s = sine.data() + position * pairs;
-  for (std::size_t h = 0; h < heads; ++h)
-    for (std::size_t i = 0; i < pairs; ++i, row += 2) {
-      const float x = row[0], y = row[1];
-      row[0] = std::fma(x, c[i], -(y * s[i]));
-      row[1] = std::fma(x, s[i], y * c[i]);
+  const std::size_t step = halves ? 1 : 2, apart = halves ? pairs : 1;
+  for (std::size_t h = 0; h < heads; ++h, row += head_width)
+    for (std::size_t i = 0; i < pairs; ++i) {
+      float &first = row[i * step], &second = row[i * step + apart];
+      const float x = first, y = second, by = sign * s[i];
+      first = std::fma(x, c[i], -(y * by));
+      second = std::fma(x, by, y * c[i]);
     }
 }
 
+void rotary::turn(float* row, std::size_t heads, std::size_t position) const noexcept {
+  turn_by(1, row, heads, position);
+}
 void rotary::turn_back(float* row, std::size_t heads, std::size_t position) const noexcept {
-  const float* const c = cosine.data() + position * pairs;
-  const float* const s = sine.data() + position * pairs;
-  for (std::size_t h = 0; h < heads; ++h)
-    for (std::size_t i = 0; i < pairs; ++i, row += 2) {
-      const float x = row[0], y = row[1];
-      row[0] = std::fma(x, c[i], y * s[i]);
-      row[1] = std::fma(y, c[i], -(x * s[i]));
-    }
+  turn_by(-1, row, heads, position);
 }
 
 std::span<float> product_workspace(arena& memory) {
@@ -203,7 +204,7 @@ block_values allocate_values(const config& c, std::size_t rows, bool for_backwar
   v.qkv = memory.take(rows * qkv_width(c));
   v.context = memory.take(rows * c.width);
   v.raw = memory.take(rows * c.hidden);
-  v.up = c.architecture == architecture::llama ? memory.take(rows * c.hidden) : nullptr;
+  v.up = family_of(c).gated ? memory.take(rows * c.hidden) : nullptr;
   if (for_backward) {
     v.entering = memory.take(rows * c.width);
     v.middle = memory.take(rows * c.width);
@@ -226,7 +227,11 @@ void run_block(const block_run& run, activations_view<float> residual, const tap
   float* const scratch = memory.take(attention_scratch(run.first_token + tokens, queries));
   float* const out = memory.take(sequences * queries * c.width);
   const block_values values = keep != nullptr ? *keep : allocate_values(c, chunk * tokens, false, memory);
-  const activations_view<float> whole_out({out, sequences * queries * c.width}, sequences, queries, c.width);
+  const bool parallel = family_of(c).parallel;
+  float* const mlp_out = parallel ? memory.take(sequences * queries * c.width) : out;
+  const auto whole = [&](float* p) {
+    return activations_view<float>({p, sequences * queries * c.width}, sequences, queries, c.width);
+  };
 
   if (keep != nullptr) copy_rows(residual, values.entering);
   for (std::size_t s = 0; s < sequences; s += chunk) {
@@ -236,17 +241,18 @@ void run_block(const block_run& run, activations_view<float> residual, const tap
     attention_half(part, residual.sequence_range(s, n), values, out + s * queries * c.width, scratch, workspace);
     if (run.keep_keys != nullptr) keep_keys_values(run, values, s * tokens, n * tokens);
   }
-  if (tap != nullptr) (*tap)({precis::site_kind::attention, run.layer}, whole_out);
+  if (tap != nullptr) (*tap)({precis::site_kind::attention, run.layer}, whole(out));
   const activations_view<float> asking = residual.token_range(tokens - queries, queries);
-  add(asking, out);
+  if (!parallel) add(asking, out);
 
   if (keep != nullptr) copy_rows(residual, values.middle);
   const std::size_t mlp_chunk = run.last_only ? std::min(sequences, chunk * tokens) : chunk;
   for (std::size_t s = 0; s < sequences; s += mlp_chunk)
-    mlp_half(run, asking.sequence_range(s, std::min(mlp_chunk, sequences - s)), values, out + s * queries * c.width,
+    mlp_half(run, asking.sequence_range(s, std::min(mlp_chunk, sequences - s)), values, mlp_out + s * queries * c.width,
              workspace);
-  if (tap != nullptr) (*tap)({precis::site_kind::mlp, run.layer}, whole_out);
-  add(asking, out);
+  if (tap != nullptr) (*tap)({precis::site_kind::mlp, run.layer}, whole(mlp_out));
+  if (parallel) add(asking, out);
+  add(asking, mlp_out);
 }
 
 }  // namespace engine

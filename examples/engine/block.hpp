@@ -37,9 +37,12 @@ using tap_callback = callback<precis::site, precis::activations_view<float>>;
 using input_callback = callback<const precis::linear_input&>;
 using sink_callback = callback<const precis::linear_gradient&>;
 
-/// Rotary positions: turns feature pairs (2i, 2i + 1) of position p by p * theta^(-2i / head width).
+/// Rotary positions: turns feature pair i of position p by p * theta^(-i / pairs). Pairs are neighbours (2i, 2i + 1), or
+/// (i, i + pairs); features of a head beyond the pairs stay.
 struct rotary {
-  std::size_t pairs = 0;            ///< of one head; 0: the model has none
+  std::size_t pairs = 0;  ///< of one head; 0: the model has none
+  std::size_t head_width = 0;
+  bool halves = false;
   std::vector<float> cosine, sine;  ///< [context x pairs]
 
   rotary() = default;
@@ -48,6 +51,10 @@ struct rotary {
   /// Turns `heads` heads of one row, or turns them back.
   void turn(float* row, std::size_t heads, std::size_t position) const noexcept;
   void turn_back(float* row, std::size_t heads, std::size_t position) const noexcept;
+
+ private:
+  /// `sign` 1 turns, -1 turns back.
+  void turn_by(float sign, float* row, std::size_t heads, std::size_t position) const noexcept;
 };
 
 /// What a block computes on the way; rows are sequences * tokens. Only backward keeps all of it.
@@ -100,6 +107,10 @@ void backward_block(const block_run& run, std::size_t first_matrix, precis::acti
 /// out = rows * map^T + bias.
 void apply(const precis::weight_view& map, std::span<const float> bias, precis::matrix_view<const float> rows,
            precis::matrix_view<float> out, std::span<float> workspace) noexcept;
+
+/// Adds what a map's inputs x and output gradients dy mean for its weights and biases: dW += dy^T x, db += sum of dy.
+void add_map_gradient(precis::matrix_view<const float> dy, precis::matrix_view<const float> x, linear& gradient,
+                      std::span<float> workspace) noexcept;
 
 /// Workspace for the products of one call.
 [[nodiscard]] std::span<float> product_workspace(arena& memory);

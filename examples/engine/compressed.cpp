@@ -22,6 +22,7 @@ namespace fs = std::filesystem;
 /// What a folder holds beside its weights and config.json.
 constexpr std::string_view companions[] = {"vocab.json",
                                            "merges.txt",
+                                           "vocab.txt",
                                            "tokenizer.bin",
                                            "tokenizer.json",
                                            "tokenizer.model",
@@ -117,7 +118,10 @@ compressed_sizes write_compressed(const fs::path& source_path, const fs::path& d
   }
   const fs::path tokenizer = !options.tokenizer.empty() ? options.tokenizer : source.tokenizer;
   if (!tokenizer.empty() && !is_file(tokenizer)) {
-    for (const std::string_view name : {"vocab.json", "merges.txt"})
+    std::vector<std::string_view> names{"vocab.json", "merges.txt"};
+    if (is_file(tokenizer / "vocab.txt") && !is_file(tokenizer / "vocab.json")) names = {"vocab.txt"};
+    if (is_file(tokenizer / "tokenizer_config.json")) names.emplace_back("tokenizer_config.json");
+    for (const std::string_view name : names)
       if (!is_file(out.path() / name)) copy_over(tokenizer / name, out.path() / name);
   } else if (!tokenizer.empty() && !is_file(out.path() / "tokenizer.bin")) {
     copy_over(tokenizer, out.path() / "tokenizer.bin");

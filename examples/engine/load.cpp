@@ -1,5 +1,7 @@
 #include <engine/load.hpp>
 
+#include <engine/family.hpp>
+
 #include <precis/core/error.hpp>
 #include <precis/core/random.hpp>
 
@@ -74,7 +76,7 @@ void decode(const source_tensor& t, const matrix_decoder& decoder, std::span<flo
 }
 
 std::string fingerprint(const weights& w) {
-  std::uint64_t hash = precis::purpose(w.config.architecture == architecture::gpt2 ? "gpt2" : "llama");
+  std::uint64_t hash = precis::purpose(family_of(w.config).model_type);
   const auto add = [&](std::uint64_t word) { hash = precis::mix64(hash ^ word); };
   for (const tensor<const float>& t : tensors(w)) {
     add(precis::purpose(t.name));
@@ -117,6 +119,7 @@ bundle load(const std::filesystem::path& path, const load_options& options) {
   b.made_from = source.made_from;
   b.bos = source.bos;
   b.eos = source.eos;
+  b.labels = source.labels;
   const std::filesystem::path& beside = options.tokenizer.empty() ? source.tokenizer : options.tokenizer;
   if (!beside.empty()) {
     b.tokenizer = load_tokenizer(beside);
@@ -149,7 +152,7 @@ void save(const weights& w, const std::filesystem::path& folder, dtype type,
   PRECIS_EXPECTS(is_weight(type), "f32, f16 or bf16");
   const std::vector<tensor<const float>> all = tensors(w);
   std::vector<tensor_declaration> declarations;
-  for (const tensor<const float>& t : all) declarations.push_back({t.name, type, t.shape});
+  for (const tensor<const float>& t : all) declarations.push_back({stored_name(w.config, t.name), type, t.shape});
 
   atomic_folder out(folder, rule);
   safetensors_writer writer(out.path() / "model.safetensors", declarations, {{"format", "pt"}});

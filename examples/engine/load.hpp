@@ -41,7 +41,7 @@ template<class Menu>
 
 struct load_options {
   std::filesystem::path
-      tokenizer;  ///< a folder with vocab.json and merges.txt, or a tok*.bin; empty: what lies beside the model
+      tokenizer;           ///< a folder with a tokenizer's files, or a tok*.bin; empty: what lies beside the model
   matrix_decoder decoder;  ///< needed for compressed folders alone
 };
 
@@ -71,6 +71,7 @@ struct bundle {
   std::string fingerprint;            ///< of the weights as loaded; see engine::fingerprint
   std::string made_from;              ///< compressed folders: fingerprint of the original, if known; else empty
   std::optional<precis::token> bos, eos;
+  std::vector<std::string> labels;  ///< of a BERT: their names, by id
 
   [[nodiscard]] const engine::config& config() const noexcept { return weights.config; }
   [[nodiscard]] bool is_gpt2() const noexcept { return config().architecture == architecture::gpt2; }
@@ -96,8 +97,8 @@ struct bundle {
 /// Errors   a value that is not finite, by tensor and index; a codec the decoder refuses.
 void decode(const source_tensor& tensor, const matrix_decoder& decoder, std::span<float> values);
 
-/// Writes a model folder: config.json, model.safetensors under the engine's names, and `files` (name -> content), such as
-/// a tokenizer's. Atomic. A GPT-2 is written as Hugging Face reads it.
+/// Writes a model folder: config.json, model.safetensors under the family's names, and `files` (name -> content), such as
+/// a tokenizer's. Atomic. All but a Llama are written as Hugging Face reads them.
 ///
 /// Errors   a weight too large for the type; a target that exists and may not be replaced.
 void save(const weights& w, const std::filesystem::path& folder, dtype type = dtype::f32,

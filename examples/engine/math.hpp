@@ -177,15 +177,30 @@ struct silu {
   }
 };
 
-/// Calls use(function) with one of the three above.
+/// max(x, 0); its slope at 0 is 0.
+struct relu {
+  template<class L>
+  [[nodiscard]] static typename L::vector value(typename L::vector x) noexcept {
+    return L::larger(x, L::all(0.f));
+  }
+  template<class L>
+  [[nodiscard]] static typename L::vector slope(typename L::vector x) noexcept {
+    // Scaled up twice, the smallest positive float is above 1.
+    const auto huge = L::all(0x1p120f);
+    return L::smaller(L::multiply(L::multiply(L::larger(x, L::all(0.f)), huge), huge), L::all(1.f));
+  }
+};
+
+/// Calls use(function) with one of the four above.
 template<class Use>
 decltype(auto) with_activation(activation a, Use&& use) {
   switch (a) {
     case activation::gelu_tanh: return use(gelu_tanh{});
     case activation::gelu_erf: return use(gelu_erf{});
-    case activation::silu: break;
+    case activation::silu: return use(silu{});
+    case activation::relu: break;
   }
-  return use(silu{});
+  return use(relu{});
 }
 
 /// Mean (0 for RMSNorm) and inverse deviation of one row.

@@ -1,5 +1,7 @@
 #include <engine/source.hpp>
 
+#include <engine/family.hpp>
+
 #include <precis/core/error.hpp>
 
 #include <cstdint>
@@ -47,47 +49,10 @@ std::string_view to_string(model_format format) noexcept {
 }
 
 std::vector<tensor_shape> expected_tensors(const config& c) {
-  const bool gpt2 = c.architecture == architecture::gpt2;
   std::vector<tensor_shape> all;
-  const auto add = [&](std::string name, std::vector<std::size_t> shape) {
-    all.push_back({std::move(name), std::move(shape), false});
-  };
-  const auto add_norm = [&](const std::string& name) {
-    add(name + ".weight", {c.width});
-    if (gpt2) add(name + ".bias", {c.width});
-  };
-  const auto add_map = [&](const std::string& name, std::size_t out, std::size_t in) {
-    if (!gpt2) return add(name + ".weight", {out, in});
-    all.push_back({name + ".weight", {in, out}, true});
-    add(name + ".bias", {out});
-  };
-
-  add(gpt2 ? "wte.weight" : "tok_embeddings.weight", {c.vocabulary, c.width});
-  if (gpt2) add("wpe.weight", {c.context, c.width});
-  for (std::size_t l = 0; l < c.layers; ++l) {
-    const std::string at = (gpt2 ? "h." : "layers.") + std::to_string(l) + ".";
-    add_norm(at + (gpt2 ? "ln_1" : "attention_norm"));
-    if (gpt2) {
-      add_map(at + "attn.c_attn", 3 * c.width, c.width);
-      add_map(at + "attn.c_proj", c.width, c.width);
-    } else {
-      add_map(at + "attention.wq", c.width, c.width);
-      add_map(at + "attention.wk", c.kv_width(), c.width);
-      add_map(at + "attention.wv", c.kv_width(), c.width);
-      add_map(at + "attention.wo", c.width, c.width);
-    }
-    add_norm(at + (gpt2 ? "ln_2" : "ffn_norm"));
-    if (gpt2) {
-      add_map(at + "mlp.c_fc", c.hidden, c.width);
-      add_map(at + "mlp.c_proj", c.width, c.hidden);
-    } else {
-      add_map(at + "feed_forward.w1", c.hidden, c.width);
-      add_map(at + "feed_forward.w2", c.width, c.hidden);
-      add_map(at + "feed_forward.w3", c.hidden, c.width);
-    }
-  }
-  add_norm(gpt2 ? "ln_f" : "norm");
-  if (!c.tied_head) add(gpt2 ? "lm_head.weight" : "output.weight", {c.vocabulary, c.width});
+  for_each_tensor(c, [&](std::string name, std::vector<std::size_t> shape, bool in_major, auto) {
+    all.push_back({std::move(name), std::move(shape), in_major});
+  });
   return all;
 }
 

@@ -58,9 +58,10 @@ struct model_source {
   std::filesystem::path path;
   engine::config config;
   std::optional<precis::token> bos, eos;
+  std::vector<std::string> labels;  ///< names of what a classifier tells apart, by id
   std::vector<source_tensor> tensors;
-  std::string made_from;                ///< fingerprint of the model a compressed folder was made from, if it says so
-  std::filesystem::path tokenizer;      ///< a folder with vocab.json and merges.txt, or a file; empty: none found
+  std::string made_from;            ///< fingerprint of the model a compressed folder was made from, if it says so
+  std::filesystem::path tokenizer;  ///< a folder with vocab.json and merges.txt or vocab.txt, or a file; empty: none
   std::vector<safetensors> containers;  ///< what `bytes` point into
   std::vector<mapped_file> files;
 };
@@ -70,10 +71,10 @@ struct model_source {
 /// Errors   no such file or folder; a format this engine does not read, by name; those of the formats.
 [[nodiscard]] model_source open_source(const std::filesystem::path& path);
 
-/// Reads a Hugging Face config.json of model type gpt2 or llama.
+/// Reads a Hugging Face config.json of model type gpt2, llama, opt or bert.
 ///
 /// Errors   a missing or mistyped key, by name; a feature the engine does not have (scaled rotary positions, another
-///          activation, biases in a Llama ...), by key.
+///          activation, biases in a Llama, norms after the residual in an OPT ...), by key.
 [[nodiscard]] config parse_config(std::string_view json_text, std::string_view where);
 
 /// A config.json that parse_config reads back as `c`, and that Hugging Face understands.
@@ -82,7 +83,7 @@ struct model_source {
 /// Opens a folder with config.json, model.safetensors or model.safetensors.index.json, plain or compressed.
 ///
 /// Names may have their family's prefix or not; a Llama may have Hugging Face's names or those of its authors
-/// (layers.0.attention.wq.weight), whose rotary pairs are neighbours.
+/// (layers.0.attention.wq.weight), whose rotary pairs are neighbours; a BERT's norms may have gamma and beta.
 /// Errors   tensors that are missing, unknown, twice there or of another shape, by name; buffers known to be harmless
 ///          are ignored.
 [[nodiscard]] model_source open_hugging_face(const std::filesystem::path& folder);

@@ -58,7 +58,8 @@ using precis::token;
 }
 
 [[noreturn]] void no_tokenizer() {
-  bad("tokenizer", "this model came without one", "vocab.json and merges.txt, or tokenizer.bin, beside the model");
+  bad("tokenizer", "this model came without one",
+      "vocab.json and merges.txt, vocab.txt, or tokenizer.bin, beside the model");
 }
 
 }  // namespace
@@ -129,9 +130,18 @@ byte_bpe::byte_bpe(std::string_view vocab_json, std::string_view merges_txt, std
   }
 }
 
-std::vector<token_span> byte_bpe::encode_with_offsets(std::string_view text) const {
+void byte_bpe::begin_documents_with(std::string_view name) {
+  for (std::size_t id = 0; id < bytes_of_.size() && !bos_; ++id)
+    if (bytes_of_[id] == name) bos_ = static_cast<token>(id);
+  if (!bos_)
+    bad("tokenizer_config.json", "bos_token \"" + std::string(name.substr(0, 60)) + "\" is not in the vocabulary",
+        "one of its tokens");
+}
+
+std::vector<token_span> byte_bpe::encode_with_offsets(std::string_view text, start where) const {
   std::vector<token_span> tokens;
   tokens.reserve(text.size() / 3);
+  if (bos_ && where == start::document) tokens.push_back({*bos_, 0, 0});
   std::unordered_map<std::string_view, std::pair<std::size_t, std::size_t>> known;  // word -> its tokens [first, last)
   std::vector<symbol> symbols;
   pair_merger merger;
@@ -234,16 +244,25 @@ std::vector<token_span> score_bpe::encode_with_offsets(std::string_view text, st
   return tokens;
 }
 
-std::size_t tokenizer::size() const {
-  if (const auto* t = std::get_if<byte_bpe>(&kind_)) return t->size();
-  if (const auto* t = std::get_if<score_bpe>(&kind_)) return t->size();
+namespace {
+
+/// use(tokenizer) with the one a variant holds.
+template<class Kind, class Use>
+auto with_tokenizer(const Kind& kind, Use&& use) {
+  if (const auto* t = std::get_if<byte_bpe>(&kind)) return use(*t);
+  if (const auto* t = std::get_if<score_bpe>(&kind)) return use(*t);
+  if (const auto* t = std::get_if<wordpiece>(&kind)) return use(*t);
   no_tokenizer();
 }
 
+}  // namespace
+
+std::size_t tokenizer::size() const {
+  return with_tokenizer(kind_, [](const auto& t) { return t.size(); });
+}
+
 std::vector<token_span> tokenizer::encode_with_offsets(std::string_view text, start where) const {
-  if (const auto* t = std::get_if<byte_bpe>(&kind_)) return t->encode_with_offsets(text);
-  if (const auto* t = std::get_if<score_bpe>(&kind_)) return t->encode_with_offsets(text, where);
-  no_tokenizer();
+  return with_tokenizer(kind_, [&](const auto& t) { return t.encode_with_offsets(text, where); });
 }
 
 std::vector<token> tokenizer::encode(std::string_view text, start where) const {
@@ -257,13 +276,12 @@ std::vector<token> tokenizer::encode(std::string_view text, start where) const {
 std::string tokenizer::text_of(token id) const {
   if (id < 0 || static_cast<std::size_t>(id) >= size())
     bad("tokenizer", "token " + std::to_string(id), "0 to " + std::to_string(size() - 1));
-  const auto* t = std::get_if<byte_bpe>(&kind_);
-  return t != nullptr ? t->text_of(id) : std::get<score_bpe>(kind_).text_of(id);
+  return with_tokenizer(kind_, [id](const auto& t) { return std::string(t.text_of(id)); });
 }
 
 std::string tokenizer::decode(std::span<const token> ids) const {
   std::string text;
-  bool after_bos = false;  // the blank that encoding put there goes away again
+  bool after_bos = std::holds_alternative<wordpiece>(kind_);  // a blank that is not the text's goes away again
   for (const token id : ids) {
     std::string piece = text_of(id);
     if (after_bos && piece.starts_with(' ')) piece.erase(0, 1);
@@ -285,8 +303,30 @@ std::pair<std::size_t, std::size_t> tokens_covering(std::span<const token_span> 
 tokenizer load_tokenizer(const std::filesystem::path& path) {
   std::error_code ignored;
   if (!std::filesystem::is_directory(path, ignored)) return score_bpe(mapped_file(path).bytes(), path.string());
+
+  const std::filesystem::path settings = path / "tokenizer_config.json";
+  json root = json::object();
+  if (std::filesystem::exists(settings, ignored)) root = parse_json(mapped_file(settings).text(), settings.string());
+  const json_object keys(root, settings.string());
+
+  if (std::filesystem::exists(path / "vocab.txt", ignored) && !std::filesystem::exists(path / "vocab.json", ignored)) {
+    const bool lower = keys.flag_or("do_lower_case", true);
+    if (keys.flag_or("strip_accents", lower) != lower)
+      keys.refuse("key \"strip_accents\" is not what do_lower_case is, which this engine does not support", "null");
+    if (!keys.flag_or("tokenize_chinese_chars", true))
+      keys.refuse("key \"tokenize_chinese_chars\" is false, which this engine does not support", "true");
+    const mapped_file vocab(path / "vocab.txt");
+    return wordpiece(vocab.text(), lower ? wordpiece::letters::uncased : wordpiece::letters::cased,
+                     (path / "vocab.txt").string());
+  }
   const mapped_file vocab(path / "vocab.json"), merges(path / "merges.txt");
-  return byte_bpe(vocab.text(), merges.text(), (path / "vocab.json").string(), (path / "merges.txt").string());
+  byte_bpe t(vocab.text(), merges.text(), (path / "vocab.json").string(), (path / "merges.txt").string());
+  if (keys.flag_or("add_bos_token", false)) {
+    const json* const bos = keys.find("bos_token");  // a string, or an object that says more about it
+    t.begin_documents_with(bos != nullptr && bos->is_object() ? json_object(*bos, settings.string()).text("content")
+                                                              : keys.text("bos_token"));
+  }
+  return t;
 }
 
 }  // namespace engine

@@ -1,5 +1,6 @@
 #include <engine/transformer.hpp>
 
+#include <engine/family.hpp>
 #include <engine/math.hpp>
 
 #include <precis/core/error.hpp>
@@ -23,61 +24,14 @@ using precis::token_batch;
   precis::refuse({.what = std::move(what), .where = "transformer", .expected = std::move(expected)});
 }
 
-/// The maps of one block in the order of its matrices. Works for constant and mutable blocks.
-template<class Block>
-[[nodiscard]] auto maps_of(architecture a, Block& b) {
-  using pointer = decltype(&b.qkv);
-  return a == architecture::gpt2
-             ? std::vector<pointer>{&b.qkv, &b.attention_out, &b.up, &b.down}
-             : std::vector<pointer>{&b.query, &b.key, &b.value, &b.attention_out, &b.gate, &b.down, &b.up};
-}
-
-struct map_name {
-  const char* name;
-  precis::part part;
-};
-constexpr map_name gpt2_maps[] = {{"attn.c_attn", precis::part::attention},
-                                  {"attn.c_proj", precis::part::attention},
-                                  {"mlp.c_fc", precis::part::mlp},
-                                  {"mlp.c_proj", precis::part::mlp}};
-constexpr map_name llama_maps[] = {{"attention.wq", precis::part::attention}, {"attention.wk", precis::part::attention},
-                                   {"attention.wv", precis::part::attention}, {"attention.wo", precis::part::attention},
-                                   {"feed_forward.w1", precis::part::mlp},    {"feed_forward.w2", precis::part::mlp},
-                                   {"feed_forward.w3", precis::part::mlp}};
-
-[[nodiscard]] std::span<const map_name> map_names(architecture a) noexcept {
-  if (a == architecture::gpt2) return gpt2_maps;
-  return llama_maps;
-}
-
 }  // namespace
 
 transformer::transformer(engine::weights w) : weights_(std::move(w)), rotary_(weights_.config) {
   check(weights_);
-  const config& c = weights_.config;
-  for (std::size_t l = 0; l < c.layers; ++l) {
-    const auto maps = maps_of(c.architecture, std::as_const(weights_.blocks[l]));
-    for (std::size_t i = 0; i < maps.size(); ++i) {
-      const map_name& m = map_names(c.architecture)[i];
-      const char* const prefix = c.architecture == architecture::gpt2 ? "h." : "layers.";
-      matrices_.push_back({.name = prefix + std::to_string(l) + "." + m.name,
-                           .layer = l,
-                           .part = m.part,
-                           .out = maps[i]->out,
-                           .in = maps[i]->in});
-    }
-  }
-}
-
-linear& transformer::map(engine::weights& w, std::size_t matrix) {
-  const std::size_t per_block = map_names(w.config.architecture).size();
-  PRECIS_EXPECTS(matrix < per_block * w.blocks.size(), "no such matrix");
-  return *maps_of(w.config.architecture, w.blocks[matrix / per_block])[matrix % per_block];
-}
-const linear& transformer::map(const engine::weights& w, std::size_t matrix) {
-  const std::size_t per_block = map_names(w.config.architecture).size();
-  PRECIS_EXPECTS(matrix < per_block * w.blocks.size(), "no such matrix");
-  return *maps_of(w.config.architecture, w.blocks[matrix / per_block])[matrix % per_block];
+  const family& f = family_of(weights_.config);
+  if (!f.causal)
+    bad_call("a " + std::string(f.name), "a model that predicts the next token; a BERT runs as engine::encoder");
+  matrices_ = matrices_of(weights_.config);
 }
 
 std::span<const float> transformer::head_weights() const noexcept {
@@ -117,10 +71,11 @@ void transformer::embed(const token_batch& b, activations_view<float> x, const t
                   x(s, t).data());
   if (tap != nullptr) (*tap)({precis::site_kind::embedding, 0}, x);
   if (weights_.position_embedding.empty()) return;
+  const std::size_t first = family_of(weights_.config).first_position;
   for (std::size_t s = 0; s < b.sequences; ++s)
     for (std::size_t t = 0; t < b.tokens; ++t) {
       float* const row = x(s, t).data();
-      const float* const position = weights_.position_embedding.data() + t * width;
+      const float* const position = weights_.position_embedding.data() + (first + t) * width;
       for (std::size_t f = 0; f < width; ++f) row[f] += position[f];
     }
 }
@@ -155,7 +110,7 @@ void transformer::run_blocks(activations_view<float> x, const tap_callback* tap,
 
 void transformer::head(matrix_view<const float> normed, matrix_view<float> logits, arena& memory) const {
   const config& c = weights_.config;
-  apply({head_weights(), c.vocabulary, c.width}, {}, normed, logits, product_workspace(memory));
+  apply({head_weights(), c.vocabulary, c.width}, weights_.head_bias, normed, logits, product_workspace(memory));
 }
 
 float_matrix transformer::read_out(matrix_view<const float> residual) const {
@@ -261,12 +216,18 @@ void transformer::inputs_of(const token_batch& batch, const input_callback& sink
     std::size_t width;
     std::vector<std::size_t> matrices;  // of the block
   };
-  const bool gpt2 = c.architecture == architecture::gpt2;
-  const reading readings[] = {
-      {&block_values::normed, c.width, gpt2 ? std::vector<std::size_t>{0} : std::vector<std::size_t>{0, 1, 2}},
-      {&block_values::context, c.width, {gpt2 ? 1u : 3u}},
-      {&block_values::mlp_normed, c.width, gpt2 ? std::vector<std::size_t>{2} : std::vector<std::size_t>{4, 6}},
-      {&block_values::active, c.hidden, {gpt2 ? 3u : 5u}}};
+  reading readings[] = {{&block_values::normed, c.width, {}},
+                        {&block_values::context, c.width, {}},
+                        {&block_values::mlp_normed, c.width, {}},
+                        {&block_values::active, c.hidden, {}}};
+  const std::vector<block_part> maps = maps_of(family_of(c));
+  const std::size_t into_mlp = family_of(c).parallel ? 0 : 2;
+  for (std::size_t m = 0; m < maps.size(); ++m) {
+    const bool attention = maps[m].part == precis::part::attention;
+    const bool writes = maps[m].map == (attention ? &block::attention_out : &block::down);
+    const std::size_t at = writes ? (attention ? 1 : 3) : attention ? 0 : into_mlp;
+    readings[at].matrices.push_back(m);
+  }
   arena memory;
   const std::size_t rows = batch.sequences * batch.tokens;
   const activations_view<float> x({memory.take(rows * c.width), rows * c.width}, batch.sequences, batch.tokens,
@@ -278,8 +239,9 @@ void transformer::inputs_of(const token_batch& batch, const input_callback& sink
     run_block({.shape = c, .block = weights_.blocks[l], .rotary = rotary_, .layer = l}, x, nullptr, &kept,
               block_memory);
     for (const reading& r : readings) {
+      if (r.matrices.empty()) continue;
       std::vector<std::size_t> matrices = r.matrices;
-      for (std::size_t& m : matrices) m += l * map_names(c.architecture).size();
+      for (std::size_t& m : matrices) m += l * maps.size();
       const std::span<const float> values(kept.*r.input, rows * r.width);
       sink({.matrices = matrices, .input = {values, batch.sequences, batch.tokens, r.width}});
     }

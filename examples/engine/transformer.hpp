@@ -2,6 +2,7 @@
 
 #include <engine/arena.hpp>
 #include <engine/block.hpp>
+#include <engine/family.hpp>
 #include <engine/weights.hpp>
 
 #include <precis/core/site.hpp>
@@ -36,7 +37,7 @@ class cache {
   std::vector<float> values_;     ///< [layers x sequences x tokens x kv_width]
 };
 
-/// A GPT-2 or Llama-2 style language model with every capability of precis/model/concepts.hpp.
+/// A GPT-2, OPT or Llama-2 style language model with every capability of precis/model/concepts.hpp.
 ///
 /// Every product is kernel::product and every sum has one order, so a row of activations depends on its own sequence up
 /// to its own position: batches may be split, resumed and continued from a cache without changing a bit. Each token's
@@ -51,7 +52,7 @@ class transformer {
   using cache_type = cache;
   static constexpr bool causal = true;
 
-  /// Errors: those of check(weights).
+  /// Errors: those of check(weights); a family whose tokens see both ways (engine::encoder runs those).
   explicit transformer(engine::weights w);
 
   [[nodiscard]] const config& shape() const noexcept { return weights_.config; }
@@ -63,8 +64,8 @@ class transformer {
 
   /// The linear maps of the blocks. Embeddings, norms, biases and the head are not units.
   [[nodiscard]] std::span<const precis::matrix_info> matrices() const noexcept { return matrices_; }
-  [[nodiscard]] precis::weight_view weights(std::size_t matrix) const { return map(weights_, matrix).view(); }
-  [[nodiscard]] precis::mutable_weight_view weights(std::size_t matrix) { return map(weights_, matrix).view(); }
+  [[nodiscard]] precis::weight_view weights(std::size_t matrix) const { return map_of(weights_, matrix).view(); }
+  [[nodiscard]] precis::mutable_weight_view weights(std::size_t matrix) { return map_of(weights_, matrix).view(); }
 
   /// Summed negative log-likelihood of the targets. Errors: a batch without targets.
   [[nodiscard]] precis::nll loss(const precis::token_batch& batch) const { return loss_of(batch, nullptr); }
@@ -137,9 +138,6 @@ class transformer {
   }
 
  private:
-  static linear& map(engine::weights& w, std::size_t matrix);
-  static const linear& map(const engine::weights& w, std::size_t matrix);
-
   [[nodiscard]] precis::nll loss_of(const precis::token_batch&, const tap_callback*) const;
   [[nodiscard]] precis::float_matrix logits_of(const precis::token_batch&, precis::positions, const tap_callback*,
                                                cache*) const;

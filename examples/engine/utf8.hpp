@@ -31,10 +31,13 @@ namespace engine {
   return point;
 }
 
-/// Requires point < 0x800, which is all the tokenizers need.
+/// Requires a code point: at most U+10FFFF and no surrogate.
 [[nodiscard]] inline std::string utf8_encode(char32_t point) {
+  const auto rest = [point](unsigned shift) { return static_cast<char>(0x80 | ((point >> shift) & 0x3F)); };
   if (point < 0x80) return {static_cast<char>(point)};
-  return {static_cast<char>(0xC0 | (point >> 6)), static_cast<char>(0x80 | (point & 0x3F))};
+  if (point < 0x800) return {static_cast<char>(0xC0 | (point >> 6)), rest(0)};
+  if (point < 0x10000) return {static_cast<char>(0xE0 | (point >> 12)), rest(6), rest(0)};
+  return {static_cast<char>(0xF0 | (point >> 18)), rest(12), rest(6), rest(0)};
 }
 
 }  // namespace engine

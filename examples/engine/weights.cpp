@@ -1,5 +1,7 @@
 #include <engine/weights.hpp>
 
+#include <engine/family.hpp>
+
 #include <precis/core/error.hpp>
 
 #include <cmath>
@@ -22,48 +24,10 @@ using extents = std::vector<std::size_t>;
 /// Lists the tensors of `w` with the shape they should have; their size is not looked at.
 template<class T, class Weights>
 [[nodiscard]] std::vector<tensor<T>> listed(Weights& w) {
-  const config& c = w.config;
-  const bool gpt2 = c.architecture == architecture::gpt2;
   std::vector<tensor<T>> all;
-  const auto add = [&](std::string name, auto& values, extents shape) {
-    all.push_back({std::move(name), std::span<T>(values), std::move(shape)});
-  };
-  const auto add_norm = [&](const std::string& name, auto& n) {
-    add(name + ".weight", n.scale, {c.width});
-    if (gpt2) add(name + ".bias", n.shift, {c.width});
-  };
-  const auto add_linear = [&](const std::string& name, auto& l) {
-    add(name + ".weight", l.values, l.in_major ? extents{l.in, l.out} : extents{l.out, l.in});
-    if (!l.bias.empty()) add(name + ".bias", l.bias, {l.out});
-  };
-
-  add(gpt2 ? "wte.weight" : "tok_embeddings.weight", w.token_embedding, {c.vocabulary, c.width});
-  if (gpt2) add("wpe.weight", w.position_embedding, {c.context, c.width});
-  for (std::size_t l = 0; l < w.blocks.size(); ++l) {
-    auto& b = w.blocks[l];
-    if (gpt2) {
-      const std::string h = "h." + std::to_string(l) + ".";
-      add_norm(h + "ln_1", b.attention_norm);
-      add_linear(h + "attn.c_attn", b.qkv);
-      add_linear(h + "attn.c_proj", b.attention_out);
-      add_norm(h + "ln_2", b.mlp_norm);
-      add_linear(h + "mlp.c_fc", b.up);
-      add_linear(h + "mlp.c_proj", b.down);
-    } else {
-      const std::string h = "layers." + std::to_string(l) + ".";
-      add_norm(h + "attention_norm", b.attention_norm);
-      add_linear(h + "attention.wq", b.query);
-      add_linear(h + "attention.wk", b.key);
-      add_linear(h + "attention.wv", b.value);
-      add_linear(h + "attention.wo", b.attention_out);
-      add_norm(h + "ffn_norm", b.mlp_norm);
-      add_linear(h + "feed_forward.w1", b.gate);
-      add_linear(h + "feed_forward.w2", b.down);
-      add_linear(h + "feed_forward.w3", b.up);
-    }
-  }
-  add_norm(gpt2 ? "ln_f" : "norm", w.final_norm);
-  if (!c.tied_head) add(gpt2 ? "lm_head.weight" : "output.weight", w.head, {c.vocabulary, c.width});
+  for_each_tensor(w.config, [&](std::string name, extents shape, bool, auto values) {
+    all.push_back({std::move(name), std::span<T>(values(w)), std::move(shape)});
+  });
   return all;
 }
 
@@ -71,33 +35,32 @@ template<class T, class Weights>
   precis::refuse({.what = std::move(what), .where = "model shape", .expected = std::move(expected)});
 }
 
-/// Every linear map of a block beside the one `zeros` gives it: same extents, orientation and bias.
+/// A linear map beside the one it should be.
 void check_linear(const linear& have, const linear& want, const std::string& name) {
-  if (have.out != want.out || have.in != want.in || have.bias.size() != want.bias.size())
-    bad_shape("map " + name + " is " + std::to_string(have.out) + " x " + std::to_string(have.in) + " with " +
-                  std::to_string(have.bias.size()) + " biases",
-              std::to_string(want.out) + " x " + std::to_string(want.in) + " with " + std::to_string(want.bias.size()));
+  if (have.out != want.out || have.in != want.in || have.in_major != want.in_major)
+    bad_shape("map " + name + " is " + std::to_string(have.out) + " x " + std::to_string(have.in) +
+                  (have.in_major ? ", stored in x out" : ""),
+              std::to_string(want.out) + " x " + std::to_string(want.in) + (want.in_major ? ", stored in x out" : ""));
 }
 
-[[nodiscard]] block zero_block(const config& c) {
-  const bool gpt2 = c.architecture == architecture::gpt2;
-  const auto map = [&](std::size_t out, std::size_t in) { return linear(out, in, gpt2, gpt2); };
-  const norm unit{std::vector<float>(c.width), std::vector<float>(gpt2 ? c.width : 0)};
-  block b;
-  b.attention_norm = unit;
-  if (gpt2) {
-    b.qkv = map(3 * c.width, c.width);
-  } else {
-    b.query = map(c.width, c.width);
-    b.key = map(c.kv_width(), c.width);
-    b.value = map(c.kv_width(), c.width);
-    b.gate = map(c.hidden, c.width);
-  }
-  b.attention_out = map(c.width, c.width);
-  b.mlp_norm = unit;
-  b.up = map(c.hidden, c.width);
-  b.down = map(c.width, c.hidden);
-  return b;
+/// Weights whose maps know their extents; nothing else is there yet.
+[[nodiscard]] weights skeleton(const config& c) {
+  const family& f = family_of(c);
+  const auto extents_only = [&](std::size_t out, std::size_t in) {
+    linear l;
+    l.out = out;
+    l.in = in;
+    l.in_major = f.in_major;
+    return l;
+  };
+  weights w;
+  w.config = c;
+  w.blocks.resize(c.layers);
+  for (block& b : w.blocks)
+    for (const block_part& p : maps_of(f)) b.*p.map = extents_only(size_of(p.out, c), size_of(p.in, c));
+  if (!f.pooler.empty()) w.pooler = extents_only(c.width, c.width);
+  if (!f.classifier.empty()) w.classifier = extents_only(c.labels, c.width);
+  return w;
 }
 
 }  // namespace
@@ -107,14 +70,9 @@ std::vector<tensor<const float>> tensors(const weights& w) { return listed<const
 
 weights zeros(const config& c) {
   check(c);
-  const bool gpt2 = c.architecture == architecture::gpt2;
-  weights w;
-  w.config = c;
-  w.token_embedding.resize(c.vocabulary * c.width);
-  if (gpt2) w.position_embedding.resize(c.context * c.width);
-  for (std::size_t l = 0; l < c.layers; ++l) w.blocks.push_back(zero_block(c));
-  w.final_norm = {std::vector<float>(c.width), std::vector<float>(gpt2 ? c.width : 0)};
-  if (!c.tied_head) w.head.resize(c.vocabulary * c.width);
+  weights w = skeleton(c);
+  for_each_tensor(
+      c, [&](const std::string&, const extents& shape, bool, auto values) { values(w).resize(product(shape)); });
   return w;
 }
 
@@ -131,14 +89,25 @@ void check(const config& c) {
   if (c.heads % c.kv_heads != 0)
     bad_shape(std::to_string(c.heads) + " heads with " + std::to_string(c.kv_heads) + " key-value heads",
               "key-value heads that divide the heads");
-  if (c.architecture == architecture::gpt2 && c.heads != c.kv_heads)
-    bad_shape(std::to_string(c.kv_heads) + " key-value heads in a GPT-2", "as many as heads");
-  if (c.architecture == architecture::llama && c.head_width() % 2 != 0)
+  const family& f = family_of(c);
+  if (!f.shared_heads && c.heads != c.kv_heads)
+    bad_shape(std::to_string(c.kv_heads) + " key-value heads in a model of type " + std::string(f.model_type),
+              "as many as heads");
+  if (f.rotary && c.head_width() % 2 != 0)
     bad_shape("a head width of " + std::to_string(c.head_width()), "an even one for rotary positions");
+  if (f.halves ? c.rotary_width == 0 || c.rotary_width % 2 != 0 || c.rotary_width > c.head_width()
+               : c.rotary_width != 0)
+    bad_shape("a rotary width of " + std::to_string(c.rotary_width),
+              f.halves ? "an even one, at most the head width of " + std::to_string(c.head_width()) : "0");
   if (!(c.norm_epsilon > 0) || !std::isfinite(c.norm_epsilon))
     bad_shape("a norm epsilon of " + std::to_string(c.norm_epsilon), "a small positive number");
   if (!(c.rope_theta > 0) || !std::isfinite(c.rope_theta))
     bad_shape("a rotary base of " + std::to_string(c.rope_theta), "a positive number such as 10000");
+  constexpr std::size_t most = std::size_t{1} << 16;
+  if (f.type_embedding.empty() ? c.token_types != 0 : c.token_types == 0 || c.token_types > most)
+    bad_shape("token types = " + std::to_string(c.token_types), f.type_embedding.empty() ? "0" : "1 to 2^16");
+  if (f.classifier.empty() ? c.labels != 0 : c.labels < 2 || c.labels > most)
+    bad_shape("labels = " + std::to_string(c.labels), f.classifier.empty() ? "0" : "2 to 2^16");
 }
 
 void check(const weights& w) {
@@ -146,19 +115,21 @@ void check(const weights& w) {
   check(c);
   if (w.blocks.size() != c.layers)
     bad_shape(std::to_string(w.blocks.size()) + " blocks", std::to_string(c.layers) + " layers");
-  const block want = zero_block(c);
+  const weights want = skeleton(c);
   for (std::size_t l = 0; l < c.layers; ++l) {
-    const block& b = w.blocks[l];
+    const block &b = w.blocks[l], &wanted = want.blocks[l];
     const std::string at = " of block " + std::to_string(l);
-    check_linear(b.qkv, want.qkv, "qkv" + at);
-    check_linear(b.query, want.query, "query" + at);
-    check_linear(b.key, want.key, "key" + at);
-    check_linear(b.value, want.value, "value" + at);
-    check_linear(b.attention_out, want.attention_out, "attention_out" + at);
-    check_linear(b.gate, want.gate, "gate" + at);
-    check_linear(b.up, want.up, "up" + at);
-    check_linear(b.down, want.down, "down" + at);
+    check_linear(b.qkv, wanted.qkv, "qkv" + at);
+    check_linear(b.query, wanted.query, "query" + at);
+    check_linear(b.key, wanted.key, "key" + at);
+    check_linear(b.value, wanted.value, "value" + at);
+    check_linear(b.attention_out, wanted.attention_out, "attention_out" + at);
+    check_linear(b.gate, wanted.gate, "gate" + at);
+    check_linear(b.up, wanted.up, "up" + at);
+    check_linear(b.down, wanted.down, "down" + at);
   }
+  check_linear(w.pooler, want.pooler, "pooler");
+  check_linear(w.classifier, want.classifier, "classifier");
   if (c.tied_head && !w.head.empty()) bad_shape("a head of its own", "none: the head is tied to the embedding");
 
   for (const tensor<const float>& t : tensors(w)) {

@@ -13,9 +13,12 @@ namespace engine {
 enum class architecture {
   gpt2,   ///< pre-LayerNorm with biases, learned positions, fused query-key-value map, GELU
   llama,  ///< RMSNorm, rotary positions (adjacent pairs), SwiGLU, grouped-query attention, no biases
+  opt,    ///< pre-LayerNorm with biases, learned positions from row 2 on, separate query, key and value maps, ReLU
+  phi,  ///< LayerNorm with biases, attention and MLP side by side on one norm, partly rotary (halves), a head with bias
+  bert,  ///< post-LayerNorm with biases, learned positions, token types, attention to both sides, a classifier on top
 };
 
-enum class activation { gelu_tanh, gelu_erf, silu };
+enum class activation { gelu_tanh, gelu_erf, silu, relu };
 
 /// The shape of a model. Loaders fill it from a file and call `check`.
 struct config {
@@ -23,14 +26,17 @@ struct config {
   std::size_t layers = 0;
   std::size_t width = 0;     ///< of the residual stream
   std::size_t heads = 0;     ///< query heads; divides width
-  std::size_t kv_heads = 0;  ///< key and value heads; divides heads. GPT-2: equal to heads
+  std::size_t kv_heads = 0;  ///< key and value heads; divides heads. All but Llama and Phi: equal to heads
   std::size_t hidden = 0;    ///< width inside the MLP
   std::size_t vocabulary = 0;
   std::size_t context = 0;  ///< longest sequence
   float norm_epsilon = 1e-5f;
-  float rope_theta = 10000.f;  ///< Llama only
-  bool tied_head = true;       ///< the head is the token embedding; `weights::head` is empty
+  float rope_theta = 10000.f;    ///< Llama and Phi
+  std::size_t rotary_width = 0;  ///< Phi: features of a head that turn. All others: 0, which is all or none of them
+  bool tied_head = true;         ///< the head is the token embedding; `weights::head` is empty
   engine::activation activation = engine::activation::gelu_tanh;  ///< Llama: silu
+  std::size_t token_types = 0;                                    ///< BERT only
+  std::size_t labels = 0;                                         ///< BERT only: what the classifier tells apart
 
   [[nodiscard]] std::size_t head_width() const noexcept { return heads == 0 ? 0 : width / heads; }
   [[nodiscard]] std::size_t kv_width() const noexcept { return head_width() * kv_heads; }
@@ -67,28 +73,33 @@ struct norm {
   std::vector<float> shift;  ///< [width], or empty
 };
 
-/// One block. GPT-2 uses `qkv`, `attention_out`, `up`, `down`; Llama all but `qkv`. The unused maps are empty.
+/// One block. Which maps a family uses is in family.cpp; the others are empty.
 struct block {
-  norm attention_norm;
+  norm attention_norm;   ///< BERT: after the attention was added to the stream; else before it
   linear qkv;            ///< GPT-2: rows are query, key, value [3 width x width]
-  linear query;          ///< Llama: [width x width]
-  linear key;            ///< Llama: [kv_width x width]
-  linear value;          ///< Llama: [kv_width x width]
+  linear query;          ///< [width x width]
+  linear key;            ///< [kv_width x width]
+  linear value;          ///< [kv_width x width]
   linear attention_out;  ///< [width x width]
-  norm mlp_norm;
-  linear gate;  ///< Llama: [hidden x width], goes through the activation
-  linear up;    ///< [hidden x width]; GPT-2: goes through the activation
-  linear down;  ///< [width x hidden]
+  norm mlp_norm;         ///< BERT: after the MLP was added to the stream; Phi: none, it reads what attention reads
+  linear gate;           ///< Llama: [hidden x width], goes through the activation
+  linear up;             ///< [hidden x width]; without a gate it goes through the activation
+  linear down;           ///< [width x hidden]
 };
 
 /// Every parameter of a model, and its shape. Also the shape of a gradient with respect to every parameter.
 struct weights {
   engine::config config;
   std::vector<float> token_embedding;     ///< [vocabulary x width]
-  std::vector<float> position_embedding;  ///< GPT-2: [context x width]; Llama: empty
+  std::vector<float> position_embedding;  ///< [context x width], OPT: [2 + context x width], Llama: empty
+  std::vector<float> type_embedding;      ///< BERT: [token_types x width]
+  norm embedding_norm;                    ///< BERT
   std::vector<block> blocks;              ///< [layers]
-  norm final_norm;
-  std::vector<float> head;  ///< [vocabulary x width], or empty when tied
+  norm final_norm;                        ///< all but BERT
+  std::vector<float> head;                ///< [vocabulary x width], or empty when tied, or a BERT's
+  std::vector<float> head_bias;           ///< Phi: [vocabulary]
+  linear pooler;                          ///< BERT: [width x width], what the classifier reads goes through it and tanh
+  linear classifier;                      ///< BERT: [labels x width]
 };
 
 /// One stored tensor, under the name its model family's files use, without prefix: "h.0.attn.c_attn.weight".
@@ -103,7 +114,7 @@ struct tensor {
 [[nodiscard]] std::vector<tensor<float>> tensors(weights& w);
 [[nodiscard]] std::vector<tensor<const float>> tensors(const weights& w);
 
-/// All parameters of this shape, at zero (norms too). GPT-2's maps are stored `in x out`, Llama's `out x in`.
+/// All parameters of this shape, at zero (norms too). GPT-2's maps are stored `in x out`, all others `out x in`.
 /// Errors: those of check(config).
 [[nodiscard]] weights zeros(const config& shape);
 

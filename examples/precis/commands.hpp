@@ -13,6 +13,7 @@ void add_score(CLI::App& app, exit_status& status);
 void add_trace(CLI::App& app, exit_status& status);
 void add_plan(CLI::App& app, exit_status& status);
 void add_cost(CLI::App& app, exit_status& status);
+void add_evolve(CLI::App& app, exit_status& status);
 void add_compare(CLI::App& app, exit_status& status);
 void add_compress(CLI::App& app, exit_status& status);
 void add_sweep(CLI::App& app, exit_status& status);

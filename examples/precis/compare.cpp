@@ -4,9 +4,12 @@
 #include "costing.hpp"
 #include "planning.hpp"
 #include "score_options.hpp"
+#include "verdicts.hpp"
 
 #include <engine/files.hpp>
 #include <report/html.hpp>
+
+#include <precis/score/segments.hpp>
 
 #include <fmt/format.h>
 
@@ -24,10 +27,10 @@ namespace program {
 namespace {
 
 struct options {
-  std::string model, tokenizer, calibration, out = "compare", scorers, costs = "measured,reconstruction",
-                                             allocators = "knapsack,greedy,minimax,kmeans_tiers,z_tiers",
-                                             budgets = "3,3.5,4,5,6", entries, cost_units = "matrix";
-  std::size_t calibration_windows = 8, random_plans = 3;
+  std::string model, tokenizer, calibration, verdicts, out = "compare", scorers, costs = "measured,reconstruction",
+                                                       allocators = "knapsack,minimax,kmeans_tiers,z_tiers",
+                                                       budgets = "3,3.5,4,5,6", entries, cost_units = "matrix";
+  std::size_t calibration_windows = 8, random_plans = 3, verdict_texts = 100, verdict_tokens = default_verdict_tokens;
   text_options text{.file = {}, .length = 0, .windows = 20};
   score_options score;
   resume_options resume;
@@ -87,19 +90,20 @@ report::table correlations(const session& s, const comparison& c) {
   return t;
 }
 
-/// The paper's second table: what the three clusters of each score cost at each ratio.
-report::table paper_table(const comparison& c) {
-  report::table t{.caption = "Clusters of the score by k-means (CPTQuant), all bytes counted.",
-                  .header = {"method", "bits per weight", "compression ratio", "accuracy drop (points)",
-                             "perplexity increase", "size reduction (%)"},
+/// How sensitive the first, middle and last layers are, by every score.
+report::table segment_table(const comparison& c) {
+  report::table t{.caption =
+                      "Mean and standard deviation of each score over the first 30 % of the layers, the next 30 % and "
+                      "the rest (CPTQuant).",
+                  .header = {"score", "first 30 %", "middle", "rest"},
                   .rows = {}};
-  for (const compared& row : c.rows) {
-    if (!row.known || row.allocator != "kmeans_tiers") continue;
-    const auto original = static_cast<double>(c.original_bytes), now = static_cast<double>(row.bytes);
-    t.rows.push_back({row.candidate, fmt::format("{:.3f}", row.bits_per_weight), fmt::format("{:.2f}", original / now),
-                      fmt::format("{:.2f}", 100 * (c.original.accuracy - row.quality.accuracy)),
-                      fmt::format("{:.3f}", row.quality.perplexity() - c.original.perplexity()),
-                      fmt::format("{:.1f}", 100 * (1 - now / original))});
+  for (const candidate& each : c.candidates) {
+    if (!each.scored()) continue;
+    t.rows.push_back({each.name});
+    for (const precis::score::segment& g : precis::score::segments(each.scores))
+      t.rows.back().push_back(g.layers == 0 ? "n/a"
+                                            : fmt::format("{:.4g} +- {}", g.mean,
+                                                          g.deviation ? fmt::format("{:.2g}", *g.deviation) : "n/a"));
   }
   return t;
 }
@@ -136,6 +140,11 @@ exit_status run(options& o) {
   if (!o.score.facts.empty()) {
     facts = load_facts(s.tokens, o.score.facts, o.score.answer(), o.score.facts_limit);
     o.score.what.facts = &*facts;
+  }
+  std::optional<verdict_questions> verdicts;
+  if (!o.verdicts.empty()) {
+    verdicts = ask(s.tokens, load_verdicts(o.verdicts), o.verdict_tokens, s.model.shape().context);
+    if (o.verdict_texts != 0 && o.verdict_texts < verdicts->batches.size()) verdicts->batches.resize(o.verdict_texts);
   }
   for (const precis::budget& b : request.budgets) {  // refused before anything is scored
     const std::size_t limit = b.bytes(weight_count(s), stored_bytes(s));
@@ -206,8 +215,8 @@ exit_status run(options& o) {
     candidates.push_back({.name = name, .costs = found.table, .seconds = found.seconds});
   }
 
-  const comparison c =
-      run_comparison(s, std::move(request), std::move(candidates), text, facts ? &*facts : nullptr, o.common, &saved);
+  const comparison c = run_comparison(s, std::move(request), std::move(candidates), text, facts ? &*facts : nullptr,
+                                      verdicts ? &*verdicts : nullptr, o.common, &saved);
   if (c.stopped) return stop();
   const std::string verdict = comparison_verdict(c), table = comparison_table(c);
   fmt::print("\noriginal perplexity {:.3f}\n\n{}{}", c.original.perplexity(), table, verdict);
@@ -218,13 +227,14 @@ exit_status run(options& o) {
   page.sections.push_back({.heading = "Who won", .parts = {report::listing{verdict}}});
   page.sections.push_back(
       {.heading = "At equal bytes",
-       .parts = {report::figure{lines, "Excess loss against exact size; scales, minima and padding counted."},
-                 report::figure{map, "The same as a share of uniform's excess loss. References stand apart."}}});
+       .parts = {report::figure{lines,
+                                "Divergence from the original against exact size; scales, minima and padding counted."},
+                 report::figure{map, "The same as a share of uniform's. References stand apart."}}});
   if (std::ranges::count_if(c.candidates, &candidate::scored) > 1)
     scores_section.parts.insert(scores_section.parts.begin(), correlations(s, c));
   page.sections.push_back(std::move(scores_section));
-  if (report::table clusters = paper_table(c); !clusters.rows.empty())
-    page.sections.push_back({.heading = "Three clusters, the CPTQuant way", .parts = {std::move(clusters)}});
+  if (!scorers.empty())
+    page.sections.push_back({.heading = "The CPTQuant way", .parts = {segment_table(c), paper_table(c)}});
   page.sections.push_back({.heading = "Every plan", .parts = {report::listing{table}}});
   engine::write_file(out / "report.html", report::draw(page));
   fmt::print("wrote {}\n", (out / "report.html").string());
@@ -251,7 +261,7 @@ void add_compare(CLI::App& app, exit_status& status) {
       "  precis compare MODEL --text heldout.txt --calibration calibration.txt --facts facts.json --budgets 3,3.5,4,5\n"
       "Scores become costs by the error each entry leaves in the weights; measured and reconstruction costs need "
       "none.\n"
-      "Writes compare.csv, quality.svg (loss against bytes), share.svg (against uniform), report.html, and every "
+      "Writes compare.csv, quality.svg (divergence against bytes), share.svg (against uniform), report.html, and every "
       "score\n"
       "and cost table: `precis plan --costs compare/measured.costs --budget 4.5bpw` uses them without measuring "
       "again.");
@@ -259,6 +269,11 @@ void add_compare(CLI::App& app, exit_status& status) {
   c.add_option("--text", o->text.file, "held-out text to take the loss on")->required();
   c.add_option("--context", o->text.length, "predictions a window (default: the model's context less one)");
   c.add_option("--windows", o->text.windows, "windows of the text; 0: all")->capture_default_str();
+  c.add_option("--verdicts", o->verdicts,
+               "JSON lines of text and label: accuracy of uniform, tiers and measured plans");
+  c.add_option("--verdict-tokens", o->verdict_tokens, "how many tokens of a text's end are asked about")
+      ->capture_default_str();
+  c.add_option("--verdict-texts", o->verdict_texts, "how many of them, from the first; 0: all")->capture_default_str();
   c.add_option("--calibration", o->calibration, "text for scorers and costs; not the held-out one");
   c.add_option("--calibration-windows", o->calibration_windows, "windows of it; 0: all")->capture_default_str();
   c.add_option("--budgets", o->budgets, "sizes, with commas: 4 or 4.5bpw (bits per weight), 40%, 1200000B")
@@ -269,7 +284,8 @@ void add_compare(CLI::App& app, exit_status& status) {
   c.add_option("--cost-units", o->cost_units, "what gets one cost and one choice: block, half or matrix")
       ->check(CLI::IsMember({"block", "half", "matrix"}))
       ->capture_default_str();
-  c.add_option("--allocators", o->allocators, "knapsack, lagrangian, greedy, minimax, kmeans_tiers, z_tiers")
+  c.add_option("--allocators", o->allocators,
+               "knapsack, lagrangian, greedy, minimax, norm_sweep, kmeans_tiers, z_tiers")
       ->capture_default_str();
   c.add_option("--entries", o->entries,
                "what a unit may take, with commas (default: affine 2-6 and 8 bits, groups of "

@@ -3,6 +3,7 @@
 #include "checkpoint.hpp"
 #include "facts.hpp"
 #include "planning.hpp"
+#include "verdicts.hpp"
 
 #include <report/chart.hpp>
 #include <report/sweep.hpp>
@@ -12,6 +13,7 @@
 #include <precis/allocate/knapsack.hpp>
 #include <precis/allocate/lagrangian.hpp>
 #include <precis/allocate/minimax.hpp>
+#include <precis/allocate/norm_sweep.hpp>
 #include <precis/allocate/uniform.hpp>
 #include <precis/allocate/z_tiers.hpp>
 #include <precis/core/random.hpp>
@@ -36,6 +38,11 @@ using precis::evaluate::interval;
 
 double quality::perplexity() const { return std::exp(nll); }
 
+bool comparison_request::wants_verdicts(const compared& row) {
+  const bool costs = row.candidate == "measured" || row.candidate == "reconstruction";
+  return row.candidate == "uniform" || row.allocator == "kmeans_tiers" || (costs && row.allocator == "knapsack");
+}
+
 std::string compared::method() const { return allocator.empty() ? candidate : candidate + ", " + allocator; }
 
 interval comparison::difference(const compared& a, const compared& b) const {
@@ -56,7 +63,8 @@ const compared* comparison::find(std::size_t budget, const std::string& candidat
 }
 
 const std::vector<std::string>& allocator_names() {
-  static const std::vector<std::string> names{"knapsack", "lagrangian", "greedy", "minimax", "kmeans_tiers", "z_tiers"};
+  static const std::vector<std::string> names{"knapsack",   "lagrangian",   "greedy", "minimax",
+                                              "norm_sweep", "kmeans_tiers", "z_tiers"};
   return names;
 }
 
@@ -160,8 +168,9 @@ template<class Allocator>
 /// Loss, divergence and accuracy of one forward a window.
 class judge {
  public:
-  judge(const session& s, const text_windows& text, const fact_file* facts, const common_options& o)
-      : text_(text), options_(o), original_(text.windows.size()) {
+  judge(const session& s, const text_windows& text, const fact_file* facts, const verdict_questions* verdicts,
+        const common_options& o)
+      : text_(text), verdicts_(verdicts), options_(o), original_(text.windows.size()), norms_(text.windows.size()) {
     if (facts != nullptr)
       for (const precis::score::fact& f : facts->facts) {
         precis::token_batch b{.sequences = 1, .tokens = f.prompt.size(), .ids = f.prompt, .targets = {}};
@@ -171,10 +180,12 @@ class judge {
       }
     options_.pool().for_each(text.windows.size(), [&](std::size_t w) {
       original_[w] = s.model.logits(text.windows[w], precis::positions::all);
+      for (std::size_t i = 0; i < original_[w].rows; ++i)
+        norms_[w].push_back(precis::evaluate::log_sum_exp(original_[w].row(i)));
     });
   }
 
-  [[nodiscard]] quality operator()(const engine::transformer& model) const {
+  [[nodiscard]] quality operator()(const engine::transformer& model, bool with_verdicts) const {
     struct part {
       double nll = 0, kl = 0;
       std::size_t right = 0, count = 0;
@@ -187,8 +198,9 @@ class judge {
         if (window.targets[i] == precis::no_target) continue;
         const auto target = static_cast<std::size_t>(window.targets[i]);
         const std::span<const float> row = logits.row(i);
-        parts[w].nll += precis::evaluate::log_sum_exp(row) - static_cast<double>(row[target]);
-        parts[w].kl += precis::evaluate::kl_of_logits(original_[w].row(i), row);
+        const double norm = precis::evaluate::log_sum_exp(row);
+        parts[w].nll += norm - static_cast<double>(row[target]);
+        parts[w].kl += precis::evaluate::kl_of_logits(original_[w].row(i), norms_[w][i], row, norm);
         parts[w].right += precis::evaluate::argmax(row) == target ? 1u : 0u;
         ++parts[w].count;
       }
@@ -207,25 +219,33 @@ class judge {
     q.kl = all.kl / count;
     q.accuracy = static_cast<double>(all.right) / count;
     if (!facts_.empty()) q.facts = precis::evaluate::accuracy{}(model, facts_, options_.pool()).correct;
+    if (with_verdicts && verdicts_ != nullptr)
+      q.verdicts = precis::evaluate::accuracy{.among = verdicts_->among}(model, verdicts_->batches, options_.pool());
     return q;
   }
 
  private:
   const text_windows& text_;
+  const verdict_questions* verdicts_;
   const common_options& options_;
   std::vector<precis::float_matrix> original_;
+  std::vector<std::vector<double>> norms_;  ///< log_sum_exp of each row of it
   std::vector<precis::token_batch> facts_;
 };
 
 [[nodiscard]] engine::json to_json(const quality& q) {
-  return {{"windows", q.windows}, {"nll", q.nll}, {"kl", q.kl}, {"accuracy", q.accuracy}, {"facts", q.facts}};
+  engine::json j{{"windows", q.windows}, {"nll", q.nll}, {"kl", q.kl}, {"accuracy", q.accuracy}, {"facts", q.facts}};
+  if (q.verdicts) j.update({{"verdicts_right", q.verdicts->correct}, {"verdicts", q.verdicts->count}});
+  return j;
 }
 [[nodiscard]] quality quality_from(const engine::json& j) {
-  return {.windows = j.at("windows").get<std::vector<double>>(),
-          .nll = j.at("nll"),
-          .kl = j.at("kl"),
-          .accuracy = j.at("accuracy"),
-          .facts = j.at("facts")};
+  quality q{.windows = j.at("windows").get<std::vector<double>>(),
+            .nll = j.at("nll"),
+            .kl = j.at("kl"),
+            .accuracy = j.at("accuracy"),
+            .facts = j.at("facts")};
+  if (j.contains("verdicts")) q.verdicts = {.correct = j.at("verdicts_right"), .count = j.at("verdicts")};
+  return q;
 }
 
 constexpr std::string_view above = "uniform above";
@@ -291,6 +311,7 @@ allocation allocate_plan(const std::string& allocator, const candidate& c, const
   if (allocator == "knapsack") return solved(allocate::knapsack{.budget = budget}, c.costs);
   if (allocator == "lagrangian") return solved(allocate::lagrangian{.budget = budget}, c.costs);
   if (allocator == "greedy") return solved(allocate::greedy{.budget = budget}, c.costs);
+  if (allocator == "norm_sweep") return solved(allocate::norm_sweep{.budget = budget}, c.costs);
   if (allocator == "minimax") return solved(allocate::minimax{.budget = budget}, c.costs);
   if (!is_tiers(allocator)) {
     std::string names;
@@ -300,7 +321,7 @@ allocation allocate_plan(const std::string& allocator, const candidate& c, const
   if (!c.scored())
     precis::refuse({.what = allocator + " needs scores, and " + c.name + " are costs",
                     .where = "--allocator",
-                    .expected = "knapsack, lagrangian, greedy or minimax"});
+                    .expected = "knapsack, lagrangian, greedy, minimax or norm_sweep"});
   std::vector<std::size_t> tiers;
   if (allocator == "z_tiers") {
     for (const allocate::tier t : allocate::z_tiers{}.tiers(c.scores.values))
@@ -335,8 +356,8 @@ std::vector<std::string> read_entries(const std::string& text, const std::string
 }
 
 comparison run_comparison(const session& s, comparison_request request, std::vector<candidate> candidates,
-                          const text_windows& text, const fact_file* facts, const common_options& o,
-                          checkpoint* saved) {
+                          const text_windows& text, const fact_file* facts, const verdict_questions* verdicts,
+                          const common_options& o, checkpoint* saved) {
   comparison c{.request = std::move(request),
                .model = s.name,
                .text = text.name,
@@ -346,14 +367,16 @@ comparison run_comparison(const session& s, comparison_request request, std::vec
                .original = {},
                .candidates = std::move(candidates)};
   c.rows = all_plans(s, c);
-  const judge measure(s, text, facts, o);
-  c.original = measure(s.model);
+  const judge measure(s, text, facts, verdicts, o);
+  c.original = measure(s.model, true);
 
   std::map<std::string, std::size_t> seen;  // different methods often make the same plan
   std::vector<std::string> keys;
   for (const compared& row : c.rows) {
     std::string key;
     for (const precis::matrix_choice& m : resolve(s, row.plan).matrices) key += m.codec + " ";
+    if (verdicts != nullptr && comparison_request::wants_verdicts(row))
+      key += fmt::format("{} verdicts", verdicts->batches.size());
     keys.push_back(std::move(key));
   }
   progress bar("compressing and evaluating", c.rows.size(), o.how());
@@ -377,12 +400,34 @@ comparison run_comparison(const session& s, comparison_request request, std::vec
     }
     engine::transformer copy = s.model;
     precis::apply<precis::codec::standard>(copy, row.plan);
-    row.quality = measure(copy);
+    row.quality = measure(copy, comparison_request::wants_verdicts(row));
     row.known = true;
     if (saved != nullptr) saved->record(keys[i], to_json(row.quality));
     bar.step();
   }
   return c;
+}
+
+report::table paper_table(const comparison& c) {
+  report::table t{.caption = "Clusters of the score by k-means (CPTQuant), beside uniform; all bytes counted.",
+                  .header = {"method", "bits per weight", "compression ratio", "size reduction (%)",
+                             "perplexity increase", "next-token accuracy drop (points)"},
+                  .rows = {}};
+  if (c.original.verdicts)
+    t.header.push_back(
+        fmt::format("verdict accuracy drop (points, from {:.1f} %)", 100 * c.original.verdicts->share()));
+  for (const compared& row : c.rows) {
+    if (!row.known || (row.allocator != "kmeans_tiers" && row.candidate != "uniform")) continue;
+    const auto original = static_cast<double>(c.original_bytes), now = static_cast<double>(row.bytes);
+    const quality& q = row.quality;
+    t.rows.push_back({row.candidate, fmt::format("{:.3f}", row.bits_per_weight), fmt::format("{:.2f}", original / now),
+                      fmt::format("{:.1f}", 100 * (1 - now / original)),
+                      fmt::format("{:.3f}", q.perplexity() - c.original.perplexity()),
+                      fmt::format("{:.2f}", 100 * (c.original.accuracy - q.accuracy))});
+    if (q.verdicts && c.original.verdicts)
+      t.rows.back().push_back(fmt::format("{:.2f}", 100 * (c.original.verdicts->share() - q.verdicts->share())));
+  }
+  return t;
 }
 
 double rank_correlation(const session& s, const precis::scores& a, const precis::scores& b) {
@@ -433,7 +478,7 @@ std::string comparison_picture(const comparison& c) {
   report::line_chart chart{.title = "Quality against size",
                            .subtitle = fmt::format("{} on {}; mean over windows", c.model, c.text),
                            .x_label = "bits per weight, scales included",
-                           .y_label = "excess loss over the original (nats per token)",
+                           .y_label = "divergence from the original (KL, nats per token)",
                            .lines = {},
                            .levels = {},
                            .y = report::spacing::logarithmic};
@@ -441,7 +486,7 @@ std::string comparison_picture(const comparison& c) {
     report::series s{.name = spaced(l.candidate), .points = {}};
     for (std::size_t b = 0; b < c.request.budgets.size(); ++b)
       if (const compared* row = c.find(b, l.candidate, l.allocator); row != nullptr && row->known)
-        s.points.push_back({.x = row->bits_per_weight, .y = row->quality.nll - c.original.nll});
+        s.points.push_back({.x = row->bits_per_weight, .y = row->quality.kl});
     std::ranges::sort(s.points, {}, &report::series_point::x);
     chart.lines.push_back(std::move(s));
   }
@@ -450,24 +495,24 @@ std::string comparison_picture(const comparison& c) {
 
 std::string comparison_map(const comparison& c) {
   report::sweep_map map{
-      .title = "Excess loss at equal bytes, as a share of uniform's",
+      .title = "Divergence from the original at equal bytes, as a share of uniform's",
       .subtitle = fmt::format("{} on {}; below 1 is better than the same format everywhere", c.model, c.text),
       .row_title = "budget",
       .rows = {},
       .columns = {},
       .values = {},
-      .measure = "excess loss / uniform's",
+      .measure = "KL / uniform's",
       .original = 1};
   for (const line& l : main_lines(c))
     if (l.candidate != "uniform") map.columns.push_back({spaced(l.candidate), l.allocator.empty()});
   for (std::size_t b = 0; b < c.request.budgets.size(); ++b) {
     map.rows.push_back(to_string(c.request.budgets[b]));
-    const double base = c.find(b, "uniform")->quality.nll - c.original.nll;
+    const double base = c.find(b, "uniform")->quality.kl;
     for (const line& l : main_lines(c)) {
       if (l.candidate == "uniform") continue;
       const compared* row = c.find(b, l.candidate, l.allocator);
       map.values.push_back(row == nullptr || !(base > 0) ? std::numeric_limits<double>::quiet_NaN()
-                                                         : (row->quality.nll - c.original.nll) / base);
+                                                         : row->quality.kl / base);
     }
   }
   return report::draw(map);
@@ -477,18 +522,21 @@ std::string comparison_csv(const comparison& c) {
   std::string out =
       "budget,candidate,allocator,bytes,bits_per_weight,perplexity,nll_nats_per_token,excess_nll,excess_half_width_95,"
       "difference_to_uniform,difference_half_width_95,kl_nats_per_token,next_token_accuracy,facts_known,predicted_cost,"
-      "proven_optimal,seconds_to_score\n";
+      "proven_optimal,seconds_to_score,"
+      "verdict_accuracy,verdict_half_width_95\n";
   for (const compared& row : c.rows) {
     if (!row.known) continue;
     const interval excess = c.excess(row), difference = c.difference(row, *c.find(row.budget, "uniform"));
     double seconds = 0;
     for (const candidate& each : c.candidates)
       if (each.name == row.candidate) seconds = each.seconds;
-    out += fmt::format("{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{:.3f}\n",
+    std::string verdicts = ",";
+    if (const auto& v = row.quality.verdicts) verdicts = fmt::format("{},{}", v->share(), v->confidence().half_width);
+    out += fmt::format("{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{:.3f},{}\n",
                        to_string(c.request.budgets[row.budget]), row.candidate, row.allocator, row.bytes,
                        row.bits_per_weight, row.quality.perplexity(), row.quality.nll, excess.mean, excess.half_width,
                        difference.mean, difference.half_width, row.quality.kl, row.quality.accuracy, row.quality.facts,
-                       row.predicted, row.optimal ? 1 : 0, seconds);
+                       row.predicted, row.optimal ? 1 : 0, seconds, verdicts);
   }
   return out;
 }
@@ -533,6 +581,7 @@ engine::json to_json(const comparison& c) {
          {"kl_nats_per_token", row.quality.kl},
          {"next_token_accuracy", row.quality.accuracy},
          {"facts_known", row.quality.facts},
+         {"verdict_accuracy", row.quality.verdicts ? engine::json(row.quality.verdicts->share()) : nullptr},
          {"predicted_cost", row.predicted},
          {"proven_optimal", row.optimal}});
   }
@@ -553,11 +602,15 @@ std::string comparison_verdict(const comparison& c) {
   std::map<std::string, std::size_t> wins;
   std::size_t uniform_wins = 0;
   for (std::size_t b = 0; b < c.request.budgets.size(); ++b) {
-    const compared *uniform = c.find(b, "uniform"), *larger = c.find(b, std::string(above)), *best = nullptr;
-    for (const compared& row : c.rows)
-      if (row.budget == b && row.known && row.candidate != above &&
-          (best == nullptr || row.quality.nll < best->quality.nll))
-        best = &row;
+    const compared *uniform = c.find(b, "uniform"), *larger = c.find(b, std::string(above)), *best = nullptr,
+                   *nearest = nullptr;
+    std::size_t plans = 0;
+    for (const compared& row : c.rows) {
+      if (row.budget != b || !row.known || row.candidate == above) continue;
+      ++plans;
+      if (best == nullptr || row.quality.nll < best->quality.nll) best = &row;
+      if (nearest == nullptr || row.quality.kl < nearest->quality.kl) nearest = &row;
+    }
     if (best == nullptr || uniform == nullptr) continue;
     const double base = uniform->quality.nll - c.original.nll, excess = best->quality.nll - c.original.nll;
     if (best->quality.nll >= uniform->quality.nll) {
@@ -568,9 +621,12 @@ std::string comparison_verdict(const comparison& c) {
     }
     ++wins[best->method()];
     const interval d = c.difference(*best, *uniform);
-    out += fmt::format("{}: {} wins, {:+.4f} nats per token where uniform has {:+.4f} ({:.2f} of it): {}.",
-                       to_string(c.request.budgets[b]), best->method(), excess, base, excess / base,
+    out += fmt::format("{}: {} wins of {} plans, {:+.4f} nats per token where uniform has {:+.4f} ({:.2f} of it): {}.",
+                       to_string(c.request.budgets[b]), best->method(), plans, excess, base, excess / base,
                        d.sure() ? "more than the windows vary" : "no more than chance on this text");
+    if (nearest != nullptr && uniform->quality.kl > 0)
+      out += fmt::format(" Nearest to the original is {}, KL {:.5f}, {:.2f} of uniform's.", nearest->method(),
+                         nearest->quality.kl, nearest->quality.kl / uniform->quality.kl);
     if (larger != nullptr && larger->known)
       out += fmt::format(" The next larger uniform one, {:.2f} bits, has {:+.4f}.", larger->bits_per_weight,
                          larger->quality.nll - c.original.nll);

@@ -2,19 +2,24 @@
 
 #include "session.hpp"
 
+#include <report/html.hpp>
+
 #include <precis/core/budget.hpp>
 #include <precis/core/cost_table.hpp>
 #include <precis/core/plan.hpp>
 #include <precis/core/scores.hpp>
+#include <precis/evaluate/accuracy.hpp>
 #include <precis/evaluate/interval.hpp>
 
 #include <cstddef>
+#include <optional>
 #include <string>
 #include <vector>
 
 namespace program {
 
 struct fact_file;
+struct verdict_questions;
 class checkpoint;
 
 /// What an allocator is given: a cost table and, where it was made of scores, those too.
@@ -26,6 +31,8 @@ struct candidate {
   [[nodiscard]] bool scored() const noexcept { return scores.size() != 0; }
 };
 
+struct compared;
+
 /// Every candidate x every allocator, at every budget, beside what needs no measuring.
 struct comparison_request {
   std::vector<precis::budget> budgets;
@@ -33,15 +40,19 @@ struct comparison_request {
   std::vector<std::string> allocators;  ///< see allocator_names()
   std::size_t random_plans = 3;
   std::uint64_t seed = 0;
+  /// Verdicts cost more than all else: they are for uniform, for tiers (what the paper judges by them) and for knapsack on
+  /// costs that come from no score.
+  [[nodiscard]] static bool wants_verdicts(const compared& row);
 };
 
 /// How good a compressed model is, next to the original.
 struct quality {
-  std::vector<double> windows;  ///< [windows] mean NLL of each, nats per token
-  double nll = 0;               ///< nats per token
-  double kl = 0;                ///< nats per token, original || compressed
-  double accuracy = 0;          ///< share of next tokens that are the most likely
-  std::size_t facts = 0;        ///< of the facts, how many are answered
+  std::vector<double> windows;                                     ///< [windows] mean NLL of each, nats per token
+  double nll = 0;                                                  ///< nats per token
+  double kl = 0;                                                   ///< nats per token, original || compressed
+  double accuracy = 0;                                             ///< share of next tokens that are the most likely
+  std::size_t facts = 0;                                           ///< of the facts, how many are answered
+  std::optional<precis::evaluate::accuracy_report> verdicts = {};  ///< where they were asked for
 
   [[nodiscard]] double perplexity() const;
 };
@@ -99,15 +110,19 @@ struct allocation {
 
 /// Makes every plan first (so that what is impossible is refused early), then measures each distinct one once.
 [[nodiscard]] comparison run_comparison(const session& s, comparison_request request, std::vector<candidate> candidates,
-                                        const text_windows& text, const fact_file* facts, const common_options& o,
+                                        const text_windows& text, const fact_file* facts,
+                                        const verdict_questions* verdicts, const common_options& o,
                                         checkpoint* saved = nullptr);
+
+/// The paper's second table: what the three clusters of each score cost at each ratio, every byte counted.
+[[nodiscard]] report::table paper_table(const comparison& c);
 
 /// Spearman's rank correlation of two candidates' scores over the model's matrices; NaN where one is constant.
 [[nodiscard]] double rank_correlation(const session& s, const precis::scores& a, const precis::scores& b);
 
-/// Loss against bits per weight, one line a method.
+/// Divergence from the original (less noisy than the loss) against bits per weight, one line a method.
 [[nodiscard]] std::string comparison_picture(const comparison& c);
-/// Excess loss as a share of uniform's: rows are budgets, columns methods.
+/// Divergence as a share of uniform's: rows are budgets, columns methods.
 [[nodiscard]] std::string comparison_map(const comparison& c);
 [[nodiscard]] std::string comparison_csv(const comparison& c);
 [[nodiscard]] std::string comparison_table(const comparison& c);

@@ -17,7 +17,7 @@ int main(int argc, char** argv) {
   app.footer(
       "Start with:  precis demo\n"
       "Each subcommand explains itself:  precis evaluate --help\n"
-      "MODEL is a Hugging Face folder (GPT-2 or Llama), a llama2.c .bin file, or a folder that compress wrote.");
+      "MODEL is a Hugging Face folder (GPT-2, OPT or Llama), a llama2.c .bin file, or a folder that compress wrote.");
   app.require_subcommand(0, 1);  // asked for below: CLI11 would not name a misspelt one
   app.fallthrough(false);
   program::exit_status status = program::exit_status::done;
@@ -26,6 +26,7 @@ int main(int argc, char** argv) {
   program::add_score(app, status);
   program::add_trace(app, status);
   program::add_cost(app, status);
+  program::add_evolve(app, status);
   program::add_plan(app, status);
   program::add_compress(app, status);
   program::add_sweep(app, status);

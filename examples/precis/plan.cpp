@@ -7,13 +7,16 @@
 
 #include <engine/files.hpp>
 
+#include <precis/allocate/sparsity.hpp>
 #include <precis/core/budget.hpp>
+#include <precis/prune/shares.hpp>
 
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <memory>
 #include <optional>
+#include <utility>
 
 namespace program {
 
@@ -21,11 +24,38 @@ namespace {
 
 struct options {
   std::string model, tokenizer, scores, costs, allocator, entries, types, uniform,
-      units = "block", bits = "4,6,8", prune = "0", family = "affine", granularity = "g32", std = "population", budget,
-      out = "model.plan";
+      sparsity_by = "uniform", sparsity_scores, units = "block", bits = "4,6,8", prune = "0", family = "affine",
+      granularity = "g32", std = "population", budget, out = "model.plan";
   double sparsity = 0;
   common_options common;
 };
+
+/// The plan with --sparsity of all weights pruned, unit by unit as --sparsity-by says.
+precis::plan share_out(const session& s, precis::plan p, const options& o) {
+  const std::vector<precis::unit> units = precis::group_units(s.model.matrices(), p.units);
+  if (o.sparsity_by == "joint")
+    return precis::allocate::with_sparsity(
+        std::move(p), precis::prune::joint_shares{.sparsity = o.sparsity}(s.model, units), "joint magnitude");
+  if (o.sparsity_scores.empty())
+    precis::refuse({.what = "--sparsity-by " + o.sparsity_by + " without scores",
+                    .where = "plan",
+                    .expected = "--sparsity-scores FILE, a table of `precis score`, for instance of outliers"});
+  const engine::mapped_file file(o.sparsity_scores);
+  precis::scores table = precis::parse_scores(file.text(), s.model.matrices(), o.sparsity_scores);
+  check_model(s, table.model, o.sparsity_scores);
+  if (table.units != units)
+    precis::refuse({.what = "scores of other units than the plan's",
+                    .where = o.sparsity_scores,
+                    .expected = "one a " + std::string(to_string(p.units))});
+  std::vector<std::size_t> weights;
+  for (const precis::unit& u : units) weights.push_back(u.weights);
+  return precis::allocate::with_sparsity(
+      std::move(p),
+      o.sparsity_by == "owl"
+          ? precis::allocate::owl{.sparsity = o.sparsity}(table.values, weights)
+          : precis::allocate::entropy_softmax{.sparsity = o.sparsity}(precis::normalise::minmax(table.values), weights),
+      o.sparsity_by + " of " + table.scorer);
+}
 
 exit_status run(const options& o) {
   require_writable(o.out);
@@ -49,30 +79,15 @@ exit_status run(const options& o) {
   precis::plan p;
   std::optional<precis::scores> table;
   std::vector<precis::allocate::tier> tiers;
-  const auto of_this_model = [&](std::string& model, const std::string& where) {
-    if (!model.empty() && model != s.fingerprint)
-      precis::refuse({.what = "it is of model " + model,
-                      .where = where,
-                      .expected = "a table of " + s.name + ", " + s.fingerprint});
-    model = s.fingerprint;
-  };
   if (!o.costs.empty()) {
-    const engine::mapped_file file(o.costs);
-    candidate c{.name = o.costs, .costs = precis::parse_costs(file.text(), s.model.matrices(), o.costs)};
-    of_this_model(c.costs.model, o.costs);
-    const std::vector<std::size_t> bytes =
-        precis::exact_bytes<precis::codec::standard>(s.model.matrices(), c.costs.units, c.costs.entries);
-    if (bytes != c.costs.bytes)
-      precis::refuse({.what = "sizes that are not those of these formats",
-                      .where = o.costs,
-                      .expected = "a table that `precis cost` wrote for this model"});
-    p = allocate_plan(allocator, c, *budget).plan;
+    p = allocate_plan(allocator, {.name = o.costs, .costs = read_costs(s, o.costs)}, *budget).plan;
   } else if (!o.uniform.empty()) {
-    p = uniform_plan(s, precis::parse_unit_kind(o.units, "--units"), o.uniform, o.sparsity);
+    p = uniform_plan(s, precis::parse_unit_kind(o.units, "--units"), o.uniform,
+                     o.sparsity_by == "uniform" ? o.sparsity : 0.0);
   } else {
     const engine::mapped_file file(o.scores);
     table = precis::parse_scores(file.text(), s.model.matrices(), o.scores);
-    of_this_model(table->model, o.scores);
+    check_model(s, table->model, o.scores);
     if (allocator == "tiers") {
       precis::allocate::z_tiers allocate =
           make_tiers(read_bits(o.bits, "--bits"), read_sparsities(o.prune, "--prune"), o.family, o.granularity);
@@ -87,6 +102,7 @@ exit_status run(const options& o) {
               .plan;
     }
   }
+  if (o.sparsity_by != "uniform") p = share_out(s, std::move(p), o);
   const resolved_plan resolved = resolve(s, p);
   const precis::evaluate::size_report& size = resolved.size;
   if (budget) {
@@ -159,7 +175,8 @@ void add_plan(CLI::App& app, exit_status& status) {
   c.add_option("--costs", o->costs, "cost table from `precis cost`");
   c.add_option(
       "--allocator", o->allocator,
-      "knapsack, lagrangian, greedy, minimax, kmeans_tiers or z_tiers within --budget; tiers: --bits by z-score "
+      "knapsack, lagrangian, greedy, minimax, norm_sweep, kmeans_tiers or z_tiers within --budget; tiers: --bits by "
+      "z-score "
       "(default: knapsack for costs, tiers for scores)");
   c.add_option(
       "--entries", o->entries,
@@ -178,7 +195,14 @@ void add_plan(CLI::App& app, exit_status& status) {
       ->check(CLI::IsMember({"population", "sample"}))
       ->capture_default_str();
   c.add_option("--uniform", o->uniform, "one codec for every unit, instead of --scores");
-  c.add_option("--sparsity", o->sparsity, "with --uniform: share of weights pruned")->capture_default_str();
+  c.add_option("--sparsity", o->sparsity, "with --uniform or --sparsity-by: share of weights pruned")
+      ->capture_default_str();
+  c.add_option("--sparsity-by", o->sparsity_by,
+               "who loses how much of it: uniform; joint, one selection over all weights; owl or softmax, by "
+               "--sparsity-scores")
+      ->check(CLI::IsMember({"uniform", "joint", "owl", "softmax"}))
+      ->capture_default_str();
+  c.add_option("--sparsity-scores", o->sparsity_scores, "score table from `precis score`, high = keep");
   c.add_option("--units", o->units, "with --uniform: block, half or matrix")
       ->check(CLI::IsMember({"block", "half", "matrix"}))
       ->capture_default_str();

@@ -1,5 +1,7 @@
 #include "planning.hpp"
 
+#include <engine/files.hpp>
+
 #include <precis/core/error.hpp>
 #include <precis/core/text.hpp>
 
@@ -73,6 +75,24 @@ precis::allocate::z_tiers make_tiers(const per_tier<unsigned>& bits, const per_t
                                           .sparsity = prune[i]};
   };
   return {.low = tier(0), .medium = tier(1), .high = tier(2)};
+}
+
+void check_model(const session& s, std::string& model, const std::string& file) {
+  if (!model.empty() && model != s.fingerprint)
+    precis::refuse(
+        {.what = "it is of model " + model, .where = file, .expected = "a table of " + s.name + ", " + s.fingerprint});
+  model = s.fingerprint;
+}
+
+precis::cost_table read_costs(const session& s, const std::string& file) {
+  const engine::mapped_file mapped(file);
+  precis::cost_table t = precis::parse_costs(mapped.text(), s.model.matrices(), file);
+  check_model(s, t.model, file);
+  if (precis::exact_bytes<precis::codec::standard>(s.model.matrices(), t.units, t.entries) != t.bytes)
+    precis::refuse({.what = "sizes that are not those of these formats",
+                    .where = file,
+                    .expected = "a table that `precis cost` wrote for this model"});
+  return t;
 }
 
 precis::plan uniform_plan(const session& s, precis::unit_kind units, const std::string& codec, double sparsity) {

@@ -4,6 +4,7 @@
 
 #include <precis/allocate/z_tiers.hpp>
 #include <precis/codec/standard_menu.hpp>
+#include <precis/core/cost_table.hpp>
 #include <precis/core/plan.hpp>
 #include <precis/pack.hpp>
 
@@ -28,6 +29,11 @@ using per_tier = std::array<Number, 3>;
 /// The allocator with these options in its tiers; codecs are "FAMILY BITS . GRANULARITY".
 [[nodiscard]] precis::allocate::z_tiers make_tiers(const per_tier<unsigned>& bits, const per_tier<double>& prune,
                                                    const std::string& family, const std::string& granularity);
+
+/// Refuses a table of another model, and says from now on that it is of this one.
+void check_model(const session& s, std::string& model, const std::string& file);
+/// A cost table from a file. Errors: one of another model, or with sizes that its formats do not take.
+[[nodiscard]] precis::cost_table read_costs(const session& s, const std::string& file);
 
 /// The same choice for every unit.
 [[nodiscard]] precis::plan uniform_plan(const session& s, precis::unit_kind units, const std::string& codec,

@@ -84,7 +84,8 @@ void add_score(CLI::App& app, exit_status& status) {
   c.add_option("MODEL", o->model, "model folder or .bin file")->required();
   c.add_option("--scorer", o->scorer,
                "causal_trace (takes --facts), weight_magnitude (takes neither), or one that takes --text: "
-               "gradient_magnitude, first_order_taylor, taylor, pruning_sensitivity, cca, block_influence, drop_one, "
+               "gradient_magnitude, first_order_taylor, taylor, input_taylor, pruning_sensitivity, cca, "
+               "block_influence, outliers, drop_one, "
                "reconstruction_error")
       ->required()
       ->check(CLI::IsMember(scorer_names()));

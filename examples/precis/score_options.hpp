@@ -35,7 +35,8 @@ struct score_options {
     c.add_flag_callback(
         "--replace", [this] { what.trace.noise.how = precis::score::corruption::mode::replace; },
         "causal_trace: noise instead of the embedding, not on top of it");
-    c.add_option("--seed", what.trace.noise.seed, "causal_trace, taylor: seed of the noise")->capture_default_str();
+    c.add_option("--seed", what.trace.noise.seed, "causal_trace, taylor, input_taylor: seed of the noise")
+        ->capture_default_str();
     c.add_option("--reduce", reduce, "causal_trace: mean_roles, max_roles, last_subject, last_token or mean_tokens")
         ->check(CLI::IsMember({"mean_roles", "max_roles", "last_subject", "last_token", "mean_tokens"}))
         ->capture_default_str();
@@ -50,10 +51,12 @@ struct score_options {
                  "pruning_sensitivity: shares pruned; the mean over them counts")
         ->delimiter(',')
         ->capture_default_str();
-    c.add_option("--draws", what.taylor.draws, "taylor: draws of noise a unit, in pairs of both signs")
+    c.add_option("--draws", what.taylor.draws, "taylor, input_taylor: draws of noise a unit, in pairs of both signs")
         ->capture_default_str();
-    c.add_option("--perturb", what.taylor.noise.size,
-                 "taylor, first_order_taylor: deviation of the noise in root mean squares of each matrix")
+    c.add_option(
+         "--perturb", what.taylor.noise.size,
+         "taylor, first_order_taylor, input_taylor: deviation of the noise in root mean squares of each matrix, or of "
+         "what enters a block")
         ->capture_default_str();
     c.add_option("--directions", what.cca.keep.variance, "cca: share of each layer's variance to compare (SVCCA: 0.99)")
         ->capture_default_str();

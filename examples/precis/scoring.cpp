@@ -8,6 +8,8 @@
 #include <precis/score/drop_one.hpp>
 #include <precis/score/first_order_taylor.hpp>
 #include <precis/score/gradient_magnitude.hpp>
+#include <precis/score/input_taylor.hpp>
+#include <precis/score/outliers.hpp>
 #include <precis/score/reconstruction_error.hpp>
 #include <precis/score/weight_magnitude.hpp>
 
@@ -22,9 +24,18 @@ namespace program {
 using precis::score::fact_trace;
 
 const std::vector<std::string>& scorer_names() {
-  static const std::vector<std::string> names{
-      "causal_trace", "weight_magnitude", "gradient_magnitude", "first_order_taylor",  "taylor", "pruning_sensitivity",
-      "cca",          "block_influence",  "drop_one",           "reconstruction_error"};
+  static const std::vector<std::string> names{"causal_trace",
+                                              "weight_magnitude",
+                                              "gradient_magnitude",
+                                              "first_order_taylor",
+                                              "taylor",
+                                              "input_taylor",
+                                              "pruning_sensitivity",
+                                              "cca",
+                                              "block_influence",
+                                              "outliers",
+                                              "drop_one",
+                                              "reconstruction_error"};
   return names;
 }
 
@@ -181,6 +192,10 @@ precis::scores by_text(const std::string& name, session& s, const scoring& what,
     progress bar("perturbing units", changes(scorer.draws), o.how());
     return scorer(s.model, windows, watched_pool{o.pool(), &bar});
   }
+  if (name == "input_taylor")
+    return score::input_taylor{
+        .size = what.taylor.noise.size, .draws = what.taylor.draws, .seed = what.taylor.seed, .units = what.units}(
+        s.model, windows, o.pool());
   if (name == "pruning_sensitivity") {
     score::pruning_sensitivity scorer = what.pruning;
     scorer.units = what.units;
@@ -193,6 +208,7 @@ precis::scores by_text(const std::string& name, session& s, const scoring& what,
     return scorer(s.model, windows, o.pool());
   }
   if (name == "block_influence") return score::block_influence{.units = what.units}(s.model, windows, o.pool());
+  if (name == "outliers") return score::outliers{.units = what.units}(s.model, windows);
   if (name == "drop_one") return score::drop_one{.units = what.units}(s.model, windows, o.pool());
   using menu = precis::codec::standard;
   const std::size_t entry = menu::index_of(what.probe);

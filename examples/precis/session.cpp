@@ -2,8 +2,10 @@
 
 #include "checkpoint.hpp"
 
+#include <engine/family.hpp>
 #include <engine/files.hpp>
 #include <engine/load.hpp>
+#include <engine/source.hpp>
 #include <report/png.hpp>
 
 #include <precis/codec/standard_menu.hpp>
@@ -28,29 +30,77 @@ void add_resume(CLI::App& command, resume_options& o) {
   command.add_option("--partial", o.partial, "where partial results are kept (default: beside the output)");
 }
 
+namespace {
+
+[[nodiscard]] engine::bundle open_bundle(const std::filesystem::path& path, const std::string& tokenizer) {
+  return engine::load(path, {.tokenizer = tokenizer, .decoder = engine::decoder_of<precis::codec::standard>()});
+}
+
+[[nodiscard]] std::string last_part(const std::filesystem::path& path) {
+  const std::filesystem::path plain = path.lexically_normal();
+  return (plain.has_filename() ? plain : plain.parent_path()).filename().string();
+}
+
+[[nodiscard]] std::vector<std::size_t> bytes_of(std::span<const precis::matrix_info> matrices,
+                                                const engine::bundle& b) {
+  std::vector<std::size_t> bytes;
+  for (const precis::matrix_info& m : matrices) {
+    const engine::stored_tensor* const stored = b.find(m.name);
+    bytes.push_back(stored == nullptr ? 4 * m.weights() : stored->bytes);
+  }
+  return bytes;
+}
+
+[[nodiscard]] std::size_t weights_in(std::span<const precis::matrix_info> matrices) {
+  std::size_t sum = 0;
+  for (const precis::matrix_info& m : matrices) sum += m.weights();
+  return sum;
+}
+
+[[nodiscard]] std::string described(const engine::config& c, std::span<const precis::matrix_info> matrices) {
+  return fmt::format("{}, {} layers, width {}, {:.2f} M weights in {} matrices", engine::family_of(c).name, c.layers,
+                     c.width, static_cast<double>(weights_in(matrices)) * 1e-6, matrices.size());
+}
+
+}  // namespace
+
 session open_model(const std::filesystem::path& path, const std::string& tokenizer) {
-  engine::bundle b =
-      engine::load(path, {.tokenizer = tokenizer, .decoder = engine::decoder_of<precis::codec::standard>()});
-  std::filesystem::path plain = path.lexically_normal();
-  if (!plain.has_filename()) plain = plain.parent_path();
-  session s{.name = plain.filename().string(),
+  if (is_classifier(path))
+    precis::refuse({.what = "a classifier",
+                    .where = path.string(),
+                    .expected = "a language model; `precis evaluate MODEL --verdicts FILE` alone runs classifiers"});
+  engine::bundle b = open_bundle(path, tokenizer);
+  session s{.name = last_part(path),
             .tokens = std::move(b.tokenizer),
             .model = engine::transformer(std::move(b.weights)),
             .fingerprint = b.fingerprint,
             .matrix_bytes = {}};
-  for (const precis::matrix_info& m : s.model.matrices()) {
-    const engine::stored_tensor* stored = b.find(m.name);
-    s.matrix_bytes.push_back(stored == nullptr ? 4 * m.weights() : stored->bytes);
-  }
+  s.matrix_bytes = bytes_of(s.model.matrices(), b);
   return s;
 }
 
-std::string describe(const session& s) {
-  const engine::config& c = s.model.shape();
-  return fmt::format("{}, {} layers, width {}, {:.2f} M weights in {} matrices",
-                     c.architecture == engine::architecture::gpt2 ? "GPT-2" : "Llama", c.layers, c.width,
-                     static_cast<double>(weight_count(s)) * 1e-6, s.model.matrices().size());
+bool is_classifier(const std::filesystem::path& path) {
+  std::error_code ignored;
+  const std::filesystem::path file = path / "config.json";
+  if (!std::filesystem::is_regular_file(file, ignored)) return false;
+  const engine::mapped_file text(file);
+  return !engine::family_of(engine::parse_config(text.text(), file.string())).causal;
 }
+
+classifier open_classifier(const std::filesystem::path& path, const std::string& tokenizer) {
+  engine::bundle b = open_bundle(path, tokenizer);
+  classifier c{.name = last_part(path),
+               .tokens = std::move(b.tokenizer),
+               .model = engine::encoder(std::move(b.weights)),
+               .labels = b.labels,
+               .fingerprint = b.fingerprint};
+  for (const std::size_t bytes : bytes_of(c.model.matrices(), b)) c.stored_bytes += bytes;
+  return c;
+}
+
+std::string describe(const session& s) { return described(s.model.shape(), s.model.matrices()); }
+std::string describe(const classifier& c) { return described(c.model.shape(), c.model.matrices()); }
+std::size_t weight_count(const classifier& c) { return weights_in(c.model.matrices()); }
 
 std::size_t stored_bytes(const session& s, std::span<const std::size_t> matrices) {
   std::size_t sum = 0;
@@ -62,33 +112,67 @@ std::size_t stored_bytes(const session& s) {
   for (const std::size_t b : s.matrix_bytes) sum += b;
   return sum;
 }
-std::size_t weight_count(const session& s) {
-  std::size_t sum = 0;
-  for (const precis::matrix_info& m : s.model.matrices()) sum += m.weights();
-  return sum;
+std::size_t weight_count(const session& s) { return weights_in(s.model.matrices()); }
+
+namespace {
+
+/// The sequences of a file of token ids: {"sequences": [[1, 403, ...], ...]}, each on its own.
+[[nodiscard]] std::vector<std::vector<precis::token>> read_sequences(const engine::mapped_file& file,
+                                                                     const std::string& where, std::size_t vocabulary) {
+  const engine::json value = engine::parse_json(file.text(), where);
+  const engine::json_object keys(value, where);
+  const engine::json* const list = keys.find("sequences");
+  if (list == nullptr || !list->is_array() || list->empty())
+    keys.refuse("no sequences", "\"sequences\": a list of lists of token ids");
+  std::vector<std::vector<precis::token>> out;
+  for (const engine::json& each : *list) {
+    std::vector<precis::token>& ids = out.emplace_back();
+    if (!each.is_array()) keys.refuse("a sequence that is " + engine::type_of(each), "lists of token ids");
+    for (const engine::json& id : each) {
+      if (!id.is_number_unsigned() || id.get<std::uint64_t>() >= vocabulary)
+        keys.refuse(fmt::format("token {} in sequence {}", id.dump(), out.size() - 1),
+                    fmt::format("whole numbers below {}, the vocabulary", vocabulary));
+      ids.push_back(id.get<precis::token>());
+    }
+  }
+  return out;
 }
+
+}  // namespace
 
 text_windows read_windows(const session& s, const text_options& o) {
   const std::filesystem::path path(o.file);
   const engine::mapped_file file(path);
-  const std::vector<precis::token> ids = s.tokens.encode(file.text());
-  text_windows out{.name = path.filename().string(),
-                   .tokens = ids.size(),
-                   .length = o.length != 0 ? o.length : s.model.shape().context - 1,
-                   .windows = {}};
-  if (out.length > s.model.shape().context)
+  const bool is_ids = path.extension() == ".json";
+  std::vector<std::vector<precis::token>> sequences;
+  if (is_ids)
+    sequences = read_sequences(file, o.file, s.model.shape().vocabulary);
+  else
+    sequences.push_back(s.tokens.encode(file.text()));
+  std::size_t shortest = sequences.front().size();
+  for (const std::vector<precis::token>& each : sequences) shortest = std::min(shortest, each.size());
+
+  const std::size_t most = s.model.shape().context;
+  text_windows out{.name = path.filename().string(), .tokens = 0, .length = o.length, .windows = {}};
+  if (out.length == 0) out.length = is_ids && shortest > 1 ? std::min(shortest, most) - 1 : most - 1;
+  if (out.length > most)
     precis::refuse({.what = fmt::format("windows of {} predictions", out.length),
                     .where = "--context",
-                    .expected = fmt::format("at most {}, the model's context", s.model.shape().context)});
-  const std::size_t there = ids.size() < 2 ? 0 : (ids.size() - 1) / out.length;
+                    .expected = fmt::format("at most {}, the model's context", most)});
+  std::size_t there = 0;
+  for (const std::vector<precis::token>& each : sequences) {
+    out.tokens += each.size();
+    there += each.size() < 2 ? 0 : (each.size() - 1) / out.length;
+  }
   if (there == 0 || o.windows > there)
-    precis::refuse({.what = fmt::format("{} tokens, {} whole windows of {} predictions", ids.size(), there, out.length),
+    precis::refuse({.what = fmt::format("{} tokens, {} whole windows of {} predictions", out.tokens, there, out.length),
                     .where = o.file,
                     .expected = o.windows > there && there != 0 ? fmt::format("--windows of at most {}", there)
                                                                 : "a longer text, or a smaller --context"});
   const std::size_t count = o.windows == 0 ? there : o.windows;
-  for (std::size_t i = 0; i < count; ++i)
-    out.windows.push_back(precis::next_token_batch(1, std::span(ids).subspan(i * out.length, out.length + 1)));
+  for (const std::vector<precis::token>& each : sequences)
+    for (std::size_t i = 0; (i + 1) * out.length < each.size() && out.windows.size() < count; ++i)
+      out.windows.push_back(precis::next_token_batch(1, std::span(each).subspan(i * out.length, out.length + 1)));
   return out;
 }
 

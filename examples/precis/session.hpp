@@ -2,6 +2,7 @@
 
 #include "progress.hpp"
 
+#include <engine/encoder.hpp>
 #include <engine/json.hpp>
 #include <engine/tokenizer.hpp>
 #include <engine/transformer.hpp>
@@ -50,7 +51,23 @@ struct session {
   std::string fingerprint;                ///< of shapes and contents
   std::vector<std::size_t> matrix_bytes;  ///< [matrices] as stored in the file
 };
+/// Errors: those of engine::load; a classifier.
 [[nodiscard]] session open_model(const std::filesystem::path& path, const std::string& tokenizer = {});
+
+/// A classifier that is open.
+struct classifier {
+  std::string name;
+  engine::tokenizer tokens;
+  engine::encoder model;
+  std::vector<std::string> labels;  ///< by id
+  std::string fingerprint;
+  std::size_t stored_bytes = 0;  ///< of all matrices()
+};
+/// Whether a model folder holds one. Anything else, also what is no model at all, is none.
+[[nodiscard]] bool is_classifier(const std::filesystem::path& path);
+[[nodiscard]] classifier open_classifier(const std::filesystem::path& path, const std::string& tokenizer = {});
+[[nodiscard]] std::string describe(const classifier& c);
+[[nodiscard]] std::size_t weight_count(const classifier& c);
 
 /// "GPT-2, 12 layers, width 256, 9.4 M weights in 48 matrices"
 [[nodiscard]] std::string describe(const session& s);
@@ -67,7 +84,9 @@ struct text_options {
   std::size_t length = 0;   ///< predictions a window; 0: the model's context less one
   std::size_t windows = 0;  ///< 0: all there are
 };
-/// Errors: an empty text; one shorter than a window; more windows than there are; a window beyond the context.
+/// A file that ends in .json holds token ids instead of text, {"sequences": [[1, 403, ...], ...]}; windows do not cross from
+/// one sequence to the next, and are as long as the shortest one unless told.
+/// Errors: ids outside the vocabulary; an empty text; one shorter than a window; more windows than there are; a window beyond the context.
 [[nodiscard]] text_windows read_windows(const session& s, const text_options& o);
 
 /// Loss of every window.

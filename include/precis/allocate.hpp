@@ -2,10 +2,13 @@
 
 /// Stage 3: who gets what.
 
+#include <precis/allocate/evolve.hpp>
 #include <precis/allocate/greedy.hpp>
 #include <precis/allocate/kmeans_tiers.hpp>
 #include <precis/allocate/knapsack.hpp>
 #include <precis/allocate/lagrangian.hpp>
 #include <precis/allocate/minimax.hpp>
+#include <precis/allocate/norm_sweep.hpp>
+#include <precis/allocate/sparsity.hpp>
 #include <precis/allocate/uniform.hpp>
 #include <precis/allocate/z_tiers.hpp>

@@ -6,9 +6,13 @@
 #include <precis/score/cca.hpp>
 #include <precis/score/combine.hpp>
 #include <precis/score/drop_one.hpp>
+#include <precis/score/eigen_attribution.hpp>
 #include <precis/score/first_order_taylor.hpp>
 #include <precis/score/gradient_magnitude.hpp>
+#include <precis/score/input_taylor.hpp>
+#include <precis/score/outliers.hpp>
 #include <precis/score/pruning_sensitivity.hpp>
 #include <precis/score/reconstruction_error.hpp>
+#include <precis/score/segments.hpp>
 #include <precis/score/taylor.hpp>
 #include <precis/score/weight_magnitude.hpp>

@@ -26,13 +26,6 @@ using measured = cost::measured<formats>;
 const std::vector<token_batch> batches{micro_transformer::labelled(0, 2), micro_transformer::labelled(2, 2),
                                        micro_transformer::labelled(4, 1)};
 
-std::vector<float> all_weights(const micro_transformer& model) {
-  std::vector<float> all;
-  for (std::size_t m = 0; m < 4; ++m)
-    for (std::size_t i = 0; i < 4; ++i) all.push_back(model.weights(m)(i / 2, i % 2));
-  return all;
-}
-
 /// The model with one unit in one entry and the others unchanged, through `apply`, which is not what the header uses.
 micro_transformer with(const std::string& unit_name, const std::string& entry, unit_kind kind) {
   micro_transformer model;

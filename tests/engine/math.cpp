@@ -88,6 +88,20 @@ TEST_CASE("functions of one element give the same bits in every lane type", "[en
   check_activation(engine::gelu_tanh{});
   check_activation(engine::gelu_erf{});
   check_activation(engine::silu{});
+  check_activation(engine::relu{});
+}
+
+TEST_CASE("relu and its slope, around zero too", "[engine][math][worked-example]") {
+  using one = engine::scalar_lanes;
+  const float tiny = std::numeric_limits<float>::denorm_min();
+  for (const float x : {-1e30f, -2.5f, -tiny, -0.f, 0.f}) {
+    CHECK(engine::relu::value<one>(x) == 0.f);
+    CHECK(engine::relu::slope<one>(x) == 0.f);
+  }
+  for (const float x : {tiny, 1e-38f, 2.5f, 1e30f, std::numeric_limits<float>::infinity()}) {
+    CHECK(engine::relu::value<one>(x) == x);
+    CHECK(engine::relu::slope<one>(x) == 1.f);
+  }
 }
 
 TEST_CASE("softmax sums to one, ignores a shift and fills its room with zeros", "[engine][math][property]") {

@@ -47,6 +47,31 @@ namespace support {
           .activation = engine::activation::silu};
 }
 
+[[nodiscard]] inline engine::config tiny_opt() {
+  engine::config c = tiny_gpt2();
+  c.architecture = engine::architecture::opt;
+  c.activation = engine::activation::relu;
+  return c;
+}
+
+[[nodiscard]] inline engine::config tiny_phi() {
+  engine::config c = tiny_llama(false);
+  c.architecture = engine::architecture::phi;
+  c.activation = engine::activation::gelu_tanh;
+  c.rotary_width = 2;
+  return c;
+}
+
+[[nodiscard]] inline engine::config tiny_bert() {
+  engine::config c = tiny_gpt2();
+  c.architecture = engine::architecture::bert;
+  c.norm_epsilon = 1e-12f;
+  c.activation = engine::activation::gelu_erf;
+  c.token_types = 2;
+  c.labels = 3;
+  return c;
+}
+
 /// Weights that every storage type holds exactly: multiples of 1/8 up to 2.
 [[nodiscard]] inline engine::weights sample_weights(const engine::config& c, std::uint64_t seed = 1) {
   engine::weights w = engine::zeros(c);

@@ -1,5 +1,6 @@
 #include <engine/source.hpp>
 
+#include <engine/family.hpp>
 #include <engine/json.hpp>
 #include <engine/load.hpp>
 
@@ -31,12 +32,21 @@ std::string gpt2_refused(const std::string& key, const std::string& value) {
 std::string llama_refused(const std::string& key, const std::string& value) {
   return refusal([&] { (void)engine::parse_config(with(tiny_llama(), key, value), "config.json"); });
 }
+std::string opt_refused(const std::string& key, const std::string& value) {
+  return refusal([&] { (void)engine::parse_config(with(tiny_opt(), key, value), "config.json"); });
+}
+std::string phi_refused(const std::string& key, const std::string& value) {
+  return refusal([&] { (void)engine::parse_config(with(tiny_phi(), key, value), "config.json"); });
+}
+std::string bert_refused(const std::string& key, const std::string& value) {
+  return refusal([&] { (void)engine::parse_config(with(tiny_bert(), key, value), "config.json"); });
+}
 
 }  // namespace
 
 TEST_CASE("config.json: what is written is read", "[engine][source][property]") {
-  for (engine::config c : {tiny_gpt2(), tiny_llama(), tiny_llama(false)}) {
-    c.norm_epsilon = 1e-6f;
+  for (engine::config c : {tiny_gpt2(), tiny_llama(), tiny_llama(false), tiny_opt(), tiny_phi(), tiny_bert()}) {
+    if (c.architecture != architecture::opt) c.norm_epsilon = 1e-6f;  // which an OPT's file does not hold
     CHECK(engine::parse_config(engine::config_json(c), "config.json") == c);
   }
   CHECK(engine::config_json(tiny_gpt2()).find("1e-05") != std::string::npos);
@@ -74,8 +84,14 @@ TEST_CASE("config.json: missing and mistyped keys are named with the type they s
   for (const std::string key : {"num_hidden_layers", "hidden_size", "num_attention_heads", "intermediate_size",
                                 "vocab_size", "max_position_embeddings"})
     CHECK_THAT(llama_refused(key, ""), ContainsSubstring("key \"" + key + "\" is missing; expected a whole number"));
+  for (const std::string key :
+       {"num_hidden_layers", "hidden_size", "num_attention_heads", "ffn_dim", "vocab_size", "max_position_embeddings"})
+    CHECK_THAT(opt_refused(key, ""), ContainsSubstring("key \"" + key + "\" is missing; expected a whole number"));
+  for (const std::string key : {"num_hidden_layers", "hidden_size", "num_attention_heads", "intermediate_size",
+                                "vocab_size", "max_position_embeddings"})
+    CHECK_THAT(bert_refused(key, ""), ContainsSubstring("key \"" + key + "\" is missing; expected a whole number"));
   CHECK_THAT(gpt2_refused("model_type", ""), ContainsSubstring("\"model_type\" is missing; expected a string"));
-  CHECK_THAT(gpt2_refused("model_type", "\"bert\""), ContainsSubstring("\"bert\"; expected gpt2 or llama"));
+  CHECK_THAT(gpt2_refused("model_type", "\"t5\""), ContainsSubstring("\"t5\"; expected gpt2, llama, opt, phi or bert"));
   CHECK_THAT(gpt2_refused("layer_norm_epsilon", "[]"),
              ContainsSubstring("\"layer_norm_epsilon\" is an array; expected a number"));
   CHECK_THAT(gpt2_refused("layer_norm_epsilon", "0"), ContainsSubstring("a positive number"));
@@ -99,13 +115,38 @@ TEST_CASE("config.json: features the engine does not have are refused by key", "
   CHECK_THAT(llama_refused("mlp_bias", "true"), ContainsSubstring("mlp_bias"));
   CHECK_THAT(llama_refused("head_dim", "16"), ContainsSubstring("head_dim"));
   CHECK_THAT(llama_refused("partial_rotary_factor", "0.5"), ContainsSubstring("partial_rotary_factor"));
+  // OPT-350m: norms after the residual, embeddings narrower than the blocks.
+  CHECK_THAT(phi_refused("qk_layernorm", "true"), ContainsSubstring("qk_layernorm"));
+  CHECK_THAT(phi_refused("partial_rotary_factor", "1.5"), ContainsSubstring("partial_rotary_factor\" is 1.5"));
+  CHECK_THAT(phi_refused("partial_rotary_factor", "0.1"), ContainsSubstring("a rotary width of 0"));
+  CHECK_THAT(phi_refused("tie_word_embeddings", "true"), ContainsSubstring("tie_word_embeddings"));
+  CHECK_THAT(phi_refused("rope_scaling", "{\"type\": \"linear\"}"), ContainsSubstring("rope_scaling"));
+  CHECK_THAT(opt_refused("do_layer_norm_before", "false"),
+             ContainsSubstring("\"do_layer_norm_before\" is false, which this engine does not support; expected true"));
+  CHECK_THAT(opt_refused("word_embed_proj_dim", "4"),
+             ContainsSubstring("\"word_embed_proj_dim\" is 4: embeddings narrower than hidden_size are not supported; "
+                               "expected 8"));
+  CHECK_THAT(opt_refused("activation_function", "\"gelu\""), ContainsSubstring("is \"gelu\"; expected relu"));
+  CHECK_THAT(opt_refused("enable_bias", "false"), ContainsSubstring("enable_bias"));
+  CHECK_THAT(opt_refused("layer_norm_elementwise_affine", "false"), ContainsSubstring("layer_norm_elementwise_affine"));
+  CHECK_THAT(opt_refused("_remove_final_layer_norm", "true"), ContainsSubstring("_remove_final_layer_norm"));
+  CHECK_THAT(bert_refused("hidden_act", "\"silu\""), ContainsSubstring("\"hidden_act\" is \"silu\"; expected gelu"));
+  CHECK_THAT(bert_refused("position_embedding_type", "\"relative_key\""), ContainsSubstring("expected absolute"));
+  CHECK_THAT(bert_refused("problem_type", "\"regression\""), ContainsSubstring("\"regression\""));
+  CHECK_THAT(bert_refused("is_decoder", "true"), ContainsSubstring("is_decoder"));
+  CHECK_THAT(bert_refused("num_labels", "1"), ContainsSubstring("labels = 1; expected 2"));
+  CHECK_THAT(bert_refused("num_labels", "99999999999"), ContainsSubstring("99999999999"));
+  CHECK_THAT(bert_refused("type_vocab_size", "0"), ContainsSubstring("token types = 0"));
+  CHECK_THAT(bert_refused("id2label", "[1]"), ContainsSubstring("\"id2label\" is an array; expected an object"));
+  CHECK_THAT(bert_refused("id2label", R"({"0":"no","3":"yes"})"), ContainsSubstring("a name for every id from 0 to 2"));
+  CHECK_THAT(bert_refused("id2label", R"({"0":"no","1":2,"2":"x"})"), ContainsSubstring("holds \"1\": the number 2"));
   CHECK_THAT(gpt2_refused("n_head", "3"), ContainsSubstring("a width of 8 with 3 heads"));
   CHECK_THAT(gpt2_refused("n_layer", "0"), ContainsSubstring("layers = 0"));
   CHECK_THAT(gpt2_refused("n_embd", "18446744073709551615"), ContainsSubstring("width = 18446744073709551615"));
 }
 
 TEST_CASE("expected_tensors lists what the engine's weights are", "[engine][source][oracle]") {
-  for (const engine::config& c : {tiny_gpt2(), tiny_llama(), tiny_llama(false)}) {
+  for (const engine::config& c : {tiny_gpt2(), tiny_llama(), tiny_llama(false), tiny_opt(), tiny_bert()}) {
     const engine::weights w = engine::zeros(c);
     const auto have = engine::tensors(w);
     const auto expected = engine::expected_tensors(c);
@@ -286,6 +327,68 @@ TEST_CASE("Hugging Face: tensors that do not fit are named", "[engine][source][r
                e.push_back({"lm_head.weight", engine::dtype::f32, {300, 8}, std::vector<float>(2400)});
              }),
              ContainsSubstring("\"lm_head.weight\" differs from the token embedding"));
+}
+
+TEST_CASE("Hugging Face: an OPT, a Phi and a BERT with and without their prefixes", "[engine][source]") {
+  const temporary_folder folder;
+  const std::vector<std::pair<engine::config, std::vector<std::string>>> all{
+      {tiny_opt(), {"", "decoder.", "model.decoder."}}, {tiny_phi(), {"", "model."}}, {tiny_bert(), {"", "bert."}}};
+  for (const auto& [c, prefixes] : all) {
+    const bool bert = c.architecture == architecture::bert;
+    const engine::weights w = sample_weights(c);
+    for (const std::string& prefix : prefixes) {
+      std::vector<entry> entries = entries_of(w, engine::dtype::f16);
+      for (entry& e : entries)
+        if (!e.name.starts_with("classifier") && !e.name.starts_with("lm_head")) e.name = prefix + e.name;
+      if (bert) {  // what old files carry along
+        entries.push_back({prefix + "embeddings.position_ids", engine::dtype::i64, {1, 6}, std::vector<float>(6)});
+        for (entry& e : entries)
+          if (const std::size_t at = e.name.find("LayerNorm.weight"); at != e.name.npos)
+            e.name.replace(at, e.name.npos, "LayerNorm.gamma");
+          else if (const std::size_t b = e.name.find("LayerNorm.bias"); b != e.name.npos)
+            e.name.replace(b, e.name.npos, "LayerNorm.beta");
+      } else if (c.tied_head) {
+        entries.push_back({"lm_head.weight", engine::dtype::f16, entries[0].shape, entries[0].values});
+      }
+      put_folder(folder / "m", c, entries);
+      const engine::bundle loaded = engine::load(folder / "m");
+      CHECK(same(loaded.weights, w));
+      CHECK(loaded.labels.size() == (bert ? 3u : 0u));
+    }
+    const std::filesystem::path saved = folder / ("saved-" + std::string(engine::family_of(c).model_type));
+    engine::save(w, saved, engine::dtype::f32);
+    const engine::bundle again = engine::load(saved);
+    CHECK(same(again.weights, w));
+    for (const engine::stored_tensor& t : again.stored)  // the names Hugging Face's library writes
+      CHECK(t.stored_name ==
+            (t.name.starts_with("classifier") || t.name.starts_with("lm_head") ? "" : prefixes.back()) + t.name);
+    CHECK(again.fingerprint == engine::fingerprint(w));
+  }
+}
+
+TEST_CASE("Hugging Face: a BERT without a classifier, and an OPT's short position table, are refused",
+          "[engine][source][refusal]") {
+  const temporary_folder folder;
+  const auto refused = [&](const engine::config& c, auto change) {
+    std::vector<entry> entries = entries_of(engine::zeros(c));
+    change(entries);
+    put_folder(folder / "m", c, entries);
+    return refusal([&] { (void)engine::load(folder / "m"); });
+  };
+  CHECK_THAT(refused(tiny_bert(), [](auto& e) { e.resize(e.size() - 2); }),
+             ContainsSubstring("no tensor classifier.weight, classifier.bias; expected all of a BERT's weights, its "
+                               "classifier's too, with or without the prefix 'bert.'"));
+  CHECK_THAT(refused(tiny_bert(),
+                     [](auto& e) {
+                       e.push_back({"cls.predictions.bias", engine::dtype::f32, {1}, {0}});
+                     }),
+             ContainsSubstring("unknown tensor cls.predictions.bias"));
+  CHECK_THAT(refused(tiny_opt(),
+                     [](auto& e) {
+                       e[1].shape = {6, 8};
+                       e[1].values.resize(48);
+                     }),
+             ContainsSubstring("\"embed_positions.weight\" has shape [6, 8]; expected [8, 8] by config.json"));
 }
 
 TEST_CASE("open_source names what it cannot read", "[engine][source][refusal]") {

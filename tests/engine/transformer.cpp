@@ -52,11 +52,14 @@ engine::config tiny(architecture a, engine::activation f) {
           .layers = 3,
           .width = 24,
           .heads = 6,
-          .kv_heads = a == architecture::gpt2 ? 6u : 2u,
+          .kv_heads = a == architecture::llama ? 2u
+                      : a == architecture::phi ? 3u
+                                               : 6u,
           .hidden = 40,
           .vocabulary = 29,
           .context = 80,
-          .tied_head = a == architecture::gpt2,
+          .rotary_width = a == architecture::phi ? 2u : 0u,
+          .tied_head = a != architecture::llama && a != architecture::phi,
           .activation = f};
 }
 
@@ -78,7 +81,9 @@ std::vector<named_model> models() {
   std::vector<named_model> all;
   all.push_back({"GPT-2", random_model(tiny(architecture::gpt2, engine::activation::gelu_tanh), 1)});
   all.push_back({"GPT-2 with erf", random_model(tiny(architecture::gpt2, engine::activation::gelu_erf), 2)});
+  all.push_back({"OPT", random_model(tiny(architecture::opt, engine::activation::relu), 4)});
   all.push_back({"Llama", random_model(tiny(architecture::llama, engine::activation::silu), 3)});
+  all.push_back({"Phi", random_model(tiny(architecture::phi, engine::activation::gelu_tanh), 5)});
   return all;
 }
 
@@ -323,6 +328,18 @@ TEST_CASE("transformer: the embedding site comes before positions", "[engine][wo
     }
 }
 
+TEST_CASE("transformer: an OPT's first token is at row 2 of its positions", "[engine][worked-example]") {
+  const transformer m = random_model(tiny(architecture::opt, engine::activation::relu), 4);
+  tap::record seen{everything{}};
+  (void)m.logits(prompts(1, {7, 7}), positions::last, seen);
+  const engine::weights& w = m.parameters();
+  REQUIRE(w.position_embedding.size() == 82 * 24);  // the longest sequence has 80
+  for (std::size_t t = 0; t < 2; ++t)
+    for (std::size_t f = 0; f < 24; ++f)
+      CHECK(seen.find({site_kind::residual, 0})->view()(0, t)[f] ==
+            w.token_embedding[7 * 24 + f] + w.position_embedding[(t + 2) * 24 + f]);
+}
+
 TEST_CASE("transformer: the loss is the mean of -log softmax at the targets that count", "[engine][oracle]") {
   for (const auto& [name, m] : models()) {
     INFO(name);
@@ -348,7 +365,9 @@ TEST_CASE("transformer: gradients are the slope of the loss", "[engine][oracle]"
   // 2 * 2^-7 that is 1e-3 of slope.
   for (auto& [name, m] : models()) {
     INFO(name);
-    transformer model = random_model(m.shape(), 21, 0.15f);
+    engine::config smooth = m.shape();  // ReLU's corners would spoil the differences; its slope has a test of its own
+    if (smooth.activation == engine::activation::relu) smooth.activation = engine::activation::gelu_erf;
+    transformer model = random_model(smooth, 21, 0.15f);
     token_batch b = random_batch(model, 3, 15, 14);
     b.targets[3] = b.targets[17] = b.targets[40] = no_target;
     engine::weights gradient = zeros(model.shape());
@@ -418,11 +437,36 @@ TEST_CASE("transformer: gradients are the slope of the loss", "[engine][oracle]"
 TEST_CASE("transformer: matrices are out x in whatever the storage, and restore exactly", "[engine][property]") {
   for (auto& [name, m] : models()) {
     INFO(name);
-    const bool gpt2 = m.shape().architecture == architecture::gpt2;
-    REQUIRE(m.matrices().size() == (gpt2 ? 12u : 21u));
-    CHECK(m.matrices()[gpt2 ? 4 : 7].name == (gpt2 ? "h.1.attn.c_attn" : "layers.1.attention.wq"));
-    CHECK(m.matrices()[gpt2 ? 7 : 12].name == (gpt2 ? "h.1.mlp.c_proj" : "layers.1.feed_forward.w2"));
-    CHECK(m.matrices()[gpt2 ? 7 : 12].part == part::mlp);
+    const std::size_t in_a_block = m.matrices().size() / m.layers();
+    REQUIRE(m.matrices().size() == 3 * in_a_block);
+    std::vector<std::string> names;
+    for (const matrix_info& i : m.matrices().subspan(in_a_block, in_a_block)) names.push_back(i.name);
+    switch (m.shape().architecture) {
+      case architecture::gpt2:
+        CHECK(names ==
+              std::vector<std::string>{"h.1.attn.c_attn", "h.1.attn.c_proj", "h.1.mlp.c_fc", "h.1.mlp.c_proj"});
+        break;
+      case architecture::opt:
+        CHECK(names == std::vector<std::string>{"layers.1.self_attn.q_proj", "layers.1.self_attn.k_proj",
+                                                "layers.1.self_attn.v_proj", "layers.1.self_attn.out_proj",
+                                                "layers.1.fc1", "layers.1.fc2"});
+        break;
+      case architecture::phi:
+        CHECK(names == std::vector<std::string>{"layers.1.self_attn.q_proj", "layers.1.self_attn.k_proj",
+                                                "layers.1.self_attn.v_proj", "layers.1.self_attn.dense",
+                                                "layers.1.mlp.fc1", "layers.1.mlp.fc2"});
+        break;
+      default:
+        CHECK(names == std::vector<std::string>{"layers.1.attention.wq", "layers.1.attention.wk",
+                                                "layers.1.attention.wv", "layers.1.attention.wo",
+                                                "layers.1.feed_forward.w1", "layers.1.feed_forward.w2",
+                                                "layers.1.feed_forward.w3"});
+    }
+    for (const matrix_info& i : m.matrices()) {
+      const bool mlp =
+          i.name.find("mlp") != i.name.npos || i.name.find("feed") != i.name.npos || i.name.find("fc") != i.name.npos;
+      CHECK(i.part == (mlp ? part::mlp : part::attention));
+    }
     const token_batch b = random_batch(m, 2, 5, 15);
     const nll before = m.loss(b);
     for (std::size_t i = 0; i < m.matrices().size(); ++i) {

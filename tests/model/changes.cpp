@@ -46,13 +46,6 @@ std::vector<nll> run(Model& model, unit_kind kind, std::vector<float> factors, s
                       done, "test", executor);
 }
 
-std::vector<float> all_weights(const micro_transformer& model) {
-  std::vector<float> all;
-  for (std::size_t m = 0; m < 4; ++m)
-    for (std::size_t i = 0; i < 4; ++i) all.push_back(model.weights(m)(i / 2, i % 2));
-  return all;
-}
-
 }  // namespace
 
 TEST_CASE("changed losses are those of a model changed by hand", "[model][changes][oracle]") {

@@ -1,5 +1,6 @@
 #include "catch.hpp"
 #include "run.hpp"
+#include "shared.hpp"
 
 #include <nlohmann/json.hpp>
 
@@ -100,6 +101,25 @@ TEST_CASE("a stopped evaluation goes on where it was", "[program][property]") {
   CHECK(a.at("nll_nats_per_token") == b.at("nll_nats_per_token"));
 }
 
+TEST_CASE("token ids instead of text: the loss of every sequence", "[program][golden]") {
+  const auto model = shared_path("models/stories260K/stories260K.bin");
+  const auto text = shared_path("data/stories-evaluation.tokens.json"), golden = shared_path("golden/stories260K.json");
+  if (!model || !text || !golden) return;
+  const scratch here("ids");
+  const std::string tokenizer = (model->parent_path() / "tok512.bin").string();
+  REQUIRE(run(here.path(),
+              {"evaluate", model->string(), "--tokenizer", tokenizer, "--text", text->string(), "--json", "e.json"})
+              .status == 0);
+  const auto found = nlohmann::json::parse(test::read(here / "e.json"));
+  const auto expected = nlohmann::json::parse(test::read(*golden));
+  CHECK(found.at("window") == 255);
+  CHECK(found.at("perplexity").get<double>() == Approx(expected.at("perplexity").get<double>()).epsilon(1e-5));
+  const auto &each = found.at("nll_per_window"), &wanted = expected.at("evaluation_nll_per_sequence");
+  REQUIRE(each.size() == wanted.size());
+  for (std::size_t i = 0; i < each.size(); ++i)
+    CHECK(each[i].get<double>() == Approx(wanted[i].get<double>()).epsilon(1e-4));
+}
+
 TEST_CASE("bad input: one line that says what, where and what was expected; exit code 2; nothing left",
           "[program][refusal]") {
   const scratch here("bad");
@@ -113,6 +133,8 @@ TEST_CASE("bad input: one line that says what, where and what was expected; exit
   test::write(here / "twice.plan", "precis-plan 1\nunits block\nblock.0 affine4.row\nblock.0 affine8.row\n");
   test::write(here / "newer.plan", "precis-plan 2\nunits block\n");
   test::write(here / "wrong.scores", "precis-scores 1\nunits block\nblock.99 1\n");
+  test::write(here / "ids.json", R"({"sequences": [[1, 2], [3, 999999]]})");
+  test::write(here / "no-ids.json", R"({"sequence": [[1, 2]]})");
   std::filesystem::create_directory(here / "no-model");
   const std::size_t before = here.entries();
 
@@ -129,6 +151,8 @@ TEST_CASE("bad input: one line that says what, where and what was expected; exit
       {{"evaluate", world, "--text", text, "--windows", "100000"}, "--windows of at most"},
       {{"evaluate", world, "--text", text, "--context", "100000"}, "context"},
       {{"evaluate", world, "--text", text, "--json", "nowhere/out.json"}, "nowhere"},
+      {{"evaluate", world, "--text", "ids.json"}, "token 999999 in sequence 1"},
+      {{"evaluate", world, "--text", "no-ids.json"}, "sequences"},
       {{"trace", world, "--prompt", "Rome is in", "--subject", "Paris", "--answer", "Italy"}, "not in the prompt"},
       {{"trace", world, "--prompt", "Rome is in", "--subject", "Rome", "--answer", "Xyzzyqua"}, "tokens"},
       {{"trace", world, "--prompt", "Rome is in", "--subject", "Rome", "--answer", "the", "--first-token"},

@@ -27,6 +27,10 @@ nlohmann::json json(const std::filesystem::path& file) { return nlohmann::json::
 TEST_CASE("a comparison measures what plan, compress and evaluate measure, and keeps every budget",
           "[program][oracle]") {
   const scratch here("compare");
+  std::string verdicts;
+  for (const char* judged : {"rich", "poor", "rich", "rich"})
+    verdicts += "{\"text\": \"Somebody lives in a city.\", \"label\": \"" + std::string(judged) + "\"}\n";
+  test::write(here / "v.jsonl", verdicts);
   const auto compared = run(here.path(), {"compare",
                                           world,
                                           "--text",
@@ -51,6 +55,12 @@ TEST_CASE("a comparison measures what plan, compress and evaluate measure, and k
                                           entries,
                                           "--random",
                                           "1",
+                                          "--verdicts",
+                                          "v.jsonl",
+                                          "--verdict-texts",
+                                          "3",
+                                          "--verdict-tokens",
+                                          "20",
                                           "--out",
                                           "c",
                                           "--json",
@@ -69,6 +79,9 @@ TEST_CASE("a comparison measures what plan, compress and evaluate measure, and k
       CHECK(row.at("bits_per_weight").get<double>() <= budget);
     CHECK(row.at("kl_nats_per_token").get<double>() >= 0);
     if (row.at("allocator") == "knapsack") CHECK(row.at("proven_optimal") == true);
+    const bool judged =
+        row.at("candidate") == "uniform" || row.at("allocator") == "kmeans_tiers" || row.at("candidate") == "measured";
+    CHECK(row.at("verdict_accuracy").is_number() == judged);
   }
 
   // The measured costs serve `plan` without measuring again, and the plan does what the comparison says.
@@ -100,6 +113,54 @@ TEST_CASE("a comparison measures what plan, compress and evaluate measure, and k
                                  "gradient_magnitude.svg", "measured.costs"})
     CHECK(std::filesystem::file_size(here / ("c/" + file)) > 100);
   CHECK(!std::filesystem::exists(here / "c/compare.partial"));
+}
+
+TEST_CASE("evolution betters a plan within its bytes, and stops with the best so far", "[program][oracle]") {
+  const scratch here("evolve");
+  REQUIRE(
+      run(here.path(), {"cost", world, "--by", "weights", "--entries", entries, "--units", "half", "--out", "w.costs"})
+          .status == 0);
+  REQUIRE(run(here.path(), {"plan", world, "--costs", "w.costs", "--budget", "3.5bpw", "--out", "first.plan"}).status ==
+          0);
+  const std::vector<std::string> command{"evolve",   world,     "--text",      calibration, "--windows",
+                                         "2",        "--costs", "w.costs",     "--from",    "first.plan",
+                                         "--budget", "3.5bpw",  "--offspring", "8",         "--generations",
+                                         "3",        "--out",   "second.plan", "--json",    "e.json"};
+  const auto found = run(here.path(), command);
+  INFO(found.text);
+  REQUIRE(found.status == 0);
+  const auto e = json(here / "e.json");
+  CHECK(e.at("bits_per_weight").get<double>() <= 3.5);
+  REQUIRE(e.at("losses").size() == 3);
+  CHECK(e.at("losses")[2] <= e.at("losses")[0]);  // all stages see all of this text in the end
+  REQUIRE(run(here.path(), {"compress", world, "--plan", "second.plan", "--out", "small", "--json", "c.json"}).status ==
+          0);
+  CHECK(json(here / "c.json").at("bytes") == e.at("bytes"));
+  const auto other = run(here.path(), {"evolve", world, "--text", calibration, "--windows", "2", "--from", "first.plan",
+                                       "--budget", "3.5bpw", "--entries", entries});
+  CHECK(other.status == 2);
+  CHECK_THAT(other.text, ContainsSubstring("no choice for unit"));  // matrices, where the plan has halves
+}
+
+TEST_CASE("sparsity is shared out: jointly, or by scores", "[program][oracle]") {
+  const scratch here("sparsity");
+  REQUIRE(run(here.path(),
+              {"score", world, "--scorer", "outliers", "--text", calibration, "--windows", "2", "--out", "o.scores"})
+              .status == 0);
+  for (const std::string by : {"uniform", "joint", "owl", "softmax"}) {
+    std::vector<std::string> command{"plan", world,           "--uniform", "affine8.row", "--sparsity",
+                                     "0.5",  "--sparsity-by", by,          "--out",       by + ".plan"};
+    if (by == "owl" || by == "softmax") command.insert(command.end(), {"--sparsity-scores", "o.scores"});
+    const auto planned = run(here.path(), command);
+    INFO(planned.text);
+    REQUIRE(planned.status == 0);
+    REQUIRE(run(here.path(), {"compress", world, "--plan", by + ".plan", "--out", by, "--json", by + ".json"}).status ==
+            0);
+  }
+  CHECK(test::read(here / "joint.plan") != test::read(here / "uniform.plan"));
+  const auto refused = run(here.path(), {"plan", world, "--uniform", "affine8.row", "--sparsity-by", "owl"});
+  CHECK(refused.status == 2);
+  CHECK_THAT(refused.text, ContainsSubstring("--sparsity-scores"));
 }
 
 TEST_CASE("a stopped measurement of costs goes on where it was", "[program][property][slow]") {

@@ -20,13 +20,6 @@ const std::vector<token_batch> one_by_one{micro_transformer::labelled(0, 1), mic
                                           micro_transformer::labelled(2, 1), micro_transformer::labelled(3, 1),
                                           micro_transformer::labelled(4, 1)};
 
-std::vector<float> all_weights(const micro_transformer& model) {
-  std::vector<float> all;
-  for (std::size_t m = 0; m < 4; ++m)
-    for (std::size_t i = 0; i < 4; ++i) all.push_back(model.weights(m)(i / 2, i % 2));
-  return all;
-}
-
 // The logits are of order 10 in float: a loss differs from that of the same model in double by about 1e-6.
 constexpr double float_margin = 5e-6;
 

@@ -32,13 +32,6 @@ void worked_noise(const matrix_info&, std::size_t, double, std::span<double> e) 
 
 taylor worked(taylor::statistic of) { return {.of = of, .draws = 2, .perturb = taylor::target::first_matrix}; }
 
-std::vector<float> all_weights(const micro_transformer& model) {
-  std::vector<float> all;
-  for (std::size_t m = 0; m < 4; ++m)
-    for (std::size_t i = 0; i < 4; ++i) all.push_back(model.weights(m)(i / 2, i % 2));
-  return all;
-}
-
 // The logits are of order 10 in float: a loss differs from that of the same model in double by about 1e-6.
 constexpr double float_margin = 5e-6;
 

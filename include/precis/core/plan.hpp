@@ -9,6 +9,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <unordered_set>
 #include <vector>
 
 namespace precis {
@@ -43,15 +44,14 @@ inline void check(const plan& p) {
     refuse({.what = std::move(what), .where = "plan", .expected = std::move(expected)});
   };
   if (!p.model.empty() && !text::is_word(p.model)) bad("a model name of several words, '" + p.model + "'", "one word");
-  for (std::size_t i = 0; i < p.choices.size(); ++i) {
-    const choice& c = p.choices[i];
+  std::unordered_set<std::string_view> named;
+  for (const choice& c : p.choices) {
     if (!text::is_word(c.unit) || text::is_keyword(c.unit))
       bad("the unit name '" + c.unit + "'", "one word that is no keyword of this format");
     if (!text::is_word(c.codec)) bad("the codec name '" + c.codec + "' of unit " + c.unit, "one word");
     if (!(c.sparsity >= 0 && c.sparsity <= 1))
       bad("a sparsity of " + text::number(c.sparsity) + " for unit " + c.unit, "0 to 1");
-    for (std::size_t j = 0; j < i; ++j)
-      if (p.choices[j].unit == c.unit) bad("unit " + c.unit + " is chosen twice", "one line a unit");
+    if (!named.insert(c.unit).second) bad("unit " + c.unit + " is chosen twice", "one line a unit");
   }
 }
 

@@ -6,6 +6,8 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <unordered_map>
+#include <utility>
 #include <vector>
 
 namespace precis {
@@ -69,32 +71,29 @@ struct unit {
 
 /// Groups matrices into blocks, halves (attention or MLP of a block) or leaves each on its own.
 ///
-/// Order: by first matrix. Cost O(matrices x units). Errors: two matrices of one name, as units.
+/// Order: by first matrix. Cost O(matrices). Errors: two matrices of one name, as units.
 /// No matrices give no units.
 [[nodiscard]] inline std::vector<unit> group_units(std::span<const matrix_info> matrices, unit_kind kind) {
   std::vector<unit> units;
+  std::unordered_map<std::string, std::size_t> homes;
   for (std::size_t i = 0; i < matrices.size(); ++i) {
     const matrix_info& m = matrices[i];
     std::string name = m.name;
     if (kind == unit_kind::block) name = "block." + std::to_string(m.layer);
     if (kind == unit_kind::half) name = "block." + std::to_string(m.layer) + "." + std::string(to_string(m.part));
 
-    unit* home = nullptr;
-    for (unit& u : units)
-      if (u.name == name) home = &u;
-    if (home != nullptr && kind == unit_kind::matrix)
+    const auto [home, fresh] = homes.try_emplace(name, units.size());
+    if (!fresh && kind == unit_kind::matrix)
       refuse({.what = "two matrices are called " + m.name, .where = "group_units", .expected = "one name a matrix"});
-    if (home == nullptr) {
+    if (fresh)
       units.push_back({.name = std::move(name),
                        .layer = m.layer,
                        .kind = kind,
                        .part = kind == unit_kind::block ? part::other : m.part,
                        .matrices = {},
                        .weights = 0});
-      home = &units.back();
-    }
-    home->matrices.push_back(i);
-    home->weights += m.weights();
+    units[home->second].matrices.push_back(i);
+    units[home->second].weights += m.weights();
   }
   return units;
 }

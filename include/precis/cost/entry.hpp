@@ -35,12 +35,12 @@ template<codec_menu Menu>
   return t;
 }
 
-/// What a matrix comes back as from a menu entry: packed as `pack` does, and decoded to `back`, which may be the matrix itself.
+/// A matrix in the bytes of a menu entry, as `pack` makes them.
 ///
 /// Errors   those of pack_matrix, by matrix.
 template<codec_menu Menu, class Fit>
-void round_trip(weight_view weights, const matrix_info& info, std::size_t entry, const Fit& fit,
-                mutable_weight_view back) {
+[[nodiscard]] std::vector<std::byte> packed_in(weight_view weights, const matrix_info& info, std::size_t entry,
+                                               const Fit& fit) {
   std::vector<std::byte> packed(Menu::bytes(entry, info.out, info.in));
   const matrix_choice choice{.matrix = 0,
                              .name = info.name,
@@ -52,7 +52,16 @@ void round_trip(weight_view weights, const matrix_info& info, std::size_t entry,
                              .in = info.in,
                              .bytes = packed.size()};
   pack_matrix<Menu>(weights, choice, packed, fit);
-  Menu::decode(entry, packed, back);
+  return packed;
+}
+
+/// What a matrix comes back as from a menu entry: packed and decoded to `back`, which may be the matrix itself.
+///
+/// Errors   those of pack_matrix, by matrix.
+template<codec_menu Menu, class Fit>
+void round_trip(weight_view weights, const matrix_info& info, std::size_t entry, const Fit& fit,
+                mutable_weight_view back) {
+  Menu::decode(entry, packed_in<Menu>(weights, info, entry, fit), back);
 }
 
 }  // namespace precis::cost

@@ -18,6 +18,7 @@
 #include <cmath>
 #include <concepts>
 #include <cstddef>
+#include <limits>
 #include <span>
 #include <string>
 #include <utility>
@@ -40,20 +41,32 @@ class divergence_reading {
  public:
   template<executor Executor>
   divergence_reading(const Model& model, std::span<const batch_of<Model>> batches, Executor&& run)
-      : batches_(batches), original_(batches.size()) {
+      : batches_(batches), original_(batches.size()), norms_(batches.size()) {
     run.for_each(batches.size(), [&](std::size_t b) {
       const float_matrix all = logits(model, b);
       std::vector<float> kept;
-      for (std::size_t r = 0; r < all.rows; ++r)
-        if (evaluate::predicts(batches_[b], r)) kept.insert(kept.end(), all.row(r).begin(), all.row(r).end());
-      original_[b] = float_matrix(all.cols == 0 ? 0 : kept.size() / all.cols, all.cols, std::move(kept));
+      for (std::size_t r = 0; r < all.rows; ++r) {
+        if (!evaluate::predicts(batches_[b], r)) continue;
+        kept.insert(kept.end(), all.row(r).begin(), all.row(r).end());
+        norms_[b].push_back(evaluate::log_sum_exp(all.row(r)));
+      }
+      original_[b] = float_matrix(norms_[b].size(), all.cols, std::move(kept));
     });
   }
 
-  [[nodiscard]] nll operator()(const Model& model, std::size_t b) const { return compare(logits(model, b), b); }
+  [[nodiscard]] nll operator()(const Model& model, std::size_t b) const { return compare(logits(model, b), b, none); }
+  /// Of the first predictions alone.
+  [[nodiscard]] nll first(const Model& model, std::size_t b, std::size_t count) const {
+    return compare(logits(model, b), b, count);
+  }
+  [[nodiscard]] nll first(const Model& model, std::size_t b, std::size_t count,
+                          activations_view<const float> last) const requires layered_model<Model> {
+    return compare(model.read_out(last.as_matrix()), b, count);
+  }
+  [[nodiscard]] std::size_t predictions(std::size_t b) const noexcept { return original_[b].rows; }
   [[nodiscard]] nll operator()(const Model& model, std::size_t b,
                                activations_view<const float> last) const requires layered_model<Model> {
-    return compare(model.read_out(last.as_matrix()), b);
+    return compare(model.read_out(last.as_matrix()), b, none);
   }
 
  private:
@@ -66,16 +79,23 @@ class divergence_reading {
       return model.logits(batches_[b], positions::all, tap::none{});
     }
   }
-  [[nodiscard]] nll compare(const float_matrix& changed, std::size_t b) const {
+  static constexpr std::size_t none = std::numeric_limits<std::size_t>::max();  // no end
+
+  [[nodiscard]] nll compare(const float_matrix& changed, std::size_t b, std::size_t most) const {
     nll sum;
-    for (std::size_t r = 0; r < changed.rows; ++r)
-      if (evaluate::predicts(batches_[b], r))
-        sum += {.sum = evaluate::kl_of_logits(original_[b].row(sum.count), changed.row(r)), .count = 1};
+    for (std::size_t r = 0; r < changed.rows && sum.count < most; ++r) {
+      if (!evaluate::predicts(batches_[b], r)) continue;
+      const std::span<const float> now = changed.row(r);
+      sum += {.sum = evaluate::kl_of_logits(original_[b].row(sum.count), norms_[b][sum.count], now,
+                                            evaluate::log_sum_exp(now)),
+              .count = 1};
+    }
     return sum;
   }
 
   std::span<const batch_of<Model>> batches_;
   std::vector<float_matrix> original_;
+  std::vector<std::vector<double>> norms_;  ///< log_sum_exp of each row of it
 };
 
 /// The cost of every unit in every entry, measured: the loss of the whole model with that unit alone packed and decoded.

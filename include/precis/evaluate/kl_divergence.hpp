@@ -2,6 +2,7 @@
 
 #include <precis/core/error.hpp>
 #include <precis/core/executor.hpp>
+#include <precis/evaluate/log_sum_exp.hpp>
 #include <precis/evaluate/positions.hpp>
 #include <precis/model/concepts.hpp>
 #include <precis/model/taps.hpp>
@@ -16,26 +17,23 @@
 
 namespace precis::evaluate {
 
-/// log(sum exp z), in double, in order; safe for logits of any size. Requires at least one logit.
-[[nodiscard]] inline double log_sum_exp(std::span<const float> logits) noexcept {
-  const auto top = static_cast<double>(*std::ranges::max_element(logits));
-  double sum = 0;
-  for (const float z : logits) sum += std::exp(static_cast<double>(z) - top);
-  return top + std::log(sum);
-}
-
-/// KL(p || q) = sum p (log p - log q), nats, of two predictions given by their logits. Requires equal sizes, not empty.
-[[nodiscard]] inline double kl_of_logits(std::span<const float> p_logits, std::span<const float> q_logits) noexcept {
+/// KL(p || q) = sum p (log p - log q), nats, of two predictions given by their logits. Requires equal sizes, not empty, and
+/// `p_norm`, `q_norm` what log_sum_exp says of them: who compares many predictions with one takes that one's once.
+[[nodiscard]] inline double kl_of_logits(std::span<const float> p_logits, double p_norm,
+                                         std::span<const float> q_logits, double q_norm) noexcept {
   PRECIS_EXPECTS(p_logits.size() == q_logits.size() && !p_logits.empty(), "two predictions over one vocabulary");
-  const double p_norm = log_sum_exp(p_logits);
-  const double q_norm = log_sum_exp(q_logits);
-  double sum = 0;
-  for (std::size_t i = 0; i < p_logits.size(); ++i) {
+  detail::lane_sum sum;
+  sum.add(p_logits.size(), [&](std::size_t i) {
     const double log_p = static_cast<double>(p_logits[i]) - p_norm;
     const double log_q = static_cast<double>(q_logits[i]) - q_norm;
-    sum = std::fma(std::exp(log_p), log_p - log_q, sum);
-  }
-  return sum;
+    return detail::exponential(log_p) * (log_p - log_q);
+  });
+  return sum.value();
+}
+
+/// The same from the logits alone.
+[[nodiscard]] inline double kl_of_logits(std::span<const float> p_logits, std::span<const float> q_logits) noexcept {
+  return kl_of_logits(p_logits, log_sum_exp(p_logits), q_logits, log_sum_exp(q_logits));
 }
 
 struct kl_report {

@@ -4,6 +4,7 @@
 #include <precis/core/executor.hpp>
 #include <precis/core/unit.hpp>
 #include <precis/core/view.hpp>
+#include <precis/kernel/product.hpp>
 #include <precis/model/concepts.hpp>
 
 #include <algorithm>
@@ -14,6 +15,7 @@
 #include <limits>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace precis {
@@ -37,41 +39,26 @@ struct input_grams {
 
 namespace detail {
 
-/// to[j] = (((to[j] + f[0] x[0][j]) + f[1] x[1][j]) + f[2] x[2][j]) + f[3] x[3][j]: four steps of a sum in one pass over it,
-/// in the order and with the rounding of one step at a time.
-template<class T>
-inline void add_four(const std::array<double, 4>& f, const std::array<const T*, 4>& x, std::size_t n,
-                     double* to) noexcept {
-  const T *const a = x[0], *const b = x[1], *const c = x[2], *const d = x[3];
-  const double p = f[0], q = f[1], r = f[2], s = f[3];  // copies: `to` could be f otherwise
-  for (std::size_t j = 0; j < n; ++j)
-    to[j] = to[j] + p * static_cast<double>(a[j]) + q * static_cast<double>(b[j]) + r * static_cast<double>(c[j]) +
-            s * static_cast<double>(d[j]);
-}
-
-/// Adds the tokens of x to the lower half of a Gram matrix. Every element adds up token by token, in order; a product of two
-/// floats is exact in double, so fusing it with the addition changes nothing.
+/// Adds the tokens of x to the lower half of a Gram matrix. Every element adds up token by token, in order.
 template<executor Executor>
 void add_lower_gram(activations_view<const float> x, gram& into, Executor&& run) {
-  constexpr std::size_t rows_at_a_time = 64, tokens_at_a_time = 16;
+  constexpr std::size_t rows_at_a_time = 128, tokens_at_a_time = 256;
   if (into.sum.rows == 0) into.sum = basic_matrix<double>(x.features, x.features);
   into.tokens += x.rows();
-  const auto row = [&](std::size_t t) { return x(t / x.tokens, t % x.tokens).data(); };
-  run.for_each((x.features + rows_at_a_time - 1) / rows_at_a_time, [&](std::size_t block) {
-    const std::size_t first = block * rows_at_a_time, end = std::min(x.features, first + rows_at_a_time);
-    for (std::size_t t0 = 0; t0 < x.rows(); t0 += tokens_at_a_time)
-      for (std::size_t i = first; i < end; ++i) {
-        double* const to = into.sum.row(i).data();
-        const auto factor = [&](std::size_t t) { return static_cast<double>(row(t)[i]); };
-        std::size_t t = t0;
-        const std::size_t last = std::min(x.rows(), t0 + tokens_at_a_time);
-        for (; t + 4 <= last; t += 4)
-          add_four<float>({factor(t), factor(t + 1), factor(t + 2), factor(t + 3)},
-                          {row(t), row(t + 1), row(t + 2), row(t + 3)}, i + 1, to);
-        for (; t < last; ++t)
-          for (std::size_t j = 0; j <= i; ++j) to[j] += factor(t) * static_cast<double>(row(t)[j]);
-      }
-  });
+  basic_matrix<double> some(std::min(tokens_at_a_time, x.rows()), x.features);
+  for (std::size_t t0 = 0; t0 < x.rows(); t0 += tokens_at_a_time) {
+    const std::size_t tokens = std::min(tokens_at_a_time, x.rows() - t0);
+    for (std::size_t t = 0; t < tokens; ++t)
+      std::ranges::copy(x((t0 + t) / x.tokens, (t0 + t) % x.tokens), some.row(t).begin());
+    const auto rows = std::as_const(some).view().row_range(0, tokens);
+    run.for_each((x.features + rows_at_a_time - 1) / rows_at_a_time, [&](std::size_t block) {
+      const std::size_t first = block * rows_at_a_time, height = std::min(rows_at_a_time, x.features - first);
+      std::vector<double> workspace(kernel::product_workspace);
+      kernel::product_add<kernel::native_double_lanes>(
+          rows.col_range(first, height).transposed(), rows.col_range(0, first + height),
+          into.sum.view().row_range(first, height).col_range(0, first + height), workspace);
+    });
+  }
 }
 
 inline void mirror(basic_matrix<double>& lower) noexcept {
@@ -139,12 +126,14 @@ template<weighted_model Model, executor Executor = sequential>
 /// tr(D G D'), where row(r, d) fills d with row r of D: the squared outputs of D, summed over the tokens behind G.
 /// Without G (an empty matrix) G is the identity: the squared norm of D.
 ///
-/// Cost     out * in^2 / 2 multiply-adds in double; rows in order.
+/// Cost     out * in^2 / 2 multiply-adds in double, and the blocks on the diagonal twice.
 template<std::invocable<std::size_t, std::span<double>> Row>
 [[nodiscard]] double squared_outputs(std::size_t out, std::size_t in, Row&& row, const basic_matrix<double>& g) {
   PRECIS_EXPECTS(g.rows == 0 || (g.rows == in && g.cols == in), "a Gram matrix of this matrix's inputs");
-  constexpr std::size_t rows_at_a_time = 8;  // that share one reading of G
-  basic_matrix<double> d(rows_at_a_time, in), lower(rows_at_a_time, in);
+  using lanes = kernel::native_double_lanes;
+  constexpr std::size_t rows_at_a_time = 64, columns_at_a_time = 192;
+  basic_matrix<double> d(std::min(rows_at_a_time, out), in), y(d.rows, std::min(columns_at_a_time, in));
+  std::vector<double> workspace(g.rows == 0 ? 0 : kernel::product_workspace);
   double sum = 0;
   for (std::size_t r0 = 0; r0 < out; r0 += rows_at_a_time) {
     const std::size_t rows = std::min(rows_at_a_time, out - r0);
@@ -154,21 +143,20 @@ template<std::invocable<std::size_t, std::span<double>> Row>
         for (const double x : d.row(r)) sum += x * x;
       continue;
     }
-    std::ranges::fill(lower.values, 0.0);  // becomes the strictly lower half of G times d
-    std::size_t i = 0;
-    for (; i + 4 <= in; i += 4)
-      for (std::size_t r = 0; r < rows; ++r) {
-        double* const to = lower.row(r).data();
-        detail::add_four<double>({d(r, i), d(r, i + 1), d(r, i + 2), d(r, i + 3)},
-                                 {&g(i, 0), &g(i + 1, 0), &g(i + 2, 0), &g(i + 3, 0)}, i, to);
-        for (std::size_t k = i; k < i + 4; ++k)  // the corner on the diagonal
-          for (std::size_t j = i; j < k; ++j) to[j] += d(r, k) * g(k, j);
-      }
-    for (; i < in; ++i)
+    // G is symmetric: what lies below a block on the diagonal counts twice, what lies beside it not at all.
+    const auto left = std::as_const(d).view().row_range(0, rows);
+    for (std::size_t j0 = 0; j0 < in; j0 += columns_at_a_time) {
+      const std::size_t columns = std::min(columns_at_a_time, in - j0), below = j0 + columns;
+      const auto of_columns = g.view().col_range(j0, columns);
+      const auto products = y.view().row_range(0, rows).col_range(0, columns);
+      kernel::product<lanes>(left.col_range(below, in - below), of_columns.row_range(below, in - below), products,
+                             workspace);
       for (std::size_t r = 0; r < rows; ++r)
-        for (std::size_t j = 0; j < i; ++j) lower(r, j) += d(r, i) * g(i, j);
-    for (std::size_t r = 0; r < rows; ++r)
-      for (std::size_t j = 0; j < in; ++j) sum += d(r, j) * (2 * lower(r, j) + g(j, j) * d(r, j));
+        for (double& v : products.row(r)) v *= 2;
+      kernel::product_add<lanes>(left.col_range(j0, columns), of_columns.row_range(j0, columns), products, workspace);
+      for (std::size_t r = 0; r < rows; ++r)
+        for (std::size_t j = 0; j < columns; ++j) sum = std::fma(products(r, j), d(r, j0 + j), sum);
+    }
   }
   return sum;
 }

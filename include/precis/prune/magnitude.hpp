@@ -25,13 +25,20 @@ enum class removal {
 /// Unit     sparsity: share of the weights, 0 to 1; weights that are zero already count as removed first.
 /// Errors   a sparsity outside [0, 1]; weights that are not finite, by matrix, row and column. Nothing is changed then.
 /// Cost     O(weights) expected; four bytes a weight of temporary memory.
-/// Source   methods E1, A5 (why not a threshold), C9 (scopes: per matrix, or joint = global).
+/// Source   methods E1, A5 (why not a threshold), C9 (scopes: per matrix, per row, or joint = global).
 struct magnitude {
   double sparsity = 0.5;
   removal rule = removal::exact;
 
   /// Returns how many weights were removed.
   std::size_t operator()(mutable_weight_view w) const { return (*this)(std::span<const mutable_weight_view>(&w, 1)); }
+
+  /// Every row by itself, as Wanda does. Returns how many weights were removed.
+  std::size_t each_row(mutable_weight_view w) const {
+    std::size_t removed = 0;
+    for (std::size_t r = 0; r < w.rows; ++r) removed += (*this)(w.row_range(r, 1));
+    return removed;
+  }
 
   /// All matrices together.
   std::size_t operator()(std::span<const mutable_weight_view> matrices) const {

@@ -165,6 +165,27 @@ struct taylor {
     return s;
   }
 
+  /// Sequences of a batch of tokens; another batch is one sample.
+  template<class Batch>
+  [[nodiscard]] static std::size_t samples_in(const Batch& batch) noexcept {
+    if constexpr (requires { static_cast<std::size_t>(batch.sequences); }) return batch.sequences;
+    return 1;
+  }
+
+  /// Refuses settings that mean nothing.
+  void check() const {
+    const auto bad = [](std::string what, std::string expected) {
+      refuse({.what = std::move(what), .where = "score::taylor", .expected = std::move(expected)});
+    };
+    if (draws == 0) bad("no draws", "at least one");
+    if (draw == signs::antithetic && draws % 2 != 0)
+      bad(std::to_string(draws) + " antithetic draws", "an even number: they come in pairs");
+    if (draw != signs::antithetic && of == statistic::curvature)
+      bad("curvature of independent draws", "antithetic ones: it compares +e with -e");
+    if (!(noise.size > 0 && std::isfinite(noise.size)))
+      bad("noise of size " + text::number(noise.size), "a positive, finite size");
+  }
+
   /// Chosen only when the overload above is not: says why, and what to do about it.
   template<class Model, class Batches, class... Rest>
     requires(!(mutable_model<Model> && evaluable_model<Model>))
@@ -189,26 +210,6 @@ struct taylor {
       case statistic::total: break;
     }
     return "total";
-  }
-
-  /// Sequences of a batch of tokens; another batch is one sample.
-  template<class Batch>
-  [[nodiscard]] static std::size_t samples_in(const Batch& batch) noexcept {
-    if constexpr (requires { static_cast<std::size_t>(batch.sequences); }) return batch.sequences;
-    return 1;
-  }
-
-  void check() const {
-    const auto bad = [](std::string what, std::string expected) {
-      refuse({.what = std::move(what), .where = "score::taylor", .expected = std::move(expected)});
-    };
-    if (draws == 0) bad("no draws", "at least one");
-    if (draw == signs::antithetic && draws % 2 != 0)
-      bad(std::to_string(draws) + " antithetic draws", "an even number: they come in pairs");
-    if (draw != signs::antithetic && of == statistic::curvature)
-      bad("curvature of independent draws", "antithetic ones: it compares +e with -e");
-    if (!(noise.size > 0 && std::isfinite(noise.size)))
-      bad("noise of size " + text::number(noise.size), "a positive, finite size");
   }
 
   [[nodiscard]] double one_draw(std::span<const nll> before, std::span<const nll> after, std::size_t samples) const {

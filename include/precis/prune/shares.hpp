@@ -1,0 +1,134 @@
+#pragma once
+
+#include <precis/core/error.hpp>
+#include <precis/core/select.hpp>
+#include <precis/core/text.hpp>
+#include <precis/core/unit.hpp>
+#include <precis/core/view.hpp>
+#include <precis/model/concepts.hpp>
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace precis::prune {
+
+/// How much of every unit goes when all weights of the model compete: one selection over all of them. A unit of one matrix that
+/// is then pruned by its own share loses exactly the weights that the joint selection removes; of a unit of several, `pack`
+/// prunes each by the unit's share.
+///
+/// Shapes    units of the model's matrices; returns [units] the share of each that goes.
+/// Unit      share of a unit's weights.
+/// Keys      |w|, or |w| / rms of the unit's weights, which makes units of different scales comparable.
+/// Ties      by unit, then as within a unit.
+/// Errors    a sparsity outside [0, 1]; a cap that leaves too little to remove; weights that are not finite, by matrix.
+/// Cost      O(weights) expected a round; a round more for every set of units at the cap; eight bytes a weight.
+/// Source    methods C9, global.
+/// @post     the shares, times the weights, add up to exactly floor(sparsity * weights + 1/2) weights, none above the cap.
+struct joint_shares {
+  enum class key { magnitude, relative };
+
+  double sparsity = 0.5;
+  key by = key::magnitude;
+  double most = 0.95;  ///< of one unit: what exceeds it is taken from the others instead
+
+  template<weighted_model Model>
+  [[nodiscard]] std::vector<double> operator()(const Model& model, std::span<const unit> units) const {
+    const auto bad = [](std::string what, std::string expected) {
+      refuse({.what = std::move(what), .where = "prune::joint_shares", .expected = std::move(expected)});
+    };
+    if (!(most >= 0 && most <= 1)) bad("a cap of " + text::number(most), "0 to 1");
+    std::vector<std::vector<float>> keys;
+    std::size_t all = 0, room = 0;
+    std::vector<std::size_t> cap;
+    for (const unit& u : units) {
+      keys.push_back(keys_of(model, u));
+      all += keys.back().size();
+      cap.push_back(static_cast<std::size_t>(most * static_cast<double>(keys.back().size())));
+      room += cap.back();
+    }
+    std::size_t left = exact_count(sparsity, all);
+    if (left > room)
+      bad("a sparsity of " + text::number(sparsity) + " with at most " + text::number(most) + " of each unit",
+          "a sparsity of at most " + text::number(static_cast<double>(room) / static_cast<double>(all)));
+
+    std::vector<std::size_t> removed(units.size());
+    std::vector<bool> full(units.size());
+    for (bool again = true; again;) {
+      again = false;
+      const std::vector<std::size_t> counts = select(keys, full, left);
+      for (std::size_t u = 0; u < units.size(); ++u) {
+        if (full[u]) continue;
+        removed[u] = counts[u];
+        if (counts[u] <= cap[u]) continue;
+        removed[u] = cap[u];
+        full[u] = again = true;
+        left -= cap[u];
+      }
+    }
+    std::vector<double> shares;
+    for (std::size_t u = 0; u < units.size(); ++u)
+      shares.push_back(keys[u].empty() ? 0.0 : static_cast<double>(removed[u]) / static_cast<double>(keys[u].size()));
+    return shares;
+  }
+
+ private:
+  template<class Model>
+  [[nodiscard]] std::vector<float> keys_of(const Model& model, const unit& u) const {
+    std::vector<float> keys;
+    double squares = 0;
+    for (const std::size_t m : u.matrices) {
+      const weight_view w = model.weights(m);
+      for (std::size_t r = 0; r < w.rows; ++r)
+        for (std::size_t c = 0; c < w.cols; ++c) {
+          const float x = std::abs(w(r, c));
+          if (!std::isfinite(x))
+            refuse({.what = "the weight of " + model.matrices()[m].name + " in row " + std::to_string(r) + ", column " +
+                            std::to_string(c) + " is not finite",
+                    .where = "prune::joint_shares",
+                    .expected = "finite weights"});
+          squares += static_cast<double>(x) * static_cast<double>(x);
+          keys.push_back(x);
+        }
+    }
+    if (by == key::relative && squares > 0) {
+      const double rms = std::sqrt(squares / static_cast<double>(keys.size()));
+      for (float& k : keys) k = static_cast<float>(static_cast<double>(k) / rms);
+    }
+    return keys;
+  }
+
+  /// How many of each open unit are among the `count` smallest keys of all open units.
+  [[nodiscard]] static std::vector<std::size_t> select(const std::vector<std::vector<float>>& keys,
+                                                       const std::vector<bool>& full, std::size_t count) {
+    std::vector<std::size_t> counts(keys.size());
+    std::vector<float> all;
+    for (std::size_t u = 0; u < keys.size(); ++u)
+      if (!full[u]) all.insert(all.end(), keys[u].begin(), keys[u].end());
+    count = std::min(count, all.size());
+    if (count == 0) return counts;
+    const auto at = all.begin() + static_cast<std::ptrdiff_t>(count - 1);
+    std::nth_element(all.begin(), at, all.end());
+    const float limit = *at;
+    std::size_t ties =
+        count - static_cast<std::size_t>(std::count_if(all.begin(), at, [&](float k) { return k < limit; }));
+    for (std::size_t u = 0; u < keys.size(); ++u) {
+      if (full[u]) continue;
+      for (const float k : keys[u]) {
+        if (k < limit) {
+          ++counts[u];
+        } else if (k == limit && ties > 0) {
+          ++counts[u];
+          --ties;
+        }
+      }
+    }
+    return counts;
+  }
+};
+
+}  // namespace precis::prune

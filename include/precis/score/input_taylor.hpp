@@ -1,0 +1,148 @@
+#pragma once
+
+#include <precis/core/executor.hpp>
+#include <precis/core/random.hpp>
+#include <precis/core/scores.hpp>
+#include <precis/core/site.hpp>
+#include <precis/core/text.hpp>
+#include <precis/core/unit.hpp>
+#include <precis/core/view.hpp>
+#include <precis/model/concepts.hpp>
+#include <precis/model/taps.hpp>
+#include <precis/score/taylor.hpp>
+
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace precis::score {
+
+/// Scores a block by how much the loss moves when what it reads is perturbed, its weights left alone: the prose of TDMPQ,
+/// which speaks of derivatives with respect to a layer's inputs.
+///
+/// x + size * rms(x) * xi enters the block instead of x: rms over all activations of the batch, xi standard normal, drawn for
+/// (seed, layer, batch, pair, position). Statistics are those of `taylor`; an x of all zeros takes `size` itself.
+///
+/// Unit      nats per prediction. Units smaller than a block get their block's score.
+/// Sign      high = keep. Only curvature can be negative.
+/// Errors    those of taylor; losses that are not finite, by block and draw; nothing to predict.
+/// Cost      1 + draws x blocks forwards of all batches, half of it with layered_model.
+/// Source    Nanda, Balija, Sahoo, "CPTQuant", method TDMPQ; methods B7, `perturb_inputs`.
+/// Differs   a perturbed residual stream reaches all later blocks too, so this says more of where a block stands than of its
+///           weights.
+/// @post     equal with and without layered_model, and on any executor, bit for bit.
+struct input_taylor {
+  taylor::statistic of = taylor::statistic::variation;
+  double size = 0.01;
+  std::size_t draws = 4;
+  taylor::signs draw = taylor::signs::antithetic;
+  std::uint64_t seed = 0;
+  unit_kind units = unit_kind::block;
+
+  bool operator==(const input_taylor&) const = default;
+
+  template<weighted_model Model, executor Executor = sequential>
+    requires tappable_model<Model>
+  [[nodiscard]] scores operator()(const Model& model, std::span<const batch_of<Model>> batches,
+                                  Executor&& run = {}) const {
+    const taylor statistics{.of = of, .noise = {.size = size}, .draws = draws, .draw = draw};
+    statistics.check();
+    const std::vector<unit> blocks = group_units(model.matrices(), unit_kind::block);
+    perturbed_losses losses{
+        .unchanged = std::vector<nll>(batches.size()),
+        .changed = std::vector<std::vector<nll>>(blocks.size() * draws, std::vector<nll>(batches.size()))};
+    const std::size_t layers = model.layers();
+    for (const unit& u : blocks)
+      if (u.layer >= layers)
+        refuse({.what = u.name, .where = "score::input_taylor", .expected = "blocks that are layers of the model"});
+    run.for_each(batches.size(), [&](std::size_t b) {
+      // Every layer's versions are made from one stream, so that a batch is advanced layer by layer once.
+      std::vector<std::size_t> unit_of(layers, blocks.size());
+      for (std::size_t u = 0; u < blocks.size(); ++u) unit_of[blocks[u].layer] = u;
+      if constexpr (layered_model<Model>) {
+        activations entering = model.enter(batches[b]);
+        for (std::size_t l = 0; l < layers; ++l) {
+          for (std::size_t v = 0; v < draws && unit_of[l] < blocks.size(); ++v) {
+            activations noisy = entering;
+            perturb(noisy.view(), l, b, v);
+            for (std::size_t k = l; k < layers; ++k) model.run_layer(k, noisy);
+            losses.changed[unit_of[l] * draws + v][b] = model.read_loss(batches[b], std::as_const(noisy).view());
+          }
+          model.run_layer(l, entering);
+        }
+        losses.unchanged[b] = model.read_loss(batches[b], std::as_const(entering).view());
+      } else {
+        for (std::size_t u = 0; u < blocks.size(); ++u)
+          for (std::size_t v = 0; v < draws; ++v)
+            losses.changed[u * draws + v][b] = model.loss(batches[b], [&](site at, activations_view<float> x) {
+              if (at == site{site_kind::residual, blocks[u].layer}) perturb(x, blocks[u].layer, b, v);
+            });
+        losses.unchanged[b] = model.loss(batches[b], tap::none{});
+      }
+    });
+
+    check(losses.unchanged, "the unchanged model");
+    for (std::size_t i = 0; i < losses.changed.size(); ++i)
+      check(losses.changed[i],
+            "unit " + blocks[i / draws].name + " with its input perturbed, draw " + std::to_string(i % draws));
+    std::size_t samples = 0;
+    for (const batch_of<Model>& b : batches) samples += taylor::samples_in(b);
+    const scores whole = statistics.combine(model.matrices(), losses, samples);
+    scores s{.model = {},
+             .scorer = "input_" + whole.scorer,
+             .measure = whole.measure,
+             .units = group_units(model.matrices(), units),
+             .values = {}};
+    for (const unit& small : s.units)
+      for (std::size_t u = 0; u < blocks.size(); ++u)
+        if (blocks[u].layer == small.layer) s.values.push_back(whole.values[u]);
+    return s;
+  }
+
+  /// Chosen only when the overload above is not: says why, and what to do about it.
+  template<class Model, class Batches, class... Rest>
+    requires(!(weighted_model<Model> && tappable_model<Model>))
+  refused operator()(const Model&, const Batches&, Rest&&...) const {
+    static_assert(
+        tappable_model<Model>,
+        "precis: score::input_taylor needs a tappable_model: it perturbs what enters a block. Add loss(batch, "
+        "tap) const to the adaptor, or use score::taylor, which perturbs weights. See docs/models.md#tappable");
+    return {};
+  }
+
+ private:
+  void perturb(activations_view<float> x, std::size_t layer, std::size_t batch, std::size_t version) const {
+    const bool pairs = draw == taylor::signs::antithetic;
+    double squares = 0;
+    for (std::size_t s = 0; s < x.sequences; ++s)
+      for (std::size_t t = 0; t < x.tokens; ++t)
+        for (const float v : x(s, t)) squares += static_cast<double>(v) * static_cast<double>(v);
+    const double rms = x.size() == 0 ? 0 : std::sqrt(squares / static_cast<double>(x.size()));
+    const double deviation = (rms == 0 ? size : size * rms) * (pairs && version % 2 == 1 ? -1 : 1);
+    const random_stream normal(seed,
+                               purpose("score::input_taylor " + std::to_string(layer) + " " + std::to_string(batch)) +
+                                   (pairs ? version / 2 : version));
+    std::size_t i = 0;
+    for (std::size_t s = 0; s < x.sequences; ++s)
+      for (std::size_t t = 0; t < x.tokens; ++t)
+        for (float& v : x(s, t)) v = static_cast<float>(static_cast<double>(v) + deviation * normal.normal(i++));
+  }
+
+  static void check(std::span<const nll> losses, const std::string& of_what) {
+    const nll all = total(losses);
+    if (!std::isfinite(all.sum))
+      refuse({.what = "the loss of " + of_what + " is " + std::to_string(all.sum),
+              .where = "score::input_taylor",
+              .expected = "a finite loss"});
+    if (all.count == 0)
+      refuse({.what = "nothing to predict in " + std::to_string(losses.size()) + " batches",
+              .where = "score::input_taylor",
+              .expected = "at least one target"});
+  }
+};
+
+}  // namespace precis::score

@@ -1,0 +1,111 @@
+#pragma once
+
+#include <precis/core/error.hpp>
+#include <precis/core/scores.hpp>
+#include <precis/core/text.hpp>
+#include <precis/core/unit.hpp>
+#include <precis/core/view.hpp>
+#include <precis/model/concepts.hpp>
+
+#include <cmath>
+#include <cstddef>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace precis::score {
+
+/// Scores a unit by how many of its weights matter far more than most: the share whose |w| times the norm of its input is
+/// above `multiple` times the unit's mean.
+///
+/// Shapes    any batches the model takes.
+/// Unit      share of a unit's weights.
+/// Sign      high = keep: outliers are what pruning must not touch.
+/// Errors    a multiple that is not positive; inputs that are not finite or missing, by matrix.
+/// Cost      one forward a batch, and two reads of every weight.
+/// Source    OWL's layer-wise outlier distribution (Yin et al. 2023, arXiv:2310.05175); methods B15, E2.
+/// @post     equal for any split into batches, bit for bit.
+/// @post     scaling all inputs or all weights of a unit by k != 0 changes nothing; a unit of zeros scores 0.
+struct outliers {
+  double multiple = 5;
+  unit_kind units = unit_kind::block;
+
+  bool operator==(const outliers&) const = default;
+
+  template<weighted_model Model>
+    requires observable_model<Model>
+  [[nodiscard]] scores operator()(const Model& model, std::span<const batch_of<Model>> batches) const {
+    const std::span<const matrix_info> matrices = model.matrices();
+    std::vector<std::vector<double>> squares(matrices.size());  // [in] of every matrix
+    for (const batch_of<Model>& batch : batches)
+      model.inputs(batch, [&](const linear_input& i) {
+        std::vector<double> sums = std::move(squares[i.matrices.front()]);  // token by token, whatever the batches
+        sums.resize(i.input.features);
+        for (std::size_t s = 0; s < i.input.sequences; ++s)
+          for (std::size_t t = 0; t < i.input.tokens; ++t) {
+            const std::span<const float> x = i.input(s, t);
+            for (std::size_t f = 0; f < x.size(); ++f) sums[f] += static_cast<double>(x[f]) * static_cast<double>(x[f]);
+          }
+        for (const std::size_t m : i.matrices) squares[m] = sums;
+      });
+    for (std::size_t m = 0; m < matrices.size(); ++m) {
+      if (squares[m].size() != matrices[m].in)
+        bad("no inputs of " + matrices[m].name, "at least one batch, and a model that hands over all inputs");
+      for (double& x : squares[m]) {
+        if (!std::isfinite(x)) bad("an input of " + matrices[m].name + " is not finite", "finite activations");
+        x = std::sqrt(x);
+      }
+    }
+    return from_norms(model, squares);
+  }
+
+  /// From the norms of every matrix's inputs, [matrices][in].
+  template<weighted_model Model>
+  [[nodiscard]] scores from_norms(const Model& model, std::span<const std::vector<double>> norms) const {
+    if (!(multiple > 0) || !std::isfinite(multiple)) bad("a multiple of " + text::number(multiple), "a positive one");
+    scores s{.model = {},
+             .scorer = "outliers multiple=" + text::number(multiple),
+             .measure = "share of weights",
+             .units = group_units(model.matrices(), units),
+             .values = {}};
+    for (const unit& u : s.units) {
+      const auto each = [&](auto&& visit) {
+        for (const std::size_t m : u.matrices) {
+          const weight_view w = model.weights(m);
+          for (std::size_t r = 0; r < w.rows; ++r)
+            for (std::size_t c = 0; c < w.cols; ++c) visit(std::abs(static_cast<double>(w(r, c))) * norms[m][c]);
+        }
+      };
+      double sum = 0;
+      std::size_t count = 0, above = 0;
+      each([&](double a) {
+        sum += a;
+        ++count;
+      });
+      const double limit = count == 0 ? 0 : multiple * (sum / static_cast<double>(count));
+      each([&](double a) { above += a > limit ? 1u : 0u; });
+      s.values.push_back(count == 0 ? 0.0 : static_cast<double>(above) / static_cast<double>(count));
+    }
+    check_finite(s, "score::outliers");
+    return s;
+  }
+
+  /// Chosen only when the overload above is not: says why, and what to do about it.
+  template<class Model, class Batches, class... Rest>
+    requires(!observable_model<Model>)
+  refused operator()(const Model&, const Batches&, Rest&&...) const {
+    static_assert(
+        observable_model<Model>,
+        "precis: score::outliers needs an observable_model. Add void inputs(batch, sink) const to the adaptor, "
+        "or use from_norms(model, norms). See docs/models.md#observable");
+    return {};
+  }
+
+ private:
+  [[noreturn]] static void bad(std::string what, std::string expected) {
+    refuse({.what = std::move(what), .where = "score::outliers", .expected = std::move(expected)});
+  }
+};
+
+}  // namespace precis::score

@@ -1,0 +1,28 @@
+// Any bytes up to a NUL are a vocab.txt, or they are refused; whatever is read cuts those after it into tokens that exist,
+// whose spans lie in the text and in order.
+
+#include <engine/tokenizer.hpp>
+
+#include <precis/core/error.hpp>
+
+#include <algorithm>
+#include <cstdint>
+#include <cstdlib>
+#include <string_view>
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  using engine::wordpiece;
+  const std::string_view all(reinterpret_cast<const char*>(data), size);
+  const std::size_t cut = std::min(all.find('\0'), size);
+  const std::string_view text = all.substr(std::min(cut + 1, size));
+  for (const wordpiece::letters how : {wordpiece::letters::uncased, wordpiece::letters::cased}) try {
+      const wordpiece t(all.substr(0, cut), how);
+      std::size_t begin = 0;
+      for (const engine::token_span& s : t.encode_with_offsets(text, engine::start::document)) {
+        if (s.first_byte < begin || s.end_byte < s.first_byte || s.end_byte > text.size()) std::abort();
+        if (s.id < 0 || static_cast<std::size_t>(s.id) >= t.size() || t.text_of(s.id).empty()) std::abort();
+        begin = s.first_byte;
+      }
+    } catch (const precis::error&) {}
+  return 0;
+}

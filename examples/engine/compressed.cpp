@@ -79,7 +79,7 @@ compressed_sizes write_compressed(const fs::path& source_path, const fs::path& d
 
   compressed_sizes sizes;
   std::vector<tensor_declaration> declarations;
-  std::map<std::string, std::string, std::less<>> metadata{{"precis.format", "1"}};
+  std::map<std::string, std::string, std::less<>> metadata{{"precis.format", "2"}};
   if (!options.made_from.empty()) metadata["precis.source"] = options.made_from;
   for (std::size_t i = 0; i < source.tensors.size(); ++i) {
     const source_tensor& t = source.tensors[i];

@@ -468,7 +468,7 @@ model_source open_hugging_face(const fs::path& folder) {
 
   const auto& metadata = container.metadata();
   if (const auto version = metadata.find("precis.format"); version != metadata.end()) {
-    if (version->second != "1") bad(data, "a compressed model of format " + version->second.substr(0, 20), "format 1");
+    if (version->second != "2") bad(data, "a compressed model of format " + version->second.substr(0, 20), "format 2");
     s.format = model_format::compressed;
     if (const auto from = metadata.find("precis.source"); from != metadata.end()) s.made_from = from->second;
   }

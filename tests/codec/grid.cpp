@@ -30,6 +30,22 @@ double rne(double v) {  // by the definition, not by the library's trick
   return std::fmod(below, 2.0) == 0 ? below : below + 1;
 }
 
+/// The distance between the two floats of a rule around v: by methods D4.
+double spacing(grid_rule rule, double v) {
+  const int mantissa = rule == grid_rule::e4m3 ? 3 : rule == grid_rule::e5m2 ? 2 : 1;
+  const int least = rule == grid_rule::e4m3 ? -6 : rule == grid_rule::e5m2 ? -14 : 0;
+  int exponent = least;
+  if (v != 0) exponent = std::max(least, std::ilogb(v));
+  return std::ldexp(1.0, exponent - mantissa);
+}
+double largest(grid_rule rule) { return rule == grid_rule::e4m3 ? 448 : rule == grid_rule::e5m2 ? 57344 : 6; }
+
+/// What lies between two numbers of a format at x, decoded.
+double step_at(const grid_format& f, const codec::grid& g, float x) {
+  const auto s = static_cast<double>(g.scale);
+  return f.is_float() ? s * spacing(f.rule, static_cast<double>(x) / s) : s;
+}
+
 /// One decoded value in double from the stored side data: methods D1 and D2, one value at a time.
 float oracle(const grid_format& f, const codec::grid& g, float x, double& slack) {
   const double top = f.top_code();
@@ -42,6 +58,11 @@ float oracle(const grid_format& f, const codec::grid& g, float x, double& slack)
     return static_cast<float>(std::fma(u, s, static_cast<double>(g.minimum)));
   }
   const double q = static_cast<double>(x) / s;
+  if (f.is_float()) {
+    const double gap = spacing(f.rule, q), n = rne(q / gap);
+    if (std::abs(std::abs(q / gap - std::floor(q / gap)) - 0.5) < 1e-5) slack = s * gap * 1.000001;
+    return static_cast<float>(s * std::clamp(n * gap, -largest(f.rule), largest(f.rule)));
+  }
   const double away = std::abs(std::abs(q - std::floor(q)) - 0.5);
   if (f.code_bits <= 8 && away < 1e-5 * std::max(1.0, std::abs(q)))
     slack = s * 1.000001 + 1e-6 * static_cast<double>(std::abs(x));  // the float quotient may cross the tie
@@ -92,7 +113,7 @@ TEST_CASE("no weight moves by more than half a step (floor: a step), at every wi
       for (std::size_t r = 0; r < 4; ++r)
         for (std::size_t c = 0; c < in; ++c) {
           const codec::grid& g = grid_at(f, grids, r, c, in);
-          const double step = static_cast<double>(g.scale) * (f.rule == grid_rule::min_anchored_floor ? 1.0 : 0.5);
+          const double step = step_at(f, g, w(r, c)) * (f.rule == grid_rule::min_anchored_floor ? 1.0 : 0.5);
           // Up to 8 bits with float32 scales the scale is rounded to nearest: 255 steps of 2^-24 each. The quotient is
           // rounded once in float, and the decoded value once.
           const double bound = step * (1 + (f.wide() ? 1e-9 : 4 * 0x1.0p-16)) + ulp(d(r, c));
@@ -183,14 +204,39 @@ TEST_CASE("the layout is the one documented, to the bit", "[codec][grid][worked-
     for (unsigned i = 0; i < 4; ++i) bits |= static_cast<std::uint32_t>(packed[at + i]) << (8 * i);
     return std::bit_cast<float>(bits);
   };
+  // One tile of two rows: the first groups of both, then the second groups.
   CHECK(float_at(0) == 1.f);
-  CHECK(float_at(4) == 2.f / 3.f);
-  CHECK(float_at(8) == 1.f);
+  CHECK(float_at(4) == 1.f);
+  CHECK(float_at(8) == 2.f / 3.f);
   CHECK(float_at(12) == 4.f / 3.f);
-  // Zero points 0, 0, 1, 0: 1 << 4. Row 0: codes 0, 3, 3: 3 * 4 + 3 * 16. Row 1: codes 3, 0, 3.
-  CHECK(packed[16] == std::byte{0x10});
+  // Zero points 0, 1, 0, 0: 1 << 2. Row 0: codes 0, 3, 3: 3 * 4 + 3 * 16. Row 1: codes 3, 0, 3.
+  CHECK(packed[16] == std::byte{0x04});
   CHECK(packed[17] == std::byte{0x3c});
   CHECK(packed[18] == std::byte{0x33});
+
+  // 18 rows of 34, 3 bits, zero points 0: a tile of sixteen rows, one of two; one block, tails of two codes. Row r, column
+  // c holds (r + c) mod 8, row by row 0 and 7 are there, so scale 1.
+  std::vector<float> wide(18 * 34);
+  for (std::size_t r = 0; r < 18; ++r)
+    for (std::size_t c = 0; c < 34; ++c) wide[r * 34 + c] = static_cast<float>((r + c) % 8);
+  const auto tiles = bytes_of(codec::affine<3>::format, {wide, 18, 34});
+  REQUIRE(tiles.size() == 18 * 12 + 18 * 4 + 7 + 18);  // blocks, scales, 54 bits of zero points, tails
+  const auto word_at = [&](std::size_t at) {
+    std::uint32_t bits = 0;
+    for (unsigned i = 0; i < 4; ++i) bits |= static_cast<std::uint32_t>(tiles[at + i]) << (8 * i);
+    return bits;
+  };
+  // Row 0, word 0: the low two bits of columns 0 ... 15. Byte 0 holds columns 0, 4, 8, 12: 0, 0, 0, 0; byte 1 columns
+  // 1, 5, 9, 13: 1, 1, 1, 1 = 0x55; then 0xaa and 0xff. Word 2: the high bits; byte 0 holds columns 0, 4, ..., 28.
+  CHECK(word_at(0) == 0xffaa5500);
+  CHECK(word_at(1 * 64) == 0xffaa5500);
+  CHECK(word_at(2 * 64) == 0xaaaaaaaa);
+  CHECK(word_at(1 * 4) == 0x00ffaa55);           // row 1 beside it
+  CHECK(word_at(2 * 64 + 1 * 4) == 0x55aaaaaa);  // column 3 of row 1 is 4
+  CHECK(word_at(3 * 64) == 0xffaa5500);          // row 16 starts the second tile, two rows wide
+  CHECK(word_at(3 * 64 + 2 * 2 * 4) == 0xaaaaaaaa);
+  CHECK(tiles[18 * 12 + 18 * 4 + 7] == std::byte{0 + (1 << 3)});       // tail of row 0: columns 32 and 33 hold 0, 1
+  CHECK(tiles[18 * 12 + 18 * 4 + 7 + 17] == std::byte{1 + (2 << 3)});  // of row 17: 1, 2
 }
 
 TEST_CASE("groups of zeros, of one value and of next to nothing", "[codec][grid][worked-example]") {
@@ -230,7 +276,8 @@ TEST_CASE("ranges that overflow float and the largest floats decode to finite va
     const auto d = decoded(f, packed, 1, 4).values;
     for (std::size_t i = 0; i < 4; ++i) {
       REQUIRE(std::isfinite(d[i]));
-      const double step = static_cast<double>(grid_at(f, codec::read_grids(f, packed, 1, 4), 0, i, 4).scale);
+      const auto grids = codec::read_grids(f, packed, 1, 4);
+      const double step = step_at(f, grid_at(f, grids, 0, i, 4), w[i]);
       CHECK(std::abs(static_cast<double>(d[i]) - static_cast<double>(w[i])) <= step * 1.01);
     }
   }

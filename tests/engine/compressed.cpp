@@ -85,7 +85,7 @@ TEST_CASE("a compressed GPT-2 comes back, packed where asked and byte for byte e
   CHECK(t->type == engine::dtype::u8);
   CHECK(t->shape == std::vector<std::size_t>{96});
   CHECK(file.metadata().at("precis.codec:transformer.h.1.mlp.c_fc.weight") == "eighths 12x8");
-  CHECK(file.metadata().at("precis.format") == "1");
+  CHECK(file.metadata().at("precis.format") == "2");
   const engine::linear& up = original.weights.blocks[1].up;
   CHECK(file.bytes(*t)[1] ==
         static_cast<std::byte>(static_cast<std::int8_t>(up.view()(0, 1) * 8.f)));  // codes run along in
@@ -166,26 +166,26 @@ TEST_CASE("a compressed folder that contradicts itself is refused", "[engine][co
     put_container(folder / "m/model.safetensors", entries, metadata);
     return refusal([&] { (void)engine::load(folder / "m", options); });
   };
-  CHECK(refused({{"precis.format", "1"}, {key, "eighths 12x8"}}).empty());
-  CHECK_THAT(refused({{"precis.format", "2"}, {key, "eighths 12x8"}}),
-             ContainsSubstring("of format 2; expected format 1"));
+  CHECK(refused({{"precis.format", "2"}, {key, "eighths 12x8"}}).empty());
+  CHECK_THAT(refused({{"precis.format", "1"}, {key, "eighths 12x8"}}),
+             ContainsSubstring("of format 1; expected format 2"));
   CHECK_THAT(refused({{key, "eighths 12x8"}}), ContainsSubstring("a tensor that is not there"));
-  CHECK_THAT(refused({{"precis.format", "1"}, {key, "eighths 12x8"}, {"precis.codec:x", "eighths 1x1"}}),
+  CHECK_THAT(refused({{"precis.format", "2"}, {key, "eighths 12x8"}, {"precis.codec:x", "eighths 1x1"}}),
              ContainsSubstring("\"precis.codec:x\""));
-  CHECK_THAT(refused({{"precis.format", "1"}}), ContainsSubstring("\"h.0.mlp.c_fc.weight\" is of type U8"));
-  CHECK_THAT(refused({{"precis.format", "1"}, {key, "eighths 8x12"}}),
+  CHECK_THAT(refused({{"precis.format", "2"}}), ContainsSubstring("\"h.0.mlp.c_fc.weight\" is of type U8"));
+  CHECK_THAT(refused({{"precis.format", "2"}, {key, "eighths 8x12"}}),
              ContainsSubstring("is a packed 8x12; expected 12x8"));
-  CHECK_THAT(refused({{"precis.format", "1"}, {key, "ninths 12x8"}}), ContainsSubstring("no codec called 'ninths'"));
-  CHECK_THAT(refused({{"precis.format", "1"}, {key, "eighths 12x8"}}, 95),
+  CHECK_THAT(refused({{"precis.format", "2"}, {key, "ninths 12x8"}}), ContainsSubstring("no codec called 'ninths'"));
+  CHECK_THAT(refused({{"precis.format", "2"}, {key, "eighths 12x8"}}, 95),
              ContainsSubstring("95 bytes of eighths; expected 96"));
-  CHECK_THAT(refused({{"precis.format", "1"}, {key, "eighths 12x8"}}, 96, engine::dtype::i8),
+  CHECK_THAT(refused({{"precis.format", "2"}, {key, "eighths 12x8"}}, 96, engine::dtype::i8),
              ContainsSubstring("packed, but of type I8"));
-  CHECK_THAT(refused({{"precis.format", "1"}, {key, "eighths 12x8"}}, 96, engine::dtype::u8, {}),
+  CHECK_THAT(refused({{"precis.format", "2"}, {key, "eighths 12x8"}}, 96, engine::dtype::u8, {}),
              ContainsSubstring("is packed with eighths"));
   for (const std::string line : {"", "eighths", "eighths 12", "eighths 12x", "eighths x8", "eighths 12x8 rotary=halves",
                                  "eighths 12x8 a b", "eighths -12x8", "eighths 99999999999999999999x8"})
-    CHECK_THAT(refused({{"precis.format", "1"}, {key, line}}), ContainsSubstring("expected CODEC OUTxIN"));
-  CHECK_THAT(refused({{"precis.format", "1"}, {key, "eighths 12x8"}, {"precis.codec:h.0.ln_1.bias", "eighths 8x1"}}),
+    CHECK_THAT(refused({{"precis.format", "2"}, {key, line}}), ContainsSubstring("expected CODEC OUTxIN"));
+  CHECK_THAT(refused({{"precis.format", "2"}, {key, "eighths 12x8"}, {"precis.codec:h.0.ln_1.bias", "eighths 8x1"}}),
              ContainsSubstring("no matrix at all"));
 }
 

@@ -2,6 +2,7 @@
 
 #include <precis/codec/dense_copy.hpp>
 #include <precis/codec/grid_format.hpp>
+#include <precis/codec/packing.hpp>
 #include <precis/core/error.hpp>
 #include <precis/core/view.hpp>
 #include <precis/kernel/half.hpp>
@@ -18,7 +19,7 @@
 #include <type_traits>
 #include <vector>
 
-/// Encoding and decoding of the integer family, once for all formats: the format is a run-time value here, so a menu of
+/// Encoding and decoding of integers and small floats, once for all formats: the format is a run-time value here, so a menu of
 /// two hundred entries costs one instantiation.
 ///
 /// The arithmetic is defined element by element and has no multiply-add that a compiler could fuse with another result:
@@ -123,12 +124,13 @@ void in_runs(std::size_t count, const Body& body) {
 
 /// The grid that spans `range`, scale rounded to what is stored before anything else is computed with it.
 ///
+/// Floats    scale = max|x| / the largest finite float.
 /// Rounding  float32 scales of up to 8 bits: to nearest. Wider codes and half scales: up, because a scale rounded down
 ///           would cut the largest weights off by many steps (2^24 steps of 2^-24 each). So |error| <= scale / 2 always
 ///           (min_anchored_floor: scale), to within the rounding of the quotient and of the decoded value.
 /// Edges     a range below 1e-30 counts as all zero: scale 1 (min_anchored: 0, which decodes to the minimum).
 ///           Half scales below 2^-24 become 2^-24. A scale too large for its type comes back infinite.
-/// Source    methods D1, D2.
+/// Source    methods D1, D2, D4.
 [[nodiscard]] inline grid spanning_grid(const grid_format& f, extent range) noexcept {
   constexpr double nothing = 1e-30;
   const bool up = f.wide() || f.scales == scale_type::float16;
@@ -149,6 +151,15 @@ void in_runs(std::size_t count, const Body& body) {
   } else {
     const double largest = std::max(std::abs(range.lo), std::abs(range.hi));
     if (largest < nothing) return g;
+    if (f.is_float()) {
+      kernel::detail::with_float(f.rule, [&](auto small) {
+        const auto top = static_cast<double>(small.decode(small.top));
+        g.scale = detail::storable(largest / top, f.scales, up);
+        if (static_cast<double>(g.scale) * top > static_cast<double>(std::numeric_limits<float>::max()))
+          g.scale = std::nextafter(g.scale, 0.f);  // what it decodes to stays finite
+      });
+      return g;
+    }
     const double steps = f.rule == grid_rule::symmetric ? 0.5 * static_cast<double>(f.top_code()) : 0.5 * levels;
     g.scale = detail::storable(largest / steps, f.scales, up);
   }
@@ -224,6 +235,12 @@ void quantize_from_minimum(const float* x, std::size_t count, const steps& s, bo
 
 template<class Code>
 void quantize_group(const grid_format& f, const grid& g, const float* x, std::size_t count, Code* codes) noexcept {
+  if (f.is_float()) {
+    kernel::detail::with_float(f.rule, [&](auto small) {
+      for (std::size_t i = 0; i < count; ++i) codes[i] = small.encode(x[i] / g.scale);
+    });
+    return;
+  }
   const steps s(f, g);
   if (f.has_minimum())
     quantize_from_minimum(x, count, s, f.rule == grid_rule::min_anchored_floor, codes);
@@ -238,6 +255,10 @@ void dequantize_group(const grid_format& f, const grid& g, const Code* codes, st
     const auto minimum = static_cast<double>(g.minimum);
     for (std::size_t i = 0; i < count; ++i)
       x[i] = static_cast<float>(static_cast<double>(static_cast<std::int32_t>(codes[i])) * scale + minimum);
+  } else if (f.is_float()) {
+    kernel::detail::with_float(f.rule, [&](auto small) {
+      for (std::size_t i = 0; i < count; ++i) x[i] = g.scale * small.decode(static_cast<std::uint8_t>(codes[i]));
+    });
   } else {
     const float scale = g.scale;
     const std::int32_t zero_point = g.zero_point;
@@ -268,6 +289,34 @@ inline void put_scale(float value, scale_type type, std::byte* at) noexcept {
   const auto low = static_cast<std::uint32_t>(at[0]) | static_cast<std::uint32_t>(at[1]) << 8;
   if (type != scale_type::float32) return kernel::half_to_float(static_cast<std::uint16_t>(low));
   return std::bit_cast<float>(low | static_cast<std::uint32_t>(at[2]) << 16 | static_cast<std::uint32_t>(at[3]) << 24);
+}
+
+/// Where the codes of one row lie.
+struct place_of_row {
+  std::size_t tile;         ///< byte where the row's tile starts
+  std::size_t rows;         ///< of the tile
+  std::size_t lane;         ///< rows of the tile before this one
+  std::size_t blocks;       ///< whole blocks of the row
+  std::size_t tail;         ///< byte where its tail starts
+  std::size_t tail_column;  ///< the tail's first column
+
+  place_of_row(const grid_format::layout& l, std::size_t out, std::size_t in, std::size_t row) noexcept
+      : lane(row % kernel::tile_rows), blocks(in / kernel::block_columns) {
+    const std::size_t first = row - lane;
+    tile = first * l.row_words * 4;
+    rows = std::min(out - first, kernel::tile_rows);
+    tail = l.tails + row * l.tail_bytes;
+    tail_column = blocks * kernel::block_columns;
+  }
+};
+
+/// f(index row by row, index as stored) for every group.
+template<class F>
+void each_group(const grid_format& f, std::size_t out, std::size_t in, const F& each) {
+  const std::size_t groups = f.groups_per_row(in);
+  if (f.group == per_tensor && f.groups(out, in) == 1) return each(std::size_t{0}, std::size_t{0});
+  for (std::size_t r = 0; r < out; ++r)
+    for (std::size_t k = 0; k < groups; ++k) each(r * groups + k, f.group_at(out, in, r, k));
 }
 
 [[noreturn]] inline void refuse_size(const std::string& name, std::size_t have, std::size_t need, weight_view w) {
@@ -354,21 +403,22 @@ void encode_on_grids(const grid_format& f, weight_view weights, std::span<std::b
         detail::quantize_group(f, grids[r * groups + k], values.data(), std::min(f.group, values.size()),
                                &codes[w.cols - values.size()]);
       }
-      pack_codes(std::span<const decltype(code)>(codes), f.code_bits,
-                 packed.subspan(l.codes + r * l.row_bytes, l.row_bytes));
+      detail::place_of_row p(l, w.rows, w.cols, r);
+      kernel::pack_row(codes.data(), f.code_bits, p.blocks, packed.data() + p.tile, p.rows, p.lane);
+      pack_codes(std::span<const decltype(code)>(codes).subspan(p.tail_column), f.code_bits,
+                 packed.subspan(p.tail, l.tail_bytes));
     }
   });
 
   const std::size_t step = f.scale_bytes();
-  for (std::size_t i = 0; i < l.groups; ++i) detail::put_scale(grids[i].scale, f.scales, &packed[i * step]);
-  if (f.has_minimum())
-    for (std::size_t i = 0; i < l.groups; ++i)
-      detail::put_scale(grids[i].minimum, f.scales, &packed[l.second + i * step]);
-  if (f.rule == grid_rule::affine) {
-    std::vector<std::uint32_t> zeros(l.groups);
-    for (std::size_t i = 0; i < l.groups; ++i) zeros[i] = static_cast<std::uint32_t>(grids[i].zero_point);
-    pack_codes(std::span<const std::uint32_t>(zeros), f.code_bits, packed.subspan(l.second, l.codes - l.second));
-  }
+  std::vector<std::uint32_t> zeros(f.rule == grid_rule::affine ? l.groups : 0);
+  detail::each_group(f, w.rows, w.cols, [&](std::size_t i, std::size_t at) {
+    detail::put_scale(grids[i].scale, f.scales, &packed[l.scales + at * step]);
+    if (f.has_minimum()) detail::put_scale(grids[i].minimum, f.scales, &packed[l.second + at * step]);
+    if (f.rule == grid_rule::affine) zeros[at] = static_cast<std::uint32_t>(grids[i].zero_point);
+  });
+  if (f.rule == grid_rule::affine)
+    pack_codes(std::span<const std::uint32_t>(zeros), f.code_bits, packed.subspan(l.second, l.tails - l.second));
 }
 
 /// The grid that holds every value of a group: min and max, nothing searched.
@@ -401,16 +451,14 @@ inline void encode(const grid_format& f, weight_view weights, std::span<std::byt
   if (packed.size() != l.bytes) detail::refuse_size(to_string(f), packed.size(), l.bytes, {nullptr, out, in, 0, 1});
   std::vector<grid> grids(l.groups);
   const std::size_t step = f.scale_bytes();
-  for (std::size_t i = 0; i < l.groups; ++i) {
-    grids[i].scale = detail::get_scale(f.scales, &packed[i * step]);
-    grids[i].zero_point = f.fixed_zero_point();
-    if (f.has_minimum()) grids[i].minimum = detail::get_scale(f.scales, &packed[l.second + i * step]);
-  }
-  if (f.rule == grid_rule::affine) {
-    std::vector<std::uint32_t> zeros(l.groups);
-    unpack_codes(packed.subspan(l.second, l.codes - l.second), f.code_bits, std::span<std::uint32_t>(zeros));
-    for (std::size_t i = 0; i < l.groups; ++i) grids[i].zero_point = static_cast<std::int32_t>(zeros[i]);
-  }
+  std::vector<std::uint32_t> zeros(f.rule == grid_rule::affine ? l.groups : 0);
+  if (f.rule == grid_rule::affine)
+    unpack_codes(packed.subspan(l.second, l.tails - l.second), f.code_bits, std::span<std::uint32_t>(zeros));
+  detail::each_group(f, out, in, [&](std::size_t i, std::size_t at) {
+    grids[i].scale = detail::get_scale(f.scales, &packed[l.scales + at * step]);
+    grids[i].zero_point = f.rule == grid_rule::affine ? static_cast<std::int32_t>(zeros[at]) : f.fixed_zero_point();
+    if (f.has_minimum()) grids[i].minimum = detail::get_scale(f.scales, &packed[l.second + at * step]);
+  });
   return grids;
 }
 
@@ -419,7 +467,9 @@ template<std::unsigned_integral Code>
 void read_codes(const grid_format& f, std::span<const std::byte> packed, std::size_t out, std::size_t row,
                 std::span<Code> codes) {
   const grid_format::layout l = f.layout_of(out, codes.size());
-  unpack_codes(packed.subspan(l.codes + row * l.row_bytes, l.row_bytes), f.code_bits, codes);
+  const detail::place_of_row p(l, out, codes.size(), row);
+  kernel::unpack_row(packed.data() + p.tile, p.rows, p.lane, f.code_bits, p.blocks, codes.data());
+  unpack_codes(packed.subspan(p.tail, l.tail_bytes), f.code_bits, codes.subspan(p.tail_column));
 }
 
 /// Decodes into a matrix of any strides. A pure function of the bytes. Errors: a wrong number of bytes.
@@ -453,6 +503,8 @@ inline void decode(const grid_format& f, std::span<const std::byte> packed, muta
 template<grid_rule Rule, unsigned Bits, std::size_t Group, scale_type Scale>
 struct grid_codec {
   static_assert((Bits >= 2 && Bits <= 8) || Bits == 16 || Bits == 24, "precis: codes of 2 to 8, 16 or 24 bits");
+  static_assert(Rule != grid_rule::e2m1 || Bits == 4, "precis: e2m1 has 4 bits");
+  static_assert((Rule != grid_rule::e4m3 && Rule != grid_rule::e5m2) || Bits == 8, "precis: e4m3 and e5m2 have 8 bits");
   static constexpr grid_format format{.rule = Rule, .code_bits = Bits, .group = Group, .scales = Scale};
   static constexpr bool keeps_zero = format.keeps_zero();  ///< weights of 0 decode to exactly 0
 

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <precis/core/error.hpp>
+#include <precis/kernel/grid_format.hpp>
 
 #include <algorithm>
 #include <bit>
@@ -15,12 +16,8 @@
 /// each byte first (little-endian on every machine). The bits after the last code of the last byte are zero.
 namespace precis::codec {
 
-inline constexpr unsigned widest_code = 24;
-
-/// Bytes of a stream of `count` codes. Requires 1 <= width <= widest_code.
-[[nodiscard]] constexpr std::size_t packed_bytes(std::size_t count, unsigned width) noexcept {
-  return count / 8 * width + (count % 8 * width + 7) / 8;  // not count * width: that could wrap
-}
+using kernel::packed_bytes;
+using kernel::widest_code;
 
 namespace detail {
 

@@ -13,11 +13,28 @@ namespace precis::kernel {
 /// A lane type offers, over float: `vector`, `width`, zero, broadcast, load, store, load_part, store_part (the first
 /// n < width elements; the others are neither read nor written, and load as 0), all (one value everywhere), add, subtract,
 /// multiply, divide, fma(a, b, c) = a*b + c rounded once, larger(a, b) = a > b ? a : b, smaller(a, b) = a < b ? a : b
-/// (so a NaN in b stays), times_power_of_two(a, n) = a * 2^n for whole -252 <= n <= 254 and |a| near 1, rounded once, and
+/// (so a NaN in b stays), times_power_of_two(a, n) = a * 2^n for whole -252 <= n <= 254 and |a| near 1, rounded once,
+/// largest(v) and total(v) over the lanes (no NaN; the total is defined only where every order gives the same), and
 /// transpose of a width x width tile. Loads and stores need no alignment. `value` names float.
 ///
 /// Lane types over double, for statistics, offer what products need: zero, broadcast, load, store, load_part, store_part,
 /// fma and transpose.
+///
+/// Code lanes, for packed matrices (grid_format.hpp), hold one 32-bit word of each of `rows` rows of a tile; kernels take
+/// `tiles` tiles at once and have `together` such vectors in flight, times `columns` vectors of activations. They offer:
+///   load                        the words that lie side by side from p on
+///   digits<Right, Mask>(w)      (w >> Right) & Mask in every lane; negative: shifted to the left
+///   merge<Right, Mask>(low, w)  low | digits(w)
+///   four(x)                     four signed bytes of at least -127, in every lane
+///   products<Bits>              a sum of products, 0 at first: add(quad<K>, codes, four) for K = 0 ... 7, then end_block(),
+///                               again for other blocks; sum() is exact for up to 128 columns
+///   number<Bits, J>(codes)      byte J of every lane as a float, given that it is below 2^Bits
+///   small_float<Float, J>(codes)    byte J of every lane as the value of a finite minifloat
+///   nibbles(codes, table)       every byte, below 16, replaced by that one of sixteen
+///   to_float                    a lane of such sums as float
+///   load_floats, load_halves, load_bfloat16s    one stored number a lane, as `floats::vector`
+///   zero_points<Bits>(run, first)    codes first, first + 1, ... of the sixteen of a stream that starts at run, as floats
+///   store_low_bytes(p, v)       the low byte of every lane's bits
 #if defined(__AVX512F__)
 using native_lanes = avx512_lanes;
 using native_double_lanes = avx512_double_lanes;
@@ -30,6 +47,16 @@ using native_double_lanes = neon_double_lanes;
 #else
 using native_lanes = scalar_lanes;
 using native_double_lanes = scalar_double_lanes;
+#endif
+
+#if defined(__AVX512BW__)
+using native_code_lanes = avx512_code_lanes;
+#elif defined(__AVX2__) && defined(__FMA__)
+using native_code_lanes = avx2_code_lanes;
+#elif defined(__ARM_NEON) && defined(__aarch64__) && !defined(__ARM_BIG_ENDIAN)
+using native_code_lanes = neon_code_lanes;
+#else
+using native_code_lanes = scalar_code_lanes;
 #endif
 
 }  // namespace precis::kernel

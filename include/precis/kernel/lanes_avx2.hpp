@@ -2,8 +2,13 @@
 
 #if defined(__AVX2__) && defined(__FMA__)
 
+#include <precis/kernel/grid_format.hpp>
+#include <precis/kernel/half.hpp>
+
 #include <immintrin.h>
+#include <array>
 #include <cstddef>
+#include <cstdint>
 
 namespace precis::kernel {
 
@@ -34,6 +39,12 @@ struct avx2_lanes {
     const __m256i power = _mm256_cvtps_epi32(n), half = _mm256_srai_epi32(power, 1);
     return _mm256_mul_ps(_mm256_mul_ps(a, factor(half)), factor(_mm256_sub_epi32(power, half)));
   }
+  [[nodiscard]] static float largest(vector v) noexcept {
+    return folded(v, [](__m128 a, __m128 b) { return _mm_max_ps(a, b); });
+  }
+  [[nodiscard]] static float total(vector v) noexcept {
+    return folded(v, [](__m128 a, __m128 b) { return _mm_add_ps(a, b); });
+  }
 
   /// 4 x 4 inside both 128-bit halves, then the halves themselves.
   static void transpose(vector (&r)[8]) noexcept {
@@ -53,6 +64,13 @@ struct avx2_lanes {
   }
 
  private:
+  /// Halves onto each other, then the halves of that, ...
+  template<class F>
+  [[nodiscard]] static float folded(vector v, F&& f) noexcept {
+    __m128 four = f(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
+    four = f(four, _mm_movehl_ps(four, four));
+    return _mm_cvtss_f32(f(four, _mm_shuffle_ps(four, four, 1)));
+  }
   /// 2^power, for -126 <= power <= 127.
   [[nodiscard]] static vector factor(__m256i power) noexcept {
     return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_add_epi32(power, _mm256_set1_epi32(127)), 23));
@@ -95,6 +113,154 @@ struct avx2_double_lanes {
     const long long count = static_cast<long long>(n);
     return _mm256_cmpgt_epi64(_mm256_set1_epi64x(count), _mm256_setr_epi64x(0, 1, 2, 3));
   }
+};
+
+/// Packed codes, 8 rows at a time.
+struct avx2_code_lanes {
+  using floats = avx2_lanes;
+  using words = __m256i;
+  static constexpr std::size_t rows = 8;
+  static constexpr std::size_t tiles = 1;
+  static constexpr std::size_t together = 2;
+  static constexpr std::size_t columns = 2;
+
+  [[nodiscard]] static words load(const std::byte* p) noexcept {
+    return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
+  }
+  template<int Right, std::uint32_t Mask>
+  [[nodiscard]] static words digits(words w) noexcept {
+    if constexpr (Mask == ~0u) return shift<Right>(w);
+    return _mm256_and_si256(shift<Right>(w), _mm256_set1_epi32(static_cast<int>(Mask)));
+  }
+  template<int Right, std::uint32_t Mask>
+  [[nodiscard]] static words merge(words low, words w) noexcept {
+    return _mm256_or_si256(low, digits<Right, Mask>(w));
+  }
+  [[nodiscard]] static words four(const std::int8_t* x) noexcept {
+    int quad;
+    __builtin_memcpy(&quad, x, 4);
+    return _mm256_set1_epi32(quad);
+  }
+#if defined(__AVXVNNI__)
+  template<unsigned Bits>
+  struct products {
+    words even = _mm256_setzero_si256(), odd = even;  // two chains: the instruction takes five cycles
+    template<std::size_t K>
+    void add(quad<K>, words codes, words x) noexcept {
+      words& sum = K % 2 == 0 ? even : odd;
+      sum = _mm256_dpbusd_avx_epi32(sum, codes, x);
+    }
+    void end_block() noexcept {}
+    [[nodiscard]] words sum() const noexcept { return _mm256_add_epi32(even, odd); }
+  };
+#else
+  /// Sums of pairs are 16 bits: eight of them have room while codes are below 16, so wider codes go in two halves.
+  template<unsigned Bits>
+  struct products {
+    words total = _mm256_setzero_si256(), low = total, high = total;
+    template<std::size_t K>
+    void add(quad<K>, words codes, words x) noexcept {
+      const words nibbles = Bits <= 4 ? codes : digits<0, 0x0F0F'0F0F>(codes);
+      low = _mm256_add_epi16(low, _mm256_maddubs_epi16(nibbles, x));
+      if constexpr (Bits > 4) high = _mm256_add_epi16(high, _mm256_maddubs_epi16(digits<4, 0x0F0F'0F0F>(codes), x));
+    }
+    void end_block() noexcept {
+      const words ones = _mm256_set1_epi16(1);
+      total = _mm256_add_epi32(total, _mm256_madd_epi16(low, ones));
+      low = _mm256_setzero_si256();
+      if constexpr (Bits > 4) {
+        total = _mm256_add_epi32(total, shift<-4>(_mm256_madd_epi16(high, ones)));
+        high = _mm256_setzero_si256();
+      }
+    }
+    [[nodiscard]] words sum() const noexcept { return total; }
+  };
+#endif
+  [[nodiscard]] static __m256 to_float(words w) noexcept { return _mm256_cvtepi32_ps(w); }
+  template<unsigned Bits, std::size_t J>
+  [[nodiscard]] static __m256 number(words codes) noexcept {
+    const words at = shift<8 * static_cast<int>(J)>(codes);
+    return to_float(J == 3 ? at : _mm256_and_si256(at, _mm256_set1_epi32(0xff)));
+  }
+  /// Exponent and fraction moved to where a float has them; below the normal numbers, what is too much is taken away.
+  template<class Float, std::size_t J>
+  [[nodiscard]] static __m256 small_float(words codes) noexcept {
+    constexpr int at = static_cast<int>(8 * J), up = 23 - static_cast<int>(Float::mantissa);
+    constexpr std::uint32_t bits = static_cast<std::uint32_t>(Float::all_ones) << up;
+    const words magnitude = digits<at - up, bits>(codes);
+    const words normal = _mm256_add_epi32(magnitude, _mm256_set1_epi32((127 - Float::bias) << 23));
+    const words twice = _mm256_add_epi32(magnitude, _mm256_set1_epi32((128 - Float::bias) << 23));
+    const words small = _mm256_cmpgt_epi32(_mm256_set1_epi32(1 << 23), magnitude);
+    const __m256 least = _mm256_castsi256_ps(_mm256_set1_epi32((128 - Float::bias) << 23));
+    const __m256 value = _mm256_blendv_ps(_mm256_castsi256_ps(normal), _mm256_sub_ps(_mm256_castsi256_ps(twice), least),
+                                          _mm256_castsi256_ps(small));
+    constexpr int sign = at + static_cast<int>(Float::bits) - 32;
+    return _mm256_castsi256_ps(merge<sign, 0x8000'0000u>(_mm256_castps_si256(value), codes));
+  }
+  [[nodiscard]] static words nibbles(words codes, const std::uint8_t* table) noexcept {
+    const __m128i sixteen = _mm_loadu_si128(reinterpret_cast<const __m128i*>(table));
+    return _mm256_shuffle_epi8(_mm256_broadcastsi128_si256(sixteen), codes);
+  }
+  [[nodiscard]] static __m256 load_floats(const std::byte* p) noexcept {
+    return _mm256_loadu_ps(reinterpret_cast<const float*>(p));
+  }
+  [[nodiscard]] static __m256 load_halves(const std::byte* p) noexcept {
+#if defined(__F16C__)
+    return _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
+#else
+    std::uint16_t halves[8];
+    float values[8];
+    __builtin_memcpy(halves, p, 16);
+    for (std::size_t i = 0; i < 8; ++i) values[i] = half_to_float(halves[i]);
+    return _mm256_loadu_ps(values);
+#endif
+  }
+  [[nodiscard]] static __m256 load_bfloat16s(const std::byte* p) noexcept {
+    const words wide = _mm256_cvtepu16_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
+    return _mm256_castsi256_ps(shift<-16>(wide));
+  }
+  /// Eight codes of a stream fill Bits bytes: the bytes that hold a code, shifted down.
+  template<unsigned Bits>
+  [[nodiscard]] static __m256 zero_points(const std::byte* run, std::size_t first) noexcept {
+    long long held = 0;
+    __builtin_memcpy(&held, run + first / 8 * Bits, Bits);
+    const words bytes = _mm256_shuffle_epi8(
+        _mm256_set1_epi64x(held), _mm256_loadu_si256(reinterpret_cast<const __m256i*>(stream<Bits>.bytes.data())));
+    const words down =
+        _mm256_srlv_epi32(bytes, _mm256_loadu_si256(reinterpret_cast<const __m256i*>(stream<Bits>.shifts.data())));
+    return to_float(_mm256_and_si256(down, _mm256_set1_epi32((1 << Bits) - 1)));
+  }
+  static void store_low_bytes(std::int8_t* p, __m256 v) noexcept {
+    const words low = _mm256_shuffle_epi8(_mm256_castps_si256(v),
+                                          _mm256_setr_epi32(0x0c08'0400, -1, -1, -1, 0x0c08'0400, -1, -1, -1));
+    const int a = _mm256_extract_epi32(low, 0), b = _mm256_extract_epi32(low, 4);
+    __builtin_memcpy(p, &a, 4);
+    __builtin_memcpy(p + 4, &b, 4);
+  }
+
+ private:
+  template<int Right>
+  [[nodiscard]] static words shift(words w) noexcept {
+    if constexpr (Right > 0) return _mm256_srli_epi32(w, Right);
+    if constexpr (Right < 0) return _mm256_slli_epi32(w, -Right);
+    return w;
+  }
+  template<unsigned Bits>
+  struct stream_places {
+    std::array<std::uint8_t, 32> bytes{};
+    std::array<std::uint32_t, 8> shifts{};
+    constexpr stream_places() noexcept {
+      for (unsigned lane = 0; lane < 8; ++lane) {
+        const unsigned first = lane * Bits / 8;
+        bytes[4 * lane] = static_cast<std::uint8_t>(first);
+        bytes[4 * lane + 1] = static_cast<std::uint8_t>(first + 1 < 8 ? first + 1 : 0x80);
+        bytes[4 * lane + 2] = bytes[4 * lane + 3] = 0x80;  // zero
+        shifts[lane] = lane * Bits % 8;
+      }
+    }
+  };
+  template<unsigned Bits>
+  static constexpr stream_places<Bits> stream{};
 };
 
 }  // namespace precis::kernel

@@ -2,8 +2,12 @@
 
 #if defined(__AVX512F__)
 
+#include <precis/kernel/grid_format.hpp>
+
 #include <immintrin.h>
+#include <array>
 #include <cstddef>
+#include <cstdint>
 
 namespace precis::kernel {
 
@@ -33,6 +37,12 @@ struct avx512_lanes {
   [[nodiscard]] static vector times_power_of_two(vector a, vector n) noexcept {
     return _mm512_maskz_scalef_ps(every, a, n);
   }
+  [[nodiscard]] static float largest(vector v) noexcept {
+    return folded(v, [](auto a, auto b) { return larger_of(a, b); });
+  }
+  [[nodiscard]] static float total(vector v) noexcept {
+    return folded(v, [](auto a, auto b) { return a + b; });
+  }
 
   /// 4 x 4 inside every 128-bit quarter, then the quarters themselves.
   static void transpose(vector (&r)[16]) noexcept {
@@ -60,6 +70,17 @@ struct avx512_lanes {
   static constexpr __mmask16 every = 0xffff;
   [[nodiscard]] static vector low(vector a, vector b) noexcept { return _mm512_maskz_unpacklo_ps(every, a, b); }
   [[nodiscard]] static vector high(vector a, vector b) noexcept { return _mm512_maskz_unpackhi_ps(every, a, b); }
+  [[nodiscard]] static vector larger_of(vector a, vector b) noexcept { return larger(a, b); }
+  [[nodiscard]] static __m128 larger_of(__m128 a, __m128 b) noexcept { return _mm_max_ps(a, b); }
+  /// Halves onto each other, then the halves of that, ...
+  template<class F>
+  [[nodiscard]] static float folded(vector v, F&& f) noexcept {
+    v = f(v, quarters<0x4e>(v, v));
+    v = f(v, quarters<0xb1>(v, v));
+    __m128 four = _mm512_maskz_extractf32x4_ps(0xf, v, 0);
+    four = f(four, _mm_movehl_ps(four, four));
+    return _mm_cvtss_f32(f(four, _mm_shuffle_ps(four, four, 1)));
+  }
   template<int Order>
   [[nodiscard]] static vector pairs(vector a, vector b) noexcept {
     return _mm512_maskz_shuffle_ps(every, a, b, Order);
@@ -113,6 +134,160 @@ struct avx512_double_lanes {
   }
   [[nodiscard]] static __mmask8 first(std::size_t n) noexcept { return static_cast<__mmask8>((1u << n) - 1u); }
 };
+
+#if defined(__AVX512BW__)
+
+/// Packed codes, 16 rows at a time.
+struct avx512_code_lanes {
+  using floats = avx512_lanes;
+  using words = __m512i;
+  static constexpr std::size_t rows = 16;
+  static constexpr std::size_t tiles = 2;
+  static constexpr std::size_t together = 2;
+  static constexpr std::size_t columns = 8;
+
+  [[nodiscard]] static words load(const std::byte* p) noexcept { return _mm512_loadu_si512(p); }
+  template<int Right, std::uint32_t Mask>
+  [[nodiscard]] static words digits(words w) noexcept {
+    if constexpr (Mask == ~0u) return shift<Right>(w);
+    return _mm512_and_si512(shift<Right>(w), _mm512_set1_epi32(static_cast<int>(Mask)));
+  }
+  template<int Right, std::uint32_t Mask>
+  [[nodiscard]] static words merge(words low, words w) noexcept {  // low | (w & mask)
+    return _mm512_ternarylogic_epi32(low, shift<Right>(w), _mm512_set1_epi32(static_cast<int>(Mask)), 0xf8);
+  }
+  [[nodiscard]] static words four(const std::int8_t* x) noexcept {
+    int quad;
+    __builtin_memcpy(&quad, x, 4);
+    return _mm512_set1_epi32(quad);
+  }
+#if defined(__AVX512VNNI__)
+  template<unsigned Bits>
+  struct products {
+    words even = _mm512_setzero_si512(), odd = even;  // two chains: the instruction takes five cycles
+    template<std::size_t K>
+    void add(quad<K>, words codes, words x) noexcept {
+      words& sum = K % 2 == 0 ? even : odd;
+#if defined(__clang__)
+      sum = _mm512_dpbusd_epi32(sum, codes, x);
+#else  // g++ 12 copies every sum to another register before and after the intrinsic: half the speed
+      asm("vpdpbusd %2, %1, %0" : "+v"(sum) : "v"(codes), "v"(x));
+#endif
+    }
+    void end_block() noexcept {}
+    [[nodiscard]] words sum() const noexcept { return _mm512_add_epi32(even, odd); }
+  };
+#else
+  /// Sums of pairs are 16 bits: eight of them have room while codes are below 16, so wider codes go in two halves.
+  template<unsigned Bits>
+  struct products {
+    words total = _mm512_setzero_si512(), low = total, high = total;
+    template<std::size_t K>
+    void add(quad<K>, words codes, words x) noexcept {
+      const words nibbles = Bits <= 4 ? codes : digits<0, 0x0F0F'0F0F>(codes);
+      low = _mm512_add_epi16(low, _mm512_maddubs_epi16(nibbles, x));
+      if constexpr (Bits > 4) high = _mm512_add_epi16(high, _mm512_maddubs_epi16(digits<4, 0x0F0F'0F0F>(codes), x));
+    }
+    void end_block() noexcept {
+      const words ones = _mm512_set1_epi16(1);
+      total = _mm512_add_epi32(total, _mm512_madd_epi16(low, ones));
+      low = _mm512_setzero_si512();
+      if constexpr (Bits > 4) {
+        total = _mm512_add_epi32(total, shift<-4>(_mm512_madd_epi16(high, ones)));
+        high = _mm512_setzero_si512();
+      }
+    }
+    [[nodiscard]] words sum() const noexcept { return total; }
+  };
+#endif
+  [[nodiscard]] static __m512 to_float(words w) noexcept { return _mm512_maskz_cvtepi32_ps(0xffff, w); }
+  template<unsigned Bits, std::size_t J>
+  [[nodiscard]] static __m512 number(words codes) noexcept {
+    const words at = shift<8 * static_cast<int>(J)>(codes);
+    if constexpr (Bits <= 4)  // the permutation looks at four bits
+      return _mm512_maskz_permutexvar_ps(0xffff, at,
+                                         _mm512_setr_ps(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15));
+    else if constexpr (J == 3)
+      return to_float(at);
+    else
+      return to_float(_mm512_and_si512(at, _mm512_set1_epi32(0xff)));
+  }
+  /// Exponent and fraction moved to where a float has them; below the normal numbers, what is too much is taken away.
+  template<class Float, std::size_t J>
+  [[nodiscard]] static __m512 small_float(words codes) noexcept {
+    if constexpr (Float::bits == 4) {  // the permutation looks at four bits
+      constexpr auto values = [] {
+        std::array<float, 16> all{};
+        for (unsigned c = 0; c < 16; ++c) all[c] = Float::decode(static_cast<std::uint8_t>(c));
+        return all;
+      }();
+      return _mm512_maskz_permutexvar_ps(0xffff, shift<8 * static_cast<int>(J)>(codes), _mm512_loadu_ps(values.data()));
+    } else {
+      constexpr int at = static_cast<int>(8 * J), up = 23 - static_cast<int>(Float::mantissa);
+      constexpr std::uint32_t bits = static_cast<std::uint32_t>(Float::all_ones) << up;
+      const words magnitude = digits<at - up, bits>(codes);
+      const words normal = _mm512_add_epi32(magnitude, _mm512_set1_epi32((127 - Float::bias) << 23));
+      const __m512 twice =
+          _mm512_castsi512_ps(_mm512_add_epi32(magnitude, _mm512_set1_epi32((128 - Float::bias) << 23)));
+      const __mmask16 small = _mm512_cmplt_epi32_mask(magnitude, _mm512_set1_epi32(1 << 23));
+      const __m512 least = _mm512_castsi512_ps(_mm512_set1_epi32((128 - Float::bias) << 23));
+      const __m512 value = _mm512_mask_sub_ps(_mm512_castsi512_ps(normal), small, twice, least);
+      return _mm512_castsi512_ps(merge<at - 24, 0x8000'0000u>(_mm512_castps_si512(value), codes));
+    }
+  }
+  [[nodiscard]] static words nibbles(words codes, const std::uint8_t* table) noexcept {
+    const __m128i sixteen = _mm_loadu_si128(reinterpret_cast<const __m128i*>(table));
+    return _mm512_shuffle_epi8(_mm512_maskz_broadcast_i32x4(0xffff, sixteen), codes);
+  }
+  [[nodiscard]] static __m512 load_floats(const std::byte* p) noexcept { return _mm512_loadu_ps(p); }
+  [[nodiscard]] static __m512 load_halves(const std::byte* p) noexcept {
+    return _mm512_maskz_cvtph_ps(0xffff, _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
+  }
+  [[nodiscard]] static __m512 load_bfloat16s(const std::byte* p) noexcept {
+    const words wide = _mm512_maskz_cvtepu16_epi32(0xffff, _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
+    return _mm512_castsi512_ps(shift<-16>(wide));
+  }
+  /// Eight codes of a stream fill Bits bytes: the bytes that hold a code, shifted down.
+  template<unsigned Bits>
+  [[nodiscard]] static __m512 zero_points(const std::byte* run, std::size_t) noexcept {
+    long long low = 0, high = 0;
+    __builtin_memcpy(&low, run, Bits);
+    __builtin_memcpy(&high, run + Bits, Bits);
+    const words both = _mm512_maskz_broadcast_i32x4(0xffff, _mm_set_epi64x(high, low));
+    const words held = _mm512_shuffle_epi8(both, _mm512_loadu_si512(stream<Bits>.bytes.data()));
+    const words down = _mm512_maskz_srlv_epi32(0xffff, held, _mm512_loadu_si512(stream<Bits>.shifts.data()));
+    return to_float(_mm512_and_si512(down, _mm512_set1_epi32((1 << Bits) - 1)));
+  }
+  static void store_low_bytes(std::int8_t* p, __m512 v) noexcept {
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm512_maskz_cvtepi32_epi8(0xffff, _mm512_castps_si512(v)));
+  }
+
+ private:
+  template<int Right>
+  [[nodiscard]] static words shift(words w) noexcept {
+    if constexpr (Right > 0) return _mm512_maskz_srli_epi32(0xffff, w, Right);
+    if constexpr (Right < 0) return _mm512_maskz_slli_epi32(0xffff, w, -Right);
+    return w;
+  }
+  template<unsigned Bits>
+  struct stream_places {
+    std::array<std::uint8_t, 64> bytes{};
+    std::array<std::uint32_t, 16> shifts{};
+    constexpr stream_places() noexcept {
+      for (unsigned lane = 0; lane < 16; ++lane) {
+        const unsigned first = lane % 8 * Bits / 8, half = lane / 8 * 8;
+        bytes[4 * lane] = static_cast<std::uint8_t>(half + first);
+        bytes[4 * lane + 1] = static_cast<std::uint8_t>(first + 1 < 8 ? half + first + 1 : 0x80);
+        bytes[4 * lane + 2] = bytes[4 * lane + 3] = 0x80;  // zero
+        shifts[lane] = lane * Bits % 8;
+      }
+    }
+  };
+  template<unsigned Bits>
+  static constexpr stream_places<Bits> stream{};
+};
+
+#endif
 
 }  // namespace precis::kernel
 

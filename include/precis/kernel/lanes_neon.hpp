@@ -2,8 +2,11 @@
 
 #if defined(__ARM_NEON) && defined(__aarch64__)
 
+#include <precis/kernel/grid_format.hpp>
+
 #include <arm_neon.h>
 #include <cstddef>
+#include <cstdint>
 
 namespace precis::kernel {
 
@@ -39,6 +42,11 @@ struct neon_lanes {
   [[nodiscard]] static vector times_power_of_two(vector a, vector n) noexcept {
     const int32x4_t power = vcvtq_s32_f32(n), half = vshrq_n_s32(power, 1);
     return vmulq_f32(vmulq_f32(a, factor(half)), factor(vsubq_s32(power, half)));
+  }
+  [[nodiscard]] static float largest(vector v) noexcept { return vmaxvq_f32(v); }
+  [[nodiscard]] static float total(vector v) noexcept {  // halves onto each other
+    const float32x2_t two = vadd_f32(vget_low_f32(v), vget_high_f32(v));
+    return vget_lane_f32(two, 0) + vget_lane_f32(two, 1);
   }
   static void transpose(vector (&r)[4]) noexcept {
     const float32x4x2_t low = vtrnq_f32(r[0], r[1]), high = vtrnq_f32(r[2], r[3]);
@@ -79,6 +87,114 @@ struct neon_double_lanes {
     const vector low = vtrn1q_f64(r[0], r[1]);
     r[1] = vtrn2q_f64(r[0], r[1]);
     r[0] = low;
+  }
+};
+
+/// Packed codes, 4 rows at a time.
+struct neon_code_lanes {
+  using floats = neon_lanes;
+  using words = uint32x4_t;
+  static constexpr std::size_t rows = 4;
+  static constexpr std::size_t tiles = 1;
+  static constexpr std::size_t together = 4;
+  static constexpr std::size_t columns = 2;
+
+  [[nodiscard]] static words load(const std::byte* p) noexcept {
+    return vreinterpretq_u32_u8(vld1q_u8(reinterpret_cast<const std::uint8_t*>(p)));
+  }
+  template<int Right, std::uint32_t Mask>
+  [[nodiscard]] static words digits(words w) noexcept {
+    if constexpr (Mask == ~0u) return shift<Right>(w);
+    return vandq_u32(shift<Right>(w), vdupq_n_u32(Mask));
+  }
+  template<int Right, std::uint32_t Mask>
+  [[nodiscard]] static words merge(words low, words w) noexcept {
+    return vorrq_u32(low, digits<Right, Mask>(w));
+  }
+  [[nodiscard]] static int8x16_t four(const std::int8_t* x) noexcept {
+    std::int32_t quad;
+    __builtin_memcpy(&quad, x, 4);
+    return vreinterpretq_s8_s32(vdupq_n_s32(quad));
+  }
+  template<unsigned Bits>
+  struct products {
+    int32x4_t total = vdupq_n_s32(0), high = total;
+    template<std::size_t K>
+    void add(quad<K>, words codes, int8x16_t x) noexcept {
+      if constexpr (Bits <= 7) {
+        total = dot(total, codes, x);
+      } else {  // 255 is no signed byte
+        total = dot(total, digits<0, 0x0F0F'0F0F>(codes), x);
+        high = dot(high, digits<4, 0x0F0F'0F0F>(codes), x);
+      }
+    }
+    void end_block() noexcept {}
+    [[nodiscard]] words sum() const noexcept {
+      return vreinterpretq_u32_s32(Bits <= 7 ? total : vaddq_s32(total, vshlq_n_s32(high, 4)));
+    }
+  };
+  [[nodiscard]] static float32x4_t to_float(words w) noexcept { return vcvtq_f32_s32(vreinterpretq_s32_u32(w)); }
+  template<unsigned Bits, std::size_t J>
+  [[nodiscard]] static float32x4_t number(words codes) noexcept {
+    return to_float(digits<8 * static_cast<int>(J), 0xFF>(codes));
+  }
+  /// Exponent and fraction moved to where a float has them; below the normal numbers, what is too much is taken away.
+  template<class Float, std::size_t J>
+  [[nodiscard]] static float32x4_t small_float(words codes) noexcept {
+    constexpr int at = static_cast<int>(8 * J), up = 23 - static_cast<int>(Float::mantissa);
+    constexpr std::uint32_t bits = static_cast<std::uint32_t>(Float::all_ones) << up;
+    constexpr auto least = static_cast<std::uint32_t>(128 - Float::bias) << 23;
+    const words magnitude = digits<at - up, bits>(codes);
+    const words normal = vaddq_u32(magnitude, vdupq_n_u32(static_cast<std::uint32_t>(127 - Float::bias) << 23));
+    const float32x4_t twice = vreinterpretq_f32_u32(vaddq_u32(magnitude, vdupq_n_u32(least)));
+    const float32x4_t rest = vsubq_f32(twice, vreinterpretq_f32_u32(vdupq_n_u32(least)));
+    const words small = vcltq_u32(magnitude, vdupq_n_u32(1u << 23));
+    const words value = vbslq_u32(small, vreinterpretq_u32_f32(rest), normal);
+    constexpr int sign = at + static_cast<int>(Float::bits) - 32;
+    return vreinterpretq_f32_u32(merge<sign, 0x8000'0000u>(value, codes));
+  }
+  [[nodiscard]] static words nibbles(words codes, const std::uint8_t* table) noexcept {
+    return vreinterpretq_u32_u8(vqtbl1q_u8(vld1q_u8(table), vreinterpretq_u8_u32(codes)));
+  }
+  [[nodiscard]] static float32x4_t load_floats(const std::byte* p) noexcept {
+    return vreinterpretq_f32_u8(vld1q_u8(reinterpret_cast<const std::uint8_t*>(p)));
+  }
+  [[nodiscard]] static float32x4_t load_halves(const std::byte* p) noexcept {
+    return vcvt_f32_f16(vreinterpret_f16_u8(vld1_u8(reinterpret_cast<const std::uint8_t*>(p))));
+  }
+  [[nodiscard]] static float32x4_t load_bfloat16s(const std::byte* p) noexcept {
+    const uint16x4_t halves = vreinterpret_u16_u8(vld1_u8(reinterpret_cast<const std::uint8_t*>(p)));
+    return vreinterpretq_f32_u32(vshlq_n_u32(vmovl_u16(halves), 16));
+  }
+  template<unsigned Bits>
+  [[nodiscard]] static float32x4_t zero_points(const std::byte* run, std::size_t first) noexcept {
+    std::uint32_t codes[4];
+    for (std::size_t i = 0; i < 4; ++i) codes[i] = detail::code_at<Bits>(run, first + i);
+    return to_float(vld1q_u32(codes));
+  }
+  static void store_low_bytes(std::int8_t* p, float32x4_t v) noexcept {
+    const uint16x4_t halves = vmovn_u32(vreinterpretq_u32_f32(v));
+    const uint8x8_t bytes = vmovn_u16(vcombine_u16(halves, halves));
+    const std::uint32_t four = vget_lane_u32(vreinterpret_u32_u8(bytes), 0);
+    __builtin_memcpy(p, &four, 4);
+  }
+
+ private:
+  [[nodiscard]] static int32x4_t dot(int32x4_t sum, words codes, int8x16_t four) noexcept {
+    const int8x16_t weights = vreinterpretq_s8_u32(codes);
+#if defined(__ARM_FEATURE_DOTPROD)
+    return vdotq_s32(sum, weights, four);
+#else
+    const int32x4_t low = vpaddlq_s16(vmull_s8(vget_low_s8(weights), vget_low_s8(four)));
+    const int32x4_t high = vpaddlq_s16(vmull_high_s8(weights, four));
+    return vaddq_s32(sum, vpaddq_s32(low, high));
+#endif
+  }
+  template<int Right>
+  [[nodiscard]] static words shift(words w) noexcept {
+    if constexpr (Right > 0) return vshrq_n_u32(w, Right);
+    if constexpr (Right < 0) return vshlq_n_u32(w, -Right);
+    return w;
   }
 };
 

@@ -1,5 +1,8 @@
 #pragma once
 
+#include <precis/kernel/grid_format.hpp>
+#include <precis/kernel/half.hpp>
+
 #include <bit>
 #include <cmath>
 #include <cstddef>
@@ -35,6 +38,8 @@ struct scalar_lanes {
     const auto factor = [](std::int32_t p) { return std::bit_cast<float>(static_cast<std::uint32_t>(p + 127) << 23); };
     return a * factor(half) * factor(power - half);
   }
+  [[nodiscard]] static float largest(vector v) noexcept { return v; }
+  [[nodiscard]] static float total(vector v) noexcept { return v; }
   static void transpose(vector (&)[1]) noexcept {}
 };
 
@@ -53,6 +58,68 @@ struct scalar_double_lanes {
   static void store_part(double*, vector, std::size_t) noexcept {}
   [[nodiscard]] static vector fma(vector a, vector b, vector c) noexcept { return std::fma(a, b, c); }
   static void transpose(vector (&)[1]) noexcept {}
+};
+
+/// One row of packed codes a word: what the other code lanes must agree with.
+struct scalar_code_lanes {
+  using floats = scalar_lanes;
+  using words = std::uint32_t;
+  static constexpr std::size_t rows = 1;
+  static constexpr std::size_t tiles = 1;
+  static constexpr std::size_t together = 1;
+  static constexpr std::size_t columns = 1;
+
+  [[nodiscard]] static words load(const std::byte* p) noexcept { return detail::get_word32(p); }
+  template<int Right, std::uint32_t Mask>
+  [[nodiscard]] static words digits(words w) noexcept {
+    return (Right >= 0 ? w >> (Right & 31) : w << (-Right & 31)) & Mask;
+  }
+  template<int Right, std::uint32_t Mask>
+  [[nodiscard]] static words merge(words low, words w) noexcept {
+    return low | digits<Right, Mask>(w);
+  }
+  [[nodiscard]] static const std::int8_t* four(const std::int8_t* x) noexcept { return x; }
+  template<unsigned Bits>
+  struct products {
+    std::int32_t total = 0;
+    template<std::size_t K>
+    void add(quad<K>, words codes, const std::int8_t* x) noexcept {
+      for (unsigned j = 0; j < 4; ++j) total += static_cast<std::int32_t>(codes >> (8 * j) & 0xFFu) * x[j];
+    }
+    void end_block() noexcept {}
+    [[nodiscard]] words sum() const noexcept { return static_cast<words>(total); }
+  };
+  [[nodiscard]] static float to_float(words w) noexcept { return static_cast<float>(static_cast<std::int32_t>(w)); }
+  template<unsigned Bits, std::size_t J>
+  [[nodiscard]] static float number(words codes) noexcept {
+    return static_cast<float>(static_cast<std::int32_t>(codes >> (8 * J) & 0xFFu));
+  }
+  template<class Float, std::size_t J>
+  [[nodiscard]] static float small_float(words codes) noexcept {
+    return Float::decode(static_cast<std::uint8_t>(codes >> (8 * J) & 0xFFu));
+  }
+  [[nodiscard]] static words nibbles(words codes, const std::uint8_t* table) noexcept {
+    words found = 0;
+    for (unsigned j = 0; j < 4; ++j) found |= static_cast<words>(table[codes >> (8 * j) & 15u]) << (8 * j);
+    return found;
+  }
+  [[nodiscard]] static float load_floats(const std::byte* p) noexcept {
+    return std::bit_cast<float>(detail::get_word32(p));
+  }
+  [[nodiscard]] static float load_halves(const std::byte* p) noexcept {
+    return half_to_float(static_cast<std::uint16_t>(static_cast<unsigned>(p[0]) | static_cast<unsigned>(p[1]) << 8));
+  }
+  [[nodiscard]] static float load_bfloat16s(const std::byte* p) noexcept {
+    return bfloat16_to_float(
+        static_cast<std::uint16_t>(static_cast<unsigned>(p[0]) | static_cast<unsigned>(p[1]) << 8));
+  }
+  template<unsigned Bits>
+  [[nodiscard]] static float zero_points(const std::byte* run, std::size_t first) noexcept {
+    return static_cast<float>(static_cast<std::int32_t>(detail::code_at<Bits>(run, first)));
+  }
+  static void store_low_bytes(std::int8_t* p, float v) noexcept {
+    *p = static_cast<std::int8_t>(std::bit_cast<std::uint32_t>(v) & 0xFFu);
+  }
 };
 
 }  // namespace precis::kernel

@@ -269,15 +269,15 @@ void product_onto(strided<const typename Lanes::value> start, strided<const type
   value* const packed_rows = detail::next_line(workspace.data());
   value* const packed = packed_rows + detail::product_depth * packed_height;
   const std::size_t room = workspace.size() - detail::line - detail::product_depth * packed_height;
-  const std::size_t block_columns = room / (detail::product_depth * tile::columns) * tile::columns;
+  const std::size_t panel_columns = room / (detail::product_depth * tile::columns) * tile::columns;
   const bool in_place = c.rows <= tile::rows && (b.col_stride == 1 || b.cols == 1);  // each element of b is read once
 
   std::size_t k0 = 0;
   do {  // once even when there are no terms: c is the start then
     const std::size_t depth = inner - k0 < detail::product_depth ? inner - k0 : detail::product_depth;
     const strided<const value> from = k0 == 0 ? start : strided<const value>(c);
-    for (std::size_t j0 = 0; j0 < c.cols; j0 += block_columns) {
-      const std::size_t columns = c.cols - j0 < block_columns ? c.cols - j0 : block_columns;
+    for (std::size_t j0 = 0; j0 < c.cols; j0 += panel_columns) {
+      const std::size_t columns = c.cols - j0 < panel_columns ? c.cols - j0 : panel_columns;
       const std::size_t vectors = (columns + width - 1) / width;
       if (!in_place) detail::pack_panels<Lanes>({b.at(k0, j0), depth, columns, b.row_stride, b.col_stride}, packed);
       // Rows of a that had to be packed are taken a few tiles at a time, so that a panel of b is fetched once for them all.

@@ -1,0 +1,84 @@
+#pragma once
+
+#include <precis/codec/grid.hpp>
+#include <precis/core/error.hpp>
+#include <precis/core/view.hpp>
+#include <precis/kernel/ggml.hpp>
+
+#include <cstddef>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace precis::codec {
+
+/// ggml's blocks of 32 weights: the bytes that ggml writes and llama.cpp reads, row after row.
+///
+/// Name      "q4_0", "q4_1", "q5_0", "q5_1", "q8_0": 4.5, 5, 5.5, 6 and 8.5 bits a weight.
+/// Layout    of a block: scale d and, of q4_1 and q5_1, minimum m as halves, little-endian; of 5 bits, a word with the fifth
+///           bits; then byte j holds the low four bits of codes j and 16 + j (8 bits: code j, signed).
+/// Errors    rows that are no multiple of 32 (the message names formats that take them); weights that are not finite; a block
+///           whose scale or minimum is beyond 65504. A scale below 2^-25 is stored as 0, as ggml does.
+/// Cost      one read. To multiply: kernel::repack_ggml once, then kernel::matvec; the size stays the same.
+/// @post     byte-identical to ggml's reference quantizers.
+/// Source    methods D8.
+template<kernel::ggml_type Type>
+struct ggml {
+  static constexpr bool keeps_zero = !kernel::layout_of(Type).has_minimum;  ///< weights of 0 decode to exactly 0
+
+  [[nodiscard]] static std::string name() {
+    constexpr const char* names[] = {"q4_0", "q4_1", "q5_0", "q5_1", "q8_0"};
+    return names[static_cast<std::size_t>(Type)];
+  }
+  /// Rows that are no multiple of 32 count as if filled up; `encode` refuses them.
+  [[nodiscard]] static constexpr std::size_t bytes(std::size_t out, std::size_t in) {
+    return out * (in / kernel::ggml_block + (in % kernel::ggml_block != 0)) * block_bytes;
+  }
+  static void encode(weight_view weights, std::span<std::byte> packed) {
+    check(weights, packed.size());
+    check_finite(weights, "codec " + name());
+    const with_contiguous_rows contiguous(weights);
+    const weight_view w = contiguous.view();
+    std::byte* to = packed.data();
+    for (std::size_t r = 0; r < w.rows; ++r)
+      for (std::size_t c = 0; c < w.cols; c += kernel::ggml_block, to += block_bytes) {
+        kernel::encode_ggml(Type, w.row(r).data() + c, to);
+        if (!kernel::fits_half(Type, to))
+          refuse({.what = "the block at row " + std::to_string(r) + ", column " + std::to_string(c) +
+                          " needs a scale or minimum beyond 65504",
+                  .where = "codec " + name(),
+                  .expected = "smaller weights, or a format with float32 scales, like affine4.g32"});
+      }
+  }
+  static void decode(std::span<const std::byte> packed, mutable_weight_view weights) {
+    check(weights, packed.size());
+    const std::byte* from = packed.data();
+    float x[kernel::ggml_block];
+    for (std::size_t r = 0; r < weights.rows; ++r)
+      for (std::size_t c = 0; c < weights.cols; c += kernel::ggml_block, from += block_bytes) {
+        kernel::decode_ggml(Type, from, x);
+        for (std::size_t j = 0; j < kernel::ggml_block; ++j) weights(r, c + j) = x[j];
+      }
+  }
+
+ private:
+  static constexpr std::size_t block_bytes = kernel::layout_of(Type).bytes;
+
+  static void check(weight_view w, std::size_t size) {
+    if (w.cols % kernel::ggml_block != 0)
+      refuse({.what = "rows of " + std::to_string(w.cols) + " weights",
+              .where = "codec " + name(),
+              .expected = "a multiple of 32; affine" + std::to_string(kernel::layout_of(Type).bits) +
+                          ".g32.h and symmetric" + std::to_string(kernel::layout_of(Type).bits) +
+                          ".g32.h take rows of any length"});
+    if (size != bytes(w.rows, w.cols)) detail::refuse_size(name(), size, bytes(w.rows, w.cols), w);
+  }
+};
+
+using q4_0 = ggml<kernel::ggml_type::q4_0>;
+using q4_1 = ggml<kernel::ggml_type::q4_1>;
+using q5_0 = ggml<kernel::ggml_type::q5_0>;
+using q5_1 = ggml<kernel::ggml_type::q5_1>;
+using q8_0 = ggml<kernel::ggml_type::q8_0>;
+
+}  // namespace precis::codec

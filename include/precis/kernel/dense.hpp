@@ -1,0 +1,106 @@
+#pragma once
+
+#include <precis/kernel/activations.hpp>
+#include <precis/kernel/lanes.hpp>
+#include <precis/kernel/matvec.hpp>
+
+#include <cstddef>
+#include <span>
+
+namespace precis::kernel {
+
+enum class dense_type : std::uint8_t { float32, float16, bfloat16 };
+
+[[nodiscard]] constexpr std::size_t bytes_of(dense_type type) noexcept { return type == dense_type::float32 ? 4 : 2; }
+
+/// Numbers one after another, row by row, little-endian, wherever they start: somebody else's.
+struct dense_matrix {
+  dense_type type = dense_type::float32;
+  const std::byte* data = nullptr;
+  std::size_t out = 0;
+  std::size_t in = 0;
+};
+
+namespace detail {
+
+template<class Code, dense_type Type>
+[[nodiscard, gnu::always_inline]] inline typename Code::floats::vector load_dense(const std::byte* at) noexcept {
+  if constexpr (Type == dense_type::float32)
+    return Code::load_floats(at);
+  else if constexpr (Type == dense_type::float16)
+    return Code::load_halves(at);
+  else
+    return Code::load_bfloat16s(at);
+}
+
+/// `Rows` rows at a time, so that as many chains of sums are in flight.
+template<class Code, dense_type Type, std::size_t Rows>
+void multiply_dense_rows(const std::byte* rows, std::size_t in, const float* x, float* y) noexcept {
+  using lanes = typename Code::floats;
+  using vector = typename lanes::vector;
+  constexpr std::size_t width = lanes::width, parts = 16 / width, each = bytes_of(Type);
+  vector sum[Rows][parts];
+  for_constants<Rows>([&](auto r) __attribute__((always_inline)) {
+    for_constants<parts>([&](auto p) __attribute__((always_inline)) { sum[r][p] = lanes::zero(); });
+  });
+  const auto sixteen = [&](const std::byte* w, std::size_t stride, const float* v) __attribute__((always_inline)) {
+    for_constants<parts>([&](auto p) __attribute__((always_inline)) {
+      const vector some = lanes::load(v + p * width);
+      for_constants<Rows>([&](auto r) __attribute__((always_inline)) {
+        sum[r][p] = lanes::fma(load_dense<Code, Type>(w + r * stride + p * width * each), some, sum[r][p]);
+      });
+    });
+  };
+  std::size_t c = 0;
+  for (; c + 16 <= in; c += 16) sixteen(rows + c * each, in * each, x + c);
+  if (c < in) {  // filled up with zeros
+    std::byte rest[Rows * 16 * each] = {};
+    float some[16] = {};
+    for (std::size_t r = 0; r < Rows; ++r)
+      for (std::size_t i = 0; i < (in - c) * each; ++i) rest[r * 16 * each + i] = rows[(r * in + c) * each + i];
+    for (std::size_t i = 0; i < in - c; ++i) some[i] = x[c + i];
+    sixteen(rest, 16 * each, some);
+  }
+  for (std::size_t r = 0; r < Rows; ++r) {
+    float lane[16];
+    for (std::size_t p = 0; p < parts; ++p) lanes::store(lane + p * width, sum[r][p]);
+    y[r] = tree_sum(lane);
+  }
+}
+
+template<class Code, dense_type Type>
+void multiply_dense(const dense_matrix& m, const float* x, float* y, std::size_t first, std::size_t last) noexcept {
+  constexpr std::size_t at_once = Code::rows == 1 ? 1 : 4;
+  const std::size_t row_bytes = m.in * bytes_of(Type);
+  std::size_t r = first;
+  for (; r + at_once <= last; r += at_once)
+    multiply_dense_rows<Code, Type, at_once>(m.data + r * row_bytes, m.in, x, y + r);
+  for (; r < last; ++r) multiply_dense_rows<Code, Type, 1>(m.data + r * row_bytes, m.in, x, y + r);
+}
+
+}  // namespace detail
+
+/// y = m x:  y[r] = tree(lane), lane[l] = fma(m[r][c], x[c], lane[l]) over the columns c with c mod 16 = l, in order from 0;
+/// the tree adds lanes l and l + 8, then l and l + 4, l + 2, l + 1.
+///
+/// Shapes    m [out x in], x [in], y [out]
+/// Requires  m.data as long as type and shape say; y of m.out elements (those outside `rows` are not touched). Here rows may
+///           start and end anywhere.
+/// Errors    none: noexcept, no allocation.
+/// Cost      one read of the rows.
+/// @post     equal bit for bit for all lanes.
+/// @post     any range of rows gives the same bits as the whole.
+template<class Code = native_code_lanes>
+void matvec(const dense_matrix& m, std::span<const float> x, std::span<float> y, row_range rows = {}) noexcept {
+  const std::size_t last = rows.last < m.out ? rows.last : m.out;
+  switch (m.type) {
+    case dense_type::float32:
+      return detail::multiply_dense<Code, dense_type::float32>(m, x.data(), y.data(), rows.first, last);
+    case dense_type::float16:
+      return detail::multiply_dense<Code, dense_type::float16>(m, x.data(), y.data(), rows.first, last);
+    case dense_type::bfloat16:
+      return detail::multiply_dense<Code, dense_type::bfloat16>(m, x.data(), y.data(), rows.first, last);
+  }
+}
+
+}  // namespace precis::kernel

@@ -1,0 +1,179 @@
+#pragma once
+
+#include <precis/kernel/grid_format.hpp>
+#include <precis/kernel/half.hpp>
+
+#include <cstddef>
+#include <cstdint>
+
+/// ggml's blocks of 32 weights, byte for byte, and the way from them to the layout that is multiplied packed.
+namespace precis::kernel {
+
+enum class ggml_type : std::uint8_t { q4_0, q4_1, q5_0, q5_1, q8_0 };
+
+inline constexpr std::size_t ggml_block = 32;
+
+/// What a block consists of: the scale d (a half); of some, the minimum m (a half); of 5 bits, the fifth bits (4 bytes); codes.
+struct ggml_layout {
+  unsigned bits = 0;
+  bool has_minimum = false;
+  std::size_t bytes = 0;
+};
+[[nodiscard]] constexpr ggml_layout layout_of(ggml_type type) noexcept {
+  switch (type) {
+    case ggml_type::q4_0: return {4, false, 18};
+    case ggml_type::q4_1: return {4, true, 20};
+    case ggml_type::q5_0: return {5, false, 22};
+    case ggml_type::q5_1: return {5, true, 24};
+    case ggml_type::q8_0: return {8, false, 34};
+  }
+  return {};
+}
+
+namespace detail {
+
+// One rounding after another, whatever the compiler may fuse: the product of two floats is exact in double.
+[[nodiscard]] constexpr float rounded_product(float a, float b) noexcept {
+  return static_cast<float>(static_cast<double>(a) * static_cast<double>(b));
+}
+constexpr void put_half(std::uint16_t half, std::byte* at) noexcept {
+  at[0] = static_cast<std::byte>(half & 0xFFu);
+  at[1] = static_cast<std::byte>(half >> 8);
+}
+[[nodiscard]] constexpr std::uint16_t get_half(const std::byte* at) noexcept {
+  return static_cast<std::uint16_t>(static_cast<unsigned>(at[0]) | static_cast<unsigned>(at[1]) << 8);
+}
+
+/// Codes 0 ... 2^bits - 1 to where a block has them, and back. `at` is what follows d and m.
+constexpr void put_ggml_codes(const std::uint8_t* codes, unsigned bits, std::byte* at) noexcept {
+  if (bits == 8) {
+    for (std::size_t j = 0; j < 32; ++j) at[j] = static_cast<std::byte>(codes[j]);
+    return;
+  }
+  if (bits == 5) {
+    std::uint32_t high = 0;
+    for (unsigned j = 0; j < 32; ++j) high |= static_cast<std::uint32_t>(codes[j] >> 4 & 1) << j;
+    put_word32(high, at);
+    at += 4;
+  }
+  for (std::size_t j = 0; j < 16; ++j) at[j] = static_cast<std::byte>((codes[j] & 15) | (codes[16 + j] & 15) << 4);
+}
+constexpr void get_ggml_codes(const std::byte* at, unsigned bits, std::uint8_t* codes) noexcept {
+  if (bits == 8) {
+    for (std::size_t j = 0; j < 32; ++j) codes[j] = static_cast<std::uint8_t>(at[j]);
+    return;
+  }
+  const std::uint32_t high = bits == 5 ? get_word32(at) : 0;
+  if (bits == 5) at += 4;
+  for (unsigned j = 0; j < 16; ++j) {
+    const auto both = static_cast<unsigned>(at[j]);
+    codes[j] = static_cast<std::uint8_t>((both & 15u) | (high >> j & 1u) << 4);
+    codes[16 + j] = static_cast<std::uint8_t>(both >> 4 | (high >> (16 + j) & 1u) << 4);
+  }
+}
+
+}  // namespace detail
+
+/// The block of 32 weights. All arithmetic is in float, one rounding an operation:
+///
+///     q4_0, q5_0   d = m / -2^(b-1), m the weight of largest magnitude with its sign (the first of equals)
+///                  code = min(2^b - 1, trunc(x (1 / d) + 2^(b-1) + 0.5))                 decoded (code - 2^(b-1)) half(d)
+///     q4_1, q5_1   m = min x, d = (max x - m) / (2^b - 1); code = min(2^b - 1, trunc((x - m) (1 / d) + 0.5))
+///                                                                                       decoded code half(d) + half(m)
+///     q8_0         d = max|x| / 127; code = x (1 / d), halves away from zero             decoded code half(d)
+///
+/// Codes are made with the unrounded d and m; 1 / d is 0 where d is 0.
+///
+/// Requires  finite x; layout_of(type).bytes bytes at `to`.
+/// Errors    none: noexcept. A d or m beyond 65504 is stored as infinity (`fits_half` tells).
+/// Source    methods D8 (ggml-org/ggml, reference row quantizers).
+constexpr void encode_ggml(ggml_type type, const float* x, std::byte* to) noexcept {
+  const ggml_layout l = layout_of(type);
+  float lo = x[0], hi = x[0], largest = 0;  // the last one with its sign
+  for (std::size_t j = 0; j < ggml_block; ++j) {
+    lo = x[j] < lo ? x[j] : lo;
+    hi = x[j] > hi ? x[j] : hi;
+    const float size = x[j] < 0 ? -x[j] : x[j];
+    if (size > (largest < 0 ? -largest : largest)) largest = x[j];
+  }
+  const auto half = static_cast<float>(1u << (l.bits - 1)), top = static_cast<float>((1u << l.bits) - 1u);
+  const float d = l.bits == 8     ? (largest < 0 ? -largest : largest) / 127.f
+                  : l.has_minimum ? (hi - lo) / top
+                                  : largest / -half;
+  const float by = d != 0 ? 1.f / d : 0.f;
+  detail::put_half(float_to_half(d), to);
+  if (l.has_minimum) detail::put_half(float_to_half(lo), to + 2);
+  std::uint8_t codes[ggml_block] = {};
+  for (std::size_t j = 0; j < ggml_block; ++j) {
+    if (l.bits == 8) {
+      const auto q = static_cast<double>(detail::rounded_product(x[j], by));
+      const double further = q < 0 ? q - 0.5 : q + 0.5;  // exact
+      const int code = static_cast<int>(further);
+      codes[j] = static_cast<std::uint8_t>(code & 0xFF);
+    } else {
+      const float q = l.has_minimum ? detail::rounded_product(x[j] - lo, by) + 0.5f
+                                    : detail::rounded_product(x[j], by) + (half + 0.5f);
+      const int code = static_cast<int>(q);
+      codes[j] = static_cast<std::uint8_t>(code < static_cast<int>(top) ? code : static_cast<int>(top));
+    }
+  }
+  detail::put_ggml_codes(codes, l.bits, to + (l.has_minimum ? 4 : 2));
+}
+
+/// Whether d and m of an encoded block are finite.
+[[nodiscard]] constexpr bool fits_half(ggml_type type, const std::byte* block) noexcept {
+  const auto finite = [](std::uint16_t h) { return (h & 0x7C00u) != 0x7C00u; };
+  return finite(detail::get_half(block)) && (!layout_of(type).has_minimum || finite(detail::get_half(block + 2)));
+}
+
+/// The 32 weights of a block. Exact but for one rounding where there is a minimum.
+constexpr void decode_ggml(ggml_type type, const std::byte* block, float* x) noexcept {
+  const ggml_layout l = layout_of(type);
+  const float d = half_to_float(detail::get_half(block));
+  const float m = l.has_minimum ? half_to_float(detail::get_half(block + 2)) : 0.f;
+  std::uint8_t codes[ggml_block] = {};
+  detail::get_ggml_codes(block + (l.has_minimum ? 4 : 2), l.bits, codes);
+  const int zero = l.has_minimum ? 0 : 1 << (l.bits - 1);
+  for (std::size_t j = 0; j < ggml_block; ++j) {
+    const int code = l.bits == 8 ? static_cast<std::int8_t>(codes[j]) : static_cast<int>(codes[j]) - zero;
+    // Five bits times a half's eleven: exact, so fused or not the sum is the same.
+    x[j] = l.has_minimum ? static_cast<float>(code) * d + m : static_cast<float>(code) * d;
+  }
+}
+
+/// The format of this library that holds the same numbers in as many bytes, in the layout that is multiplied packed.
+[[nodiscard]] constexpr grid_format grid_of(ggml_type type) noexcept {
+  const ggml_layout l = layout_of(type);
+  return {.rule = l.has_minimum ? grid_rule::min_anchored : grid_rule::symmetric_full,
+          .code_bits = l.bits,
+          .group = ggml_block,
+          .scales = scale_type::float16};
+}
+
+/// Brings a matrix of blocks, row after row, into the layout of grid_of(type): once, when a model is loaded.
+///
+/// Requires  in a multiple of 32; `packed` of grid_of(type).layout_of(out, in).bytes bytes, not the blocks themselves.
+/// Errors    none: noexcept, no allocation.
+/// @post     every weight decodes to the same bits as before.
+inline void repack_ggml(ggml_type type, const std::byte* blocks, std::size_t out, std::size_t in,
+                        std::byte* packed) noexcept {
+  const ggml_layout l = layout_of(type);
+  const grid_format f = grid_of(type);
+  const grid_format::layout to = f.layout_of(out, in);
+  const std::size_t groups = in / ggml_block;
+  for (std::size_t r = 0; r < out; ++r) {
+    const std::size_t lane = r % tile_rows, first = r - lane, rows = out - first < tile_rows ? out - first : tile_rows;
+    for (std::size_t k = 0; k < groups; ++k, blocks += l.bytes) {
+      std::uint8_t codes[ggml_block];
+      detail::get_ggml_codes(blocks + (l.has_minimum ? 4 : 2), l.bits, codes);
+      if (l.bits == 8)
+        for (std::uint8_t& c : codes) c = static_cast<std::uint8_t>(c ^ 0x80u);  // signed to from 128
+      pack_row(codes, l.bits, 1, packed + first * to.row_words * 4 + k * l.bits * rows * 4, rows, lane);
+      const std::size_t at = f.group_at(out, in, r, k);
+      detail::put_half(detail::get_half(blocks), packed + to.scales + 2 * at);
+      if (l.has_minimum) detail::put_half(detail::get_half(blocks + 2), packed + to.second + 2 * at);
+    }
+  }
+}
+
+}  // namespace precis::kernel

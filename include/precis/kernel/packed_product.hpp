@@ -1,0 +1,203 @@
+#pragma once
+
+#include <precis/kernel/matvec.hpp>
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+namespace precis::kernel {
+
+namespace detail {
+
+inline constexpr std::size_t product_columns = 32;  ///< vectors that share what is unpacked once
+
+/// Up to 32 vectors of bytes, four columns of all of them side by side; absent ones are zeros.
+struct gathered {
+  std::int8_t* codes = nullptr;  ///< [quads x 32 vectors x 4]
+  float* scales = nullptr;       ///< [segments x 32 vectors]
+  float* sums = nullptr;
+
+  gathered(std::span<const byte_activations> x, float* workspace) noexcept {
+    const std::size_t columns = whole_blocks(x[0].in), count = segments(x[0].in, x[0].segment);
+    scales = workspace;
+    sums = scales + count * product_columns;
+    codes = reinterpret_cast<std::int8_t*>(sums + count * product_columns);
+    for (std::size_t n = 0; n < product_columns; ++n) {
+      const bool there = n < x.size();
+      for (std::size_t c = 0; c < columns; c += 4) {
+        std::int8_t* const to = codes + (c * product_columns + 4 * n);
+        if (there)
+          __builtin_memcpy(to, x[n].codes + c, 4);
+        else
+          __builtin_memset(to, 0, 4);
+      }
+      for (std::size_t s = 0; s < count; ++s) {
+        scales[s * product_columns + n] = there ? x[n].scales[s] : 0.f;
+        sums[s * product_columns + n] = there ? x[n].sums[s] : 0.f;
+      }
+    }
+  }
+};
+
+/// One segment of one or two tiles times `count` gathered vectors: total[n * all rows + r], by the definition of `matvec`.
+template<class Code, unsigned Bits, class Numbers>
+void add_segment_columns(const segment_run<std::int8_t>& run, const gathered& x, std::size_t segment, std::size_t s,
+                         std::size_t count, float* total) noexcept {
+  using lanes = typename Code::floats;
+  using vector = typename lanes::vector;
+  using words = typename Code::words;
+  constexpr std::size_t rows = Code::rows, parts = Code::together, all_rows = Code::tiles * tile_rows;
+  constexpr std::size_t columns = Code::columns;
+  constexpr bool integers = std::is_same_v<Numbers, whole_numbers>;
+  const std::uint8_t* table = nullptr;
+  if constexpr (!integers) table = Numbers::table.data();
+  const vector fixed_zero = lanes::all(-run.fixed_zero);
+  const std::size_t blocks = run.blocks;
+  const bool anchored = run.second_is == second_kind::minima;
+
+  for (std::size_t first = 0; first < all_rows / rows; first += parts) {
+    words codes[std::size_t{4} * 8 * parts];  // of a segment: four blocks at most
+    const std::byte* block[parts];
+    for_constants<parts>([&](auto p) __attribute__((always_inline)) {
+      const std::size_t row = (first + p) * rows;
+      block[p] = run.block + row / tile_rows * run.tile_block + row % tile_rows * 4;
+    });
+    for (std::size_t b = 0; b < blocks; ++b)
+      each_codes<Code, Bits>(
+          block, b * Bits * word_stride, [](auto) {},
+          [&](auto k, auto p, words c) __attribute__((always_inline)) {
+            codes[(b * 8 + k) * parts + p] = integers ? c : Code::nibbles(c, table);
+          });
+
+    vector scale[parts], second[parts];
+    for_constants<parts>([&](auto p) __attribute__((always_inline)) {
+      const std::size_t row = (first + p) * rows, tile = row / tile_rows, lane = row % tile_rows;
+      const auto stored = [&](const std::byte* at) __attribute__((always_inline)) {
+        return run.halves ? Code::load_halves(at + lane * 2) : Code::load_floats(at + lane * 4);
+      };
+      scale[p] = stored(run.scale + tile * run.tile_scale);
+      const std::byte* const at = run.second + tile * run.tile_second;
+      if (run.second_is == second_kind::fixed) second[p] = fixed_zero;
+      if (anchored) second[p] = stored(at);
+      if (run.second_is == second_kind::zero_points)
+        second[p] = lanes::subtract(lanes::zero(), Code::template zero_points<Bits>(at, lane));
+      if (run.second_is == second_kind::zero_floats)
+        second[p] = lanes::subtract(lanes::zero(), Code::load_floats(at + lane * 4));
+    });
+
+    for (std::size_t n = 0; n < count; n += columns) {
+      typename Code::template products<integers ? Bits : 5> sum[columns][parts];
+      const words* c = codes;
+      const std::int8_t* values = x.codes + (s * segment * product_columns + 4 * n);
+      for (std::size_t b = 0; b < blocks; ++b) {
+        for (std::size_t k = 0; k < 8; ++k, c += parts, values += product_columns * 4)
+          for_constants<columns>([&](auto i) __attribute__((always_inline)) {
+            const auto four = Code::four(values + 4 * i);
+            for_constants<parts>([&](auto p) __attribute__((always_inline)) { sum[i][p].add(quad<0>{}, c[p], four); });
+          });
+        for_constants<columns>([&](auto i) __attribute__((always_inline)) {
+          for_constants<parts>([&](auto p) __attribute__((always_inline)) { sum[i][p].end_block(); });
+        });
+      }
+      for_constants<columns>([&](auto i) __attribute__((always_inline)) {
+        const vector x_scale = lanes::broadcast(x.scales + s * product_columns + n + i),
+                     x_sum = lanes::broadcast(x.sums + s * product_columns + n + i);
+        for_constants<parts>([&](auto p) __attribute__((always_inline)) {
+          float* const at = total + (n + i) * all_rows + (first + p) * rows;
+          vector product = Code::to_float(sum[i][p].sum()), here = lanes::load(at);
+          if constexpr (!integers) product = lanes::multiply(product, lanes::all(0.5f));
+          if (!anchored) product = lanes::fma(second[p], x_sum, product);
+          here = lanes::fma(lanes::multiply(scale[p], x_scale), product, here);
+          if (anchored) here = lanes::fma(second[p], lanes::multiply(x_sum, x_scale), here);
+          lanes::store(at, here);
+        });
+      });
+    }
+  }
+}
+
+template<class Code, unsigned Bits, class Numbers>
+void multiply_columns(const packed_grid& m, std::span<const byte_activations> x, float* y, std::ptrdiff_t y_stride,
+                      float* workspace, std::size_t first, std::size_t last) noexcept {
+  const grid_format f = m.format;
+  const grid_format::layout l = f.layout_of(m.out, m.in);
+  const std::size_t segment = x[0].segment, all = segments(m.in, segment), blocks = segment / block_columns;
+  const std::size_t groups = f.groups_per_row(m.in), of_group = groups <= 1 ? all : f.group / segment;
+  const bool affine = f.rule == grid_rule::affine;
+  const std::size_t scale_step = tile_rows * f.scale_bytes(), second_step = affine ? tile_rows / 8 * Bits : scale_step;
+  segment_run<std::int8_t> start;
+  start.fixed_zero = static_cast<float>(f.fixed_zero_point()) + Numbers::zero_of_bytes;
+  if (f.has_minimum()) start.second_is = second_kind::minima;
+  constexpr std::size_t most = Code::tiles * tile_rows;
+  padded_segment<Bits> room;
+  const gathered together(x, workspace);
+
+  for (std::size_t row = first; row < last;) {
+    // Two tiles at once where both are whole and lie side by side; else one.
+    const bool whole = f.group != per_tensor && m.in % block_columns == 0;
+    std::size_t rows = last - row < most ? last - row : most;
+    if (rows > tile_rows && (rows != most || !whole)) rows = tile_rows;
+    float total[product_columns * most] = {};
+    for (std::size_t s = 0; s < all; ++s) {
+      auto run = start;
+      if (f.group == per_tensor || rows < tile_rows || (s + 1 == all && m.in % block_columns != 0)) {
+        pad_run<Bits>(m, l, row, rows, s, segment, room, run);
+      } else {
+        const std::size_t side = row / tile_rows * groups + s / of_group;
+        run.block = m.data + row * l.row_words * 4 + s * blocks * Bits * word_stride;
+        run.scale = m.data + l.scales + side * scale_step;
+        run.second = m.data + l.second + side * second_step;
+        if (rows > tile_rows) {
+          run.tile_block = l.row_words * 4 * tile_rows;
+          run.tile_scale = groups * scale_step;
+          run.tile_second = groups * second_step;
+        }
+        run.blocks = s + 1 == all ? m.in / block_columns - s * blocks : blocks;
+        if (affine) run.second_is = second_kind::zero_points;
+        run.halves = f.scales == scale_type::float16;
+      }
+      add_segment_columns<Code, Bits, Numbers>(run, together, segment, s, x.size(), total);
+    }
+    for (std::size_t n = 0; n < x.size(); ++n)
+      for (std::size_t r = 0; r < rows; ++r)
+        y[static_cast<std::ptrdiff_t>(n) * y_stride + static_cast<std::ptrdiff_t>(row + r)] = total[n * most + r];
+    row += rows;
+  }
+}
+
+}  // namespace detail
+
+/// Floats of workspace for `packed_product`.
+[[nodiscard]] constexpr std::size_t packed_product_workspace(std::size_t in, std::size_t segment) noexcept {
+  return detail::product_columns * (detail::whole_blocks(in) / 4 + 2 * detail::segments(in, segment));
+}
+
+/// A packed matrix times a few vectors: element r of result n is y[n * y_stride + r].
+///
+/// Requires  as `matvec`; all of x of one length and segment; workspace of packed_product_workspace elements.
+/// Errors    none: noexcept, no allocation.
+/// Cost      every block is read and unpacked once for 32 vectors (floats of 8 bits: once a vector); 14 KiB of stack.
+/// @post     every vector's result is `matvec`'s, bit for bit.
+template<class Code = native_code_lanes>
+void packed_product(const packed_grid& m, std::span<const byte_activations> x, std::span<float> y,
+                    std::ptrdiff_t y_stride, std::span<float> workspace, row_range rows = {}) noexcept {
+  const std::size_t last = rows.last < m.out ? rows.last : m.out;
+  for (std::size_t n = 0; n < x.size(); n += detail::product_columns) {
+    const auto some = x.subspan(n, x.size() - n < detail::product_columns ? x.size() - n : detail::product_columns);
+    float* const to = y.data() + static_cast<std::ptrdiff_t>(n) * y_stride;
+    detail::with_codes(m.format, [&](auto bits, auto numbers) {
+      using numbers_type = decltype(numbers);
+      if constexpr (std::is_same_v<numbers_type, detail::whole_numbers> || bits == 4)
+        detail::multiply_columns<Code, bits, numbers_type>(m, some, to, y_stride, workspace.data(), rows.first, last);
+      else  // floats of 8 bits are no integers: vector by vector, while some rows stay in the nearest cache
+        for (std::size_t row = rows.first; row < last; row += detail::product_columns)
+          for (std::size_t i = 0; i < some.size(); ++i)
+            detail::multiply<Code, bits, numbers_type>(
+                m, some[i], to + static_cast<std::ptrdiff_t>(i) * y_stride, row,
+                last - row < detail::product_columns ? last : row + detail::product_columns);
+    });
+  }
+}
+
+}  // namespace precis::kernel

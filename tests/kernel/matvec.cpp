@@ -1,0 +1,246 @@
+#include <precis/kernel/matvec.hpp>
+
+#include "packed.hpp"
+
+#include "catch.hpp"
+
+#include <bit>
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+#include <span>
+#include <string>
+#include <vector>
+
+using namespace precis;
+using namespace precis::kernel;
+using namespace packed_tests;
+
+namespace {
+
+/// The columns of one segment of x, and what a byte vector makes of them.
+struct part_of_x {
+  std::size_t first = 0;
+  std::size_t count = 0;
+  float sum = 0;    // of x, or of the codes
+  float scale = 1;  // of bytes
+  std::vector<int> codes;
+};
+
+/// What a stored code stands for before the scale.
+float value_of(const grid_format& f, std::uint8_t code) {
+  if (f.rule == grid_rule::e4m3) return float8_e4m3::decode(code);
+  if (f.rule == grid_rule::e5m2) return float8_e5m2::decode(code);
+  if (f.rule == grid_rule::e2m1) return float4_e2m1::decode(code);
+  return static_cast<float>(code);
+}
+
+std::vector<part_of_x> parts_of(const std::vector<float>& x, std::size_t segment, bool bytes) {
+  std::vector<part_of_x> parts;
+  for (std::size_t first = 0; first < x.size(); first += segment) {
+    part_of_x p{.first = first, .count = std::min(segment, x.size() - first), .sum = 0, .scale = 1, .codes = {}};
+    if (bytes) {
+      float top = 0;
+      for (std::size_t c = 0; c < p.count; ++c) top = std::max(top, std::abs(x[first + c]));
+      const float factor = top < 1e-30f ? 0.f : 127.f / top;
+      p.scale = top < 1e-30f ? 0.f : top / 127.f;
+      int sum = 0;
+      for (std::size_t c = 0; c < p.count; ++c) {
+        // Exact product of two floats in double, then to the nearest integer, ties to even.
+        p.codes.push_back(
+            static_cast<int>(std::nearbyint(static_cast<double>(x[first + c]) * static_cast<double>(factor))));
+        sum += p.codes.back();
+      }
+      p.sum = static_cast<float>(sum);
+    } else {
+      float lane[16] = {};
+      for (std::size_t c = 0; c < segment; ++c) lane[c % 16] += c < p.count ? x[first + c] : 0.f;
+      for (std::size_t half : {8u, 4u, 2u, 1u})
+        for (std::size_t l = 0; l < half; ++l) lane[l] += lane[l + half];
+      p.sum = lane[0];
+    }
+    parts.push_back(p);
+  }
+  return parts;
+}
+
+/// y by the words of the header, from codes and grids that the codec reads.
+std::vector<float> definition(const grid_format& f, std::span<const std::byte> packed, std::size_t out,
+                              const std::vector<float>& x, bool bytes) {
+  const std::size_t in = x.size(), segment = segment_of(f, in);
+  const auto grids = codec::read_grids(f, packed, out, in);
+  const auto parts = parts_of(x, segment, bytes);
+  std::vector<float> y(out);
+  std::vector<std::uint8_t> codes(in);
+  for (std::size_t r = 0; r < out; ++r) {
+    codec::read_codes(f, packed, out, r, std::span<std::uint8_t>(codes));
+    float total = 0;
+    for (const part_of_x& p : parts) {
+      const std::size_t group =
+          f.group == per_tensor ? 0 : r * f.groups_per_row(in) + (f.group >= in ? 0 : p.first / f.group);
+      const codec::grid& g = grids[group];
+      float product = 0, zero_point = static_cast<float>(g.zero_point);
+      if (bytes && f.rule == grid_rule::e2m1) zero_point = 6;
+      if (bytes && f.rule != grid_rule::e4m3 && f.rule != grid_rule::e5m2) {
+        double sum = 0;  // exact: at most 128 products of 15 bits
+        for (std::size_t c = 0; c < p.count; ++c)
+          sum += (static_cast<double>(value_of(f, codes[p.first + c])) + (f.is_float() ? 6 : 0)) * p.codes[c];
+        product = static_cast<float>(sum);
+      } else {
+        float lane[4] = {};
+        for (std::size_t c = 0; c < p.count; ++c)
+          lane[c % 4] = std::fma(value_of(f, codes[p.first + c]),
+                                 bytes ? static_cast<float>(p.codes[c]) : x[p.first + c], lane[c % 4]);
+        // Columns after the last count as zeros: fma(0, 0, lane) is lane, but for the sign of a zero.
+        product = (lane[0] + lane[1]) + (lane[2] + lane[3]);
+      }
+      if (!f.has_minimum()) product = std::fma(-zero_point, p.sum, product);
+      const float scale = bytes ? g.scale * p.scale : g.scale;
+      total = std::fma(scale, product, total);
+      if (f.has_minimum()) total = std::fma(g.minimum, bytes ? p.sum * p.scale : p.sum, total);
+    }
+    y[r] = total;
+  }
+  return y;
+}
+
+template<class Lanes>
+std::vector<float> by_kernel(const grid_format& f, std::span<const std::byte> packed, std::size_t out,
+                             const std::vector<float>& x, bool bytes, row_range rows = {}) {
+  const std::size_t segment = segment_of(f, x.size());
+  std::vector<float> y(out, -77.f);
+  const packed_grid m{f, packed.data(), out, x.size()};
+  if (bytes) {
+    std::vector<float> workspace(byte_activation_workspace(x.size(), segment));
+    matvec<Lanes>(m, as_bytes<Lanes>(x, segment, workspace), y, rows);
+  } else {
+    std::vector<float> workspace(float_activation_workspace(x.size(), segment));
+    matvec<Lanes>(m, as_floats<typename Lanes::floats>(x, segment, workspace), y, rows);
+  }
+  return y;
+}
+
+}  // namespace
+
+TEST_CASE("matvec @post: equal bit for bit for all lanes, and to the definition", "[kernel][matvec][property]") {
+  struct shape {
+    std::size_t out, in;
+  };
+  // One tile and two; two and a half; shorter than a tile; tails of columns shorter and longer than a block.
+  for (const shape s : {shape{16, 128}, shape{48, 256}, shape{40, 160}, shape{3, 37}, shape{33, 300}, shape{1, 1}})
+    for (const grid_format& f : every_packed_format()) {
+      const auto packed = packed_of(f, s.out, s.in);
+      const auto x = normal(s.in, 7);
+      for (const bool bytes : {false, true}) {
+        const auto expected = definition(f, packed, s.out, x, bytes);
+        for_every_lanes([&](auto lanes) {
+          CAPTURE(codec::to_string(f), s.out, s.in, bytes, decltype(lanes)::rows);
+          REQUIRE(same_bits(by_kernel<decltype(lanes)>(f, packed, s.out, x, bytes), expected));
+        });
+      }
+    }
+}
+
+TEST_CASE("matvec of floats is the product with the decoded matrix, up to float rounding", "[kernel][matvec][oracle]") {
+  constexpr std::size_t out = 20, in = 700;
+  const auto x = normal(in, 3);
+  for (const grid_format& f : every_packed_format()) {
+    const auto packed = packed_of(f, out, in);
+    std::vector<float> w(out * in);
+    codec::decode(f, packed, {w.data(), out, in, in, 1});
+    const auto grids = codec::read_grids(f, packed, out, in);
+    const auto y = by_kernel<native_code_lanes>(f, packed, out, x, false);
+    for (std::size_t r = 0; r < out; ++r) {
+      double exact = 0, size = 0;
+      for (std::size_t c = 0; c < in; ++c) {
+        exact += static_cast<double>(w[r * in + c]) * static_cast<double>(x[c]);
+        const auto& g = grids[f.group == per_tensor ? 0 : r * f.groups_per_row(in) + (f.group >= in ? 0 : c / f.group)];
+        size += std::abs(static_cast<double>(x[c])) *
+                (static_cast<double>(g.scale) * (f.is_float() ? 57344 : f.top_code()) +
+                 std::abs(static_cast<double>(g.minimum)));
+      }
+      // Codes times x, 32 terms a lane and the tree, the zero point's product, then a sum over 22 segments at most: 60
+      // roundings of partial sums that are below sum |scale code x|.
+      CAPTURE(codec::to_string(f), r);
+      REQUIRE(std::abs(static_cast<double>(y[r]) - exact) <= 60 * 0x1.0p-24 * size);
+    }
+  }
+}
+
+TEST_CASE("matvec by bytes: a product of integers by hand", "[kernel][matvec][worked-example]") {
+  // symmetric4.g32, one group: the largest weight 7 makes scale 1, the largest |x| 127 scale 1: no rounding at all.
+  std::vector<float> w(2 * 32, 0.f), x(32, 0.f);
+  w[0] = 7, w[1] = -3, w[31] = 2;
+  w[32] = -7, w[40] = 5;
+  x[0] = 127, x[1] = -10, x[8] = 3, x[31] = 50;
+  const grid_format f{.rule = grid_rule::symmetric, .code_bits = 4, .group = 32, .scales = scale_type::float32};
+  std::vector<std::byte> packed(f.layout_of(2, 32).bytes);
+  codec::encode(f, {w, 2, 32}, packed);
+  for_every_lanes([&](auto lanes) {
+    for (const bool bytes : {false, true}) {
+      const auto y = by_kernel<decltype(lanes)>(f, packed, 2, x, bytes);
+      CHECK(y[0] == 7 * 127 + 3 * 10 + 2 * 50);
+      CHECK(y[1] == -7 * 127 + 5 * 3);
+    }
+  });
+}
+
+TEST_CASE("a range of rows is the same rows of the whole, and nothing else is written", "[kernel][matvec][property]") {
+  constexpr std::size_t out = 90, in = 96;
+  const auto x = normal(in, 5);
+  const grid_format f{.rule = grid_rule::affine, .code_bits = 4, .group = 32, .scales = scale_type::float16};
+  const auto packed = packed_of(f, out, in);
+  for_every_lanes([&](auto lanes) {
+    for (const bool bytes : {false, true}) {
+      const auto whole = by_kernel<decltype(lanes)>(f, packed, out, x, bytes);
+      for (const row_range rows :
+           {row_range{0, 16}, row_range{16, 64}, row_range{48, 90}, row_range{80, 1000}, row_range{}}) {
+        const auto some = by_kernel<decltype(lanes)>(f, packed, out, x, bytes, rows);
+        for (std::size_t r = 0; r < out; ++r) REQUIRE(some[r] == (r >= rows.first && r < rows.last ? whole[r] : -77.f));
+      }
+    }
+  });
+}
+
+TEST_CASE("activations as bytes @post: |x - scale code| <= scale / 2, and zeros stay zeros",
+          "[kernel][matvec][property]") {
+  for (const std::size_t in : {1u, 31u, 32u, 33u, 128u, 200u}) {
+    auto x = normal(in, in);
+    x[in / 2] = 0;
+    if (in == 200)
+      for (std::size_t c = 64; c < 96; ++c) x[c] = 1e-33f;  // a segment that counts as zero
+    for (const std::size_t segment : {32u, 128u}) {
+      for_every_lanes([&](auto lanes) {
+        std::vector<float> workspace(byte_activation_workspace(in, segment));
+        const byte_activations a = as_bytes<decltype(lanes)>(x, segment, workspace);
+        for (std::size_t c = 0; c < in; ++c) {
+          const float scale = a.scales[c / segment];
+          const double back = static_cast<double>(scale) * a.codes[c];
+          // The factor 127 / max and the scale max / 127 are rounded once each: 127 * 2^-23 of a step.
+          REQUIRE(std::abs(back - static_cast<double>(x[c])) <=
+                  static_cast<double>(scale) * (0.5 + 127 * 0x1.0p-22) + 1e-30);
+          if (x[c] == 0) REQUIRE(a.codes[c] == 0);
+        }
+        for (std::size_t c = in; c < (in + 31) / 32 * 32; ++c) REQUIRE(a.codes[c] == 0);
+      });
+    }
+  }
+}
+
+TEST_CASE("segments: groups of whole blocks, at most 128 columns", "[kernel][matvec][worked-example]") {
+  const auto of = [](std::size_t group, std::size_t in, unsigned bits = 4) {
+    return segment_of({.rule = grid_rule::affine, .code_bits = bits, .group = group, .scales = scale_type::float32},
+                      in);
+  };
+  CHECK(of(32, 4096) == 32);
+  CHECK(of(64, 4096) == 64);
+  CHECK(of(96, 4096) == 96);
+  CHECK(of(128, 4096) == 128);
+  CHECK(of(512, 4096) == 128);
+  CHECK(of(per_row, 4096) == 128);
+  CHECK(of(per_tensor, 4096) == 128);
+  CHECK(of(48, 4096) == 0);  // half a block
+  CHECK(of(160, 4096) == 0);
+  CHECK(of(48, 40) == 128);  // one group for the row
+  CHECK(of(32, 4096, 16) == 0);
+}

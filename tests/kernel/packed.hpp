@@ -1,0 +1,75 @@
+#pragma once
+
+#include <precis/codec/grid.hpp>
+#include <precis/core/random.hpp>
+#include <precis/kernel/lanes.hpp>
+
+#include <cstdint>
+#include <cstring>
+#include <span>
+#include <vector>
+
+/// What the tests of packed matrices share.
+namespace packed_tests {
+
+using namespace precis;
+using namespace precis::kernel;
+
+// Every instruction set this compiler may use is compared with `definition`, separate code without lanes, bit for bit.
+// The file is compiled for others, too: .ci/run instruction_sets.
+#if defined(__AVX512BW__)
+#define PRECIS_OTHER_LANES avx512_code_lanes, avx2_code_lanes
+#elif defined(__AVX2__) && defined(__FMA__)
+#define PRECIS_OTHER_LANES avx2_code_lanes
+#elif defined(__ARM_NEON) && defined(__aarch64__)
+#define PRECIS_OTHER_LANES neon_code_lanes
+#endif
+
+template<class... Lanes, class F>
+void for_lanes(const F& f) {
+  (f(Lanes{}), ...);
+}
+template<class F>
+void for_every_lanes(const F& f) {
+#if defined(PRECIS_OTHER_LANES)
+  for_lanes<scalar_code_lanes, PRECIS_OTHER_LANES>(f);
+#else
+  for_lanes<scalar_code_lanes>(f);
+#endif
+}
+
+inline std::vector<float> normal(std::size_t count, std::uint64_t seed) {
+  const random_stream random(seed, purpose("matvec"));
+  std::vector<float> values(count);
+  for (std::size_t i = 0; i < count; ++i) values[i] = static_cast<float>(random.normal(i));
+  return values;
+}
+
+inline std::vector<std::byte> packed_of(const grid_format& f, std::size_t out, std::size_t in) {
+  const auto w = normal(out * in, out + in);
+  std::vector<std::byte> packed(f.layout_of(out, in).bytes);
+  codec::encode(f, {w, out, in}, packed);
+  return packed;
+}
+
+inline bool same_bits(const std::vector<float>& a, const std::vector<float>& b) {
+  return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * sizeof(float)) == 0;
+}
+
+/// Every width, rule, group and scale type that is multiplied packed.
+inline std::vector<grid_format> every_packed_format() {
+  std::vector<grid_format> all;
+  for (const grid_rule rule : {grid_rule::affine, grid_rule::symmetric, grid_rule::min_anchored})
+    for (const unsigned bits : {2u, 3u, 4u, 5u, 6u, 7u, 8u})
+      for (const std::size_t group :
+           {std::size_t{32}, std::size_t{64}, std::size_t{128}, std::size_t{256}, per_row, per_tensor})
+        for (const scale_type scales : {scale_type::float32, scale_type::float16})
+          all.push_back({.rule = rule, .code_bits = bits, .group = group, .scales = scales});
+  for (const grid_rule rule : {grid_rule::e4m3, grid_rule::e5m2, grid_rule::e2m1})
+    for (const std::size_t group : {std::size_t{32}, std::size_t{256}, per_row, per_tensor})
+      for (const scale_type scales : {scale_type::float32, scale_type::float16})
+        all.push_back({.rule = rule, .code_bits = rule == grid_rule::e2m1 ? 4u : 8u, .group = group, .scales = scales});
+  return all;
+}
+
+}  // namespace packed_tests

@@ -50,7 +50,10 @@ void pair_neighbours(std::span<float> values, std::size_t heads, std::size_t out
   }
 }
 
-void check_packed_size(const source_tensor& t, const matrix_decoder& decoder) {
+}  // namespace
+
+void check_stored(const source_tensor& t, const matrix_decoder& decoder) {
+  if (t.codec.empty()) return;
   if (!decoder.bytes || !decoder.decode)
     bad(t.file, "tensor " + t.stored_name + " is packed with " + t.codec,
         "an original model: this program decodes no codecs");
@@ -60,13 +63,11 @@ void check_packed_size(const source_tensor& t, const matrix_decoder& decoder) {
         std::to_string(bytes) + " for its shape");
 }
 
-}  // namespace
-
 void decode(const source_tensor& t, const matrix_decoder& decoder, std::span<float> values) {
   if (t.codec.empty()) {
     decode(t.type, t.bytes, values);
   } else {
-    check_packed_size(t, decoder);
+    check_stored(t, decoder);
     const auto columns = static_cast<std::ptrdiff_t>(t.shape[1]);
     precis::mutable_weight_view view(values.data(), t.shape[0], t.shape[1], columns, 1);
     decoder.decode(t.codec, t.bytes, t.in_major ? view.transposed() : view);
@@ -108,10 +109,19 @@ std::size_t bundle::stored_bytes() const noexcept {
   return bytes;
 }
 
+tokenizer tokenizer_of(const model_source& source, const std::filesystem::path& instead) {
+  const std::filesystem::path& path = instead.empty() ? source.tokenizer : instead;
+  if (path.empty()) return {};
+  tokenizer t = load_tokenizer(path);
+  if (t.size() > source.config.vocabulary)
+    bad(path.string(), "a tokenizer of " + std::to_string(t.size()) + " tokens",
+        "at most " + std::to_string(source.config.vocabulary) + " for this model");
+  return t;
+}
+
 bundle load(const std::filesystem::path& path, const load_options& options) {
   const model_source source = open_source(path);
-  for (const source_tensor& t : source.tensors)
-    if (!t.codec.empty()) check_packed_size(t, options.decoder);  // before memory is asked for
+  for (const source_tensor& t : source.tensors) check_stored(t, options.decoder);  // before memory is asked for
 
   bundle b;
   b.path = path;
@@ -120,13 +130,7 @@ bundle load(const std::filesystem::path& path, const load_options& options) {
   b.bos = source.bos;
   b.eos = source.eos;
   b.labels = source.labels;
-  const std::filesystem::path& beside = options.tokenizer.empty() ? source.tokenizer : options.tokenizer;
-  if (!beside.empty()) {
-    b.tokenizer = load_tokenizer(beside);
-    if (b.tokenizer.size() > source.config.vocabulary)
-      bad(beside.string(), "a tokenizer of " + std::to_string(b.tokenizer.size()) + " tokens",
-          "at most " + std::to_string(source.config.vocabulary) + " for this model");
-  }
+  b.tokenizer = tokenizer_of(source, options.tokenizer);
 
   b.weights = zeros(source.config);
   const std::vector<tensor<float>> targets = tensors(b.weights);

@@ -95,8 +95,10 @@ struct bundle {
 /// 16 hexadecimal digits that depend on the family, the names, the shapes and the values of all weights, and on nothing
 /// else: not on how they are stored. A plan names the model it was made for by it.
 [[nodiscard]] std::string fingerprint(const weights& w);
+/// The same of a model that stays in its files, one tensor at a time. Errors: those of `decode`.
+[[nodiscard]] std::string fingerprint(const model_source& source, const matrix_decoder& decoder);
 
-/// Decodes one tensor into `values`, which are laid out as engine::tensors() has them.
+/// Decodes one tensor into `values`, one a weight, which are laid out as engine::tensors() has them.
 ///
 /// Errors   a value that is not finite, by tensor and index; a codec the decoder refuses.
 void decode(const source_tensor& tensor, const matrix_decoder& decoder, std::span<float> values);

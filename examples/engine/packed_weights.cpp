@@ -64,22 +64,16 @@ void take_rest(weights& rest, packed_weights& p) {
   return type == dtype::f32 ? "float32" : type == dtype::f16 ? "float16" : "bfloat16";
 }
 
-[[nodiscard]] std::size_t elements(const source_tensor& t) noexcept {
-  std::size_t n = 1;
-  for (const std::size_t e : t.shape) n *= e;
-  return n;
-}
-
 /// A matrix as it runs: its bytes where they are in the right order, else what it decodes to.
 [[nodiscard]] stored_matrix stored(const source_tensor& t, const matrix_decoder& decoder) {
-  const bool as_it_lies = t.rotary_heads == 0 && (!t.codec.empty() || !t.in_major);
+  const bool as_it_lies = t.rotary_heads == 0 && (!t.codec.empty() || t.in_major == t.turned);
   std::optional<stored_matrix> m;
   if (as_it_lies) {
     check_stored(t, decoder);
     m = stored_matrix::of(t.codec.empty() ? codec_of(t.type) : std::string_view(t.codec), t.bytes, t.out(), t.in());
     if (m && m->surely_finite()) return std::move(*m);
   }
-  std::vector<float> values(elements(t));
+  std::vector<float> values(t.elements());
   decode(t, decoder, values);  // refuses what is not finite, by its index
   if (m) return std::move(*m);
   const auto columns = static_cast<std::ptrdiff_t>(t.shape[1]);
@@ -112,7 +106,7 @@ packed_weights load_packed(const model_source& source, const matrix_decoder& dec
     if (const auto at = matrices.find(name); at != matrices.end()) {
       *at->second = stored(t, decoder);
     } else {
-      values(rest).resize(elements(t));
+      values(rest).resize(t.elements());
       decode(t, decoder, values(rest));
     }
   });

@@ -2,6 +2,7 @@
 
 #include <engine/family.hpp>
 
+#include <precis/codec/dense_copy.hpp>
 #include <precis/core/error.hpp>
 
 #include <algorithm>
@@ -76,9 +77,12 @@ void take_rest(weights& rest, packed_weights& p) {
   std::vector<float> values(t.elements());
   decode(t, decoder, values);  // refuses what is not finite, by its index
   if (m) return std::move(*m);
-  const auto columns = static_cast<std::ptrdiff_t>(t.shape[1]);
-  const precis::weight_view view(values.data(), t.shape[0], t.shape[1], columns, 1);
-  return stored_matrix::of(t.in_major ? view.transposed() : view);
+  const precis::weight_view stored_way(values, t.shape[0], t.shape[1]);
+  const precis::codec::with_contiguous_rows rows(t.in_major ? stored_way.transposed() : stored_way);
+  if (!t.codec.empty()) return stored_matrix::of(rows.view());
+  std::vector<std::byte> bytes(values.size() * size_of(t.type));
+  encode(t.type, {rows.view().data, values.size()}, bytes);  // exact: they were of that type
+  return std::move(*stored_matrix::of(codec_of(t.type), bytes, t.out(), t.in()));
 }
 
 }  // namespace

@@ -50,9 +50,10 @@ void check_apart(const fs::path& source, const fs::path& destination) {
     bad(destination.string(), "the destination holds the source", "another folder");
 }
 
-/// The packed matrix for each tensor, or nullptr. Refuses matrices that fit none.
-[[nodiscard]] std::vector<const compressed_matrix*> matched(const model_source& source,
-                                                            std::span<const compressed_matrix> matrices) {
+}  // namespace
+
+std::vector<const compressed_matrix*> match_matrices(const model_source& source,
+                                                     std::span<const compressed_matrix> matrices) {
   std::vector<const compressed_matrix*> packed(source.tensors.size(), nullptr);
   for (const compressed_matrix& m : matrices) {
     const std::string where = "matrix " + m.name;
@@ -67,15 +68,13 @@ void check_apart(const fs::path& source, const fs::path& destination) {
   return packed;
 }
 
-}  // namespace
-
 compressed_sizes write_compressed(const fs::path& source_path, const fs::path& destination,
                                   std::span<const compressed_matrix> matrices, const compress_options& options) {
   const model_source source = open_source(source_path);
-  if (source.format == model_format::compressed)
-    bad(source_path.string(), "a folder that is compressed already", "the original model");
+  if (source.format == model_format::compressed || source.format == model_format::gguf)
+    bad(source_path.string(), "a model that is compressed already", "the original model");
   check_apart(source_path, destination);
-  const std::vector<const compressed_matrix*> packed = matched(source, matrices);
+  const std::vector<const compressed_matrix*> packed = match_matrices(source, matrices);
 
   compressed_sizes sizes;
   std::vector<tensor_declaration> declarations;

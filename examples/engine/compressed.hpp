@@ -1,6 +1,7 @@
 #pragma once
 
 #include <engine/files.hpp>
+#include <engine/source.hpp>
 
 #include <cstddef>
 #include <filesystem>
@@ -8,6 +9,7 @@
 #include <map>
 #include <span>
 #include <string>
+#include <vector>
 
 /// Writing compressed model folders; `engine::load` reads them. The format is docs/compressed-folder.md.
 namespace engine {
@@ -34,6 +36,11 @@ struct compressed_sizes {
   std::size_t before = 0;
   std::size_t after = 0;
 };
+
+/// The packed matrix of each of the source's tensors, or nullptr.
+/// Errors: a matrix that the model does not have, or named twice; a codec name of several words.
+[[nodiscard]] std::vector<const compressed_matrix*> match_matrices(const model_source& source,
+                                                                   std::span<const compressed_matrix> matrices);
 
 /// Writes `source` to `destination` with some matrices packed; everything else keeps its bytes.
 ///

@@ -50,7 +50,10 @@ void pair_neighbours(std::span<float> values, std::size_t heads, std::size_t out
   }
 }
 
-void check_packed_size(const source_tensor& t, const matrix_decoder& decoder) {
+}  // namespace
+
+void check_stored(const source_tensor& t, const matrix_decoder& decoder) {
+  if (t.codec.empty()) return;
   if (!decoder.bytes || !decoder.decode)
     bad(t.file, "tensor " + t.stored_name + " is packed with " + t.codec,
         "an original model: this program decodes no codecs");
@@ -60,13 +63,16 @@ void check_packed_size(const source_tensor& t, const matrix_decoder& decoder) {
         std::to_string(bytes) + " for its shape");
 }
 
-}  // namespace
-
 void decode(const source_tensor& t, const matrix_decoder& decoder, std::span<float> values) {
   if (t.codec.empty()) {
     decode(t.type, t.bytes, values);
+    if (t.turned) {
+      const std::vector<float> stored(values.begin(), values.end());  // shape[1] x shape[0]
+      for (std::size_t r = 0; r < t.shape[0]; ++r)
+        for (std::size_t c = 0; c < t.shape[1]; ++c) values[r * t.shape[1] + c] = stored[c * t.shape[0] + r];
+    }
   } else {
-    check_packed_size(t, decoder);
+    check_stored(t, decoder);
     const auto columns = static_cast<std::ptrdiff_t>(t.shape[1]);
     precis::mutable_weight_view view(values.data(), t.shape[0], t.shape[1], columns, 1);
     decoder.decode(t.codec, t.bytes, t.in_major ? view.transposed() : view);
@@ -75,22 +81,52 @@ void decode(const source_tensor& t, const matrix_decoder& decoder, std::span<flo
   if (t.rotary_heads != 0) pair_neighbours(values, t.rotary_heads, t.out(), t.in());
 }
 
-std::string fingerprint(const weights& w) {
-  std::uint64_t hash = precis::purpose(family_of(w.config).model_type);
-  const auto add = [&](std::uint64_t word) { hash = precis::mix64(hash ^ word); };
-  for (const tensor<const float>& t : tensors(w)) {
-    add(precis::purpose(t.name));
-    for (const std::size_t e : t.shape) add(e);
+namespace {
+
+/// A fingerprint in the making: tensors are added in the order of tensors().
+class fingerprint_hash {
+ public:
+  explicit fingerprint_hash(const config& c) : hash_(precis::purpose(family_of(c).model_type)) {}
+
+  void add(std::string_view name, std::span<const std::size_t> shape, std::span<const float> values) {
+    add(precis::purpose(name));
+    for (const std::size_t e : shape) add(e);
     std::size_t i = 0;
-    for (; i + 1 < t.values.size(); i += 2)
-      add(std::bit_cast<std::uint32_t>(t.values[i]) |
-          static_cast<std::uint64_t>(std::bit_cast<std::uint32_t>(t.values[i + 1])) << 32);
-    if (i < t.values.size()) add(std::bit_cast<std::uint32_t>(t.values[i]));
+    for (; i + 1 < values.size(); i += 2)
+      add(std::bit_cast<std::uint32_t>(values[i]) |
+          static_cast<std::uint64_t>(std::bit_cast<std::uint32_t>(values[i + 1])) << 32);
+    if (i < values.size()) add(std::bit_cast<std::uint32_t>(values[i]));
   }
-  constexpr std::string_view digits = "0123456789abcdef";
-  std::string text(16, '0');
-  for (std::size_t i = 0; i < 16; ++i) text[i] = digits[(hash >> (60 - 4 * i)) & 15];
-  return text;
+  [[nodiscard]] std::string text() const {
+    constexpr std::string_view digits = "0123456789abcdef";
+    std::string all(16, '0');
+    for (std::size_t i = 0; i < 16; ++i) all[i] = digits[(hash_ >> (60 - 4 * i)) & 15];
+    return all;
+  }
+
+ private:
+  void add(std::uint64_t word) { hash_ = precis::mix64(hash_ ^ word); }
+
+  std::uint64_t hash_;
+};
+
+}  // namespace
+
+std::string fingerprint(const weights& w) {
+  fingerprint_hash hash(w.config);
+  for (const tensor<const float>& t : tensors(w)) hash.add(t.name, t.shape, t.values);
+  return hash.text();
+}
+
+std::string fingerprint(const model_source& source, const matrix_decoder& decoder) {
+  fingerprint_hash hash(source.config);
+  std::vector<float> values;
+  for (const source_tensor& t : source.tensors) {
+    values.resize(t.elements());
+    decode(t, decoder, values);
+    hash.add(t.name, t.shape, values);
+  }
+  return hash.text();
 }
 
 const stored_tensor* bundle::find(std::string_view name) const noexcept {
@@ -108,10 +144,19 @@ std::size_t bundle::stored_bytes() const noexcept {
   return bytes;
 }
 
+tokenizer tokenizer_of(const model_source& source, const std::filesystem::path& instead) {
+  const std::filesystem::path& path = instead.empty() ? source.tokenizer : instead;
+  if (path.empty()) return {};
+  tokenizer t = load_tokenizer(path);
+  if (t.size() > source.config.vocabulary)
+    bad(path.string(), "a tokenizer of " + std::to_string(t.size()) + " tokens",
+        "at most " + std::to_string(source.config.vocabulary) + " for this model");
+  return t;
+}
+
 bundle load(const std::filesystem::path& path, const load_options& options) {
   const model_source source = open_source(path);
-  for (const source_tensor& t : source.tensors)
-    if (!t.codec.empty()) check_packed_size(t, options.decoder);  // before memory is asked for
+  for (const source_tensor& t : source.tensors) check_stored(t, options.decoder);  // before memory is asked for
 
   bundle b;
   b.path = path;
@@ -120,13 +165,7 @@ bundle load(const std::filesystem::path& path, const load_options& options) {
   b.bos = source.bos;
   b.eos = source.eos;
   b.labels = source.labels;
-  const std::filesystem::path& beside = options.tokenizer.empty() ? source.tokenizer : options.tokenizer;
-  if (!beside.empty()) {
-    b.tokenizer = load_tokenizer(beside);
-    if (b.tokenizer.size() > source.config.vocabulary)
-      bad(beside.string(), "a tokenizer of " + std::to_string(b.tokenizer.size()) + " tokens",
-          "at most " + std::to_string(source.config.vocabulary) + " for this model");
-  }
+  b.tokenizer = tokenizer_of(source, options.tokenizer);
 
   b.weights = zeros(source.config);
   const std::vector<tensor<float>> targets = tensors(b.weights);

@@ -88,14 +88,23 @@ struct bundle {
 ///          or with a codec or size it does not know; a tokenizer with more tokens than the model.
 [[nodiscard]] bundle load(const std::filesystem::path& path, const load_options& options = {});
 
+/// The tokenizer at `instead`, or where that is empty the one that came with a model, which may be none.
+/// Errors: a tokenizer with more tokens than the model.
+[[nodiscard]] tokenizer tokenizer_of(const model_source& source, const std::filesystem::path& instead = {});
+
 /// 16 hexadecimal digits that depend on the family, the names, the shapes and the values of all weights, and on nothing
 /// else: not on how they are stored. A plan names the model it was made for by it.
 [[nodiscard]] std::string fingerprint(const weights& w);
+/// The same of a model that stays in its files, one tensor at a time. Errors: those of `decode`.
+[[nodiscard]] std::string fingerprint(const model_source& source, const matrix_decoder& decoder);
 
-/// Decodes one tensor into `values`, which are laid out as engine::tensors() has them.
+/// Decodes one tensor into `values`, one a weight, which are laid out as engine::tensors() has them.
 ///
 /// Errors   a value that is not finite, by tensor and index; a codec the decoder refuses.
 void decode(const source_tensor& tensor, const matrix_decoder& decoder, std::span<float> values);
+
+/// Refuses a packed tensor without a decoder, and one whose codec or size the decoder does not know.
+void check_stored(const source_tensor& tensor, const matrix_decoder& decoder);
 
 /// Writes a model folder: config.json, model.safetensors under the family's names, and `files` (name -> content), such as
 /// a tokenizer's. Atomic. All but a Llama are written as Hugging Face reads them.

@@ -1,6 +1,7 @@
 #include <engine/source.hpp>
 
 #include <engine/family.hpp>
+#include <engine/gguf_model.hpp>
 
 #include <precis/core/error.hpp>
 
@@ -43,6 +44,7 @@ std::string_view to_string(model_format format) noexcept {
   switch (format) {
     case model_format::hugging_face: return "Hugging Face folder";
     case model_format::llama2c: return "llama2.c file";
+    case model_format::gguf: return "GGUF file";
     case model_format::compressed: break;
   }
   return "compressed folder";
@@ -62,7 +64,7 @@ llama2c_file parse_llama2c(std::span<const std::byte> file, std::string_view whe
     bad(where, "only " + std::to_string(file.size()) + " bytes", "a llama2.c file, which begins with a header of 28");
   std::memcpy(&h, file.data(), sizeof h);
   const std::string_view magic(reinterpret_cast<const char*>(file.data()), 4);
-  if (magic == "GGUF") bad(where, "a GGUF file", "a Hugging Face folder or a llama2.c file of version 0");
+  if (magic == "GGUF") bad(where, "a GGUF file", "the ending .gguf");
   if (magic == "24ka") bad(where, "a llama2.c file of version 1 or newer", "version 0");
   if (magic.starts_with("PK"))
     bad(where, "a zip archive, perhaps of PyTorch", "a Hugging Face folder or a llama2.c file of version 0");
@@ -156,10 +158,12 @@ model_source open_llama2c(const fs::path& path) {
 model_source open_source(const fs::path& path) {
   std::error_code ignored;
   const fs::file_status status = fs::status(path, ignored);
-  if (!fs::exists(status)) bad(path.string(), "no such file or folder", "a model folder or a llama2.c file");
+  if (!fs::exists(status))
+    bad(path.string(), "no such file or folder", "a model folder, a llama2.c file or a GGUF file");
   if (fs::is_directory(status)) return open_hugging_face(path);
   if (path.extension() == ".safetensors" || path.extension() == ".json")
     bad(path.string(), "a single file of a model", "the folder it is in");
+  if (path.extension() == ".gguf") return open_gguf(path);
   return open_llama2c(path);
 }
 

@@ -21,6 +21,7 @@ enum class model_format {
   hugging_face,  ///< a folder with config.json and safetensors
   llama2c,       ///< a .bin file of llama2.c, version 0
   compressed,    ///< a folder written by write_compressed (docs/compressed-folder.md)
+  gguf,          ///< a GGUF file, version 3
 };
 
 [[nodiscard]] std::string_view to_string(model_format format) noexcept;
@@ -42,7 +43,8 @@ struct source_tensor {
   std::string file;         ///< for messages
   dtype type = dtype::f32;
   std::vector<std::size_t> shape;  ///< of the values, whatever they are stored in
-  bool in_major = false;           ///< a matrix stored `in x out`
+  bool in_major = false;           ///< a matrix that the engine has `in x out`
+  bool turned = false;             ///< its plain values lie the other way round than `shape` says (GPT-2 in GGUF)
   std::span<const std::byte> bytes;
   std::string codec;             ///< of a compressed matrix; empty: plain values of `type`
   std::size_t rotary_heads = 0;  ///< != 0: rows pair as halves of this many heads, not as neighbours (see load.cpp)
@@ -50,6 +52,11 @@ struct source_tensor {
   /// Extents of a matrix, whatever way round it is stored. Require two extents.
   [[nodiscard]] std::size_t out() const noexcept { return shape[in_major ? 1 : 0]; }
   [[nodiscard]] std::size_t in() const noexcept { return shape[in_major ? 0 : 1]; }
+  [[nodiscard]] std::size_t elements() const noexcept {
+    std::size_t n = 1;
+    for (const std::size_t e : shape) n *= e;
+    return n;
+  }
 };
 
 /// All of a model's tensors, every one of its shape's once, in the order of engine::tensors().
@@ -60,8 +67,10 @@ struct model_source {
   std::optional<precis::token> bos, eos;
   std::vector<std::string> labels;  ///< names of what a classifier tells apart, by id
   std::vector<source_tensor> tensors;
-  std::string made_from;            ///< fingerprint of the model a compressed folder was made from, if it says so
-  std::filesystem::path tokenizer;  ///< a folder with vocab.json and merges.txt or vocab.txt, or a file; empty: none
+  std::string made_from;  ///< fingerprint of the model a compressed folder was made from, if it says so
+  std::filesystem::path
+      tokenizer;  ///< a folder with vocab.json and merges.txt or vocab.txt, or a file (the model's own, of
+                  ///< GGUF); empty: none
   std::vector<safetensors> containers;  ///< what `bytes` point into
   std::vector<mapped_file> files;
 };

@@ -1,6 +1,7 @@
 #include <engine/tokenizer.hpp>
 
 #include <engine/files.hpp>
+#include <engine/gguf_model.hpp>
 #include <engine/json.hpp>
 #include <engine/merge_pairs.hpp>
 #include <engine/utf8.hpp>
@@ -302,6 +303,7 @@ std::pair<std::size_t, std::size_t> tokens_covering(std::span<const token_span> 
 
 tokenizer load_tokenizer(const std::filesystem::path& path) {
   std::error_code ignored;
+  if (path.extension() == ".gguf") return parse_gguf_tokenizer(mapped_file(path).bytes(), path.string());
   if (!std::filesystem::is_directory(path, ignored)) return score_bpe(mapped_file(path).bytes(), path.string());
 
   const std::filesystem::path settings = path / "tokenizer_config.json";

@@ -164,7 +164,7 @@ class tokenizer {
 [[nodiscard]] std::pair<std::size_t, std::size_t> tokens_covering(std::span<const token_span> spans,
                                                                   std::size_t first_byte, std::size_t end_byte);
 
-/// Reads vocab.json and merges.txt of a folder, or its vocab.txt, or a tok*.bin file. Of a tokenizer_config.json beside
+/// Reads vocab.json and merges.txt of a folder, or its vocab.txt, or a tok*.bin or GGUF file. Of a tokenizer_config.json beside
 /// them it heeds add_bos_token and bos_token (BPE), do_lower_case, strip_accents and tokenize_chinese_chars (WordPiece).
 ///
 /// Errors   those of the constructors above; accents or ideographs treated in a way that the vocabulary's case does not

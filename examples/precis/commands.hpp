@@ -17,6 +17,7 @@ void add_evolve(CLI::App& app, exit_status& status);
 void add_eigenprune(CLI::App& app, exit_status& status);
 void add_compare(CLI::App& app, exit_status& status);
 void add_compress(CLI::App& app, exit_status& status);
+void add_generate(CLI::App& app, exit_status& status);
 void add_sweep(CLI::App& app, exit_status& status);
 
 }  // namespace program

@@ -29,6 +29,7 @@ int main(int argc, char** argv) {
   program::add_evolve(app, status);
   program::add_plan(app, status);
   program::add_compress(app, status);
+  program::add_generate(app, status);
   program::add_sweep(app, status);
   program::add_compare(app, status);
   program::add_eigenprune(app, status);

@@ -1,6 +1,7 @@
 #include "planning.hpp"
 
 #include <engine/files.hpp>
+#include <engine/gguf_model.hpp>
 
 #include <precis/core/error.hpp>
 #include <precis/core/text.hpp>
@@ -104,32 +105,11 @@ precis::plan uniform_plan(const session& s, precis::unit_kind units, const std::
 
 namespace {
 
-/// What GGUF calls a matrix of the engine.
-std::string gguf_name(const precis::matrix_info& m) {
-  static constexpr std::array<std::pair<std::string_view, std::string_view>, 11> names{{
-      {"attn.c_attn", "attn_qkv"},
-      {"attn.c_proj", "attn_output"},
-      {"mlp.c_fc", "ffn_up"},
-      {"mlp.c_proj", "ffn_down"},
-      {"attention.wq", "attn_q"},
-      {"attention.wk", "attn_k"},
-      {"attention.wv", "attn_v"},
-      {"attention.wo", "attn_output"},
-      {"feed_forward.w1", "ffn_gate"},
-      {"feed_forward.w2", "ffn_down"},
-      {"feed_forward.w3", "ffn_up"},
-  }};
-  for (const auto& [ours, theirs] : names)
-    if (m.name.ends_with(ours)) return fmt::format("blk.{}.{}", m.layer, theirs);
-  precis::refuse({.what = "matrix " + m.name + " has no name in GGUF",
-                  .where = "--tensor-types",
-                  .expected = "a GPT-2 or Llama model"});
-}
-
-std::string_view ggml_type(const std::string& codec) {
+std::string_view ggml_type(std::string_view codec) {
   using menu = precis::codec::standard;
   const std::size_t entry = menu::index_of(codec);
   const auto format = menu::format(entry);
+  if (codec.starts_with("q")) return codec;
   if (!format) return codec.starts_with("bfloat") ? "bf16" : codec.starts_with("float16") ? "f16" : "f32";
   const bool offset = format->rule == precis::codec::grid_rule::affine || format->has_minimum();
   switch (format->code_bits) {
@@ -150,7 +130,11 @@ std::string_view ggml_type(const std::string& codec) {
 std::string tensor_types(const session& s, const resolved_plan& p) {
   std::string out;
   for (const precis::matrix_choice& c : p.matrices) {
-    std::string name = gguf_name(s.model.matrices()[c.matrix]);
+    std::string name = engine::gguf_name(s.model.shape(), c.name);
+    if (name.empty())
+      precis::refuse({.what = "matrix " + c.name + " has no name in GGUF",
+                      .where = "--tensor-types",
+                      .expected = "a GPT-2 or Llama model"});
     for (std::size_t at = 0; (at = name.find('.', at)) != std::string::npos; at += 2) name.insert(at, "\\");
     out += fmt::format("{}={}\n", name, ggml_type(c.codec));
   }

@@ -36,11 +36,6 @@ namespace {
   return engine::load(path, {.tokenizer = tokenizer, .decoder = engine::decoder_of<precis::codec::standard>()});
 }
 
-[[nodiscard]] std::string last_part(const std::filesystem::path& path) {
-  const std::filesystem::path plain = path.lexically_normal();
-  return (plain.has_filename() ? plain : plain.parent_path()).filename().string();
-}
-
 [[nodiscard]] std::vector<std::size_t> bytes_of(std::span<const precis::matrix_info> matrices,
                                                 const engine::bundle& b) {
   std::vector<std::size_t> bytes;
@@ -63,6 +58,11 @@ namespace {
 }
 
 }  // namespace
+
+std::string last_part(const std::filesystem::path& path) {
+  const std::filesystem::path plain = path.lexically_normal();
+  return (plain.has_filename() ? plain : plain.parent_path()).filename().string();
+}
 
 session open_model(const std::filesystem::path& path, const std::string& tokenizer) {
   if (is_classifier(path))

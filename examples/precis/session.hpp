@@ -43,6 +43,9 @@ struct resume_options {
 };
 void add_resume(CLI::App& command, resume_options& o);
 
+/// The last part of a path, also of one that ends in a slash: what a model is called.
+[[nodiscard]] std::string last_part(const std::filesystem::path& path);
+
 /// A model that is open.
 struct session {
   std::string name;  ///< the last part of its path

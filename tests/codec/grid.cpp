@@ -9,6 +9,7 @@
 
 #include "catch.hpp"
 
+#include <algorithm>
 #include <bit>
 #include <cmath>
 #include <limits>
@@ -119,6 +120,22 @@ TEST_CASE("no weight moves by more than half a step (floor: a step), at every wi
           const double bound = step * (1 + (f.wide() ? 1e-9 : 4 * 0x1.0p-16)) + ulp(d(r, c));
           REQUIRE(std::abs(static_cast<double>(d(r, c)) - static_cast<double>(w(r, c))) <= bound);
         }
+    }
+  }
+}
+
+TEST_CASE("decode_row @post: the bits that decode gives the row", "[codec][grid][property]") {
+  for (const std::size_t in : {33u, 7u}) {
+    const float_matrix w = weights(18, in, in);  // a whole tile of rows and a part of one
+    for (const grid_format& f : every_format()) {
+      CAPTURE(to_string(f), in);
+      const auto packed = bytes_of(f, w.view());
+      const float_matrix all = decoded(f, packed, 18, in);
+      for (const std::size_t r : {0u, 5u, 15u, 16u, 17u}) {
+        std::vector<float> row(in);
+        codec::decode_row(f, packed, 18, r, row);
+        REQUIRE(std::ranges::equal(row, all.row(r)));
+      }
     }
   }
 }

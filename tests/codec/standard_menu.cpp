@@ -18,7 +18,7 @@ TEST_CASE("every name of the standard menu is its own, and finds its entry", "[c
   std::vector<std::string> names = standard::names();
   REQUIRE(names.size() == standard::size);
   for (const char* known : {"affine4.g32", "symmetric8.tensor", "symmetric_full2.row", "min_anchored24.g128.h",
-                            "e4m3.g32", "e5m2.tensor", "e2m1.row.h", "float16", "bfloat16", "float32"})
+                            "e4m3.g32", "e5m2.tensor", "e2m1.row.h", "q4_0", "q8_0", "float16", "bfloat16", "float32"})
     CHECK(names[standard::index_of(known)] == known);
   std::ranges::sort(names);
   CHECK(std::ranges::adjacent_find(names) == names.end());
@@ -27,20 +27,39 @@ TEST_CASE("every name of the standard menu is its own, and finds its entry", "[c
 TEST_CASE("an entry of the standard menu stores what the codec type stores", "[codec][standard_menu][property]") {
   using typed =
       menu<codec::affine<4, 32>, codec::affine<16, codec::per_tensor, codec::scale_type::float16>, codec::e2m1<32>,
-           codec::e4m3<64, codec::scale_type::float16>, codec::float16, codec::bfloat16, codec::float32>;
-  const float_matrix w = encoded::weights(6, 70);
+           codec::e4m3<64, codec::scale_type::float16>, codec::float16, codec::bfloat16, codec::float32, codec::q4_0,
+           codec::q4_1, codec::q5_0, codec::q5_1, codec::q8_0>;
+  const float_matrix w = encoded::weights(6, 96);
   for (std::size_t i = 0; i < typed::size; ++i) {
     const std::size_t at = standard::index_of(typed::names()[i]);
-    REQUIRE(standard::bytes(at, 6, 70) == typed::bytes(i, 6, 70));
-    std::vector<std::byte> a(typed::bytes(i, 6, 70)), b(a.size());
+    REQUIRE(standard::bytes(at, 6, 96) == typed::bytes(i, 6, 96));
+    std::vector<std::byte> a(typed::bytes(i, 6, 96)), b(a.size());
     typed::encode(i, w.view(), a);
     standard::encode(at, w.view(), b);
     CHECK(a == b);
-    float_matrix x(6, 70), y(6, 70);
+    float_matrix x(6, 96), y(6, 96);
     typed::decode(i, a, x.view());
     standard::decode(at, b, y.view());
     CHECK(x.values == y.values);
   }
+}
+
+TEST_CASE("grid names are read back, and no other word is one", "[codec][standard_menu][property]") {
+  for (std::size_t i = 0; i < standard::size; ++i)
+    CHECK(codec::parse_grid_format(standard::name(i)) == standard::format(i));
+  CHECK(codec::parse_grid_format("affine4.g96.h")->group == 96);
+  for (const char* wrong :
+       {"", "affine", "affine4", "affine4.", "affine4.g", "affine4.g0", "affine04.g32", "affine4.g032", "affine9.row",
+        "affine1.row", "affine4.row.h.h", "affine4.rows", "affine4.g32x", "q4_0", "affine4.g99999999999999999999",
+        "affine4294967300.row", "symmetric_4.row"})
+    CHECK_FALSE(codec::parse_grid_format(wrong));
+}
+
+TEST_CASE("what an entry says of zeros is what its codec says", "[codec][standard_menu][property]") {
+  for (const char* name : {"float16", "bfloat16", "float32", "q4_0", "q5_0", "q8_0", "affine4.g32"})
+    CHECK(standard::keeps_zero(standard::index_of(name)));
+  for (const char* name : {"q4_1", "q5_1", "min_anchored4.row"})
+    CHECK_FALSE(standard::keeps_zero(standard::index_of(name)));
 }
 
 TEST_CASE("an unknown name is answered with how names are made", "[codec][standard_menu][refusal]") {

@@ -1,8 +1,11 @@
 // Any bytes up to a NUL are a config.json, those after it a model.safetensors, plain or compressed; together they are a
-// model or are refused.
+// model or are refused, decoded and packed alike.
 
+#include <engine/family.hpp>
 #include <engine/load.hpp>
+#include <engine/packed_transformer.hpp>
 
+#include <precis/codec/grid.hpp>
 #include <precis/core/error.hpp>
 
 #include <unistd.h>
@@ -34,16 +37,20 @@ struct scratch {
   }
 };
 
-/// One byte a weight.
-struct bytes_codec {
-  static std::string name() { return "bytes"; }
-  static constexpr std::size_t bytes(std::size_t out, std::size_t in) { return out * in; }
-  static void encode(precis::weight_view, std::span<std::byte>) {}
-  static void decode(std::span<const std::byte> packed, precis::mutable_weight_view w) {
-    for (std::size_t r = 0; r < w.rows; ++r)
-      for (std::size_t c = 0; c < w.cols; ++c) w(r, c) = static_cast<float>(packed[r * w.cols + c]);
-  }
-};
+/// The integer formats, and "bytes": one byte a weight.
+precis::codec::grid_format format_of(std::string_view codec) {
+  if (const auto f = precis::codec::parse_grid_format(codec)) return *f;
+  precis::refuse({.what = "no codec of that name", .where = "fuzz", .expected = "another one"});
+}
+const engine::matrix_decoder decoder{
+    .bytes = [](std::string_view codec, std::size_t out,
+                std::size_t in) { return codec == "bytes" ? out * in : format_of(codec).layout_of(out, in).bytes; },
+    .decode =
+        [](std::string_view codec, std::span<const std::byte> packed, precis::mutable_weight_view w) {
+          if (codec != "bytes") return precis::codec::decode(format_of(codec), packed, w);
+          for (std::size_t r = 0; r < w.rows; ++r)
+            for (std::size_t c = 0; c < w.cols; ++c) w(r, c) = static_cast<float>(packed[r * w.cols + c]);
+        }};
 
 }  // namespace
 
@@ -54,9 +61,11 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   folder.put("config.json", all.substr(0, cut));
   folder.put("model.safetensors", all.substr(std::min(cut + 1, size)));
   try {
-    const engine::bundle b =
-        engine::load(folder.path, {.tokenizer = {}, .decoder = engine::decoder_of<precis::menu<bytes_codec>>()});
-    engine::check(b.weights);  // what was loaded is a whole model
+    const engine::bundle b = engine::load(folder.path, {.tokenizer = {}, .decoder = decoder});
+    engine::check(b.weights);  // what was loaded is a whole model ...
+    if (!engine::family_of(b.config()).causal) return 0;
+    // ... and runs packed as well.
+    if (engine::load_packed(engine::open_source(folder.path), decoder).bytes() == 0) std::abort();
   } catch (const precis::error&) {}
   return 0;
 }

@@ -499,6 +499,38 @@ inline void decode(const grid_format& f, std::span<const std::byte> packed, muta
   if (!scratch.empty()) copy_values(w, weights);
 }
 
+/// One row of what `decode` writes: for tables that are looked up, not multiplied.
+///
+/// Requires  packed of the right size, row < out, x.size() == in.
+/// Cost      one read of the row; allocates its codes.
+/// @post     the bits that `decode` gives the row.
+inline void decode_row(const grid_format& f, std::span<const std::byte> packed, std::size_t out, std::size_t row,
+                       std::span<float> x) {
+  const grid_format::layout l = f.layout_of(out, x.size());
+  PRECIS_EXPECTS(packed.size() == l.bytes && row < out, "a row of the matrix");
+  const auto grid_at = [&](std::size_t at) {
+    grid g{.scale = detail::get_scale(f.scales, &packed[l.scales + at * f.scale_bytes()])};
+    g.zero_point = f.fixed_zero_point();
+    if (f.has_minimum()) g.minimum = detail::get_scale(f.scales, &packed[l.second + at * f.scale_bytes()]);
+    if (f.rule != grid_rule::affine) return g;
+    std::uint32_t zero = 0;
+    for (std::size_t i = 0; i < f.code_bits; ++i) {
+      const std::size_t bit = at * f.code_bits + i;
+      zero |= (static_cast<std::uint32_t>(packed[l.second + bit / 8]) >> bit % 8 & 1u) << i;
+    }
+    g.zero_point = static_cast<std::int32_t>(zero);
+    return g;
+  };
+  detail::with_code_type(f, [&](auto code) {
+    std::vector<decltype(code)> codes(x.size());
+    read_codes(f, packed, out, row, std::span<decltype(code)>(codes));
+    const std::size_t group = f.group == per_tensor ? x.size() : f.group;
+    for (std::size_t first = 0, k = 0; first < x.size(); first += std::min(group, x.size() - first), ++k)
+      detail::dequantize_group(f, grid_at(f.group_at(out, x.size(), row, k)), codes.data() + first,
+                               std::min(group, x.size() - first), x.data() + first);
+  });
+}
+
 /// A codec of this family as a stateless type: what `affine`, `symmetric` and `min_anchored` are.
 template<grid_rule Rule, unsigned Bits, std::size_t Group, scale_type Scale>
 struct grid_codec {

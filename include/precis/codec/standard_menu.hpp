@@ -1,8 +1,10 @@
 #pragma once
 
 #include <precis/codec/float16.hpp>
+#include <precis/codec/ggml.hpp>
 #include <precis/codec/grid.hpp>
 #include <precis/core/error.hpp>
+#include <precis/core/menu.hpp>
 
 #include <array>
 #include <cstddef>
@@ -18,10 +20,10 @@ namespace precis::codec {
 ///
 ///     {affine, symmetric, symmetric_full, min_anchored, min_anchored_floor} x {2 ... 8, 16, 24 bits}
 ///       x {.tensor, .row, .g32, .g64, .g128} x {float32 scales, half scales .h},
-///     {e4m3, e5m2, e2m1} x the same granularities and scales, and float16, bfloat16, float32.
+///     {e4m3, e5m2, e2m1} x the same granularities and scales; float16, bfloat16, float32; ggml's q4_0, q4_1, q5_0, q5_1, q8_0.
 ///
-/// The formats are values, not types, so all 483 compile as fast as one. A program that knows its formats when it is
-/// compiled writes menu<affine<4, 32>, ...> instead and gets nothing else.
+/// The integer and small float formats are values, not types, so all 480 compile as fast as one. A program that knows its
+/// formats when it is compiled writes menu<affine<4, 32>, ...> instead and gets nothing else.
 struct standard {
   static constexpr std::array rules{grid_rule::affine, grid_rule::symmetric, grid_rule::symmetric_full,
                                     grid_rule::min_anchored, grid_rule::min_anchored_floor};
@@ -31,9 +33,10 @@ struct standard {
   static constexpr std::array floats{grid_rule::e4m3, grid_rule::e5m2, grid_rule::e2m1};
   static constexpr std::size_t integers = rules.size() * widths.size() * granularities.size() * scales.size();
   static constexpr std::size_t grids = integers + floats.size() * granularities.size() * scales.size();
-  static constexpr std::size_t size = grids + 3;
+  using others = menu<float16, bfloat16, float32, q4_0, q4_1, q5_0, q5_1, q8_0>;  ///< what comes after the grids
+  static constexpr std::size_t size = grids + others::size;
 
-  /// The integer or small float format of entry `index`; nothing for float16, bfloat16 and float32.
+  /// The integer or small float format of entry `index`; nothing for the others.
   [[nodiscard]] static constexpr std::optional<grid_format> format(std::size_t index) noexcept {
     if (index >= grids) return std::nullopt;
     grid_format f;
@@ -57,7 +60,7 @@ struct standard {
 
   [[nodiscard]] static std::string name(std::size_t index) {
     if (const auto f = format(index)) return to_string(*f);
-    return index == grids ? float16::name() : index == grids + 1 ? bfloat16::name() : float32::name();
+    return others::names()[index - grids];
   }
   [[nodiscard]] static std::vector<std::string> names() {
     std::vector<std::string> all;
@@ -69,25 +72,21 @@ struct standard {
   [[nodiscard]] static constexpr std::size_t bytes(std::size_t index, std::size_t out, std::size_t in) noexcept {
     PRECIS_EXPECTS(index < size, "no such menu entry");
     if (const auto f = format(index)) return f->layout_of(out, in).bytes;
-    return index < grids + 2 ? float16::bytes(out, in) : float32::bytes(out, in);
+    return others::bytes(index - grids, out, in);
   }
   [[nodiscard]] static constexpr bool keeps_zero(std::size_t index) noexcept {
-    const auto f = format(index);
-    return !f || f->keeps_zero();
+    if (const auto f = format(index)) return f->keeps_zero();
+    return zero_of(others{}, index - grids);
   }
   static void encode(std::size_t index, weight_view weights, std::span<std::byte> packed) {
     PRECIS_EXPECTS(index < size, "no such menu entry");
     if (const auto f = format(index)) return codec::encode(*f, weights, packed);
-    if (index == grids) return float16::encode(weights, packed);
-    if (index == grids + 1) return bfloat16::encode(weights, packed);
-    float32::encode(weights, packed);
+    others::encode(index - grids, weights, packed);
   }
   static void decode(std::size_t index, std::span<const std::byte> packed, mutable_weight_view weights) {
     PRECIS_EXPECTS(index < size, "no such menu entry");
     if (const auto f = format(index)) return codec::decode(*f, packed, weights);
-    if (index == grids) return float16::decode(packed, weights);
-    if (index == grids + 1) return bfloat16::decode(packed, weights);
-    float32::decode(packed, weights);
+    others::decode(index - grids, packed, weights);
   }
 
   [[nodiscard]] static bool contains(std::string_view wanted) { return position(wanted) < size; }
@@ -98,13 +97,19 @@ struct standard {
     if (at == size)
       refuse({.what = "no codec called '" + std::string(wanted) + "'",
               .where = "codec::standard",
-              .expected = "float16, bfloat16, float32, or affine, symmetric, symmetric_full, min_anchored or "
+              .expected = "float16, bfloat16, float32, q4_0, q4_1, q5_0, q5_1, q8_0, or affine, symmetric, "
+                          "symmetric_full, min_anchored or "
                           "min_anchored_floor with 2 to 8, 16 or 24 bits and .tensor, .row, .g32, .g64 or .g128 "
                           "(then .h for half scales), as in affine4.g32; e4m3, e5m2 or e2m1 likewise, as in e4m3.g32"});
     return at;
   }
 
  private:
+  template<class... Codecs>
+  [[nodiscard]] static constexpr bool zero_of(menu<Codecs...>, std::size_t entry) noexcept {
+    constexpr std::array<bool, sizeof...(Codecs)> all{Codecs::keeps_zero...};
+    return all[entry];
+  }
   [[nodiscard]] static std::size_t position(std::string_view wanted) {
     std::size_t i = 0;
     while (i < size && name(i) != wanted) ++i;

@@ -25,10 +25,9 @@ TEST_CASE("every name of the standard menu is its own, and finds its entry", "[c
 }
 
 TEST_CASE("an entry of the standard menu stores what the codec type stores", "[codec][standard_menu][property]") {
-  using typed =
-      menu<codec::affine<4, 32>, codec::affine<16, codec::per_tensor, codec::scale_type::float16>, codec::e2m1<32>,
-           codec::e4m3<64, codec::scale_type::float16>, codec::float16, codec::bfloat16, codec::float32, codec::q4_0,
-           codec::q4_1, codec::q5_0, codec::q5_1, codec::q8_0>;
+  using typed = menu<codec::affine<4, 32>, codec::affine<16, codec::per_tensor, codec::scale_type::float16>,
+                     codec::e2m1<32>, codec::e4m3<64, codec::scale_type::float16>, codec::float16, codec::bfloat16,
+                     codec::float32, codec::q4_0, codec::q4_1, codec::q5_0, codec::q5_1, codec::q8_0>;
   const float_matrix w = encoded::weights(6, 96);
   for (std::size_t i = 0; i < typed::size; ++i) {
     const std::size_t at = standard::index_of(typed::names()[i]);

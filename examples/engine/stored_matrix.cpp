@@ -18,8 +18,8 @@ namespace {
 
 namespace kernel = precis::kernel;
 
-/// Matrices below this size are done before another thread would have woken up.
-constexpr std::size_t worth_sharing = std::size_t{1} << 18;
+/// Bytes of a matrix that take about as long as another thread takes to wake up.
+constexpr std::size_t worth_sharing = std::size_t{1} << 16;
 /// Rows that several vectors are multiplied by one after the other stay in the second-level cache.
 constexpr std::size_t cached_bytes = std::size_t{1} << 17;
 
@@ -168,14 +168,11 @@ void multiply(const stored_matrix& m, input_rows& x, precis::matrix_view<float> 
       for (std::size_t n = 0; n < x.size(); ++n) one(n, {r, std::min(rows.last, r + step)});
   };
 
-  if (threads.size() == 1 || m.bytes_ * x.size() < worth_sharing) return some({0, m.out_});
   const std::size_t tiles = (m.out_ + kernel::tile_rows - 1) / kernel::tile_rows;
-  const auto first_row = [&](std::size_t i) {
-    return std::min(m.out_, tiles * i / threads.size() * kernel::tile_rows);
-  };
-  threads.run([&](std::size_t i) {
-    if (first_row(i) < first_row(i + 1)) some({first_row(i), first_row(i + 1)});
-  });
+  const std::size_t pieces = std::min({tiles, 4 * threads.size(), m.bytes_ * x.size() / worth_sharing});
+  if (threads.size() == 1 || pieces < 2) return some({0, m.out_});
+  const auto first_row = [&](std::size_t i) { return std::min(m.out_, tiles * i / pieces * kernel::tile_rows); };
+  threads.run(pieces, [&](std::size_t i) { some({first_row(i), first_row(i + 1)}); });
 }
 
 }  // namespace engine

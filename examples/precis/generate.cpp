@@ -107,7 +107,8 @@ exit_status run(const options& o) {
       break;
     }
     ids.push_back(next);
-    fmt::print("{}", tokenizer.text_of(next));
+    const bool has_text = static_cast<std::size_t>(next) < tokenizer.size();  // an embedding may have rows to spare
+    fmt::print("{}", has_text ? tokenizer.text_of(next) : fmt::format("<{}>", next));
     std::fflush(stdout);
     if (ids.size() < longest) logits = model.append(sequence, {&next, 1});
   }

@@ -222,7 +222,7 @@ TEST_CASE("memory is what is stored, but for codes no kernel multiplies", "[engi
   for (const engine::config& other : families()) {  // floats keep their type, also where their order changes
     const auto name = folder / ("f16-" + std::to_string(static_cast<int>(other.architecture)));
     engine::save(lively(other), name, engine::dtype::f16, {}, engine::atomic_folder::existing::replace);
-    CHECK(load_packed(name).bytes() < 0.6 * static_cast<double>(engine::packed(lively(other)).bytes()));
+    CHECK(load_packed(name).bytes() * 5 < engine::packed(lively(other)).bytes() * 3);
   }
   engine::save(lively(c), folder / "m", engine::dtype::f16);
   const std::size_t vectors = (2 * c.layers + 1) * c.width;  // float32 in memory

@@ -25,7 +25,8 @@ using precis::prune::eigen;
 
 struct options {
   std::string model, tokenizer, task, facts, verdicts, roles = "k", portions = "0.01,0.05,0.1,0.3", bias = "auto",
-                                                       pairs = "cycle", reduce = "max", pool = "role", out, save;
+                                                       pairs = "cycle", reduce = "max", pool = "role", units = "block",
+                                                       out, save, scores;
   std::size_t verdict_tokens = default_verdict_tokens, limit = 0, controls = 3;
   bool whole_matrices = false;
   std::uint64_t seed = 0;
@@ -166,6 +167,14 @@ void save_pruned(const options& o, const session& s, const eigen_report& r, cons
   fmt::print("wrote {}: the model with portion {:g} removed\n", o.save, how.portion);
 }
 
+/// Of the units that have scored slices: how many of their singular values the chosen portion would leave.
+[[nodiscard]] precis::scores useful_shares(const session& s, const eigen_report& r, precis::unit_kind units) {
+  precis::scores table = precis::score::useful_singular_values{.portion = r.rows[r.chosen].portion, .units = units}(
+      s.model.matrices(), r.spectra);
+  table.model = s.fingerprint;
+  return table;
+}
+
 exit_status run(const options& o) {
   if (!o.common.json.empty()) require_writable(o.common.json);
   const session s = open_model(o.model, o.tokenizer);
@@ -201,6 +210,7 @@ exit_status run(const options& o) {
   request.scorer.pairs = o.pairs == "all" ? scorer::pairing::all : scorer::pairing::shuffled_cycle;
   request.scorer.reduce = o.reduce == "max" ? precis::score::eigen::reduction::max_over_pairs_and_tokens
                                             : precis::score::eigen::reduction::sum_tokens_then_max;
+  if (!o.scores.empty()) require_writable(o.scores);
   if (!o.save.empty() && request.how.bias == eigen::absorption::token)
     precis::refuse({.what = "--save with a bias for every position, which no file format has a place for",
                     .where = "eigenprune",
@@ -218,6 +228,14 @@ exit_status run(const options& o) {
   fmt::print("{}\n{}\n{}\n", in_columns(table), verdict, control);
   fmt::print("scored {} singular values of {} slices in {}; pruned and asked in {}\n", r.spectra.values(),
              r.spectra.slices.size(), duration(r.scoring_seconds), duration(r.pruning_seconds));
+
+  std::size_t beyond = 0;
+  for (const precis::prune::eigen_removal& removal : r.rows[r.chosen].removals) beyond += removal.beyond_the_portion;
+  if (beyond != 0) fmt::print("note: {} values went beyond the portion, with others that are equal to them\n", beyond);
+  if (!o.scores.empty()) {
+    engine::write_file(o.scores, precis::to_text(useful_shares(s, r, precis::parse_unit_kind(o.units, "--units"))));
+    fmt::print("wrote {}: each {}'s share of useful singular values\n", o.scores, o.units);
+  }
 
   if (!o.out.empty()) {
     const std::filesystem::path out = o.out;
@@ -300,6 +318,12 @@ void add_eigenprune(CLI::App& app, exit_status& status) {
   c.add_option("--controls", o->controls, "random removals to compare with")->capture_default_str();
   c.add_option("--seed", o->seed, "of the split, the pairs and the controls")->capture_default_str();
   c.add_option("--out", o->out, "folder for spectra.txt, pictures and report.html");
+  c.add_option(
+      "--scores", o->scores,
+      "file for each unit's share of useful singular values, a score table for plan; needs roles in every unit");
+  c.add_option("--units", o->units, "with --scores: block, half or matrix")
+      ->check(CLI::IsMember({"block", "half", "matrix"}))
+      ->capture_default_str();
   c.add_option("--save", o->save, "folder for the pruned model, in float");
   c.add_option("--tokenizer", o->tokenizer, "tokenizer of a .bin model, when it is not beside it");
   add_common(c, o->common);

@@ -168,9 +168,14 @@ TEST_CASE("eigenprune: prompts of any length, and a saved model that answers as 
     }
   test::write(here / "t.jsonl", program::to_json_lines(t));
   const auto done = run(here.path(), {"eigenprune", arithmetic, "--task", "t.jsonl", "--roles", "q,k,v,o,mlp", "-p",
-                                      "0.2", "--save", "pruned", "--json", "r.json", "--controls", "0", "--quiet"});
+                                      "0.2", "--save", "pruned", "--json", "r.json", "--controls", "0", "--quiet",
+                                      "--scores", "useful.scores", "--units", "half"});
   INFO(done.text);
   REQUIRE(done.status == 0);
+  const auto planned = run(here.path(), {"plan", arithmetic, "--scores", "useful.scores", "--allocator", "knapsack",
+                                         "--budget", "4bpw", "--out", "useful.plan"});
+  INFO(planned.text);
+  CHECK(planned.status == 0);  // the same scores feed the allocators
   CHECK_THAT(done.text, ContainsSubstring("of different lengths"));
   const auto again = run(here.path(), {"eigenprune", (here / "pruned").string(), "--task", "t.jsonl", "-p", "0.001",
                                        "--json", "s.json", "--controls", "0", "--quiet"});

@@ -42,6 +42,8 @@ void copy_rows(activations_view<const float> x, float* to) noexcept {
 
 /// The maps that make queries, keys and values: three, or three row ranges of GPT-2's fused one.
 struct query_key_value {
+  const linear* source[3];
+  std::size_t first_out[3] = {};
   precis::weight_view map[3];
   std::span<const float> bias[3];
 
@@ -49,11 +51,14 @@ struct query_key_value {
     if (!family_of(c).fused) {
       const linear* const maps[3] = {&b.query, &b.key, &b.value};
       for (std::size_t i = 0; i < 3; ++i) {
+        source[i] = maps[i];
         map[i] = maps[i]->view();
         bias[i] = maps[i]->bias;
       }
     } else {
       for (std::size_t i = 0; i < 3; ++i) {
+        source[i] = &b.qkv;
+        first_out[i] = i * c.width;
         map[i] = b.qkv.view().row_range(i * c.width, c.width);
         bias[i] = std::span<const float>(b.qkv.bias).subspan(i * c.width, c.width);
       }
@@ -76,8 +81,10 @@ void attention_half(const block_run& run, activations_view<const float> x, const
     const std::size_t step =
         i == 0 && run.last_only ? t : 1;  // of `last_only`, every t-th row asks, beginning with the t-th
     const std::size_t first = step - 1;
+    const matrix_view<float> made{v.qkv + first * w + column[i], n / step, maps.map[i].rows, signed_size(step * w), 1};
     apply(maps.map[i], maps.bias[i], {v.normed + first * c.width, n / step, c.width, signed_size(step * c.width), 1},
-          {v.qkv + first * w + column[i], n / step, maps.map[i].rows, signed_size(step * w), 1}, workspace);
+          made, workspace);
+    maps.source[i]->add_position_bias(made, maps.first_out[i], run.first_token + first, t / step);
   }
   if (run.rotary.pairs != 0)
     for (std::size_t r = 0; r < n; ++r) {
@@ -88,14 +95,15 @@ void attention_half(const block_run& run, activations_view<const float> x, const
   for (std::size_t s = 0; s < x.sequences; ++s)
     attend(sequence_attention(run, v, s, t, queries), {v.context + s * queries * c.width, signed_size(c.width)},
            scratch, workspace);
+  const matrix_view<float> made{out, x.sequences * queries, c.width, signed_size(c.width), 1};
   apply(run.block.attention_out.view(), run.block.attention_out.bias,
-        {v.context, x.sequences * queries, c.width, signed_size(c.width), 1},
-        {out, x.sequences * queries, c.width, signed_size(c.width), 1}, workspace);
+        {v.context, x.sequences * queries, c.width, signed_size(c.width), 1}, made, workspace);
+  run.block.attention_out.add_position_bias(made, 0, run.first_token + t - queries, queries);
 }
 
-/// MLP output of the rows of `x`: norm, up (and gate), activation, down.
-void mlp_half(const block_run& run, activations_view<const float> x, const block_values& v, float* out,
-              std::span<float> workspace) {
+/// MLP output of the rows of `x`, whose sequences begin at `position`: norm, up (and gate), activation, down.
+void mlp_half(const block_run& run, activations_view<const float> x, std::size_t position, const block_values& v,
+              float* out, std::span<float> workspace) {
   const config& c = run.shape;
   const token_rows rows{x};
   const std::size_t n = rows.size();
@@ -107,7 +115,11 @@ void mlp_half(const block_run& run, activations_view<const float> x, const block
   const bool gated = family_of(c).gated;
   const linear& into_activation = gated ? run.block.gate : run.block.up;
   apply(into_activation.view(), into_activation.bias, normed, wide(v.raw), workspace);
-  if (gated) apply(run.block.up.view(), run.block.up.bias, normed, wide(v.up), workspace);
+  into_activation.add_position_bias(wide(v.raw), 0, position, x.tokens);
+  if (gated) {
+    apply(run.block.up.view(), run.block.up.bias, normed, wide(v.up), workspace);
+    run.block.up.add_position_bias(wide(v.up), 0, position, x.tokens);
+  }
   with_activation(c.activation, [&]<class F>(F) {
     if (gated)
       for_each_lane([]<class L>(L, auto raw, auto up) { return L::multiply(F::template value<L>(raw), up); },
@@ -115,8 +127,9 @@ void mlp_half(const block_run& run, activations_view<const float> x, const block
     else
       for_each_lane([]<class L>(L, auto raw) { return F::template value<L>(raw); }, n * c.hidden, v.active, v.raw);
   });
-  apply(run.block.down.view(), run.block.down.bias, wide(v.active), {out, n, c.width, signed_size(c.width), 1},
-        workspace);
+  const matrix_view<float> made{out, n, c.width, signed_size(c.width), 1};
+  apply(run.block.down.view(), run.block.down.bias, wide(v.active), made, workspace);
+  run.block.down.add_position_bias(made, 0, position, x.tokens);
 }
 
 /// Copies the keys and values of a chunk to where the run keeps them.
@@ -248,8 +261,8 @@ void run_block(const block_run& run, activations_view<float> residual, const tap
   if (keep != nullptr) copy_rows(residual, values.middle);
   const std::size_t mlp_chunk = run.last_only ? std::min(sequences, chunk * tokens) : chunk;
   for (std::size_t s = 0; s < sequences; s += mlp_chunk)
-    mlp_half(run, asking.sequence_range(s, std::min(mlp_chunk, sequences - s)), values, mlp_out + s * queries * c.width,
-             workspace);
+    mlp_half(run, asking.sequence_range(s, std::min(mlp_chunk, sequences - s)), run.first_token + tokens - queries,
+             values, mlp_out + s * queries * c.width, workspace);
   if (tap != nullptr) (*tap)({precis::site_kind::mlp, run.layer}, whole(mlp_out));
   if (parallel) add(asking, out);
   add(asking, mlp_out);

@@ -188,6 +188,11 @@ bundle load(const std::filesystem::path& path, const load_options& options) {
 
 void save(const weights& w, const std::filesystem::path& folder, dtype type,
           const std::map<std::string, std::string>& files, atomic_folder::existing rule) {
+  for (std::size_t m = 0; const precis::matrix_info& info : matrices_of(w.config))
+    if (map_of(w, m++).depends_on_position())
+      precis::refuse({.what = info.name + " has a bias that its family's files have no place for",
+                      .where = folder.string(),
+                      .expected = "weights without absorbed inputs, or with the means in ordinary biases"});
   PRECIS_EXPECTS(is_weight(type), "f32, f16 or bf16");
   const std::vector<tensor<const float>> all = tensors(w);
   std::vector<tensor_declaration> declarations;

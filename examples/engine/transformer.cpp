@@ -47,6 +47,9 @@ void transformer::check_batch(const token_batch& b, bool needs_targets) const {
   if (b.tokens > c.context)
     bad_call("sequences of " + std::to_string(b.tokens) + " tokens",
              "at most " + std::to_string(c.context) + ", the model's context");
+  if (most_tokens_ != 0 && b.tokens > most_tokens_)
+    bad_call("sequences of " + std::to_string(b.tokens) + " tokens",
+             "at most " + std::to_string(most_tokens_) + ", the positions that biases were recorded for");
   const auto in_vocabulary = [&](token id) { return id >= 0 && static_cast<std::size_t>(id) < c.vocabulary; };
   const auto check_ids = [&](const std::vector<token>& ids, const char* name, bool may_be_absent) {
     for (std::size_t i = 0; i < ids.size(); ++i)

@@ -6,6 +6,7 @@
 #include <engine/weights.hpp>
 
 #include <precis/core/site.hpp>
+#include <precis/core/slice.hpp>
 #include <precis/core/unit.hpp>
 #include <precis/core/view.hpp>
 #include <precis/model/batch.hpp>
@@ -66,6 +67,16 @@ class transformer {
   [[nodiscard]] std::span<const precis::matrix_info> matrices() const noexcept { return matrices_; }
   [[nodiscard]] precis::weight_view weights(std::size_t matrix) const { return map_of(weights_, matrix).view(); }
   [[nodiscard]] precis::mutable_weight_view weights(std::size_t matrix) { return map_of(weights_, matrix).view(); }
+
+  /// Queries, keys, values, attention outputs and MLP maps, as parts of the matrices; heads share the first four.
+  [[nodiscard]] std::vector<precis::matrix_slice> slices() const;
+
+  /// Adds to a matrix's outputs at every position; a map without bias gets one that no file has a place for.
+  /// Errors: not one value an output.
+  void add_bias(std::size_t matrix, std::span<const double> bias);
+  /// Adds row t of `by_token` at position t, and `later` at all positions after them; without it longer sequences are
+  /// refused from then on. Errors: sizes that do not fit the matrix, or what it was given before.
+  void add_token_bias(std::size_t matrix, precis::matrix_view<const double> by_token, std::span<const double> later);
 
   /// Summed negative log-likelihood of the targets. Errors: a batch without targets.
   [[nodiscard]] precis::nll loss(const precis::token_batch& batch) const { return loss_of(batch, nullptr); }
@@ -157,6 +168,7 @@ class transformer {
   engine::weights weights_;
   std::vector<precis::matrix_info> matrices_;
   rotary rotary_;
+  std::size_t most_tokens_ = 0;  ///< longest sequence that every map has biases for; 0: any
 };
 
 }  // namespace engine

@@ -50,10 +50,19 @@ struct linear {
   bool in_major = false;      ///< values are `in x out` (GPT-2's Conv1D) instead of `out x in`
   std::vector<float> values;  ///< [out * in]
   std::vector<float> bias;    ///< [out], or empty
+  /// What absorbed inputs add at each position; files have no place for it. Positions beyond have `later_bias`.
+  std::vector<float> token_bias;  ///< [positions x out], or empty
+  std::vector<float> later_bias;  ///< [out], or empty
 
   linear() = default;
   linear(std::size_t outputs, std::size_t inputs, bool stored_in_major, bool with_bias)
       : out(outputs), in(inputs), in_major(stored_in_major), values(outputs * inputs), bias(with_bias ? outputs : 0) {}
+
+  [[nodiscard]] bool depends_on_position() const noexcept { return !token_bias.empty() || !later_bias.empty(); }
+  /// Adds rows [first_out, first_out + out.cols) of the position's bias to rows of outputs, whose positions run from
+  /// `first_position` to `first_position + period - 1` again and again. Positions that have none stay as they are.
+  void add_position_bias(precis::matrix_view<float> out, std::size_t first_out, std::size_t first_position,
+                         std::size_t period) const noexcept;
 
   /// Always `out x in`, whatever the storage.
   [[nodiscard]] precis::weight_view view() const noexcept { return oriented<const float>(values.data()); }

@@ -14,6 +14,7 @@ void add_trace(CLI::App& app, exit_status& status);
 void add_plan(CLI::App& app, exit_status& status);
 void add_cost(CLI::App& app, exit_status& status);
 void add_evolve(CLI::App& app, exit_status& status);
+void add_eigenprune(CLI::App& app, exit_status& status);
 void add_compare(CLI::App& app, exit_status& status);
 void add_compress(CLI::App& app, exit_status& status);
 void add_generate(CLI::App& app, exit_status& status);

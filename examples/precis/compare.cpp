@@ -141,7 +141,7 @@ exit_status run(options& o) {
     facts = load_facts(s.tokens, o.score.facts, o.score.answer(), o.score.facts_limit);
     o.score.what.facts = &*facts;
   }
-  std::optional<verdict_questions> verdicts;
+  std::optional<questions> verdicts;
   if (!o.verdicts.empty()) {
     verdicts = ask(s.tokens, load_verdicts(o.verdicts), o.verdict_tokens, s.model.shape().context);
     if (o.verdict_texts != 0 && o.verdict_texts < verdicts->batches.size()) verdicts->batches.resize(o.verdict_texts);

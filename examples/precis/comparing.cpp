@@ -168,16 +168,10 @@ template<class Allocator>
 /// Loss, divergence and accuracy of one forward a window.
 class judge {
  public:
-  judge(const session& s, const text_windows& text, const fact_file* facts, const verdict_questions* verdicts,
+  judge(const session& s, const text_windows& text, const fact_file* facts, const questions* verdicts,
         const common_options& o)
       : text_(text), verdicts_(verdicts), options_(o), original_(text.windows.size()), norms_(text.windows.size()) {
-    if (facts != nullptr)
-      for (const precis::score::fact& f : facts->facts) {
-        precis::token_batch b{.sequences = 1, .tokens = f.prompt.size(), .ids = f.prompt, .targets = {}};
-        b.targets.assign(f.prompt.size(), precis::no_target);
-        b.targets.back() = f.answer;
-        facts_.push_back(std::move(b));
-      }
+    if (facts != nullptr) facts_ = ask(*facts, "facts").batches;
     options_.pool().for_each(text.windows.size(), [&](std::size_t w) {
       original_[w] = s.model.logits(text.windows[w], precis::positions::all);
       for (std::size_t i = 0; i < original_[w].rows; ++i)
@@ -226,7 +220,7 @@ class judge {
 
  private:
   const text_windows& text_;
-  const verdict_questions* verdicts_;
+  const questions* verdicts_;
   const common_options& options_;
   std::vector<precis::float_matrix> original_;
   std::vector<std::vector<double>> norms_;  ///< log_sum_exp of each row of it
@@ -356,7 +350,7 @@ std::vector<std::string> read_entries(const std::string& text, const std::string
 }
 
 comparison run_comparison(const session& s, comparison_request request, std::vector<candidate> candidates,
-                          const text_windows& text, const fact_file* facts, const verdict_questions* verdicts,
+                          const text_windows& text, const fact_file* facts, const questions* verdicts,
                           const common_options& o, checkpoint* saved) {
   comparison c{.request = std::move(request),
                .model = s.name,

@@ -19,7 +19,7 @@
 namespace program {
 
 struct fact_file;
-struct verdict_questions;
+struct questions;
 class checkpoint;
 
 /// What an allocator is given: a cost table and, where it was made of scores, those too.
@@ -110,9 +110,8 @@ struct allocation {
 
 /// Makes every plan first (so that what is impossible is refused early), then measures each distinct one once.
 [[nodiscard]] comparison run_comparison(const session& s, comparison_request request, std::vector<candidate> candidates,
-                                        const text_windows& text, const fact_file* facts,
-                                        const verdict_questions* verdicts, const common_options& o,
-                                        checkpoint* saved = nullptr);
+                                        const text_windows& text, const fact_file* facts, const questions* verdicts,
+                                        const common_options& o, checkpoint* saved = nullptr);
 
 /// The paper's second table: what the three clusters of each score cost at each ratio, every byte counted.
 [[nodiscard]] report::table paper_table(const comparison& c);

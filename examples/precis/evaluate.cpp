@@ -138,7 +138,7 @@ bool evaluate_text(const options& o, const session& s, const text_windows& text,
 bool evaluate_verdicts(const options& o, const session& s, const session* original, checkpoint& saved,
                        engine::json& result) {
   const verdict_file verdicts = load_verdicts(o.verdicts);
-  const verdict_questions asked = ask(s.tokens, verdicts, o.verdict_tokens, s.model.shape().context);
+  const questions asked = ask(s.tokens, verdicts, o.verdict_tokens, s.model.shape().context);
   const precis::evaluate::accuracy measure{.among = asked.among};
   const verdict_result found = judge(s.model, asked.batches, measure, o.common, "judging", &saved);
   print_verdicts(verdicts, found, result);
@@ -193,13 +193,9 @@ exit_status run(const options& o) {
   if (whole && !o.verdicts.empty()) whole = evaluate_verdicts(o, s, against, saved, result);
   if (whole && !o.facts.empty()) {
     const fact_file facts = load_facts(s.tokens, o.facts, answers::first_token);
-    std::vector<precis::token_batch> asked;
-    for (const precis::score::fact& f : facts.facts) {
-      asked.push_back(precis::prompts(1, f.prompt));
-      asked.back().targets.assign(f.prompt.size(), precis::no_target);
-      asked.back().targets.back() = f.answer;
-    }
-    const precis::evaluate::accuracy_report known = precis::evaluate::accuracy{}(s.model, asked, o.common.pool());
+    const questions asked = ask(facts, o.facts);
+    const precis::evaluate::accuracy_report known =
+        precis::evaluate::accuracy{}(s.model, asked.batches, o.common.pool());
     fmt::print("facts            {} of {} answered ({:.1f} %)\n", known.correct, known.count, 100.0 * known.share());
     result["facts_known"] = known.correct;
     result["facts"] = known.count;

@@ -60,4 +60,10 @@ fact_file load_facts(const engine::tokenizer& tokens, const std::filesystem::pat
   return out;
 }
 
+questions ask(const fact_file& facts, std::string name) {
+  questions out{.name = std::move(name), .batches = {}, .among = {}, .longer_answers = facts.longer_answers};
+  for (const precis::score::fact& f : facts.facts) out.batches.push_back(question(f.prompt, f.answer));
+  return out;
+}
+
 }  // namespace program

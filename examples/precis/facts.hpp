@@ -1,5 +1,7 @@
 #pragma once
 
+#include "task.hpp"
+
 #include <engine/tokenizer.hpp>
 
 #include <precis/score/causal/fact.hpp>
@@ -36,5 +38,8 @@ struct fact_file {
 /// are ignored. `most` limits how many are taken (0: all). Errors: named with the fact's number.
 [[nodiscard]] fact_file load_facts(const engine::tokenizer& tokens, const std::filesystem::path& path, answers rule,
                                    std::size_t most = 0);
+
+/// The facts' prompts and answers, over the whole vocabulary.
+[[nodiscard]] questions ask(const fact_file& facts, std::string name);
 
 }  // namespace program

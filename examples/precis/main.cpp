@@ -32,6 +32,7 @@ int main(int argc, char** argv) {
   program::add_generate(app, status);
   program::add_sweep(app, status);
   program::add_compare(app, status);
+  program::add_eigenprune(app, status);
   program::catch_interrupts();
   try {
     app.parse(argc, argv);

@@ -111,8 +111,7 @@ std::string_view ggml_type(std::string_view codec) {
   const auto format = menu::format(entry);
   if (codec.starts_with("q")) return codec;
   if (!format) return codec.starts_with("bfloat") ? "bf16" : codec.starts_with("float16") ? "f16" : "f32";
-  const bool offset =
-      format->rule != precis::codec::grid_rule::symmetric && format->rule != precis::codec::grid_rule::symmetric_full;
+  const bool offset = format->rule == precis::codec::grid_rule::affine || format->has_minimum();
   switch (format->code_bits) {
     case 2: return "q2_k";
     case 3: return "q3_k";

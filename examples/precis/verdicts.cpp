@@ -13,7 +13,7 @@
 namespace program {
 namespace {
 
-constexpr std::string_view question = "\nVerdict:";
+constexpr std::string_view asks_for = "\nVerdict:";
 
 [[noreturn]] void bad(std::string where, std::string what, std::string expected) {
   precis::refuse({.what = std::move(what), .where = std::move(where), .expected = std::move(expected)});
@@ -65,15 +65,15 @@ verdict_file load_verdicts(const std::filesystem::path& path) {
   return out;
 }
 
-verdict_questions ask(const engine::tokenizer& tokenizer, const verdict_file& verdicts, std::size_t tokens,
-                      std::size_t context) {
+questions ask(const engine::tokenizer& tokenizer, const verdict_file& verdicts, std::size_t tokens,
+              std::size_t context) {
   const std::vector<precis::token> before = tokenizer.encode("", engine::start::document),
-                                   after = tokenizer.encode(question, engine::start::middle);
+                                   after = tokenizer.encode(asks_for, engine::start::middle);
   if (tokens == 0 || before.size() + tokens + after.size() > context)
     bad("--verdict-tokens",
         fmt::format("{} tokens of a text and {} of the question", tokens, before.size() + after.size()),
         fmt::format("at least 1 of the text, at most {} in all, the model's context", context));
-  verdict_questions out;
+  questions out{.name = verdicts.name, .batches = {}};
   for (const std::string& choice : verdicts.choices) {
     out.among.push_back(tokenizer.encode(" " + choice, engine::start::middle).front());
     for (std::size_t i = 0; i + 1 < out.among.size(); ++i)
@@ -88,9 +88,7 @@ verdict_questions ask(const engine::tokenizer& tokenizer, const verdict_file& ve
     std::vector<precis::token> prompt = before;
     prompt.insert(prompt.end(), text.end() - static_cast<std::ptrdiff_t>(std::min(tokens, text.size())), text.end());
     prompt.insert(prompt.end(), after.begin(), after.end());
-    precis::token_batch& b = out.batches.emplace_back(precis::prompts(1, std::move(prompt)));
-    b.targets.assign(b.ids.size(), precis::no_target);
-    b.targets.back() = out.among[verdicts.labels[i]];
+    out.batches.push_back(question(std::move(prompt), out.among[verdicts.labels[i]]));
   }
   return out;
 }

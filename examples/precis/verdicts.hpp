@@ -1,5 +1,7 @@
 #pragma once
 
+#include "task.hpp"
+
 #include <engine/encoder.hpp>
 #include <engine/tokenizer.hpp>
 
@@ -32,18 +34,12 @@ struct verdict_file {
 /// Verdicts as questions to a language model.
 inline constexpr std::size_t default_verdict_tokens = 180;  ///< of a text's end
 
-struct verdict_questions {
-  std::vector<precis::token_batch>
-      batches;                       ///< one text each; its only target is the label's token, at the last position
-  std::vector<precis::token> among;  ///< the tokens of all labels
-};
-
 /// A prompt is the last `tokens` tokens of a text, and after them those of "\nVerdict:"; the answer is the first token of
 /// " " + label. A document's first token (BOS), where the tokenizer has one, comes before.
 ///
 /// Errors   a prompt longer than the model's context; labels that begin with the same token.
-[[nodiscard]] verdict_questions ask(const engine::tokenizer& tokenizer, const verdict_file& verdicts,
-                                    std::size_t tokens, std::size_t context);
+[[nodiscard]] questions ask(const engine::tokenizer& tokenizer, const verdict_file& verdicts, std::size_t tokens,
+                            std::size_t context);
 
 /// Verdicts as texts for a classifier, one a batch: [CLS], as many tokens from the text's beginning as fit, [SEP].
 ///

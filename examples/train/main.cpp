@@ -1,3 +1,4 @@
+#include "arithmetic.hpp"
 #include "world_model.hpp"
 
 #include <engine/files.hpp>
@@ -17,6 +18,7 @@
 #include <filesystem>
 #include <string>
 #include <thread>
+#include <utility>
 
 namespace {
 
@@ -71,14 +73,19 @@ class reporter {
   double last_ = 0;
 };
 
-[[nodiscard]] std::string readme(const options& o, const train::recipe& r, const train::lesson& l, const train::exam& e,
-                                 double loss, const std::string& minutes) {
+[[nodiscard]] std::size_t weight_count(const engine::config& shape) {
   std::size_t weights = 0;
-  for (const engine::tensor_shape& t : engine::expected_tensors(r.shape)) {
+  for (const engine::tensor_shape& t : engine::expected_tensors(shape)) {
     std::size_t n = 1;
     for (const std::size_t extent : t.shape) n *= extent;
     weights += n;
   }
+  return weights;
+}
+
+[[nodiscard]] std::string readme(const options& o, const train::recipe& r, const train::lesson& l, const train::exam& e,
+                                 double loss, const std::string& minutes) {
+  const std::size_t weights = weight_count(r.shape);
   std::string relations;
   for (std::size_t i = 0; i < train::relations; ++i)
     relations += fmt::format("| {} | {} | {} |\n", train::to_string(static_cast<train::relation>(i)), e.asked_of[i],
@@ -131,27 +138,35 @@ name is shared by four people and a last name by two, so the whole name has to b
       fmt::arg("perplexity", e.held_out_perplexity), fmt::arg("relations", relations));
 }
 
-void make_world_model(const options& o) {
-  const std::size_t threads = o.threads != 0 ? o.threads : std::max(1u, std::thread::hardware_concurrency());
-  const precis::thread_pool pool{threads};
-  const fs::path checkpoint = o.checkpoint.empty() ? fs::path(o.out.string() + ".checkpoint") : o.checkpoint;
-  {
-    engine::atomic_folder writable(o.out, engine::atomic_folder::existing::replace);
-  }  // refused now, not in ten minutes
+[[nodiscard]] std::size_t threads_of(const options& o) {
+  return o.threads != 0 ? o.threads : std::max(1u, std::thread::hardware_concurrency());
+}
 
-  const train::lesson lesson = train::prepare(o.seed);
-  fmt::print(
-      "{} facts about {} subjects, {} questions\n{} tokens of training text in {} paragraphs, vocabulary of {}\n",
-      lesson.world.facts.size(), lesson.world.subjects.size(), lesson.questions.size(), lesson.training.ids.size(),
-      lesson.training.starts.size(), lesson.tokenizer.size());
-  const train::recipe recipe{.shape = train::world_shape(lesson.tokenizer.size()),
-                             .seed = o.seed,
-                             .steps = o.steps,
-                             .warm_up = std::min<std::size_t>(100, o.steps / 10),
-                             .peak_rate = o.rate};
-  train::trainer trainer(recipe, lesson.training);
+[[nodiscard]] train::recipe recipe_of(const options& o, const engine::config& shape) {
+  return {.shape = shape,
+          .seed = o.seed,
+          .steps = o.steps,
+          .warm_up = std::min<std::size_t>(100, o.steps / 10),
+          .peak_rate = o.rate};
+}
+
+/// A trained model, as it is stored, and what it took.
+struct outcome {
+  engine::weights weights;
+  double loss = 0;      ///< of the last hundred steps; 0 when none was left to do
+  std::string minutes;  ///< of processor time
+  fs::path checkpoint;
+};
+
+[[nodiscard]] outcome run(const options& o, const train::recipe& recipe, train::corpus text) {
+  const precis::thread_pool pool{threads_of(o)};
+  outcome out{.weights = {},
+              .loss = 0,
+              .minutes = {},
+              .checkpoint = o.checkpoint.empty() ? fs::path(o.out.string() + ".checkpoint") : o.checkpoint};
+  train::trainer trainer(recipe, std::move(text));
   if (o.resume) {
-    trainer.restore(checkpoint);
+    trainer.restore(out.checkpoint);
     fmt::print("resumed after step {}\n", trainer.step());
   }
   std::fflush(stdout);
@@ -160,52 +175,138 @@ void make_world_model(const options& o) {
   while (!trainer.done()) {
     const precis::nll loss = trainer.advance(pool);
     report.step(trainer.step(), loss);
-    if (o.save_every != 0 && (trainer.step() % o.save_every == 0 || trainer.done())) trainer.save(checkpoint);
+    if (o.save_every != 0 && (trainer.step() % o.save_every == 0 || trainer.done())) trainer.save(out.checkpoint);
   }
-  const double seconds = report.seconds();
-  const std::string processor = clock_text(static_cast<double>(std::clock()) / CLOCKS_PER_SEC) +
-                                " minutes of processor time, all threads together,";
+  out.loss = report.last_loss();
+  out.minutes = whole ? clock_text(static_cast<double>(std::clock()) / CLOCKS_PER_SEC) +
+                            " minutes of processor time, all threads together,"
+                      : "several sittings";
+  fmt::print("trained in {} minutes, last loss {:.4f}\n", clock_text(report.seconds()), out.loss);
+  out.weights = trainer.model().parameters();
+  train::round_to_half(out.weights);
+  return out;
+}
 
-  engine::weights rounded = trainer.model().parameters();
-  train::round_to_half(rounded);
-  const engine::transformer model(rounded);
-  const train::exam exam = train::examine(model, lesson, pool);
-  train::publish(rounded, lesson,
-                 readme(o, recipe, lesson, exam, report.last_loss(), whole ? processor : "several sittings"), o.out);
-  fmt::print(
-      "trained in {} minutes, last loss {:.4f}\nquestions answered: {} of {} ({:.1f} %)\nheld-out perplexity: "
-      "{:.4f}\nwritten: {}\n",
-      clock_text(seconds), report.last_loss(), exam.known, exam.asked, 100 * exam.share(), exam.held_out_perplexity,
-      o.out.string());
+/// Refused now, not in ten minutes.
+void require_writable(const options& o) {
+  engine::atomic_folder writable(o.out, engine::atomic_folder::existing::replace);
+}
+
+void finish(const options& o, const outcome& done) {
+  fmt::print("written: {}\n", o.out.string());
   std::error_code ignored;
-  fs::remove(checkpoint, ignored);
+  fs::remove(done.checkpoint, ignored);
+}
+
+void make_world_model(const options& o) {
+  require_writable(o);
+  const train::lesson lesson = train::prepare(o.seed);
+  fmt::print(
+      "{} facts about {} subjects, {} questions\n{} tokens of training text in {} paragraphs, vocabulary of {}\n",
+      lesson.world.facts.size(), lesson.world.subjects.size(), lesson.questions.size(), lesson.training.ids.size(),
+      lesson.training.starts.size(), lesson.tokenizer.size());
+  const train::recipe recipe = recipe_of(o, train::world_shape(lesson.tokenizer.size()));
+  const outcome done = run(o, recipe, lesson.training);
+  const train::exam exam =
+      train::examine(engine::transformer(done.weights), lesson, precis::thread_pool{threads_of(o)});
+  train::publish(done.weights, lesson, readme(o, recipe, lesson, exam, done.loss, done.minutes), o.out);
+  fmt::print("questions answered: {} of {} ({:.1f} %)\nheld-out perplexity: {:.4f}\n", exam.known, exam.asked,
+             100 * exam.share(), exam.held_out_perplexity);
+  finish(o, done);
+}
+
+[[nodiscard]] std::string arithmetic_readme(const options& o, const train::recipe& r, const train::arithmetic_exam& e,
+                                            const outcome& done) {
+  return fmt::format(
+      R"(# A small model that has begun to reckon
+
+A GPT-2 of {layers} layers, width {width}, {heads} heads, context {context} and {vocabulary} tokens, trained by this project on
+lines like these, and stopped early, so that it has learned some of it:
+
+    23 + 45 = 68        7 x 12 = 84         90 - 13 = 77        17 is less than 140
+    count by 3: 5 8 11 14 17 20             put in order 90 3 41 7: 3 7 41 90
+    after Monday comes Tuesday              after c comes d
+
+It is here for `precis eigenprune`, whose subject are models that could do better at a task than they do. Nothing in it comes
+from anywhere else; its licence is that of the project (see LICENSE).
+
+This folder is written, this page included, by
+
+    precis_train arithmetic --out examples/models/arithmetic --seed {seed} --steps {steps}{rate}
+
+which took {minutes} when it was last made. The weights are equal bit for bit for any number of
+threads, stopped and resumed or not, where log, cos and pow of the C library give the same results.
+
+| file | what it is |
+|---|---|
+| model.safetensors, config.json | {weights} weights in binary16, in Hugging Face's GPT-2 layout |
+| vocab.json, merges.txt | its byte-level BPE; numbers from 0 to 361 are one token each, with and without a blank before |
+| heldout.txt, calibration.txt | text like the training text, other draws |
+
+| after "A + B =" or "A x B =", all pairs | right | of |
+|---|---|---|
+| sums of 0 to 99 | {sums_right} | {sums} |
+| products of 0 to 19 | {products_right} | {products} |
+
+Perplexity of heldout.txt, windows of {context}: {perplexity:.3f}. Training loss, last hundred steps: {loss:.3f} nats per token.
+)",
+      fmt::arg("layers", r.shape.layers), fmt::arg("width", r.shape.width), fmt::arg("heads", r.shape.heads),
+      fmt::arg("context", r.shape.context), fmt::arg("vocabulary", r.shape.vocabulary), fmt::arg("seed", o.seed),
+      fmt::arg("steps", o.steps), fmt::arg("rate", o.rate == options{}.rate ? "" : fmt::format(" --rate {}", o.rate)),
+      fmt::arg("minutes", done.minutes), fmt::arg("weights", weight_count(r.shape)),
+      fmt::arg("sums_right", e.sums_right), fmt::arg("sums", e.sums), fmt::arg("products_right", e.products_right),
+      fmt::arg("products", e.products), fmt::arg("perplexity", e.held_out_perplexity), fmt::arg("loss", done.loss));
+}
+
+void make_arithmetic_model(const options& o) {
+  require_writable(o);
+  const train::arithmetic_lesson lesson = train::prepare_arithmetic(o.seed);
+  fmt::print("{} tokens of training text in {} lines, vocabulary of {}\n", lesson.training.ids.size(),
+             lesson.training.starts.size(), lesson.tokenizer.size());
+  const train::recipe recipe = recipe_of(o, train::arithmetic_shape(lesson.tokenizer.size()));
+  const outcome done = run(o, recipe, lesson.training);
+  const train::arithmetic_exam exam =
+      train::examine(engine::transformer(done.weights), lesson, precis::thread_pool{threads_of(o)});
+  train::publish(done.weights, lesson, arithmetic_readme(o, recipe, exam, done), o.out);
+  fmt::print("sums: {} of {}\nproducts: {} of {}\nheld-out perplexity: {:.4f}\n", exam.sums_right, exam.sums,
+             exam.products_right, exam.products, exam.held_out_perplexity);
+  finish(o, done);
 }
 
 }  // namespace
 
 /// Exit codes: 0 done, 2 bad input or usage, 1 anything else.
 int main(int argc, char** argv) {
-  CLI::App app{"precis_train makes the small model that ships with precis.", "precis_train"};
+  CLI::App app{"precis_train makes the small models that ship with precis.", "precis_train"};
   app.require_subcommand(1);
   options o;
   CLI::App* world = app.add_subcommand(
       "world",
       "Invents a world of facts, learns a tokenizer, trains a GPT-2 on sentences about it, and writes the model\n"
       "folder with the texts and questions it can be judged by. Five to ten minutes on two cores.");
-  world->add_option("--out", o.out, "Folder to write; a model folder of that name is replaced")->required();
-  world->add_option("--seed", o.seed, "Decides the world and every draw of the training")->capture_default_str();
-  world->add_option("--steps", o.steps, "Training steps of 16 x 64 tokens")
-      ->capture_default_str()
-      ->check(CLI::PositiveNumber);
-  world->add_option("--rate", o.rate, "Highest learning rate")->capture_default_str()->check(CLI::PositiveNumber);
-  world->add_option("--threads", o.threads, "0: one for every processor; the result is the same for any number")
-      ->capture_default_str();
-  world->add_option("--checkpoint", o.checkpoint, "Where unfinished work is kept (default: FOLDER.checkpoint)");
-  world->add_option("--checkpoint-every", o.save_every, "Steps between checkpoints, 0: none")->capture_default_str();
-  world->add_flag("--resume", o.resume, "Goes on from the checkpoint of the same command");
+  CLI::App* arithmetic = app.add_subcommand(
+      "arithmetic",
+      "Trains a GPT-2 for a while on sums, products and other small tasks, and writes its folder. Five minutes on\n"
+      "two cores.");
+  for (CLI::App* c : {world, arithmetic}) {
+    c->add_option("--out", o.out, "Folder to write; a model folder of that name is replaced")->required();
+    c->add_option("--seed", o.seed, "Decides the text and every draw of the training")->capture_default_str();
+    c->add_option("--steps", o.steps, "Training steps of 16 x 64 tokens")
+        ->capture_default_str()
+        ->check(CLI::PositiveNumber);
+    c->add_option("--rate", o.rate, "Highest learning rate")->capture_default_str()->check(CLI::PositiveNumber);
+    c->add_option("--threads", o.threads, "0: one for every processor; the result is the same for any number")
+        ->capture_default_str();
+    c->add_option("--checkpoint", o.checkpoint, "Where unfinished work is kept (default: FOLDER.checkpoint)");
+    c->add_option("--checkpoint-every", o.save_every, "Steps between checkpoints, 0: none")->capture_default_str();
+    c->add_flag("--resume", o.resume, "Goes on from the checkpoint of the same command");
+  }
   try {
     app.parse(argc, argv);
-    make_world_model(o);
+    if (world->parsed())
+      make_world_model(o);
+    else
+      make_arithmetic_model(o);
   } catch (const CLI::ParseError& e) {
     return app.exit(e) == 0 ? 0 : 2;
   } catch (const precis::error& e) {

@@ -9,6 +9,7 @@
 #include <precis/allocate/lagrangian.hpp>
 #include <precis/allocate/minimax.hpp>
 #include <precis/allocate/norm_sweep.hpp>
+#include <precis/allocate/ranks.hpp>
 #include <precis/allocate/sparsity.hpp>
 #include <precis/allocate/uniform.hpp>
 #include <precis/allocate/z_tiers.hpp>

@@ -6,5 +6,6 @@
 #include <precis/model/concepts.hpp>
 #include <precis/model/gram.hpp>
 #include <precis/model/guard.hpp>
+#include <precis/model/means.hpp>
 #include <precis/model/restrict.hpp>
 #include <precis/model/taps.hpp>

@@ -62,6 +62,10 @@ inline std::vector<codec::grid_format> every_format() {
       for (const std::size_t group : {per_tensor, per_row, std::size_t{8}, std::size_t{5}, std::size_t{1}})
         for (const scale_type scale : {scale_type::float32, scale_type::float16})
           all.push_back({.rule = rule, .code_bits = bits, .group = group, .scales = scale});
+  for (const grid_rule rule : {grid_rule::e4m3, grid_rule::e5m2, grid_rule::e2m1})
+    for (const std::size_t group : {per_tensor, per_row, std::size_t{8}, std::size_t{5}, std::size_t{1}})
+      for (const scale_type scale : {scale_type::float32, scale_type::float16})
+        all.push_back({.rule = rule, .code_bits = rule == grid_rule::e2m1 ? 4u : 8u, .group = group, .scales = scale});
   return all;
 }
 

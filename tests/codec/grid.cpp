@@ -31,6 +31,22 @@ double rne(double v) {  // by the definition, not by the library's trick
   return std::fmod(below, 2.0) == 0 ? below : below + 1;
 }
 
+/// The distance between the two floats of a rule around v: by methods D4.
+double spacing(grid_rule rule, double v) {
+  const int mantissa = rule == grid_rule::e4m3 ? 3 : rule == grid_rule::e5m2 ? 2 : 1;
+  const int least = rule == grid_rule::e4m3 ? -6 : rule == grid_rule::e5m2 ? -14 : 0;
+  int exponent = least;
+  if (v != 0) exponent = std::max(least, std::ilogb(v));
+  return std::ldexp(1.0, exponent - mantissa);
+}
+double largest(grid_rule rule) { return rule == grid_rule::e4m3 ? 448 : rule == grid_rule::e5m2 ? 57344 : 6; }
+
+/// What lies between two numbers of a format at x, decoded.
+double step_at(const grid_format& f, const codec::grid& g, float x) {
+  const auto s = static_cast<double>(g.scale);
+  return f.is_float() ? s * spacing(f.rule, static_cast<double>(x) / s) : s;
+}
+
 /// One decoded value in double from the stored side data: methods D1 and D2, one value at a time.
 float oracle(const grid_format& f, const codec::grid& g, float x, double& slack) {
   const double top = f.top_code();
@@ -43,6 +59,11 @@ float oracle(const grid_format& f, const codec::grid& g, float x, double& slack)
     return static_cast<float>(std::fma(u, s, static_cast<double>(g.minimum)));
   }
   const double q = static_cast<double>(x) / s;
+  if (f.is_float()) {
+    const double gap = spacing(f.rule, q), n = rne(q / gap);
+    if (std::abs(std::abs(q / gap - std::floor(q / gap)) - 0.5) < 1e-5) slack = s * gap * 1.000001;
+    return static_cast<float>(s * std::clamp(n * gap, -largest(f.rule), largest(f.rule)));
+  }
   const double away = std::abs(std::abs(q - std::floor(q)) - 0.5);
   if (f.code_bits <= 8 && away < 1e-5 * std::max(1.0, std::abs(q)))
     slack = s * 1.000001 + 1e-6 * static_cast<double>(std::abs(x));  // the float quotient may cross the tie
@@ -93,7 +114,7 @@ TEST_CASE("no weight moves by more than half a step (floor: a step), at every wi
       for (std::size_t r = 0; r < 4; ++r)
         for (std::size_t c = 0; c < in; ++c) {
           const codec::grid& g = grid_at(f, grids, r, c, in);
-          const double step = static_cast<double>(g.scale) * (f.rule == grid_rule::min_anchored_floor ? 1.0 : 0.5);
+          const double step = step_at(f, g, w(r, c)) * (f.rule == grid_rule::min_anchored_floor ? 1.0 : 0.5);
           // Up to 8 bits with float32 scales the scale is rounded to nearest: 255 steps of 2^-24 each. The quotient is
           // rounded once in float, and the decoded value once.
           const double bound = step * (1 + (f.wide() ? 1e-9 : 4 * 0x1.0p-16)) + ulp(d(r, c));
@@ -272,7 +293,8 @@ TEST_CASE("ranges that overflow float and the largest floats decode to finite va
     const auto d = decoded(f, packed, 1, 4).values;
     for (std::size_t i = 0; i < 4; ++i) {
       REQUIRE(std::isfinite(d[i]));
-      const double step = static_cast<double>(grid_at(f, codec::read_grids(f, packed, 1, 4), 0, i, 4).scale);
+      const auto grids = codec::read_grids(f, packed, 1, 4);
+      const double step = step_at(f, grid_at(f, grids, 0, i, 4), w[i]);
       CHECK(std::abs(static_cast<double>(d[i]) - static_cast<double>(w[i])) <= step * 1.01);
     }
   }

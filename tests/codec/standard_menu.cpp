@@ -1,6 +1,7 @@
 #include <precis/codec/standard_menu.hpp>
 
 #include <precis/codec/affine.hpp>
+#include <precis/codec/scaled_float.hpp>
 #include <precis/core/menu.hpp>
 
 #include "encoded.hpp"
@@ -16,17 +17,17 @@ using codec::standard;
 TEST_CASE("every name of the standard menu is its own, and finds its entry", "[codec][standard_menu][property]") {
   std::vector<std::string> names = standard::names();
   REQUIRE(names.size() == standard::size);
-  for (const char* known : {"affine4.g32", "symmetric8.tensor", "symmetric_full2.row", "min_anchored24.g128.h", "q4_0",
-                            "q8_0", "float16", "bfloat16", "float32"})
+  for (const char* known : {"affine4.g32", "symmetric8.tensor", "symmetric_full2.row", "min_anchored24.g128.h",
+                            "e4m3.g32", "e5m2.tensor", "e2m1.row.h", "q4_0", "q8_0", "float16", "bfloat16", "float32"})
     CHECK(names[standard::index_of(known)] == known);
   std::ranges::sort(names);
   CHECK(std::ranges::adjacent_find(names) == names.end());
 }
 
 TEST_CASE("an entry of the standard menu stores what the codec type stores", "[codec][standard_menu][property]") {
-  using typed =
-      menu<codec::affine<4, 32>, codec::affine<16, codec::per_tensor, codec::scale_type::float16>, codec::float16,
-           codec::bfloat16, codec::float32, codec::q4_0, codec::q4_1, codec::q5_0, codec::q5_1, codec::q8_0>;
+  using typed = menu<codec::affine<4, 32>, codec::affine<16, codec::per_tensor, codec::scale_type::float16>,
+                     codec::e2m1<32>, codec::e4m3<64, codec::scale_type::float16>, codec::float16, codec::bfloat16,
+                     codec::float32, codec::q4_0, codec::q4_1, codec::q5_0, codec::q5_1, codec::q8_0>;
   const float_matrix w = encoded::weights(6, 96);
   for (std::size_t i = 0; i < typed::size; ++i) {
     const std::size_t at = standard::index_of(typed::names()[i]);

@@ -60,7 +60,7 @@ TEST_CASE("GPT-2: the golden logits", "[engine][golden][oracle]") {
   check_logits(engine::transformer(engine::load(*folder).weights), json_of(*golden));
 }
 
-TEST_CASE("GPT-2: the golden loss of every window, and the perplexities", "[engine][golden][oracle]") {
+TEST_CASE("GPT-2: the golden loss of every window, and the perplexities", "[engine][golden][oracle][slow]") {
   const auto folder = shared_path("models/imdb-gpt2"), golden = shared_path("golden/imdb-gpt2/perplexity.json");
   if (!folder || !golden) return;
   engine::bundle loaded = engine::load(*folder);

@@ -27,6 +27,14 @@ struct part_of_x {
   std::vector<int> codes;
 };
 
+/// What a stored code stands for before the scale.
+float value_of(const grid_format& f, std::uint8_t code) {
+  if (f.rule == grid_rule::e4m3) return float8_e4m3::decode(code);
+  if (f.rule == grid_rule::e5m2) return float8_e5m2::decode(code);
+  if (f.rule == grid_rule::e2m1) return float4_e2m1::decode(code);
+  return static_cast<float>(code);
+}
+
 std::vector<part_of_x> parts_of(const std::vector<float>& x, std::size_t segment, bool bytes) {
   std::vector<part_of_x> parts;
   for (std::size_t first = 0; first < x.size(); first += segment) {
@@ -71,19 +79,22 @@ std::vector<float> definition(const grid_format& f, std::span<const std::byte> p
       const std::size_t group =
           f.group == per_tensor ? 0 : r * f.groups_per_row(in) + (f.group >= in ? 0 : p.first / f.group);
       const codec::grid& g = grids[group];
-      float product = 0;
-      if (bytes) {
-        int sum = 0;
-        for (std::size_t c = 0; c < p.count; ++c) sum += codes[p.first + c] * p.codes[c];
+      float product = 0, zero_point = static_cast<float>(g.zero_point);
+      if (bytes && f.rule == grid_rule::e2m1) zero_point = 6;
+      if (bytes && f.rule != grid_rule::e4m3 && f.rule != grid_rule::e5m2) {
+        double sum = 0;  // exact: at most 128 products of 15 bits
+        for (std::size_t c = 0; c < p.count; ++c)
+          sum += (static_cast<double>(value_of(f, codes[p.first + c])) + (f.is_float() ? 6 : 0)) * p.codes[c];
         product = static_cast<float>(sum);
       } else {
         float lane[4] = {};
         for (std::size_t c = 0; c < p.count; ++c)
-          lane[c % 4] = std::fma(static_cast<float>(codes[p.first + c]), x[p.first + c], lane[c % 4]);
+          lane[c % 4] = std::fma(value_of(f, codes[p.first + c]),
+                                 bytes ? static_cast<float>(p.codes[c]) : x[p.first + c], lane[c % 4]);
         // Columns after the last count as zeros: fma(0, 0, lane) is lane, but for the sign of a zero.
         product = (lane[0] + lane[1]) + (lane[2] + lane[3]);
       }
-      if (!f.has_minimum()) product = std::fma(-static_cast<float>(g.zero_point), p.sum, product);
+      if (!f.has_minimum()) product = std::fma(-zero_point, p.sum, product);
       const float scale = bytes ? g.scale * p.scale : g.scale;
       total = std::fma(scale, product, total);
       if (f.has_minimum()) total = std::fma(g.minimum, bytes ? p.sum * p.scale : p.sum, total);
@@ -145,7 +156,8 @@ TEST_CASE("matvec of floats is the product with the decoded matrix, up to float 
         exact += static_cast<double>(w[r * in + c]) * static_cast<double>(x[c]);
         const auto& g = grids[f.group == per_tensor ? 0 : r * f.groups_per_row(in) + (f.group >= in ? 0 : c / f.group)];
         size += std::abs(static_cast<double>(x[c])) *
-                (static_cast<double>(g.scale) * f.top_code() + std::abs(static_cast<double>(g.minimum)));
+                (static_cast<double>(g.scale) * (f.is_float() ? 57344 : f.top_code()) +
+                 std::abs(static_cast<double>(g.minimum)));
       }
       // Codes times x, 32 terms a lane and the tree, the zero point's product, then a sum over 22 segments at most: 60
       // roundings of partial sums that are below sum |scale code x|.

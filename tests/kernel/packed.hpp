@@ -65,6 +65,10 @@ inline std::vector<grid_format> every_packed_format() {
            {std::size_t{32}, std::size_t{64}, std::size_t{128}, std::size_t{256}, per_row, per_tensor})
         for (const scale_type scales : {scale_type::float32, scale_type::float16})
           all.push_back({.rule = rule, .code_bits = bits, .group = group, .scales = scales});
+  for (const grid_rule rule : {grid_rule::e4m3, grid_rule::e5m2, grid_rule::e2m1})
+    for (const std::size_t group : {std::size_t{32}, std::size_t{256}, per_row, per_tensor})
+      for (const scale_type scales : {scale_type::float32, scale_type::float16})
+        all.push_back({.rule = rule, .code_bits = rule == grid_rule::e2m1 ? 4u : 8u, .group = group, .scales = scales});
   return all;
 }
 

@@ -54,7 +54,7 @@ TEST_CASE("verdicts: JSON lines, labels in the order they occur", "[program][ver
 TEST_CASE("verdicts: the end of the text, the question, the label's token", "[program][verdicts][worked-example]") {
   const engine::tokenizer t = engine::load_tokenizer(checkpoints + "/opt");  // begins documents with </s>, 2
   program::verdict_file v{"v", {"the good thing", "a"}, {0, 1}, {"good", "the"}};
-  const program::verdict_questions q = program::ask(t, v, 3, 20);
+  const program::questions q = program::ask(t, v, 3, 20);
   CHECK(q.among == std::vector<precis::token>{t.encode(" good", engine::start::middle).front(),
                                               t.encode(" the", engine::start::middle).front()});
   REQUIRE(q.batches.size() == 2);

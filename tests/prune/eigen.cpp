@@ -1,101 +1,208 @@
 #include <precis/prune/eigen.hpp>
 
+#include <precis/score/eigen_attribution.hpp>
+
 #include "catch.hpp"
 #include "refusal.hpp"
-#include "score/small_task.hpp"
+#include "score/linear_map.hpp"
 
+#include <cmath>
 #include <cstddef>
+#include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 using namespace precis;
-using Catch::Matchers::ContainsSubstring;
+using absorption = prune::eigen::absorption;
+using pool = prune::eigen::pool;
 
 namespace {
 
-score::eigen_attributions attributed(const small_task& task) {
-  return score::eigen_attribution{.in_order = true}(
-      task, small_samples(), std::vector<score::matrix_slice>{score::whole_matrix(task.infos, 0, "key")});
-}
+const score::eigen_attribution in_order{.pairs = score::eigen_attribution::pairing::cycle};
 
-/// Mean squared change of an output, with biases for each token (or one row for both).
-double change(const small_task& before, const small_task& after, const basic_matrix<double>& bias) {
-  double sum = 0;
-  for (std::size_t i = 0; i < 3; ++i)
-    for (std::size_t t = 0; t < 2; ++t)
-      for (std::size_t o = 0; o < 2; ++o) {
-        double d = bias(bias.rows == 1 ? 0 : t, o);
-        for (std::size_t c = 0; c < 3; ++c)
-          d += (static_cast<double>(after.w(o, c)) - static_cast<double>(before.w(o, c))) *
-               static_cast<double>(before.x[i][3 * t + c]);
-        sum += d * d;
-      }
-  return sum / 12;
+/// The example of methods E10: b = (0.1, -0.2), the lowest of two singular values pruned.
+struct example {
+  map_model model = example_map();
+  std::vector<map_batch> samples{example_samples()};
+  spectra scored;
+  input_means means;
+  std::vector<prune::eigen_removal> removals;
+
+  explicit example(const prune::eigen& how) {
+    model.bias = {0.1, -0.2};
+    scored = in_order(model, samples, slices_of(model));
+    const std::size_t matrices[] = {0};
+    means = measure_input_means(model, samples, matrices);
+    removals = how(model, scored, means);
+  }
+
+  /// Mean over samples, tokens and outputs of the squared change.
+  [[nodiscard]] double change() const {
+    map_model original = example_map();
+    original.bias = {0.1, -0.2};
+    double sum = 0;
+    for (std::size_t i = 0; i < 6; ++i) {
+      const std::vector<double> y = model.output(samples[0].inputs[i], i % 2),
+                                z = original.output(samples[0].inputs[i], i % 2);
+      for (std::size_t o = 0; o < 2; ++o) sum += (y[o] - z[o]) * (y[o] - z[o]) / 12;
+    }
+    return sum;
+  }
+};
+
+spectra by_hand(const std::vector<std::pair<role, std::vector<double>>>& scores) {
+  spectra s{.model = {}, .scorer = "by hand", .measure = "nats", .slices = {}};
+  for (std::size_t i = 0; i < scores.size(); ++i) {
+    spectrum one{
+        .slice = {.name = "s" + std::to_string(i), .matrix = i, .role = scores[i].first}, .values = {}, .scores = {}};
+    one.slice.out = one.slice.in = scores[i].second.size();
+    one.scores = scores[i].second;
+    for (std::size_t r = 0; r < one.scores.size(); ++r)
+      one.values.push_back(static_cast<double>(one.scores.size() - r));
+    s.slices.push_back(std::move(one));
+  }
+  return s;
 }
 
 }  // namespace
 
-TEST_CASE("the example of methods E10: weights, biases, and what each leaves", "[prune][eigen][worked-example]") {
-  const small_task before;
-  const auto found = attributed(before);
-  const prune::eigen half{.share = 0.5};
-  const prune::eigen_removal selected = half.select(found);
-  CHECK(selected.removed == std::vector<std::vector<std::size_t>>{{0}});
-  CHECK(selected.count() == 1);
-  CHECK(selected.split_clusters.empty());
-  small_task after = before;
-  prune::eigen::apply(after, found, selected);
-  const double w[6] = {0.167950, 0.277350, -0.193375, 0.554700, 0.916025, -0.638675};
-  for (std::size_t i = 0; i < 6; ++i) CHECK(static_cast<double>(after.w.values[i]) == Approx(w[i]).margin(1e-6));
+TEST_CASE("prune::eigen: the methods' example", "[prune][eigen][worked-example]") {
+  // Printed with six decimals: half of the last one, and 1e-6 of rounding weights to float.
+  const auto near = [](double found, double expected) { return std::abs(found - expected) < 2e-6; };
+  const absorption mode = GENERATE(absorption::none, absorption::global, absorption::token, absorption::author_sum);
+  const example e({.portion = 0.5, .bias = mode});
+  REQUIRE(e.removals.size() == 1);
+  CHECK(e.removals[0].removed == std::vector<std::size_t>{0});
+  const double left[] = {0.167950, 0.277350, -0.193375, 0.554700, 0.916025, -0.638675};
+  for (std::size_t i = 0; i < 6; ++i) CHECK(near(static_cast<double>(e.model.weight.values[i]), left[i]));
+  CHECK(e.means.by_token[0].values[0] == Approx(1));
+  CHECK(e.means.by_token[0].values[3] == Approx(2 / 3.0));
 
-  const auto token = prune::eigen::bias_by_token(found, selected, 0, 2);
-  CHECK(0.1 + token(0, 0) == Approx(2.848075).margin(1e-6));
-  CHECK(-0.2 + token(0, 1) == Approx(-1.032050).margin(1e-6));
-  CHECK(0.1 + token(1, 0) == Approx(1.228917).margin(1e-6));
-  CHECK(-0.2 + token(1, 1) == Approx(-0.541809).margin(1e-6));
-  const auto one = prune::eigen::bias(found, selected, 0, 2);
-  CHECK(0.1 + one[0] == Approx(2.038496).margin(1e-6));
-  CHECK(-0.2 + one[1] == Approx(-0.786929).margin(1e-6));
-
-  CHECK(change(before, after, token) == Approx(0.7838555774).epsilon(1e-6));
-  CHECK(change(before, after, basic_matrix<double>(1, 2, one)) == Approx(1.1416070289).epsilon(1e-6));
-  CHECK(change(before, after, basic_matrix<double>(1, 2)) == Approx(3.1927337258).epsilon(1e-6));
+  if (mode == absorption::none) {
+    CHECK(e.model.bias == std::vector<double>{0.1, -0.2});
+    CHECK(e.change() == Approx(3.1927337258).epsilon(2e-6));
+  }
+  if (mode == absorption::global) {
+    CHECK(near(e.model.bias[0], 2.038496));
+    CHECK(near(e.model.bias[1], -0.786929));
+    CHECK(e.change() == Approx(1.1416070289).epsilon(2e-6));
+  }
+  if (mode == absorption::token) {
+    REQUIRE(e.model.bias_by_token.size() == 2);
+    CHECK(near(0.1 + e.model.bias_by_token[0][0], 2.848075));
+    CHECK(near(-0.2 + e.model.bias_by_token[0][1], -1.032050));
+    CHECK(near(0.1 + e.model.bias_by_token[1][0], 1.228917));
+    CHECK(near(-0.2 + e.model.bias_by_token[1][1], -0.541809));
+    CHECK(e.model.later.empty());
+    CHECK(e.change() == Approx(0.7838555774).epsilon(2e-6));
+  }
+  if (mode == absorption::author_sum) {
+    CHECK(near(e.model.bias[0], 3.976992));
+    CHECK(near(e.model.bias[1], -1.373859));
+  }
 }
 
-TEST_CASE("nothing removed keeps every bit, everything leaves the mean", "[prune][eigen][property]") {
-  const small_task before;
-  const auto found = attributed(before);
-  small_task after = before;
-  const auto none = prune::eigen{.share = 0.49}.select(found);  // floor(0.98)
-  CHECK(none.count() == 0);
-  prune::eigen::apply(after, found, none);
-  CHECK(after.w.values == before.w.values);
-  const auto all = prune::eigen{.share = 1}.select(found);
-  prune::eigen::apply(after, found, all);
-  for (const float v : after.w.values) CHECK(static_cast<double>(v) == Approx(0).margin(1e-6));
-  const auto bias = prune::eigen::bias_by_token(found, all, 0, 2);
-  CHECK(bias(0, 0) == Approx(3));  // W (1, 1, 1)
-  CHECK(bias(0, 1) == Approx(0).margin(1e-6));
+TEST_CASE("prune::eigen @post: portion == 0 keeps every bit, 1 leaves the mean output", "[prune][eigen][property]") {
+  const example none({.portion = 0});
+  CHECK(none.model.weight == example_map().weight);
+  CHECK(none.model.bias == std::vector<double>{0.1, -0.2});
+  CHECK(none.removals[0].removed.empty());
+
+  const example all({.portion = 1, .bias = absorption::token});
+  CHECK(all.model.weight.values == std::vector<float>(6, 0.f));
+  map_model original = example_map();
+  original.bias = {0.1, -0.2};
+  for (std::size_t t = 0; t < 2; ++t)  // the output is the mean of the training set, whatever the input
+    for (std::size_t o = 0; o < 2; ++o) {
+      double mean = 0;
+      for (std::size_t s = 0; s < 3; ++s) mean += original.output(all.samples[0].inputs[2 * s + t], t)[o] / 3;
+      CHECK(all.model.output({5, -7, 9}, t)[o] == Approx(mean).epsilon(1e-6));
+    }
 }
 
-TEST_CASE("pools: components, matrices, or all together", "[prune][eigen][property]") {
-  const small_task task;
-  auto found = attributed(task);
-  auto other = found.slices[0];
-  other.where.name = "value";
-  other.where.component = "value";
-  other.effects = {5, 6};
-  found.slices.push_back(other);
-  using pool = prune::eigen::pool;
-  CHECK(prune::eigen{.share = 0.5, .within = pool::per_component}.select(found).removed ==
-        std::vector<std::vector<std::size_t>>{{0}, {0}});
-  CHECK(prune::eigen{.share = 0.5, .within = pool::all}.select(found).removed ==
-        std::vector<std::vector<std::size_t>>{{0, 1}, {}});
-  found.slices[1].where.component = "key";
-  CHECK(prune::eigen{.share = 0.5}.select(found).removed == std::vector<std::vector<std::size_t>>{{0, 1}, {}});
-  CHECK(prune::eigen{.share = 0.5, .within = pool::per_matrix}.select(found).removed ==
-        std::vector<std::vector<std::size_t>>{{0}, {0}});
-  found.slices[1].parts.values = {2, 2};
-  CHECK(prune::eigen{.share = 0.75}.select(found).split_clusters == std::vector<std::string>{"value"});
-  CHECK_THAT(refusal([&] { (void)prune::eigen{.share = 1.5}.select(found); }), ContainsSubstring("a share of 1.5"));
+TEST_CASE("prune::eigen @post: the mean output is kept, and finer biases err less", "[prune][eigen][property]") {
+  const double portion = GENERATE(0.2, 0.5, 0.9);
+  const auto pruned = [&](absorption mode) {
+    map_model model(float_matrix(6, 8));
+    const random_stream draw(5, purpose("pruned map"));
+    for (std::size_t i = 0; i < 48; ++i) model.weight.values[i] = static_cast<float>(draw.normal(i));
+    const map_model original = model;
+    std::vector<map_batch> samples{random_samples(9, 3, 8, 6, 6)};
+    samples[0].lengths = {3, 3, 2, 3, 1, 3, 3, 2, 3};
+    const std::size_t matrices[] = {0};
+    const spectra scored = in_order(model, samples, slices_of(model));
+    const input_means means = measure_input_means(model, samples, matrices);
+    CHECK(means.samples == std::vector<std::size_t>{9, 8, 6});
+    prune::eigen{.portion = portion, .bias = mode}(model, scored, means);
+
+    std::vector<std::vector<double>> mean(3, std::vector<double>(6));
+    std::vector<double> overall(6);
+    double error = 0;
+    for (std::size_t s = 0; s < 9; ++s)
+      for (std::size_t t = 0; t < samples[0].lengths[s]; ++t) {
+        const std::vector<double> y = model.output(samples[0].inputs[3 * s + t], t),
+                                  z = original.output(samples[0].inputs[3 * s + t], t);
+        for (std::size_t o = 0; o < 6; ++o) {
+          mean[t][o] += y[o] - z[o];
+          overall[o] += y[o] - z[o];
+          error += (y[o] - z[o]) * (y[o] - z[o]);
+        }
+      }
+    for (std::size_t o = 0; o < 6; ++o) {
+      if (mode != absorption::none) CHECK(std::abs(overall[o]) < 1e-4);  // 23 outputs of size 10, weights of float
+      for (std::size_t t = 0; t < 3; ++t)
+        if (mode == absorption::token) CHECK(std::abs(mean[t][o]) < 1e-4);
+    }
+    return error;
+  };
+  const double token = pruned(absorption::token), global = pruned(absorption::global), none = pruned(absorption::none);
+  CHECK(token <= global);
+  CHECK(global <= none);
+}
+
+TEST_CASE("prune::eigen: pools", "[prune][eigen][worked-example]") {
+  // Keys -1 5 2 | 0 1, a query 9 8. Half of the five keys are two: -1 and 0.
+  const spectra s = by_hand({{role::key, {-1, 5, 2}}, {role::key, {0, 1}}, {role::query, {9, 8}}});
+  const auto removed = [&](const prune::eigen& how) {
+    std::vector<std::vector<std::size_t>> all;
+    for (const prune::eigen_removal& r : how.select(s)) all.push_back(r.removed);
+    return all;
+  };
+  using places = std::vector<std::vector<std::size_t>>;
+  CHECK(removed({.portion = 0.5}) == places{{0}, {0}, {1}});
+  CHECK(removed({.portion = 0.5, .among = pool::slice}) == places{{0}, {0}, {1}});
+  CHECK(removed({.portion = 0.7, .among = pool::slice}) == places{{0, 2}, {0}, {1}});
+  CHECK(removed({.portion = 0.5, .among = pool::everything}) == places{{0}, {0, 1}, {}});
+  CHECK(removed({.portion = 3 / 7.0, .among = pool::everything}) == places{{0}, {0, 1}, {}});  // three, not two
+  CHECK(removed({.portion = 1}) == places{{0, 1, 2}, {0, 1}, {0, 1}});
+}
+
+TEST_CASE("prune::eigen: clusters go whole, and are counted", "[prune][eigen][worked-example]") {
+  spectra s = by_hand({{role::key, {3, 1, 2, 4}}});
+  s.slices[0].values = {5, 2, 2, 1};
+  const prune::eigen_removal r = prune::eigen{.portion = 0.25}.select(s).at(0);
+  CHECK(r.removed == std::vector<std::size_t>{1, 2});
+  CHECK(r.beyond_the_portion == 1);
+  CHECK(r.kept() == 2);
+  CHECK(r.stored() == 16);  // 2 * (4 + 4) is no less
+  CHECK_FALSE(r.factored());
+  CHECK(prune::eigen{.portion = 0.75}.select(s).at(0).stored() == 8);  // one part is left
+}
+
+TEST_CASE("prune::eigen refuses what does not fit, and changes nothing", "[prune][eigen][refusal]") {
+  example e({.portion = 0});
+  const auto says = [&](const prune::eigen& how, const spectra& s, const input_means& m) {
+    return refusal([&] { how(e.model, s, m); });
+  };
+  CHECK(says({.portion = 1.5}, e.scored, e.means) == "prune::eigen: a portion of 1.500000; expected 0 to 1");
+  CHECK(says({.portion = 1}, e.scored, {}) ==
+        "prune::eigen: no mean inputs of the matrix of slice map; expected means of every matrix that loses singular "
+        "values, or absorption::none");
+  spectra other = e.scored;
+  other.slices[0].values[0] += 1;
+  CHECK(says({.portion = 1}, other, e.means).find("expected spectra of this model's weights as they are") !=
+        std::string::npos);
+  CHECK(says({}, {}, e.means) == "prune::eigen: no slices; expected at least one");
+  CHECK(e.model.weight == example_map().weight);
 }

@@ -263,7 +263,7 @@ std::string draw(const line_chart& chart) {
   std::vector<legend_entry> entries;
   for (std::size_t i = 0; i < chart.lines.size(); ++i) entries.push_back({chart.lines[i].name, i});
   y = draw_legend(out, {margin, y + 4}, content, entries, [&](point at, std::size_t i) {
-    out.line({at.x - 14, at.y}, {at.x + 14, at.y}, series_line(i));
+    if (chart.lines[i].joined) out.line({at.x - 14, at.y}, {at.x + 14, at.y}, series_line(i));
     draw_marker(out, at, i);
   });
 
@@ -310,7 +310,7 @@ std::string draw(const line_chart& chart) {
       flush_band();
     }
     for (const series_point& q : s.points) {
-      if (showable(q))
+      if (s.joined && showable(q))
         joined.push_back({p.px(q.x), p.py(q.y)});
       else
         flush_line();

@@ -47,6 +47,7 @@ struct series {
   std::string name = {};
   std::vector<series_point> points = {};  ///< joined in this order; a point that is not finite leaves a gap
   uncertainty shown_as = uncertainty::bars;
+  bool joined = true;  ///< false: marks alone
 };
 
 /// Several series over one x, for instance perplexity against megabytes.

@@ -19,7 +19,7 @@
 #include <type_traits>
 #include <vector>
 
-/// Encoding and decoding of the integer family, once for all formats: the format is a run-time value here, so a menu of
+/// Encoding and decoding of integers and small floats, once for all formats: the format is a run-time value here, so a menu of
 /// two hundred entries costs one instantiation.
 ///
 /// The arithmetic is defined element by element and has no multiply-add that a compiler could fuse with another result:
@@ -124,12 +124,13 @@ void in_runs(std::size_t count, const Body& body) {
 
 /// The grid that spans `range`, scale rounded to what is stored before anything else is computed with it.
 ///
+/// Floats    scale = max|x| / the largest finite float.
 /// Rounding  float32 scales of up to 8 bits: to nearest. Wider codes and half scales: up, because a scale rounded down
 ///           would cut the largest weights off by many steps (2^24 steps of 2^-24 each). So |error| <= scale / 2 always
 ///           (min_anchored_floor: scale), to within the rounding of the quotient and of the decoded value.
 /// Edges     a range below 1e-30 counts as all zero: scale 1 (min_anchored: 0, which decodes to the minimum).
 ///           Half scales below 2^-24 become 2^-24. A scale too large for its type comes back infinite.
-/// Source    methods D1, D2.
+/// Source    methods D1, D2, D4.
 [[nodiscard]] inline grid spanning_grid(const grid_format& f, extent range) noexcept {
   constexpr double nothing = 1e-30;
   const bool up = f.wide() || f.scales == scale_type::float16;
@@ -150,6 +151,15 @@ void in_runs(std::size_t count, const Body& body) {
   } else {
     const double largest = std::max(std::abs(range.lo), std::abs(range.hi));
     if (largest < nothing) return g;
+    if (f.is_float()) {
+      kernel::detail::with_float(f.rule, [&](auto small) {
+        const auto top = static_cast<double>(small.decode(small.top));
+        g.scale = detail::storable(largest / top, f.scales, up);
+        if (static_cast<double>(g.scale) * top > static_cast<double>(std::numeric_limits<float>::max()))
+          g.scale = std::nextafter(g.scale, 0.f);  // what it decodes to stays finite
+      });
+      return g;
+    }
     const double steps = f.rule == grid_rule::symmetric ? 0.5 * static_cast<double>(f.top_code()) : 0.5 * levels;
     g.scale = detail::storable(largest / steps, f.scales, up);
   }
@@ -225,6 +235,12 @@ void quantize_from_minimum(const float* x, std::size_t count, const steps& s, bo
 
 template<class Code>
 void quantize_group(const grid_format& f, const grid& g, const float* x, std::size_t count, Code* codes) noexcept {
+  if (f.is_float()) {
+    kernel::detail::with_float(f.rule, [&](auto small) {
+      for (std::size_t i = 0; i < count; ++i) codes[i] = small.encode(x[i] / g.scale);
+    });
+    return;
+  }
   const steps s(f, g);
   if (f.has_minimum())
     quantize_from_minimum(x, count, s, f.rule == grid_rule::min_anchored_floor, codes);
@@ -239,6 +255,10 @@ void dequantize_group(const grid_format& f, const grid& g, const Code* codes, st
     const auto minimum = static_cast<double>(g.minimum);
     for (std::size_t i = 0; i < count; ++i)
       x[i] = static_cast<float>(static_cast<double>(static_cast<std::int32_t>(codes[i])) * scale + minimum);
+  } else if (f.is_float()) {
+    kernel::detail::with_float(f.rule, [&](auto small) {
+      for (std::size_t i = 0; i < count; ++i) x[i] = g.scale * small.decode(static_cast<std::uint8_t>(codes[i]));
+    });
   } else {
     const float scale = g.scale;
     const std::int32_t zero_point = g.zero_point;
@@ -515,6 +535,8 @@ inline void decode_row(const grid_format& f, std::span<const std::byte> packed, 
 template<grid_rule Rule, unsigned Bits, std::size_t Group, scale_type Scale>
 struct grid_codec {
   static_assert((Bits >= 2 && Bits <= 8) || Bits == 16 || Bits == 24, "precis: codes of 2 to 8, 16 or 24 bits");
+  static_assert(Rule != grid_rule::e2m1 || Bits == 4, "precis: e2m1 has 4 bits");
+  static_assert((Rule != grid_rule::e4m3 && Rule != grid_rule::e5m2) || Bits == 8, "precis: e4m3 and e5m2 have 8 bits");
   static constexpr grid_format format{.rule = Rule, .code_bits = Bits, .group = Group, .scales = Scale};
   static constexpr bool keeps_zero = format.keeps_zero();  ///< weights of 0 decode to exactly 0
 

@@ -2,19 +2,17 @@
 
 #include <precis/kernel/grid_format.hpp>
 
-#include <array>
 #include <charconv>
 #include <cstddef>
 #include <optional>
 #include <string>
 #include <string_view>
-#include <utility>
 
-/// The integer formats as values, and their names. What they are and how they are stored is the kernels' to say:
+/// The integer and small float formats as values, and their names. What they are and how they are stored is the kernels' to say:
 /// precis/kernel/grid_format.hpp.
 namespace precis::kernel {
 
-/// "affine4.g32", "symmetric8.row", "symmetric_full4.tensor", "min_anchored8.row"; ".h" at the end: half scales.
+/// "affine4.g32", "symmetric8.row", "symmetric_full4.tensor", "min_anchored8.row", "e4m3.g32"; ".h": half scales.
 [[nodiscard]] inline std::string to_string(const grid_format& f) {
   std::string name;
   switch (f.rule) {
@@ -23,8 +21,11 @@ namespace precis::kernel {
     case grid_rule::symmetric_full: name = "symmetric_full"; break;
     case grid_rule::min_anchored: name = "min_anchored"; break;
     case grid_rule::min_anchored_floor: name = "min_anchored_floor"; break;
+    case grid_rule::e4m3: name = "e4m3"; break;
+    case grid_rule::e5m2: name = "e5m2"; break;
+    case grid_rule::e2m1: name = "e2m1"; break;
   }
-  name += std::to_string(f.code_bits);
+  if (!f.is_float()) name += std::to_string(f.code_bits);
   if (f.group == per_row)
     name += ".row";
   else if (f.group == per_tensor)
@@ -38,21 +39,28 @@ namespace precis::kernel {
 /// The format whose name that is; nothing for any other word.
 /// @post parse_grid_format(to_string(f)) == f, and every other way to write it is refused.
 [[nodiscard]] inline std::optional<grid_format> parse_grid_format(std::string_view name) {
-  constexpr std::array<std::pair<std::string_view, grid_rule>, 5> rules{
-      {{"affine", grid_rule::affine},
-       {"symmetric_full", grid_rule::symmetric_full},
-       {"symmetric", grid_rule::symmetric},
-       {"min_anchored_floor", grid_rule::min_anchored_floor},
-       {"min_anchored", grid_rule::min_anchored}}};
+  struct family {
+    std::string_view word;
+    grid_rule rule;
+    unsigned bits;  // 0: the name says
+  };
+  constexpr family families[] = {{"affine", grid_rule::affine, 0},
+                                 {"symmetric_full", grid_rule::symmetric_full, 0},
+                                 {"symmetric", grid_rule::symmetric, 0},
+                                 {"min_anchored_floor", grid_rule::min_anchored_floor, 0},
+                                 {"min_anchored", grid_rule::min_anchored, 0},
+                                 {"e4m3", grid_rule::e4m3, 8},
+                                 {"e5m2", grid_rule::e5m2, 8},
+                                 {"e2m1", grid_rule::e2m1, 4}};
   const auto number = [](std::string_view& text, auto& value) {
     const char* const end = text.data() + text.size();
     text.remove_prefix(static_cast<std::size_t>(std::from_chars(text.data(), end, value).ptr - text.data()));
   };
-  for (const auto& [word, rule] : rules) {
-    if (!name.starts_with(word)) continue;
-    grid_format f{.rule = rule, .code_bits = 0};
-    std::string_view rest = name.substr(word.size());
-    number(rest, f.code_bits);
+  for (const family& all : families) {
+    if (!name.starts_with(all.word)) continue;
+    grid_format f{.rule = all.rule, .code_bits = all.bits};
+    std::string_view rest = name.substr(all.word.size());
+    if (all.bits == 0) number(rest, f.code_bits);
     if (f.code_bits < 2 || (f.code_bits > 8 && f.code_bits != 16 && f.code_bits != 24)) return std::nullopt;
     if (rest.ends_with(".h")) f.scales = scale_type::float16;
     if (rest.starts_with(".tensor")) f.group = per_tensor;

@@ -19,25 +19,36 @@ namespace precis::codec {
 /// Every format a command line may name, with the static members of a `menu`:
 ///
 ///     {affine, symmetric, symmetric_full, min_anchored, min_anchored_floor} x {2 ... 8, 16, 24 bits}
-///       x {.tensor, .row, .g32, .g64, .g128} x {float32 scales, half scales .h}; float16, bfloat16, float32;
-///     ggml's q4_0, q4_1, q5_0, q5_1, q8_0.
+///       x {.tensor, .row, .g32, .g64, .g128} x {float32 scales, half scales .h},
+///     {e4m3, e5m2, e2m1} x the same granularities and scales; float16, bfloat16, float32; ggml's q4_0, q4_1, q5_0, q5_1, q8_0.
 ///
-/// The integer formats are values, not types, so all 450 compile as fast as one. A program that knows its formats when it is
-/// compiled writes menu<affine<4, 32>, ...> instead and gets nothing else.
+/// The integer and small float formats are values, not types, so all 480 compile as fast as one. A program that knows its
+/// formats when it is compiled writes menu<affine<4, 32>, ...> instead and gets nothing else.
 struct standard {
   static constexpr std::array rules{grid_rule::affine, grid_rule::symmetric, grid_rule::symmetric_full,
                                     grid_rule::min_anchored, grid_rule::min_anchored_floor};
   static constexpr std::array<unsigned, 9> widths{2, 3, 4, 5, 6, 7, 8, 16, 24};
   static constexpr std::array<std::size_t, 5> granularities{per_tensor, per_row, 32, 64, 128};
   static constexpr std::array scales{scale_type::float32, scale_type::float16};
-  static constexpr std::size_t grids = rules.size() * widths.size() * granularities.size() * scales.size();
+  static constexpr std::array floats{grid_rule::e4m3, grid_rule::e5m2, grid_rule::e2m1};
+  static constexpr std::size_t integers = rules.size() * widths.size() * granularities.size() * scales.size();
+  static constexpr std::size_t grids = integers + floats.size() * granularities.size() * scales.size();
   using others = menu<float16, bfloat16, float32, q4_0, q4_1, q5_0, q5_1, q8_0>;  ///< what comes after the grids
   static constexpr std::size_t size = grids + others::size;
 
-  /// The integer format of entry `index`; nothing for the others.
+  /// The integer or small float format of entry `index`; nothing for the others.
   [[nodiscard]] static constexpr std::optional<grid_format> format(std::size_t index) noexcept {
     if (index >= grids) return std::nullopt;
     grid_format f;
+    if (index >= integers) {
+      index -= integers;
+      f.rule = floats[index % floats.size()];
+      f.code_bits = f.rule == grid_rule::e2m1 ? 4 : 8;
+      index /= floats.size();
+      f.group = granularities[index % granularities.size()];
+      f.scales = scales[index / granularities.size()];
+      return f;
+    }
     f.code_bits = widths[index % widths.size()];
     index /= widths.size();
     f.group = granularities[index % granularities.size()];
@@ -89,7 +100,7 @@ struct standard {
               .expected = "float16, bfloat16, float32, q4_0, q4_1, q5_0, q5_1, q8_0, or affine, symmetric, "
                           "symmetric_full, min_anchored or "
                           "min_anchored_floor with 2 to 8, 16 or 24 bits and .tensor, .row, .g32, .g64 or .g128 "
-                          "(then .h for half scales), as in affine4.g32"});
+                          "(then .h for half scales), as in affine4.g32; e4m3, e5m2 or e2m1 likewise, as in e4m3.g32"});
     return at;
   }
 

@@ -67,7 +67,7 @@ namespace detail {
   }
   for (std::size_t k = 0; k < grids.size(); ++k) {
     const std::size_t first = k * group, count = std::min(group, x.size() - first);
-    if (f.wide() || f.has_minimum()) {
+    if (f.wide() || f.has_minimum() || f.is_float()) {
       codec::fake_quantize(f, grids[k], x.subspan(first, count), errors.subspan(first, count));
       for (std::size_t i = first; i < first + count; ++i) errors[i] -= x[i];
       continue;

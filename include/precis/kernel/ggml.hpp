@@ -107,7 +107,8 @@ constexpr void encode_ggml(ggml_type type, const float* x, std::byte* to) noexce
   for (std::size_t j = 0; j < ggml_block; ++j) {
     if (l.bits == 8) {
       const auto q = static_cast<double>(detail::rounded_product(x[j], by));
-      const int code = q < 0 ? -static_cast<int>(-q + 0.5) : static_cast<int>(q + 0.5);
+      const double further = q < 0 ? q - 0.5 : q + 0.5;  // exact
+      const int code = static_cast<int>(further);
       codes[j] = static_cast<std::uint8_t>(code & 0xFF);
     } else {
       const float q = l.has_minimum ? detail::rounded_product(x[j] - lo, by) + 0.5f

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <precis/kernel/minifloat.hpp>
+
 #include <bit>
 #include <cstddef>
 #include <cstdint>
@@ -21,8 +23,18 @@ inline constexpr unsigned widest_code = 24;
 inline constexpr std::size_t per_row = static_cast<std::size_t>(-1);  ///< ... a whole row (output channel) ...
 inline constexpr std::size_t per_tensor = 0;                          ///< ... or the whole matrix
 
-/// How reals map to evenly spaced codes. See codec/affine.hpp, symmetric.hpp and min_anchored.hpp.
-enum class grid_rule : std::uint8_t { affine, symmetric, symmetric_full, min_anchored, min_anchored_floor };
+/// How reals map to codes: evenly spaced, or as small floats that share a scale. See codec/affine.hpp, symmetric.hpp,
+/// min_anchored.hpp and scaled_float.hpp.
+enum class grid_rule : std::uint8_t {
+  affine,
+  symmetric,
+  symmetric_full,
+  min_anchored,
+  min_anchored_floor,
+  e4m3,  ///< of 8 bits
+  e5m2,  ///< of 8 bits
+  e2m1   ///< of 4 bits
+};
 
 /// How scales (and the minima of min_anchored) are stored.
 enum class scale_type : std::uint8_t { float32, float16 };
@@ -30,7 +42,7 @@ enum class scale_type : std::uint8_t { float32, float16 };
 inline constexpr std::size_t tile_rows = 16;      ///< rows that lie side by side
 inline constexpr std::size_t block_columns = 32;  ///< columns of one block: `code_bits` words a row
 
-/// One format of the integer family, as a value: what the codec types of precis/codec are made of.
+/// One format of the integers and small floats, as a value: what the codec types of precis/codec are made of.
 ///
 /// Stored layout, version 2 (docs/packed.md draws it), everything little-endian, no header (out and in are known to
 /// whoever stores it). Rows come in tiles of 16, R rows in the last one; columns in blocks of 32, and a tail of in % 32.
@@ -49,7 +61,8 @@ inline constexpr std::size_t block_columns = 32;  ///< columns of one block: `co
 ///
 /// Stored codes are never negative. Affine: the code q itself, 0 ... 2^b - 1. Symmetric: q + 2^(b-1) - 1;
 /// symmetric_full: q + 2^(b-1); min_anchored: q - q_min. So one line decodes all but the last:
-/// scale * (code - zero_point) with a constant zero point; min_anchored is scale * code + minimum.
+/// scale * (code - zero_point) with a constant zero point; min_anchored is scale * code + minimum. Of small floats the
+/// stored code is the float's own, and scale * its value what it decodes to; infinities and NaN are never stored.
 struct grid_format {
   static constexpr unsigned layout_version = 2;
 
@@ -63,16 +76,19 @@ struct grid_format {
   [[nodiscard]] constexpr bool has_minimum() const noexcept {
     return rule == grid_rule::min_anchored || rule == grid_rule::min_anchored_floor;
   }
+  [[nodiscard]] constexpr bool is_float() const noexcept {
+    return rule == grid_rule::e4m3 || rule == grid_rule::e5m2 || rule == grid_rule::e2m1;
+  }
   [[nodiscard]] constexpr bool keeps_zero() const noexcept { return !has_minimum(); }
   [[nodiscard]] constexpr bool wide() const noexcept { return code_bits > 8; }
   [[nodiscard]] constexpr std::size_t scale_bytes() const noexcept { return scales == scale_type::float32 ? 4 : 2; }
 
-  /// The largest stored code.
+  /// The largest stored code of an integer.
   [[nodiscard]] constexpr std::int32_t top_code() const noexcept {
     const auto all = static_cast<std::int32_t>((1u << code_bits) - 1u);
     return rule == grid_rule::symmetric ? all - 1 : all;
   }
-  /// The stored code of real 0 where it is the same for every group: the symmetric rules.
+  /// The stored code of real 0 where it is the same for every group: the symmetric rules and floats.
   [[nodiscard]] constexpr std::int32_t fixed_zero_point() const noexcept {
     const auto half = static_cast<std::int32_t>(1u << (code_bits - 1));
     return rule == grid_rule::symmetric ? half - 1 : rule == grid_rule::symmetric_full ? half : 0;
@@ -236,14 +252,14 @@ template<unsigned Bits>
 void pack_bytes(const std::uint8_t* codes, std::byte* words, std::size_t stride) noexcept {
   constexpr code_planes planes = planes_of(Bits);
   std::uint32_t four[8];
-  for (unsigned k = 0; k < 8; ++k) four[k] = get_word32(reinterpret_cast<const std::byte*>(codes) + 4 * k);
+  for (unsigned k = 0; k < 8; ++k) four[k] = get_word32(reinterpret_cast<const std::byte*>(codes) + std::size_t{4} * k);
   for (unsigned i = 0; i < planes.count; ++i) {
     const unsigned low = planes.at[i].low, width = planes.at[i].width, each = 8 / width;
     const std::uint32_t mask = ((1u << width) - 1u) * 0x0101'0101u;
     for (unsigned v = 0; v < width; ++v) {
       std::uint32_t word = 0;
       for (unsigned p = 0; p < each; ++p) word |= (four[v * each + p] >> low & mask) << (p * width);
-      put_word32(word, words + (planes.at[i].word + v) * stride);
+      put_word32(word, words + std::size_t{planes.at[i].word + v} * stride);
     }
   }
 }
@@ -255,11 +271,22 @@ void unpack_bytes(const std::byte* words, std::size_t stride, std::uint8_t* code
     const unsigned low = planes.at[i].low, width = planes.at[i].width, each = 8 / width;
     const std::uint32_t mask = ((1u << width) - 1u) * 0x0101'0101u;
     for (unsigned v = 0; v < width; ++v) {
-      const std::uint32_t word = get_word32(words + (planes.at[i].word + v) * stride);
+      const std::uint32_t word = get_word32(words + std::size_t{planes.at[i].word + v} * stride);
       for (unsigned p = 0; p < each; ++p) four[v * each + p] |= (word >> (p * width) & mask) << low;
     }
   }
-  for (unsigned k = 0; k < 8; ++k) put_word32(four[k], reinterpret_cast<std::byte*>(codes) + 4 * k);
+  for (unsigned k = 0; k < 8; ++k) put_word32(four[k], reinterpret_cast<std::byte*>(codes) + std::size_t{4} * k);
+}
+
+/// f(the small float) of a rule that has one.
+template<class F>
+constexpr void with_float(grid_rule rule, F&& f) {
+  switch (rule) {
+    case grid_rule::e4m3: return f(float8_e4m3{});
+    case grid_rule::e5m2: return f(float8_e5m2{});
+    case grid_rule::e2m1: return f(float4_e2m1{});
+    default: return;
+  }
 }
 
 /// f(constant bits) for the bits of a format of at most 8.

@@ -29,6 +29,8 @@ namespace precis::kernel {
 ///   products<Bits>              a sum of products, 0 at first: add(quad<K>, codes, four) for K = 0 ... 7, then end_block(),
 ///                               again for other blocks; sum() is exact for up to 128 columns
 ///   number<Bits, J>(codes)      byte J of every lane as a float, given that it is below 2^Bits
+///   small_float<Float, J>(codes)    byte J of every lane as the value of a finite minifloat
+///   nibbles(codes, table)       every byte, below 16, replaced by that one of sixteen
 ///   to_float                    a lane of such sums as float
 ///   load_floats, load_halves, load_bfloat16s    one stored number a lane, as `floats::vector`
 ///   zero_points<Bits>(run, first)    codes first, first + 1, ... of the sixteen of a stream that starts at run, as floats

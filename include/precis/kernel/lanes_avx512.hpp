@@ -212,6 +212,33 @@ struct avx512_code_lanes {
     else
       return to_float(_mm512_and_si512(at, _mm512_set1_epi32(0xff)));
   }
+  /// Exponent and fraction moved to where a float has them; below the normal numbers, what is too much is taken away.
+  template<class Float, std::size_t J>
+  [[nodiscard]] static __m512 small_float(words codes) noexcept {
+    if constexpr (Float::bits == 4) {  // the permutation looks at four bits
+      constexpr auto values = [] {
+        std::array<float, 16> all{};
+        for (unsigned c = 0; c < 16; ++c) all[c] = Float::decode(static_cast<std::uint8_t>(c));
+        return all;
+      }();
+      return _mm512_maskz_permutexvar_ps(0xffff, shift<8 * static_cast<int>(J)>(codes), _mm512_loadu_ps(values.data()));
+    } else {
+      constexpr int at = static_cast<int>(8 * J), up = 23 - static_cast<int>(Float::mantissa);
+      constexpr std::uint32_t bits = static_cast<std::uint32_t>(Float::all_ones) << up;
+      const words magnitude = digits<at - up, bits>(codes);
+      const words normal = _mm512_add_epi32(magnitude, _mm512_set1_epi32((127 - Float::bias) << 23));
+      const __m512 twice =
+          _mm512_castsi512_ps(_mm512_add_epi32(magnitude, _mm512_set1_epi32((128 - Float::bias) << 23)));
+      const __mmask16 small = _mm512_cmplt_epi32_mask(magnitude, _mm512_set1_epi32(1 << 23));
+      const __m512 least = _mm512_castsi512_ps(_mm512_set1_epi32((128 - Float::bias) << 23));
+      const __m512 value = _mm512_mask_sub_ps(_mm512_castsi512_ps(normal), small, twice, least);
+      return _mm512_castsi512_ps(merge<at - 24, 0x8000'0000u>(_mm512_castps_si512(value), codes));
+    }
+  }
+  [[nodiscard]] static words nibbles(words codes, const std::uint8_t* table) noexcept {
+    const __m128i sixteen = _mm_loadu_si128(reinterpret_cast<const __m128i*>(table));
+    return _mm512_shuffle_epi8(_mm512_maskz_broadcast_i32x4(0xffff, sixteen), codes);
+  }
   [[nodiscard]] static __m512 load_floats(const std::byte* p) noexcept { return _mm512_loadu_ps(p); }
   [[nodiscard]] static __m512 load_halves(const std::byte* p) noexcept {
     return _mm512_maskz_cvtph_ps(0xffff, _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));

@@ -94,6 +94,15 @@ struct scalar_code_lanes {
   [[nodiscard]] static float number(words codes) noexcept {
     return static_cast<float>(static_cast<std::int32_t>(codes >> (8 * J) & 0xFFu));
   }
+  template<class Float, std::size_t J>
+  [[nodiscard]] static float small_float(words codes) noexcept {
+    return Float::decode(static_cast<std::uint8_t>(codes >> (8 * J) & 0xFFu));
+  }
+  [[nodiscard]] static words nibbles(words codes, const std::uint8_t* table) noexcept {
+    words found = 0;
+    for (unsigned j = 0; j < 4; ++j) found |= static_cast<words>(table[codes >> (8 * j) & 15u]) << (8 * j);
+    return found;
+  }
   [[nodiscard]] static float load_floats(const std::byte* p) noexcept {
     return std::bit_cast<float>(detail::get_word32(p));
   }

@@ -5,9 +5,11 @@
 #include <precis/kernel/half.hpp>
 #include <precis/kernel/lanes.hpp>
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <type_traits>
 #include <utility>
 
 /// A packed matrix times a vector, without unpacking it first.
@@ -45,6 +47,42 @@ template<class Code, unsigned Bits, std::size_t K>
   return codes;
 }
 
+/// What codes stand for before the scale: whole numbers, ...
+struct whole_numbers {
+  static constexpr float zero_of_bytes = 0;  ///< what is added to make products with bytes ones of integers
+  template<class Code, unsigned Bits, std::size_t J>
+  [[nodiscard, gnu::always_inline]] static typename Code::floats::vector value(typename Code::words codes) noexcept {
+    return Code::template number<Bits, J>(codes);
+  }
+};
+/// ... or small floats. Twice those of 4 bits, and 12 more, are whole numbers from 0 to 24.
+template<class Float>
+struct small_floats {
+  static constexpr bool doubled = Float::bits == 4;
+  static constexpr float zero_of_bytes = doubled ? 6 : 0;
+  static constexpr auto table = [] {
+    std::array<std::uint8_t, 16> all{};
+    for (unsigned c = 0; doubled && c < 16; ++c)
+      all[c] = static_cast<std::uint8_t>(static_cast<int>(2 * Float::decode(static_cast<std::uint8_t>(c))) + 12);
+    return all;
+  }();
+  template<class Code, unsigned Bits, std::size_t J>
+  [[nodiscard, gnu::always_inline]] static typename Code::floats::vector value(typename Code::words codes) noexcept {
+    return Code::template small_float<Float, J>(codes);
+  }
+};
+
+/// f(constant bits, what codes stand for) for a format whose codes are at most a byte.
+template<class F>
+void with_codes(const grid_format& f, F&& body) noexcept {
+  if (f.is_float())
+    with_float(f.rule, [&](auto small) {
+      body(std::integral_constant<unsigned, decltype(small)::bits>{}, small_floats<decltype(small)>{});
+    });
+  else
+    with_bits(f.code_bits, [&](auto bits) { body(bits, whole_numbers{}); });
+}
+
 inline constexpr std::size_t word_stride = tile_rows * 4;  ///< bytes from one word of a row to its next, in whole tiles
 
 /// body(quad<K>, part, codes) for the eight quads of a block and, one after another, the parts at `block`.
@@ -66,7 +104,7 @@ template<class Code, unsigned Bits, std::size_t Parts, class Begin, class Body>
 
 /// Sums of code * x over `blocks` blocks, for the rows of each part:
 ///     lane[j] = fma(code, x, lane[j]) over the columns 4 k + j in order;  (lane[0] + lane[1]) + (lane[2] + lane[3])
-template<class Code, unsigned Bits, std::size_t Parts>
+template<class Code, unsigned Bits, class Numbers, std::size_t Parts>
 [[gnu::always_inline]] inline void segment_products(const std::byte* const (&block)[Parts], std::size_t blocks,
                                                     const float* x,
                                                     typename Code::floats::vector (&product)[Parts]) noexcept {
@@ -85,7 +123,7 @@ template<class Code, unsigned Bits, std::size_t Parts>
         },
         [&](auto, auto p, typename Code::words codes) __attribute__((always_inline)) {
           for_constants<4>([&](auto j) __attribute__((always_inline)) {
-            lane[p][j] = lanes::fma(Code::template number<Bits, j>(codes), four[j], lane[p][j]);
+            lane[p][j] = lanes::fma(Numbers::template value<Code, Bits, j>(codes), four[j], lane[p][j]);
           });
         });
   }
@@ -93,20 +131,33 @@ template<class Code, unsigned Bits, std::size_t Parts>
     product[p] = lanes::add(lanes::add(lane[p][0], lane[p][1]), lanes::add(lane[p][2], lane[p][3]));
   });
 }
-/// The same of bytes: exact.
-template<class Code, unsigned Bits, std::size_t Parts>
+/// The same of bytes: exact for integers and floats of 4 bits; floats of 8 bits are multiplied as floats.
+template<class Code, unsigned Bits, class Numbers, std::size_t Parts>
 [[gnu::always_inline]] inline void segment_products(const std::byte* const (&block)[Parts], std::size_t blocks,
                                                     const std::int8_t* x,
                                                     typename Code::floats::vector (&product)[Parts]) noexcept {
-  typename Code::template products<Bits> sum[Parts];
+  using lanes = typename Code::floats;
+  constexpr bool integers = std::is_same_v<Numbers, whole_numbers>;
+  if constexpr (!integers && Bits == 8) {
+    float values[4 * block_columns];
+    for (std::size_t c = 0; c < blocks * block_columns; ++c) values[c] = static_cast<float>(x[c]);
+    return segment_products<Code, Bits, Numbers>(block, blocks, values, product);
+  }
+  typename Code::template products<integers ? Bits : 5> sum[Parts];
   for (std::size_t b = 0, offset = 0; b < blocks; ++b, offset += Bits * word_stride, x += block_columns) {
     auto four = Code::four(x);
     each_codes<Code, Bits>(
         block, offset, [&](auto k) __attribute__((always_inline)) { four = Code::four(x + 4 * k); },
-        [&](auto k, auto p, typename Code::words codes) __attribute__((always_inline)) { sum[p].add(k, codes, four); });
+        [&](auto k, auto p, typename Code::words codes) __attribute__((always_inline)) {
+          if constexpr (!integers) codes = Code::nibbles(codes, Numbers::table.data());
+          sum[p].add(k, codes, four);
+        });
     for_constants<Parts>([&](auto p) __attribute__((always_inline)) { sum[p].end_block(); });
   }
-  for_constants<Parts>([&](auto p) __attribute__((always_inline)) { product[p] = Code::to_float(sum[p].sum()); });
+  for_constants<Parts>([&](auto p) __attribute__((always_inline)) {
+    product[p] = Code::to_float(sum[p].sum());
+    if constexpr (!integers) product[p] = lanes::multiply(product[p], lanes::all(0.5f));
+  });
 }
 
 /// A segment of a tile that is no 16 rows high or no whole blocks wide, as if it were: zeros fill it up.
@@ -165,7 +216,7 @@ struct segment_run {
 };
 
 /// total[r] = fma(scale, product - zero point * sum of x, total[r]), segment by segment.
-template<class Code, unsigned Bits, class Value>
+template<class Code, unsigned Bits, class Numbers, class Value>
 void add_segments(const segment_run<Value>& given, float* total) noexcept {
   using lanes = typename Code::floats;
   using vector = typename lanes::vector;
@@ -184,7 +235,7 @@ void add_segments(const segment_run<Value>& given, float* total) noexcept {
     vector product[parts];
     for_constants<parts>([&](auto p)
                              __attribute__((always_inline)) { block[p] = run.block + place(p, run.tile_block, 4); });
-    segment_products<Code, Bits>(block, blocks, run.values, product);
+    segment_products<Code, Bits, Numbers>(block, blocks, run.values, product);
     for_constants<parts>([&](auto p) __attribute__((always_inline)) {
       const auto stored = [&](const std::byte* at, std::size_t tile_step) __attribute__((always_inline)) {
         return run.halves ? Code::load_halves(at + place(p, tile_step, 2))
@@ -263,7 +314,7 @@ void pad_side(const packed_grid& m, const grid_format::layout& l, std::size_t fi
 /// Room for a segment that does not lie side by side.
 template<unsigned Bits>
 struct padded_segment {
-  alignas(64) std::byte blocks[4 * Bits * word_stride];  // a segment has four blocks at most
+  alignas(64) std::byte blocks[std::size_t{4} * Bits * word_stride];  // a segment has four blocks at most
   padded_side side;
 };
 
@@ -284,7 +335,7 @@ void pad_run(const packed_grid& m, const grid_format::layout& l, std::size_t row
 }
 
 /// Rows first ... last - 1 of m x.
-template<class Code, unsigned Bits, class Activations>
+template<class Code, unsigned Bits, class Numbers, class Activations>
 void multiply(const packed_grid& m, const Activations& x, float* y, std::size_t first, std::size_t last) noexcept {
   const grid_format f = m.format;
   const grid_format::layout l = f.layout_of(m.out, m.in);
@@ -294,6 +345,7 @@ void multiply(const packed_grid& m, const Activations& x, float* y, std::size_t 
   const std::size_t scale_step = tile_rows * f.scale_bytes(), second_step = affine ? tile_rows / 8 * Bits : scale_step;
   auto start = start_run(x);
   start.fixed_zero = static_cast<float>(f.fixed_zero_point());
+  if constexpr (std::is_same_v<Activations, byte_activations>) start.fixed_zero += Numbers::zero_of_bytes;
   if (f.has_minimum()) start.second_is = second_kind::minima;
 
   for (std::size_t row = first; row < last;) {
@@ -322,7 +374,7 @@ void multiply(const packed_grid& m, const Activations& x, float* y, std::size_t 
       run.halves = f.scales == scale_type::float16;
       while (s < whole) {
         run.segments = by_group && whole - s > of_group ? of_group : whole - s;
-        add_segments<Code, Bits>(run, total);
+        add_segments<Code, Bits, Numbers>(run, total);
         s += run.segments;
         run.block += run.segments * blocks * Bits * word_stride;
         run.values += run.segments * x.segment;
@@ -344,7 +396,7 @@ void multiply(const packed_grid& m, const Activations& x, float* y, std::size_t 
         if (run.x_scales != nullptr) run.x_scales += i;
         run.x_sums += i;
         pad_run<Bits>(m, l, row + done, high, i, x.segment, room, run);
-        add_segments<Code, Bits>(run, part);
+        add_segments<Code, Bits, Numbers>(run, part);
       }
       for (std::size_t r = 0; r < high; ++r) total[done + r] = part[r];
     }
@@ -364,7 +416,9 @@ void multiply(const packed_grid& m, const Activations& x, float* y, std::size_t 
 ///             total = fma(scale, product, total)                                    bytes: scale * x's scale, rounded
 ///             total = fma(minimum, sum of x, total)     formats with a minimum; bytes: sum * x's scale, rounded
 ///
-/// all in float, every fma rounded once; `sum of x` is what `as_floats` or `as_bytes` made.
+/// all in float, every fma rounded once; `sum of x` is what `as_floats` or `as_bytes` made. In place of a code stands the
+/// value of a small float. With bytes, those of 4 bits: product = the exact sum of (value + 6) * byte, zero point 6; those of
+/// 8 bits: as floats, x the byte.
 ///
 /// Shapes    m [out x in], x [in], y [out]
 /// Requires  segment_of(m.format, m.in) != 0, and x made with it; m.data as long as the format says; y of m.out elements (those
@@ -376,14 +430,16 @@ void multiply(const packed_grid& m, const Activations& x, float* y, std::size_t 
 template<class Code = native_code_lanes>
 void matvec(const packed_grid& m, const float_activations& x, std::span<float> y, row_range rows = {}) noexcept {
   const std::size_t last = rows.last < m.out ? rows.last : m.out;
-  detail::with_bits(m.format.code_bits,
-                    [&](auto bits) { detail::multiply<Code, bits>(m, x, y.data(), rows.first, last); });
+  detail::with_codes(m.format, [&](auto bits, auto numbers) {
+    detail::multiply<Code, bits, decltype(numbers)>(m, x, y.data(), rows.first, last);
+  });
 }
 template<class Code = native_code_lanes>
 void matvec(const packed_grid& m, const byte_activations& x, std::span<float> y, row_range rows = {}) noexcept {
   const std::size_t last = rows.last < m.out ? rows.last : m.out;
-  detail::with_bits(m.format.code_bits,
-                    [&](auto bits) { detail::multiply<Code, bits>(m, x, y.data(), rows.first, last); });
+  detail::with_codes(m.format, [&](auto bits, auto numbers) {
+    detail::multiply<Code, bits, decltype(numbers)>(m, x, y.data(), rows.first, last);
+  });
 }
 
 }  // namespace precis::kernel

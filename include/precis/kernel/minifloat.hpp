@@ -18,6 +18,8 @@ enum class minifloat_specials : std::uint8_t { none, nan_only, ieee };
 template<unsigned Exponent, unsigned Mantissa, int Bias, minifloat_specials Specials>
 struct minifloat {
   static constexpr unsigned bits = 1 + Exponent + Mantissa;
+  static constexpr unsigned mantissa = Mantissa;
+  static constexpr int bias = Bias;
   static constexpr std::uint8_t sign = 1u << (Exponent + Mantissa);
   static constexpr std::uint8_t all_ones = sign - 1u;
   /// The code of the largest finite number.

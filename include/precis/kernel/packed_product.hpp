@@ -41,7 +41,7 @@ struct gathered {
 };
 
 /// One segment of one or two tiles times `count` gathered vectors: total[n * all rows + r], by the definition of `matvec`.
-template<class Code, unsigned Bits>
+template<class Code, unsigned Bits, class Numbers>
 void add_segment_columns(const segment_run<std::int8_t>& run, const gathered& x, std::size_t segment, std::size_t s,
                          std::size_t count, float* total) noexcept {
   using lanes = typename Code::floats;
@@ -49,12 +49,15 @@ void add_segment_columns(const segment_run<std::int8_t>& run, const gathered& x,
   using words = typename Code::words;
   constexpr std::size_t rows = Code::rows, parts = Code::together, all_rows = Code::tiles * tile_rows;
   constexpr std::size_t columns = Code::columns;
+  constexpr bool integers = std::is_same_v<Numbers, whole_numbers>;
+  const std::uint8_t* table = nullptr;
+  if constexpr (!integers) table = Numbers::table.data();
   const vector fixed_zero = lanes::all(-run.fixed_zero);
   const std::size_t blocks = run.blocks;
   const bool anchored = run.second_is == second_kind::minima;
 
   for (std::size_t first = 0; first < all_rows / rows; first += parts) {
-    words codes[4 * 8 * parts];  // of a segment: four blocks at most
+    words codes[std::size_t{4} * 8 * parts];  // of a segment: four blocks at most
     const std::byte* block[parts];
     for_constants<parts>([&](auto p) __attribute__((always_inline)) {
       const std::size_t row = (first + p) * rows;
@@ -63,7 +66,9 @@ void add_segment_columns(const segment_run<std::int8_t>& run, const gathered& x,
     for (std::size_t b = 0; b < blocks; ++b)
       each_codes<Code, Bits>(
           block, b * Bits * word_stride, [](auto) {},
-          [&](auto k, auto p, words c) __attribute__((always_inline)) { codes[(b * 8 + k) * parts + p] = c; });
+          [&](auto k, auto p, words c) __attribute__((always_inline)) {
+            codes[(b * 8 + k) * parts + p] = integers ? c : Code::nibbles(c, table);
+          });
 
     vector scale[parts], second[parts];
     for_constants<parts>([&](auto p) __attribute__((always_inline)) {
@@ -82,7 +87,7 @@ void add_segment_columns(const segment_run<std::int8_t>& run, const gathered& x,
     });
 
     for (std::size_t n = 0; n < count; n += columns) {
-      typename Code::template products<Bits> sum[columns][parts];
+      typename Code::template products<integers ? Bits : 5> sum[columns][parts];
       const words* c = codes;
       const std::int8_t* values = x.codes + (s * segment * product_columns + 4 * n);
       for (std::size_t b = 0; b < blocks; ++b) {
@@ -101,6 +106,7 @@ void add_segment_columns(const segment_run<std::int8_t>& run, const gathered& x,
         for_constants<parts>([&](auto p) __attribute__((always_inline)) {
           float* const at = total + (n + i) * all_rows + (first + p) * rows;
           vector product = Code::to_float(sum[i][p].sum()), here = lanes::load(at);
+          if constexpr (!integers) product = lanes::multiply(product, lanes::all(0.5f));
           if (!anchored) product = lanes::fma(second[p], x_sum, product);
           here = lanes::fma(lanes::multiply(scale[p], x_scale), product, here);
           if (anchored) here = lanes::fma(second[p], lanes::multiply(x_sum, x_scale), here);
@@ -111,7 +117,7 @@ void add_segment_columns(const segment_run<std::int8_t>& run, const gathered& x,
   }
 }
 
-template<class Code, unsigned Bits>
+template<class Code, unsigned Bits, class Numbers>
 void multiply_columns(const packed_grid& m, std::span<const byte_activations> x, float* y, std::ptrdiff_t y_stride,
                       float* workspace, std::size_t first, std::size_t last) noexcept {
   const grid_format f = m.format;
@@ -121,7 +127,7 @@ void multiply_columns(const packed_grid& m, std::span<const byte_activations> x,
   const bool affine = f.rule == grid_rule::affine;
   const std::size_t scale_step = tile_rows * f.scale_bytes(), second_step = affine ? tile_rows / 8 * Bits : scale_step;
   segment_run<std::int8_t> start;
-  start.fixed_zero = static_cast<float>(f.fixed_zero_point());
+  start.fixed_zero = static_cast<float>(f.fixed_zero_point()) + Numbers::zero_of_bytes;
   if (f.has_minimum()) start.second_is = second_kind::minima;
   constexpr std::size_t most = Code::tiles * tile_rows;
   padded_segment<Bits> room;
@@ -151,7 +157,7 @@ void multiply_columns(const packed_grid& m, std::span<const byte_activations> x,
         if (affine) run.second_is = second_kind::zero_points;
         run.halves = f.scales == scale_type::float16;
       }
-      add_segment_columns<Code, Bits>(run, together, segment, s, x.size(), total);
+      add_segment_columns<Code, Bits, Numbers>(run, together, segment, s, x.size(), total);
     }
     for (std::size_t n = 0; n < x.size(); ++n)
       for (std::size_t r = 0; r < rows; ++r)
@@ -171,7 +177,7 @@ void multiply_columns(const packed_grid& m, std::span<const byte_activations> x,
 ///
 /// Requires  as `matvec`; all of x of one length and segment; workspace of packed_product_workspace elements.
 /// Errors    none: noexcept, no allocation.
-/// Cost      every block is read and unpacked once for 32 vectors; 14 KiB of stack.
+/// Cost      every block is read and unpacked once for 32 vectors (floats of 8 bits: once a vector); 14 KiB of stack.
 /// @post     every vector's result is `matvec`'s, bit for bit.
 template<class Code = native_code_lanes>
 void packed_product(const packed_grid& m, std::span<const byte_activations> x, std::span<float> y,
@@ -180,8 +186,16 @@ void packed_product(const packed_grid& m, std::span<const byte_activations> x, s
   for (std::size_t n = 0; n < x.size(); n += detail::product_columns) {
     const auto some = x.subspan(n, x.size() - n < detail::product_columns ? x.size() - n : detail::product_columns);
     float* const to = y.data() + static_cast<std::ptrdiff_t>(n) * y_stride;
-    detail::with_bits(m.format.code_bits, [&](auto bits) {
-      detail::multiply_columns<Code, bits>(m, some, to, y_stride, workspace.data(), rows.first, last);
+    detail::with_codes(m.format, [&](auto bits, auto numbers) {
+      using numbers_type = decltype(numbers);
+      if constexpr (std::is_same_v<numbers_type, detail::whole_numbers> || bits == 4)
+        detail::multiply_columns<Code, bits, numbers_type>(m, some, to, y_stride, workspace.data(), rows.first, last);
+      else  // floats of 8 bits are no integers: vector by vector, while some rows stay in the nearest cache
+        for (std::size_t row = rows.first; row < last; row += detail::product_columns)
+          for (std::size_t i = 0; i < some.size(); ++i)
+            detail::multiply<Code, bits, numbers_type>(
+                m, some[i], to + static_cast<std::ptrdiff_t>(i) * y_stride, row,
+                last - row < detail::product_columns ? last : row + detail::product_columns);
     });
   }
 }

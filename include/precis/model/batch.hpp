@@ -2,6 +2,7 @@
 
 #include <precis/core/error.hpp>
 
+#include <concepts>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -52,6 +53,52 @@ struct token_batch {
     b.targets.insert(b.targets.end(), row.begin() + 1, row.end());
   }
   return b;
+}
+
+/// The sequences `order` of several batches as one, in that order; sequences are counted over all batches. What makes
+/// batches divisible: an engine with a batch of its own writes this function for it.
+///
+/// Requires indices below the number of sequences. Errors: sequences of different lengths, or with and without targets.
+[[nodiscard]] inline token_batch gather_sequences(std::span<const token_batch> batches,
+                                                  std::span<const std::size_t> order) {
+  token_batch b{.sequences = order.size(), .tokens = batches.empty() ? 0 : batches[0].tokens, .ids = {}, .targets = {}};
+  for (std::size_t s : order) {
+    std::size_t from = 0;
+    while (from < batches.size() && s >= batches[from].sequences) s -= batches[from++].sequences;
+    PRECIS_EXPECTS(from < batches.size(), "no such sequence");
+    const token_batch& source = batches[from];
+    if (source.tokens != b.tokens || source.targets.empty() != batches[0].targets.empty())
+      refuse({.what = "batch " + std::to_string(from) + " with " + std::to_string(source.tokens) +
+                      " tokens a sequence" + (source.targets.empty() ? " and no targets" : ""),
+              .where = "gather_sequences",
+              .expected = std::to_string(b.tokens) + " tokens as in batch 0, with targets in all batches or none"});
+    const auto take = [&](const std::vector<token>& values, std::vector<token>& into) {
+      if (values.empty()) return;
+      const std::span<const token> row = std::span<const token>(values).subspan(s * b.tokens, b.tokens);
+      into.insert(into.end(), row.begin(), row.end());
+    };
+    take(source.ids, b.ids);
+    take(source.targets, b.targets);
+  }
+  return b;
+}
+
+/// Which tokens of a batch are not padding; nothing where none is. A batch says so by its lengths, or by a token's id.
+template<class Batch>
+[[nodiscard]] std::vector<unsigned char> counted_tokens(const Batch& b, token padding) {
+  std::vector<unsigned char> counts;
+  if constexpr (requires {
+                  { b.length(std::size_t{}) } -> std::convertible_to<std::size_t>;
+                }) {
+    for (std::size_t s = 0; s < b.sequences; ++s)
+      for (std::size_t t = 0; t < b.tokens; ++t) counts.push_back(t < b.length(s));
+  } else if constexpr (requires {
+                         { b.ids[0] } -> std::convertible_to<token>;
+                       }) {
+    if (padding != no_target)
+      for (const token id : b.ids) counts.push_back(id != padding);
+  }
+  return counts;
 }
 
 /// A loss before it is divided: sums merge exactly, means do not (methods A4).

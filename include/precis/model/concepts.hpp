@@ -1,6 +1,7 @@
 #pragma once
 
 #include <precis/core/site.hpp>
+#include <precis/core/slice.hpp>
 #include <precis/core/unit.hpp>
 #include <precis/core/view.hpp>
 #include <precis/model/batch.hpp>
@@ -8,6 +9,7 @@
 #include <concepts>
 #include <cstddef>
 #include <span>
+#include <vector>
 
 namespace precis {
 
@@ -125,6 +127,41 @@ concept layered_model = evaluable_model<M> &&
   { model.read_loss(batch, last) } -> std::same_as<nll>;       // of the residual entering the head
   { model.read_out(rows) } -> std::same_as<float_matrix>;      // [rows x features] -> [rows x vocabulary]
 };
+
+/// Knows which rows and columns of its matrices are linear maps of their own, and what they are for.
+template<class M>
+concept sliced_model = weighted_model<M> && requires(const M& model) {
+  { model.slices() } -> std::same_as<std::vector<matrix_slice>>;
+};
+
+/// Can add a constant to the output of a matrix, also where the map has no bias yet.
+template<class M>
+concept bias_model = weighted_model<M> && requires(M& model, std::size_t matrix, std::span<const double> bias) {
+  { model.add_bias(matrix, bias) } -> std::same_as<void>;  // [out], at every position
+};
+
+/// Can add a constant of its own at every token position. Longer sequences than `by_token` has rows are refused by the model,
+/// unless there are `later` values [out], which all later positions get.
+template<class M>
+concept token_bias_model = bias_model<M> &&
+    requires(M& model, std::size_t matrix, matrix_view<const double> by_token, std::span<const double> later) {
+  { model.add_token_bias(matrix, by_token, later) } -> std::same_as<void>;  // [tokens x out]
+};
+
+/// Batches whose sequences can be taken apart and put together in another order.
+template<class B>
+concept divisible_batch = requires(const B& batch, std::span<const B> batches, std::span<const std::size_t> order) {
+  { batch.sequences } -> std::convertible_to<std::size_t>;
+  { batch.tokens } -> std::convertible_to<std::size_t>;
+  { gather_sequences(batches, order) } -> std::same_as<B>;
+};
+
+/// The slices of a model's matrices: what it says, or every matrix as a whole.
+template<weighted_model Model>
+[[nodiscard]] std::vector<matrix_slice> slices_of(const Model& model) {
+  if constexpr (sliced_model<Model>) return model.slices();
+  return whole_matrices(model.matrices());
+}
 
 /// Its batch is made of tokens, so prompts can be run through it.
 template<class M>

@@ -1,151 +1,247 @@
 #pragma once
 
 #include <precis/core/error.hpp>
-#include <precis/core/text.hpp>
+#include <precis/core/slice.hpp>
+#include <precis/core/spectra.hpp>
 #include <precis/core/view.hpp>
+#include <precis/factor/singular.hpp>
 #include <precis/model/concepts.hpp>
-#include <precis/score/eigen_attribution.hpp>
+#include <precis/model/means.hpp>
 
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
 #include <map>
+#include <numeric>
 #include <span>
 #include <string>
-#include <tuple>
 #include <utility>
 #include <vector>
 
 namespace precis::prune {
 
-/// Which singular values go, and what their absence is made up for by.
+/// The singular values that a slice loses.
 struct eigen_removal {
-  std::vector<std::vector<std::size_t>> removed;  ///< [slices] indices, ascending
-  std::vector<std::string> split_clusters;        ///< slices where only some of several equal values go, by name
+  matrix_slice slice;
+  std::vector<std::size_t> removed;    ///< places in the spectrum, ascending
+  std::size_t beyond_the_portion = 0;  ///< of them, how many only because their cluster may not be split
 
-  [[nodiscard]] std::size_t count() const noexcept {
-    std::size_t sum = 0;
-    for (const auto& each : removed) sum += each.size();
-    return sum;
+  [[nodiscard]] std::size_t kept() const noexcept { return slice.rank() - removed.size(); }
+  /// Numbers to store: all weights, or the two factors of what is kept where those are fewer.
+  [[nodiscard]] std::size_t stored() const noexcept {
+    return std::min(slice.out * slice.in, kept() * (slice.out + slice.in));
   }
+  [[nodiscard]] bool factored() const noexcept { return stored() < slice.out * slice.in; }
+  bool operator==(const eigen_removal&) const = default;
 };
 
-/// Removes the singular values with the lowest effects and freezes their mean contribution into a bias.
+/// Removes the singular values with the lowest scores and puts their mean contribution into the bias: eigenpruning.
 ///
-///     W' = W - sum of the removed parts,   b'_t = b + (sum of the removed parts) x_t,   x_t the mean input at position t
+///     E = sum over removed r of sigma_r u_r v_r^T      W' = W - E      b' = b + E xbar
 ///
-/// Shapes    what score::eigen_attribution returned for this model.
-/// Unit      share of the singular values of a pool, 0 to 1: floor(share n) go.
-/// Pools     per_component: all slices of one component together (the paper: all keys); per_matrix; all.
-/// Ties      by slice, then by singular value, the larger first.
-/// Errors    a share outside [0, 1].
-/// Cost      out in removed multiply-adds a slice.
-/// Source    Vergara-Browne, Soto, Aizawa, "Eigenpruning" (arXiv:2404.03147); methods E10.
-/// Differs   the authors' code averages the inputs of the last batch alone, sums biases of keys over positions, and lets the
-///           components of one list compete for the largest component's share.
-/// @post     nothing removed: the weights keep their bits.
-/// @post     over the scored samples, the mean output of a pruned map with its bias is what it was, at each position with
-///           biases by position, over all of them with one bias.
+/// Shapes    spectra of the model's slices; means of the inputs of the matrices that hold them.
+/// Unit      portion: share of the singular values of a pool, rounded down.
+/// Errors    a portion outside [0, 1]; spectra that do not fit the model, or whose singular values are not the model's;
+///           means that lack a matrix. Nothing is changed then.
+/// Cost      the singular values of every slice that loses any, and its recomposition; nothing else is touched.
+/// Source    Vergara-Browne, Soto, Aizawa, "Eigenpruning"; methods E10.
+/// Differs   the authors' code takes xbar from the last mini-batch (here: the means it is given), and sums biases of a
+///           position over all positions: `author_sum` does that. Its counts mix components where there are several; here
+///           pools never do. Values of one cluster (their parts are not unique) go or stay together.
+/// @post     portion == 0: every weight keeps its bits.
+/// @post     the mean output over the samples is that of the unpruned map: at every token (token), over all (global).
 struct eigen {
-  enum class pool { per_component, per_matrix, all };
+  enum class pool { role, slice, everything };
+  enum class absorption {
+    none,
+    global,      ///< the mean over all positions, into an ordinary bias
+    token,       ///< the mean at each position, into a bias of its own: for prompts of fixed length
+    author_sum,  ///< as the authors' code for queries, keys, values and MLP maps: the sum of all positions' means
+  };
+  enum class later_positions { refuse, global };
 
-  double share = 0.1;
-  pool within = pool::per_component;
+  double portion = 0.01;
+  pool among = pool::role;  ///< what competes: all values of a role over all layers and heads, of a slice, or all
+  absorption bias = absorption::global;
+  later_positions later = later_positions::refuse;  ///< what `token` does in prompts longer than the means
 
-  [[nodiscard]] eigen_removal select(const score::eigen_attributions& found) const {
-    if (!(share >= 0 && share <= 1))
-      refuse({.what = "a share of " + text::number(share), .where = "prune::eigen", .expected = "0 to 1"});
-    struct value {
-      double effect;
-      std::size_t slice, index;
+  bool operator==(const eigen&) const = default;
+
+  /// What would go, slice by slice. Ties: the lower slice, then the larger singular value, goes first.
+  [[nodiscard]] std::vector<eigen_removal> select(const spectra& all) const {
+    check(all, "prune::eigen");
+    if (!(portion >= 0 && portion <= 1))
+      refuse({.what = "a portion of " + std::to_string(portion), .where = "prune::eigen", .expected = "0 to 1"});
+    if (all.slices.empty()) refuse({.what = "no slices", .where = "prune::eigen", .expected = "at least one"});
+    struct place {
+      std::size_t slice, value;
     };
-    std::map<std::string, std::vector<value>> pools;
-    for (std::size_t s = 0; s < found.slices.size(); ++s) {
-      const score::singular_effects& e = found.slices[s];
-      const std::string key = within == pool::all             ? std::string()
-                              : within == pool::per_component ? e.where.component
-                                                              : e.where.name;
-      for (std::size_t r = 0; r < e.effects.size(); ++r) pools[key].push_back({e.effects[r], s, r});
+    std::map<std::size_t, std::vector<place>> pools;
+    for (std::size_t s = 0; s < all.slices.size(); ++s) {
+      const std::size_t key = among == pool::slice  ? s
+                              : among == pool::role ? static_cast<std::size_t>(all.slices[s].slice.role)
+                                                    : 0;
+      for (std::size_t r = 0; r < all.slices[s].values.size(); ++r) pools[key].push_back({s, r});
     }
-    eigen_removal out{.removed = std::vector<std::vector<std::size_t>>(found.slices.size()), .split_clusters = {}};
-    for (auto& [key, values] : pools) {
-      const auto count = static_cast<std::ptrdiff_t>(share * static_cast<double>(values.size()));
-      std::partial_sort(values.begin(), values.begin() + count, values.end(), [](const value& a, const value& b) {
-        return std::tie(a.effect, a.slice, a.index) < std::tie(b.effect, b.slice, b.index);
-      });
-      for (auto v = values.begin(); v != values.begin() + count; ++v) out.removed[v->slice].push_back(v->index);
+    std::vector<std::vector<bool>> goes;
+    for (const spectrum& s : all.slices) goes.emplace_back(s.values.size());
+    for (auto& [key, places] : pools) {
+      const auto score = [&](const place& p) { return all.slices[p.slice].scores[p.value]; };
+      std::ranges::stable_sort(places, {}, score);
+      // A product that is whole but for its rounding counts as whole.
+      const double exact = portion * static_cast<double>(places.size());
+      const auto count = static_cast<std::size_t>(exact * (1 + 1e-12));
+      for (std::size_t i = 0; i < count; ++i) goes[places[i].slice][places[i].value] = true;
     }
-    for (std::size_t s = 0; s < out.removed.size(); ++s) {
-      std::ranges::sort(out.removed[s]);
-      for (const auto& [first, last] : found.slices[s].parts.clusters()) {
-        std::size_t inside = 0;
-        for (const std::size_t r : out.removed[s]) inside += r >= first && r <= last ? 1u : 0u;
-        if (inside == 0 || inside == last - first + 1) continue;
-        out.split_clusters.push_back(found.slices[s].where.name);
-        break;
+
+    std::vector<eigen_removal> result;
+    for (std::size_t s = 0; s < all.slices.size(); ++s) {
+      eigen_removal removal{.slice = all.slices[s].slice, .removed = {}};
+      const std::vector<std::size_t> cluster = factor::clusters(all.slices[s].values);
+      std::vector<bool> touched(cluster.size());
+      for (std::size_t r = 0; r < cluster.size(); ++r)
+        if (goes[s][r]) touched[cluster[r]] = true;
+      for (std::size_t r = 0; r < cluster.size(); ++r) {
+        if (!touched[cluster[r]]) continue;
+        removal.removed.push_back(r);
+        if (!goes[s][r]) ++removal.beyond_the_portion;
       }
+      result.push_back(std::move(removal));
     }
-    return out;
+    return result;
   }
 
-  /// What goes from one slice, [rows x cols] in double.
-  [[nodiscard]] static basic_matrix<double> removed_part(const score::singular_effects& slice,
-                                                         std::span<const std::size_t> removed) {
-    basic_matrix<double> sum(slice.where.rows, slice.where.cols);
-    for (const std::size_t r : removed)
-      for (std::size_t o = 0; o < sum.rows; ++o) {
-        const double factor = slice.parts.left(r, o);
-        for (std::size_t c = 0; c < sum.cols; ++c) sum(o, c) = std::fma(factor, slice.parts.right(r, c), sum(o, c));
-      }
-    return sum;
-  }
-
-  /// Takes the selected values out of the model's weights.
+  /// Prunes the model in place and says what went.
   template<mutable_model Model>
-  static void apply(Model& model, const score::eigen_attributions& found, const eigen_removal& selected) {
-    for (std::size_t s = 0; s < found.slices.size(); ++s) {
-      if (selected.removed[s].empty()) continue;
-      const basic_matrix<double> gone = removed_part(found.slices[s], selected.removed[s]);
-      const mutable_weight_view w =
-          found.slices[s].where.of(mutable_weight_view(model.weights(found.slices[s].where.matrix)));
-      for (std::size_t r = 0; r < w.rows; ++r)
-        for (std::size_t c = 0; c < w.cols; ++c)
-          w(r, c) = static_cast<float>(static_cast<double>(w(r, c)) - gone(r, c));
+    requires bias_model<Model> std::vector<eigen_removal>
+  operator()(Model& model, const spectra& all, const input_means& means) const {
+    if constexpr (!token_bias_model<Model>)
+      if (bias == absorption::token)
+        refuse({.what = "a bias for every token",
+                .where = "prune::eigen",
+                .expected = "a token_bias_model (add_token_bias), or absorption::global"});
+    std::vector<matrix_slice> slices;
+    for (const spectrum& s : all.slices) slices.push_back(s.slice);
+    check_slices(slices, model.matrices(), "prune::eigen");
+    std::vector<eigen_removal> removals = select(all);
+
+    struct change {
+      std::size_t slice;
+      float_matrix weights;         ///< what is left
+      basic_matrix<double> absorb;  ///< [1 or tokens x out of the slice]
+      std::vector<double> overall;  ///< [out of the slice]
+    };
+    std::vector<change> changes;  // all made before any is applied
+    for (std::size_t s = 0; s < removals.size(); ++s) {
+      const eigen_removal& removal = removals[s];
+      if (removal.removed.empty()) continue;
+      const weight_view w = part_of(weight_view(std::as_const(model).weights(removal.slice.matrix)), removal.slice);
+      const factor::singular_system parts = factor::singular_values(w, removal.slice.name);
+      check_same(parts, all.slices[s]);
+      changes.push_back({s, remainder(w, parts, removal.removed), {}, {}});
+      absorbed(parts, removal, means, changes.back().absorb, changes.back().overall);
     }
+    for (const change& c : changes) {
+      const matrix_slice& slice = removals[c.slice].slice;
+      const mutable_weight_view w = part_of(mutable_weight_view(model.weights(slice.matrix)), slice);
+      for (std::size_t o = 0; o < slice.out; ++o)
+        for (std::size_t i = 0; i < slice.in; ++i) w(o, i) = c.weights(o, i);
+    }
+    if (bias == absorption::none) return removals;
+    for (std::size_t m = 0; m < model.matrices().size(); ++m) {  // slices of one matrix together
+      basic_matrix<double> sum;
+      std::vector<double> overall(model.matrices()[m].out);
+      for (const change& c : changes) {
+        const matrix_slice& slice = removals[c.slice].slice;
+        if (slice.matrix != m) continue;
+        if (sum.rows == 0) sum = basic_matrix<double>(c.absorb.rows, model.matrices()[m].out);
+        for (std::size_t o = 0; o < slice.out; ++o) {
+          overall[slice.first_out + o] += c.overall[o];
+          for (std::size_t t = 0; t < sum.rows; ++t) sum(t, slice.first_out + o) += c.absorb(t, o);
+        }
+      }
+      if (sum.rows == 0) continue;
+      if (bias != absorption::token)
+        model.add_bias(m, sum.row(0));
+      else if constexpr (token_bias_model<Model>)
+        model.add_token_bias(
+            m, std::as_const(sum).view(),
+            later == later_positions::global ? std::span<const double>(overall) : std::span<const double>{});
+    }
+    return removals;
   }
 
-  /// What to add to the biases of a matrix, [tokens x out]: one row a position, or one row for all of them. Zeros where
-  /// nothing was removed.
-  [[nodiscard]] static basic_matrix<double> bias_by_token(const score::eigen_attributions& found,
-                                                          const eigen_removal& selected, std::size_t matrix,
-                                                          std::size_t outputs) {
-    return biases(found, selected, matrix, outputs, found.means_of(matrix).by_token);
-  }
-  [[nodiscard]] static std::vector<double> bias(const score::eigen_attributions& found, const eigen_removal& selected,
-                                                std::size_t matrix, std::size_t outputs) {
-    const std::vector<double> mean = found.means_of(matrix).overall();
-    return biases(found, selected, matrix, outputs, basic_matrix<double>(1, mean.size(), mean)).values;
+  /// Chosen only when the overload above is not: says why, and what to do about it.
+  template<class Model>
+    requires(!(mutable_model<Model> && bias_model<Model>))
+  refused operator()(Model&, const spectra&, const input_means&) const {
+    static_assert(mutable_model<Model>,
+                  "precis: prune::eigen needs a mutable_model. Let weights(i) of a model that is not const return a "
+                  "mutable_weight_view. See docs/models.md#mutable");
+    static_assert(bias_model<Model>,
+                  "precis: prune::eigen needs a bias_model. Add add_bias(matrix, bias) to the adaptor, which adds to a "
+                  "map's bias or gives it one. See docs/models.md#biases");
+    return {};
   }
 
  private:
-  [[nodiscard]] static basic_matrix<double> biases(const score::eigen_attributions& found,
-                                                   const eigen_removal& selected, std::size_t matrix,
-                                                   std::size_t outputs, const basic_matrix<double>& inputs) {
-    basic_matrix<double> out(inputs.rows, outputs);
-    for (std::size_t s = 0; s < found.slices.size(); ++s) {
-      const score::singular_effects& slice = found.slices[s];
-      if (slice.where.matrix != matrix) continue;
-      for (std::size_t t = 0; t < inputs.rows; ++t)
-        for (const std::size_t r : selected.removed[s]) {
-          double reading = 0;
-          for (std::size_t c = 0; c < slice.where.cols; ++c)
-            reading = std::fma(slice.parts.right(r, c), inputs(t, slice.where.first_col + c), reading);
-          for (std::size_t o = 0; o < slice.where.rows; ++o)
-            out(t, slice.where.first_row + o) =
-                std::fma(slice.parts.left(r, o), reading, out(t, slice.where.first_row + o));
-        }
+  static void check_same(const factor::singular_system& parts, const spectrum& s) {
+    for (std::size_t r = 0; r < parts.count(); ++r)
+      if (std::abs(parts.values[r] - s.values[r]) > 1e-6 * parts.values[0])
+        refuse({.what = "singular value " + std::to_string(r) + " of " + s.slice.name + " is " +
+                        std::to_string(parts.values[r]) + ", scored as " + std::to_string(s.values[r]),
+                .where = "prune::eigen",
+                .expected = "spectra of this model's weights as they are"});
+  }
+
+  /// W minus the removed parts, or the sum of the kept ones where those are fewer.
+  [[nodiscard]] static float_matrix remainder(weight_view w, const factor::singular_system& parts,
+                                              std::span<const std::size_t> removed) {
+    std::vector<bool> gone(parts.count());
+    for (const std::size_t r : removed) gone[r] = true;
+    const bool subtract = removed.size() <= parts.count() / 2;
+    std::vector<double> row(w.cols);
+    float_matrix left(w.rows, w.cols);
+    for (std::size_t o = 0; o < w.rows; ++o) {
+      for (std::size_t i = 0; i < w.cols; ++i) row[i] = subtract ? static_cast<double>(w(o, i)) : 0.0;
+      for (std::size_t r = 0; r < parts.count(); ++r)
+        if (gone[r] == subtract)
+          factor::detail::add(subtract ? -parts.left(r, o) : parts.left(r, o), parts.right.row(r).data(), row.data(),
+                              w.cols);
+      std::ranges::transform(row, left.row(o).begin(), [](double v) { return static_cast<float>(v); });
     }
-    return out;
+    return left;
+  }
+
+  /// E xbar, at every token where that is asked for.
+  void absorbed(const factor::singular_system& parts, const eigen_removal& removal, const input_means& means,
+                basic_matrix<double>& by_token, std::vector<double>& overall) const {
+    if (bias == absorption::none) return;
+    const matrix_slice& s = removal.slice;
+    if (s.matrix >= means.by_token.size() || means.by_token[s.matrix].rows == 0 ||
+        means.by_token[s.matrix].cols < s.first_in + s.in)
+      refuse({.what = "no mean inputs of the matrix of slice " + s.name,
+              .where = "prune::eigen",
+              .expected = "means of every matrix that loses singular values, or absorption::none"});
+    const auto image = [&](std::span<const double> mean) {  // of one mean input
+      std::vector<double> out(s.out);
+      for (const std::size_t r : removal.removed)
+        factor::detail::add(factor::detail::dot(parts.right.row(r).data(), mean.data() + s.first_in, s.in),
+                            parts.left.row(r).data(), out.data(), s.out);
+      return out;
+    };
+    const basic_matrix<double>& mean = means.by_token[s.matrix];
+    overall = image(means.over_all(s.matrix));
+    if (bias == absorption::global) {
+      by_token = basic_matrix<double>(1, s.out, std::vector<double>(overall));
+      return;
+    }
+    by_token = basic_matrix<double>(bias == absorption::token ? mean.rows : 1, s.out);
+    for (std::size_t t = 0; t < mean.rows; ++t) {
+      const std::vector<double> out = image(mean.row(t));
+      const std::span<double> to = by_token.row(bias == absorption::token ? t : 0);
+      for (std::size_t o = 0; o < s.out; ++o) to[o] += out[o];
+    }
   }
 };
 

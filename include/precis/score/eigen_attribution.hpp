@@ -1,16 +1,19 @@
 #pragma once
 
 #include <precis/core/error.hpp>
+#include <precis/core/executor.hpp>
 #include <precis/core/random.hpp>
-#include <precis/core/unit.hpp>
-#include <precis/core/view.hpp>
-#include <precis/kernel/product.hpp>
-#include <precis/model/batch.hpp>
+#include <precis/core/scores.hpp>
+#include <precis/core/slice.hpp>
+#include <precis/core/spectra.hpp>
+#include <precis/factor/singular.hpp>
 #include <precis/model/concepts.hpp>
-#include <precis/score/eigen/singular.hpp>
+#include <precis/score/eigen/effects.hpp>
+#include <precis/score/eigen/every_pair.hpp>
 
 #include <algorithm>
 #include <cmath>
+#include <concepts>
 #include <cstddef>
 #include <cstdint>
 #include <limits>
@@ -22,231 +25,310 @@
 
 namespace precis::score {
 
-/// What singular values of one slice do to the loss.
-struct singular_effects {
-  matrix_slice where;
-  singular_parts parts;
-  std::vector<double> effects;  ///< [r] high = keep
-};
-
-/// Mean inputs of a matrix, position by position: what pruned parts would have said on average.
-struct mean_inputs {
-  std::size_t matrix = 0;
-  basic_matrix<double> by_token;  ///< [tokens x in]
-
-  /// Over all positions.
-  [[nodiscard]] std::vector<double> overall() const {
-    std::vector<double> mean(by_token.cols);
-    for (std::size_t t = 0; t < by_token.rows; ++t)
-      for (std::size_t c = 0; c < by_token.cols; ++c) mean[c] += by_token(t, c) / static_cast<double>(by_token.rows);
-    return mean;
-  }
-};
-
-struct eigen_attributions {
-  std::vector<singular_effects> slices;
-  std::vector<mean_inputs> means;  ///< of every matrix that has a slice
-
-  [[nodiscard]] const mean_inputs& means_of(std::size_t matrix) const noexcept {
-    return *std::ranges::find(means, matrix, &mean_inputs::matrix);
-  }
-};
-
-/// Scores every singular value of some matrices by its effect on the task: to first order, how much the loss would grow if
-/// what enters the matrix came, through that value alone, from another sample.
+/// Scores every singular value of chosen slices by the effect on the loss that its part of the matrix has when the input is
+/// swapped for another sample's: eigenpruning's attribution.
 ///
-///     D(i, j, t, r) = sigma_r (u_r . g(i, t)) (v_r . (x(j, t) - x(i, t)))        g: gradient of sample i's loss at the output
-///     S_r = max over pairs and tokens of D, or max over pairs of the sum over tokens
-///
-/// Shapes    samples: sequences of one length, each with its targets; slices of the model's matrices.
-/// Unit      nats.
-/// Sign      high = keep: the lowest are harmful, or do nothing.
-/// Pairs     cyclic: of a random order of the samples, each with the one before it. all: each with every other.
-/// Errors    fewer than two samples; no slices, or one outside its matrix; inputs or gradients that are not finite, by matrix.
-/// Cost      one backward of all samples; 2 samples tokens r (out + in) operations a slice in double, and the decomposition.
-///           No rank-one part is ever formed. cyclic keeps three samples' projections, all keeps everybody's: 16 bytes x
-///           samples x tokens x r a slice.
-/// Source    Vergara-Browne, Soto, Aizawa, "Eigenpruning" (arXiv:2404.03147); methods B8.
-/// Differs   the authors' code pairs within batches (within a batch of one, a sample with itself), averages losses over a
-///           batch, and takes what enters the norm before a map for the map's input.
-/// @post     summed over r, D is g . W (x(j) - x(i)).
+/// Shapes    batches of one length whose sequences are samples, with their targets; two samples at least.
+/// Unit      nats of a sample's summed loss.
+/// Sign      high = keep, as in the paper: a negative effect says that the part makes the model worse.
+/// Errors    fewer than two samples; batches of different lengths; no slices, or slices that are not the model's; weights,
+///           activations or gradients that are not finite; samples without a token in common.
+/// Cost      one forward and backward of every sample (pairing::all: a forward more, unless all fit one batch), the singular
+///           values of every slice, and two products: 2 tokens rank (in + out) operations a slice. Memory: the parts of all
+///           slices in float, which is the weights once more for whole square matrices twice.
+/// Source    Vergara-Browne, Soto, Aizawa, "Eigenpruning"; methods B8.
+/// Differs   the authors' code reads the stream before the norm where the paper reads the map's input (as here), divides a
+///           batch's loss by its size, pairs inside batches of 5 (1 from its command line, where every effect is 0), and
+///           counts padding. `loss`, `pairs` and `padding` bring back the last three.
+/// @post     the effects of one pair and token sum to g . W (x' - x) over all singular values.
+/// @post     equal on any executor and for any split into batches, bit for bit.
 struct eigen_attribution {
-  enum class pairing { cyclic, all };
-  enum class reduction { largest, largest_sum };  ///< over pairs and tokens; over pairs, of sums over tokens
-
-  pairing pairs = pairing::cyclic;
-  reduction reduce = reduction::largest;
+  enum class pairing {
+    shuffled_cycle,    ///< each sample with the one before it, after one shuffle of all samples
+    cycle,             ///< the same without the shuffle
+    cycle_in_batches,  ///< as the authors' code: after the shuffle, within batches of `sequences_at_a_time`
+    all,               ///< each sample with every other one
+  };
+  enum class loss_scale {
+    per_sample,  ///< the gradient of a sample's own loss
+    batch_mean,  ///< as the authors' code: divided by the predictions of the batch it runs in
+  };
+  pairing pairs = pairing::shuffled_cycle;
+  eigen::reduction reduce = eigen::reduction::max_over_pairs_and_tokens;
+  loss_scale loss = loss_scale::per_sample;
   std::uint64_t seed = 0;
-  bool in_order = false;      ///< cyclic: pairs follow the samples' own order, not a random one
-  std::size_t at_a_time = 8;  ///< samples a backward
+  token padding = no_target;             ///< tokens of this id are padding; a batch that has lengths says it by itself
+  std::size_t sequences_at_a_time = 32;  ///< run through the model
 
-  template<differentiable_model Model>
-    requires token_model<Model>
-  [[nodiscard]] eigen_attributions operator()(const Model& model, const token_batch& samples,
-                                              std::span<const matrix_slice> slices) const {
-    const std::span<const matrix_info> matrices = model.matrices();
-    if (samples.sequences < 2)
-      bad(std::to_string(samples.sequences) + " samples", "at least two: an effect is the difference to another one");
-    if (slices.empty()) bad("no slices", "at least one");
-    if (at_a_time == 0) bad("no samples at a time", "at least one");
-    eigen_attributions out;
-    std::vector<running> states;
-    for (const matrix_slice& s : slices) {
-      check(s, matrices, where);
-      out.slices.push_back(
-          {.where = s, .parts = decompose(s.of(weight_view(model.weights(s.matrix))), s.name), .effects = {}});
-      const std::size_t r = out.slices.back().parts.size();
-      out.slices.back().effects.assign(r, -std::numeric_limits<double>::infinity());
-      states.emplace_back(samples.tokens * r, pairs == pairing::all ? samples.sequences : 3);
-      if (std::ranges::find(out.means, s.matrix, &mean_inputs::matrix) == out.means.end())
-        out.means.push_back(
-            {.matrix = s.matrix, .by_token = basic_matrix<double>(samples.tokens, matrices[s.matrix].in)});
-    }
+  bool operator==(const eigen_attribution&) const = default;
 
-    std::vector<std::size_t> order(samples.sequences);
-    std::iota(order.begin(), order.end(), std::size_t{0});
-    const random_stream random(seed, purpose("score::eigen_attribution"));
-    if (!in_order && pairs == pairing::cyclic)
-      for (std::size_t k = order.size(); k > 1; --k) std::swap(order[k - 1], order[random.below(k, k)]);
+  template<differentiable_model Model, executor Executor = sequential>
+    requires divisible_batch<batch_of<Model>>
+  [[nodiscard]] spectra operator()(const Model& model, std::span<const batch_of<Model>> batches,
+                                   std::span<const matrix_slice> slices, Executor&& run = {}) const {
+    const std::size_t samples = check_input(batches);
+    if (slices.empty()) bad("no slices", "at least one to score, such as the keys of all heads");
+    check_slices(slices, model.matrices(), where);
 
-    for (std::size_t first = 0; first < order.size(); first += at_a_time) {
-      const std::size_t count = std::min(at_a_time, order.size() - first);
-      token_batch batch{.sequences = count, .tokens = samples.tokens, .ids = {}, .targets = {}};
-      for (std::size_t k = first; k < first + count; ++k)
-        for (auto [from, to] : {std::pair{&samples.ids, &batch.ids}, {&samples.targets, &batch.targets}})
-          if (!from->empty())
-            to->insert(to->end(), from->begin() + static_cast<std::ptrdiff_t>(order[k] * samples.tokens),
-                       from->begin() + static_cast<std::ptrdiff_t>((order[k] + 1) * samples.tokens));
-      static_cast<void>(model.backward(batch, [&](const linear_gradient& g) {
-        for (mean_inputs& m : out.means)
-          if (m.matrix == g.matrix) add_inputs(g.input, samples.sequences, m);
-        for (std::size_t i = 0; i < out.slices.size(); ++i)
-          if (out.slices[i].where.matrix == g.matrix)
-            add_samples(g, first, samples.sequences, matrices[g.matrix].name, out.slices[i], states[i]);
-      }));
-    }
-    for (std::size_t i = 0; i < out.slices.size(); ++i) finish(samples, out.slices[i], states[i]);
-    return out;
+    spectra result{.model = {}, .scorer = name(), .measure = "nats", .slices = {}};
+    std::vector<std::vector<eigen::tracked>> of_matrix(model.matrices().size());
+    decompose(model, slices, run, result, of_matrix);
+    if (pairs == pairing::all)
+      pair_all<eigen::every_pair>(model, batches, samples, of_matrix, run);
+    else
+      pair_neighbours(model, batches, samples, of_matrix, run);
+
+    for (spectrum& s : result.slices)
+      for (const eigen::tracked& t : of_matrix[s.slice.matrix]) {
+        if (t.slice.name != s.slice.name) continue;
+        if (reduce == eigen::reduction::max_over_pairs_and_tokens)
+          s.scores.assign(t.most.begin(), t.most.end());
+        else
+          s.scores.assign(t.sums.begin(), t.sums.end());
+        if (std::ranges::any_of(s.scores, [](double v) { return !std::isfinite(v); }))
+          bad("no pair of samples has a token in common, or slice " + s.slice.name + " was never reached",
+              "a model that hands over every matrix, samples with tokens that are no padding, moderate numbers");
+      }
+    check(result, where);
+    return result;
   }
 
   /// Chosen only when the overload above is not: says why, and what to do about it.
-  template<class Model, class Samples, class... Rest>
-    requires(!(differentiable_model<Model> && token_model<Model>))
-  refused operator()(const Model&, const Samples&, Rest&&...) const {
+  template<class Model, class Batches, class Slices, class... Rest>
+    requires(!(differentiable_model<Model> && divisible_batch<batch_of<Model>>))
+  refused operator()(const Model&, const Batches&, const Slices&, Rest&&...) const {
     static_assert(
-        differentiable_model<Model> && token_model<Model>,
-        "precis: score::eigen_attribution needs a differentiable_model of token_batch. Add nll backward(const "
-        "batch_type&, sink) const to the adaptor. See docs/models.md#differentiable");
+        differentiable_model<Model>,
+        "precis: score::eigen_attribution needs a differentiable_model. Add nll backward(batch, sink) to the adaptor. "
+        "See docs/models.md#differentiable");
+    static_assert(
+        !differentiable_model<Model> || divisible_batch<batch_of<Model>>,
+        "precis: score::eigen_attribution pairs sequences of any batches. Give the batch members sequences and tokens, "
+        "and write gather_sequences(batches, order) for it. See docs/models.md#differentiable");
     return {};
   }
 
  private:
   static constexpr const char* where = "score::eigen_attribution";
-
   [[noreturn]] static void bad(std::string what, std::string expected) {
     refuse({.what = std::move(what), .where = where, .expected = std::move(expected)});
   }
 
-  /// Projections of samples, [tokens x r] each: p = u . g, q = sigma v . x.
-  struct running {
-    std::vector<std::vector<double>> p, q;  // all: of everybody; cyclic: of the first, the one before, this one
-    running(std::size_t size, std::size_t count)
-        : p(count, std::vector<double>(size)), q(count, std::vector<double>(size)) {}
-  };
-
-  static void add_inputs(activations_view<const float> x, std::size_t samples, mean_inputs& m) {
-    for (std::size_t s = 0; s < x.sequences; ++s)
-      for (std::size_t t = 0; t < x.tokens; ++t)
-        for (std::size_t f = 0; f < x.features; ++f)
-          m.by_token(t, f) += static_cast<double>(x(s, t)[f]) / static_cast<double>(samples);
+  [[nodiscard]] std::string name() const {
+    std::string n = "eigen_attribution ";
+    if (pairs == pairing::all) n += "all";
+    if (pairs == pairing::cycle) n += "cycle";
+    if (pairs == pairing::shuffled_cycle) n += "shuffled_cycle seed=" + std::to_string(seed);
+    if (pairs == pairing::cycle_in_batches)
+      n += "cycle_in_batches=" + std::to_string(sequences_at_a_time) + " seed=" + std::to_string(seed);
+    if (reduce == eigen::reduction::sum_tokens_then_max) n += " sum_tokens";
+    if (loss == loss_scale::batch_mean) n += " batch_mean";
+    return n;
   }
 
-  /// [tokens x r] = rows [tokens x n], from column `first` on, times factors^T [n x r].
-  static void project(activations_view<const float> rows, std::size_t s, std::size_t first,
-                      const basic_matrix<double>& factors, const std::string& what, std::vector<double>& to) {
-    basic_matrix<double> x(rows.tokens, factors.cols);
-    for (std::size_t t = 0; t < rows.tokens; ++t)
-      for (std::size_t c = 0; c < factors.cols; ++c) {
-        x(t, c) = static_cast<double>(rows(s, t)[first + c]);
-        if (!std::isfinite(x(t, c)))
-          bad(what + " at position " + std::to_string(t) + " is not finite", "finite numbers");
-      }
-    std::vector<double> workspace(kernel::product_workspace);
-    kernel::product<kernel::native_double_lanes>(std::as_const(x).view(), factors.view().transposed(),
-                                                 matrix_view<double>(to, rows.tokens, factors.rows), workspace);
-  }
-
-  void add_samples(const linear_gradient& g, std::size_t first, std::size_t samples, const std::string& name,
-                   singular_effects& slice, running& state) const {
-    const matrix_slice& at = slice.where;
-    for (std::size_t s = 0; s < g.input.sequences; ++s) {
-      const std::size_t k = first + s, place = pairs == pairing::all ? k : 2;
-      project(g.output_gradient, s, at.first_row, slice.parts.left, "a gradient at the output of " + name,
-              state.p[place]);
-      project(g.input, s, at.first_col, slice.parts.right, "an input of " + name, state.q[place]);
-      if (pairs == pairing::all) continue;
-      if (k == 0) {
-        state.p[0] = state.p[2];
-        state.q[0] = state.q[2];
-      } else {
-        compare(state.p[2], state.q[2], state.q[1], slice.effects);
-      }
-      std::swap(state.q[1], state.q[2]);
-      if (k + 1 == samples) compare(state.p[0], state.q[0], state.q[1], slice.effects);
+  template<class Batch>
+  [[nodiscard]] std::size_t check_input(std::span<const Batch> batches) const {
+    std::size_t samples = 0;
+    for (std::size_t b = 0; b < batches.size(); ++b) {
+      samples += batches[b].sequences;
+      if (batches[b].tokens != batches[0].tokens)
+        bad("batch " + std::to_string(b) + " has sequences of " + std::to_string(batches[b].tokens) + " tokens",
+            std::to_string(batches[0].tokens) + " as in batch 0: pairs are compared token by token");
     }
+    if (samples < 2) bad(std::to_string(samples) + " samples", "at least two: effects are differences between samples");
+    if (sequences_at_a_time == 0 || (pairs == pairing::cycle_in_batches && sequences_at_a_time < 2))
+      bad("sequences_at_a_time = " + std::to_string(sequences_at_a_time),
+          "at least 1, and 2 where batches are paired within: a sample alone has no partner");
+    return samples;
   }
 
-  void finish(const token_batch& samples, singular_effects& slice, const running& state) const {
-    if (pairs == pairing::cyclic) return;
-    const std::size_t n = samples.sequences, size = state.p.front().size(), r = slice.effects.size();
-    if (reduce == reduction::largest_sum) {
-      for (std::size_t i = 0; i < n; ++i)
-        for (std::size_t j = 0; j < n; ++j)
-          if (i != j) compare(state.p[i], state.q[i], state.q[j], slice.effects);
-      return;
-    }
-    // The best partner has the largest q, or the smallest: of everybody but the sample itself, so the two best are kept.
-    for (std::size_t k = 0; k < size; ++k) {
-      constexpr double infinity = std::numeric_limits<double>::infinity();
-      double high[2] = {-infinity, -infinity}, low[2] = {infinity, infinity};
-      std::size_t highest = 0, lowest = 0;
-      for (std::size_t i = 0; i < n; ++i) {
-        const double q = state.q[i][k];
-        if (q > high[0]) {
-          high[1] = std::exchange(high[0], q);
-          highest = i;
-        } else {
-          high[1] = std::max(high[1], q);
-        }
-        if (q < low[0]) {
-          low[1] = std::exchange(low[0], q);
-          lowest = i;
-        } else {
-          low[1] = std::min(low[1], q);
-        }
+  /// A permutation of all samples by its seed (Fisher and Yates).
+  [[nodiscard]] std::vector<std::size_t> order_of(std::size_t samples) const {
+    std::vector<std::size_t> order(samples);
+    std::iota(order.begin(), order.end(), std::size_t{0});
+    if (pairs == pairing::cycle || pairs == pairing::all) return order;
+    const random_stream draw(seed, purpose("eigen_attribution pairs"));
+    for (std::size_t i = samples; i > 1; --i) std::swap(order[i - 1], order[draw.below(i, i)]);
+    return order;
+  }
+
+  template<class Model, class Executor>
+  static void decompose(const Model& model, std::span<const matrix_slice> slices, Executor& run, spectra& result,
+                        std::vector<std::vector<eigen::tracked>>& of_matrix) {
+    constexpr std::size_t at_a_time = 16;
+    for (std::size_t first = 0; first < slices.size(); first += at_a_time) {
+      const std::span<const matrix_slice> some = slices.subspan(first, std::min(at_a_time, slices.size() - first));
+      std::vector<float_matrix> weights;  // copies: a model's view lasts until it is asked for the next one
+      for (const matrix_slice& s : some) {
+        const weight_view w = part_of(weight_view(model.weights(s.matrix)), s);
+        weights.emplace_back(s.out, s.in);
+        for (std::size_t o = 0; o < s.out; ++o)
+          for (std::size_t i = 0; i < s.in; ++i) weights.back()(o, i) = w(o, i);
       }
-      double& effect = slice.effects[k % r];
-      for (std::size_t i = 0; i < n; ++i) {
-        const double p = state.p[i][k];
-        const double best = p >= 0 ? (i == highest ? high[1] : high[0]) : (i == lowest ? low[1] : low[0]);
-        effect = std::max(effect, p * (best - state.q[i][k]));
+      std::vector<factor::singular_system> parts(some.size());
+      run.for_each(some.size(),
+                   [&](std::size_t i) { parts[i] = factor::singular_values(weights[i].view(), some[i].name); });
+      for (std::size_t i = 0; i < some.size(); ++i) {
+        of_matrix[some[i].matrix].emplace_back(some[i], parts[i]);
+        result.slices.push_back({.slice = some[i], .values = std::move(parts[i].values), .scores = {}});
       }
     }
   }
 
-  void compare(const std::vector<double>& p, const std::vector<double>& q, const std::vector<double>& other,
-               std::vector<double>& effects) const {
-    const std::size_t r = effects.size(), tokens = r == 0 ? 0 : p.size() / r;
-    std::vector<double> sums(reduce == reduction::largest_sum ? r : 0);
-    for (std::size_t t = 0; t < tokens; ++t)
-      for (std::size_t k = 0; k < r; ++k) {
-        const double d = p[t * r + k] * (other[t * r + k] - q[t * r + k]);
-        if (sums.empty())
-          effects[k] = std::max(effects[k], d);
+  /// Runs the samples through the model, a few at a time: f(batch, counts) for each.
+  template<class Batch, class F>
+  void each_batch(std::span<const Batch> batches, std::span<const std::size_t> order, F&& f) const {
+    for (std::size_t first = 0; first < order.size(); first += sequences_at_a_time) {
+      const Batch batch =
+          gather_sequences(batches, order.subspan(first, std::min(sequences_at_a_time, order.size() - first)));
+      const std::vector<unsigned char> counts = counted_tokens(batch, padding);
+      f(batch, std::span<const unsigned char>(counts));
+    }
+  }
+
+  /// Runs backward; f(matrix, observed) for the chosen matrices. The loss is known only after the gradients: for the mean
+  /// over a batch its predictions are counted first.
+  template<class Model, class F>
+  void observe(const Model& model, const batch_of<Model>& batch, std::span<const unsigned char> counts,
+               const std::vector<bool>& chosen, F&& f) const {
+    float weight = 1;
+    if (loss == loss_scale::batch_mean) {
+      if constexpr (requires {
+                      { batch.targets[0] } -> std::convertible_to<token>;
+                    })
+        weight = 1.f / static_cast<float>(std::max<std::ptrdiff_t>(
+                           1, std::ranges::count_if(batch.targets, [](token t) { return t != no_target; })));
+      else
+        weight = 1.f / static_cast<float>(batch.sequences);
+    }
+    const nll total = model.backward(batch, [&](const linear_gradient& g) {
+      if (chosen[g.matrix]) f(g.matrix, eigen::observed{g.input, g.output_gradient, counts, weight});
+    });
+    if (total.count == 0) bad("a batch without a prediction", "targets to take the loss of");
+    if (!std::isfinite(total.sum)) bad("a loss of " + std::to_string(total.sum), "a finite one");
+  }
+
+  template<class Pairs, class Model>
+  [[nodiscard]] std::vector<Pairs> pairs_of(const Model& model, std::vector<std::vector<eigen::tracked>>& of_matrix,
+                                            std::vector<std::size_t>& index, std::vector<bool>& chosen) const {
+    std::vector<Pairs> all;
+    index.assign(of_matrix.size(), 0);
+    chosen.assign(of_matrix.size(), false);
+    for (std::size_t m = 0; m < of_matrix.size(); ++m) {
+      if (of_matrix[m].empty()) continue;
+      index[m] = all.size();
+      chosen[m] = true;
+      all.emplace_back(model.matrices()[m].name, std::move(of_matrix[m]), reduce);
+    }
+    return all;
+  }
+  template<class Pairs>
+  static void take_back(const std::vector<Pairs>& all, std::span<const std::size_t> index,
+                        const std::vector<bool>& chosen, std::vector<std::vector<eigen::tracked>>& of_matrix) {
+    for (std::size_t m = 0; m < of_matrix.size(); ++m)
+      if (chosen[m]) of_matrix[m].assign(all[index[m]].slices().begin(), all[index[m]].slices().end());
+  }
+
+  template<class Model, class Executor>
+  void pair_neighbours(const Model& model, std::span<const batch_of<Model>> batches, std::size_t samples,
+                       std::vector<std::vector<eigen::tracked>>& of_matrix, Executor& run) const {
+    std::vector<std::size_t> index;
+    std::vector<bool> chosen;
+    std::vector<eigen::cycle> all = pairs_of<eigen::cycle>(model, of_matrix, index, chosen);
+    each_batch(batches, order_of(samples), [&](const auto& batch, auto counts) {
+      observe(model, batch, counts, chosen,
+              [&](std::size_t m, const eigen::observed& o) { all[index[m]].add(o, run); });
+      if (pairs == pairing::cycle_in_batches)
+        for (eigen::cycle& c : all) c.close(run);
+    });
+    for (eigen::cycle& c : all) c.close(run);
+    take_back(all, index, chosen, of_matrix);
+  }
+
+  template<class Every, class Model, class Executor>
+  void pair_all(const Model& model, std::span<const batch_of<Model>> batches, std::size_t samples,
+                std::vector<std::vector<eigen::tracked>>& of_matrix, Executor& run) const {
+    std::vector<std::size_t> index;
+    std::vector<bool> chosen;
+    std::vector<Every> all = pairs_of<Every>(model, of_matrix, index, chosen);
+    const std::vector<std::size_t> order = order_of(samples);
+    const bool at_once = samples <= sequences_at_a_time;
+    if (!at_once)
+      each_batch(batches, order, [&](const auto& batch, auto counts) {
+        const auto see = [&](std::size_t m, activations_view<const float> x) {
+          if (chosen[m]) all[index[m]].see(x, counts, run);
+        };
+        if constexpr (observable_model<Model>)
+          model.inputs(batch, [&](const linear_input& in) {
+            for (const std::size_t m : in.matrices) see(m, in.input);
+          });
         else
-          sums[k] += d;
+          static_cast<void>(model.backward(batch, [&](const linear_gradient& g) { see(g.matrix, g.input); }));
+      });
+    each_batch(batches, order, [&](const auto& batch, auto counts) {
+      observe(model, batch, counts, chosen, [&](std::size_t m, const eigen::observed& o) {
+        if (at_once)
+          all[index[m]].together(o, run);
+        else
+          all[index[m]].add(o, run);
+      });
+    });
+    take_back(all, index, chosen, of_matrix);
+  }
+};
+
+/// Scores a unit by the share of its singular values that are useful: not among the lowest `portion` of all.
+///
+/// Unit      share of singular values, in [0, 1].
+/// Sign      high = keep.
+/// Errors    a portion outside [0, 1]; a unit none of whose matrices has scored slices.
+/// Source    methods B8, E10 (the same pooled order that pruning follows).
+/// @post     portion == 0: every unit scores 1.
+struct useful_singular_values {
+  double portion = 0.5;  ///< of all singular values together that count as useless; ties go by slice and place
+  unit_kind units = unit_kind::block;
+
+  bool operator==(const useful_singular_values&) const = default;
+
+  [[nodiscard]] scores operator()(std::span<const matrix_info> matrices, const spectra& all) const {
+    check(all, "score::useful_singular_values");
+    if (!(portion >= 0 && portion <= 1))
+      refuse({.what = "a portion of " + std::to_string(portion),
+              .where = "score::useful_singular_values",
+              .expected = "0 to 1"});
+    std::vector<double> pooled;
+    std::vector<std::size_t> owner, total(matrices.size()), useless(matrices.size());
+    for (const spectrum& s : all.slices) {
+      if (s.slice.matrix >= matrices.size())
+        refuse({.what = "slice " + s.slice.name + " of matrix " + std::to_string(s.slice.matrix),
+                .where = "score::useful_singular_values",
+                .expected = "spectra of this model"});
+      pooled.insert(pooled.end(), s.scores.begin(), s.scores.end());
+      owner.insert(owner.end(), s.scores.size(), s.slice.matrix);
+      total[s.slice.matrix] += s.scores.size();
+    }
+    const std::vector<std::size_t> order = ascending(pooled);
+    const auto lowest = static_cast<std::size_t>(portion * static_cast<double>(order.size()));
+    for (std::size_t i = 0; i < lowest; ++i) ++useless[owner[order[i]]];
+
+    scores s{.model = all.model,
+             .scorer = "useful_singular_values of " + all.scorer,
+             .measure = "share of singular values",
+             .units = group_units(matrices, units),
+             .values = {}};
+    for (const unit& u : s.units) {
+      std::size_t of_unit = 0, lost = 0;
+      for (const std::size_t m : u.matrices) {
+        of_unit += total[m];
+        lost += useless[m];
       }
-    for (std::size_t k = 0; k < sums.size(); ++k) effects[k] = std::max(effects[k], sums[k]);
+      if (of_unit == 0)
+        refuse({.what = "unit " + u.name + " has no scored singular values",
+                .where = "score::useful_singular_values",
+                .expected = "slices in every unit"});
+      s.values.push_back(1.0 - static_cast<double>(lost) / static_cast<double>(of_unit));
+    }
+    return s;
   }
 };
 

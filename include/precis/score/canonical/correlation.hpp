@@ -3,7 +3,6 @@
 #include <precis/core/error.hpp>
 #include <precis/core/view.hpp>
 #include <precis/score/canonical/orthonormal.hpp>
-#include <precis/score/canonical/symmetric.hpp>
 
 #include <algorithm>
 #include <cmath>

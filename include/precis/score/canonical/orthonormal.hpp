@@ -2,8 +2,8 @@
 
 #include <precis/core/error.hpp>
 #include <precis/core/view.hpp>
+#include <precis/factor/symmetric.hpp>
 #include <precis/kernel/product.hpp>
-#include <precis/score/canonical/symmetric.hpp>
 
 #include <algorithm>
 #include <cmath>
@@ -15,7 +15,16 @@
 
 namespace precis::score::canonical {
 
+using factor::eigen_system;
+using factor::eigenvalues;
+using factor::eigenvectors;
+using factor::matrix;
+
 namespace detail {
+
+using factor::detail::add;
+using factor::detail::dot;
+using factor::detail::lanes;
 
 inline constexpr std::size_t column_block = 192;
 

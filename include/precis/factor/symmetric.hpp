@@ -15,8 +15,8 @@
 #include <utility>
 #include <vector>
 
-/// The little linear algebra that comparing subspaces takes, in double, with one order of addition.
-namespace precis::score::canonical {
+/// The little linear algebra that scores and low ranks take, in double, with one order of addition.
+namespace precis::factor {
 
 using matrix = basic_matrix<double>;
 
@@ -238,7 +238,7 @@ void diagonalise(tridiagonal& t, Rotate&& rotate) {
     while (first > 0 && !negligible(first - 1)) --first;
     if (steps_left-- == 0)
       refuse({.what = "an eigenvalue that does not converge",
-              .where = "score::canonical",
+              .where = "factor::symmetric",
               .expected = "finite numbers of moderate size"});
     const double half = 0.5 * (d[last - 1] - d[last]), beside = e[last - 1];
     const double root = std::sqrt(std::fma(half, half, beside * beside));
@@ -285,21 +285,155 @@ struct eigen_system {
   return std::move(t.diagonal);
 }
 
+namespace detail {
+
+/// The rotations that diagonalise T, collected and then applied to all coordinates at once, many sweeps to a visit.
+///
+/// Coordinates are rows cut into panels of a few vectors, so that what is rotated stays in a cache; `fused` sweeps pass
+/// over a panel together, each a row behind the one before it: a row is loaded and stored once for all of them.
+class rotated {
+ public:
+  explicit rotated(std::size_t n)
+      : n_(n), rows_(n + 2 * fused), panels_((n + width - 1) / width), values_(panels_ * rows_ * width) {
+    for (std::size_t i = 0; i < n; ++i) at(i / width, i)[i % width] = 1;
+  }
+
+  void operator()(std::size_t k, double c, double s) {
+    if (sweeps_.empty() || k != sweeps_.back().end) {
+      if (sweeps_.size() == most) apply();
+      sweeps_.push_back({k, k, turns_.size()});
+    }
+    turns_.push_back({c, s});
+    ++sweeps_.back().end;
+  }
+
+  /// Row k of the rotated identity.
+  void copy_row(std::size_t k, std::span<double> to) {
+    apply();
+    for (std::size_t p = 0; p < panels_; ++p)
+      std::copy_n(at(p, k), std::min(width, n_ - p * width), to.data() + p * width);
+  }
+
+ private:
+  static constexpr std::size_t fused = 4, most = 4 * fused, each = 2, width = each * lanes::width;
+  struct turn {
+    double c, s;
+  };
+  struct sweep {
+    std::size_t first, end, turns;  ///< rotations first ... end - 1, from turns_[turns] on
+  };
+  struct coefficients {
+    double c = 1, s = 0, minus_s = 0;
+  };
+
+  [[nodiscard]] double* at(std::size_t panel, std::size_t row) noexcept {
+    return values_.data() + (panel * rows_ + fused + row) * width;  // `fused` rows of zeros on either side
+  }
+
+  void apply() {
+    struct group {
+      std::size_t first, steps, from;
+    };
+    std::vector<group> groups;
+    std::vector<coefficients> steps;  // [groups][steps][fused]
+    for (std::size_t g = 0; g < sweeps_.size(); g += fused) {
+      const std::span<const sweep> part = std::span(sweeps_).subspan(g, std::min(fused, sweeps_.size() - g));
+      std::size_t first = part.front().first, end = part.front().end;
+      for (const sweep& w : part) {
+        first = std::min(first, w.first);
+        end = std::max(end, w.end);
+      }
+      groups.push_back({first, end - first + fused - 1, steps.size()});
+      steps.resize(steps.size() + groups.back().steps * fused);
+      for (std::size_t j = 0; j < part.size(); ++j)
+        for (std::size_t k = part[j].first; k < part[j].end; ++k) {
+          const turn t = turns_[part[j].turns + k - part[j].first];
+          steps[groups.back().from + (k - first + j) * fused + j] = {t.c, t.s, -t.s};
+        }
+    }
+    for (std::size_t p = 0; p < panels_; ++p)
+      for (const group& g : groups) pass(at(p, g.first), steps.data() + g.from, g.steps);
+    sweeps_.clear();
+    turns_.clear();
+  }
+
+  /// Sweep j turns rows step - j and step - j + 1; row[j] is row step - j + 1 when it is its turn.
+  static void pass(double* rows, const coefficients* turns, std::size_t steps) noexcept {
+    using kernel::detail::unrolled;
+    lanes::vector row[fused + 1][each];
+    unrolled<fused>([&](auto j) __attribute__((always_inline)) {
+      unrolled<each>([&](auto v) __attribute__((always_inline)) {
+        row[j + 1][v] = lanes::load(rows - static_cast<std::ptrdiff_t>(j * width) + v * lanes::width);
+      });
+    });
+    for (std::size_t step = 0; step < steps; ++step, turns += fused, rows += width) {
+      unrolled<each>([&](auto v)
+                         __attribute__((always_inline)) { row[0][v] = lanes::load(rows + width + v * lanes::width); });
+      unrolled<fused>([&](auto j) __attribute__((always_inline)) {
+        const lanes::vector c = lanes::broadcast(&turns[j].c), s = lanes::broadcast(&turns[j].s),
+                            minus_s = lanes::broadcast(&turns[j].minus_s);
+        unrolled<each>([&](auto v) __attribute__((always_inline)) {
+          const lanes::vector near = row[j + 1][v], far = row[j][v];
+          row[j + 1][v] = lanes::fma(c, near, lanes::fma(s, far, lanes::zero()));
+          row[j][v] = lanes::fma(c, far, lanes::fma(minus_s, near, lanes::zero()));
+        });
+      });
+      unrolled<each>([&](auto v) __attribute__((always_inline)) {
+        lanes::store(rows - static_cast<std::ptrdiff_t>((fused - 1) * width) + v * lanes::width, row[fused][v]);
+      });
+      unrolled<fused>([&](auto j) __attribute__((always_inline)) {
+        unrolled<each>([&](auto v) __attribute__((always_inline)) { row[fused - j][v] = row[fused - j - 1][v]; });
+      });
+    }
+    unrolled<fused>([&](auto j) __attribute__((always_inline)) {
+      unrolled<each>([&](auto v) __attribute__((always_inline)) {
+        lanes::store(rows - static_cast<std::ptrdiff_t>(j * width) + v * lanes::width, row[j + 1][v]);
+      });
+    });
+  }
+
+  std::size_t n_, rows_, panels_;
+  std::vector<double> values_;  ///< [panels x rows x width]
+  std::vector<sweep> sweeps_;
+  std::vector<turn> turns_;
+};
+
+/// Turns every row x of `rows` into H_0 H_1 ... x: blocks of reflections as I - V T V^T.
+inline void reflect_rows(const tridiagonal& t, matrix& rows, std::span<double> workspace) {
+  constexpr std::size_t block = 48;
+  const std::size_t n = rows.cols;
+  matrix angles(block, block), triangle(block, block), along(rows.rows, block), across(rows.rows, block);
+  for (std::size_t blocks = (n + block - 1) / block; blocks-- > 0;) {
+    const std::size_t k0 = blocks * block, count = std::min(block, n - k0), rest = n - k0 - 1;
+    if (rest == 0) continue;
+    const matrix_view<const double> v = t.reflections.view().row_range(k0, count).col_range(k0 + 1, rest);
+    const matrix_view<double> x = rows.view().col_range(k0 + 1, rest);
+    const auto corner = [&](matrix& m) { return m.view().row_range(0, count).col_range(0, count); };
+    kernel::product<lanes>(v, v.transposed(), corner(angles), workspace);
+    for (std::size_t j = 0; j < count; ++j)  // minus T transposed: lower triangular
+      for (std::size_t i = 0; i < count; ++i) {
+        triangle(j, i) = i == j ? -t.scale[k0 + j] : 0.0;
+        if (i >= j) continue;
+        double sum = 0;
+        for (std::size_t l = i; l < j; ++l) sum = std::fma(triangle(l, i), angles(l, j), sum);
+        triangle(j, i) = -t.scale[k0 + j] * sum;
+      }
+    kernel::product<lanes>(x, v.transposed(), along.view().col_range(0, count), workspace);
+    kernel::product<lanes>(along.view().col_range(0, count), corner(triangle), across.view().col_range(0, count),
+                           workspace);
+    kernel::product_add<lanes>(across.view().col_range(0, count), v, x, workspace);
+  }
+}
+
+}  // namespace detail
+
 /// Eigenvalues and eigenvectors. Reads the upper triangle. Cost: about 9 n^3 operations.
 [[nodiscard]] inline eigen_system eigenvectors(matrix a, std::span<double> workspace) {
   PRECIS_EXPECTS(a.rows == a.cols, "a symmetric matrix is square");
   const std::size_t n = a.rows;
   detail::tridiagonal t = detail::tridiagonalise(a, true, workspace);
-  matrix z(n, n);
-  for (std::size_t i = 0; i < n; ++i) z(i, i) = 1;
-  detail::diagonalise(t, [&](std::size_t k, double c, double s) {
-    double *const p = z.row(k).data(), *const q = z.row(k + 1).data();
-    for (std::size_t i = 0; i < n; ++i) {
-      const double first = p[i], second = q[i];
-      p[i] = std::fma(c, first, s * second);
-      q[i] = std::fma(c, second, -(s * first));
-    }
-  });
+  detail::rotated z(n);
+  detail::diagonalise(t, z);
   std::vector<std::size_t> order(n);
   std::iota(order.begin(), order.end(), std::size_t{0});
   std::stable_sort(order.begin(), order.end(),
@@ -307,15 +441,10 @@ struct eigen_system {
   eigen_system result{.values = {}, .vectors = matrix(n, n)};
   for (std::size_t i = 0; i < n; ++i) {
     result.values.push_back(t.diagonal[order[i]]);
-    double* const to = result.vectors.row(i).data();
-    std::ranges::copy(z.row(order[i]), to);
-    for (std::size_t k = n; k-- > 0;) {
-      if (t.scale[k] == 0) continue;
-      const double* const v = t.reflections.row(k).data() + k + 1;
-      detail::add(-t.scale[k] * detail::dot(v, to + k + 1, n - k - 1), v, to + k + 1, n - k - 1);
-    }
+    z.copy_row(order[i], result.vectors.row(i));
   }
+  detail::reflect_rows(t, result.vectors, workspace);
   return result;
 }
 
-}  // namespace precis::score::canonical
+}  // namespace precis::factor

@@ -1,0 +1,220 @@
+#pragma once
+
+#include <precis/codec/grid.hpp>
+#include <precis/core/error.hpp>
+#include <precis/core/view.hpp>
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <limits>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace precis::codec {
+
+namespace detail {
+
+/// The `count` levels with the smallest sum of squared distances to their nearest values, rising: k-means in one dimension,
+/// where clusters are runs of the sorted values, so that dynamic programming finds the best ones.
+///
+/// More than 4096 different values are put into 4096 bins of one width first; levels are means of the values, not of the bins.
+/// Fewer different values than levels: the last is repeated.
+[[nodiscard]] inline std::vector<double> best_levels(std::span<const float> values, std::size_t count) {
+  constexpr std::size_t most = 4096;
+  // Sums over the first i points: of how many values each, of the values, of their squares.
+  std::vector<float> sorted(values.begin(), values.end());
+  std::ranges::sort(sorted);
+  std::vector<double> n{0}, sum{0}, squares{0};
+  const auto add = [&](std::size_t first, std::size_t last) {
+    double all = 0, square = 0;
+    for (std::size_t i = first; i < last; ++i) {
+      const auto x = static_cast<double>(sorted[i]);
+      all += x;
+      square = std::fma(x, x, square);
+    }
+    n.push_back(n.back() + static_cast<double>(last - first));
+    sum.push_back(sum.back() + all);
+    squares.push_back(squares.back() + square);
+  };
+  std::size_t different = sorted.empty() ? 0 : 1;
+  for (std::size_t i = 1; i < sorted.size(); ++i) different += sorted[i] != sorted[i - 1];
+  const double lowest = sorted.empty() ? 0 : static_cast<double>(sorted.front());
+  const double width = different > most ? (static_cast<double>(sorted.back()) - lowest) / static_cast<double>(most) : 0;
+  const auto bin = [&](std::size_t i) { return std::floor((static_cast<double>(sorted[i]) - lowest) / width); };
+  for (std::size_t first = 0; first < sorted.size();) {
+    std::size_t last = first + 1;
+    if (width > 0)
+      while (last < sorted.size() && bin(last) == bin(first)) ++last;
+    else
+      while (last < sorted.size() && sorted[last] == sorted[first]) ++last;
+    add(first, last);
+    first = last;
+  }
+  const std::size_t points = n.size() - 1;
+  if (points == 0) return std::vector<double>(count, 0.0);
+
+  // The squared distances of points first ... last - 1 to their mean.
+  const auto spread = [&](std::size_t first, std::size_t last) {
+    const double total = sum[last] - sum[first];
+    return std::max(0.0, squares[last] - squares[first] - total * total / (n[last] - n[first]));
+  };
+  const std::size_t used = std::min(count, points);
+  std::vector<double> best(points + 1), next(points + 1);
+  std::vector<std::vector<std::uint32_t>> from(used, std::vector<std::uint32_t>(points + 1));
+  for (std::size_t i = 1; i <= points; ++i) best[i] = spread(0, i);
+  // Where the last cluster of the first i points starts never falls with i: divide and conquer.
+  const auto fill = [&](auto&& self, std::size_t level, std::size_t lo, std::size_t hi, std::size_t left,
+                        std::size_t right) -> void {
+    if (lo > hi) return;
+    const std::size_t middle = lo + (hi - lo) / 2;
+    double least = std::numeric_limits<double>::infinity();
+    std::size_t at = left;
+    for (std::size_t start = std::max(left, level); start <= std::min(right, middle - 1); ++start) {
+      const double cost = best[start] + spread(start, middle);
+      if (cost < least) {
+        least = cost;
+        at = start;
+      }
+    }
+    next[middle] = least;
+    from[level][middle] = static_cast<std::uint32_t>(at);
+    self(self, level, lo, middle - 1, left, at);
+    self(self, level, middle + 1, hi, at, right);
+  };
+  for (std::size_t level = 1; level < used; ++level) {
+    fill(fill, level, level + 1, points, level, points - 1);
+    best.swap(next);
+  }
+  std::vector<double> levels(used);
+  for (std::size_t level = used, last = points; level-- > 0;) {
+    const std::size_t first = level == 0 ? 0 : from[level][last];
+    levels[level] = (sum[last] - sum[first]) / (n[last] - n[first]);
+    last = first;
+  }
+  levels.resize(count, levels.back());
+  return levels;
+}
+
+}  // namespace detail
+
+/// 2^Bits free levels for a matrix or for each row; a weight is stored as the number of the level nearest to it.
+///
+///     levels = k-means of the weights in one dimension, exact up to 4096 different weights (more: 4096 bins first)
+///
+/// Bits      2 ... 8.
+/// Group     per_tensor or per_row: who has levels of its own.
+/// Scale     how levels are stored: scale_type::float32 or float16. Codes are chosen for the stored levels.
+/// Zero      codebook_with_zero moves the level nearest to 0 there, so that pruned weights stay pruned.
+/// Name      "codebook4.tensor", "codebook_with_zero3.row.h".
+/// Layout    blocks of codes as in grid_format; levels, rising, of the matrix or row by row; tails as in grid_format.
+/// Errors    weights that are not finite, by row and column; half levels beyond 65504.
+/// Cost      sorting the weights, and 2^Bits x points x log(points) for up to 4096 points.
+/// @post     no matrix of that many levels is nearer (float32 levels, at most 4096 different weights).
+/// Source    methods D7.
+template<bool Zero, unsigned Bits, std::size_t Group, scale_type Scale>
+struct codebook_codec {
+  static_assert(Bits >= 2 && Bits <= 8, "precis: codebooks have codes of 2 to 8 bits");
+  static_assert(Group == per_tensor || Group == per_row, "precis: codebooks are per_tensor or per_row");
+  static constexpr bool keeps_zero = Zero;
+  static constexpr std::size_t levels = std::size_t{1} << Bits;
+
+  [[nodiscard]] static std::string name() {
+    return std::string(Zero ? "codebook_with_zero" : "codebook") + std::to_string(Bits) +
+           (Group == per_tensor ? ".tensor" : ".row") + (Scale == scale_type::float16 ? ".h" : "");
+  }
+  [[nodiscard]] static constexpr std::size_t bytes(std::size_t out, std::size_t in) { return layout_of(out, in).bytes; }
+
+  static void encode(weight_view weights, std::span<std::byte> packed) {
+    const auto l = layout_of(weights.rows, weights.cols);
+    if (packed.size() != l.bytes) detail::refuse_size(name(), packed.size(), l.bytes, weights);
+    check_finite(weights, "codec " + name());
+    if (l.groups == 0) return;
+    float_matrix w(weights.rows, weights.cols);
+    copy_values(weights, w.view());
+    std::vector<float> book(levels);
+    std::vector<std::uint8_t> codes(w.cols);
+    for (std::size_t r = 0; r < weights.rows; ++r) {
+      const std::span<const float> row = w.view().row(r);
+      if (r == 0 || Group == per_row) {
+        make_book(Group == per_row ? row : std::span<const float>(w.values), book);
+        for (std::size_t i = 0; i < levels; ++i)
+          detail::put_scale(book[i], Scale,
+                            &packed[l.scales + ((Group == per_row ? r * levels : 0) + i) * level_bytes]);
+      }
+      for (std::size_t c = 0; c < row.size(); ++c) codes[c] = nearest(book, row[c]);
+      const detail::place_of_row p(l, weights.rows, weights.cols, r);
+      kernel::pack_row(codes.data(), Bits, p.blocks, packed.data() + p.tile, p.rows, p.lane);
+      pack_codes(std::span<const std::uint8_t>(codes).subspan(p.tail_column), Bits,
+                 packed.subspan(p.tail, l.tail_bytes));
+    }
+  }
+
+  static void decode(std::span<const std::byte> packed, mutable_weight_view weights) {
+    const auto l = layout_of(weights.rows, weights.cols);
+    if (packed.size() != l.bytes) detail::refuse_size(name(), packed.size(), l.bytes, weights);
+    if (l.groups == 0) return;
+    std::vector<float> book(levels);
+    std::vector<std::uint8_t> codes(weights.cols);
+    for (std::size_t r = 0; r < weights.rows; ++r) {
+      if (r == 0 || Group == per_row)
+        for (std::size_t i = 0; i < levels; ++i)
+          book[i] =
+              detail::get_scale(Scale, &packed[l.scales + ((Group == per_row ? r * levels : 0) + i) * level_bytes]);
+      const detail::place_of_row p(l, weights.rows, weights.cols, r);
+      kernel::unpack_row(packed.data() + p.tile, p.rows, p.lane, Bits, p.blocks, codes.data());
+      unpack_codes(packed.subspan(p.tail, l.tail_bytes), Bits, std::span<std::uint8_t>(codes).subspan(p.tail_column));
+      for (std::size_t c = 0; c < codes.size(); ++c) weights(r, c) = book[codes[c]];
+    }
+  }
+
+ private:
+  static constexpr std::size_t level_bytes = Scale == scale_type::float32 ? 4 : 2;
+
+  [[nodiscard]] static constexpr grid_format::layout layout_of(std::size_t out, std::size_t in) noexcept {
+    constexpr grid_format codes{.rule = grid_rule::symmetric, .code_bits = Bits, .group = Group, .scales = Scale};
+    grid_format::layout l = codes.layout_of(out, in);
+    const std::size_t more = l.groups * level_bytes * (levels - 1);  // a group has one scale there
+    l.second += more;
+    l.tails += more;
+    l.bytes += more;
+    return l;
+  }
+
+  static void make_book(std::span<const float> values, std::vector<float>& book) {
+    std::vector<double> best = detail::best_levels(values, levels);
+    if (Zero) {
+      const auto size = [](double a, double b) { return std::abs(a) < std::abs(b); };
+      *std::ranges::min_element(best, size) = 0;  // still rising: nothing lies between it and 0
+    }
+    for (std::size_t i = 0; i < levels; ++i) {
+      const auto level = static_cast<float>(best[i]);
+      book[i] = Scale == scale_type::float32 ? level : kernel::half_to_float(kernel::float_to_half(level));
+      if (!std::isfinite(book[i]))
+        refuse({.what = "a level of " + std::to_string(level) + " is too large to store",
+                .where = "codec " + name(),
+                .expected = "levels of at most 65504, or float32 levels"});
+    }
+  }
+  /// The nearest level; in the middle of two, the lower one.
+  [[nodiscard]] static std::uint8_t nearest(const std::vector<float>& book, float x) noexcept {
+    const auto above = static_cast<std::size_t>(std::lower_bound(book.begin(), book.end(), x) - book.begin());
+    if (above == 0) return 0;
+    const std::size_t below = static_cast<std::size_t>(std::lower_bound(book.begin(), book.end(), book[above - 1]) -
+                                                       book.begin());  // the first of equal levels
+    if (above == levels) return static_cast<std::uint8_t>(below);
+    const double down = static_cast<double>(x) - static_cast<double>(book[below]);
+    const double up = static_cast<double>(book[above]) - static_cast<double>(x);
+    return static_cast<std::uint8_t>(up < down ? above : below);
+  }
+};
+
+template<unsigned Bits, std::size_t Group = per_tensor, scale_type Scale = scale_type::float32>
+struct codebook : codebook_codec<false, Bits, Group, Scale> {};
+template<unsigned Bits, std::size_t Group = per_tensor, scale_type Scale = scale_type::float32>
+struct codebook_with_zero : codebook_codec<true, Bits, Group, Scale> {};
+
+}  // namespace precis::codec

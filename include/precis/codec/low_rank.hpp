@@ -1,0 +1,73 @@
+#pragma once
+
+#include <precis/core/menu.hpp>
+#include <precis/core/view.hpp>
+#include <precis/factor/singular.hpp>
+#include <precis/kernel/product.hpp>
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace precis::codec {
+
+/// A matrix as the product of two factors, each in another codec: "rank r + codec" as a menu entry like any other.
+///
+///     W ~ A B,   A = U_r sqrt(Sigma_r) [out x r],   B = sqrt(Sigma_r) V_r^T [r x in]
+///
+/// Shapes    r = max(1, Percent of min(out, in)), rounded down.
+/// Unit      bytes: those of both factors in `Inner`, and nothing else. Fewer than Inner's of the whole matrix where
+///           r < out in / (out + in), about: otherwise the dense entry is the better one, and allocators take it.
+/// Errors    weights that are not finite; whatever Inner refuses.
+/// Cost      encode: the singular values, 9 min(out, in)^3 operations and products. decode: 2 out r in operations.
+/// Source    methods C10, E8 (both factors get the root of the singular values, so that one grid fits either).
+/// @post     a matrix of rank at most r is stored without error but for Inner's and rounding of float.
+template<std::size_t Percent, matrix_codec Inner>
+struct low_rank {
+  static_assert(Percent > 0 && Percent <= 100, "precis: a rank in percent of the smaller extent is 1 to 100");
+
+  [[nodiscard]] static std::string name() {
+    return "rank" + std::to_string(Percent) + "." + std::string(Inner::name());
+  }
+
+  [[nodiscard]] static constexpr std::size_t rank(std::size_t out, std::size_t in) noexcept {
+    return std::max<std::size_t>(1, std::min(out, in) * Percent / 100);
+  }
+  [[nodiscard]] static constexpr std::size_t bytes(std::size_t out, std::size_t in) {
+    const std::size_t r = rank(out, in);
+    return out == 0 || in == 0 ? 0 : Inner::bytes(out, r) + Inner::bytes(r, in);
+  }
+
+  static void encode(weight_view weights, std::span<std::byte> packed) {
+    PRECIS_EXPECTS(packed.size() == bytes(weights.rows, weights.cols), "as many bytes as bytes(out, in)");
+    if (weights.empty()) return;
+    const factor::singular_system s = factor::singular_values(weights);
+    const std::size_t r = rank(weights.rows, weights.cols), first = Inner::bytes(weights.rows, r);
+    const bool tall = weights.rows >= weights.cols;  // then `left` has the lengths
+    float_matrix a(weights.rows, r), b(r, weights.cols);
+    for (std::size_t k = 0; k < r; ++k) {
+      const double root = std::sqrt(s.values[k]), inverse = s.values[k] > 0 ? 1 / root : 0.0;
+      for (std::size_t o = 0; o < a.rows; ++o) a(o, k) = static_cast<float>(s.left(k, o) * (tall ? inverse : root));
+      for (std::size_t i = 0; i < b.cols; ++i) b(k, i) = static_cast<float>(s.right(k, i) * (tall ? root : inverse));
+    }
+    Inner::encode(a.view(), packed.first(first));
+    Inner::encode(b.view(), packed.subspan(first));
+  }
+
+  static void decode(std::span<const std::byte> packed, mutable_weight_view weights) {
+    if (weights.empty()) return;
+    const std::size_t r = rank(weights.rows, weights.cols), first = Inner::bytes(weights.rows, r);
+    float_matrix a(weights.rows, r), b(r, weights.cols), product(weights.rows, weights.cols);
+    Inner::decode(packed.first(first), a.view());
+    Inner::decode(packed.subspan(first), b.view());
+    std::vector<float> workspace(kernel::product_workspace);
+    kernel::product(std::as_const(a).view(), std::as_const(b).view(), product.view(), workspace);
+    for (std::size_t o = 0; o < weights.rows; ++o)
+      for (std::size_t i = 0; i < weights.cols; ++i) weights(o, i) = product(o, i);
+  }
+};
+
+}  // namespace precis::codec

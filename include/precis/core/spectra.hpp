@@ -1,0 +1,152 @@
+#pragma once
+
+#include <precis/core/error.hpp>
+#include <precis/core/slice.hpp>
+#include <precis/core/text.hpp>
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace precis {
+
+/// The singular values of a slice, and the score of each.
+struct spectrum {
+  matrix_slice slice;
+  std::vector<double> values;  ///< [rank] singular values, largest first
+  std::vector<double> scores;  ///< [rank] high = keep; may be negative
+
+  bool operator==(const spectrum&) const = default;
+};
+
+/// Scores of singular values: what `scores` are to units.
+struct spectra {
+  std::string model = {};  ///< fingerprint of the model; empty = not said
+  std::string scorer;      ///< who made it, with what: "eigen_attribution shuffled_cycle seed=0"
+  std::string measure;     ///< what one score is: "nats"
+  std::vector<spectrum> slices;
+
+  [[nodiscard]] std::size_t values() const noexcept {
+    std::size_t sum = 0;
+    for (const spectrum& s : slices) sum += s.values.size();
+    return sum;
+  }
+  bool operator==(const spectra&) const = default;
+};
+
+/// Refuses spectra that nobody could work on: sizes that disagree, values that are negative or ascend, anything not finite.
+inline void check(const spectra& all, const std::string& where = "spectra") {
+  for (const spectrum& s : all.slices) {
+    const auto bad = [&](std::string what, std::string expected) {
+      refuse({.what = "slice " + s.slice.name + " has " + std::move(what),
+              .where = where,
+              .expected = std::move(expected)});
+    };
+    if (s.values.size() != s.slice.rank() || s.scores.size() != s.values.size())
+      bad(std::to_string(s.values.size()) + " singular values and " + std::to_string(s.scores.size()) + " scores",
+          std::to_string(s.slice.rank()) + " of each");
+    for (std::size_t r = 0; r < s.values.size(); ++r) {
+      if (!std::isfinite(s.values[r]) || s.values[r] < 0 || (r > 0 && s.values[r] > s.values[r - 1]))
+        bad("the singular value " + text::number(s.values[r]) + " at " + std::to_string(r),
+            "finite values, largest first");
+      if (!std::isfinite(s.scores[r]))
+        bad("the score " + text::number(s.scores[r]) + " at " + std::to_string(r), "finite scores");
+    }
+  }
+}
+
+/// Writes spectra; of a slice first what it is (name, matrix, layer, role, rows, columns), then a line
+/// `SINGULAR_VALUE SCORE` for every value:
+///
+///     precis-spectra 1
+///     scorer eigen_attribution shuffled_cycle seed=0
+///     measure nats
+///     slice h.3.attn.c_attn.key.head2  matrix=12 layer=3 role=key out=320+32 in=0+256
+///     0.73861  0.0343
+[[nodiscard]] inline std::string to_text(const spectra& all) {
+  check(all);
+  std::string out = "precis-spectra 1\n";
+  if (!all.model.empty()) out += "model " + all.model + "\n";
+  out += "scorer " + text::one_line(all.scorer) + "\nmeasure " + text::one_line(all.measure) + "\n";
+  for (const spectrum& s : all.slices) {
+    if (!text::is_word(s.slice.name))
+      refuse({.what = "the slice name '" + s.slice.name + "'", .where = "spectra", .expected = "one word"});
+    out += "slice " + s.slice.name + "  matrix=" + std::to_string(s.slice.matrix) +
+           " layer=" + std::to_string(s.slice.layer) + " role=" + std::string(to_string(s.slice.role)) +
+           " out=" + std::to_string(s.slice.first_out) + "+" + std::to_string(s.slice.out) +
+           " in=" + std::to_string(s.slice.first_in) + "+" + std::to_string(s.slice.in) +
+           " heads=" + std::to_string(s.slice.heads) + "\n";
+    for (std::size_t r = 0; r < s.values.size(); ++r)
+      out += text::number(s.values[r]) + "  " + text::number(s.scores[r]) + "\n";
+  }
+  return out;
+}
+
+/// Reads what `to_text` writes, for a model with these matrices. `where` names the file in messages.
+///
+/// Errors   each with its line; slices that are not in the model; spectra that `check` refuses.
+[[nodiscard]] inline spectra parse_spectra(std::string_view source, std::span<const matrix_info> matrices,
+                                           std::string_view where = "spectra") {
+  const std::vector<text::line> lines = text::split(source);
+  if (lines.empty() || lines.front().words.front() != "precis-spectra" || lines.front().rest != "1")
+    refuse(
+        {.what = lines.empty() ? "an empty file" : "it starts with '" + std::string(lines.front().words.front()) + "'",
+         .where = std::string(where),
+         .expected = "'precis-spectra 1' on the first line"});
+  spectra all;
+  for (const text::line& l : std::span(lines).subspan(1)) {
+    const std::string_view first = l.words.front();
+    if (first == "model") {
+      all.model = l.rest;
+    } else if (first == "scorer") {
+      all.scorer = l.rest;
+    } else if (first == "measure") {
+      all.measure = l.rest;
+    } else if (first == "slice") {
+      const auto range = [&](std::string_view word, std::size_t& from, std::size_t& count) {
+        const std::size_t plus = word.find('+');
+        return plus != std::string_view::npos && text::read(word.substr(0, plus), from) &&
+               text::read(word.substr(plus + 1), count);
+      };
+      if (l.words.size() < 2) text::refuse_line(l, where, "a slice without a name", "slice NAME KEY=VALUE ...");
+      matrix_slice s{.name = std::string(l.words[1])};
+      for (const std::string_view word : std::span(l.words).subspan(2)) {
+        const std::size_t equals = std::min(word.find('='), word.size());
+        const std::string_view key = word.substr(0, equals), value = word.substr(std::min(equals + 1, word.size()));
+        bool good = false;
+        if (key == "matrix") good = text::read(value, s.matrix);
+        if (key == "layer") good = text::read(value, s.layer);
+        if (key == "heads") good = text::read(value, s.heads);
+        if (key == "out") good = range(value, s.first_out, s.out);
+        if (key == "in") good = range(value, s.first_in, s.in);
+        if (key == "role") {
+          s.role = parse_role(value, where);
+          good = true;
+        }
+        if (!good)
+          text::refuse_line(l, where, "'" + std::string(word) + "'",
+                            "matrix=INDEX layer=INDEX role=ROLE out=FIRST+COUNT in=FIRST+COUNT heads=COUNT");
+      }
+      all.slices.push_back({.slice = std::move(s), .values = {}, .scores = {}});
+    } else {
+      double value = 0, score = 0;
+      if (all.slices.empty() || l.words.size() != 2 || !text::read(first, value) || !text::read(l.words[1], score))
+        text::refuse_line(l, where, "a line that is no pair of numbers", "SINGULAR_VALUE SCORE, below a slice");
+      all.slices.back().values.push_back(value);
+      all.slices.back().scores.push_back(score);
+    }
+  }
+  if (all.slices.empty()) refuse({.what = "no slices", .where = std::string(where), .expected = "at least one"});
+  std::vector<matrix_slice> slices;
+  for (const spectrum& s : all.slices) slices.push_back(s.slice);
+  check_slices(slices, matrices, std::string(where));
+  check(all, std::string(where));
+  return all;
+}
+
+}  // namespace precis

@@ -1,0 +1,99 @@
+#pragma once
+
+#include <precis/core/error.hpp>
+#include <precis/core/view.hpp>
+#include <precis/model/batch.hpp>
+#include <precis/model/concepts.hpp>
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace precis {
+
+/// Mean inputs of chosen matrices, at every token position.
+struct input_means {
+  std::vector<std::size_t> samples;            ///< [tokens] how many sequences have a counted token there
+  std::vector<basic_matrix<double>> by_token;  ///< [matrices] [tokens x in]; empty where not asked for
+
+  [[nodiscard]] std::size_t tokens() const noexcept { return samples.size(); }
+
+  /// The mean over all counted positions of all sequences. Requires a matrix that was asked for.
+  [[nodiscard]] std::vector<double> over_all(std::size_t matrix) const {
+    const basic_matrix<double>& means = by_token[matrix];
+    std::vector<double> sum(means.cols);
+    std::size_t count = 0;
+    for (std::size_t t = 0; t < means.rows; ++t) {
+      count += samples[t];
+      for (std::size_t i = 0; i < means.cols; ++i)
+        sum[i] = std::fma(static_cast<double>(samples[t]), means(t, i), sum[i]);
+    }
+    for (double& s : sum) s /= static_cast<double>(std::max<std::size_t>(1, count));
+    return sum;
+  }
+  bool operator==(const input_means&) const = default;
+};
+
+/// Means over all sequences of all batches, padding left out (see counted_tokens). Sequences may differ in length; a matrix
+/// may be named more than once.
+///
+/// Errors   nothing to average; a matrix that was never reached, or whose inputs are not finite.
+/// Cost     one forward of every batch (backward where the model is not observable). Adds up in double, sequence by
+///          sequence: any split into batches gives the same bits.
+template<differentiable_model Model>
+[[nodiscard]] input_means measure_input_means(const Model& model, std::span<const batch_of<Model>> batches,
+                                              std::span<const std::size_t> matrices, token padding = no_target) {
+  input_means means{.samples = {}, .by_token = std::vector<basic_matrix<double>>(model.matrices().size())};
+  for (const batch_of<Model>& batch : batches)
+    if (batch.tokens > means.samples.size()) means.samples.resize(batch.tokens);
+  for (const std::size_t m : matrices) means.by_token[m] = basic_matrix<double>(means.tokens(), model.matrices()[m].in);
+
+  std::vector<bool> reached(means.by_token.size());
+  for (const batch_of<Model>& batch : batches) {
+    const std::vector<unsigned char> counts = counted_tokens(batch, padding);
+    for (std::size_t i = 0; i < batch.sequences * batch.tokens; ++i)
+      if (counts.empty() || counts[i] != 0) ++means.samples[i % batch.tokens];
+    const auto add = [&](std::size_t m, activations_view<const float> x) {
+      reached[m] = true;
+      basic_matrix<double>& sum = means.by_token[m];
+      if (sum.cols == 0) return;
+      for (std::size_t s = 0; s < x.sequences; ++s)
+        for (std::size_t t = 0; t < x.tokens; ++t) {
+          if (!counts.empty() && counts[s * x.tokens + t] == 0) continue;
+          const std::span<const float> from = x(s, t);
+          for (std::size_t i = 0; i < sum.cols; ++i) sum(t, i) += static_cast<double>(from[i]);
+        }
+    };
+    if constexpr (observable_model<Model>)
+      model.inputs(batch, [&](const linear_input& in) {
+        for (const std::size_t m : in.matrices) add(m, in.input);
+      });
+    else
+      static_cast<void>(model.backward(batch, [&](const linear_gradient& g) { add(g.matrix, g.input); }));
+  }
+  if (std::ranges::all_of(means.samples, [](std::size_t n) { return n == 0; }))
+    refuse({.what = "no tokens to average",
+            .where = "measure_input_means",
+            .expected = "at least one that is no padding"});
+  for (std::size_t m = 0; m < means.by_token.size(); ++m) {
+    if (means.by_token[m].cols == 0) continue;  // not asked for
+    const std::string& name = model.matrices()[m].name;
+    if (!reached[m])
+      refuse({.what = "no inputs of " + name, .where = "measure_input_means", .expected = "one for every matrix"});
+    basic_matrix<double>& mean = means.by_token[m];
+    for (std::size_t t = 0; t < mean.rows; ++t)
+      for (std::size_t i = 0; i < mean.cols; ++i) {
+        mean(t, i) /= static_cast<double>(std::max<std::size_t>(1, means.samples[t]));
+        if (!std::isfinite(mean(t, i)))
+          refuse({.what = "the mean input of " + name + " at token " + std::to_string(t) + " is not finite",
+                  .where = "measure_input_means",
+                  .expected = "finite activations"});
+      }
+  }
+  return means;
+}
+
+}  // namespace precis

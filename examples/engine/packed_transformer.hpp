@@ -52,7 +52,7 @@ struct packed_weights {
 /// Errors   those of `load`; a family whose tokens see both ways.
 /// Cost     memory: the result, and one decoded matrix at a time.
 [[nodiscard]] packed_weights load_packed(const model_source& source, const matrix_decoder& decoder);
-/// The same of weights in memory, as float32.
+/// The same of weights in memory, as float32. Errors: biases that depend on the position.
 [[nodiscard]] packed_weights packed(const weights& w);
 
 /// Runs a GPT-2, Llama, OPT or Phi from packed weights, token by token.

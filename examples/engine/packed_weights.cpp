@@ -123,8 +123,14 @@ packed_weights packed(const weights& w) {
   const family& f = family_of(w.config);
   const std::vector<block_part> maps = maps_of(f);
   for (std::size_t l = 0; l < w.blocks.size(); ++l)
-    for (const block_part& part : maps)
-      twin_of(part.map, p.blocks[l]).matrix = stored_matrix::of((w.blocks[l].*part.map).view());
+    for (const block_part& part : maps) {
+      const linear& map = w.blocks[l].*part.map;
+      if (map.depends_on_position())
+        precis::refuse({.what = "a bias that depends on the position in block " + std::to_string(l),
+                        .where = "packed",
+                        .expected = "biases alike at every position: engine::transformer runs the others"});
+      twin_of(part.map, p.blocks[l]).matrix = stored_matrix::of(map.view());
+    }
   const std::size_t vocabulary = w.config.vocabulary, width = w.config.width;
   p.token_embedding = stored_matrix::of({w.token_embedding, vocabulary, width});
   if (!w.config.tied_head) p.head = stored_matrix::of({w.head, vocabulary, width});

@@ -253,6 +253,9 @@ TEST_CASE("a packed transformer refuses what it cannot run", "[engine][packed][r
   CHECK_THAT(refusal([&] { (void)run.loss(batch); }), ContainsSubstring("target 99"));
   batch.targets.pop_back();
   CHECK_THAT(refusal([&] { (void)run.loss(batch); }), ContainsSubstring("one target a token"));
+  engine::weights absorbed = lively(c);
+  absorbed.blocks[1].down.later_bias.assign(c.width, 1.f);
+  CHECK_THAT(refusal([&] { (void)engine::packed(absorbed); }), ContainsSubstring("on the position in block 1"));
   CHECK_THAT(refusal([&] { (void)engine::packed(lively(tiny_bert())); }), ContainsSubstring("predicts the next token"));
 }
 

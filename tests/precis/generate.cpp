@@ -37,7 +37,8 @@ TEST_CASE("generate runs a model from its floats, packed, and from GGUF", "[prog
   CHECK(run(here.path(), {"compress", world, "--plan", "ggml.plan", "--out", "m.gguf", "--replace"}).status == 0);
 
   std::size_t whole = 0;
-  for (const std::string model : {world, std::string("small"), std::string("m.gguf")}) {
+  const std::vector<std::string> models{world, "small", "m.gguf"};
+  for (const std::string& model : models) {
     for (const std::string activations : {"float", "int8"}) {
       INFO(model + " " + activations);
       const std::vector<std::string> command{"generate", model,           "--prompt",  "The capital of", "--tokens",

@@ -83,10 +83,9 @@ struct options {
 /// "0.05, chosen on the validation prompts: better by 1.4 points (95 %: 0.3 to 2.5) ..."
 [[nodiscard]] std::string verdict_on(const eigen_report& r) {
   const precis::evaluate::interval gain = r.gain_over(r.original);
-  const std::string range =
-      gain.half_width == 0
-          ? "not one prompt came out differently"
-          : fmt::format("95 %: {:+.1f} to {:+.1f} points", 100 * gain.low(), 100 * gain.high());
+  const std::string range = gain.half_width == 0
+                                ? "not one prompt came out differently"
+                                : fmt::format("95 %: {:+.1f} to {:+.1f} points", 100 * gain.low(), 100 * gain.high());
   const char* const word = !gain.sure() ? "no different" : gain.mean > 0 ? "better" : "worse";
   return fmt::format(
       "With portion {:g}, chosen on the validation prompts, the model is {} at this task: {} % of {} test prompts "

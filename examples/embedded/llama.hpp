@@ -111,7 +111,7 @@ class llama {
                     shape.width % kernel::block_columns == 0,
                 "the embedding needs a symmetric format with groups inside rows, and a width of whole blocks");
 
-  /// What follows after `token` at `position`; positions come in order from 0.
+  /// What follows after `token` at `position`; positions come in order, from 0 and below shape.context.
   std::span<const float> logits(std::size_t token, std::size_t position) noexcept {
     unpack_row(Model::embedding, token, x_);
     for (std::size_t l = 0; l < shape.layers; ++l) {

@@ -7,6 +7,7 @@
 #include <precis/core/error.hpp>
 #include <precis/core/plan.hpp>
 #include <precis/core/random.hpp>
+#include <precis/core/text.hpp>
 #include <precis/kernel/activations.hpp>
 
 #include <algorithm>
@@ -14,6 +15,7 @@
 #include <cmath>
 #include <cstdint>
 #include <cstdio>
+#include <cstring>
 #include <fstream>
 #include <iterator>
 #include <string>
@@ -108,6 +110,7 @@ class writer {
     const precis::choice* const chosen = plan_.find(unit);
     if (chosen == nullptr)
       refuse({.what = "nothing is chosen for " + unit, .where = "plan", .expected = "a line for it"});
+    ++written_;
     const auto format = *precis::codec::parse_grid_format(chosen->codec);
     if (precis::kernel::segment_of(format, in) == 0)
       refuse(
@@ -124,6 +127,13 @@ class writer {
            std::to_string(in) + "}";
   }
 
+  void finish() const {
+    if (written_ != plan_.choices.size())
+      refuse({.what = "units that the model does not have",
+              .where = "plan",
+              .expected = "its matrices and tok_embeddings"});
+  }
+
   [[nodiscard]] std::string formats() const {
     std::string all;
     for (const std::string& n : names_) all += (all.empty() ? "" : ", ") + identifier(n);
@@ -133,6 +143,7 @@ class writer {
  private:
   const precis::plan& plan_;
   std::vector<std::string> names_;
+  std::size_t written_ = 0;
 };
 
 void write_header(const std::string& checkpoint_path, const std::string& plan_path, std::size_t context) {
@@ -186,6 +197,7 @@ void write_header(const std::string& checkpoint_path, const std::string& plan_pa
       }
     }
   print_floats("final_norm", file.next(width));
+  out.finish();
 
   std::printf("  static constexpr precis::kernel::packed_grid embedding%s;\n", embedding.c_str());
   std::printf("  static constexpr embedded::llama_layer layers[] = {");

@@ -120,6 +120,10 @@ std::vector<float> by_kernel(const grid_format& f, std::span<const std::byte> pa
   return y;
 }
 
+constexpr grid_format listed(unsigned bits, grid_rule rule = grid_rule::symmetric) {
+  return {.rule = rule, .code_bits = bits};
+}
+
 }  // namespace
 
 TEST_CASE("matvec @post: equal bit for bit for all lanes, and to the definition", "[kernel][matvec][property]") {
@@ -200,6 +204,28 @@ TEST_CASE("a range of rows is the same rows of the whole, and nothing else is wr
       }
     }
   });
+}
+
+TEST_CASE("matvec of listed formats @post: equal bit for bit to the matvec of all formats",
+          "[kernel][matvec][property]") {
+  constexpr std::size_t out = 40, in = 100;
+  const auto x = normal(in, 11);
+  const auto multiply = [](const packed_grid& m, const auto& activations, std::span<float> y) {
+    matvec<listed(2), listed(4, grid_rule::e2m1), listed(3), listed(4), listed(5), listed(8, grid_rule::e5m2),
+           listed(6), listed(7), listed(8, grid_rule::e4m3), listed(8)>(m, activations, y);
+  };
+  for (const grid_format& f : every_packed_format()) {
+    CAPTURE(codec::to_string(f));
+    const auto packed = packed_of(f, out, in);
+    const packed_grid m{f, packed.data(), out, in};
+    const std::size_t segment = segment_of(f, in);
+    std::vector<float> floating(float_activation_workspace(in, segment)), bytes(byte_activation_workspace(in, segment));
+    std::vector<float> y(out, -77.f);
+    multiply(m, as_floats(x, segment, floating), y);
+    CHECK(same_bits(y, by_kernel<native_code_lanes>(f, packed, out, x, false)));
+    multiply(m, as_bytes(x, segment, bytes), y);
+    CHECK(same_bits(y, by_kernel<native_code_lanes>(f, packed, out, x, true)));
+  }
 }
 
 TEST_CASE("activations as bytes @post: |x - scale code| <= scale / 2, and zeros stay zeros",

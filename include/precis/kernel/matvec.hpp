@@ -83,6 +83,21 @@ void with_codes(const grid_format& f, F&& body) noexcept {
     with_bits(f.code_bits, [&](auto bits) { body(bits, whole_numbers{}); });
 }
 
+/// The same for a format that is known when compiling.
+template<grid_format F>
+struct listed {};
+template<grid_format F, class Body>
+void with_codes(Body&& body) noexcept {
+  if constexpr (F.rule == grid_rule::e4m3)
+    body(std::integral_constant<unsigned, 8>{}, small_floats<float8_e4m3>{});
+  else if constexpr (F.rule == grid_rule::e5m2)
+    body(std::integral_constant<unsigned, 8>{}, small_floats<float8_e5m2>{});
+  else if constexpr (F.rule == grid_rule::e2m1)
+    body(std::integral_constant<unsigned, 4>{}, small_floats<float4_e2m1>{});
+  else
+    body(std::integral_constant<unsigned, F.code_bits>{}, whole_numbers{});
+}
+
 inline constexpr std::size_t word_stride = tile_rows * 4;  ///< bytes from one word of a row to its next, in whole tiles
 
 /// body(quad<K>, part, codes) for the eight quads of a block and, one after another, the parts at `block`.
@@ -440,6 +455,25 @@ void matvec(const packed_grid& m, const byte_activations& x, std::span<float> y,
   detail::with_codes(m.format, [&](auto bits, auto numbers) {
     detail::multiply<Code, bits, decltype(numbers)>(m, x, y.data(), rows.first, last);
   });
+}
+
+/// The same for a program that knows its formats, `matvec<four_bits, eight_bits>(m, x, y)`: nothing is instantiated but the
+/// widths and small floats that are listed; groups and scales of one width share its code.
+///
+/// Requires  as above; m.format has the width, and the small float, of one that is listed.
+/// @post     equal bit for bit to the matvec of all formats.
+template<grid_format First, grid_format... Others, class Activations>
+void matvec(const packed_grid& m, const Activations& x, std::span<float> y, row_range rows = {}) noexcept {
+  const std::size_t last = rows.last < m.out ? rows.last : m.out;
+  const auto multiplied = [&]<grid_format F>(detail::listed<F>) {
+    if (m.format.code_bits != F.code_bits || m.format.is_float() != F.is_float()) return false;
+    if (F.is_float() && m.format.rule != F.rule) return false;
+    detail::with_codes<F>([&](auto bits, auto numbers) {
+      detail::multiply<native_code_lanes, bits, decltype(numbers)>(m, x, y.data(), rows.first, last);
+    });
+    return true;
+  };
+  if (!multiplied(detail::listed<First>{})) (multiplied(detail::listed<Others>{}) || ...);
 }
 
 }  // namespace precis::kernel

@@ -180,5 +180,8 @@ int main(int argc, char** argv) {
       if (logits[i] > logits[token]) token = i;
     printf("%zu\n", token);
   }
+  float* const mine[] = {
+      s.x, s.xb, s.xb2, s.hb, s.hb2, s.q, s.att, s.logits, s.key_cache, s.value_cache, w.token_embedding};
+  for (float* const p : mine) free(p);
   return 0;
 }

@@ -180,5 +180,10 @@ int main(int argc, char** argv) {
       if (logits[i] > logits[token]) token = i;
     printf("%zu\n", token);
   }
+  float* const mine[] = {
+      s.x, s.xb, s.xb2, s.hb, s.hb2, s.q, s.att, s.logits, s.key_cache, s.value_cache, w.token_embedding};
+  for (float* const p : mine) free(p);
+  mixed* const maps[] = {w.wq, w.wk, w.wv, w.wo, w.w1, w.w2, w.w3};
+  for (mixed* const m : maps) mixed_free(m, static_cast<size_t>(c.n_layers));
   return 0;
 }

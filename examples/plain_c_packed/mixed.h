@@ -46,6 +46,14 @@ inline mixed* mixed_pack(const precis::plan& plan, const char* name, const float
   return all;
 }
 
+inline void mixed_free(mixed* all, size_t layers) {
+  for (size_t l = 0; l < layers; l++) {
+    free(const_cast<std::byte*>(all[l].matrix.data));
+    free(all[l].workspace);
+  }
+  free(all);
+}
+
 /// out[d] = w x[n]
 inline void matmul(float* out, const float* x, const mixed& w) {
   const size_t n = w.matrix.in, segment = precis::kernel::segment_of(w.matrix.format, n);

@@ -32,6 +32,9 @@ float value_of(const grid_format& f, std::uint8_t code) {
   if (f.rule == grid_rule::e4m3) return float8_e4m3::decode(code);
   if (f.rule == grid_rule::e5m2) return float8_e5m2::decode(code);
   if (f.rule == grid_rule::e2m1) return float4_e2m1::decode(code);
+  if (f.is_power() && code == (1u << f.code_bits) - 1) return 0;
+  if (f.rule == grid_rule::log2) return std::exp2(-static_cast<float>(code));
+  if (f.rule == grid_rule::log_sqrt2) return static_cast<float>(std::exp2(-0.5 * code));
   return static_cast<float>(code);
 }
 
@@ -81,7 +84,7 @@ std::vector<float> definition(const grid_format& f, std::span<const std::byte> p
       const codec::grid& g = grids[group];
       float product = 0, zero_point = static_cast<float>(g.zero_point);
       if (bytes && f.rule == grid_rule::e2m1) zero_point = 6;
-      if (bytes && f.rule != grid_rule::e4m3 && f.rule != grid_rule::e5m2) {
+      if (bytes && (!f.is_float() || f.rule == grid_rule::e2m1)) {
         double sum = 0;  // exact: at most 128 products of 15 bits
         for (std::size_t c = 0; c < p.count; ++c)
           sum += (static_cast<double>(value_of(f, codes[p.first + c])) + (f.is_float() ? 6 : 0)) * p.codes[c];
@@ -212,7 +215,9 @@ TEST_CASE("matvec of listed formats @post: equal bit for bit to the matvec of al
   const auto x = normal(in, 11);
   const auto multiply = [](const packed_grid& m, const auto& activations, std::span<float> y) {
     matvec<listed(2), listed(4, grid_rule::e2m1), listed(3), listed(4), listed(5), listed(8, grid_rule::e5m2),
-           listed(6), listed(7), listed(8, grid_rule::e4m3), listed(8)>(m, activations, y);
+           listed(6), listed(7), listed(8, grid_rule::e4m3), listed(8), listed(3, grid_rule::log2),
+           listed(4, grid_rule::log2), listed(3, grid_rule::log_sqrt2), listed(4, grid_rule::log_sqrt2)>(m, activations,
+                                                                                                         y);
   };
   for (const grid_format& f : every_packed_format()) {
     CAPTURE(codec::to_string(f));

@@ -4,6 +4,7 @@
 #include <precis/core/random.hpp>
 #include <precis/kernel/lanes.hpp>
 
+#include <cmath>
 #include <cstdint>
 #include <cstring>
 #include <span>
@@ -46,7 +47,9 @@ inline std::vector<float> normal(std::size_t count, std::uint64_t seed) {
 }
 
 inline std::vector<std::byte> packed_of(const grid_format& f, std::size_t out, std::size_t in) {
-  const auto w = normal(out * in, out + in);
+  auto w = normal(out * in, out + in);
+  if (f.is_power())
+    for (float& x : w) x = x < -1 ? 0.f : std::exp(2 * x);
   std::vector<std::byte> packed(f.layout_of(out, in).bytes);
   codec::encode(f, {w, out, in}, packed);
   return packed;
@@ -69,6 +72,10 @@ inline std::vector<grid_format> every_packed_format() {
     for (const std::size_t group : {std::size_t{32}, std::size_t{256}, per_row, per_tensor})
       for (const scale_type scales : {scale_type::float32, scale_type::float16})
         all.push_back({.rule = rule, .code_bits = rule == grid_rule::e2m1 ? 4u : 8u, .group = group, .scales = scales});
+  for (const grid_rule rule : {grid_rule::log2, grid_rule::log_sqrt2})
+    for (const unsigned bits : {3u, 4u})
+      for (const std::size_t group : {std::size_t{32}, std::size_t{256}, per_row, per_tensor})
+        all.push_back({.rule = rule, .code_bits = bits, .group = group, .scales = scale_type::float16});
   return all;
 }
 

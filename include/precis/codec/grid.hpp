@@ -124,7 +124,7 @@ void in_runs(std::size_t count, const Body& body) {
 
 /// The grid that spans `range`, scale rounded to what is stored before anything else is computed with it.
 ///
-/// Floats    scale = max|x| / the largest finite float.
+/// Floats    scale = max|x| / the largest finite float. Powers: NaN where a value is negative.
 /// Rounding  float32 scales of up to 8 bits: to nearest. Wider codes and half scales: up, because a scale rounded down
 ///           would cut the largest weights off by many steps (2^24 steps of 2^-24 each). So |error| <= scale / 2 always
 ///           (min_anchored_floor: scale), to within the rounding of the quotient and of the decoded value.
@@ -151,8 +151,9 @@ void in_runs(std::size_t count, const Body& body) {
   } else {
     const double largest = std::max(std::abs(range.lo), std::abs(range.hi));
     if (largest < nothing) return g;
+    if (f.is_power() && range.lo < 0) return {.scale = std::numeric_limits<float>::quiet_NaN()};
     if (f.is_float()) {
-      kernel::detail::with_float(f.rule, [&](auto small) {
+      kernel::detail::with_float(f, [&](auto small) {
         const auto top = static_cast<double>(small.decode(small.top));
         g.scale = detail::storable(largest / top, f.scales, up);
         if (static_cast<double>(g.scale) * top > static_cast<double>(std::numeric_limits<float>::max()))
@@ -236,7 +237,7 @@ void quantize_from_minimum(const float* x, std::size_t count, const steps& s, bo
 template<class Code>
 void quantize_group(const grid_format& f, const grid& g, const float* x, std::size_t count, Code* codes) noexcept {
   if (f.is_float()) {
-    kernel::detail::with_float(f.rule, [&](auto small) {
+    kernel::detail::with_float(f, [&](auto small) {
       for (std::size_t i = 0; i < count; ++i) codes[i] = small.encode(x[i] / g.scale);
     });
     return;
@@ -256,7 +257,7 @@ void dequantize_group(const grid_format& f, const grid& g, const Code* codes, st
     for (std::size_t i = 0; i < count; ++i)
       x[i] = static_cast<float>(static_cast<double>(static_cast<std::int32_t>(codes[i])) * scale + minimum);
   } else if (f.is_float()) {
-    kernel::detail::with_float(f.rule, [&](auto small) {
+    kernel::detail::with_float(f, [&](auto small) {
       for (std::size_t i = 0; i < count; ++i) x[i] = g.scale * small.decode(static_cast<std::uint8_t>(codes[i]));
     });
   } else {
@@ -319,6 +320,16 @@ void each_group(const grid_format& f, std::size_t out, std::size_t in, const F& 
     for (std::size_t k = 0; k < groups; ++k) each(r * groups + k, f.group_at(out, in, r, k));
 }
 
+inline void check_not_negative(weight_view weights, const std::string& where) {
+  for (std::size_t r = 0; r < weights.rows; ++r)
+    for (std::size_t c = 0; c < weights.cols; ++c)
+      if (weights(r, c) < 0)
+        refuse(
+            {.what = std::to_string(weights(r, c)) + " in row " + std::to_string(r) + ", column " + std::to_string(c),
+             .where = where,
+             .expected = "nothing below 0: powers of two have no sign"});
+}
+
 [[noreturn]] inline void refuse_size(const std::string& name, std::size_t have, std::size_t need, weight_view w) {
   refuse({.what = std::to_string(have) + " bytes for a matrix of " + std::to_string(w.rows) + " x " +
                   std::to_string(w.cols),
@@ -376,6 +387,7 @@ void encode_on_grids(const grid_format& f, weight_view weights, std::span<std::b
     const grid g = grids[index] = choose(f, values, index);
     if (!std::isfinite(g.scale) || !std::isfinite(g.minimum)) {
       check_finite(weights, "codec " + to_string(f));
+      if (f.is_power()) detail::check_not_negative(weights, "codec " + to_string(f));
       refuse({.what = "group " + std::to_string(index) + " needs a scale or minimum too large to store",
               .where = "codec " + to_string(f),
               .expected = f.scales == scale_type::float16 ? "scales and minima of at most 65504, or float32 scales"
@@ -536,6 +548,8 @@ template<grid_rule Rule, unsigned Bits, std::size_t Group, scale_type Scale>
 struct grid_codec {
   static_assert((Bits >= 2 && Bits <= 8) || Bits == 16 || Bits == 24, "precis: codes of 2 to 8, 16 or 24 bits");
   static_assert(Rule != grid_rule::e2m1 || Bits == 4, "precis: e2m1 has 4 bits");
+  static_assert((Rule != grid_rule::log2 && Rule != grid_rule::log_sqrt2) || Bits == 3 || Bits == 4,
+                "precis: log2 and log_sqrt2 have 3 or 4 bits");
   static_assert((Rule != grid_rule::e4m3 && Rule != grid_rule::e5m2) || Bits == 8, "precis: e4m3 and e5m2 have 8 bits");
   static constexpr grid_format format{.rule = Rule, .code_bits = Bits, .group = Group, .scales = Scale};
   static constexpr bool keeps_zero = format.keeps_zero();  ///< weights of 0 decode to exactly 0

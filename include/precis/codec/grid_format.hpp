@@ -12,7 +12,8 @@
 /// precis/kernel/grid_format.hpp.
 namespace precis::kernel {
 
-/// "affine4.g32", "symmetric8.row", "symmetric_full4.tensor", "min_anchored8.row", "e4m3.g32"; ".h": half scales.
+/// "affine4.g32", "symmetric8.row", "symmetric_full4.tensor", "min_anchored8.row", "e4m3.g32", "log2_4.g32"; ".h":
+/// half scales.
 [[nodiscard]] inline std::string to_string(const grid_format& f) {
   std::string name;
   switch (f.rule) {
@@ -24,8 +25,10 @@ namespace precis::kernel {
     case grid_rule::e4m3: name = "e4m3"; break;
     case grid_rule::e5m2: name = "e5m2"; break;
     case grid_rule::e2m1: name = "e2m1"; break;
+    case grid_rule::log2: name = "log2_"; break;
+    case grid_rule::log_sqrt2: name = "log_sqrt2_"; break;
   }
-  if (!f.is_float()) name += std::to_string(f.code_bits);
+  if (!f.is_float() || f.is_power()) name += std::to_string(f.code_bits);
   if (f.group == per_row)
     name += ".row";
   else if (f.group == per_tensor)
@@ -51,7 +54,9 @@ namespace precis::kernel {
                                  {"min_anchored", grid_rule::min_anchored, 0},
                                  {"e4m3", grid_rule::e4m3, 8},
                                  {"e5m2", grid_rule::e5m2, 8},
-                                 {"e2m1", grid_rule::e2m1, 4}};
+                                 {"e2m1", grid_rule::e2m1, 4},
+                                 {"log2_", grid_rule::log2, 0},
+                                 {"log_sqrt2_", grid_rule::log_sqrt2, 0}};
   const auto number = [](std::string_view& text, auto& value) {
     const char* const end = text.data() + text.size();
     text.remove_prefix(static_cast<std::size_t>(std::from_chars(text.data(), end, value).ptr - text.data()));
@@ -62,6 +67,7 @@ namespace precis::kernel {
     std::string_view rest = name.substr(all.word.size());
     if (all.bits == 0) number(rest, f.code_bits);
     if (f.code_bits < 2 || (f.code_bits > 8 && f.code_bits != 16 && f.code_bits != 24)) return std::nullopt;
+    if (f.is_power() && f.code_bits != 3 && f.code_bits != 4) return std::nullopt;
     if (rest.ends_with(".h")) f.scales = scale_type::float16;
     if (rest.starts_with(".tensor")) f.group = per_tensor;
     if (rest.starts_with(".g")) {

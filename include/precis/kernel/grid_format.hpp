@@ -24,16 +24,18 @@ inline constexpr std::size_t per_row = static_cast<std::size_t>(-1);  ///< ... a
 inline constexpr std::size_t per_tensor = 0;                          ///< ... or the whole matrix
 
 /// How reals map to codes: evenly spaced, or as small floats that share a scale. See codec/affine.hpp, symmetric.hpp,
-/// min_anchored.hpp and scaled_float.hpp.
+/// min_anchored.hpp, scaled_float.hpp and log2.hpp.
 enum class grid_rule : std::uint8_t {
   affine,
   symmetric,
   symmetric_full,
   min_anchored,
   min_anchored_floor,
-  e4m3,  ///< of 8 bits
-  e5m2,  ///< of 8 bits
-  e2m1   ///< of 4 bits
+  e4m3,      ///< of 8 bits
+  e5m2,      ///< of 8 bits
+  e2m1,      ///< of 4 bits
+  log2,      ///< powers of two, of 3 or 4 bits
+  log_sqrt2  ///< powers of its square root, of 3 or 4 bits
 };
 
 /// How scales (and the minima of min_anchored) are stored.
@@ -77,7 +79,10 @@ struct grid_format {
     return rule == grid_rule::min_anchored || rule == grid_rule::min_anchored_floor;
   }
   [[nodiscard]] constexpr bool is_float() const noexcept {
-    return rule == grid_rule::e4m3 || rule == grid_rule::e5m2 || rule == grid_rule::e2m1;
+    return rule == grid_rule::e4m3 || rule == grid_rule::e5m2 || rule == grid_rule::e2m1 || is_power();
+  }
+  [[nodiscard]] constexpr bool is_power() const noexcept {
+    return rule == grid_rule::log2 || rule == grid_rule::log_sqrt2;
   }
   [[nodiscard]] constexpr bool keeps_zero() const noexcept { return !has_minimum(); }
   [[nodiscard]] constexpr bool wide() const noexcept { return code_bits > 8; }
@@ -278,13 +283,16 @@ void unpack_bytes(const std::byte* words, std::size_t stride, std::uint8_t* code
   for (unsigned k = 0; k < 8; ++k) put_word32(four[k], reinterpret_cast<std::byte*>(codes) + std::size_t{4} * k);
 }
 
-/// f(the small float) of a rule that has one.
+/// f(the small float) of a format that has one.
 template<class F>
-constexpr void with_float(grid_rule rule, F&& f) {
-  switch (rule) {
+constexpr void with_float(const grid_format& format, F&& f) {
+  const bool three = format.code_bits == 3;
+  switch (format.rule) {
     case grid_rule::e4m3: return f(float8_e4m3{});
     case grid_rule::e5m2: return f(float8_e5m2{});
     case grid_rule::e2m1: return f(float4_e2m1{});
+    case grid_rule::log2: return three ? f(falling_power<3, 1>{}) : f(falling_power<4, 1>{});
+    case grid_rule::log_sqrt2: return three ? f(falling_power<3, 2>{}) : f(falling_power<4, 2>{});
     default: return;
   }
 }

@@ -185,17 +185,25 @@ struct avx2_code_lanes {
   /// Exponent and fraction moved to where a float has them; below the normal numbers, what is too much is taken away.
   template<class Float, std::size_t J>
   [[nodiscard]] static __m256 small_float(words codes) noexcept {
-    constexpr int at = static_cast<int>(8 * J), up = 23 - static_cast<int>(Float::mantissa);
-    constexpr std::uint32_t bits = static_cast<std::uint32_t>(Float::all_ones) << up;
-    const words magnitude = digits<at - up, bits>(codes);
-    const words normal = _mm256_add_epi32(magnitude, _mm256_set1_epi32((127 - Float::bias) << 23));
-    const words twice = _mm256_add_epi32(magnitude, _mm256_set1_epi32((128 - Float::bias) << 23));
-    const words small = _mm256_cmpgt_epi32(_mm256_set1_epi32(1 << 23), magnitude);
-    const __m256 least = _mm256_castsi256_ps(_mm256_set1_epi32((128 - Float::bias) << 23));
-    const __m256 value = _mm256_blendv_ps(_mm256_castsi256_ps(normal), _mm256_sub_ps(_mm256_castsi256_ps(twice), least),
-                                          _mm256_castsi256_ps(small));
-    constexpr int sign = at + static_cast<int>(Float::bits) - 32;
-    return _mm256_castsi256_ps(merge<sign, 0x8000'0000u>(_mm256_castps_si256(value), codes));
+    if constexpr (!requires { Float::mantissa; }) {  // no exponent and fraction: looked up, eight and eight
+      constexpr const float* values = detail::sixteen_values<Float>.data();
+      const words at = shift<8 * static_cast<int>(J)>(codes);
+      const __m256 low = _mm256_permutevar8x32_ps(_mm256_loadu_ps(values), at);
+      const __m256 high = _mm256_permutevar8x32_ps(_mm256_loadu_ps(values + 8), at);
+      return _mm256_blendv_ps(low, high, _mm256_castsi256_ps(_mm256_slli_epi32(at, 28)));
+    } else {
+      constexpr int at = static_cast<int>(8 * J), up = 23 - static_cast<int>(Float::mantissa);
+      constexpr std::uint32_t bits = static_cast<std::uint32_t>(Float::all_ones) << up;
+      const words magnitude = digits<at - up, bits>(codes);
+      const words normal = _mm256_add_epi32(magnitude, _mm256_set1_epi32((127 - Float::bias) << 23));
+      const words twice = _mm256_add_epi32(magnitude, _mm256_set1_epi32((128 - Float::bias) << 23));
+      const words small = _mm256_cmpgt_epi32(_mm256_set1_epi32(1 << 23), magnitude);
+      const __m256 least = _mm256_castsi256_ps(_mm256_set1_epi32((128 - Float::bias) << 23));
+      const __m256 value = _mm256_blendv_ps(
+          _mm256_castsi256_ps(normal), _mm256_sub_ps(_mm256_castsi256_ps(twice), least), _mm256_castsi256_ps(small));
+      constexpr int sign = at + static_cast<int>(Float::bits) - 32;
+      return _mm256_castsi256_ps(merge<sign, 0x8000'0000u>(_mm256_castps_si256(value), codes));
+    }
   }
   [[nodiscard]] static words nibbles(words codes, const std::uint8_t* table) noexcept {
     const __m128i sixteen = _mm_loadu_si128(reinterpret_cast<const __m128i*>(table));

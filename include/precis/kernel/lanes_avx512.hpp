@@ -215,13 +215,9 @@ struct avx512_code_lanes {
   /// Exponent and fraction moved to where a float has them; below the normal numbers, what is too much is taken away.
   template<class Float, std::size_t J>
   [[nodiscard]] static __m512 small_float(words codes) noexcept {
-    if constexpr (Float::bits == 4) {  // the permutation looks at four bits
-      constexpr auto values = [] {
-        std::array<float, 16> all{};
-        for (unsigned c = 0; c < 16; ++c) all[c] = Float::decode(static_cast<std::uint8_t>(c));
-        return all;
-      }();
-      return _mm512_maskz_permutexvar_ps(0xffff, shift<8 * static_cast<int>(J)>(codes), _mm512_loadu_ps(values.data()));
+    if constexpr (Float::bits <= 4) {  // the permutation looks at four bits, decode at those it has
+      return _mm512_maskz_permutexvar_ps(0xffff, shift<8 * static_cast<int>(J)>(codes),
+                                         _mm512_loadu_ps(detail::sixteen_values<Float>.data()));
     } else {
       constexpr int at = static_cast<int>(8 * J), up = 23 - static_cast<int>(Float::mantissa);
       constexpr std::uint32_t bits = static_cast<std::uint32_t>(Float::all_ones) << up;

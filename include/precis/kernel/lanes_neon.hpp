@@ -141,17 +141,24 @@ struct neon_code_lanes {
   /// Exponent and fraction moved to where a float has them; below the normal numbers, what is too much is taken away.
   template<class Float, std::size_t J>
   [[nodiscard]] static float32x4_t small_float(words codes) noexcept {
-    constexpr int at = static_cast<int>(8 * J), up = 23 - static_cast<int>(Float::mantissa);
-    constexpr std::uint32_t bits = static_cast<std::uint32_t>(Float::all_ones) << up;
-    constexpr auto least = static_cast<std::uint32_t>(128 - Float::bias) << 23;
-    const words magnitude = digits<at - up, bits>(codes);
-    const words normal = vaddq_u32(magnitude, vdupq_n_u32(static_cast<std::uint32_t>(127 - Float::bias) << 23));
-    const float32x4_t twice = vreinterpretq_f32_u32(vaddq_u32(magnitude, vdupq_n_u32(least)));
-    const float32x4_t rest = vsubq_f32(twice, vreinterpretq_f32_u32(vdupq_n_u32(least)));
-    const words small = vcltq_u32(magnitude, vdupq_n_u32(1u << 23));
-    const words value = vbslq_u32(small, vreinterpretq_u32_f32(rest), normal);
-    constexpr int sign = at + static_cast<int>(Float::bits) - 32;
-    return vreinterpretq_f32_u32(merge<sign, 0x8000'0000u>(value, codes));
+    if constexpr (!requires { Float::mantissa; }) {  // no exponent and fraction: the four bytes of each are looked up
+      const auto* const values = reinterpret_cast<const std::uint8_t*>(detail::sixteen_values<Float>.data());
+      const words first = vmulq_n_u32(digits<8 * static_cast<int>(J), 15>(codes), 0x0404'0404u);
+      const words at = vaddq_u32(first, vdupq_n_u32(0x0302'0100u));
+      return vreinterpretq_f32_u8(vqtbl4q_u8(vld1q_u8_x4(values), vreinterpretq_u8_u32(at)));
+    } else {
+      constexpr int at = static_cast<int>(8 * J), up = 23 - static_cast<int>(Float::mantissa);
+      constexpr std::uint32_t bits = static_cast<std::uint32_t>(Float::all_ones) << up;
+      constexpr auto least = static_cast<std::uint32_t>(128 - Float::bias) << 23;
+      const words magnitude = digits<at - up, bits>(codes);
+      const words normal = vaddq_u32(magnitude, vdupq_n_u32(static_cast<std::uint32_t>(127 - Float::bias) << 23));
+      const float32x4_t twice = vreinterpretq_f32_u32(vaddq_u32(magnitude, vdupq_n_u32(least)));
+      const float32x4_t rest = vsubq_f32(twice, vreinterpretq_f32_u32(vdupq_n_u32(least)));
+      const words small = vcltq_u32(magnitude, vdupq_n_u32(1u << 23));
+      const words value = vbslq_u32(small, vreinterpretq_u32_f32(rest), normal);
+      constexpr int sign = at + static_cast<int>(Float::bits) - 32;
+      return vreinterpretq_f32_u32(merge<sign, 0x8000'0000u>(value, codes));
+    }
   }
   [[nodiscard]] static words nibbles(words codes, const std::uint8_t* table) noexcept {
     return vreinterpretq_u32_u8(vqtbl1q_u8(vld1q_u8(table), vreinterpretq_u8_u32(codes)));

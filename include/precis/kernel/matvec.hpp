@@ -49,20 +49,21 @@ template<class Code, unsigned Bits, std::size_t K>
 
 /// What codes stand for before the scale: whole numbers, ...
 struct whole_numbers {
+  static constexpr bool exact_in_bytes = true;
   static constexpr float zero_of_bytes = 0;  ///< what is added to make products with bytes ones of integers
   template<class Code, unsigned Bits, std::size_t J>
   [[nodiscard, gnu::always_inline]] static typename Code::floats::vector value(typename Code::words codes) noexcept {
     return Code::template number<Bits, J>(codes);
   }
 };
-/// ... or small floats. Twice those of 4 bits, and 12 more, are whole numbers from 0 to 24.
+/// ... or small floats. Twice those of e2m1, and 12 more, are whole numbers from 0 to 24.
 template<class Float>
 struct small_floats {
-  static constexpr bool doubled = Float::bits == 4;
-  static constexpr float zero_of_bytes = doubled ? 6 : 0;
+  static constexpr bool exact_in_bytes = Float::whole_when_doubled;
+  static constexpr float zero_of_bytes = exact_in_bytes ? 6 : 0;
   static constexpr auto table = [] {
     std::array<std::uint8_t, 16> all{};
-    for (unsigned c = 0; doubled && c < 16; ++c)
+    for (unsigned c = 0; exact_in_bytes && c < 16; ++c)
       all[c] = static_cast<std::uint8_t>(static_cast<int>(2 * Float::decode(static_cast<std::uint8_t>(c))) + 12);
     return all;
   }();
@@ -76,7 +77,7 @@ struct small_floats {
 template<class F>
 void with_codes(const grid_format& f, F&& body) noexcept {
   if (f.is_float())
-    with_float(f.rule, [&](auto small) {
+    with_float(f, [&](auto small) {
       body(std::integral_constant<unsigned, decltype(small)::bits>{}, small_floats<decltype(small)>{});
     });
   else
@@ -88,14 +89,17 @@ template<grid_format F>
 struct listed {};
 template<grid_format F, class Body>
 void with_codes(Body&& body) noexcept {
+  constexpr std::integral_constant<unsigned, F.code_bits> bits;
   if constexpr (F.rule == grid_rule::e4m3)
-    body(std::integral_constant<unsigned, 8>{}, small_floats<float8_e4m3>{});
+    body(bits, small_floats<float8_e4m3>{});
   else if constexpr (F.rule == grid_rule::e5m2)
-    body(std::integral_constant<unsigned, 8>{}, small_floats<float8_e5m2>{});
+    body(bits, small_floats<float8_e5m2>{});
   else if constexpr (F.rule == grid_rule::e2m1)
-    body(std::integral_constant<unsigned, 4>{}, small_floats<float4_e2m1>{});
+    body(bits, small_floats<float4_e2m1>{});
+  else if constexpr (F.is_power())
+    body(bits, small_floats<falling_power<F.code_bits, F.rule == grid_rule::log2 ? 1 : 2>>{});
   else
-    body(std::integral_constant<unsigned, F.code_bits>{}, whole_numbers{});
+    body(bits, whole_numbers{});
 }
 
 inline constexpr std::size_t word_stride = tile_rows * 4;  ///< bytes from one word of a row to its next, in whole tiles
@@ -146,14 +150,14 @@ template<class Code, unsigned Bits, class Numbers, std::size_t Parts>
     product[p] = lanes::add(lanes::add(lane[p][0], lane[p][1]), lanes::add(lane[p][2], lane[p][3]));
   });
 }
-/// The same of bytes: exact for integers and floats of 4 bits; floats of 8 bits are multiplied as floats.
+/// The same of bytes: exact for integers and e2m1; other small floats are multiplied as floats.
 template<class Code, unsigned Bits, class Numbers, std::size_t Parts>
 [[gnu::always_inline]] inline void segment_products(const std::byte* const (&block)[Parts], std::size_t blocks,
                                                     const std::int8_t* x,
                                                     typename Code::floats::vector (&product)[Parts]) noexcept {
   using lanes = typename Code::floats;
   constexpr bool integers = std::is_same_v<Numbers, whole_numbers>;
-  if constexpr (!integers && Bits == 8) {
+  if constexpr (!Numbers::exact_in_bytes) {
     float values[4 * block_columns];
     for (std::size_t c = 0; c < blocks * block_columns; ++c) values[c] = static_cast<float>(x[c]);
     return segment_products<Code, Bits, Numbers>(block, blocks, values, product);
@@ -432,8 +436,8 @@ void multiply(const packed_grid& m, const Activations& x, float* y, std::size_t 
 ///             total = fma(minimum, sum of x, total)     formats with a minimum; bytes: sum * x's scale, rounded
 ///
 /// all in float, every fma rounded once; `sum of x` is what `as_floats` or `as_bytes` made. In place of a code stands the
-/// value of a small float. With bytes, those of 4 bits: product = the exact sum of (value + 6) * byte, zero point 6; those of
-/// 8 bits: as floats, x the byte.
+/// value of a small float. With bytes, e2m1: product = the exact sum of (value + 6) * byte, zero point 6; the others: as
+/// floats, x the byte.
 ///
 /// Shapes    m [out x in], x [in], y [out]
 /// Requires  segment_of(m.format, m.in) != 0, and x made with it; m.data as long as the format says; y of m.out elements (those

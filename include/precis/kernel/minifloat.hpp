@@ -1,9 +1,10 @@
 #pragma once
 
+#include <array>
 #include <bit>
 #include <cstdint>
 
-/// Floats of 8 and 4 bits, as bits, to and from float. Integer arithmetic only, as half.hpp.
+/// Floats of 8 and 4 bits, and powers of two, as bits, to and from float. Integer arithmetic only, as half.hpp.
 namespace precis::kernel {
 
 /// What becomes of codes that are no finite numbers.
@@ -19,6 +20,7 @@ template<unsigned Exponent, unsigned Mantissa, int Bias, minifloat_specials Spec
 struct minifloat {
   static constexpr unsigned bits = 1 + Exponent + Mantissa;
   static constexpr unsigned mantissa = Mantissa;
+  static constexpr bool whole_when_doubled = bits == 4;  ///< 2 x value is a whole number of a few bits
   static constexpr int bias = Bias;
   static constexpr std::uint8_t sign = 1u << (Exponent + Mantissa);
   static constexpr std::uint8_t all_ones = sign - 1u;
@@ -78,5 +80,65 @@ struct minifloat {
 using float8_e4m3 = minifloat<4, 3, 7, minifloat_specials::nan_only>;  ///< up to 448
 using float8_e5m2 = minifloat<5, 2, 15, minifloat_specials::ieee>;     ///< up to 57344
 using float4_e2m1 = minifloat<2, 1, 1, minifloat_specials::none>;      ///< 0, 0.5, 1, 1.5, 2, 3, 4, 6
+
+/// Powers of two, or of its square root, from 1 down, and 0; nothing negative.
+///
+///     code k < 2^Bits - 1: 2^(-k / Per_octave)        the last code: 0
+///
+/// Source    methods D6, whose codes have no room for 0: the last level, which is the smallest, makes it.
+template<unsigned Bits, unsigned Per_octave>
+struct falling_power {
+  static_assert(Bits == 3 || Bits == 4, "precis: falling powers have codes of 3 or 4 bits");
+  static_assert(Per_octave == 1 || Per_octave == 2, "precis: powers of two or of its square root");
+  static constexpr unsigned bits = Bits;
+  static constexpr bool whole_when_doubled = false;
+  static constexpr std::uint8_t zero = (1u << Bits) - 1u;
+  static constexpr std::uint8_t top = 0;  ///< the code of the largest
+
+  /// The value of a code, correctly rounded. Bits above `bits` are ignored.
+  [[nodiscard]] static constexpr float decode(std::uint8_t code) noexcept {
+    const std::uint32_t k = code & zero;
+    if (k == zero) return 0.f;
+    const std::uint32_t octaves =
+        (k + Per_octave - 1) / Per_octave;  // 2^(-k/2) = 2^-ceil(k/2), times sqrt 2 if k is odd
+    const std::uint32_t root = k % Per_octave != 0 ? 0x35'04F3u : 0u;
+    return std::bit_cast<float>((127u - octaves) << 23 | root);
+  }
+
+  /// The code nearest in the logarithm: rne(-Per_octave log2 value). Above 1: the code of 1; what lies below the smallest level,
+  /// and whatever is no positive number: 0.
+  /// @post encode(decode(c)) == c for every code c < 2^bits.
+  [[nodiscard]] static constexpr std::uint8_t encode(float value) noexcept {
+    if (!(value > 0)) return zero;
+    if (value >= 1) return 0;
+    const auto word = std::bit_cast<std::uint32_t>(value);
+    const std::uint32_t exponent = word >> 23, fraction = word & 0x7F'FFFFu;
+    if (exponent < 100) return zero;
+    // value = 2^(exponent - 127) m, 1 <= m < 2, and -log2 m in (-1, 0]. No m is halfway: its logarithm would be irrational.
+    std::uint32_t k = (127u - exponent) * Per_octave;
+    if constexpr (Per_octave == 1)
+      k -= fraction > root_of_two ? 1u : 0u;
+    else
+      k -= (fraction > fourth_root ? 1u : 0u) + (fraction > fourth_root_cubed ? 1u : 0u);
+    return static_cast<std::uint8_t>(k < zero ? k : zero);
+  }
+
+ private:
+  static constexpr std::uint32_t root_of_two = 0x35'04F3u;        // fraction of 2^(1/2), rounded down
+  static constexpr std::uint32_t fourth_root = 0x18'37F0u;        // of 2^(1/4)
+  static constexpr std::uint32_t fourth_root_cubed = 0x57'44FCu;  // of 2^(3/4)
+};
+
+namespace detail {
+
+/// The values of sixteen codes: what instructions look up.
+template<class Float>
+inline constexpr auto sixteen_values = [] {
+  std::array<float, 16> all{};
+  for (unsigned c = 0; c < 16; ++c) all[c] = Float::decode(static_cast<std::uint8_t>(c));
+  return all;
+}();
+
+}  // namespace detail
 
 }  // namespace precis::kernel

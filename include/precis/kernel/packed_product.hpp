@@ -177,7 +177,7 @@ void multiply_columns(const packed_grid& m, std::span<const byte_activations> x,
 ///
 /// Requires  as `matvec`; all of x of one length and segment; workspace of packed_product_workspace elements.
 /// Errors    none: noexcept, no allocation.
-/// Cost      every block is read and unpacked once for 32 vectors (floats of 8 bits: once a vector); 14 KiB of stack.
+/// Cost      every block is read and unpacked once for 32 vectors (small floats but e2m1: once a vector); 14 KiB of stack.
 /// @post     every vector's result is `matvec`'s, bit for bit.
 template<class Code = native_code_lanes>
 void packed_product(const packed_grid& m, std::span<const byte_activations> x, std::span<float> y,
@@ -188,9 +188,9 @@ void packed_product(const packed_grid& m, std::span<const byte_activations> x, s
     float* const to = y.data() + static_cast<std::ptrdiff_t>(n) * y_stride;
     detail::with_codes(m.format, [&](auto bits, auto numbers) {
       using numbers_type = decltype(numbers);
-      if constexpr (std::is_same_v<numbers_type, detail::whole_numbers> || bits == 4)
+      if constexpr (numbers_type::exact_in_bytes)
         detail::multiply_columns<Code, bits, numbers_type>(m, some, to, y_stride, workspace.data(), rows.first, last);
-      else  // floats of 8 bits are no integers: vector by vector, while some rows stay in the nearest cache
+      else  // no integers: vector by vector, while some rows stay in the nearest cache
         for (std::size_t row = rows.first; row < last; row += detail::product_columns)
           for (std::size_t i = 0; i < some.size(); ++i)
             detail::multiply<Code, bits, numbers_type>(

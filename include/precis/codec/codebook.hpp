@@ -3,6 +3,7 @@
 #include <precis/codec/grid.hpp>
 #include <precis/core/error.hpp>
 #include <precis/core/view.hpp>
+#include <precis/kernel/codebook.hpp>
 
 #include <algorithm>
 #include <cmath>
@@ -110,7 +111,7 @@ namespace detail {
 /// Scale     how levels are stored: scale_type::float32 or float16. Codes are chosen for the stored levels.
 /// Zero      codebook_with_zero moves the level nearest to 0 there, so that pruned weights stay pruned.
 /// Name      "codebook4.tensor", "codebook_with_zero3.row.h".
-/// Layout    blocks of codes as in grid_format; levels, rising, of the matrix or row by row; tails as in grid_format.
+/// Layout    kernel::codebook_format.
 /// Errors    weights that are not finite, by row and column; half levels beyond 65504.
 /// Cost      sorting the weights, and 2^Bits x points x log(points) for up to 4096 points.
 /// @post     no matrix of that many levels is nearer (float32 levels, at most 4096 different weights).
@@ -120,16 +121,19 @@ struct codebook_codec {
   static_assert(Bits >= 2 && Bits <= 8, "precis: codebooks have codes of 2 to 8 bits");
   static_assert(Group == per_tensor || Group == per_row, "precis: codebooks are per_tensor or per_row");
   static constexpr bool keeps_zero = Zero;
-  static constexpr std::size_t levels = std::size_t{1} << Bits;
+  static constexpr kernel::codebook_format format{.code_bits = Bits, .per_row = Group == per_row, .levels = Scale};
+  static constexpr std::size_t levels = format.level_count();
 
   [[nodiscard]] static std::string name() {
     return std::string(Zero ? "codebook_with_zero" : "codebook") + std::to_string(Bits) +
            (Group == per_tensor ? ".tensor" : ".row") + (Scale == scale_type::float16 ? ".h" : "");
   }
-  [[nodiscard]] static constexpr std::size_t bytes(std::size_t out, std::size_t in) { return layout_of(out, in).bytes; }
+  [[nodiscard]] static constexpr std::size_t bytes(std::size_t out, std::size_t in) {
+    return format.layout_of(out, in).bytes;
+  }
 
   static void encode(weight_view weights, std::span<std::byte> packed) {
-    const auto l = layout_of(weights.rows, weights.cols);
+    const auto l = format.layout_of(weights.rows, weights.cols);
     if (packed.size() != l.bytes) detail::refuse_size(name(), packed.size(), l.bytes, weights);
     check_finite(weights, "codec " + name());
     if (l.groups == 0) return;
@@ -154,7 +158,7 @@ struct codebook_codec {
   }
 
   static void decode(std::span<const std::byte> packed, mutable_weight_view weights) {
-    const auto l = layout_of(weights.rows, weights.cols);
+    const auto l = format.layout_of(weights.rows, weights.cols);
     if (packed.size() != l.bytes) detail::refuse_size(name(), packed.size(), l.bytes, weights);
     if (l.groups == 0) return;
     std::vector<float> book(levels);
@@ -172,17 +176,7 @@ struct codebook_codec {
   }
 
  private:
-  static constexpr std::size_t level_bytes = Scale == scale_type::float32 ? 4 : 2;
-
-  [[nodiscard]] static constexpr grid_format::layout layout_of(std::size_t out, std::size_t in) noexcept {
-    constexpr grid_format codes{.rule = grid_rule::symmetric, .code_bits = Bits, .group = Group, .scales = Scale};
-    grid_format::layout l = codes.layout_of(out, in);
-    const std::size_t more = l.groups * level_bytes * (levels - 1);  // a group has one scale there
-    l.second += more;
-    l.tails += more;
-    l.bytes += more;
-    return l;
-  }
+  static constexpr std::size_t level_bytes = format.level_bytes();
 
   static void make_book(std::span<const float> values, std::vector<float>& book) {
     std::vector<double> best = detail::best_levels(values, levels);

@@ -30,6 +30,8 @@ namespace precis::kernel {
 ///                               again for other blocks; sum() is exact for up to 128 columns
 ///   number<Bits, J>(codes)      byte J of every lane as a float, given that it is below 2^Bits
 ///   small_float<Float, J>(codes)    byte J of every lane as the value of a finite minifloat
+///   look_up<Bits, J>(codes, table, step)    table[lane * step + byte J of the lane], given that it is below 2^Bits; step is 0 or
+///                               at least 2^Bits, and 2^Bits floats can be read there
 ///   nibbles(codes, table)       every byte, below 16, replaced by that one of sixteen
 ///   to_float                    a lane of such sums as float
 ///   load_floats, load_halves, load_bfloat16s    one stored number a lane, as `floats::vector`

@@ -205,6 +205,15 @@ struct avx2_code_lanes {
       return _mm256_castsi256_ps(merge<sign, 0x8000'0000u>(_mm256_castps_si256(value), codes));
     }
   }
+  template<unsigned Bits, std::size_t J>
+  [[nodiscard, gnu::always_inline]] static inline __m256 look_up(words codes, const float* table,
+                                                                 std::size_t step) noexcept {
+    const words lane = _mm256_set_epi32(7, 6, 5, 4, 3, 2, 1, 0);
+    const words first = _mm256_mullo_epi32(lane, _mm256_set1_epi32(static_cast<int>(step)));
+    const words at = _mm256_add_epi32(digits<8 * static_cast<int>(J), 0xFF>(codes), first);
+    const __m256 every = _mm256_castsi256_ps(_mm256_set1_epi32(-1));
+    return _mm256_mask_i32gather_ps(_mm256_setzero_ps(), table, at, every, 4);
+  }
   [[nodiscard]] static words nibbles(words codes, const std::uint8_t* table) noexcept {
     const __m128i sixteen = _mm_loadu_si128(reinterpret_cast<const __m128i*>(table));
     return _mm256_shuffle_epi8(_mm256_broadcastsi128_si256(sixteen), codes);

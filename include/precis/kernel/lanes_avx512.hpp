@@ -231,6 +231,18 @@ struct avx512_code_lanes {
       return _mm512_castsi512_ps(merge<at - 24, 0x8000'0000u>(_mm512_castps_si512(value), codes));
     }
   }
+  template<unsigned Bits, std::size_t J>
+  [[nodiscard, gnu::always_inline]] static inline __m512 look_up(words codes, const float* table,
+                                                                 std::size_t step) noexcept {
+    const words at = digits<8 * static_cast<int>(J), 0xFF>(codes);
+    if constexpr (Bits <= 4) {
+      constexpr auto there = static_cast<__mmask16>((1u << (1u << Bits)) - 1u);
+      if (step == 0) return _mm512_maskz_permutexvar_ps(0xffff, at, _mm512_maskz_loadu_ps(there, table));
+    }
+    const words lane = _mm512_set_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0);
+    const words first = _mm512_mullo_epi32(lane, _mm512_set1_epi32(static_cast<int>(step)));
+    return _mm512_mask_i32gather_ps(_mm512_setzero_ps(), 0xffff, _mm512_add_epi32(at, first), table, 4);
+  }
   [[nodiscard]] static words nibbles(words codes, const std::uint8_t* table) noexcept {
     const __m128i sixteen = _mm_loadu_si128(reinterpret_cast<const __m128i*>(table));
     return _mm512_shuffle_epi8(_mm512_maskz_broadcast_i32x4(0xffff, sixteen), codes);

@@ -160,6 +160,14 @@ struct neon_code_lanes {
       return vreinterpretq_f32_u32(merge<sign, 0x8000'0000u>(value, codes));
     }
   }
+  template<unsigned Bits, std::size_t J>
+  [[nodiscard]] static float32x4_t look_up(words codes, const float* table, std::size_t step) noexcept {
+    const words at = digits<8 * static_cast<int>(J), 0xFF>(codes);
+    float32x4_t found = vdupq_n_f32(table[vgetq_lane_u32(at, 0)]);
+    found = vsetq_lane_f32(table[step + vgetq_lane_u32(at, 1)], found, 1);
+    found = vsetq_lane_f32(table[2 * step + vgetq_lane_u32(at, 2)], found, 2);
+    return vsetq_lane_f32(table[3 * step + vgetq_lane_u32(at, 3)], found, 3);
+  }
   [[nodiscard]] static words nibbles(words codes, const std::uint8_t* table) noexcept {
     return vreinterpretq_u32_u8(vqtbl1q_u8(vld1q_u8(table), vreinterpretq_u8_u32(codes)));
   }

@@ -98,6 +98,10 @@ struct scalar_code_lanes {
   [[nodiscard]] static float small_float(words codes) noexcept {
     return Float::decode(static_cast<std::uint8_t>(codes >> (8 * J) & 0xFFu));
   }
+  template<unsigned Bits, std::size_t J>
+  [[nodiscard]] static float look_up(words codes, const float* table, std::size_t) noexcept {
+    return table[codes >> (8 * J) & 0xFFu];
+  }
   [[nodiscard]] static words nibbles(words codes, const std::uint8_t* table) noexcept {
     words found = 0;
     for (unsigned j = 0; j < 4; ++j) found |= static_cast<words>(table[codes >> (8 * j) & 15u]) << (8 * j);

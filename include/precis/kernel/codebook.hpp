@@ -1,0 +1,167 @@
+#pragma once
+
+#include <precis/kernel/activations.hpp>
+#include <precis/kernel/grid_format.hpp>
+#include <precis/kernel/lanes.hpp>
+#include <precis/kernel/matvec.hpp>
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+/// Matrices whose codes number levels that belong to the matrix or to a row, and their products.
+namespace precis::kernel {
+
+/// One format of codebooks, as a value. Stored: blocks of codes as in grid_format; then the levels, rising, of the matrix or row
+/// by row, float32 or float16; then tails as in grid_format.
+struct codebook_format {
+  unsigned code_bits = 4;  ///< 2 ... 8
+  bool per_row = false;    ///< levels of its own for every row; else one set for the matrix
+  scale_type levels = scale_type::float32;
+
+  bool operator==(const codebook_format&) const = default;
+
+  [[nodiscard]] constexpr std::size_t level_count() const noexcept { return std::size_t{1} << code_bits; }
+  [[nodiscard]] constexpr std::size_t level_bytes() const noexcept { return levels == scale_type::float32 ? 4 : 2; }
+
+  /// Byte offsets of the parts: `scales` is where the levels start.
+  [[nodiscard]] constexpr grid_format::layout layout_of(std::size_t out, std::size_t in) const noexcept {
+    const grid_format codes{.rule = grid_rule::symmetric,
+                            .code_bits = code_bits,
+                            .group = per_row ? kernel::per_row : per_tensor,
+                            .scales = levels};
+    grid_format::layout l = codes.layout_of(out, in);
+    const std::size_t more = l.groups * level_bytes() * (level_count() - 1);  // a group has one scale there
+    l.second += more;
+    l.tails += more;
+    l.bytes += more;
+    return l;
+  }
+};
+
+/// A packed matrix somebody else owns.
+struct packed_codebook {
+  codebook_format format;
+  const std::byte* data = nullptr;
+  std::size_t out = 0;
+  std::size_t in = 0;
+};
+
+/// By which activations for codebooks are made.
+inline constexpr std::size_t codebook_segment = 128;
+
+namespace detail {
+
+/// What codes stand for in sixteen rows: level `code` of row r at table[r * step + code].
+struct tile_levels {
+  const float* table = nullptr;
+  std::size_t step = 0;  ///< 0: the same for all rows
+};
+
+/// `segment_products` with levels in place of codes.
+template<class Code, unsigned Bits, std::size_t Parts>
+[[gnu::always_inline]] inline void level_products(const std::byte* const (&block)[Parts], std::size_t blocks,
+                                                  const float* x, const tile_levels (&levels)[Parts],
+                                                  typename Code::floats::vector (&product)[Parts]) noexcept {
+  using lanes = typename Code::floats;
+  typename lanes::vector lane[Parts][4];
+  for_constants<Parts>([&](auto p) __attribute__((always_inline)) {
+    for_constants<4>([&](auto j) __attribute__((always_inline)) { lane[p][j] = lanes::zero(); });
+  });
+  for (std::size_t b = 0, offset = 0; b < blocks; ++b, offset += Bits * word_stride, x += block_columns)
+    each_codes<Code, Bits>(
+        block, offset, [](auto) {},
+        [&](auto k, auto p, typename Code::words codes) __attribute__((always_inline)) {
+          for_constants<4>([&](auto j) __attribute__((always_inline)) {
+            const auto level = Code::template look_up<Bits, j>(codes, levels[p].table, levels[p].step);
+            lane[p][j] = lanes::fma(level, lanes::broadcast(x + 4 * k + j), lane[p][j]);
+          });
+        });
+  for_constants<Parts>([&](auto p) __attribute__((always_inline)) {
+    product[p] = lanes::add(lanes::add(lane[p][0], lane[p][1]), lanes::add(lane[p][2], lane[p][3]));
+  });
+}
+
+/// total[r] = total[r] + product, segment by segment, of the sixteen rows at `tile`.
+template<class Code, unsigned Bits>
+void add_level_segments(const std::byte* tile, std::size_t segments, std::size_t blocks, const float* x,
+                        tile_levels levels, float* total) noexcept {
+  using lanes = typename Code::floats;
+  constexpr std::size_t parts = Code::rows * Code::together < tile_rows ? Code::together : tile_rows / Code::rows;
+  for (std::size_t row = 0; row < tile_rows; row += parts * Code::rows) {
+    const std::byte* block[parts];
+    tile_levels of_part[parts];
+    typename lanes::vector sum[parts], product[parts];
+    for (std::size_t p = 0; p < parts; ++p) {
+      const std::size_t at = row + p * Code::rows;
+      block[p] = tile + at * 4;
+      of_part[p] = {levels.table + at * levels.step, levels.step};
+      sum[p] = lanes::load(total + at);
+    }
+    const float* values = x;
+    for (std::size_t s = 0; s < segments; ++s, values += blocks * block_columns) {
+      level_products<Code, Bits>(block, blocks, values, of_part, product);
+      for (std::size_t p = 0; p < parts; ++p) {
+        sum[p] = lanes::add(sum[p], product[p]);
+        block[p] += blocks * Bits * word_stride;
+      }
+    }
+    for (std::size_t p = 0; p < parts; ++p) lanes::store(total + row + p * Code::rows, sum[p]);
+  }
+}
+
+template<class Code, unsigned Bits>
+void multiply_codebook(const packed_codebook& m, const float_activations& x, float* y, std::size_t first,
+                       std::size_t last) noexcept {
+  const codebook_format f = m.format;
+  const grid_format::layout l = f.layout_of(m.out, m.in);
+  const std::size_t all = segments(m.in, x.segment), blocks = x.segment / block_columns;
+  const std::size_t whole = m.in % x.segment == 0 ? all : all - 1, count = f.level_count();
+  const packed_grid codes{{.rule = grid_rule::symmetric, .code_bits = Bits}, m.data, m.out, m.in};
+  float table[tile_rows << Bits];
+  const auto read_levels = [&](std::size_t row, std::size_t rows) {
+    for (std::size_t i = 0; i < rows * count; ++i)
+      table[i] = stored_float(m.data + l.scales + (row * count + i) * f.level_bytes(), f.levels);
+    for (std::size_t i = rows * count; i < tile_rows * count && f.per_row; ++i) table[i] = 0;
+  };
+  if (!f.per_row) read_levels(0, 1);
+  padded_segment<Bits> room;
+  for (std::size_t row = first; row < last; row += tile_rows) {
+    const std::size_t rows = last - row < tile_rows ? last - row : tile_rows;
+    if (f.per_row) read_levels(row, rows);
+    const tile_levels levels{table, f.per_row ? count : 0};
+    float total[tile_rows] = {};
+    const std::size_t straight = rows == tile_rows ? whole : 0;
+    add_level_segments<Code, Bits>(m.data + row * l.row_words * 4, straight, blocks, x.values, levels, total);
+    for (std::size_t s = straight; s < all; ++s) {  // filled up with code 0, which meets zeros of x
+      const std::size_t wide = s + 1 == all ? (whole_blocks(m.in) - s * x.segment) / block_columns : blocks;
+      pad_segment<Bits>(codes, l, row, rows, s * blocks, wide, room.blocks);
+      add_level_segments<Code, Bits>(room.blocks, 1, wide, s + 1 == all ? x.last_values : x.values + s * x.segment,
+                                     levels, total);
+    }
+    for (std::size_t r = 0; r < rows; ++r) y[row + r] = total[r];
+  }
+}
+
+}  // namespace detail
+
+/// y = m x, from the packed bytes. For every row, segment by segment of 128 columns, in float:
+///
+///     total = total + ((lane[0] + lane[1]) + (lane[2] + lane[3]));  lane[j] = fma(level of the code, x, lane[j]) over the
+///     segment's columns c with c mod 4 = j, in order from 0
+///
+/// Shapes    m [out x in], x [in], y [out]
+/// Requires  x made with codebook_segment; code_bits of 2 to 8; m.data as long as the format says; y of m.out elements (those outside
+///           `rows` are not touched); rows.first a multiple of 16.
+/// Errors    none: noexcept, no allocation.
+/// Cost      one read of the rows; 16 x 2^code_bits floats of stack and 5 KiB.
+/// @post     equal bit for bit for all lanes.
+/// @post     any range of rows gives the same bits as the whole.
+template<class Code = native_code_lanes>
+void matvec(const packed_codebook& m, const float_activations& x, std::span<float> y, row_range rows = {}) noexcept {
+  const std::size_t last = rows.last < m.out ? rows.last : m.out;
+  detail::with_bits(m.format.code_bits,
+                    [&](auto bits) { detail::multiply_codebook<Code, bits>(m, x, y.data(), rows.first, last); });
+}
+
+}  // namespace precis::kernel

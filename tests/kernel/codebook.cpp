@@ -1,0 +1,71 @@
+#include <precis/kernel/codebook.hpp>
+
+#include <precis/codec/codebook.hpp>
+
+#include "packed.hpp"
+
+#include "catch.hpp"
+
+#include <cmath>
+#include <vector>
+
+using namespace precis;
+using namespace precis::kernel;
+using namespace packed_tests;
+
+namespace {
+
+/// y by the words of the header, from the decoded matrix.
+std::vector<float> definition(const float_matrix& w, const std::vector<float>& x) {
+  std::vector<float> y(w.rows);
+  for (std::size_t r = 0; r < w.rows; ++r)
+    for (std::size_t first = 0; first < x.size(); first += codebook_segment) {
+      float lane[4] = {};
+      for (std::size_t c = first; c < std::min(x.size(), first + codebook_segment); ++c)
+        lane[c % 4] = std::fma(w.view()(r, c), x[c], lane[c % 4]);
+      y[r] += (lane[0] + lane[1]) + (lane[2] + lane[3]);
+    }
+  return y;
+}
+
+template<class Lanes>
+std::vector<float> by_kernel(const packed_codebook& m, const std::vector<float>& x, row_range rows = {}) {
+  std::vector<float> workspace(float_activation_workspace(x.size(), codebook_segment)), y(m.out, -77.f);
+  matvec<Lanes>(m, as_floats<typename Lanes::floats>(x, codebook_segment, workspace), y, rows);
+  return y;
+}
+
+template<class Codec>
+void check(std::size_t out, std::size_t in) {
+  CAPTURE(Codec::name(), out, in);
+  const auto w = normal(out * in, out + in), x = normal(in, 7);
+  std::vector<std::byte> packed(Codec::bytes(out, in));
+  Codec::encode({w, out, in}, packed);
+  float_matrix decoded(out, in);
+  Codec::decode(packed, decoded.view());
+  const auto expected = definition(decoded, x);
+  const packed_codebook m{Codec::format, packed.data(), out, in};
+  for_every_lanes([&](auto lanes) {
+    CHECK(same_bits(by_kernel<decltype(lanes)>(m, x), expected));
+    if (out <= 16) return;
+    const auto some = by_kernel<decltype(lanes)>(m, x, {16, out});
+    for (std::size_t r = 0; r < out; ++r) CHECK(some[r] == (r < 16 ? -77.f : expected[r]));
+  });
+}
+
+}  // namespace
+
+TEST_CASE("codebook matvec @post: equal bit for bit for all lanes, and to the definition; a range of rows too",
+          "[kernel][codebook][property]") {
+  using enum scale_type;
+  for (const auto& [out, in] : {std::pair<std::size_t, std::size_t>{16, 32}, {37, 300}, {3, 7}, {48, 128}, {1, 160}}) {
+    check<codec::codebook<2>>(out, in);
+    check<codec::codebook<3, per_tensor, float16>>(out, in);
+    check<codec::codebook<4>>(out, in);
+    check<codec::codebook<5, per_row>>(out, in);
+    check<codec::codebook_with_zero<6, per_row, float16>>(out, in);
+    check<codec::codebook<7>>(out, in);
+    check<codec::codebook<8, per_row>>(out, in);
+    check<codec::codebook<4, per_row>>(out, in);
+  }
+}

@@ -95,8 +95,8 @@ class writer {
         refuse(
             {.what = "the choice of " + c.unit, .where = "plan", .expected = "an integer or small float format alone"});
       names_.push_back(c.codec);
-      constexpr std::array rules{"affine", "symmetric", "symmetric_full", "min_anchored", "min_anchored_floor", "e4m3",
-                                 "e5m2",   "e2m1"};
+      constexpr std::array rules{"affine", "symmetric", "symmetric_full", "min_anchored", "min_anchored_floor",
+                                 "e4m3",   "e5m2",      "e2m1",           "log2",         "log_sqrt2"};
       std::printf(
           "  static constexpr format %s{format_rule::%s, %u, static_cast<std::size_t>(%lld), format_scales::%s};\n",
           identifier(c.codec).c_str(), rules[static_cast<std::size_t>(f->rule)], f->code_bits,

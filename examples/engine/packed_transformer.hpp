@@ -47,7 +47,7 @@ struct packed_weights {
 };
 
 /// Takes a model as it lies in its files, whatever their format, matrix by matrix: what a kernel multiplies packed stays
-/// packed, floats keep their type, everything else (codes of 16 and 24 bits) becomes float32.
+/// packed, floats keep their type, everything else (groups that are no multiple of 32) becomes float32.
 ///
 /// Errors   those of `load`; a family whose tokens see both ways.
 /// Cost     memory: the result, and one decoded matrix at a time.

@@ -28,8 +28,8 @@ class stored_matrix {
   stored_matrix() = default;
 
   /// The bytes of a codec of precis/codec, by its name: an integer format, float32, float16, bfloat16, or a ggml type, whose
-  /// blocks are brought into the layout of the integer formats. Nothing when no kernel multiplies that format: codes of 16
-  /// and 24 bits, groups that are no multiple of 32.
+  /// blocks are brought into the layout of the integer formats. Nothing when no kernel multiplies that format: groups
+  /// that are no multiple of 32.
   ///
   /// Requires  as many bytes as the codec takes for the matrix. They are copied.
   [[nodiscard]] static std::optional<stored_matrix> of(std::string_view codec, std::span<const std::byte> packed,

@@ -63,7 +63,7 @@ inline bool same_bits(const std::vector<float>& a, const std::vector<float>& b) 
 inline std::vector<grid_format> every_packed_format() {
   std::vector<grid_format> all;
   for (const grid_rule rule : {grid_rule::affine, grid_rule::symmetric, grid_rule::min_anchored})
-    for (const unsigned bits : {2u, 3u, 4u, 5u, 6u, 7u, 8u})
+    for (const unsigned bits : {2u, 3u, 4u, 5u, 6u, 7u, 8u, 16u, 24u})
       for (const std::size_t group :
            {std::size_t{32}, std::size_t{64}, std::size_t{128}, std::size_t{256}, per_row, per_tensor})
         for (const scale_type scales : {scale_type::float32, scale_type::float16})

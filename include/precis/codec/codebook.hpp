@@ -150,10 +150,7 @@ struct codebook_codec {
                             &packed[l.scales + ((Group == per_row ? r * levels : 0) + i) * level_bytes]);
       }
       for (std::size_t c = 0; c < row.size(); ++c) codes[c] = nearest(book, row[c]);
-      const detail::place_of_row p(l, weights.rows, weights.cols, r);
-      kernel::pack_row(codes.data(), Bits, p.blocks, packed.data() + p.tile, p.rows, p.lane);
-      pack_codes(std::span<const std::uint8_t>(codes).subspan(p.tail_column), Bits,
-                 packed.subspan(p.tail, l.tail_bytes));
+      detail::put_row<std::uint8_t>(l, Bits, weights.rows, r, codes, packed);
     }
   }
 
@@ -168,9 +165,7 @@ struct codebook_codec {
         for (std::size_t i = 0; i < levels; ++i)
           book[i] =
               detail::get_scale(Scale, &packed[l.scales + ((Group == per_row ? r * levels : 0) + i) * level_bytes]);
-      const detail::place_of_row p(l, weights.rows, weights.cols, r);
-      kernel::unpack_row(packed.data() + p.tile, p.rows, p.lane, Bits, p.blocks, codes.data());
-      unpack_codes(packed.subspan(p.tail, l.tail_bytes), Bits, std::span<std::uint8_t>(codes).subspan(p.tail_column));
+      detail::get_row<std::uint8_t>(l, Bits, weights.rows, r, packed, codes);
       for (std::size_t c = 0; c < codes.size(); ++c) weights(r, c) = book[codes[c]];
     }
   }

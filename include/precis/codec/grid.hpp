@@ -311,6 +311,22 @@ struct place_of_row {
   }
 };
 
+/// The codes of one row to where they lie, and back.
+template<class Code>
+void put_row(const grid_format::layout& l, unsigned bits, std::size_t out, std::size_t row, std::span<const Code> codes,
+             std::span<std::byte> packed) {
+  const place_of_row p(l, out, codes.size(), row);
+  kernel::pack_row(codes.data(), bits, p.blocks, packed.data() + p.tile, p.rows, p.lane);
+  pack_codes(codes.subspan(p.tail_column), bits, packed.subspan(p.tail, l.tail_bytes));
+}
+template<class Code>
+void get_row(const grid_format::layout& l, unsigned bits, std::size_t out, std::size_t row,
+             std::span<const std::byte> packed, std::span<Code> codes) {
+  const place_of_row p(l, out, codes.size(), row);
+  kernel::unpack_row(packed.data() + p.tile, p.rows, p.lane, bits, p.blocks, codes.data());
+  unpack_codes(packed.subspan(p.tail, l.tail_bytes), bits, codes.subspan(p.tail_column));
+}
+
 /// f(index row by row, index as stored) for every group.
 template<class F>
 void each_group(const grid_format& f, std::size_t out, std::size_t in, const F& each) {
@@ -479,9 +495,7 @@ template<std::unsigned_integral Code>
 void read_codes(const grid_format& f, std::span<const std::byte> packed, std::size_t out, std::size_t row,
                 std::span<Code> codes) {
   const grid_format::layout l = f.layout_of(out, codes.size());
-  const detail::place_of_row p(l, out, codes.size(), row);
-  kernel::unpack_row(packed.data() + p.tile, p.rows, p.lane, f.code_bits, p.blocks, codes.data());
-  unpack_codes(packed.subspan(p.tail, l.tail_bytes), f.code_bits, codes.subspan(p.tail_column));
+  detail::get_row(l, f.code_bits, out, row, packed, codes);
 }
 
 /// Decodes into a matrix of any strides. A pure function of the bytes. Errors: a wrong number of bytes.

@@ -6,6 +6,7 @@
 #include <precis/core/error.hpp>
 #include <precis/core/menu.hpp>
 #include <precis/core/view.hpp>
+#include <precis/kernel/sparse.hpp>
 
 #include <algorithm>
 #include <bit>
@@ -54,8 +55,8 @@ inline void check_size(const std::string& name, std::size_t have, std::size_t ne
 ///
 /// Values    any codec that keeps zero, for the matrix [out x weights kept of a row]: float16, affine<4, 32>, ...
 /// Name      "keep2of4.float16".
-/// Layout    row by row, group by group, the positions kept inside their group, rising, as codes of ceil(log2 Group) bits: one
-///           stream a row, padded with zeros to a byte. Then the values, as their codec lays them out.
+/// Layout    the positions kept inside their groups, rising, as codes of ceil(log2 Group) bits in the layout of grid_format, blocks and
+///           tails; then the values, as their codec lays them out. kernel::packed_kept multiplies it.
 /// Errors    weights that are not finite, and those of Values.
 /// Cost      one read; a copy of the weights kept.
 /// @post     weights that are not kept decode to exactly 0; those kept, to what Values makes of them.
@@ -63,21 +64,24 @@ inline void check_size(const std::string& name, std::size_t have, std::size_t ne
 /// Source    methods D9.
 template<std::size_t Keep, std::size_t Group, matrix_codec Values>
 struct keep_of {
-  static_assert(Keep > 0 && Keep < Group && Group <= 256, "precis: keep_of keeps some, not all, of 2 to 256 weights");
+  static_assert(Keep > 0 && Keep < Group && Group >= 3 && Group <= 256,
+                "precis: keep_of keeps some, not all, of 3 to 256 weights");
   static_assert(detail::holds_zero<Values>,
                 "precis: values of a sparse format must keep zero, as affine and float16 do");
   static constexpr bool keeps_zero = true;
-  static constexpr unsigned index_bits = std::bit_width(Group - 1);
+  static constexpr kernel::kept_columns columns{.keep = Keep, .group = Group};
 
   [[nodiscard]] static std::string name() {
     return "keep" + std::to_string(Keep) + "of" + std::to_string(Group) + "." + Values::name();
   }
   /// Weights kept of a row.
-  [[nodiscard]] static constexpr std::size_t kept(std::size_t in) noexcept {
-    return in / Group * Keep + (in % Group * Keep + Group - 1) / Group;
+  [[nodiscard]] static constexpr std::size_t kept(std::size_t in) noexcept { return columns.count(in); }
+  /// Bytes of the places, which come first.
+  [[nodiscard]] static constexpr std::size_t place_bytes(std::size_t out, std::size_t in) noexcept {
+    return columns.layout_of_places(out, in).bytes;
   }
   [[nodiscard]] static constexpr std::size_t bytes(std::size_t out, std::size_t in) {
-    return out * packed_bytes(kept(in), index_bits) + Values::bytes(out, kept(in));
+    return place_bytes(out, in) + Values::bytes(out, kept(in));
   }
 
   static void encode(weight_view weights, std::span<std::byte> packed) {
@@ -85,7 +89,8 @@ struct keep_of {
     check_finite(weights, "codec " + name());
     const with_contiguous_rows contiguous(weights);
     const weight_view w = contiguous.view();
-    const std::size_t count = kept(w.cols), row_bytes = packed_bytes(count, index_bits);
+    const std::size_t count = kept(w.cols);
+    const grid_format::layout l = columns.layout_of_places(w.rows, w.cols);
     float_matrix values(w.rows, count);
     std::vector<std::uint8_t> places(count);
     std::vector<std::size_t> order;
@@ -99,20 +104,21 @@ struct keep_of {
           values(r, at++) = group[i];
         }
       }
-      pack_codes(std::span<const std::uint8_t>(places), index_bits, packed.subspan(r * row_bytes, row_bytes));
+      detail::put_row<std::uint8_t>(l, columns.place_bits(), w.rows, r, places, packed);
     }
-    Values::encode(values.view(), packed.subspan(w.rows * row_bytes));
+    Values::encode(values.view(), packed.subspan(l.bytes));
   }
 
   /// Errors: a wrong number of bytes; a position outside its group.
   static void decode(std::span<const std::byte> packed, mutable_weight_view weights) {
     detail::check_size(name(), packed.size(), bytes(weights.rows, weights.cols), weights);
-    const std::size_t count = kept(weights.cols), row_bytes = packed_bytes(count, index_bits);
+    const std::size_t count = kept(weights.cols);
+    const grid_format::layout l = columns.layout_of_places(weights.rows, weights.cols);
     float_matrix values(weights.rows, count);
-    Values::decode(packed.subspan(weights.rows * row_bytes), values.view());
+    Values::decode(packed.subspan(l.bytes), values.view());
     std::vector<std::uint8_t> places(count);
     for (std::size_t r = 0; r < weights.rows; ++r) {
-      unpack_codes(packed.subspan(r * row_bytes, row_bytes), index_bits, std::span<std::uint8_t>(places));
+      detail::get_row<std::uint8_t>(l, columns.place_bits(), weights.rows, r, packed, places);
       std::size_t at = 0;
       for (std::size_t first = 0; first < weights.cols; first += Group) {
         const std::size_t size = std::min(Group, weights.cols - first), keep = (Keep * size + Group - 1) / Group;

@@ -11,10 +11,9 @@
 namespace precis::kernel {
 
 /// Columns whose products are summed before a scale is applied: the group, but at most 128. 0: no kernel multiplies this
-/// format packed, because its groups are no whole blocks or its codes are wider than a byte.
+/// format packed, because its groups are no whole blocks.
 [[nodiscard]] constexpr std::size_t segment_of(const grid_format& f, std::size_t in) noexcept {
   constexpr std::size_t longest = 128;
-  if (f.code_bits > 8) return 0;
   if (f.group == per_tensor || f.group >= in) return longest;
   if (f.group % longest == 0) return longest;
   return f.group < longest && f.group % block_columns == 0 ? f.group : 0;

@@ -156,12 +156,14 @@ template<std::size_t N, class F>
   (std::make_index_sequence<N>{});
 }
 
-/// Code `i` of a stream of codes of `Bits` <= 8 bits. Reads no byte that holds nothing of it.
+/// Code `i` of a stream of codes of `Bits` bits: up to 8, 16 or 24. Reads no byte that holds nothing of it.
 template<unsigned Bits>
 [[nodiscard]] constexpr std::uint32_t code_at(const std::byte* stream, std::size_t i) noexcept {
+  static_assert(Bits <= 8 || Bits % 8 == 0, "precis: wide codes are whole bytes");
   const std::size_t first = i * Bits / 8, bit = i * Bits % 8;
   auto held = static_cast<std::uint32_t>(stream[first]);
-  if (bit + Bits > 8) held |= static_cast<std::uint32_t>(stream[first + 1]) << 8;
+  for (unsigned b = 1; b < Bits / 8; ++b) held |= static_cast<std::uint32_t>(stream[first + b]) << (8 * b);
+  if (bit + Bits > 8 && Bits < 8) held |= static_cast<std::uint32_t>(stream[first + 1]) << 8;
   return held >> bit & ((1u << Bits) - 1u);
 }
 

@@ -56,6 +56,11 @@ struct whole_numbers {
     return Code::template number<Bits, J>(codes);
   }
 };
+/// ... of 16 or 24 bits ...
+struct wide_numbers {
+  static constexpr bool exact_in_bytes = false;
+  static constexpr float zero_of_bytes = 0;
+};
 /// ... or small floats. Twice those of e2m1, and 12 more, are whole numbers from 0 to 24.
 template<class Float>
 struct small_floats {
@@ -73,13 +78,17 @@ struct small_floats {
   }
 };
 
-/// f(constant bits, what codes stand for) for a format whose codes are at most a byte.
+/// f(constant bits, what codes stand for).
 template<class F>
 void with_codes(const grid_format& f, F&& body) noexcept {
   if (f.is_float())
     with_float(f, [&](auto small) {
       body(std::integral_constant<unsigned, decltype(small)::bits>{}, small_floats<decltype(small)>{});
     });
+  else if (f.code_bits == 16)
+    body(std::integral_constant<unsigned, 16>{}, wide_numbers{});
+  else if (f.code_bits == 24)
+    body(std::integral_constant<unsigned, 24>{}, wide_numbers{});
   else
     with_bits(f.code_bits, [&](auto bits) { body(bits, whole_numbers{}); });
 }
@@ -98,6 +107,8 @@ void with_codes(Body&& body) noexcept {
     body(bits, small_floats<float4_e2m1>{});
   else if constexpr (F.is_power())
     body(bits, small_floats<falling_power<F.code_bits, F.rule == grid_rule::log2 ? 1 : 2>>{});
+  else if constexpr (F.wide())
+    body(bits, wide_numbers{});
   else
     body(bits, whole_numbers{});
 }
@@ -121,6 +132,27 @@ template<class Code, unsigned Bits, std::size_t Parts, class Begin, class Body>
   });
 }
 
+/// body(quad<K>, part, j, value) for every fourth column of a block, from the bytes of wide codes; exact, as they are below 2^24.
+template<class Code, unsigned Bits, std::size_t Parts, class Body>
+[[gnu::always_inline]] inline void each_wide(const std::byte* const (&block)[Parts], std::size_t offset,
+                                             Body&& body) noexcept {
+  using lanes = typename Code::floats;
+  for_constants<8>([&](auto k) __attribute__((always_inline)) {
+    for_constants<Parts>([&](auto p) __attribute__((always_inline)) {
+      const auto plane = [&](std::size_t i) __attribute__((always_inline)) {
+        return Code::load(block[p] + offset + (8 * i + k) * word_stride);
+      };
+      const typename Code::words low = plane(0), middle = plane(1), high = plane(Bits / 8 - 1);
+      for_constants<4>([&](auto j) __attribute__((always_inline)) {
+        auto value = Code::template number<8, j>(low);
+        value = lanes::fma(Code::template number<8, j>(middle), lanes::all(256.f), value);
+        if constexpr (Bits == 24) value = lanes::fma(Code::template number<8, j>(high), lanes::all(65536.f), value);
+        body(quad<k>{}, p, j, value);
+      });
+    });
+  });
+}
+
 /// Sums of code * x over `blocks` blocks, for the rows of each part:
 ///     lane[j] = fma(code, x, lane[j]) over the columns 4 k + j in order;  (lane[0] + lane[1]) + (lane[2] + lane[3])
 template<class Code, unsigned Bits, class Numbers, std::size_t Parts>
@@ -134,23 +166,31 @@ template<class Code, unsigned Bits, class Numbers, std::size_t Parts>
     for_constants<4>([&](auto j) __attribute__((always_inline)) { lane[p][j] = lanes::zero(); });
   });
   for (std::size_t b = 0, offset = 0; b < blocks; ++b, offset += Bits * word_stride, x += block_columns) {
-    vector four[4];
-    each_codes<Code, Bits>(
-        block, offset,
-        [&](auto k) __attribute__((always_inline)) {
-          for_constants<4>([&](auto j) __attribute__((always_inline)) { four[j] = lanes::broadcast(x + 4 * k + j); });
-        },
-        [&](auto, auto p, typename Code::words codes) __attribute__((always_inline)) {
-          for_constants<4>([&](auto j) __attribute__((always_inline)) {
-            lane[p][j] = lanes::fma(Numbers::template value<Code, Bits, j>(codes), four[j], lane[p][j]);
+    if constexpr (std::is_same_v<Numbers, wide_numbers>) {
+      each_wide<Code, Bits>(
+          block, offset, [&](auto k, auto p, auto j, vector value) __attribute__((always_inline)) {
+            lane[p][j] = lanes::fma(value, lanes::broadcast(x + 4 * k + j), lane[p][j]);
           });
-        });
+      continue;
+    } else {
+      vector four[4];
+      each_codes<Code, Bits>(
+          block, offset,
+          [&](auto k) __attribute__((always_inline)) {
+            for_constants<4>([&](auto j) __attribute__((always_inline)) { four[j] = lanes::broadcast(x + 4 * k + j); });
+          },
+          [&](auto, auto p, typename Code::words codes) __attribute__((always_inline)) {
+            for_constants<4>([&](auto j) __attribute__((always_inline)) {
+              lane[p][j] = lanes::fma(Numbers::template value<Code, Bits, j>(codes), four[j], lane[p][j]);
+            });
+          });
+    }
   }
   for_constants<Parts>([&](auto p) __attribute__((always_inline)) {
     product[p] = lanes::add(lanes::add(lane[p][0], lane[p][1]), lanes::add(lane[p][2], lane[p][3]));
   });
 }
-/// The same of bytes: exact for integers and e2m1; other small floats are multiplied as floats.
+/// The same of bytes: exact for integers of up to 8 bits and e2m1; all others are multiplied as floats.
 template<class Code, unsigned Bits, class Numbers, std::size_t Parts>
 [[gnu::always_inline]] inline void segment_products(const std::byte* const (&block)[Parts], std::size_t blocks,
                                                     const std::int8_t* x,
@@ -160,23 +200,24 @@ template<class Code, unsigned Bits, class Numbers, std::size_t Parts>
   if constexpr (!Numbers::exact_in_bytes) {
     float values[4 * block_columns];
     for (std::size_t c = 0; c < blocks * block_columns; ++c) values[c] = static_cast<float>(x[c]);
-    return segment_products<Code, Bits, Numbers>(block, blocks, values, product);
+    segment_products<Code, Bits, Numbers>(block, blocks, values, product);
+  } else {
+    typename Code::template products<integers ? Bits : 5> sum[Parts];
+    for (std::size_t b = 0, offset = 0; b < blocks; ++b, offset += Bits * word_stride, x += block_columns) {
+      auto four = Code::four(x);
+      each_codes<Code, Bits>(
+          block, offset, [&](auto k) __attribute__((always_inline)) { four = Code::four(x + 4 * k); },
+          [&](auto k, auto p, typename Code::words codes) __attribute__((always_inline)) {
+            if constexpr (!integers) codes = Code::nibbles(codes, Numbers::table.data());
+            sum[p].add(k, codes, four);
+          });
+      for_constants<Parts>([&](auto p) __attribute__((always_inline)) { sum[p].end_block(); });
+    }
+    for_constants<Parts>([&](auto p) __attribute__((always_inline)) {
+      product[p] = Code::to_float(sum[p].sum());
+      if constexpr (!integers) product[p] = lanes::multiply(product[p], lanes::all(0.5f));
+    });
   }
-  typename Code::template products<integers ? Bits : 5> sum[Parts];
-  for (std::size_t b = 0, offset = 0; b < blocks; ++b, offset += Bits * word_stride, x += block_columns) {
-    auto four = Code::four(x);
-    each_codes<Code, Bits>(
-        block, offset, [&](auto k) __attribute__((always_inline)) { four = Code::four(x + 4 * k); },
-        [&](auto k, auto p, typename Code::words codes) __attribute__((always_inline)) {
-          if constexpr (!integers) codes = Code::nibbles(codes, Numbers::table.data());
-          sum[p].add(k, codes, four);
-        });
-    for_constants<Parts>([&](auto p) __attribute__((always_inline)) { sum[p].end_block(); });
-  }
-  for_constants<Parts>([&](auto p) __attribute__((always_inline)) {
-    product[p] = Code::to_float(sum[p].sum());
-    if constexpr (!integers) product[p] = lanes::multiply(product[p], lanes::all(0.5f));
-  });
 }
 
 /// A segment of a tile that is no 16 rows high or no whole blocks wide, as if it were: zeros fill it up.
@@ -194,9 +235,8 @@ void pad_segment(const packed_grid& m, const grid_format::layout& l, std::size_t
     } else {
       for (std::size_t r = 0; r < rows; ++r) {
         const std::byte* const tail = m.data + l.tails + (first_row + r) * l.tail_bytes;
-        std::uint8_t codes[block_columns] = {};
-        for (std::size_t c = 0; c < m.in % block_columns; ++c)
-          codes[c] = static_cast<std::uint8_t>(code_at<Bits>(tail, c));
+        std::uint32_t codes[block_columns] = {};
+        for (std::size_t c = 0; c < m.in % block_columns; ++c) codes[c] = code_at<Bits>(tail, c);
         std::uint32_t words[Bits];
         pack_block(codes, Bits, words);
         for (std::size_t v = 0; v < Bits; ++v) put_word32(words[v], to + v * word_stride + r * 4);
@@ -234,6 +274,19 @@ struct segment_run {
   float fixed_zero = 0;
 };
 
+/// Zero points first, first + 1, ... of the sixteen of a stream that starts at run.
+template<class Code, unsigned Bits>
+[[nodiscard, gnu::always_inline]] inline typename Code::floats::vector zero_points_of(const std::byte* run,
+                                                                                      std::size_t first) noexcept {
+  if constexpr (Bits <= 8) {
+    return Code::template zero_points<Bits>(run, first);
+  } else {
+    float zeros[Code::rows];
+    for (std::size_t r = 0; r < Code::rows; ++r) zeros[r] = static_cast<float>(code_at<Bits>(run, first + r));
+    return Code::floats::load(zeros);
+  }
+}
+
 /// total[r] = fma(scale, product - zero point * sum of x, total[r]), segment by segment.
 template<class Code, unsigned Bits, class Numbers, class Value>
 void add_segments(const segment_run<Value>& given, float* total) noexcept {
@@ -264,8 +317,8 @@ void add_segments(const segment_run<Value>& given, float* total) noexcept {
         product[p] = lanes::fma(fixed_zero, sum_x, product[p]);
       } else if (run.second_is != second_kind::minima) {
         const vector zero = run.second_is == second_kind::zero_points
-                                ? Code::template zero_points<Bits>(run.second + place(p, run.tile_second, 0),
-                                                                   (first_part + p) * rows % tile_rows)
+                                ? zero_points_of<Code, Bits>(run.second + place(p, run.tile_second, 0),
+                                                             (first_part + p) * rows % tile_rows)
                                 : Code::load_floats(run.second + place(p, run.tile_second, 4));
         product[p] = lanes::fma(lanes::subtract(lanes::zero(), zero), sum_x, product[p]);
       }
@@ -436,14 +489,14 @@ void multiply(const packed_grid& m, const Activations& x, float* y, std::size_t 
 ///             total = fma(minimum, sum of x, total)     formats with a minimum; bytes: sum * x's scale, rounded
 ///
 /// all in float, every fma rounded once; `sum of x` is what `as_floats` or `as_bytes` made. In place of a code stands the
-/// value of a small float. With bytes, e2m1: product = the exact sum of (value + 6) * byte, zero point 6; the others: as
-/// floats, x the byte.
+/// value of a small float. With bytes, e2m1: product = the exact sum of (value + 6) * byte, zero point 6; other small floats
+/// and codes of more than 8 bits: as floats, x the byte.
 ///
 /// Shapes    m [out x in], x [in], y [out]
 /// Requires  segment_of(m.format, m.in) != 0, and x made with it; m.data as long as the format says; y of m.out elements (those
 ///           outside `rows` are not touched); rows.first a multiple of 16.
 /// Errors    none: noexcept, no allocation.
-/// Cost      one read of the rows; at most 5 KiB of stack.
+/// Cost      one read of the rows; at most 5 KiB of stack (8 with codes of more than 8 bits).
 /// @post     equal bit for bit for all lanes.
 /// @post     any range of rows gives the same bits as the whole.
 template<class Code = native_code_lanes>

@@ -94,10 +94,24 @@ template<class Lanes>
   return Lanes::total(odd[0]) == 0;
 }
 
-/// `spanning_grid` of the ranges of `count` rows, a multiple of sixteen. A scale too large for its type is any number above the
+/// The columns of sixteen rows, one after another.
+template<class Lanes>
+void turn_rows(const float* rows, std::ptrdiff_t stride, std::size_t columns, float* to) noexcept {
+  constexpr std::size_t width = Lanes::width;
+  for (std::size_t c = 0; c < columns; c += width)
+    for (std::size_t r = 0; r < kernel::tile_rows; r += width) {
+      typename Lanes::vector some[width];
+      for (std::size_t i = 0; i < width; ++i)
+        some[i] = Lanes::load(rows + static_cast<std::ptrdiff_t>(r + i) * stride + static_cast<std::ptrdiff_t>(c));
+      Lanes::transpose(some);
+      for (std::size_t i = 0; i < width; ++i) Lanes::store(to + (c + i) * kernel::tile_rows + r, some[i]);
+    }
+}
+
+/// `spanning_grid` of `by` times the ranges of `count` rows, a multiple of sixteen. A scale too large for its type is any number above the
 /// largest.
-inline void spanning_grids(const grid_format& f, const float* lo, const float* hi, std::size_t count,
-                           tile_grids& grids) noexcept {
+inline void spanning_grids(const grid_format& f, const float* lo, const float* hi, std::size_t count, tile_grids& grids,
+                           double by = 1) noexcept {
   const bool affine = f.rule == grid_rule::affine;
   const double levels = static_cast<double>((1u << f.code_bits) - 1u), top = static_cast<double>(f.top_code());
   const double steps = affine ? levels : f.rule == grid_rule::symmetric ? 0.5 * top : 0.5 * levels;
@@ -105,7 +119,7 @@ inline void spanning_grids(const grid_format& f, const float* lo, const float* h
   // Loops without branches, one after another: compilers make vectors of them.
   double spans[most_grids], quotients[most_grids];
   for (std::size_t i = 0; i < count; ++i) {
-    const auto below = static_cast<double>(lo[i]), above = static_cast<double>(hi[i]);
+    const double below = by * static_cast<double>(lo[i]), above = by * static_cast<double>(hi[i]);
     const double larger = -below > above ? -below : above;
     spans[i] = affine ? above - below : larger;
     quotients[i] = spans[i] / steps;
@@ -129,7 +143,8 @@ inline void spanning_grids(const grid_format& f, const float* lo, const float* h
   for (std::size_t i = 0; i < count; ++i) grids.zero_point[i] = fixed;
   if (!affine) return;
   for (std::size_t i = 0; i < count; ++i) {
-    double z = -static_cast<double>(lo[i]) / static_cast<double>(grids.scale[i]);  // rounds to 0 where the scale is 1
+    double z =
+        -(by * static_cast<double>(lo[i])) / static_cast<double>(grids.scale[i]);  // rounds to 0 where the scale is 1
     z = z < top ? z : top;  // before rounding: the bounds are whole numbers. Never negative
     grids.zero_point[i] = static_cast<float>((z + 0x1.8p52) - 0x1.8p52);
   }
@@ -157,6 +172,7 @@ class tile_quantizer {
     for (std::size_t i = 0; i < count; ++i) {
       by_[i] = 1.f / grids.scale[i];
       minus_scale_[i] = -grids.scale[i];
+      lo_[i] = -grids.zero_point[i];
       hi_[i] = top - grids.zero_point[i];
       zero_point_[i] = static_cast<std::int32_t>(grids.zero_point[i]);
     }
@@ -168,7 +184,6 @@ class tile_quantizer {
   void operator()(const float* rows, std::ptrdiff_t stride, std::size_t first,
                   typename Code::words (&quads)[8]) const noexcept {
     using lanes = typename Code::floats;
-    using vector = typename lanes::vector;
     using kernel::detail::for_constants;
     constexpr std::size_t width = lanes::width, pieces = kernel::block_columns / width, each = width / 4;
     typename Code::words parts[pieces][each];
@@ -177,13 +192,11 @@ class tile_quantizer {
       for_constants<4>([&](auto k) __attribute__((always_inline)) {
         const std::size_t r = first + 4 * four + k;
         const float* const x = rows + static_cast<std::ptrdiff_t>(4 * four + k) * stride;
-        const vector by = lanes::all(by_[r]), rest = lanes::all(rest_[r]), minus = lanes::all(minus_scale_[r]);
-        const vector hi = lanes::all(hi_[r]);
+        const constants<lanes> of_row{lanes::all(by_[r]), lanes::all(rest_[r]), lanes::all(minus_scale_[r]),
+                                      lanes::all(lo_[r]), lanes::all(hi_[r])};
         const typename Code::words zero = Code::all(zero_point_[r]);
         for_constants<pieces>([&](auto p) __attribute__((always_inline)) {
-          const vector v = lanes::load(x + p * width);
-          vector q = lanes::fma(v, by, lanes::multiply(v, rest));
-          q = lanes::smaller(lanes::fma(lanes::fma(q, minus, v), by, q), hi);
+          const auto q = lanes::smaller(of_row.quotient(lanes::load(x + p * width)), of_row.hi);
           codes[p][k] = Code::add(Code::rounded(q), zero);
         });
       });
@@ -197,10 +210,38 @@ class tile_quantizer {
     });
   }
 
+  /// What `columns` weights of sixteen rows come back as: column by column, on the first sixteen grids.
+  template<class Lanes>
+  void decoded_columns(const float* x, std::size_t columns, float* decoded) const noexcept {
+    for (std::size_t r = 0; r < kernel::tile_rows; r += Lanes::width) {
+      const constants<Lanes> of_rows{Lanes::load(by_ + r), Lanes::load(rest_ + r), Lanes::load(minus_scale_ + r),
+                                     Lanes::load(lo_ + r), Lanes::load(hi_ + r)};
+      for (std::size_t at = r; at < columns * kernel::tile_rows; at += kernel::tile_rows)
+        Lanes::store(decoded + at, of_rows.decoded(Lanes::load(x + at)));
+    }
+  }
+
  private:
+  template<class Lanes>
+  struct constants {
+    typename Lanes::vector by, rest, minus_scale, lo, hi;
+
+    [[nodiscard]] typename Lanes::vector quotient(typename Lanes::vector x) const noexcept {
+      const typename Lanes::vector q = Lanes::fma(x, by, Lanes::multiply(x, rest));
+      return Lanes::fma(Lanes::fma(q, minus_scale, x), by, q);
+    }
+    [[nodiscard]] typename Lanes::vector decoded(typename Lanes::vector x) const noexcept {
+      const typename Lanes::vector magic = Lanes::all(0x1.8p23f);  // brings out the nearest whole number, ties to even
+      const typename Lanes::vector q = Lanes::smaller(Lanes::larger(quotient(x), lo), hi);
+      const typename Lanes::vector code = Lanes::subtract(Lanes::add(q, magic), magic);
+      return Lanes::multiply(Lanes::subtract(Lanes::zero(), minus_scale), code);
+    }
+  };
+
   alignas(64) float by_[most_grids];
   alignas(64) float rest_[most_grids];
   alignas(64) float minus_scale_[most_grids];
+  alignas(64) float lo_[most_grids];
   alignas(64) float hi_[most_grids];
   alignas(64) std::int32_t zero_point_[most_grids];
 };

@@ -19,7 +19,7 @@ namespace precis::kernel {
 /// by f, in any order. Loads and stores need no alignment. `value` names float.
 ///
 /// Lane types over double, for statistics, offer what products need: zero, broadcast, load, store, load_part, store_part,
-/// fma and transpose.
+/// fma and transpose; and load_floats.
 ///
 /// Code lanes, for packed matrices (grid_format.hpp), hold one 32-bit word of each of `rows` rows of a tile; kernels take
 /// `tiles` tiles at once and have `together` such vectors in flight, times `columns` vectors of activations. They offer:

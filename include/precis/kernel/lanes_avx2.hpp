@@ -101,6 +101,7 @@ struct avx2_double_lanes {
   [[nodiscard]] static vector zero() noexcept { return _mm256_setzero_pd(); }
   [[nodiscard]] static vector broadcast(const double* p) noexcept { return _mm256_broadcast_sd(p); }
   [[nodiscard]] static vector load(const double* p) noexcept { return _mm256_loadu_pd(p); }
+  [[nodiscard]] static vector load_floats(const float* p) noexcept { return _mm256_cvtps_pd(_mm_loadu_ps(p)); }
   [[nodiscard]] static vector load_part(const double* p, std::size_t n) noexcept {
     return _mm256_maskload_pd(p, first(n));
   }

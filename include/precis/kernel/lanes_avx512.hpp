@@ -113,6 +113,9 @@ struct avx512_double_lanes {
   [[nodiscard]] static vector zero() noexcept { return _mm512_setzero_pd(); }
   [[nodiscard]] static vector broadcast(const double* p) noexcept { return _mm512_set1_pd(*p); }
   [[nodiscard]] static vector load(const double* p) noexcept { return _mm512_loadu_pd(p); }
+  [[nodiscard]] static vector load_floats(const float* p) noexcept {
+    return _mm512_maskz_cvtps_pd(every, _mm256_loadu_ps(p));
+  }
   [[nodiscard]] static vector load_part(const double* p, std::size_t n) noexcept {
     return _mm512_maskz_loadu_pd(first(n), p);
   }

@@ -81,6 +81,7 @@ struct neon_double_lanes {
   [[nodiscard]] static vector zero() noexcept { return vdupq_n_f64(0.0); }
   [[nodiscard]] static vector broadcast(const double* p) noexcept { return vld1q_dup_f64(p); }
   [[nodiscard]] static vector load(const double* p) noexcept { return vld1q_f64(p); }
+  [[nodiscard]] static vector load_floats(const float* p) noexcept { return vcvt_f64_f32(vld1_f32(p)); }
   [[nodiscard]] static vector load_part(const double* p, std::size_t n) noexcept {
     const double part[2] = {n > 0 ? p[0] : 0.0, n > 1 ? p[1] : 0.0};
     return vld1q_f64(part);

@@ -79,3 +79,49 @@ TEST_CASE("clip search refuses searches that make no sense, and weights that are
   CHECK_THROWS_WITH((fit::clip_search{}(codec::affine<4>::format, {w, 1, 2}, packed)),
                     ContainsSubstring("row 0, column 1"));
 }
+
+TEST_CASE("clip search of sixteen rows at a time is the search of the definition", "[fit][clip_search][oracle]") {
+  // The definition, written out: every candidate of every group, sums in the order of the weights.
+  const auto searched = [](const codec::grid_format& f, weight_view w, const fit::clip_search& how) {
+    std::vector<std::byte> packed(f.layout_of(w.rows, w.cols).bytes);
+    codec::encode_on_grids(f, w, packed, [&](const codec::grid_format&, weight_view group, std::size_t) {
+      const codec::extent range = codec::extent_of(group);
+      codec::grid best;
+      double least = std::numeric_limits<double>::infinity();
+      std::vector<float> back(group.cols);
+      for (std::size_t i = 0; i < how.steps; ++i) {
+        const double p = std::fma(-static_cast<double>(i), how.step, 1.0);
+        const codec::grid g = codec::spanning_grid(f, {.lo = p * range.lo, .hi = p * range.hi});
+        double sum = 0;
+        for (std::size_t r = 0; r < group.rows; ++r) {
+          codec::fake_quantize(f, g, group.row(r), back);
+          for (std::size_t c = 0; c < group.cols; ++c) {
+            const double e = static_cast<double>(back[c]) - static_cast<double>(group(r, c));
+            sum = std::fma(e, e, sum);
+          }
+        }
+        if (sum < least) least = sum, best = g;
+      }
+      return best;
+    });
+    return packed;
+  };
+  for (const float unit : {1.f, 1e-6f, 1e-35f}) {
+    float_matrix w = encoded::weights(35, 288, 7);
+    for (float& x : w.values) x *= unit;
+    for (std::size_t c = 0; c < 40; ++c) w(2, c) = 0;
+    for (std::size_t c = 32; c < 64; ++c) w(4, c) = std::abs(w(4, c));
+    for (const codec::grid_rule rule :
+         {codec::grid_rule::affine, codec::grid_rule::symmetric, codec::grid_rule::symmetric_full})
+      for (const unsigned bits : {2u, 4u, 8u})
+        for (const std::size_t group : {std::size_t{32}, std::size_t{96}, codec::per_row, codec::per_tensor})
+          for (const codec::scale_type scales : {codec::scale_type::float32, codec::scale_type::float16}) {
+            const codec::grid_format f{.rule = rule, .code_bits = bits, .group = group, .scales = scales};
+            const fit::clip_search how{.steps = bits == 2 ? std::size_t{80} : std::size_t{30}, .power = 2};
+            CAPTURE(to_string(f), unit);
+            std::vector<std::byte> packed(f.layout_of(35, 288).bytes);
+            how(f, w.view(), packed);
+            REQUIRE(packed == searched(f, w.view(), how));
+          }
+  }
+}

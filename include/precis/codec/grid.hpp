@@ -3,6 +3,7 @@
 #include <precis/codec/dense_copy.hpp>
 #include <precis/codec/grid_format.hpp>
 #include <precis/codec/packing.hpp>
+#include <precis/codec/tiles.hpp>
 #include <precis/core/error.hpp>
 #include <precis/core/view.hpp>
 #include <precis/kernel/half.hpp>
@@ -327,13 +328,33 @@ void get_row(const grid_format::layout& l, unsigned bits, std::size_t out, std::
   unpack_codes(packed.subspan(p.tail, l.tail_bytes), bits, codes.subspan(p.tail_column));
 }
 
-/// f(index row by row, index as stored) for every group.
-template<class F>
-void each_group(const grid_format& f, std::size_t out, std::size_t in, const F& each) {
-  const std::size_t groups = f.groups_per_row(in);
-  if (f.group == per_tensor && f.groups(out, in) == 1) return each(std::size_t{0}, std::size_t{0});
-  for (std::size_t r = 0; r < out; ++r)
-    for (std::size_t k = 0; k < groups; ++k) each(r * groups + k, f.group_at(out, in, r, k));
+/// The grids of the `rows` rows of one tile, row by row (per_tensor: of all), to and from where they are stored.
+inline void put_grids(const grid_format& f, std::span<const grid> grids, std::size_t rows,
+                      tile_place<std::byte> to) noexcept {
+  const std::size_t step = f.scale_bytes(), groups = grids.size() / rows;
+  std::vector<std::uint32_t> zeros;
+  for (std::size_t i = 0; i < grids.size(); ++i) {
+    const grid& g = grids[i % rows * groups + i / rows];
+    put_scale(g.scale, f.scales, to.scales + i * step);
+    if (f.has_minimum()) put_scale(g.minimum, f.scales, to.second + i * step);
+    if (f.rule == grid_rule::affine) zeros.push_back(static_cast<std::uint32_t>(g.zero_point));
+  }
+  if (!zeros.empty())
+    pack_codes(std::span<const std::uint32_t>(zeros), f.code_bits,
+               {to.second, packed_bytes(zeros.size(), f.code_bits)});
+}
+inline void get_grids(const grid_format& f, tile_place<const std::byte> from, std::size_t rows,
+                      std::span<grid> grids) noexcept {
+  const std::size_t step = f.scale_bytes(), groups = grids.size() / rows;
+  std::vector<std::uint32_t> zeros(f.rule == grid_rule::affine ? grids.size() : 0);
+  if (!zeros.empty())
+    unpack_codes({from.second, packed_bytes(zeros.size(), f.code_bits)}, f.code_bits, std::span<std::uint32_t>(zeros));
+  for (std::size_t i = 0; i < grids.size(); ++i) {
+    grid& g = grids[i % rows * groups + i / rows];
+    g.scale = get_scale(f.scales, from.scales + i * step);
+    g.zero_point = zeros.empty() ? f.fixed_zero_point() : static_cast<std::int32_t>(zeros[i]);
+    if (f.has_minimum()) g.minimum = get_scale(f.scales, from.second + i * step);
+  }
 }
 
 inline void check_not_negative(weight_view weights, const std::string& where) {
@@ -383,7 +404,40 @@ inline void fake_quantize(const grid_format& f, const grid& g, std::span<const f
   });
 }
 
+/// The grid that holds every value of a group: min and max, nothing searched.
+struct choose_nearest {
+  grid operator()(const grid_format& f, weight_view values, std::size_t) const noexcept {
+    const extent range = extent_of(values);
+    if (range.finite) return spanning_grid(f, range);
+    return {.scale = std::numeric_limits<float>::quiet_NaN()};
+  }
+  [[nodiscard]] bool tile(const grid_format& f, const detail::tile_groups& g, detail::tile_grids& to) const noexcept {
+    detail::spanning_grids(f, g.lo, g.hi, g.count * kernel::tile_rows, to);
+    return true;
+  }
+};
+
+/// Uses grids made before (for instance those of `read_grids`), one a group.
+struct choose_given {
+  std::span<const grid> grids;
+  grid operator()(const grid_format&, weight_view values, std::size_t index) const noexcept {
+    if (extent_of(values).finite) return grids[index];
+    return {.scale = std::numeric_limits<float>::quiet_NaN()};
+  }
+  [[nodiscard]] bool tile(const grid_format& f, const detail::tile_groups& g, detail::tile_grids& to) const noexcept {
+    bool stored = true;
+    for (std::size_t i = 0; i < g.count * kernel::tile_rows; ++i) {
+      const grid& given = grids[g.index + i / kernel::tile_rows + i % kernel::tile_rows * g.groups];
+      to.scale[i] = given.scale;
+      to.zero_point[i] = static_cast<float>(given.zero_point);
+      stored &= given.zero_point >= 0 && given.zero_point <= f.top_code();
+    }
+    return stored;
+  }
+};
+
 /// Encodes a matrix on the grids that `choose(format, values of the group, index of the group)` returns for each group.
+/// A `choose` that also has tile(format, tile_groups, tile_grids) is asked for sixteen rows together; false: one by one.
 ///
 /// Shapes   weights [out x in], any strides; the values of a group are a view with contiguous rows: 1 x (up to) group,
 ///          or the whole matrix when there is one grid for all.
@@ -398,9 +452,8 @@ void encode_on_grids(const grid_format& f, weight_view weights, std::span<std::b
   const with_contiguous_rows contiguous(weights);
   const weight_view w = contiguous.view();
 
-  std::vector<grid> grids(l.groups);
   const auto choose_checked = [&](weight_view values, std::size_t index) {
-    const grid g = grids[index] = choose(f, values, index);
+    const grid g = choose(f, values, index);
     if (!std::isfinite(g.scale) || !std::isfinite(g.minimum)) {
       check_finite(weights, "codec " + to_string(f));
       if (f.is_power()) detail::check_not_negative(weights, "codec " + to_string(f));
@@ -409,63 +462,49 @@ void encode_on_grids(const grid_format& f, weight_view weights, std::span<std::b
               .expected = f.scales == scale_type::float16 ? "scales and minima of at most 65504, or float32 scales"
                                                           : "smaller weights"});
     }
+    return g;
   };
+  const bool whole = f.group == per_tensor;
+  std::vector<grid> grids;  // of one tile, row by row; or the one of all
+  if (whole) {
+    grids.push_back(choose_checked(w, 0));
+    detail::put_grids(f, grids, 1, {f, l, w.cols, 0, packed.data()});
+  }
+  const std::size_t groups = f.groups_per_row(w.cols), length = whole ? w.cols : std::min(f.group, w.cols);
+  const bool by_tiles = detail::by_tiles(f, w.cols);
 
   detail::with_code_type(f, [&](auto code) {
     std::vector<decltype(code)> codes(w.cols);
-    if (f.group == per_tensor) choose_checked(w, 0);
-    const std::size_t groups = f.groups_per_row(w.cols);
-    for (std::size_t r = 0; r < w.rows; ++r) {
-      const float* x = w.row(r).data();
-      if (f.group == per_tensor) detail::quantize_group(f, grids[0], x, w.cols, codes.data());
-      // All grids of a row, then all its codes: divisions of one group overlap with the next only if nothing is between.
-      const auto group = [&](std::size_t k) {
-        return std::span<const float>(x, w.cols).subspan(k == 0 ? 0 : k * f.group);
-      };
-      for (std::size_t k = 0; k < groups; ++k) {
-        const std::size_t count = std::min(f.group, group(k).size());
-        choose_checked({group(k).first(count), 1, count}, r * groups + k);
+    for (std::size_t first = 0; first < w.rows; first += kernel::tile_rows) {
+      const weight_view tile = w.row_range(first, std::min(kernel::tile_rows, w.rows - first));
+      const detail::tile_place to(f, l, w.cols, first, packed.data());
+      if constexpr (requires(detail::tile_groups g, detail::tile_grids some) { choose.tile(f, g, some); })
+        if (by_tiles && tile.rows == kernel::tile_rows) {
+          const auto of_group = [&](const detail::tile_groups& g, detail::tile_grids& some) {
+            return whole ? choose_given{grids}.tile(f, g, some) : choose.tile(f, g, some);
+          };
+          if (detail::encode_tile(f, tile.data, tile.row_stride, w.cols, first, to, of_group)) continue;
+        }
+      // All grids, then all codes: divisions of one group overlap with the next only if nothing is between.
+      if (!whole) grids.resize(tile.rows * groups);
+      for (std::size_t i = 0; i < (whole ? 0 : grids.size()); ++i) {
+        const std::size_t column = i % groups * length;
+        const weight_view row = tile.row_range(i / groups, 1);
+        grids[i] = choose_checked(row.col_range(column, std::min(length, w.cols - column)), first * groups + i);
       }
-      for (std::size_t k = 0; k < groups; ++k) {
-        const std::span<const float> values = group(k);
-        detail::quantize_group(f, grids[r * groups + k], values.data(), std::min(f.group, values.size()),
-                               &codes[w.cols - values.size()]);
+      for (std::size_t r = 0; r < tile.rows; ++r) {
+        for (std::size_t k = 0, column = 0; column < w.cols; ++k, column += length)
+          detail::quantize_group(f, grids[whole ? 0 : r * groups + k], tile.row(r).data() + column,
+                                 std::min(length, w.cols - column), &codes[column]);
+        const detail::place_of_row p(l, w.rows, w.cols, first + r);
+        kernel::pack_row(codes.data(), f.code_bits, p.blocks, packed.data() + p.tile, p.rows, p.lane);
+        pack_codes(std::span<const decltype(code)>(codes).subspan(p.tail_column), f.code_bits,
+                   packed.subspan(p.tail, l.tail_bytes));
       }
-      detail::place_of_row p(l, w.rows, w.cols, r);
-      kernel::pack_row(codes.data(), f.code_bits, p.blocks, packed.data() + p.tile, p.rows, p.lane);
-      pack_codes(std::span<const decltype(code)>(codes).subspan(p.tail_column), f.code_bits,
-                 packed.subspan(p.tail, l.tail_bytes));
+      if (!whole) detail::put_grids(f, grids, tile.rows, to);
     }
   });
-
-  const std::size_t step = f.scale_bytes();
-  std::vector<std::uint32_t> zeros(f.rule == grid_rule::affine ? l.groups : 0);
-  detail::each_group(f, w.rows, w.cols, [&](std::size_t i, std::size_t at) {
-    detail::put_scale(grids[i].scale, f.scales, &packed[l.scales + at * step]);
-    if (f.has_minimum()) detail::put_scale(grids[i].minimum, f.scales, &packed[l.second + at * step]);
-    if (f.rule == grid_rule::affine) zeros[at] = static_cast<std::uint32_t>(grids[i].zero_point);
-  });
-  if (f.rule == grid_rule::affine)
-    pack_codes(std::span<const std::uint32_t>(zeros), f.code_bits, packed.subspan(l.second, l.tails - l.second));
 }
-
-/// The grid that holds every value of a group: min and max, nothing searched.
-struct choose_nearest {
-  grid operator()(const grid_format& f, weight_view values, std::size_t) const noexcept {
-    const extent range = extent_of(values);
-    if (range.finite) return spanning_grid(f, range);
-    return {.scale = std::numeric_limits<float>::quiet_NaN()};
-  }
-};
-
-/// Uses grids made before (for instance those of `read_grids`), one a group.
-struct choose_given {
-  std::span<const grid> grids;
-  grid operator()(const grid_format&, weight_view values, std::size_t index) const noexcept {
-    if (extent_of(values).finite) return grids[index];
-    return {.scale = std::numeric_limits<float>::quiet_NaN()};
-  }
-};
 
 /// Encodes to the nearest codes on spanning grids. Errors, cost: `encode_on_grids`.
 inline void encode(const grid_format& f, weight_view weights, std::span<std::byte> packed) {
@@ -478,15 +517,13 @@ inline void encode(const grid_format& f, weight_view weights, std::span<std::byt
   const grid_format::layout l = f.layout_of(out, in);
   if (packed.size() != l.bytes) detail::refuse_size(to_string(f), packed.size(), l.bytes, {nullptr, out, in, 0, 1});
   std::vector<grid> grids(l.groups);
-  const std::size_t step = f.scale_bytes();
-  std::vector<std::uint32_t> zeros(f.rule == grid_rule::affine ? l.groups : 0);
-  if (f.rule == grid_rule::affine)
-    unpack_codes(packed.subspan(l.second, l.tails - l.second), f.code_bits, std::span<std::uint32_t>(zeros));
-  detail::each_group(f, out, in, [&](std::size_t i, std::size_t at) {
-    grids[i].scale = detail::get_scale(f.scales, &packed[l.scales + at * step]);
-    grids[i].zero_point = f.rule == grid_rule::affine ? static_cast<std::int32_t>(zeros[at]) : f.fixed_zero_point();
-    if (f.has_minimum()) grids[i].minimum = detail::get_scale(f.scales, &packed[l.second + at * step]);
-  });
+  const std::size_t groups = f.groups_per_row(in);
+  for (std::size_t first = 0; first < (f.group == per_tensor ? std::min<std::size_t>(out, 1) : out);
+       first += kernel::tile_rows) {
+    const std::size_t rows = f.group == per_tensor ? 1 : std::min(kernel::tile_rows, out - first);
+    detail::get_grids(f, {f, l, in, first, packed.data()}, rows,
+                      std::span(grids).subspan(first * groups, f.group == per_tensor ? l.groups : rows * groups));
+  }
   return grids;
 }
 
@@ -500,25 +537,37 @@ void read_codes(const grid_format& f, std::span<const std::byte> packed, std::si
 
 /// Decodes into a matrix of any strides. A pure function of the bytes. Errors: a wrong number of bytes.
 inline void decode(const grid_format& f, std::span<const std::byte> packed, mutable_weight_view weights) {
-  const std::vector<grid> grids = read_grids(f, packed, weights.rows, weights.cols);
-  if (grids.empty()) return;
+  const grid_format::layout l = f.layout_of(weights.rows, weights.cols);
+  if (packed.size() != l.bytes) detail::refuse_size(to_string(f), packed.size(), l.bytes, weights);
+  if (l.groups == 0) return;
   std::vector<float> scratch;
   mutable_weight_view w = weights;
   if (!weights.rows_contiguous()) {
     scratch.resize(weights.size());
     w = {scratch, weights.rows, weights.cols};
   }
+  const bool whole = f.group == per_tensor, by_tiles = detail::by_tiles(f, w.cols);
+  const std::size_t groups = f.groups_per_row(w.cols), length = whole ? w.cols : std::min(f.group, w.cols);
+  std::vector<grid> grids(1);  // of one tile, row by row; or the one of all
+  if (whole) detail::get_grids(f, {f, l, w.cols, 0, packed.data()}, 1, grids);
   detail::with_code_type(f, [&](auto code) {
     std::vector<decltype(code)> codes(w.cols);
-    const std::size_t groups = f.groups_per_row(w.cols);
-    for (std::size_t r = 0; r < w.rows; ++r) {
-      read_codes(f, packed, w.rows, r, std::span<decltype(code)>(codes));
-      float* x = w.row(r).data();
-      if (f.group == per_tensor) detail::dequantize_group(f, grids[0], codes.data(), w.cols, x);
-      for (std::size_t k = 0; k < groups; ++k) {
-        const std::size_t first = k == 0 ? 0 : k * f.group;
-        detail::dequantize_group(f, grids[r * groups + k], codes.data() + first, std::min(f.group, w.cols - first),
-                                 x + first);
+    for (std::size_t first = 0; first < w.rows; first += kernel::tile_rows) {
+      const mutable_weight_view tile = w.row_range(first, std::min(kernel::tile_rows, w.rows - first));
+      const detail::tile_place from(f, l, w.cols, first, packed.data());
+      if (by_tiles && tile.rows == kernel::tile_rows) {
+        detail::decode_tile(f, from, grids[0], w.cols, tile.data, tile.row_stride);
+        continue;
+      }
+      if (!whole) {
+        grids.resize(tile.rows * groups);
+        detail::get_grids(f, from, tile.rows, grids);
+      }
+      for (std::size_t r = 0; r < tile.rows; ++r) {
+        read_codes(f, packed, w.rows, first + r, std::span<decltype(code)>(codes));
+        for (std::size_t k = 0, column = 0; column < w.cols; ++k, column += length)
+          detail::dequantize_group(f, grids[whole ? 0 : r * groups + k], codes.data() + column,
+                                   std::min(length, w.cols - column), tile.row(r).data() + column);
       }
     }
   });

@@ -14,11 +14,12 @@ namespace precis::kernel {
 /// n < width elements; the others are neither read nor written, and load as 0), all (one value everywhere), add, subtract,
 /// multiply, divide, fma(a, b, c) = a*b + c rounded once, larger(a, b) = a > b ? a : b, smaller(a, b) = a < b ? a : b
 /// (so a NaN in b stays), times_power_of_two(a, n) = a * 2^n for whole -252 <= n <= 254 and |a| near 1, rounded once,
-/// largest(v) and total(v) over the lanes (no NaN; the total is defined only where every order gives the same), and
-/// transpose of a width x width tile. Loads and stores need no alignment. `value` names float.
+/// largest(v) and total(v) over the lanes (no NaN; the total is defined only where every order gives the same),
+/// transpose of a width x width tile, and, of more than one lane, fold_rows(rows, f): lane r is all of rows[r] brought together
+/// by f, in any order. Loads and stores need no alignment. `value` names float.
 ///
 /// Lane types over double, for statistics, offer what products need: zero, broadcast, load, store, load_part, store_part,
-/// fma and transpose.
+/// fma and transpose; and load_floats.
 ///
 /// Code lanes, for packed matrices (grid_format.hpp), hold one 32-bit word of each of `rows` rows of a tile; kernels take
 /// `tiles` tiles at once and have `together` such vectors in flight, times `columns` vectors of activations. They offer:
@@ -37,6 +38,16 @@ namespace precis::kernel {
 ///   load_floats, load_halves, load_bfloat16s    one stored number a lane, as `floats::vector`
 ///   zero_points<Bits>(run, first)    codes first, first + 1, ... of the sixteen of a stream that starts at run, as floats
 ///   store_low_bytes(p, v)       the low byte of every lane's bits
+///
+/// Those of more than one row also have, for codec/tiles.hpp:
+///   store_floats, store_halves  `floats::vector` to where load_floats and load_halves have it from, rounded
+///   store, all, add             where `load` has words from; one whole number everywhere; sums
+///   rounded(v)                  whole numbers nearest to floats, ties to even; what has no place in 32 bits: less than -2^30
+///   bytes_of(a, b, c, d)        whole numbers of four rows, a column a lane, cut to 0 ... 255: byte j of dword k of the i-th 16 bytes
+///                               is column 4 i + j of row k
+///   turn_quads(words)           such words of all rows, the first four rows first, to words of columns 4 i ... 4 i + 3, a row a
+///                               lane, i = 0 first; and back
+///   spread<K>(w)                2^23 + the bytes of the K-th row of such words, a column a lane
 #if defined(__AVX512F__)
 using native_lanes = avx512_lanes;
 using native_double_lanes = avx512_double_lanes;

@@ -63,6 +63,16 @@ struct avx2_lanes {
     }
   }
 
+  /// Halves onto each other, a row of each of two vectors; then the halves of that, ...
+  template<class F>
+  [[nodiscard]] static vector fold_rows(vector (&r)[8], F&& f) noexcept {
+    for (std::size_t i = 0; i < 4; ++i)
+      r[i] = f(_mm256_permute2f128_ps(r[i], r[i + 4], 0x20), _mm256_permute2f128_ps(r[i], r[i + 4], 0x31));
+    for (std::size_t i = 0; i < 4; i += 2)
+      r[i] = f(_mm256_shuffle_ps(r[i], r[i + 1], 0x44), _mm256_shuffle_ps(r[i], r[i + 1], 0xee));
+    return f(_mm256_shuffle_ps(r[0], r[2], 0x88), _mm256_shuffle_ps(r[0], r[2], 0xdd));
+  }
+
  private:
   /// Halves onto each other, then the halves of that, ...
   template<class F>
@@ -91,6 +101,7 @@ struct avx2_double_lanes {
   [[nodiscard]] static vector zero() noexcept { return _mm256_setzero_pd(); }
   [[nodiscard]] static vector broadcast(const double* p) noexcept { return _mm256_broadcast_sd(p); }
   [[nodiscard]] static vector load(const double* p) noexcept { return _mm256_loadu_pd(p); }
+  [[nodiscard]] static vector load_floats(const float* p) noexcept { return _mm256_cvtps_pd(_mm_loadu_ps(p)); }
   [[nodiscard]] static vector load_part(const double* p, std::size_t n) noexcept {
     return _mm256_maskload_pd(p, first(n));
   }
@@ -126,6 +137,24 @@ struct avx2_code_lanes {
 
   [[nodiscard]] static words load(const std::byte* p) noexcept {
     return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
+  }
+  static void store(std::byte* p, words w) noexcept { _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), w); }
+  [[nodiscard]] static words all(std::int32_t x) noexcept { return _mm256_set1_epi32(x); }
+  [[nodiscard]] static words add(words a, words b) noexcept { return _mm256_add_epi32(a, b); }
+  [[nodiscard]] static words rounded(__m256 v) noexcept { return _mm256_cvtps_epi32(v); }
+  [[nodiscard]] static words bytes_of(words a, words b, words c, words d) noexcept {
+    return _mm256_packus_epi16(_mm256_packs_epi32(a, b), _mm256_packs_epi32(c, d));
+  }
+  template<std::size_t K>
+  [[nodiscard]] static __m256 spread(words w) noexcept {
+    constexpr int k = static_cast<int>(0x8080'8000u) + 4 * static_cast<int>(K);  // 80: a byte of zeros
+    const words bytes = _mm256_setr_epi32(k, k + 1, k + 2, k + 3, k, k + 1, k + 2, k + 3);
+    return _mm256_castsi256_ps(_mm256_or_si256(_mm256_shuffle_epi8(w, bytes), _mm256_set1_epi32(0x4b00'0000)));
+  }
+  static void turn_quads(words (&w)[2]) noexcept {
+    const words low = _mm256_permute2x128_si256(w[0], w[1], 0x20);
+    w[1] = _mm256_permute2x128_si256(w[0], w[1], 0x31);
+    w[0] = low;
   }
   template<int Right, std::uint32_t Mask>
   [[nodiscard]] static words digits(words w) noexcept {
@@ -230,6 +259,19 @@ struct avx2_code_lanes {
     __builtin_memcpy(halves, p, 16);
     for (std::size_t i = 0; i < 8; ++i) values[i] = half_to_float(halves[i]);
     return _mm256_loadu_ps(values);
+#endif
+  }
+  static void store_floats(std::byte* p, __m256 v) noexcept { store(p, _mm256_castps_si256(v)); }
+  static void store_halves(std::byte* p, __m256 v) noexcept {
+#if defined(__F16C__)
+    const __m128i halves = _mm256_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(p), halves);
+#else
+    std::uint16_t halves[8];
+    float values[8];
+    _mm256_storeu_ps(values, v);
+    for (std::size_t i = 0; i < 8; ++i) halves[i] = float_to_half(values[i]);
+    __builtin_memcpy(p, halves, 16);
 #endif
   }
   [[nodiscard]] static __m256 load_bfloat16s(const std::byte* p) noexcept {

@@ -65,6 +65,17 @@ struct avx512_lanes {
     }
   }
 
+  /// Halves onto each other, a row of each of two vectors; then the halves of that, ...
+  template<class F>
+  [[nodiscard]] static vector fold_rows(vector (&r)[16], F&& f) noexcept {
+    for (std::size_t first = 0; first < 16; first += 8)
+      for (std::size_t i = first; i < first + 4; ++i)
+        r[i] = f(quarters<0x44>(r[i], r[i + 4]), quarters<0xee>(r[i], r[i + 4]));
+    for (std::size_t i = 0; i < 4; ++i) r[i] = f(quarters<0x88>(r[i], r[i + 8]), quarters<0xdd>(r[i], r[i + 8]));
+    for (std::size_t i = 0; i < 4; i += 2) r[i] = f(pairs<0x44>(r[i], r[i + 1]), pairs<0xee>(r[i], r[i + 1]));
+    return f(pairs<0x88>(r[0], r[2]), pairs<0xdd>(r[0], r[2]));
+  }
+
  private:
   // The zero-masked forms under a full mask: g++ 12 warns of an uninitialised variable inside the plain ones.
   static constexpr __mmask16 every = 0xffff;
@@ -102,6 +113,9 @@ struct avx512_double_lanes {
   [[nodiscard]] static vector zero() noexcept { return _mm512_setzero_pd(); }
   [[nodiscard]] static vector broadcast(const double* p) noexcept { return _mm512_set1_pd(*p); }
   [[nodiscard]] static vector load(const double* p) noexcept { return _mm512_loadu_pd(p); }
+  [[nodiscard]] static vector load_floats(const float* p) noexcept {
+    return _mm512_maskz_cvtps_pd(every, _mm256_loadu_ps(p));
+  }
   [[nodiscard]] static vector load_part(const double* p, std::size_t n) noexcept {
     return _mm512_maskz_loadu_pd(first(n), p);
   }
@@ -147,6 +161,28 @@ struct avx512_code_lanes {
   static constexpr std::size_t columns = 8;
 
   [[nodiscard]] static words load(const std::byte* p) noexcept { return _mm512_loadu_si512(p); }
+  static void store(std::byte* p, words w) noexcept { _mm512_storeu_si512(p, w); }
+  [[nodiscard]] static words all(std::int32_t x) noexcept { return _mm512_set1_epi32(x); }
+  [[nodiscard]] static words add(words a, words b) noexcept { return _mm512_add_epi32(a, b); }
+  [[nodiscard]] static words rounded(__m512 v) noexcept { return _mm512_maskz_cvtps_epi32(0xffff, v); }
+  [[nodiscard]] static words bytes_of(words a, words b, words c, words d) noexcept {
+    return _mm512_packus_epi16(_mm512_packs_epi32(a, b), _mm512_packs_epi32(c, d));
+  }
+  template<std::size_t K>
+  [[nodiscard]] static __m512 spread(words w) noexcept {
+    constexpr int k = 4 * static_cast<int>(K);
+    const words bytes = _mm512_maskz_broadcast_i32x4(0xffff, _mm_setr_epi32(k, k + 1, k + 2, k + 3));
+    const words numbers = _mm512_mask_shuffle_epi8(_mm512_set1_epi32(0x4b00'0000), 0x1111'1111'1111'1111, w, bytes);
+    return _mm512_castsi512_ps(numbers);
+  }
+  static void turn_quads(words (&w)[4]) noexcept {
+    const words a = quarters<0x44>(w[0], w[1]), b = quarters<0xee>(w[0], w[1]);
+    const words c = quarters<0x44>(w[2], w[3]), d = quarters<0xee>(w[2], w[3]);
+    w[0] = quarters<0x88>(a, c);
+    w[1] = quarters<0xdd>(a, c);
+    w[2] = quarters<0x88>(b, d);
+    w[3] = quarters<0xdd>(b, d);
+  }
   template<int Right, std::uint32_t Mask>
   [[nodiscard]] static words digits(words w) noexcept {
     if constexpr (Mask == ~0u) return shift<Right>(w);
@@ -251,6 +287,11 @@ struct avx512_code_lanes {
   [[nodiscard]] static __m512 load_halves(const std::byte* p) noexcept {
     return _mm512_maskz_cvtph_ps(0xffff, _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
   }
+  static void store_floats(std::byte* p, __m512 v) noexcept { _mm512_storeu_ps(p, v); }
+  static void store_halves(std::byte* p, __m512 v) noexcept {
+    const __m256i halves = _mm512_maskz_cvtps_ph(0xffff, v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), halves);
+  }
   [[nodiscard]] static __m512 load_bfloat16s(const std::byte* p) noexcept {
     const words wide = _mm512_maskz_cvtepu16_epi32(0xffff, _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
     return _mm512_castsi512_ps(shift<-16>(wide));
@@ -271,6 +312,10 @@ struct avx512_code_lanes {
   }
 
  private:
+  template<int Order>
+  [[nodiscard]] static words quarters(words a, words b) noexcept {
+    return _mm512_maskz_shuffle_i32x4(0xffff, a, b, Order);
+  }
   template<int Right>
   [[nodiscard]] static words shift(words w) noexcept {
     if constexpr (Right > 0) return _mm512_maskz_srli_epi32(0xffff, w, Right);

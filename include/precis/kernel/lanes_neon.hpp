@@ -48,6 +48,14 @@ struct neon_lanes {
     const float32x2_t two = vadd_f32(vget_low_f32(v), vget_high_f32(v));
     return vget_lane_f32(two, 0) + vget_lane_f32(two, 1);
   }
+  /// Halves onto each other, a row of each of two vectors; then the halves of that.
+  template<class F>
+  [[nodiscard]] static vector fold_rows(vector (&r)[4], F&& f) noexcept {
+    for (std::size_t i = 0; i < 4; i += 2)
+      r[i] = f(vcombine_f32(vget_low_f32(r[i]), vget_low_f32(r[i + 1])),
+               vcombine_f32(vget_high_f32(r[i]), vget_high_f32(r[i + 1])));
+    return f(vuzp1q_f32(r[0], r[2]), vuzp2q_f32(r[0], r[2]));
+  }
   static void transpose(vector (&r)[4]) noexcept {
     const float32x4x2_t low = vtrnq_f32(r[0], r[1]), high = vtrnq_f32(r[2], r[3]);
     r[0] = vcombine_f32(vget_low_f32(low.val[0]), vget_low_f32(high.val[0]));
@@ -73,6 +81,7 @@ struct neon_double_lanes {
   [[nodiscard]] static vector zero() noexcept { return vdupq_n_f64(0.0); }
   [[nodiscard]] static vector broadcast(const double* p) noexcept { return vld1q_dup_f64(p); }
   [[nodiscard]] static vector load(const double* p) noexcept { return vld1q_f64(p); }
+  [[nodiscard]] static vector load_floats(const float* p) noexcept { return vcvt_f64_f32(vld1_f32(p)); }
   [[nodiscard]] static vector load_part(const double* p, std::size_t n) noexcept {
     const double part[2] = {n > 0 ? p[0] : 0.0, n > 1 ? p[1] : 0.0};
     return vld1q_f64(part);
@@ -102,6 +111,27 @@ struct neon_code_lanes {
   [[nodiscard]] static words load(const std::byte* p) noexcept {
     return vreinterpretq_u32_u8(vld1q_u8(reinterpret_cast<const std::uint8_t*>(p)));
   }
+  static void store(std::byte* p, words w) noexcept {
+    vst1q_u8(reinterpret_cast<std::uint8_t*>(p), vreinterpretq_u8_u32(w));
+  }
+  [[nodiscard]] static words all(std::int32_t x) noexcept { return vreinterpretq_u32_s32(vdupq_n_s32(x)); }
+  [[nodiscard]] static words add(words a, words b) noexcept { return vaddq_u32(a, b); }
+  [[nodiscard]] static words rounded(float32x4_t v) noexcept { return vreinterpretq_u32_s32(vcvtnq_s32_f32(v)); }
+  [[nodiscard]] static words bytes_of(words a, words b, words c, words d) noexcept {
+    const auto half = [](words v) { return vqmovn_s32(vreinterpretq_s32_u32(v)); };
+    const uint8x8_t low = vqmovun_s16(vcombine_s16(half(a), half(b)));
+    const uint8x8_t high = vqmovun_s16(vcombine_s16(half(c), half(d)));
+    return vreinterpretq_u32_u8(vcombine_u8(low, high));
+  }
+  template<std::size_t K>
+  [[nodiscard]] static float32x4_t spread(words w) noexcept {
+    constexpr std::uint32_t k = 0xffff'ff00u + 4 * static_cast<std::uint32_t>(K);  // ff: the byte that is there stays
+    const std::uint32_t bytes[4] = {k, k + 1, k + 2, k + 3};
+    const uint8x16_t there = vreinterpretq_u8_u32(vdupq_n_u32(0x4b00'0000u));
+    const uint8x16_t from = vreinterpretq_u8_u32(vld1q_u32(bytes));
+    return vreinterpretq_f32_u8(vqtbx1q_u8(there, vreinterpretq_u8_u32(w), from));
+  }
+  static void turn_quads(words (&)[1]) noexcept {}
   template<int Right, std::uint32_t Mask>
   [[nodiscard]] static words digits(words w) noexcept {
     if constexpr (Mask == ~0u) return shift<Right>(w);
@@ -176,6 +206,10 @@ struct neon_code_lanes {
   }
   [[nodiscard]] static float32x4_t load_halves(const std::byte* p) noexcept {
     return vcvt_f32_f16(vreinterpret_f16_u8(vld1_u8(reinterpret_cast<const std::uint8_t*>(p))));
+  }
+  static void store_floats(std::byte* p, float32x4_t v) noexcept { store(p, vreinterpretq_u32_f32(v)); }
+  static void store_halves(std::byte* p, float32x4_t v) noexcept {
+    vst1_u8(reinterpret_cast<std::uint8_t*>(p), vreinterpret_u8_f16(vcvt_f16_f32(v)));
   }
   [[nodiscard]] static float32x4_t load_bfloat16s(const std::byte* p) noexcept {
     const uint16x4_t halves = vreinterpret_u16_u8(vld1_u8(reinterpret_cast<const std::uint8_t*>(p)));

@@ -53,6 +53,7 @@ struct scalar_double_lanes {
   [[nodiscard]] static vector zero() noexcept { return 0; }
   [[nodiscard]] static vector broadcast(const double* p) noexcept { return *p; }
   [[nodiscard]] static vector load(const double* p) noexcept { return *p; }
+  [[nodiscard]] static vector load_floats(const float* p) noexcept { return static_cast<double>(*p); }
   [[nodiscard]] static vector load_part(const double*, std::size_t) noexcept { return 0; }
   static void store(double* p, vector v) noexcept { *p = v; }
   static void store_part(double*, vector, std::size_t) noexcept {}

@@ -64,7 +64,7 @@ void add_segment_columns(const segment_run<std::int8_t>& run, const gathered& x,
       block[p] = run.block + row / tile_rows * run.tile_block + row % tile_rows * 4;
     });
     for (std::size_t b = 0; b < blocks; ++b)
-      each_codes<Code, Bits>(
+      each_codes<Code, Bits, false>(
           block, b * Bits * word_stride, [](auto) {},
           [&](auto k, auto p, words c) __attribute__((always_inline)) {
             codes[(b * 8 + k) * parts + p] = integers ? c : Code::nibbles(c, table);

@@ -78,11 +78,13 @@ void add_segment_columns(const segment_run<std::int8_t>& run, const gathered& x,
       };
       scale[p] = stored(run.scale + tile * run.tile_scale);
       const std::byte* const at = run.second + tile * run.tile_second;
-      if (run.second_is == second_kind::fixed) second[p] = fixed_zero;
-      if (anchored) second[p] = stored(at);
-      if (run.second_is == second_kind::zero_points)
+      if (run.second_is == second_kind::fixed)
+        second[p] = fixed_zero;
+      else if (anchored)
+        second[p] = stored(at);
+      else if (run.second_is == second_kind::zero_points)
         second[p] = lanes::subtract(lanes::zero(), Code::template zero_points<Bits>(at, lane));
-      if (run.second_is == second_kind::zero_floats)
+      else
         second[p] = lanes::subtract(lanes::zero(), Code::load_floats(at + lane * 4));
     });
 

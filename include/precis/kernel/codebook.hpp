@@ -69,7 +69,7 @@ template<class Code, unsigned Bits, std::size_t Parts>
     for_constants<4>([&](auto j) __attribute__((always_inline)) { lane[p][j] = lanes::zero(); });
   });
   for (std::size_t b = 0, offset = 0; b < blocks; ++b, offset += Bits * word_stride, x += block_columns)
-    each_codes<Code, Bits>(
+    each_codes<Code, Bits, false>(
         block, offset, [](auto) {},
         [&](auto k, auto p, typename Code::words codes) __attribute__((always_inline)) {
           for_constants<4>([&](auto j) __attribute__((always_inline)) {

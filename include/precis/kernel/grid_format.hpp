@@ -198,15 +198,16 @@ struct code_place {
   return {plane.word + quad / each, column % 4 * 8 + quad % each * plane.width};
 }
 
-/// The codes of four columns, one a byte, from the words of a block.
-template<class Code, unsigned Bits, std::size_t K>
+/// The codes of four columns, one a byte, from the words of a block. Loose: as they come, among other bits.
+template<class Code, unsigned Bits, std::size_t K, bool Loose = false>
 [[nodiscard, gnu::always_inline]] inline typename Code::words codes_of(const typename Code::words (&w)[Bits]) noexcept {
   constexpr code_planes planes = planes_of(Bits);
   constexpr auto word = [](code_plane p) { return p.word + K * p.width / 8; };
   constexpr auto bit = [](code_plane p) { return static_cast<int>(K * p.width % 8); };
   constexpr auto mask = [](code_plane p) { return ((1u << p.width) - 1u) * 0x0101'0101u; };
   constexpr code_plane a = planes.at[0], b = planes.at[1], c = planes.at[2];
-  typename Code::words codes = Code::template digits<bit(a), mask(a)>(w[word(a)]);
+  if constexpr (Loose && planes.count == 1) return w[word(a)];
+  typename Code::words codes = Code::template digits < bit(a), Loose ? ~0u : mask(a) > (w[word(a)]);
   if constexpr (planes.count > 1)
     codes = Code::template merge<bit(b) - static_cast<int>(b.low), (mask(b) << b.low)>(codes, w[word(b)]);
   if constexpr (planes.count > 2)

@@ -25,12 +25,12 @@ namespace precis::kernel {
 /// `tiles` tiles at once and have `together` such vectors in flight, times `columns` vectors of activations. They offer:
 ///   load                        the words that lie side by side from p on
 ///   digits<Right, Mask>(w)      (w >> Right) & Mask in every lane; negative: shifted to the left
-///   merge<Right, Mask>(low, w)  low | digits(w)
+///   merge<Right, Mask>(low, w)  digits(w) where Mask is, elsewhere low
 ///   four(x)                     four signed bytes of at least -127, in every lane
 ///   products<Bits>              a sum of products, 0 at first: add(quad<K>, codes, four) for K = 0 ... 7, then end_block(),
 ///                               again for other blocks; sum() is exact for up to 128 columns
-///   number<Bits, J>(codes)      byte J of every lane as a float, given that it is below 2^Bits
-///   small_float<Float, J>(codes)    byte J of every lane as the value of a finite minifloat
+///   number<Bits, At>(w)         the Bits bits of every lane from bit At on, as a float; Bits <= 5, or 8 in a byte
+///   small_float<Float, At>(w)   likewise, as the value of a finite minifloat
 ///   look_up<Bits, J>(codes, table, step)    table[lane * step + byte J of the lane], given that it is below 2^Bits; step is 0 or
 ///                               at least 2^Bits, and 2^Bits floats can be read there
 ///   nibbles(codes, table)       every byte, below 16, replaced by that one of sixteen

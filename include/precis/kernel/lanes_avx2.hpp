@@ -163,7 +163,7 @@ struct avx2_code_lanes {
   }
   template<int Right, std::uint32_t Mask>
   [[nodiscard]] static words merge(words low, words w) noexcept {
-    return _mm256_or_si256(low, digits<Right, Mask>(w));
+    return _mm256_or_si256(digits<0, ~Mask>(low), digits<Right, Mask>(w));
   }
   [[nodiscard]] static words four(const std::int8_t* x) noexcept {
     int quad;
@@ -206,22 +206,21 @@ struct avx2_code_lanes {
   };
 #endif
   [[nodiscard]] static __m256 to_float(words w) noexcept { return _mm256_cvtepi32_ps(w); }
-  template<unsigned Bits, std::size_t J>
-  [[nodiscard]] static __m256 number(words codes) noexcept {
-    const words at = shift<8 * static_cast<int>(J)>(codes);
-    return to_float(J == 3 ? at : _mm256_and_si256(at, _mm256_set1_epi32(0xff)));
+  template<unsigned Bits, unsigned At>
+  [[nodiscard]] static __m256 number(words w) noexcept {
+    return to_float(digits < static_cast<int>(At), At + Bits == 32 ? ~0u : (1u << Bits) - 1u > (w));
   }
   /// Exponent and fraction moved to where a float has them; below the normal numbers, what is too much is taken away.
-  template<class Float, std::size_t J>
+  template<class Float, unsigned At>
   [[nodiscard]] static __m256 small_float(words codes) noexcept {
     if constexpr (!requires { Float::mantissa; }) {  // no exponent and fraction: looked up, eight and eight
       constexpr const float* values = detail::sixteen_values<Float>.data();
-      const words at = shift<8 * static_cast<int>(J)>(codes);
+      const words at = shift<static_cast<int>(At)>(codes);
       const __m256 low = _mm256_permutevar8x32_ps(_mm256_loadu_ps(values), at);
       const __m256 high = _mm256_permutevar8x32_ps(_mm256_loadu_ps(values + 8), at);
       return _mm256_blendv_ps(low, high, _mm256_castsi256_ps(_mm256_slli_epi32(at, 28)));
     } else {
-      constexpr int at = static_cast<int>(8 * J), up = 23 - static_cast<int>(Float::mantissa);
+      constexpr int at = static_cast<int>(At), up = 23 - static_cast<int>(Float::mantissa);
       constexpr std::uint32_t bits = static_cast<std::uint32_t>(Float::all_ones) << up;
       const words magnitude = digits<at - up, bits>(codes);
       const words normal = _mm256_add_epi32(magnitude, _mm256_set1_epi32((127 - Float::bias) << 23));

@@ -189,8 +189,8 @@ struct avx512_code_lanes {
     return _mm512_and_si512(shift<Right>(w), _mm512_set1_epi32(static_cast<int>(Mask)));
   }
   template<int Right, std::uint32_t Mask>
-  [[nodiscard]] static words merge(words low, words w) noexcept {  // low | (w & mask)
-    return _mm512_ternarylogic_epi32(low, shift<Right>(w), _mm512_set1_epi32(static_cast<int>(Mask)), 0xf8);
+  [[nodiscard]] static words merge(words low, words w) noexcept {  // mask ? w : low
+    return _mm512_ternarylogic_epi32(low, shift<Right>(w), _mm512_set1_epi32(static_cast<int>(Mask)), 0xd8);
   }
   [[nodiscard]] static words four(const std::int8_t* x) noexcept {
     int quad;
@@ -237,25 +237,32 @@ struct avx512_code_lanes {
   };
 #endif
   [[nodiscard]] static __m512 to_float(words w) noexcept { return _mm512_maskz_cvtepi32_ps(0xffff, w); }
-  template<unsigned Bits, std::size_t J>
-  [[nodiscard]] static __m512 number(words codes) noexcept {
-    const words at = shift<8 * static_cast<int>(J)>(codes);
-    if constexpr (Bits <= 4)  // the permutation looks at four bits
-      return _mm512_maskz_permutexvar_ps(0xffff, at,
-                                         _mm512_setr_ps(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15));
-    else if constexpr (J == 3)
-      return to_float(at);
-    else
-      return to_float(_mm512_and_si512(at, _mm512_set1_epi32(0xff)));
+  /// Up to 5 bits: a permutation, which looks at four bits or five; neighbours of two bits share one shift.
+  template<unsigned Bits, unsigned At>
+  [[nodiscard]] static __m512 number(words w) noexcept {
+    constexpr int at = static_cast<int>(At);
+    if constexpr (Bits <= 4) {
+      constexpr unsigned low = Bits == 2 ? At % 4 : 0;
+      return _mm512_maskz_permutexvar_ps(0xffff, shift<at - static_cast<int>(low)>(w),
+                                         _mm512_loadu_ps(fields<Bits, low>.data()));
+    } else if constexpr (Bits == 5) {
+      const float* const table = fields<Bits, 0>.data();
+      return _mm512_permutex2var_ps(_mm512_loadu_ps(table), shift<at>(w), _mm512_loadu_ps(table + 16));
+    } else if constexpr (At == 8 || At == 16) {  // one instruction instead of two
+      return to_float(_mm512_shuffle_epi8(w, _mm512_maskz_broadcast_i32x4(0xffff, byte_of_words<At / 8>())));
+    } else {
+      constexpr std::uint32_t mask = At == 24 ? ~0u : 0xffu;
+      return to_float(digits<at, mask>(w));
+    }
   }
   /// Exponent and fraction moved to where a float has them; below the normal numbers, what is too much is taken away.
-  template<class Float, std::size_t J>
+  template<class Float, unsigned At>
   [[nodiscard]] static __m512 small_float(words codes) noexcept {
     if constexpr (Float::bits <= 4) {  // the permutation looks at four bits, decode at those it has
-      return _mm512_maskz_permutexvar_ps(0xffff, shift<8 * static_cast<int>(J)>(codes),
+      return _mm512_maskz_permutexvar_ps(0xffff, shift<static_cast<int>(At)>(codes),
                                          _mm512_loadu_ps(detail::sixteen_values<Float>.data()));
     } else {
-      constexpr int at = static_cast<int>(8 * J), up = 23 - static_cast<int>(Float::mantissa);
+      constexpr int at = static_cast<int>(At), up = 23 - static_cast<int>(Float::mantissa);
       constexpr std::uint32_t bits = static_cast<std::uint32_t>(Float::all_ones) << up;
       const words magnitude = digits<at - up, bits>(codes);
       const words normal = _mm512_add_epi32(magnitude, _mm512_set1_epi32((127 - Float::bias) << 23));
@@ -316,12 +323,25 @@ struct avx512_code_lanes {
   [[nodiscard]] static words quarters(words a, words b) noexcept {
     return _mm512_maskz_shuffle_i32x4(0xffff, a, b, Order);
   }
+  /// Byte J of every word, and zeros.
+  template<int J>
+  [[nodiscard]] static __m128i byte_of_words() noexcept {
+    constexpr int zeros = static_cast<int>(0x8080'8000u);
+    return _mm_setr_epi32(zeros + J, zeros + J + 4, zeros + J + 8, zeros + J + 12);
+  }
   template<int Right>
   [[nodiscard]] static words shift(words w) noexcept {
     if constexpr (Right > 0) return _mm512_maskz_srli_epi32(0xffff, w, Right);
     if constexpr (Right < 0) return _mm512_maskz_slli_epi32(0xffff, w, -Right);
     return w;
   }
+  /// What the Bits bits from bit Low on of an index stand for.
+  template<unsigned Bits, unsigned Low>
+  static constexpr auto fields = [] {
+    std::array<float, std::size_t{Bits <= 4 ? 16 : 32}> all{};
+    for (unsigned i = 0; i < all.size(); ++i) all[i] = static_cast<float>(i >> Low & ((1u << Bits) - 1u));
+    return all;
+  }();
   template<unsigned Bits>
   struct stream_places {
     std::array<std::uint8_t, 64> bytes{};

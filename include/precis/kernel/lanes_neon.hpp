@@ -139,7 +139,7 @@ struct neon_code_lanes {
   }
   template<int Right, std::uint32_t Mask>
   [[nodiscard]] static words merge(words low, words w) noexcept {
-    return vorrq_u32(low, digits<Right, Mask>(w));
+    return vbslq_u32(vdupq_n_u32(Mask), shift<Right>(w), low);
   }
   [[nodiscard]] static int8x16_t four(const std::int8_t* x) noexcept {
     std::int32_t quad;
@@ -164,20 +164,20 @@ struct neon_code_lanes {
     }
   };
   [[nodiscard]] static float32x4_t to_float(words w) noexcept { return vcvtq_f32_s32(vreinterpretq_s32_u32(w)); }
-  template<unsigned Bits, std::size_t J>
-  [[nodiscard]] static float32x4_t number(words codes) noexcept {
-    return to_float(digits<8 * static_cast<int>(J), 0xFF>(codes));
+  template<unsigned Bits, unsigned At>
+  [[nodiscard]] static float32x4_t number(words w) noexcept {
+    return to_float(digits<static_cast<int>(At), (1u << Bits) - 1u>(w));
   }
   /// Exponent and fraction moved to where a float has them; below the normal numbers, what is too much is taken away.
-  template<class Float, std::size_t J>
+  template<class Float, unsigned At>
   [[nodiscard]] static float32x4_t small_float(words codes) noexcept {
     if constexpr (!requires { Float::mantissa; }) {  // no exponent and fraction: the four bytes of each are looked up
       const auto* const values = reinterpret_cast<const std::uint8_t*>(detail::sixteen_values<Float>.data());
-      const words first = vmulq_n_u32(digits<8 * static_cast<int>(J), 15>(codes), 0x0404'0404u);
+      const words first = vmulq_n_u32(digits<static_cast<int>(At), 15>(codes), 0x0404'0404u);
       const words at = vaddq_u32(first, vdupq_n_u32(0x0302'0100u));
       return vreinterpretq_f32_u8(vqtbl4q_u8(vld1q_u8_x4(values), vreinterpretq_u8_u32(at)));
     } else {
-      constexpr int at = static_cast<int>(8 * J), up = 23 - static_cast<int>(Float::mantissa);
+      constexpr int at = static_cast<int>(At), up = 23 - static_cast<int>(Float::mantissa);
       constexpr std::uint32_t bits = static_cast<std::uint32_t>(Float::all_ones) << up;
       constexpr auto least = static_cast<std::uint32_t>(128 - Float::bias) << 23;
       const words magnitude = digits<at - up, bits>(codes);

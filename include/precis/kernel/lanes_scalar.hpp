@@ -77,7 +77,7 @@ struct scalar_code_lanes {
   }
   template<int Right, std::uint32_t Mask>
   [[nodiscard]] static words merge(words low, words w) noexcept {
-    return low | digits<Right, Mask>(w);
+    return (low & ~Mask) | digits<Right, Mask>(w);
   }
   [[nodiscard]] static const std::int8_t* four(const std::int8_t* x) noexcept { return x; }
   template<unsigned Bits>
@@ -91,13 +91,13 @@ struct scalar_code_lanes {
     [[nodiscard]] words sum() const noexcept { return static_cast<words>(total); }
   };
   [[nodiscard]] static float to_float(words w) noexcept { return static_cast<float>(static_cast<std::int32_t>(w)); }
-  template<unsigned Bits, std::size_t J>
-  [[nodiscard]] static float number(words codes) noexcept {
-    return static_cast<float>(static_cast<std::int32_t>(codes >> (8 * J) & 0xFFu));
+  template<unsigned Bits, unsigned At>
+  [[nodiscard]] static float number(words w) noexcept {
+    return static_cast<float>(static_cast<std::int32_t>(w >> At & ((1u << Bits) - 1u)));
   }
-  template<class Float, std::size_t J>
-  [[nodiscard]] static float small_float(words codes) noexcept {
-    return Float::decode(static_cast<std::uint8_t>(codes >> (8 * J) & 0xFFu));
+  template<class Float, unsigned At>
+  [[nodiscard]] static float small_float(words w) noexcept {
+    return Float::decode(static_cast<std::uint8_t>(w >> At & ((1u << Float::bits) - 1u)));
   }
   template<unsigned Bits, std::size_t J>
   [[nodiscard]] static float look_up(words codes, const float* table, std::size_t) noexcept {

@@ -31,13 +31,19 @@ struct row_range {
 
 namespace detail {
 
+/// Codes that become floats may lie among other bits, from this one of their bytes on; wider ones are clean bytes.
+template<unsigned Bits>
+inline constexpr bool loose_codes = Bits <= 5;
+template<unsigned Bits, std::size_t K>
+inline constexpr unsigned loose_at = planes_of(Bits).count == 1 ? K* Bits % 8 : 0;
+
 /// What codes stand for before the scale: whole numbers, ...
 struct whole_numbers {
   static constexpr bool exact_in_bytes = true;
   static constexpr float zero_of_bytes = 0;  ///< what is added to make products with bytes ones of integers
-  template<class Code, unsigned Bits, std::size_t J>
+  template<class Code, unsigned Bits, unsigned At>
   [[nodiscard, gnu::always_inline]] static typename Code::floats::vector value(typename Code::words codes) noexcept {
-    return Code::template number<Bits, J>(codes);
+    return Code::template number < loose_codes<Bits> ? Bits : 8, At > (codes);
   }
 };
 /// ... of 16 or 24 bits ...
@@ -56,9 +62,9 @@ struct small_floats {
       all[c] = static_cast<std::uint8_t>(static_cast<int>(2 * Float::decode(static_cast<std::uint8_t>(c))) + 12);
     return all;
   }();
-  template<class Code, unsigned Bits, std::size_t J>
+  template<class Code, unsigned Bits, unsigned At>
   [[nodiscard, gnu::always_inline]] static typename Code::floats::vector value(typename Code::words codes) noexcept {
-    return Code::template small_float<Float, J>(codes);
+    return Code::template small_float<Float, At>(codes);
   }
 };
 
@@ -98,21 +104,25 @@ void with_codes(Body&& body) noexcept {
 }
 
 inline constexpr std::size_t word_stride = tile_rows * 4;  ///< bytes from one word of a row to its next, in whole tiles
+inline constexpr std::size_t read_ahead = 2048;  ///< bytes: between unpacking, processors do not look as far themselves
 
 /// body(quad<K>, part, codes) for the eight quads of a block and, one after another, the parts at `block`.
-template<class Code, unsigned Bits, std::size_t Parts, class Begin, class Body>
+template<class Code, unsigned Bits, bool Loose, std::size_t Parts, class Begin, class Body>
 [[gnu::always_inline]] inline void each_codes(const std::byte* const (&block)[Parts], std::size_t offset, Begin&& begin,
                                               Body&& body) noexcept {
   typename Code::words w[Parts][Bits];
   for_constants<Parts>([&](auto p) __attribute__((always_inline)) {
     for_constants<Bits>([&](auto v) __attribute__((always_inline)) {
-      w[p][v] = Code::load(block[p] + offset + v * word_stride);
+      const std::byte* const at = block[p] + offset + v * word_stride;
+      w[p][v] = Code::load(at);
+      if constexpr (Code::rows == tile_rows) __builtin_prefetch(at + read_ahead);  // a load is a cache line
     });
   });
   for_constants<8>([&](auto k) __attribute__((always_inline)) {
     begin(quad<k>{});
-    for_constants<Parts>([&](auto p)
-                             __attribute__((always_inline)) { body(quad<k>{}, p, codes_of<Code, Bits, k>(w[p])); });
+    for_constants<Parts>([&](auto p) __attribute__((always_inline)) {
+      body(quad<k>{}, p, codes_of<Code, Bits, k, Loose>(w[p]));
+    });
   });
 }
 
@@ -128,9 +138,9 @@ template<class Code, unsigned Bits, std::size_t Parts, class Body>
       };
       const typename Code::words low = plane(0), middle = plane(1), high = plane(Bits / 8 - 1);
       for_constants<4>([&](auto j) __attribute__((always_inline)) {
-        auto value = Code::template number<8, j>(low);
-        value = lanes::fma(Code::template number<8, j>(middle), lanes::all(256.f), value);
-        if constexpr (Bits == 24) value = lanes::fma(Code::template number<8, j>(high), lanes::all(65536.f), value);
+        auto value = Code::template number<8, 8 * j>(low);
+        value = lanes::fma(Code::template number<8, 8 * j>(middle), lanes::all(256.f), value);
+        if constexpr (Bits == 24) value = lanes::fma(Code::template number<8, 8 * j>(high), lanes::all(65536.f), value);
         body(quad<k>{}, p, j, value);
       });
     });
@@ -158,14 +168,15 @@ template<class Code, unsigned Bits, class Numbers, std::size_t Parts>
       continue;
     } else {
       vector four[4];
-      each_codes<Code, Bits>(
+      each_codes<Code, Bits, loose_codes<Bits>>(
           block, offset,
           [&](auto k) __attribute__((always_inline)) {
             for_constants<4>([&](auto j) __attribute__((always_inline)) { four[j] = lanes::broadcast(x + 4 * k + j); });
           },
-          [&](auto, auto p, typename Code::words codes) __attribute__((always_inline)) {
+          [&](auto k, auto p, typename Code::words codes) __attribute__((always_inline)) {
             for_constants<4>([&](auto j) __attribute__((always_inline)) {
-              lane[p][j] = lanes::fma(Numbers::template value<Code, Bits, j>(codes), four[j], lane[p][j]);
+              constexpr unsigned at = loose_at<Bits, k> + 8 * j;
+              lane[p][j] = lanes::fma(Numbers::template value<Code, Bits, at>(codes), four[j], lane[p][j]);
             });
           });
     }
@@ -189,7 +200,7 @@ template<class Code, unsigned Bits, class Numbers, std::size_t Parts>
     typename Code::template products<integers ? Bits : 5> sum[Parts];
     for (std::size_t b = 0, offset = 0; b < blocks; ++b, offset += Bits * word_stride, x += block_columns) {
       auto four = Code::four(x);
-      each_codes<Code, Bits>(
+      each_codes<Code, Bits, false>(
           block, offset, [&](auto k) __attribute__((always_inline)) { four = Code::four(x + 4 * k); },
           [&](auto k, auto p, typename Code::words codes) __attribute__((always_inline)) {
             if constexpr (!integers) codes = Code::nibbles(codes, Numbers::table.data());

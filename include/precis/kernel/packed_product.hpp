@@ -64,7 +64,7 @@ void add_segment_columns(const segment_run<std::int8_t>& run, const gathered& x,
       block[p] = run.block + row / tile_rows * run.tile_block + row % tile_rows * 4;
     });
     for (std::size_t b = 0; b < blocks; ++b)
-      each_codes<Code, Bits>(
+      each_codes<Code, Bits, false>(
           block, b * Bits * word_stride, [](auto) {},
           [&](auto k, auto p, words c) __attribute__((always_inline)) {
             codes[(b * 8 + k) * parts + p] = integers ? c : Code::nibbles(c, table);
@@ -78,11 +78,13 @@ void add_segment_columns(const segment_run<std::int8_t>& run, const gathered& x,
       };
       scale[p] = stored(run.scale + tile * run.tile_scale);
       const std::byte* const at = run.second + tile * run.tile_second;
-      if (run.second_is == second_kind::fixed) second[p] = fixed_zero;
-      if (anchored) second[p] = stored(at);
-      if (run.second_is == second_kind::zero_points)
+      if (run.second_is == second_kind::fixed)
+        second[p] = fixed_zero;
+      else if (anchored)
+        second[p] = stored(at);
+      else if (run.second_is == second_kind::zero_points)
         second[p] = lanes::subtract(lanes::zero(), Code::template zero_points<Bits>(at, lane));
-      if (run.second_is == second_kind::zero_floats)
+      else
         second[p] = lanes::subtract(lanes::zero(), Code::load_floats(at + lane * 4));
     });
 

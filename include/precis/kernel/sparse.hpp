@@ -62,7 +62,7 @@ void gather_block(const std::byte* block, const float* const (&group_of)[block_c
   constexpr std::size_t parts = tile_rows / Code::rows;
   for (std::size_t p = 0; p < parts; ++p) {
     const std::byte* const one[1] = {block + p * Code::rows * 4};
-    each_codes<Code, Bits>(
+    each_codes<Code, Bits, false>(
         one, 0, [](auto) {},
         [&](auto k, auto, typename Code::words places) __attribute__((always_inline)) {
           for_constants<4>([&](auto j) __attribute__((always_inline)) {
@@ -82,11 +82,11 @@ template<class Code, unsigned Bits, class Numbers, class Body>
     each_wide<Code, Bits>(
         one, offset, [&](auto k, auto, auto j, auto value) __attribute__((always_inline)) { body(k, j, value); });
   else
-    each_codes<Code, Bits>(
+    each_codes<Code, Bits, loose_codes<Bits>>(
         one, offset, [](auto) {},
         [&](auto k, auto, typename Code::words codes) __attribute__((always_inline)) {
           for_constants<4>([&](auto j) __attribute__((always_inline)) {
-            body(k, j, Numbers::template value<Code, Bits, j>(codes));
+            body(k, j, Numbers::template value<Code, Bits, loose_at<Bits, k> + 8 * j>(codes));
           });
         });
 }

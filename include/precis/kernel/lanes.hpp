@@ -27,7 +27,7 @@ namespace precis::kernel {
 ///   digits<Right, Mask>(w)      (w >> Right) & Mask in every lane; negative: shifted to the left
 ///   merge<Right, Mask>(low, w)  digits(w) where Mask is, elsewhere low
 ///   four(x)                     four signed bytes of at least -127, in every lane
-///   products<Bits>              a sum of products, 0 at first: add(quad<K>, codes, four) for K = 0 ... 7, then end_block(),
+///   products<Bits>(start)       a sum of products, from `start` or 0 on: add(quad<K>, codes, four) for K = 0 ... 7, then end_block(),
 ///                               again for other blocks; sum() is exact for up to 128 columns
 ///   number<Bits, At>(w)         the Bits bits of every lane from bit At on, as a float; Bits <= 5, or 8 in a byte
 ///   small_float<Float, At>(w)   likewise, as the value of a finite minifloat

@@ -173,7 +173,8 @@ struct avx2_code_lanes {
 #if defined(__AVXVNNI__)
   template<unsigned Bits>
   struct products {
-    words even = _mm256_setzero_si256(), odd = even;  // two chains: the instruction takes five cycles
+    words even, odd = _mm256_setzero_si256();  // two chains: the instruction takes five cycles
+    explicit products(std::int32_t start = 0) noexcept : even(_mm256_set1_epi32(start)) {}
     template<std::size_t K>
     void add(quad<K>, words codes, words x) noexcept {
       words& sum = K % 2 == 0 ? even : odd;
@@ -186,7 +187,8 @@ struct avx2_code_lanes {
   /// Sums of pairs are 16 bits: eight of them have room while codes are below 16, so wider codes go in two halves.
   template<unsigned Bits>
   struct products {
-    words total = _mm256_setzero_si256(), low = total, high = total;
+    words total, low = _mm256_setzero_si256(), high = low;
+    explicit products(std::int32_t start = 0) noexcept : total(_mm256_set1_epi32(start)) {}
     template<std::size_t K>
     void add(quad<K>, words codes, words x) noexcept {
       const words nibbles = Bits <= 4 ? codes : digits<0, 0x0F0F'0F0F>(codes);

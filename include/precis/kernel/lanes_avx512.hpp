@@ -200,7 +200,8 @@ struct avx512_code_lanes {
 #if defined(__AVX512VNNI__)
   template<unsigned Bits>
   struct products {
-    words even = _mm512_setzero_si512(), odd = even;  // two chains: the instruction takes five cycles
+    words even, odd = _mm512_setzero_si512();  // two chains: the instruction takes five cycles
+    explicit products(std::int32_t start = 0) noexcept : even(_mm512_set1_epi32(start)) {}
     template<std::size_t K>
     void add(quad<K>, words codes, words x) noexcept {
       words& sum = K % 2 == 0 ? even : odd;
@@ -217,7 +218,8 @@ struct avx512_code_lanes {
   /// Sums of pairs are 16 bits: eight of them have room while codes are below 16, so wider codes go in two halves.
   template<unsigned Bits>
   struct products {
-    words total = _mm512_setzero_si512(), low = total, high = total;
+    words total, low = _mm512_setzero_si512(), high = low;
+    explicit products(std::int32_t start = 0) noexcept : total(_mm512_set1_epi32(start)) {}
     template<std::size_t K>
     void add(quad<K>, words codes, words x) noexcept {
       const words nibbles = Bits <= 4 ? codes : digits<0, 0x0F0F'0F0F>(codes);

@@ -148,7 +148,8 @@ struct neon_code_lanes {
   }
   template<unsigned Bits>
   struct products {
-    int32x4_t total = vdupq_n_s32(0), high = total;
+    int32x4_t total, high = vdupq_n_s32(0);
+    explicit products(std::int32_t start = 0) noexcept : total(vdupq_n_s32(start)) {}
     template<std::size_t K>
     void add(quad<K>, words codes, int8x16_t x) noexcept {
       if constexpr (Bits <= 7) {

@@ -82,7 +82,8 @@ struct scalar_code_lanes {
   [[nodiscard]] static const std::int8_t* four(const std::int8_t* x) noexcept { return x; }
   template<unsigned Bits>
   struct products {
-    std::int32_t total = 0;
+    std::int32_t total;
+    explicit products(std::int32_t start = 0) noexcept : total(start) {}
     template<std::size_t K>
     void add(quad<K>, words codes, const std::int8_t* x) noexcept {
       for (unsigned j = 0; j < 4; ++j) total += static_cast<std::int32_t>(codes >> (8 * j) & 0xFFu) * x[j];

@@ -17,12 +17,14 @@ struct gathered {
   std::int8_t* codes = nullptr;  ///< [quads x 32 vectors x 4]
   float* scales = nullptr;       ///< [segments x 32 vectors]
   float* sums = nullptr;
+  std::byte* starts = nullptr;  ///< `unit` times each sum, as integers: what sums of products start from
 
-  gathered(std::span<const byte_activations> x, float* workspace) noexcept {
+  gathered(std::span<const byte_activations> x, float unit, float* workspace) noexcept {
     const std::size_t columns = whole_blocks(x[0].in), count = segments(x[0].in, x[0].segment);
     scales = workspace;
     sums = scales + count * product_columns;
-    codes = reinterpret_cast<std::int8_t*>(sums + count * product_columns);
+    starts = reinterpret_cast<std::byte*>(sums + count * product_columns);
+    codes = reinterpret_cast<std::int8_t*>(starts + 4 * count * product_columns);
     for (std::size_t n = 0; n < product_columns; ++n) {
       const bool there = n < x.size();
       for (std::size_t c = 0; c < columns; c += 4) {
@@ -35,6 +37,8 @@ struct gathered {
       for (std::size_t s = 0; s < count; ++s) {
         scales[s * product_columns + n] = there ? x[n].scales[s] : 0.f;
         sums[s * product_columns + n] = there ? x[n].sums[s] : 0.f;
+        const auto start = static_cast<std::int32_t>(unit * sums[s * product_columns + n]);
+        put_word32(static_cast<std::uint32_t>(start), starts + 4 * (s * product_columns + n));
       }
     }
   }
@@ -42,7 +46,7 @@ struct gathered {
 
 /// One segment of one or two tiles times `count` gathered vectors: total[n * all rows + r], by the definition of `matvec`.
 template<class Code, unsigned Bits, class Numbers>
-void add_segment_columns(const segment_run<std::int8_t>& run, const gathered& x, std::size_t segment, std::size_t s,
+void add_segment_columns(const segment_run<std::int8_t>& run, gathered x, std::size_t segment, std::size_t s,
                          std::size_t count, float* total) noexcept {
   using lanes = typename Code::floats;
   using vector = typename lanes::vector;
@@ -52,9 +56,8 @@ void add_segment_columns(const segment_run<std::int8_t>& run, const gathered& x,
   constexpr bool integers = std::is_same_v<Numbers, whole_numbers>;
   const std::uint8_t* table = nullptr;
   if constexpr (!integers) table = Numbers::table.data();
-  const vector fixed_zero = lanes::all(-run.fixed_zero);
   const std::size_t blocks = run.blocks;
-  const bool anchored = run.second_is == second_kind::minima;
+  const bool anchored = run.second_is == second_kind::minima, fixed = run.second_is == second_kind::fixed;
 
   for (std::size_t first = 0; first < all_rows / rows; first += parts) {
     words codes[std::size_t{4} * 8 * parts];  // of a segment: four blocks at most
@@ -70,7 +73,7 @@ void add_segment_columns(const segment_run<std::int8_t>& run, const gathered& x,
             codes[(b * 8 + k) * parts + p] = integers ? c : Code::nibbles(c, table);
           });
 
-    vector scale[parts], second[parts];
+    vector scale[parts], second[parts];  // the second is 0 where it is part of what sums start from
     for_constants<parts>([&](auto p) __attribute__((always_inline)) {
       const std::size_t row = (first + p) * rows, tile = row / tile_rows, lane = row % tile_rows;
       const auto stored = [&](const std::byte* at) __attribute__((always_inline)) {
@@ -78,8 +81,8 @@ void add_segment_columns(const segment_run<std::int8_t>& run, const gathered& x,
       };
       scale[p] = stored(run.scale + tile * run.tile_scale);
       const std::byte* const at = run.second + tile * run.tile_second;
-      if (run.second_is == second_kind::fixed)
-        second[p] = fixed_zero;
+      if (fixed)
+        second[p] = lanes::zero();
       else if (anchored)
         second[p] = stored(at);
       else if (run.second_is == second_kind::zero_points)
@@ -89,7 +92,12 @@ void add_segment_columns(const segment_run<std::int8_t>& run, const gathered& x,
     });
 
     for (std::size_t n = 0; n < count; n += columns) {
-      typename Code::template products<integers ? Bits : 5> sum[columns][parts];
+      using sums = typename Code::template products<integers ? Bits : 5>;
+      sums sum[columns][parts];
+      for_constants<columns>([&](auto i) __attribute__((always_inline)) {
+        const sums start(static_cast<std::int32_t>(get_word32(x.starts + 4 * (s * product_columns + n + i))));
+        for_constants<parts>([&](auto p) __attribute__((always_inline)) { sum[i][p] = start; });
+      });
       const words* c = codes;
       const std::int8_t* values = x.codes + (s * segment * product_columns + 4 * n);
       for (std::size_t b = 0; b < blocks; ++b) {
@@ -102,19 +110,32 @@ void add_segment_columns(const segment_run<std::int8_t>& run, const gathered& x,
           for_constants<parts>([&](auto p) __attribute__((always_inline)) { sum[i][p].end_block(); });
         });
       }
-      for_constants<columns>([&](auto i) __attribute__((always_inline)) {
-        const vector x_scale = lanes::broadcast(x.scales + s * product_columns + n + i),
-                     x_sum = lanes::broadcast(x.sums + s * product_columns + n + i);
-        for_constants<parts>([&](auto p) __attribute__((always_inline)) {
-          float* const at = total + (n + i) * all_rows + (first + p) * rows;
-          vector product = Code::to_float(sum[i][p].sum()), here = lanes::load(at);
-          if constexpr (!integers) product = lanes::multiply(product, lanes::all(0.5f));
-          if (!anchored) product = lanes::fma(second[p], x_sum, product);
-          here = lanes::fma(lanes::multiply(scale[p], x_scale), product, here);
-          if (anchored) here = lanes::fma(second[p], lanes::multiply(x_sum, x_scale), here);
-          lanes::store(at, here);
+      const float *const x_scales = x.scales + s * product_columns + n, *const x_sums =
+                                                                            x.sums + s * product_columns + n;
+      // A branch for all rather than one for each: a sum that nothing is added to takes three instructions.
+      const auto add_all = [&](auto&& moved) __attribute__((always_inline)) {
+        for_constants<columns>([&](auto i) __attribute__((always_inline)) {
+          const vector x_scale = lanes::broadcast(x_scales + i);
+          for_constants<parts>([&](auto p) __attribute__((always_inline)) {
+            float* const at = total + (n + i) * all_rows + (first + p) * rows;
+            vector product = Code::to_float(sum[i][p].sum());
+            if constexpr (!integers) product = lanes::multiply(product, lanes::all(0.5f));
+            lanes::store(at, moved(i, p, product, lanes::multiply(scale[p], x_scale), lanes::load(at)));
+          });
         });
-      });
+      };
+      if (fixed)
+        add_all([&](auto, auto, vector product, vector by, vector here)
+                    __attribute__((always_inline)) { return lanes::fma(by, product, here); });
+      else if (!anchored)
+        add_all([&](auto i, auto p, vector product, vector by, vector here) __attribute__((always_inline)) {
+          return lanes::fma(by, lanes::fma(second[p], lanes::broadcast(x_sums + i), product), here);
+        });
+      else
+        add_all([&](auto i, auto p, vector product, vector by, vector here) __attribute__((always_inline)) {
+          const vector x_moved = lanes::multiply(lanes::broadcast(x_sums + i), lanes::broadcast(x_scales + i));
+          return lanes::fma(second[p], x_moved, lanes::fma(by, product, here));
+        });
     }
   }
 }
@@ -133,7 +154,8 @@ void multiply_columns(const packed_grid& m, std::span<const byte_activations> x,
   if (f.has_minimum()) start.second_is = second_kind::minima;
   constexpr std::size_t most = Code::tiles * tile_rows;
   padded_segment<Bits> room;
-  const gathered together(x, workspace);
+  constexpr float each = std::is_same_v<Numbers, whole_numbers> ? 1 : 2;  // small floats are doubled
+  const gathered together(x, -each * start.fixed_zero, workspace);
 
   for (std::size_t row = first; row < last;) {
     // Two tiles at once where both are whole and lie side by side; else one.
@@ -172,7 +194,7 @@ void multiply_columns(const packed_grid& m, std::span<const byte_activations> x,
 
 /// Floats of workspace for `packed_product`.
 [[nodiscard]] constexpr std::size_t packed_product_workspace(std::size_t in, std::size_t segment) noexcept {
-  return detail::product_columns * (detail::whole_blocks(in) / 4 + 2 * detail::segments(in, segment));
+  return detail::product_columns * (detail::whole_blocks(in) / 4 + 3 * detail::segments(in, segment));
 }
 
 /// A packed matrix times a few vectors: element r of result n is y[n * y_stride + r].

@@ -106,6 +106,43 @@ TEST_CASE("scan_errors @post: each sum is that of the matrix which pack_matrix a
   }
 }
 
+TEST_CASE("scan_errors takes sixteen groups of a row together: the same sums, whatever is beside them",
+          "[cost][error_scan][oracle]") {
+  // Short groups that fill sixteens and leave some over, groups of several lengths, weights whose scales need care. The sums
+  // are those of the addends decoded - weight, lane by lane and row block by row block.
+  using several = menu<codec::affine<4, 32>, codec::symmetric<8, 32>, codec::affine<2, 64>,
+                       codec::symmetric_full<3, 32>, codec::affine<8, 32, codec::scale_type::float16>>;
+  const random_stream random(9, purpose("weights"));
+  for (const double unit : {1.0, 1e-36}) {
+    const matrix_info info{"m", 0, part::mlp, 37, 32 * 37 + 5};
+    float_matrix w(info.out, info.in);
+    for (std::size_t i = 0; i < w.values.size(); ++i) w.values[i] = static_cast<float>(unit * random.normal(i));
+    std::vector<std::size_t> all;
+    for (std::size_t e = 0; e < several::size; ++e) all.push_back(e);
+    const cost::scanned_errors s = cost::scan_errors<several>(w.view(), info, all);
+    for (const std::size_t e : all) {
+      std::vector<std::byte> packed(several::bytes(e, info.out, info.in));
+      several::encode(e, w.view(), packed);
+      float_matrix back(info.out, info.in);
+      several::decode(e, packed, back.view());
+      double total = 0;
+      for (std::size_t first = 0; first < info.out; first += 32) {
+        double lanes[16] = {};
+        for (std::size_t r = first; r < std::min(first + 32, info.out); ++r)
+          for (std::size_t c = 0; c < info.in; ++c) {
+            const auto d = static_cast<double>(back(r, c) - w(r, c));
+            lanes[c % 16] += d * d;
+          }
+        for (std::size_t half = 8; half > 0; half /= 2)
+          for (std::size_t l = 0; l < half; ++l) lanes[l] += lanes[l + half];
+        total += lanes[0];
+      }
+      CAPTURE(several::names()[e], unit);
+      CHECK(s.squares[e] == total);
+    }
+  }
+}
+
 TEST_CASE("scan_errors @post: equal on any executor, whatever the strides", "[cost][error_scan][property]") {
   const written m = random_model();
   const std::vector<std::size_t> all{0, 1, 2, 3, 4, 5, 6, 7};

@@ -548,17 +548,19 @@ inline void decode(const grid_format& f, std::span<const std::byte> packed, muta
   }
   const bool whole = f.group == per_tensor, by_tiles = detail::by_tiles(f, w.cols);
   const std::size_t groups = f.groups_per_row(w.cols), length = whole ? w.cols : std::min(f.group, w.cols);
-  std::vector<grid> grids(1);  // of one tile, row by row; or the one of all
-  if (whole) detail::get_grids(f, {f, l, w.cols, 0, packed.data()}, 1, grids);
+  grid one;  // of all
+  if (whole) detail::get_grids(f, {f, l, w.cols, 0, packed.data()}, 1, {&one, 1});
+  std::vector<grid> grids;  // of one tile, row by row
   detail::with_code_type(f, [&](auto code) {
-    std::vector<decltype(code)> codes(w.cols);
+    std::vector<decltype(code)> codes;
     for (std::size_t first = 0; first < w.rows; first += kernel::tile_rows) {
       const mutable_weight_view tile = w.row_range(first, std::min(kernel::tile_rows, w.rows - first));
       const detail::tile_place from(f, l, w.cols, first, packed.data());
       if (by_tiles && tile.rows == kernel::tile_rows) {
-        detail::decode_tile(f, from, grids[0], w.cols, tile.data, tile.row_stride);
+        detail::decode_tile(f, from, one, w.cols, tile.data, tile.row_stride);
         continue;
       }
+      codes.resize(w.cols);
       if (!whole) {
         grids.resize(tile.rows * groups);
         detail::get_grids(f, from, tile.rows, grids);
@@ -566,7 +568,7 @@ inline void decode(const grid_format& f, std::span<const std::byte> packed, muta
       for (std::size_t r = 0; r < tile.rows; ++r) {
         read_codes(f, packed, w.rows, first + r, std::span<decltype(code)>(codes));
         for (std::size_t k = 0, column = 0; column < w.cols; ++k, column += length)
-          detail::dequantize_group(f, grids[whole ? 0 : r * groups + k], codes.data() + column,
+          detail::dequantize_group(f, whole ? one : grids[r * groups + k], codes.data() + column,
                                    std::min(length, w.cols - column), tile.row(r).data() + column);
       }
     }

@@ -192,8 +192,7 @@ class tile_quantizer {
       for_constants<4>([&](auto k) __attribute__((always_inline)) {
         const std::size_t r = first + 4 * four + k;
         const float* const x = rows + static_cast<std::ptrdiff_t>(4 * four + k) * stride;
-        const constants<lanes> of_row{lanes::all(by_[r]), lanes::all(rest_[r]), lanes::all(minus_scale_[r]),
-                                      lanes::all(lo_[r]), lanes::all(hi_[r])};
+        const auto of_row = broadcast<lanes>(r);
         const typename Code::words zero = Code::all(zero_point_[r]);
         for_constants<pieces>([&](auto p) __attribute__((always_inline)) {
           const auto q = lanes::smaller(of_row.quotient(lanes::load(x + p * width)), of_row.hi);
@@ -208,6 +207,21 @@ class tile_quantizer {
       Code::turn_quads(parts[p]);
       for_constants<each>([&](auto i) __attribute__((always_inline)) { quads[p * each + i] = parts[p][i]; });
     });
+  }
+
+  /// What the weights of one row of grid `i` come back as, less the weights: to each(sixteen of them), in their order.
+  template<class Lanes, class Each>
+  [[gnu::always_inline]] void errors(std::size_t i, const float* x, std::size_t columns,
+                                     const Each& each) const noexcept {
+    const auto of_row = broadcast<Lanes>(i);
+    for (std::size_t c = 0; c < columns; c += 16) {
+      alignas(64) float sixteen[16];
+      kernel::detail::for_constants<16 / Lanes::width>([&](auto p) __attribute__((always_inline)) {
+        const auto v = Lanes::load(x + c + p * Lanes::width);
+        Lanes::store(sixteen + p * Lanes::width, Lanes::subtract(of_row.decoded(v), v));
+      });
+      each(sixteen);
+    }
   }
 
   /// What `columns` weights of sixteen rows come back as: column by column, on the first sixteen grids.
@@ -237,6 +251,12 @@ class tile_quantizer {
       return Lanes::multiply(Lanes::subtract(Lanes::zero(), minus_scale), code);
     }
   };
+
+  template<class Lanes>
+  [[nodiscard]] constants<Lanes> broadcast(std::size_t i) const noexcept {
+    return {Lanes::all(by_[i]), Lanes::all(rest_[i]), Lanes::all(minus_scale_[i]), Lanes::all(lo_[i]),
+            Lanes::all(hi_[i])};
+  }
 
   alignas(64) float by_[most_grids];
   alignas(64) float rest_[most_grids];

@@ -478,7 +478,8 @@ void encode_on_grids(const grid_format& f, weight_view weights, std::span<std::b
     for (std::size_t first = 0; first < w.rows; first += kernel::tile_rows) {
       const weight_view tile = w.row_range(first, std::min(kernel::tile_rows, w.rows - first));
       const detail::tile_place to(f, l, w.cols, first, packed.data());
-      if constexpr (requires(detail::tile_groups g, detail::tile_grids some) { choose.tile(f, g, some); })
+      if constexpr (kernel::native_code_lanes::rows > 1 &&
+                    requires(detail::tile_groups g, detail::tile_grids some) { choose.tile(f, g, some); })
         if (by_tiles && tile.rows == kernel::tile_rows) {
           const auto of_group = [&](const detail::tile_groups& g, detail::tile_grids& some) {
             return whole ? choose_given{grids}.tile(f, g, some) : choose.tile(f, g, some);
@@ -556,10 +557,11 @@ inline void decode(const grid_format& f, std::span<const std::byte> packed, muta
     for (std::size_t first = 0; first < w.rows; first += kernel::tile_rows) {
       const mutable_weight_view tile = w.row_range(first, std::min(kernel::tile_rows, w.rows - first));
       const detail::tile_place from(f, l, w.cols, first, packed.data());
-      if (by_tiles && tile.rows == kernel::tile_rows) {
-        detail::decode_tile(f, from, one, w.cols, tile.data, tile.row_stride);
-        continue;
-      }
+      if constexpr (kernel::native_code_lanes::rows > 1)
+        if (by_tiles && tile.rows == kernel::tile_rows) {
+          detail::decode_tile(f, from, one, w.cols, tile.data, tile.row_stride);
+          continue;
+        }
       codes.resize(w.cols);
       if (!whole) {
         grids.resize(tile.rows * groups);

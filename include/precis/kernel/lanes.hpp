@@ -15,7 +15,7 @@ namespace precis::kernel {
 /// multiply, divide, fma(a, b, c) = a*b + c rounded once, larger(a, b) = a > b ? a : b, smaller(a, b) = a < b ? a : b
 /// (so a NaN in b stays), times_power_of_two(a, n) = a * 2^n for whole -252 <= n <= 254 and |a| near 1, rounded once,
 /// largest(v) and total(v) over the lanes (no NaN; the total is defined only where every order gives the same),
-/// transpose of a width x width tile, and, of more than one lane, fold_rows(rows, f): lane r is all of rows[r] brought together
+/// transpose of a width x width tile, and fold_rows(rows, f): lane r is all of rows[r] brought together
 /// by f, in any order. Loads and stores need no alignment. `value` names float.
 ///
 /// Lane types over double, for statistics, offer what products need: zero, broadcast, load, store, load_part, store_part,

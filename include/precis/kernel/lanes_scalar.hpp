@@ -40,6 +40,10 @@ struct scalar_lanes {
   }
   [[nodiscard]] static float largest(vector v) noexcept { return v; }
   [[nodiscard]] static float total(vector v) noexcept { return v; }
+  template<class F>
+  [[nodiscard]] static vector fold_rows(vector (&r)[1], F&&) noexcept {
+    return r[0];
+  }
   static void transpose(vector (&)[1]) noexcept {}
 };
 

@@ -7,7 +7,9 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <cstdint>
 #include <ctime>
+#include <thread>
 #include <vector>
 
 /// What every benchmark measures beside its subject, in the same run: machines and minutes differ, ratios less.
@@ -24,6 +26,17 @@ template<class F>
   const double start = now();
   f();
   return now() - start;
+}
+
+/// The same of f(0), ..., f(threads - 1) at once, a thread each: of the one that takes longest.
+template<class F>
+[[nodiscard]] double seconds(std::size_t threads, F&& f) {
+  std::vector<double> took(threads);
+  std::vector<std::thread> others;
+  for (std::size_t t = 1; t < threads; ++t) others.emplace_back([&, t] { took[t] = seconds([&] { f(t); }); });
+  took[0] = seconds([&] { f(std::size_t{0}); });
+  for (std::thread& other : others) other.join();
+  return *std::max_element(took.begin(), took.end());
 }
 
 [[nodiscard]] inline double median(std::vector<double> values) {
@@ -52,6 +65,53 @@ template<class F>
   });
   benchmark::DoNotOptimize(values);
   return 2.0 * chains * lanes::width * steps / time;
+}
+
+/// Reads `size` bytes from p on: eight vectors at a time, each in a register of its own.
+inline void read(const std::byte* p, std::size_t size) {
+  using code = precis::kernel::native_code_lanes;
+  using precis::kernel::detail::unrolled;
+  constexpr std::size_t width = code::rows * 4, step = 8 * width;
+  constexpr std::uint32_t ones = 0x0101'0101u;
+  typename code::words sum[8];
+  unrolled<8>([&](auto i) __attribute__((always_inline)) { sum[i] = code::load(p); });
+  for (const std::byte* const end = p + size / step * step; p != end; p += step)
+    unrolled<8>([&](auto i) __attribute__((always_inline)) {
+      sum[i] = code::template merge<0, ones>(sum[i], code::load(p + i * width));
+    });
+  typename code::words result = sum[0];
+  unrolled<7>([&](auto i)
+                  __attribute__((always_inline)) { result = code::template merge<0, ones << 1>(result, sum[i + 1]); });
+  benchmark::DoNotOptimize(result);
+}
+
+/// Ten chains of dot products, each in a register from beginning to end.
+template<class Code, class Factors>
+[[gnu::noinline]] typename Code::words dots(typename Code::words w, Factors f, std::size_t steps) {
+  using precis::kernel::quad;
+  typename Code::template products<4> a, b, c, d, e;  // of two chains each
+  for (std::size_t i = 0; i < steps; ++i) {
+    a.add(quad<0>{}, w, f), a.add(quad<1>{}, w, f), b.add(quad<0>{}, w, f), b.add(quad<1>{}, w, f);
+    c.add(quad<0>{}, w, f), c.add(quad<1>{}, w, f), d.add(quad<0>{}, w, f), d.add(quad<1>{}, w, f);
+    e.add(quad<0>{}, w, f), e.add(quad<1>{}, w, f);
+  }
+  a.end_block(), b.end_block(), c.end_block(), d.end_block(), e.end_block();
+  constexpr std::uint32_t ones = 0x0101'0101u;  // no pointers to the sums: g++ would keep them in memory
+  const auto ab = Code::template merge<0, ones>(a.sum(), b.sum());
+  const auto cd = Code::template merge<0, ones << 1>(c.sum(), d.sum());
+  return Code::template merge<0, ones << 2>(Code::template merge<0, ones << 3>(ab, cd), e.sum());
+}
+
+/// Products of a code and a byte a second, in registers.
+[[nodiscard]] inline double dot_peak() {
+  using code = precis::kernel::native_code_lanes;
+  constexpr std::size_t steps = 100'000, chains = 10;
+  const std::vector<std::byte> bytes(code::rows * 4, std::byte{3});
+  const std::int8_t x[4] = {1, 2, 3, 4};
+  auto result = code::load(bytes.data());
+  const double time = seconds([&] { result = dots<code>(result, code::four(x), steps); });
+  benchmark::DoNotOptimize(result);
+  return static_cast<double>(chains * steps * code::rows * 4) / time;
 }
 
 }  // namespace yardstick

@@ -5,9 +5,12 @@
 //     bench_kernel_matvec --benchmark_filter=memory  out of cache
 //
 // Counters: gweights (10^9 weights a second), gbytes (packed, a second), of_read (of the paired read of the same bytes), of_dot
-// (of the paired dot products), for one thread. Making the activations is part of the time.
+// (of the paired dot products; in floats of_fma, of the paired multiply-adds), for one thread, or each of two that take half of
+// the rows. Making the activations is part of the time.
 
+#include <precis/kernel/dense.hpp>
 #include <precis/kernel/packed_product.hpp>
+#include <precis/kernel/product.hpp>
 
 #include "yardstick.hpp"
 
@@ -24,14 +27,13 @@
 namespace {
 
 using namespace precis::kernel;
-using code = native_code_lanes;
 
 /// Bytes that start at a page of 2 MiB, as an engine would map its weights.
 class pages {
  public:
-  explicit pages(std::size_t count)
+  explicit pages(std::size_t count, std::byte set = {})
       : size_(count), data_(static_cast<std::byte*>(::operator new (count, std::align_val_t{std::size_t{1} << 21}))) {
-    for (std::size_t i = 0; i < count; ++i) data_[i] = static_cast<std::byte>((i * 2654435761u >> 13) & 0x3Fu);
+    for (std::size_t i = 0; i < count; ++i) data_[i] = set | static_cast<std::byte>((i * 2654435761u >> 13) & 0x3Fu);
   }
   pages(const pages&) = delete;
   pages& operator=(const pages&) = delete;
@@ -44,93 +46,65 @@ class pages {
   std::byte* data_;
 };
 
-/// Seconds that reading all of p takes: eight vectors at a time, each in a register of its own.
-double read_seconds(const pages& p) {
-  using words = code::words;
-  constexpr std::size_t width = code::rows * 4, step = 8 * width;
-  words result = code::load(p.data());
-  const double time = yardstick::seconds([&] {
-    words sum[8];
-    detail::for_constants<8>([&](auto i) __attribute__((always_inline)) { sum[i] = code::load(p.data()); });
-    for (const std::byte *at = p.data(), *end = at + p.size() / step * step; at != end; at += step)
-      detail::for_constants<8>([&](auto i) __attribute__((always_inline)) {
-        sum[i] = code::template merge<0, 0x0101'0101u>(sum[i], code::load(at + i * width));
-      });
-    detail::for_constants<8>([&](auto i) __attribute__((always_inline)) {
-      result = code::template merge<0, 0x0101'0101u>(result, sum[i]);
-    });
-  });
-  benchmark::DoNotOptimize(result);
-  return time;
-}
-
-using factors = decltype(code::four(nullptr));
-constexpr std::size_t dot_steps = 100'000, dot_chains = 10;
-
-/// Ten chains of dot products, each in a register from beginning to end.
-[[gnu::noinline]] code::words dots(code::words w, factors f) {
-  code::products<4> a, b, c, d, e;  // of two chains each
-  for (std::size_t i = 0; i < dot_steps; ++i) {
-    a.add(quad<0>{}, w, f), a.add(quad<1>{}, w, f), b.add(quad<0>{}, w, f), b.add(quad<1>{}, w, f);
-    c.add(quad<0>{}, w, f), c.add(quad<1>{}, w, f), d.add(quad<0>{}, w, f), d.add(quad<1>{}, w, f);
-    e.add(quad<0>{}, w, f), e.add(quad<1>{}, w, f);
-  }
-  a.end_block(), b.end_block(), c.end_block(), d.end_block(), e.end_block();
-  constexpr std::uint32_t ones = 0x0101'0101u;  // no pointers to the sums: g++ would keep them in memory
-  const code::words ab = code::merge<0, ones>(a.sum(), b.sum()), cd = code::merge<0, ones>(c.sum(), d.sum());
-  const code::words all = code::merge<0, ones>(code::merge<0, ones>(ab, cd), e.sum());
-  return all;
-}
-
-/// Products of a code and a byte a second, in registers.
-double dot_peak() {
-  const std::vector<std::byte> bytes(code::rows * 4, std::byte{3});
-  const std::int8_t x[4] = {1, 2, 3, 4};
-  auto result = code::load(bytes.data());
-  const double time = yardstick::seconds([&] { result = dots(result, code::four(x)); });
-  benchmark::DoNotOptimize(result);
-  return static_cast<double>(dot_chains * dot_steps * code::rows * 4) / time;
-}
-
 struct subject {
   grid_format format;
   std::size_t out;
   std::size_t in;
 };
 
-/// y = W x, repeated until about 30 million weights were read.
-template<bool Bytes>
-void matvec_rate(benchmark::State& state, subject s) {
-  const pages packed(s.format.layout_of(s.out, s.in).bytes);
-  const packed_grid m{s.format, packed.data(), s.out, s.in};
-  const std::size_t segment = segment_of(s.format, s.in);
-  std::vector<float> x(s.in), y(s.out);
-  std::vector<float> workspace(float_activation_workspace(s.in, segment) + byte_activation_workspace(s.in, segment));
-  for (std::size_t i = 0; i < s.in; ++i) x[i] = static_cast<float>(i % 17) - 8.f;
-  const double weights = static_cast<double>(s.out * s.in);
+/// y = W x on `threads` threads that take as many rows each, repeated until about 30 million weights were read:
+/// multiply(y, rows). Beside it, all threads read what they multiplied.
+template<class F>
+void rates(benchmark::State& state, const pages& matrix, std::size_t out, std::size_t in, std::size_t threads,
+           F&& multiply) {
+  std::vector<float> y(out);
+  const double weights = static_cast<double>(out * in);
   const int repeats = static_cast<int>(1 + 3e7 / weights);
+  const std::size_t each = (out / threads + tile_rows - 1) / tile_rows * tile_rows;
   std::vector<double> rate, of_read, of_dot;
   for (auto _ : state) {
-    const double time = yardstick::seconds([&] {
-      for (int i = 0; i < repeats; ++i) {
-        if constexpr (Bytes)
-          matvec(m, as_bytes(x, segment, workspace), y);
-        else
-          matvec(m, as_floats(x, segment, workspace), y);
-        benchmark::DoNotOptimize(y.data());
-      }
+    const double time = yardstick::seconds(threads, [&](std::size_t t) {
+      for (int i = 0; i < repeats; ++i) multiply(std::span(y), row_range{t * each, (t + 1) * each});
+      benchmark::DoNotOptimize(y.data());
     });
-    double read = 0;
-    for (int i = 0; i < repeats; ++i) read += read_seconds(packed);
+    const double read = yardstick::seconds(threads, [&](std::size_t t) {
+      const std::size_t size = matrix.size() / threads;
+      for (int i = 0; i < repeats; ++i) yardstick::read(matrix.data() + t * size, size);
+    });
     rate.push_back(weights * repeats / time);
     of_read.push_back(read / time);
-    of_dot.push_back(rate.back() / dot_peak());
+    of_dot.push_back(rate.back() / static_cast<double>(threads) / yardstick::dot_peak());
     state.SetIterationTime(time / repeats);
   }
   state.counters["gweights"] = 1e-9 * yardstick::median(rate);
-  state.counters["gbytes"] = 1e-9 * yardstick::median(rate) * static_cast<double>(packed.size()) / weights;
+  state.counters["gbytes"] = 1e-9 * yardstick::median(rate) * static_cast<double>(matrix.size()) / weights;
   state.counters["of_read"] = yardstick::median(of_read);
   state.counters["of_dot"] = yardstick::median(of_dot);
+}
+
+template<bool Bytes>
+void matvec_rate(benchmark::State& state, subject s, std::size_t threads) {
+  const pages packed(s.format.layout_of(s.out, s.in).bytes);
+  const packed_grid m{s.format, packed.data(), s.out, s.in};
+  const std::size_t segment = segment_of(s.format, s.in);
+  std::vector<float> x(s.in);
+  for (std::size_t i = 0; i < s.in; ++i) x[i] = static_cast<float>(i % 17) - 8.f;
+  rates(state, packed, s.out, s.in, threads, [&](std::span<float> y, row_range rows) {
+    thread_local std::vector<float> workspace;
+    workspace.resize(float_activation_workspace(s.in, segment) + byte_activation_workspace(s.in, segment));
+    if constexpr (Bytes)
+      matvec(m, as_bytes(x, segment, workspace), y, rows);
+    else
+      matvec(m, as_floats(x, segment, workspace), y, rows);
+  });
+}
+
+void dense_rate(benchmark::State& state, dense_type type, std::size_t out, std::size_t in, std::size_t threads) {
+  const pages bytes(out * in * bytes_of(type), std::byte{0x20});  // no subnormal numbers, which take processors longer
+  const std::vector<float> x(in, 0.5f);
+  rates(state, bytes, out, in, threads, [&](std::span<float> y, row_range rows) {
+    matvec(dense_matrix{type, bytes.data(), out, in}, x, y, rows);
+  });
 }
 
 /// Y = W X for 32 vectors.
@@ -152,11 +126,28 @@ void product_rate(benchmark::State& state, subject s) {
         yardstick::seconds([&] { packed_product(m, all, y, static_cast<std::ptrdiff_t>(s.out), gathered); });
     benchmark::DoNotOptimize(y.data());
     rate.push_back(products / time);
-    of_dot.push_back(rate.back() / dot_peak());
+    of_dot.push_back(rate.back() / yardstick::dot_peak());
     state.SetIterationTime(time);
   }
   state.counters["gflops"] = 2e-9 * yardstick::median(rate);
   state.counters["of_dot"] = yardstick::median(of_dot);
+}
+
+/// The same of float weights, stored out x in.
+void float_product_rate(benchmark::State& state) {
+  constexpr std::size_t vectors = 32, in = 4096, out = 4096;
+  std::vector<float> x(vectors * in, 0.5f), w(out * in, 0.25f), y(vectors * out), workspace(product_workspace);
+  const strided<const float> left{x.data(), vectors, in, in, 1}, right{w.data(), in, out, 1, in};
+  std::vector<double> rate, of_fma;
+  for (auto _ : state) {
+    const double time = yardstick::seconds([&] { product(left, right, {y.data(), vectors, out, out, 1}, workspace); });
+    benchmark::DoNotOptimize(y.data());
+    rate.push_back(2.0 * vectors * in * out / time);
+    of_fma.push_back(rate.back() / yardstick::fma_peak());
+    state.SetIterationTime(time);
+  }
+  state.counters["gflops"] = 1e-9 * yardstick::median(rate);
+  state.counters["of_fma"] = yardstick::median(of_fma);
 }
 
 [[maybe_unused]] const bool registered = [] {
@@ -167,20 +158,29 @@ void product_rate(benchmark::State& state, subject s) {
     const char* name;
     std::size_t out, in;
   };
-  for (const place p :
-       {place{"L2", 192, 4096}, place{"L3", 2048, 4096}, place{"memory", 32768, 4096}, place{"memory", 12192, 11008}})
-    for (const unsigned bits : {2u, 3u, 4u, 5u, 6u, 8u})
-      for (const std::size_t group : {std::size_t{32}, std::size_t{128}}) {
-        if (p.in != 4096 && bits != 4) continue;
-        const subject s{
-            {.rule = grid_rule::symmetric_full, .code_bits = bits, .group = group, .scales = scale_type::float16},
-            p.out,
-            p.in};
-        const std::string name = std::string(p.name) + "/" + std::to_string(p.in) + "/" + std::to_string(bits) +
-                                 "bits.g" + std::to_string(group);
-        add("matvec/bytes/" + name, [s](benchmark::State& state) { matvec_rate<true>(state, s); });
-        add("matvec/floats/" + name, [s](benchmark::State& state) { matvec_rate<false>(state, s); });
-      }
+  const place memory[] = {{"memory", 32768, 4096}, {"memory", 12192, 11008}};
+  const auto add_grid = [&](place p, unsigned bits, std::size_t group, std::size_t threads) {
+    const subject s{
+        {.rule = grid_rule::symmetric_full, .code_bits = bits, .group = group, .scales = scale_type::float16},
+        p.out,
+        p.in};
+    const std::string name = std::string(p.name) + "/" + std::to_string(p.in) + "/" + std::to_string(bits) + "bits.g" +
+                             std::to_string(group) + "/" + std::to_string(threads) + "T";
+    add("matvec/bytes/" + name, [=](benchmark::State& state) { matvec_rate<true>(state, s, threads); });
+    add("matvec/floats/" + name, [=](benchmark::State& state) { matvec_rate<false>(state, s, threads); });
+  };
+  for (const std::size_t group : {std::size_t{32}, std::size_t{64}, std::size_t{128}})
+    for (const place p : {place{"L2", 192, 4096}, place{"L3", 2048, 4096}}) add_grid(p, 4, group, 1);
+  for (const std::size_t threads : {std::size_t{1}, std::size_t{2}})
+    for (const place& p : memory) {
+      for (const unsigned bits : {2u, 3u, 4u, 5u, 6u, 8u})
+        for (const std::size_t group : {std::size_t{32}, std::size_t{64}}) add_grid(p, bits, group, threads);
+      for (const dense_type type : {dense_type::float16, dense_type::bfloat16})
+        add(std::string("matvec/") + (type == dense_type::float16 ? "float16" : "bfloat16") + "/memory/" +
+                std::to_string(p.in) + "/" + std::to_string(threads) + "T",
+            [=](benchmark::State& state) { dense_rate(state, type, p.out, p.in, threads); });
+    }
+  add("product/32/float32", float_product_rate);
   for (const unsigned bits : {4u, 8u})
     for (const std::size_t group : {std::size_t{32}, std::size_t{128}})
       add("product/32/" + std::to_string(bits) + "bits.g" + std::to_string(group), [=](benchmark::State& state) {

@@ -6,6 +6,7 @@
 #include <precis/codec/codebook.hpp>
 #include <precis/codec/float16.hpp>
 #include <precis/codec/ggml.hpp>
+#include <precis/codec/log2.hpp>
 #include <precis/codec/low_rank.hpp>
 #include <precis/codec/min_anchored.hpp>
 #include <precis/codec/packing.hpp>

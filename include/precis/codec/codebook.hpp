@@ -3,7 +3,7 @@
 #include <precis/codec/grid.hpp>
 #include <precis/core/error.hpp>
 #include <precis/core/view.hpp>
-#include <precis/kernel/codebook.hpp>
+#include <precis/kernel/codebook_format.hpp>
 
 #include <algorithm>
 #include <cmath>

@@ -6,7 +6,7 @@
 #include <precis/core/error.hpp>
 #include <precis/core/menu.hpp>
 #include <precis/core/view.hpp>
-#include <precis/kernel/sparse.hpp>
+#include <precis/kernel/kept_columns.hpp>
 
 #include <algorithm>
 #include <bit>

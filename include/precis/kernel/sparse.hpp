@@ -2,6 +2,7 @@
 
 #include <precis/kernel/dense.hpp>
 #include <precis/kernel/grid_format.hpp>
+#include <precis/kernel/kept_columns.hpp>
 #include <precis/kernel/lanes.hpp>
 #include <precis/kernel/matvec.hpp>
 
@@ -12,34 +13,6 @@
 
 /// Matrices of which some weights are kept, and their products.
 namespace precis::kernel {
-
-/// At most `keep` of every `group` consecutive columns; a shorter last group of n keeps ceil(keep n / group).
-struct kept_columns {
-  std::size_t keep = 2;
-  std::size_t group = 4;  ///< 3 ... 256
-
-  [[nodiscard]] constexpr std::size_t count(std::size_t in) const noexcept {
-    return in / group * keep + (in % group * keep + group - 1) / group;
-  }
-  /// Bits of a place inside a group.
-  [[nodiscard]] constexpr unsigned place_bits() const noexcept {
-    unsigned bits = 2;
-    while (std::size_t{1} << bits < group) ++bits;
-    return bits;
-  }
-  /// Places are stored as the codes of this format without scales: blocks, then tails (codes only of its layout).
-  [[nodiscard]] constexpr grid_format places() const noexcept {
-    return {.rule = grid_rule::symmetric, .code_bits = place_bits(), .group = per_tensor};
-  }
-  [[nodiscard]] constexpr grid_format::layout layout_of_places(std::size_t out, std::size_t in) const noexcept {
-    grid_format::layout l = places().layout_of(out, count(in));
-    const std::size_t scales = l.tails - l.scales;
-    l.tails -= scales;
-    l.bytes -= scales;
-    l.second = l.scales;
-    return l;
-  }
-};
 
 /// A packed matrix somebody else owns: where the weights kept lie, and what they are.
 struct packed_kept {

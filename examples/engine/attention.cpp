@@ -14,7 +14,7 @@ using precis::kernel::product_add;
 using precis::kernel::strided;
 
 constexpr std::size_t block_queries = 64;  ///< queries that share one product with the keys
-constexpr std::size_t tile_queries = 8;    ///< queries that share one product with the values before their first
+constexpr std::size_t tile_queries = 6;    ///< queries that share one product with the values before their first
 
 template<class T>
 [[nodiscard]] strided<T> matrix(row_span<T> rows, std::size_t count, std::size_t cols) noexcept {

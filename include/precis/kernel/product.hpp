@@ -34,16 +34,17 @@ struct strided {
 
 namespace detail {
 
-/// Tile sizes of one lane type: `rows x (vectors * width)` accumulators stay in registers.
+/// Tile sizes of one lane type: `rows x (vectors * width)` accumulators stay in registers. Of the shapes with 24 of them, 6 x 4
+/// takes the fewest other instructions, which is what counts on a core that two threads share.
 template<class Lanes>
 struct product_tile {
-  static constexpr std::size_t rows = Lanes::registers >= 32 ? 8 : 4;
-  static constexpr std::size_t vectors = Lanes::registers >= 32 ? 3 : 2;
+  static constexpr std::size_t rows = Lanes::registers >= 32 ? 6 : 4;
+  static constexpr std::size_t vectors = Lanes::registers >= 32 ? 4 : 2;
   static constexpr std::size_t columns = vectors * Lanes::width;
 };
 
 inline constexpr std::size_t product_depth = 256;   ///< terms summed before the partial sums go back to memory
-inline constexpr std::size_t prefetch_terms = 8;    ///< how far ahead packed columns are asked for
+inline constexpr std::size_t prefetch_rows = 8;     ///< how far ahead rows that are being packed are asked for
 inline constexpr std::size_t packed_columns = 384;  ///< columns packed at a time; 256 x 384 floats fit a 512 KiB cache
 
 inline constexpr std::size_t packed_tiles = 4;  ///< row tiles packed at a time when the rows of a are not contiguous
@@ -97,14 +98,11 @@ void multiply_tile(const typename Lanes::value* a, std::ptrdiff_t a_row, std::pt
 
   const value* rows[Rows];
   unrolled<Rows>([&](auto r) __attribute__((always_inline)) { rows[r] = a + static_cast<std::ptrdiff_t>(r) * a_row; });
-  const auto steps = [&](auto load_last, bool ahead) __attribute__((always_inline)) {
+  const auto steps = [&](auto load_last) __attribute__((always_inline)) {
     std::ptrdiff_t at = 0;
+#pragma GCC unroll 2
     for (std::size_t k = 0; k < depth; ++k, at += a_col, b += b_row) {
       vector column[Vectors];
-      if (ahead)
-        unrolled<Vectors>([&](auto v) __attribute__((always_inline)) {
-          __builtin_prefetch(b + (prefetch_terms * Vectors + v) * width);
-        });
       unrolled<Vectors - 1>([&](auto v) __attribute__((always_inline)) { column[v] = Lanes::load(b + v * width); });
       column[Vectors - 1] = load_last(b + (Vectors - 1) * width);
       unrolled<Rows>([&](auto r) __attribute__((always_inline)) {
@@ -114,14 +112,10 @@ void multiply_tile(const typename Lanes::value* a, std::ptrdiff_t a_row, std::pt
       });
     }
   };
-  const auto load = [](const value* p) __attribute__((always_inline)) { return Lanes::load(p); };
-  if (b_packed)
-    steps(load, true);
-  else if (whole)
-    steps(load, false);
+  if (b_packed || whole)
+    steps([](const value* p) __attribute__((always_inline)) { return Lanes::load(p); });
   else
-    steps(
-        [last](const value* p) __attribute__((always_inline)) { return Lanes::load_part(p, last); }, false);
+    steps([last](const value* p) __attribute__((always_inline)) { return Lanes::load_part(p, last); });
 
   unrolled<Rows>([&](auto r) __attribute__((always_inline)) {
     unrolled<Vectors>([&](auto v) __attribute__((always_inline)) {
@@ -155,7 +149,7 @@ struct tile_table {
 template<class Lanes>
 inline constexpr tile_table<Lanes> tiles{};
 
-/// How many of `left` vectors the next panel takes. Two twos are faster than a three and a lone one.
+/// How many of `left` vectors the next panel takes: a lone last one shares with the one before.
 template<class Lanes>
 [[nodiscard]] constexpr std::size_t panel_vectors(std::size_t left) noexcept {
   constexpr std::size_t most = product_tile<Lanes>::vectors;
@@ -181,6 +175,7 @@ void pack_panels(strided<const typename Lanes::value> b, typename Lanes::value* 
         auto* const out = to + (v * b.rows + k * n) * width;
         for (std::size_t i = 0; i < n; ++i) {
           const auto* const from = b.at(k, (v + i) * width);
+          if (k + prefetch_rows < b.rows) __builtin_prefetch(b.at(k + prefetch_rows, (v + i) * width));
           const bool whole = tail == width || v + i + 1 < vectors;
           Lanes::store(out + i * width, whole ? Lanes::load(from) : Lanes::load_part(from, tail));
         }
@@ -228,7 +223,7 @@ inline constexpr std::size_t product_workspace =
 
 /// Elements of workspace `product` cannot do without (any lane type): one panel, and a few tiles of rows.
 inline constexpr std::size_t least_product_workspace =
-    detail::product_depth * (48 + 8 * detail::packed_tiles) + detail::line;
+    detail::product_depth * (64 + 8 * detail::packed_tiles) + detail::line;
 
 /// c = start + a b, every element one fused sum in order:  s = start[i][j];  for k = 0, 1, ...: s = fma(a[i][k], b[k][j], s).
 ///

@@ -118,11 +118,13 @@ TEST_CASE("clip search finds what trying every range finds", "[fit][clip_search]
         for (const std::size_t group : {std::size_t{32}, std::size_t{96}, codec::per_row, codec::per_tensor})
           for (const codec::scale_type scales : {codec::scale_type::float32, codec::scale_type::float16}) {
             const codec::grid_format f{.rule = rule, .code_bits = bits, .group = group, .scales = scales};
-            const fit::clip_search how{.steps = bits == 2 ? std::size_t{80} : std::size_t{30}, .power = 2};
-            CAPTURE(to_string(f), unit);
-            std::vector<std::byte> packed(f.layout_of(35, 288).bytes);
-            how(f, w.view(), packed);
-            REQUIRE(packed == searched(f, w.view(), how));
+            for (const double power : {2.0, 2.4}) {
+              const fit::clip_search how{.steps = bits == 2 ? std::size_t{80} : std::size_t{30}, .power = power};
+              CAPTURE(to_string(f), unit, power);
+              std::vector<std::byte> packed(f.layout_of(35, 288).bytes);
+              how(f, w.view(), packed);
+              REQUIRE(packed == searched(f, w.view(), how));
+            }
           }
     for (const codec::grid_format& f : encoded::every_format()) {
       if (f.code_bits == 3 || f.code_bits > 16 || f.group == 1 || f.group == 5) continue;

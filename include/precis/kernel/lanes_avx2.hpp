@@ -39,6 +39,9 @@ struct avx2_lanes {
     const __m256i power = _mm256_cvtps_epi32(n), half = _mm256_srai_epi32(power, 1);
     return _mm256_mul_ps(_mm256_mul_ps(a, factor(half)), factor(_mm256_sub_epi32(power, half)));
   }
+  [[nodiscard]] static vector exponent(vector a) noexcept {
+    return _mm256_cvtepi32_ps(_mm256_sub_epi32(_mm256_srli_epi32(_mm256_castps_si256(a), 23), _mm256_set1_epi32(127)));
+  }
   [[nodiscard]] static float largest(vector v) noexcept {
     return folded(v, [](__m128 a, __m128 b) { return _mm_max_ps(a, b); });
   }

@@ -37,6 +37,7 @@ struct avx512_lanes {
   [[nodiscard]] static vector times_power_of_two(vector a, vector n) noexcept {
     return _mm512_maskz_scalef_ps(every, a, n);
   }
+  [[nodiscard]] static vector exponent(vector a) noexcept { return _mm512_maskz_getexp_ps(every, a); }
   [[nodiscard]] static float largest(vector v) noexcept {
     return folded(v, [](auto a, auto b) { return larger_of(a, b); });
   }

@@ -43,6 +43,9 @@ struct neon_lanes {
     const int32x4_t power = vcvtq_s32_f32(n), half = vshrq_n_s32(power, 1);
     return vmulq_f32(vmulq_f32(a, factor(half)), factor(vsubq_s32(power, half)));
   }
+  [[nodiscard]] static vector exponent(vector a) noexcept {
+    return vcvtq_f32_s32(vsubq_s32(vreinterpretq_s32_u32(vshrq_n_u32(vreinterpretq_u32_f32(a), 23)), vdupq_n_s32(127)));
+  }
   [[nodiscard]] static float largest(vector v) noexcept { return vmaxvq_f32(v); }
   [[nodiscard]] static float total(vector v) noexcept {  // halves onto each other
     const float32x2_t two = vadd_f32(vget_low_f32(v), vget_high_f32(v));

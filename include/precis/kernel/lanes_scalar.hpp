@@ -38,6 +38,9 @@ struct scalar_lanes {
     const auto factor = [](std::int32_t p) { return std::bit_cast<float>(static_cast<std::uint32_t>(p + 127) << 23); };
     return a * factor(half) * factor(power - half);
   }
+  [[nodiscard]] static vector exponent(vector a) noexcept {
+    return static_cast<float>(static_cast<std::int32_t>(std::bit_cast<std::uint32_t>(a) >> 23) - 127);
+  }
   [[nodiscard]] static float largest(vector v) noexcept { return v; }
   [[nodiscard]] static float total(vector v) noexcept { return v; }
   template<class F>

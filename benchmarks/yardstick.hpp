@@ -6,6 +6,7 @@
 #include <benchmark/benchmark.h>
 
 #include <algorithm>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <ctime>
@@ -46,12 +47,13 @@ template<class F>
   return *middle;
 }
 
-/// Floating-point operations a second of ten independent chains of fused multiply-adds in registers: the most this
-/// processor does in float, on one core, at this moment. About two milliseconds.
-[[nodiscard]] inline double fma_peak() {
+/// Seconds of `steps` steps of ten independent chains of fused multiply-adds in registers; `Beside`: with seven instructions
+/// beside them, which four a cycle leave room for.
+template<bool Beside>
+[[nodiscard]] double fma_seconds(std::size_t steps) {
   using lanes = precis::kernel::native_lanes;
   using precis::kernel::detail::unrolled;
-  constexpr std::size_t chains = 10, steps = 200'000;
+  constexpr std::size_t chains = 10;
   float values[(chains + 1) * lanes::width];
   for (std::size_t i = 0; i < (chains + 1) * lanes::width; ++i) values[i] = 1e-9f * static_cast<float>(i + 1);
   benchmark::DoNotOptimize(values);
@@ -60,11 +62,41 @@ template<class F>
     unrolled<chains>([&](auto c) { sum[c] = lanes::load(values + c * lanes::width); });
     const typename lanes::vector factor = lanes::load(values + chains * lanes::width);
     for (std::size_t step = 0; step < steps; ++step)
-      unrolled<chains>([&](auto c) { sum[c] = lanes::fma(sum[c], factor, sum[c]); });
+      unrolled<chains>([&](auto c) {
+        sum[c] = lanes::fma(sum[c], factor, sum[c]);
+        if constexpr (Beside && c < 7) asm volatile("nop");
+      });
     unrolled<chains>([&](auto c) { lanes::store(values + c * lanes::width, sum[c]); });
   });
   benchmark::DoNotOptimize(values);
-  return 2.0 * chains * lanes::width * steps / time;
+  return time;
+}
+
+/// Floating-point operations a second of multiply-adds: the most this processor does in float, on one core, at this moment.
+/// About two milliseconds.
+[[nodiscard]] inline double fma_peak() {
+  constexpr std::size_t steps = 200'000;
+  return 2.0 * 10 * precis::kernel::native_lanes::width * steps / fma_seconds<false>(steps);
+}
+
+/// Waits, half a second at most, until nothing shares this thread's core; 1 when that is so. A second thread of the core, often
+/// another guest of the machine, takes issue slots: multiply-adds alone are as fast beside it, with other instructions they are not.
+[[nodiscard]] inline double undisturbed() {
+  constexpr std::size_t steps = 20'000;
+  for (int attempt = 0; attempt < 100; ++attempt) {
+    const double alone = fma_seconds<false>(steps), beside = fma_seconds<true>(steps),
+                 again = fma_seconds<false>(steps);
+    const auto as_long = [alone](double t) { return t > 0.98 * alone && t < 1.02 * alone; };
+    if (as_long(beside) && as_long(again)) return 1;
+    std::this_thread::sleep_for(std::chrono::milliseconds(4));
+  }
+  return 0;
+}
+
+[[nodiscard]] inline double mean(const std::vector<double>& values) {
+  double sum = 0;
+  for (const double v : values) sum += v;
+  return values.empty() ? 0 : sum / static_cast<double>(values.size());
 }
 
 /// Reads `size` bytes from p on: eight vectors at a time, each in a register of its own.

@@ -65,8 +65,9 @@ void compare(benchmark::State& state, double bytes, const Subject& subject, cons
            }) /
            repeats;
   };
-  std::vector<double> rate, times, share;
+  std::vector<double> rate, times, share, quiet;
   for (auto _ : state) {
+    quiet.push_back(yardstick::undisturbed());
     const double least = seconds(limit), time = seconds(subject), slow = seconds(scalar);
     rate.push_back(bytes / time);
     times.push_back(slow / time);
@@ -76,6 +77,7 @@ void compare(benchmark::State& state, double bytes, const Subject& subject, cons
   state.counters["gbytes"] = 1e-9 * yardstick::median(rate);
   state.counters["times_scalar"] = yardstick::median(times);
   state.counters["of_limit"] = yardstick::median(share);
+  state.counters["undisturbed"] = yardstick::mean(quiet);
 }
 
 // Limits.

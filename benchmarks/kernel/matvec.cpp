@@ -6,7 +6,7 @@
 //
 // Counters: gweights (10^9 weights a second), gbytes (packed, a second), of_read (of the paired read of the same bytes), of_dot
 // (of the paired dot products; in floats of_fma, of the paired multiply-adds), for one thread, or each of two that take half of
-// the rows. Making the activations is part of the time.
+// the rows. Making the activations is part of the time. undisturbed: the share of rounds that had the core for themselves.
 
 #include <precis/kernel/dense.hpp>
 #include <precis/kernel/packed_product.hpp>
@@ -61,8 +61,9 @@ void rates(benchmark::State& state, const pages& matrix, std::size_t out, std::s
   const double weights = static_cast<double>(out * in);
   const int repeats = static_cast<int>(1 + 3e7 / weights);
   const std::size_t each = (out / threads + tile_rows - 1) / tile_rows * tile_rows;
-  std::vector<double> rate, of_read, of_dot;
+  std::vector<double> rate, of_read, of_dot, quiet;
   for (auto _ : state) {
+    quiet.push_back(yardstick::undisturbed());
     const double time = yardstick::seconds(threads, [&](std::size_t t) {
       for (int i = 0; i < repeats; ++i) multiply(std::span(y), row_range{t * each, (t + 1) * each});
       benchmark::DoNotOptimize(y.data());
@@ -80,6 +81,7 @@ void rates(benchmark::State& state, const pages& matrix, std::size_t out, std::s
   state.counters["gbytes"] = 1e-9 * yardstick::median(rate) * static_cast<double>(matrix.size()) / weights;
   state.counters["of_read"] = yardstick::median(of_read);
   state.counters["of_dot"] = yardstick::median(of_dot);
+  state.counters["undisturbed"] = yardstick::mean(quiet);
 }
 
 template<bool Bytes>
@@ -120,8 +122,9 @@ void product_rate(benchmark::State& state, subject s) {
   for (std::size_t n = 0; n < vectors; ++n)
     all.push_back(as_bytes(x, segment, std::span(workspace).subspan(n * room, room)));
   const double products = static_cast<double>(s.out * s.in * vectors);
-  std::vector<double> rate, of_dot;
+  std::vector<double> rate, of_dot, quiet;
   for (auto _ : state) {
+    quiet.push_back(yardstick::undisturbed());
     const double time =
         yardstick::seconds([&] { packed_product(m, all, y, static_cast<std::ptrdiff_t>(s.out), gathered); });
     benchmark::DoNotOptimize(y.data());
@@ -131,6 +134,7 @@ void product_rate(benchmark::State& state, subject s) {
   }
   state.counters["gflops"] = 2e-9 * yardstick::median(rate);
   state.counters["of_dot"] = yardstick::median(of_dot);
+  state.counters["undisturbed"] = yardstick::mean(quiet);
 }
 
 /// The same of float weights, stored out x in.
@@ -138,8 +142,9 @@ void float_product_rate(benchmark::State& state) {
   constexpr std::size_t vectors = 32, in = 4096, out = 4096;
   std::vector<float> x(vectors * in, 0.5f), w(out * in, 0.25f), y(vectors * out), workspace(product_workspace);
   const strided<const float> left{x.data(), vectors, in, in, 1}, right{w.data(), in, out, 1, in};
-  std::vector<double> rate, of_fma;
+  std::vector<double> rate, of_fma, quiet;
   for (auto _ : state) {
+    quiet.push_back(yardstick::undisturbed());
     const double time = yardstick::seconds([&] { product(left, right, {y.data(), vectors, out, out, 1}, workspace); });
     benchmark::DoNotOptimize(y.data());
     rate.push_back(2.0 * vectors * in * out / time);
@@ -148,6 +153,7 @@ void float_product_rate(benchmark::State& state) {
   }
   state.counters["gflops"] = 1e-9 * yardstick::median(rate);
   state.counters["of_fma"] = yardstick::median(of_fma);
+  state.counters["undisturbed"] = yardstick::mean(quiet);
 }
 
 [[maybe_unused]] const bool registered = [] {

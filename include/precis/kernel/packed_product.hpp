@@ -44,9 +44,10 @@ struct gathered {
   }
 };
 
-/// One segment of one or two tiles times `count` gathered vectors: total[n * all rows + r], by the definition of `matvec`.
+/// Segments s, s + 1, ... of one or two tiles times `count` gathered vectors: total[n * all rows + r], by the definition of
+/// `matvec`.
 template<class Code, unsigned Bits, class Numbers>
-void add_segment_columns(const segment_run<std::int8_t>& run, gathered x, std::size_t segment, std::size_t s,
+void add_segment_columns(const segment_run<std::int8_t>& given, gathered x, std::size_t segment, std::size_t s,
                          std::size_t count, float* total) noexcept {
   using lanes = typename Code::floats;
   using vector = typename lanes::vector;
@@ -56,87 +57,94 @@ void add_segment_columns(const segment_run<std::int8_t>& run, gathered x, std::s
   constexpr bool integers = std::is_same_v<Numbers, whole_numbers>;
   const std::uint8_t* table = nullptr;
   if constexpr (!integers) table = Numbers::table.data();
+  segment_run<std::int8_t> run = given;
   const std::size_t blocks = run.blocks;
   const bool anchored = run.second_is == second_kind::minima, fixed = run.second_is == second_kind::fixed;
 
-  for (std::size_t first = 0; first < all_rows / rows; first += parts) {
-    words codes[std::size_t{4} * 8 * parts];  // of a segment: four blocks at most
-    const std::byte* block[parts];
-    for_constants<parts>([&](auto p) __attribute__((always_inline)) {
-      const std::size_t row = (first + p) * rows;
-      block[p] = run.block + row / tile_rows * run.tile_block + row % tile_rows * 4;
-    });
-    for (std::size_t b = 0; b < blocks; ++b)
-      each_codes<Code, Bits, false>(
-          block, b * Bits * word_stride, [](auto) {},
-          [&](auto k, auto p, words c) __attribute__((always_inline)) {
-            codes[(b * 8 + k) * parts + p] = integers ? c : Code::nibbles(c, table);
-          });
-
-    vector scale[parts], second[parts];  // the second is 0 where it is part of what sums start from
-    for_constants<parts>([&](auto p) __attribute__((always_inline)) {
-      const std::size_t row = (first + p) * rows, tile = row / tile_rows, lane = row % tile_rows;
-      const auto stored = [&](const std::byte* at) __attribute__((always_inline)) {
-        return run.halves ? Code::load_halves(at + lane * 2) : Code::load_floats(at + lane * 4);
-      };
-      scale[p] = stored(run.scale + tile * run.tile_scale);
-      const std::byte* const at = run.second + tile * run.tile_second;
-      if (fixed)
-        second[p] = lanes::zero();
-      else if (anchored)
-        second[p] = stored(at);
-      else if (run.second_is == second_kind::zero_points)
-        second[p] = lanes::subtract(lanes::zero(), Code::template zero_points<Bits>(at, lane));
-      else
-        second[p] = lanes::subtract(lanes::zero(), Code::load_floats(at + lane * 4));
-    });
-
-    for (std::size_t n = 0; n < count; n += columns) {
-      using sums = typename Code::template products<integers ? Bits : 5>;
-      sums sum[columns][parts];
-      for_constants<columns>([&](auto i) __attribute__((always_inline)) {
-        const sums start(static_cast<std::int32_t>(get_word32(x.starts + 4 * (s * product_columns + n + i))));
-        for_constants<parts>([&](auto p) __attribute__((always_inline)) { sum[i][p] = start; });
+  for (std::size_t done = 0; done < run.segments; ++done, ++s) {
+    for (std::size_t first = 0; first < all_rows / rows; first += parts) {
+      words codes[std::size_t{4} * 8 * parts];  // of a segment: four blocks at most
+      const std::byte* block[parts];
+      for_constants<parts>([&](auto p) __attribute__((always_inline)) {
+        const std::size_t row = (first + p) * rows;
+        block[p] = run.block + row / tile_rows * run.tile_block + row % tile_rows * 4;
       });
-      const words* c = codes;
-      const std::int8_t* values = x.codes + (s * segment * product_columns + 4 * n);
-      for (std::size_t b = 0; b < blocks; ++b) {
-        for (std::size_t k = 0; k < 8; ++k, c += parts, values += product_columns * 4)
+      for (std::size_t b = 0; b < blocks; ++b)
+        each_codes<Code, Bits, false>(
+            block, b * Bits * word_stride, [](auto) {},
+            [&](auto k, auto p, words c) __attribute__((always_inline)) {
+              codes[(b * 8 + k) * parts + p] = integers ? c : Code::nibbles(c, table);
+            });
+
+      vector scale[parts], second[parts];  // the second is 0 where it is part of what sums start from
+      for_constants<parts>([&](auto p) __attribute__((always_inline)) {
+        const std::size_t row = (first + p) * rows, tile = row / tile_rows, lane = row % tile_rows;
+        const auto stored = [&](const std::byte* at) __attribute__((always_inline)) {
+          return run.halves ? Code::load_halves(at + lane * 2) : Code::load_floats(at + lane * 4);
+        };
+        scale[p] = stored(run.scale + tile * run.tile_scale);
+        const std::byte* const at = run.second + tile * run.tile_second;
+        if (fixed)
+          second[p] = lanes::zero();
+        else if (anchored)
+          second[p] = stored(at);
+        else if (run.second_is == second_kind::zero_points)
+          second[p] = lanes::subtract(lanes::zero(), Code::template zero_points<Bits>(at, lane));
+        else
+          second[p] = lanes::subtract(lanes::zero(), Code::load_floats(at + lane * 4));
+      });
+
+      for (std::size_t n = 0; n < count; n += columns) {
+        using sums = typename Code::template products<integers ? Bits : 5>;
+        sums sum[columns][parts];
+        for_constants<columns>([&](auto i) __attribute__((always_inline)) {
+          const sums start(static_cast<std::int32_t>(get_word32(x.starts + 4 * (s * product_columns + n + i))));
+          for_constants<parts>([&](auto p) __attribute__((always_inline)) { sum[i][p] = start; });
+        });
+        const words* c = codes;
+        const std::int8_t* values = x.codes + (s * segment * product_columns + 4 * n);
+        for (std::size_t b = 0; b < blocks; ++b) {
+          for (std::size_t k = 0; k < 8; ++k, c += parts, values += product_columns * 4)
+            for_constants<columns>([&](auto i) __attribute__((always_inline)) {
+              const auto four = Code::four(values + 4 * i);
+              for_constants<parts>([&](auto p)
+                                       __attribute__((always_inline)) { sum[i][p].add(quad<0>{}, c[p], four); });
+            });
           for_constants<columns>([&](auto i) __attribute__((always_inline)) {
-            const auto four = Code::four(values + 4 * i);
-            for_constants<parts>([&](auto p) __attribute__((always_inline)) { sum[i][p].add(quad<0>{}, c[p], four); });
+            for_constants<parts>([&](auto p) __attribute__((always_inline)) { sum[i][p].end_block(); });
           });
-        for_constants<columns>([&](auto i) __attribute__((always_inline)) {
-          for_constants<parts>([&](auto p) __attribute__((always_inline)) { sum[i][p].end_block(); });
-        });
+        }
+        const float *const x_scales = x.scales + s * product_columns + n, *const x_sums =
+                                                                              x.sums + s * product_columns + n;
+        // A branch for all rather than one for each: a sum that nothing is added to takes three instructions.
+        const auto add_all = [&](auto&& moved) __attribute__((always_inline)) {
+          for_constants<columns>([&](auto i) __attribute__((always_inline)) {
+            const vector x_scale = lanes::broadcast(x_scales + i);
+            for_constants<parts>([&](auto p) __attribute__((always_inline)) {
+              float* const at = total + (n + i) * all_rows + (first + p) * rows;
+              vector product = Code::to_float(sum[i][p].sum());
+              if constexpr (!integers) product = lanes::multiply(product, lanes::all(0.5f));
+              lanes::store(at, moved(i, p, product, lanes::multiply(scale[p], x_scale), lanes::load(at)));
+            });
+          });
+        };
+        if (fixed)
+          add_all([&](auto, auto, vector product, vector by, vector here)
+                      __attribute__((always_inline)) { return lanes::fma(by, product, here); });
+        else if (!anchored)
+          add_all([&](auto i, auto p, vector product, vector by, vector here) __attribute__((always_inline)) {
+            return lanes::fma(by, lanes::fma(second[p], lanes::broadcast(x_sums + i), product), here);
+          });
+        else
+          add_all([&](auto i, auto p, vector product, vector by, vector here) __attribute__((always_inline)) {
+            const vector x_moved = lanes::multiply(lanes::broadcast(x_sums + i), lanes::broadcast(x_scales + i));
+            return lanes::fma(second[p], x_moved, lanes::fma(by, product, here));
+          });
       }
-      const float *const x_scales = x.scales + s * product_columns + n, *const x_sums =
-                                                                            x.sums + s * product_columns + n;
-      // A branch for all rather than one for each: a sum that nothing is added to takes three instructions.
-      const auto add_all = [&](auto&& moved) __attribute__((always_inline)) {
-        for_constants<columns>([&](auto i) __attribute__((always_inline)) {
-          const vector x_scale = lanes::broadcast(x_scales + i);
-          for_constants<parts>([&](auto p) __attribute__((always_inline)) {
-            float* const at = total + (n + i) * all_rows + (first + p) * rows;
-            vector product = Code::to_float(sum[i][p].sum());
-            if constexpr (!integers) product = lanes::multiply(product, lanes::all(0.5f));
-            lanes::store(at, moved(i, p, product, lanes::multiply(scale[p], x_scale), lanes::load(at)));
-          });
-        });
-      };
-      if (fixed)
-        add_all([&](auto, auto, vector product, vector by, vector here)
-                    __attribute__((always_inline)) { return lanes::fma(by, product, here); });
-      else if (!anchored)
-        add_all([&](auto i, auto p, vector product, vector by, vector here) __attribute__((always_inline)) {
-          return lanes::fma(by, lanes::fma(second[p], lanes::broadcast(x_sums + i), product), here);
-        });
-      else
-        add_all([&](auto i, auto p, vector product, vector by, vector here) __attribute__((always_inline)) {
-          const vector x_moved = lanes::multiply(lanes::broadcast(x_sums + i), lanes::broadcast(x_scales + i));
-          return lanes::fma(second[p], x_moved, lanes::fma(by, product, here));
-        });
     }
+    run.block += blocks * Bits * word_stride;
+    run.scale += run.scale_step;
+    run.second += run.second_step;
   }
 }
 
@@ -163,25 +171,30 @@ void multiply_columns(const packed_grid& m, std::span<const byte_activations> x,
     std::size_t rows = last - row < most ? last - row : most;
     if (rows > tile_rows && (rows != most || !whole)) rows = tile_rows;
     float total[product_columns * most] = {};
-    for (std::size_t s = 0; s < all; ++s) {
+    for (std::size_t s = 0; s < all;) {
       auto run = start;
       if (f.group == per_tensor || rows < tile_rows || (s + 1 == all && m.in % block_columns != 0)) {
         pad_run<Bits>(m, l, row, rows, s, segment, room, run);
-      } else {
-        const std::size_t side = row / tile_rows * groups + s / of_group;
+      } else {  // as many as lie one after another: of a group where several share its scale, else all of the full length
+        const std::size_t side = row / tile_rows * groups + s / of_group, full = m.in / segment;
+        const bool by_group = of_group > 1;
         run.block = m.data + row * l.row_words * 4 + s * blocks * Bits * word_stride;
         run.scale = m.data + l.scales + side * scale_step;
         run.second = m.data + l.second + side * second_step;
+        run.scale_step = by_group ? 0 : scale_step;
+        run.second_step = by_group ? 0 : second_step;
         if (rows > tile_rows) {
           run.tile_block = l.row_words * 4 * tile_rows;
           run.tile_scale = groups * scale_step;
           run.tile_second = groups * second_step;
         }
-        run.blocks = s + 1 == all ? m.in / block_columns - s * blocks : blocks;
+        run.blocks = s < full ? blocks : m.in / block_columns - s * blocks;
+        run.segments = s >= full ? 1 : by_group && full - s > of_group ? of_group : full - s;
         if (affine) run.second_is = second_kind::zero_points;
         run.halves = f.scales == scale_type::float16;
       }
       add_segment_columns<Code, Bits, Numbers>(run, together, segment, s, x.size(), total);
+      s += run.segments;
     }
     for (std::size_t n = 0; n < x.size(); ++n)
       for (std::size_t r = 0; r < rows; ++r)

@@ -8,9 +8,8 @@
 // (of the paired dot products; in floats of_fma, of the paired multiply-adds), for one thread, or each of two that take half of
 // the rows. Making the activations is part of the time. undisturbed: the share of rounds that had the core for themselves.
 
-#include <precis/kernel/dense.hpp>
+#include <precis/kernel/dense_product.hpp>
 #include <precis/kernel/packed_product.hpp>
-#include <precis/kernel/product.hpp>
 
 #include "yardstick.hpp"
 
@@ -137,15 +136,17 @@ void product_rate(benchmark::State& state, subject s) {
   state.counters["undisturbed"] = yardstick::mean(quiet);
 }
 
-/// The same of float weights, stored out x in.
-void float_product_rate(benchmark::State& state) {
+/// The same of plain numbers.
+void dense_product_rate(benchmark::State& state, dense_type type) {
   constexpr std::size_t vectors = 32, in = 4096, out = 4096;
-  std::vector<float> x(vectors * in, 0.5f), w(out * in, 0.25f), y(vectors * out), workspace(product_workspace);
-  const strided<const float> left{x.data(), vectors, in, in, 1}, right{w.data(), in, out, 1, in};
+  const pages bytes(out * in * bytes_of(type), std::byte{0x20});
+  std::vector<float> x(vectors * in, 0.5f), y(vectors * out), workspace(dense_product_workspace(in));
   std::vector<double> rate, of_fma, quiet;
   for (auto _ : state) {
     quiet.push_back(yardstick::undisturbed());
-    const double time = yardstick::seconds([&] { product(left, right, {y.data(), vectors, out, out, 1}, workspace); });
+    const double time = yardstick::seconds([&] {
+      dense_product({type, bytes.data(), out, in}, {x.data(), vectors, in, in, 1}, y, out, workspace);
+    });
     benchmark::DoNotOptimize(y.data());
     rate.push_back(2.0 * vectors * in * out / time);
     of_fma.push_back(rate.back() / yardstick::fma_peak());
@@ -186,7 +187,9 @@ void float_product_rate(benchmark::State& state) {
                 std::to_string(p.in) + "/" + std::to_string(threads) + "T",
             [=](benchmark::State& state) { dense_rate(state, type, p.out, p.in, threads); });
     }
-  add("product/32/float32", float_product_rate);
+  for (const dense_type type : {dense_type::float32, dense_type::float16})
+    add(type == dense_type::float32 ? "product/32/float32" : "product/32/float16",
+        [=](benchmark::State& state) { dense_product_rate(state, type); });
   for (const unsigned bits : {4u, 8u})
     for (const std::size_t group : {std::size_t{32}, std::size_t{128}})
       add("product/32/" + std::to_string(bits) + "bits.g" + std::to_string(group), [=](benchmark::State& state) {

@@ -16,8 +16,8 @@ namespace precis::kernel {
 /// (so a NaN in b stays), times_power_of_two(a, n) = a * 2^n for whole -252 <= n <= 254 and |a| near 1, or where
 /// a 2^n is no further from 1 than a, rounded once, exponent(a) = the whole n with 2^n <= a < 2^(n+1) for normal a > 0,
 /// largest(v) and total(v) over the lanes (no NaN; the total is defined only where every order gives the same),
-/// transpose of a width x width tile, and fold_rows(rows, f): lane r is all of rows[r] brought together
-/// by f, in any order. Loads and stores need no alignment. `value` names float.
+/// transpose of a width x width tile, and fold_rows(rows, f): lane r is all of rows[r] brought together by f, its halves
+/// onto each other, then the halves of that, .... Loads and stores need no alignment. `value` names float.
 ///
 /// Lane types over double, for statistics, offer what products need: zero, broadcast, load, store, load_part, store_part,
 /// fma and transpose; and load_floats.

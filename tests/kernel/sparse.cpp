@@ -10,6 +10,7 @@
 
 #include "catch.hpp"
 
+#include <algorithm>
 #include <cmath>
 #include <type_traits>
 #include <vector>
@@ -27,6 +28,15 @@ std::vector<float> by_kernel(const packed_kept& m, const std::vector<float>& x, 
   return y;
 }
 
+template<class Packed>
+void check_rows(const Packed& m, const float_matrix& decoded) {
+  std::vector<float> row(decoded.cols);
+  for (std::size_t r = 0; r < decoded.rows; ++r) {
+    decode_row(m, r, row);
+    CHECK(std::ranges::equal(row, decoded.view().row(r)));
+  }
+}
+
 template<std::size_t Keep, std::size_t Group, class Values>
 void check(std::size_t out, std::size_t in) {
   using codec_type = codec::keep_of<Keep, Group, Values>;
@@ -39,6 +49,7 @@ void check(std::size_t out, std::size_t in) {
   const std::size_t places = codec_type::place_bytes(out, in);
   const packed_kept m{
       codec_type::columns, packed.data(), {Values::format, packed.data() + places, out, codec_type::kept(in)}, in};
+  check_rows(m, decoded);
   const auto expected = by_kernel<scalar_code_lanes>(m, x);
   for (std::size_t r = 0; r < out; ++r) {
     double exact = 0, size = 0;
@@ -61,30 +72,45 @@ void check(std::size_t out, std::size_t in) {
 /// What a codec made of a matrix, and what it decodes to times x as a dense matrix.
 template<class Codec>
 struct expanded {
-  std::vector<float> x;
+  static constexpr std::size_t vectors = 11;  // more than are multiplied at once
+  std::vector<std::vector<float>> x, expected;
   std::vector<std::byte> packed;
-  std::vector<float> expected;
+  float_matrix decoded;
 
-  expanded(std::size_t out, std::size_t in) : x(normal(in, 7)), packed(Codec::bytes(out, in)), expected(out) {
+  expanded(std::size_t out, std::size_t in) : packed(Codec::bytes(out, in)), decoded(out, in) {
     const auto w = normal(out * in, out + in);
     Codec::encode({w, out, in}, packed);
-    float_matrix decoded(out, in);
     Codec::decode(packed, decoded.view());
     std::vector<std::byte> dense(out * in * 4);
     codec::float32::encode(decoded.view(), dense);
-    matvec<scalar_code_lanes>(dense_matrix{dense_type::float32, dense.data(), out, in}, x, expected);
+    for (std::size_t n = 0; n < vectors; ++n) {
+      x.push_back(normal(in, 7 + n));
+      expected.emplace_back(out);
+      matvec<scalar_code_lanes>(dense_matrix{dense_type::float32, dense.data(), out, in}, x[n], expected[n]);
+    }
   }
 
   template<class Packed>
   void check(const Packed& m) const {
-    const std::size_t out = expected.size();
+    const std::size_t out = decoded.rows;
+    const std::vector<std::span<const float>> all(x.begin(), x.end());
     for_every_lanes([&](auto lanes) {
       std::vector<float> y(out, -77.f), some(out, -77.f);
-      matvec<decltype(lanes)>(m, x, y);
-      CHECK(same_bits(y, expected));
-      matvec<decltype(lanes)>(m, x, some, {out / 2, out});
-      for (std::size_t r = 0; r < out; ++r) CHECK(some[r] == (r < out / 2 ? -77.f : expected[r]));
+      matvec<decltype(lanes)>(m, x[0], y);
+      CHECK(same_bits(y, expected[0]));
+      matvec<decltype(lanes)>(m, x[0], some, {out / 2, out});
+      for (std::size_t r = 0; r < out; ++r) CHECK(some[r] == (r < out / 2 ? -77.f : expected[0][r]));
+      for (const std::size_t count : {std::size_t{2}, vectors}) {
+        std::vector<float> several(count * (out + 3), -77.f);
+        packed_product<decltype(lanes)>(m, std::span(all).first(count), several, static_cast<std::ptrdiff_t>(out + 3));
+        for (std::size_t n = 0; n < count; ++n) {
+          const auto at = several.begin() + static_cast<std::ptrdiff_t>(n * (out + 3));
+          CHECK(same_bits({at, at + static_cast<std::ptrdiff_t>(out)}, expected[n]));
+          CHECK(at[static_cast<std::ptrdiff_t>(out)] == -77.f);
+        }
+      }
     });
+    check_rows(m, decoded);
   }
 };
 
@@ -134,8 +160,9 @@ TEST_CASE("sparse matvec: the product with the decoded matrix; @post: equal bit 
   }
 }
 
-TEST_CASE("matvec of expanded formats @post: equal bit for bit for all lanes, and to the dense product; row ranges too",
-          "[kernel][sparse][property]") {
+TEST_CASE(
+    "expanded formats @post: equal bit for bit for all lanes, and to the dense product of each vector; row ranges too",
+    "[kernel][sparse][property]") {
   for (const auto& [out, in] : {std::pair<std::size_t, std::size_t>{16, 64},
                                 {37, 300},
                                 {3, 7},

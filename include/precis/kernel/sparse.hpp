@@ -256,19 +256,7 @@ class kept_places {
 
  private:
   void read_block() noexcept {
-    const unsigned bits = kept_.place_bits();
-    if (at_ + block_columns <= count_) {
-      const std::size_t lane = row_ % tile_rows, first = row_ - lane;
-      const std::size_t rows = out_ - first < tile_rows ? out_ - first : tile_rows;
-      unpack_row(bytes_ + first * layout_.row_words * 4 + at_ / block_columns * bits * rows * 4, rows, lane, bits, 1,
-                 places_);
-    } else {
-      const std::byte* const tail = bytes_ + layout_.tails + row_ * layout_.tail_bytes;
-      with_bits(bits, [&](auto constant) {
-        for (std::size_t i = 0; at_ + i < count_; ++i)
-          places_[i] = static_cast<std::uint8_t>(code_at<constant>(tail, i));
-      });
-    }
+    unpack_block_of(bytes_, layout_, kept_.place_bits(), out_, count_, row_, at_ / block_columns, places_);
   }
 
   kept_columns kept_;
@@ -309,18 +297,9 @@ template<unsigned Bits, class Numbers>
 void decode_block(const packed_grid& m, const grid_format::layout& l, std::size_t row, std::size_t block,
                   float* values) noexcept {
   const grid_format& f = m.format;
-  const std::size_t column = block * block_columns;
-  const std::size_t count = m.in - column < block_columns ? m.in - column : block_columns;
   std::conditional_t<Bits <= 8, std::uint8_t, std::uint32_t> codes[block_columns];
-  if (count == block_columns) {
-    const std::size_t lane = row % tile_rows, first = row - lane;
-    const std::size_t rows = m.out - first < tile_rows ? m.out - first : tile_rows;
-    unpack_row(m.data + first * l.row_words * 4 + block * Bits * rows * 4, rows, lane, Bits, 1, codes);
-  } else {
-    const std::byte* const tail = m.data + l.tails + row * l.tail_bytes;
-    for (std::size_t i = 0; i < count; ++i)
-      codes[i] = static_cast<std::remove_reference_t<decltype(codes[0])>>(code_at<Bits>(tail, i));
-  }
+  const std::size_t count = unpack_block_of(m.data, l, Bits, m.out, m.in, row, block, codes);
+  const std::size_t column = block * block_columns;
   const std::size_t group = f.group == per_tensor || f.group > m.in ? m.in : f.group;
   for (std::size_t i = 0; i < count;) {
     const std::size_t k = (column + i) / group, at = f.group_at(m.out, m.in, row, k);
@@ -385,29 +364,57 @@ template<class Lanes>
   }
 }
 
-/// Rows first ... last - 1 of m x, by the definition of dense_matrix; places and values stand at the first.
-template<class Code, class Places, class Values>
-void multiply_expanded(Places places, Values values, std::size_t in, std::span<const float> x, float* y,
-                       std::size_t first, std::size_t last) noexcept {
+/// Rows first ... last - 1 of m times `count` vectors, at most Vectors, by the definition of dense_matrix; places and values stand
+/// at the first row.
+template<class Code, std::size_t Vectors, class Places, class Values>
+void multiply_expanded(Places places, Values values, std::size_t in, const std::span<const float>* x, std::size_t count,
+                       float* y, std::ptrdiff_t y_stride, std::size_t first, std::size_t last) noexcept {
   using lanes = typename Code::floats;
   constexpr std::size_t width = lanes::width, parts = 16 / width;
   const std::size_t whole = in / 16 * 16;
-  float rest[16] = {};
-  for (std::size_t c = whole; c < in; ++c) rest[c - whole] = x[c];
+  const float* from[Vectors];
+  float rest[Vectors][16] = {};
+  for (std::size_t n = 0; n < Vectors; ++n) {
+    from[n] = x[n < count ? n : 0].data();
+    for (std::size_t c = whole; c < in; ++c) rest[n][c - whole] = from[n][c];
+  }
   for (std::size_t r = first; r < last; ++r) {
-    typename lanes::vector sum[parts], weights[parts];
-    for (auto& s : sum) s = lanes::zero();
+    typename lanes::vector sum[Vectors][parts], weights[parts];
+    for_constants<Vectors>([&](auto n) __attribute__((always_inline)) {
+      for_constants<parts>([&](auto p) __attribute__((always_inline)) { sum[n][p] = lanes::zero(); });
+    });
     places.start_row();
     for (std::size_t c = 0; c < in; c += 16) {
       const unsigned kept = places.next();
       expand<lanes>(kept, values.take(static_cast<std::size_t>(std::popcount(kept))), weights);
-      const float* const some = c < whole ? x.data() + c : rest;
-      for (std::size_t p = 0; p < parts; ++p) sum[p] = lanes::fma(weights[p], lanes::load(some + p * width), sum[p]);
+      for_constants<Vectors>([&](auto n) __attribute__((always_inline)) {
+        const float* const some = c < whole ? from[n] + c : rest[n];
+        for_constants<parts>([&](auto p) __attribute__((always_inline)) {
+          sum[n][p] = lanes::fma(weights[p], lanes::load(some + p * width), sum[n][p]);
+        });
+      });
     }
     places.end_row();
-    float lane[16];
-    for (std::size_t p = 0; p < parts; ++p) lanes::store(lane + p * width, sum[p]);
-    y[r] = tree_sum(lane);
+    for (std::size_t n = 0; n < count; ++n) {
+      float lane[16];
+      for (std::size_t p = 0; p < parts; ++p) lanes::store(lane + p * width, sum[n][p]);
+      y[static_cast<std::ptrdiff_t>(n) * y_stride + static_cast<std::ptrdiff_t>(r)] = tree_sum(lane);
+    }
+  }
+}
+/// The same of any number of them.
+template<class Code, class Places, class Values>
+void multiply_expanded(const Places& places, const Values& values, std::size_t in,
+                       std::span<const std::span<const float>> x, float* y, std::ptrdiff_t y_stride, std::size_t first,
+                       std::size_t last) noexcept {
+  constexpr std::size_t most = Code::rows == tile_rows ? 8 : 4;
+  for (std::size_t n = 0; n < x.size(); n += most) {
+    const std::size_t count = x.size() - n < most ? x.size() - n : most;
+    float* const to = y + static_cast<std::ptrdiff_t>(n) * y_stride;
+    if (count == 1)
+      multiply_expanded<Code, 1>(places, values, in, &x[n], 1, to, y_stride, first, last);
+    else
+      multiply_expanded<Code, most>(places, values, in, &x[n], count, to, y_stride, first, last);
   }
 }
 
@@ -421,43 +428,95 @@ void with_dense(dense_type type, F&& body) noexcept {
   }
 }
 
-/// body(the values from number `first` of the matrix on).
+/// body(the values from number `first` of row `row` on).
 template<class Code, class F>
-void with_stream(const dense_matrix& values, std::size_t first, F&& body) noexcept {
-  with_dense(values.type, [&](auto type) { body(dense_stream<Code, type>(values, first)); });
+void with_stream(const dense_matrix& values, std::size_t row, std::size_t first, F&& body) noexcept {
+  with_dense(values.type, [&](auto type) { body(dense_stream<Code, type>(values, row * values.in + first)); });
 }
 template<class Code, class F>
-void with_stream(const packed_grid& values, std::size_t first, F&& body) noexcept {
-  body(grid_stream(values, 0, first));
+void with_stream(const packed_grid& values, std::size_t row, std::size_t first, F&& body) noexcept {
+  body(grid_stream(values, row, first));
+}
+/// body(places, values) from row `row` on; of N of M with a packed_grid, of this row alone.
+template<class Code, class Values, class F>
+void from_row(const packed_bitmap_of<Values>& m, std::size_t row, F&& body) noexcept {
+  with_stream<Code>(m.values, 0, bits_set(m.bits, row * bitmap_places::bytes_of_row(m.in)),
+                    [&](const auto& values) { body(bitmap_places(m, row), values); });
+}
+template<class Code, class Values, class F>
+void from_row(const packed_kept_of<Values>& m, std::size_t row, F&& body) noexcept {
+  with_stream<Code>(m.values, row, 0, [&](const auto& values) { body(kept_places(m, row), values); });
+}
+
+[[nodiscard]] constexpr std::size_t rows_of(const packed_kept_dense& m) noexcept { return m.values.out; }
+template<class Values>
+[[nodiscard]] constexpr std::size_t rows_of(const packed_bitmap_of<Values>& m) noexcept {
+  return m.out;
 }
 
 }  // namespace detail
 
-/// y = m x: the bits of `matvec` of a dense_matrix of what m decodes to, the weights that are not kept being 0. What decoding makes
-/// of a code is scale * (code - zero point), rounded once; of a small float, scale * value.
+/// A sparse format of which sixteen columns at a time are brought to their places: every one but packed_kept.
+template<class Packed>
+concept expanded_format = requires(const Packed& m) {
+  detail::rows_of(m);
+};
+
+/// m times a few vectors: element r of result n is y[n * y_stride + r]. The bits are those of `matvec` of a dense_matrix of what m
+/// decodes to, the weights that are not kept being 0. What decoding makes of a code is scale * (code - zero point), rounded once; of
+/// a small float, scale * value.
 ///
-/// Shapes    m [out x in], x [in], y [out]
+/// Shapes    m [out x in], x [n x in], y [n x out]
 /// Requires  as many values as bits are set, none set beyond `in`; places rising inside their groups; no format with minima; y of `out`
-///           elements (those outside `rows` are not touched). Here rows may start and end anywhere.
+///           elements a vector (those outside `rows` are not touched). Here rows may start and end anywhere.
 /// Errors    none: noexcept, no allocation.
-/// Cost      one read of the rows, and of the bits before them; half a KiB of stack.
-/// @post     equal bit for bit for all lanes, and to the dense product.
+/// Cost      one read of the rows, and of the bits before them, for 8 vectors (4 where no register holds a number of each of sixteen
+///           rows); 1 KiB of stack.
+/// @post     equal bit for bit for all lanes, and to the dense product of each vector.
 /// @post     any range of rows gives the same bits as the whole.
-template<class Code = native_code_lanes, class Values>
-void matvec(const packed_bitmap_of<Values>& m, std::span<const float> x, std::span<float> y,
-            row_range rows = {}) noexcept {
-  const std::size_t last = rows.last < m.out ? rows.last : m.out;
-  const std::size_t before = detail::bits_set(m.bits, rows.first * detail::bitmap_places::bytes_of_row(m.in));
-  detail::with_stream<Code>(m.values, before, [&](auto values) {
-    detail::multiply_expanded<Code>(detail::bitmap_places(m, rows.first), values, m.in, x, y.data(), rows.first, last);
+template<class Code = native_code_lanes, expanded_format Packed>
+void packed_product(const Packed& m, std::span<const std::span<const float>> x, std::span<float> y,
+                    std::ptrdiff_t y_stride, row_range rows = {}) noexcept {
+  const std::size_t out = detail::rows_of(m), last = rows.last < out ? rows.last : out;
+  if (rows.first >= last) return;
+  detail::from_row<Code>(m, rows.first, [&](const auto& places, const auto& values) {
+    detail::multiply_expanded<Code>(places, values, m.in, x, y.data(), y_stride, rows.first, last);
   });
 }
-template<class Code = native_code_lanes>
-void matvec(const packed_kept_dense& m, std::span<const float> x, std::span<float> y, row_range rows = {}) noexcept {
-  const std::size_t last = rows.last < m.values.out ? rows.last : m.values.out;
-  detail::with_stream<Code>(m.values, rows.first * m.values.in, [&](auto values) {
-    detail::multiply_expanded<Code>(detail::kept_places(m, rows.first), values, m.in, x, y.data(), rows.first, last);
+/// The same of one vector.
+template<class Code = native_code_lanes, expanded_format Packed>
+void matvec(const Packed& m, std::span<const float> x, std::span<float> y, row_range rows = {}) noexcept {
+  packed_product<Code>(m, {&x, 1}, y, 0, rows);
+}
+
+namespace detail {
+
+template<class Packed>
+void write_row(const Packed& m, std::size_t row, std::span<float> x) noexcept {
+  from_row<native_code_lanes>(m, row, [&](auto places, auto values) {
+    places.start_row();
+    for (std::size_t c = 0; c < x.size(); c += 16) {
+      unsigned kept = places.next();
+      const float* value = values.take(static_cast<std::size_t>(std::popcount(kept)));
+      for (std::size_t i = c; i < x.size() && i < c + 16; ++i, kept >>= 1) x[i] = (kept & 1u) != 0 ? *value++ : 0.f;
+    }
   });
+}
+
+}  // namespace detail
+
+/// One row of what m decodes to: for tables that are looked up.
+///
+/// Requires  as `matvec`, any group of the values; row < out, x.size() == in.
+/// Errors    none: noexcept, no allocation.
+/// Cost      one read of the row; of a bitmap, also of the bits before it.
+template<class Values>
+void decode_row(const packed_kept_of<Values>& m, std::size_t row, std::span<float> x) noexcept {
+  detail::write_row(m, row, x);
+}
+template<class Values>
+void decode_row(const packed_bitmap_of<Values>& m, std::size_t row, std::span<float> x) noexcept {
+  detail::write_row(m, row, x);
 }
 
 }  // namespace precis::kernel

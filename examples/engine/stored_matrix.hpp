@@ -2,10 +2,10 @@
 
 #include <engine/arena.hpp>
 #include <engine/crew.hpp>
+#include <engine/packed_view.hpp>
 
 #include <precis/core/view.hpp>
 #include <precis/kernel/activations.hpp>
-#include <precis/kernel/grid_format.hpp>
 
 #include <array>
 #include <cstddef>
@@ -22,14 +22,13 @@ namespace engine {
 /// floats.
 enum class activation_type { float32, int8 };
 
-/// A matrix `out x in` in the bytes it is stored in: codes of the library's integer formats, or numbers row by row.
+/// A matrix `out x in` in the bytes it is stored in: codes, numbers row by row, or either of the weights kept.
 class stored_matrix {
  public:
   stored_matrix() = default;
 
-  /// The bytes of a codec of precis/codec, by its name: an integer format, float32, float16, bfloat16, or a ggml type, whose
-  /// blocks are brought into the layout of the integer formats. Nothing when no kernel multiplies that format: groups
-  /// that are no multiple of 32.
+  /// The bytes of a codec of precis/codec, by its name: what packed_view_of takes, or a ggml type, whose blocks are brought into
+  /// the layout of the integer formats. Nothing when no kernel multiplies that format.
   ///
   /// Requires  as many bytes as the codec takes for the matrix. They are copied.
   [[nodiscard]] static std::optional<stored_matrix> of(std::string_view codec, std::span<const std::byte> packed,
@@ -41,8 +40,8 @@ class stored_matrix {
   [[nodiscard]] std::size_t in() const noexcept { return in_; }
   [[nodiscard]] std::size_t bytes() const noexcept { return bytes_; }
 
-  /// Whether every weight is a finite number. May say no for packed weights that are nearly too large to be one.
-  /// Cost: of packed matrices, a look at the scales.
+  /// Whether every weight is a finite number. May say no for packed weights that are nearly too large to be one, and does for
+  /// codebooks and sparse formats, whose bytes only decoding checks. Cost: of packed matrices, a look at the scales.
   [[nodiscard]] bool surely_finite() const;
 
   /// One row as floats: a token's embedding. Requires row < out(), values.size() == in().
@@ -51,17 +50,15 @@ class stored_matrix {
  private:
   friend void multiply(const stored_matrix&, class input_rows&, precis::matrix_view<float>, crew&);
 
-  enum class kind { float32, float16, bfloat16, grid };
   struct release {
     void operator()(std::byte* p) const noexcept { ::operator delete (p, std::align_val_t{64}); }
   };
 
-  stored_matrix(kind k, std::size_t out, std::size_t in, std::size_t bytes);
+  stored_matrix(std::size_t out, std::size_t in, std::size_t bytes);
 
-  kind kind_ = kind::float32;
-  precis::kernel::grid_format format_;
   std::size_t out_ = 0, in_ = 0, bytes_ = 0;
   std::unique_ptr<std::byte[], release> data_;  // from a cache line on
+  packed_view view_;                            // of data_
 };
 
 /// A few vectors on their way into matrices, made ready once for all that read them.
@@ -75,6 +72,7 @@ class input_rows {
   [[nodiscard]] std::size_t size() const noexcept { return rows_.rows; }
   [[nodiscard]] activation_type type() const noexcept { return type_; }
   [[nodiscard]] std::span<const float> operator[](std::size_t i) const noexcept { return rows_.row(i); }
+  [[nodiscard]] precis::matrix_view<const float> rows() const noexcept { return rows_; }
   /// The vectors in segments (precis::kernel::segment_of) of 32, 64, 96 or 128.
   [[nodiscard]] std::span<const precis::kernel::float_activations> floats(std::size_t segment);
   [[nodiscard]] std::span<const precis::kernel::byte_activations> bytes(std::size_t segment);

@@ -5,7 +5,12 @@
 #include <engine/load.hpp>
 #include <engine/transformer.hpp>
 
+#include <precis/codec/affine.hpp>
+#include <precis/codec/codebook.hpp>
+#include <precis/codec/scaled_float.hpp>
+#include <precis/codec/sparse.hpp>
 #include <precis/codec/standard_menu.hpp>
+#include <precis/codec/symmetric.hpp>
 
 #include "catch.hpp"
 #include "engine/model_files.hpp"
@@ -21,6 +26,8 @@ using engine::activation_type;
 using engine::packed_transformer;
 using precis::token;
 using precis::codec::standard;
+
+namespace codec = precis::codec;
 
 static_assert(precis::evaluable_model<packed_transformer>);
 static_assert(precis::token_model<packed_transformer>);
@@ -67,16 +74,17 @@ bool same_bits(std::span<const float> a, std::span<const float> b) {
 }
 
 /// A folder with the model packed, matrix m in codecs[m % size]; tables too, where named.
+template<class Menu = standard>
 void compress(const std::filesystem::path& from, const std::filesystem::path& to,
               const std::vector<std::string>& codecs, const std::string& table_codec = {}) {
   const engine::bundle b = engine::load(from);
   std::vector<engine::compressed_matrix> matrices;
   const auto add = [&](const std::string& name, const std::string& codec, precis::weight_view w) {
-    const std::size_t entry = standard::index_of(codec);
+    const std::size_t entry = Menu::index_of(codec);
     matrices.push_back({.name = name,
                         .codec = codec,
-                        .bytes = standard::bytes(entry, w.rows, w.cols),
-                        .pack = [=](std::span<std::byte> into) { standard::encode(entry, w, into); }});
+                        .bytes = Menu::bytes(entry, w.rows, w.cols),
+                        .pack = [=](std::span<std::byte> into) { Menu::encode(entry, w, into); }});
   };
   const auto infos = engine::matrices_of(b.config());
   for (std::size_t m = 0; m < infos.size(); ++m) {
@@ -98,8 +106,18 @@ const std::vector<std::string> mixed{
     "affine4.g32", "symmetric8.row.h",   "affine3.g64", "float16", "affine16.row",
     "q4_0",        "min_anchored5.g128", "bfloat16",    "q8_0",    "symmetric_full6.tensor"};
 
-engine::packed_weights load_packed(const std::filesystem::path& path) {
-  return engine::load_packed(engine::open_source(path), decoder);
+/// Codebooks, N of M and bitmaps around codes and around plain numbers.
+using few = precis::menu<codec::codebook<4>, codec::codebook_with_zero<3, codec::per_row, codec::scale_type::float16>,
+                         codec::keep_of<2, 4, codec::affine<4, 32>>, codec::keep_of<3, 8, codec::e4m3<codec::per_row>>,
+                         codec::keep_of<2, 4, codec::float16>, codec::keep_of<5, 9, codec::bfloat16>,
+                         codec::keep_of<1, 4, codec::float32>, codec::bitmap<50, codec::float16>,
+                         codec::bitmap<30, codec::float32>, codec::bitmap<70, codec::bfloat16>,
+                         codec::bitmap<50, codec::affine<4, 32>>, codec::bitmap<40, codec::symmetric<5, 20>>,
+                         codec::bitmap<60, codec::affine<16, codec::per_row, codec::scale_type::float16>>,
+                         codec::bitmap<50, codec::e2m1<codec::per_tensor>>>;
+
+engine::packed_weights load_packed(const std::filesystem::path& path, const engine::matrix_decoder& by = decoder) {
+  return engine::load_packed(engine::open_source(path), by);
 }
 
 }  // namespace
@@ -163,24 +181,102 @@ TEST_CASE("what a token gives depends neither on threads nor on how many come at
   }
 }
 
+TEST_CASE("codebooks and sparse formats run packed: memory, perplexity, tokens one by one",
+          "[engine][packed][property]") {
+  const temporary_folder folder;
+  const engine::matrix_decoder by = engine::decoder_of<few>();
+  const engine::config c = small(tiny_llama());
+  engine::save(lively(c), folder / "m", engine::dtype::f16);
+  const std::size_t vectors = (2 * c.layers + 1) * c.width;  // float16 on disk, float32 in memory
+  for (const std::string& name : few::names()) {
+    CAPTURE(name);
+    compress<few>(folder / "m", folder / name, {name}, name);
+    const engine::bundle decoded = engine::load(folder / name, {.tokenizer = {}, .decoder = by});
+    const engine::transformer reference(decoded.weights);
+    const precis::token_batch batch = text(c, 2, 45);
+    const std::vector<token> ids = text(c, 1, 40).ids;
+    CHECK(load_packed(folder / name, by).bytes() == decoded.stored_bytes() + 2 * vectors);
+    for (const activation_type type : {activation_type::float32, activation_type::int8}) {  // they meet floats always
+      const packed_transformer run(load_packed(folder / name, by), type);
+      CHECK(std::exp(run.loss(batch).mean()) == Approx(std::exp(reference.loss(batch).mean())).epsilon(1e-5));
+      auto whole = run.begin(), single = run.begin(41, 3);
+      const std::span<const float> expected = run.append(whole, ids);
+      std::span<const float> found;
+      for (const token id : ids) found = run.append(single, {&id, 1});
+      CHECK(same_bits(found, expected));
+    }
+  }
+}
+
+TEST_CASE("names of formats that no kernel multiplies are not taken", "[engine][packed][refusal]") {
+  for (const std::string name : {"keep2of4.min_anchored4.g32",
+                                 "keep2of4.affine4.g20",
+                                 "keep4of4.float16",
+                                 "keep0of4.float16",
+                                 "keep1of2.float16",
+                                 "keep2of300.float16",
+                                 "keep02of4.float16",
+                                 "keep2of4",
+                                 "keep2of4.",
+                                 "keep2of4.codebook4.tensor",
+                                 "bitmap50.min_anchored4.g32",
+                                 "bitmap0.float16",
+                                 "bitmap100.float16",
+                                 "bitmap50",
+                                 "bitmap50.bitmap50.float16",
+                                 "codebook9.tensor",
+                                 "codebook4",
+                                 "codebook4.g32",
+                                 "codebook4.row.hh",
+                                 "codebook_with_zero.row"}) {
+    CAPTURE(name);
+    CHECK_FALSE(engine::stored_matrix::of(name, {}, 4, 400));
+  }
+}
+
+TEST_CASE("bytes of a sparse matrix that no codec wrote are refused", "[engine][packed][refusal]") {
+  const temporary_folder folder;
+  const engine::matrix_decoder by = engine::decoder_of<few>();
+  engine::save(lively(small(tiny_llama())), folder / "m");
+  const auto broken = [&](const std::string& name, std::byte first) {
+    compress<few>(folder / "m", folder / name, {name});
+    const auto container = folder / name / "model.safetensors";
+    std::string bytes = slurp(container);
+    std::size_t at = 0;
+    {
+      const engine::safetensors file(container);
+      at = file.find("layers.0.feed_forward.w1.weight")->first_byte;
+    }
+    bytes[at] = static_cast<char>(first);
+    put(container, bytes);
+    return refusal([&] { (void)load_packed(folder / name, by); });
+  };
+  CHECK_THAT(broken("keep5of9.bfloat16", std::byte{0xff}), ContainsSubstring("in a group of 9"));
+  CHECK_THAT(broken("bitmap50.float16", std::byte{0xff}), ContainsSubstring("weights kept"));
+}
+
 TEST_CASE("a matrix is multiplied alike by one thread and by several", "[engine][packed][property]") {
   const precis::random_stream random(3, 0);
   precis::float_matrix values(900, 200), x(5, 200);  // large enough to be shared out
   for (std::size_t i = 0; i < values.values.size(); ++i) values.values[i] = static_cast<float>(random.normal(i));
   for (std::size_t i = 0; i < x.values.size(); ++i) x.values[i] = static_cast<float>(random.normal(~i));
-  for (const std::string codec : {"float32", "float16", "affine8.g32", "affine8.row"}) {
-    const std::size_t entry = standard::index_of(codec);
-    std::vector<std::byte> packed(standard::bytes(entry, 900, 200));
-    standard::encode(entry, values.view(), packed);
+  using menu =
+      precis::menu<codec::float32, codec::float16, codec::affine<8, 32>, codec::affine<8, codec::per_row>,
+                   codec::codebook<4>, codec::keep_of<2, 4, codec::float16>, codec::keep_of<2, 4, codec::affine<4, 32>>,
+                   codec::bitmap<60, codec::float16>, codec::bitmap<60, codec::symmetric<8, 32>>>;
+  for (const std::string& codec : menu::names()) {
+    const std::size_t entry = menu::index_of(codec);
+    std::vector<std::byte> packed(menu::bytes(entry, 900, 200));
+    menu::encode(entry, values.view(), packed);
     const auto m = engine::stored_matrix::of(codec, packed, 900, 200);
     REQUIRE(m);
     CHECK(m->bytes() == packed.size());
     precis::float_matrix decoded(900, 200);
-    standard::decode(entry, packed, decoded.view());
+    menu::decode(entry, packed, decoded.view());
     std::vector<float> row(200);
     for (const std::size_t r : {0u, 17u, 899u}) {
       m->row(r, row);
-      CHECK(same_bits(row, decoded.row(r)));
+      CHECK(std::ranges::equal(row, decoded.row(r)));
     }
     for (const activation_type type : {activation_type::float32, activation_type::int8}) {
       CAPTURE(codec, type == activation_type::int8);

@@ -6,6 +6,7 @@
 
 #include "catch.hpp"
 
+#include <algorithm>
 #include <cmath>
 #include <vector>
 
@@ -45,6 +46,11 @@ void check(std::size_t out, std::size_t in) {
   Codec::decode(packed, decoded.view());
   const auto expected = definition(decoded, x);
   const packed_codebook m{Codec::format, packed.data(), out, in};
+  std::vector<float> row(in);
+  for (std::size_t r = 0; r < out; ++r) {
+    decode_row(m, r, row);
+    CHECK(std::ranges::equal(row, decoded.view().row(r)));
+  }
   for_every_lanes([&](auto lanes) {
     CHECK(same_bits(by_kernel<decltype(lanes)>(m, x), expected));
     if (out <= 16) return;

@@ -138,4 +138,20 @@ void matvec(const packed_codebook& m, const float_activations& x, std::span<floa
                     [&](auto bits) { detail::multiply_codebook<Code, bits>(m, x, y.data(), rows.first, last); });
 }
 
+/// One row of what m decodes to: for tables that are looked up.
+///
+/// Requires  as `matvec`; row < m.out, x.size() == m.in.
+/// Errors    none: noexcept, no allocation.
+inline void decode_row(const packed_codebook& m, std::size_t row, std::span<float> x) noexcept {
+  const codebook_format f = m.format;
+  const grid_format::layout l = f.layout_of(m.out, m.in);
+  const std::byte* const levels = m.data + l.scales + (f.per_row ? row * f.level_count() * f.level_bytes() : 0);
+  std::uint8_t codes[block_columns];
+  for (std::size_t c = 0; c < m.in; c += block_columns) {
+    const std::size_t count = unpack_block_of(m.data, l, f.code_bits, m.out, m.in, row, c / block_columns, codes);
+    for (std::size_t i = 0; i < count; ++i)
+      x[c + i] = detail::stored_float(levels + codes[i] * f.level_bytes(), f.levels);
+  }
+}
+
 }  // namespace precis::kernel

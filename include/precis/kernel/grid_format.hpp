@@ -374,4 +374,29 @@ void unpack_row(const std::byte* tile, std::size_t rows, std::size_t lane, unsig
   }
 }
 
+/// The codes of block `block` of one row, the last block of it maybe a part: how many they are. Requires row < out and
+/// 32 * block < in.
+template<class Code>
+std::size_t unpack_block_of(const std::byte* data, const grid_format::layout& l, unsigned bits, std::size_t out,
+                            std::size_t in, std::size_t row, std::size_t block, Code* codes) noexcept {
+  if (block < in / block_columns) {
+    const std::size_t lane = row % tile_rows, first = row - lane;
+    const std::size_t rows = out - first < tile_rows ? out - first : tile_rows;
+    unpack_row(data + first * l.row_words * 4 + block * bits * rows * 4, rows, lane, bits, 1, codes);
+    return block_columns;
+  }
+  const std::size_t count = in % block_columns;
+  const std::byte* const tail = data + l.tails + row * l.tail_bytes;
+  const auto some = [&](auto constant) {
+    for (std::size_t i = 0; i < count; ++i) codes[i] = static_cast<Code>(detail::code_at<constant>(tail, i));
+  };
+  if constexpr (sizeof(Code) == 1)
+    detail::with_bits(bits, some);
+  else if (bits == 16)
+    some(std::integral_constant<unsigned, 16>{});
+  else
+    some(std::integral_constant<unsigned, 24>{});
+  return count;
+}
+
 }  // namespace precis::kernel

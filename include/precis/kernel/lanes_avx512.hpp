@@ -38,6 +38,9 @@ struct avx512_lanes {
     return _mm512_maskz_scalef_ps(every, a, n);
   }
   [[nodiscard]] static vector exponent(vector a) noexcept { return _mm512_maskz_getexp_ps(every, a); }
+  [[nodiscard]] static vector expand(unsigned bits, const float* values) noexcept {
+    return _mm512_maskz_expand_ps(static_cast<__mmask16>(bits), load(values));
+  }
   [[nodiscard]] static float largest(vector v) noexcept {
     return folded(v, [](auto a, auto b) { return larger_of(a, b); });
   }

@@ -15,12 +15,26 @@
 namespace precis::kernel {
 
 /// A packed matrix somebody else owns: where the weights kept lie, and what they are.
-struct packed_kept {
+template<class Values>
+struct packed_kept_of {
   kept_columns kept;
   const std::byte* places = nullptr;  ///< of kept.layout_of_places(out, in)
-  packed_grid values;                 ///< [out x kept.count(in)]
+  Values values;                      ///< [out x kept.count(in)]
   std::size_t in = 0;
 };
+using packed_kept = packed_kept_of<packed_grid>;
+using packed_kept_dense = packed_kept_of<dense_matrix>;
+
+/// A matrix of which a bit a weight says what is kept, and those weights one after another, row by row: somebody else's.
+template<class Values>
+struct packed_bitmap_of {
+  const std::byte* bits = nullptr;  ///< [out x ceil(in / 8)]: bit c mod 8 of byte c / 8 of a row is column c's
+  Values values;                    ///< [1 x as many as bits are set]
+  std::size_t out = 0;
+  std::size_t in = 0;
+};
+using packed_bitmap = packed_bitmap_of<dense_matrix>;
+using packed_bitmap_grid = packed_bitmap_of<packed_grid>;
 
 namespace detail {
 
@@ -174,15 +188,6 @@ void matvec(const packed_kept& m, std::span<const float> x, std::span<float> y, 
   });
 }
 
-/// A matrix of which a bit a weight says what is kept, and those weights one after another, row by row: somebody else's.
-struct packed_bitmap {
-  const std::byte* bits = nullptr;  ///< [out x ceil(in / 8)]: bit c mod 8 of byte c / 8 of a row is column c's
-  dense_type type = dense_type::float32;
-  const std::byte* values = nullptr;  ///< as many numbers as bits are set
-  std::size_t out = 0;
-  std::size_t in = 0;
-};
-
 namespace detail {
 
 [[nodiscard]] inline std::size_t bits_set(const std::byte* bytes, std::size_t count) noexcept {
@@ -192,56 +197,326 @@ namespace detail {
   return set;
 }
 
-template<class Code, dense_type Type>
-void multiply_bitmap(const packed_bitmap& m, const float* x, float* y, std::size_t first, std::size_t last) noexcept {
-  using lanes = typename Code::floats;
-  constexpr std::size_t width = lanes::width, parts = 16 / width, each = bytes_of(Type);
-  const std::size_t row_bytes = m.in / 8 + (m.in % 8 != 0);
-  const std::byte* value = m.values + bits_set(m.bits, first * row_bytes) * each;
-  for (std::size_t r = first; r < last; ++r) {
-    const std::byte* const bits = m.bits + r * row_bytes;
-    typename lanes::vector sum[parts];
-    for (auto& s : sum) s = lanes::zero();
-    for (std::size_t c = 0; c < m.in; c += 16) {
-      auto kept = static_cast<unsigned>(bits[c / 8]);
-      if (c + 8 < m.in) kept |= static_cast<unsigned>(bits[c / 8 + 1]) << 8;
-      float weights[16] = {}, rest[16] = {};
-      for (; kept != 0; kept &= kept - 1, value += each)
-        weights[std::countr_zero(kept)] = load_dense<scalar_code_lanes, Type>(value);
-      const float* some = x + c;
-      if (c + 16 > m.in) {
-        for (std::size_t i = c; i < m.in; ++i) rest[i - c] = x[i];
-        some = rest;
-      }
-      for (std::size_t p = 0; p < parts; ++p)
-        sum[p] = lanes::fma(lanes::load(weights + p * width), lanes::load(some + p * width), sum[p]);
-    }
-    float lane[16];
-    for (std::size_t p = 0; p < parts; ++p) lanes::store(lane + p * width, sum[p]);
-    y[r] = tree_sum(lane);
+/// Which columns a bitmap keeps, sixteen at a time.
+class bitmap_places {
+ public:
+  template<class Values>
+  bitmap_places(const packed_bitmap_of<Values>& m, std::size_t row) noexcept
+      : bits_(m.bits + row * bytes_of_row(m.in)), row_bytes_(bytes_of_row(m.in)) {}
+
+  void start_row() noexcept { at_ = 0; }
+  /// Bit i: is column i of the next sixteen kept?
+  [[nodiscard]] unsigned next() noexcept {
+    auto kept = static_cast<unsigned>(bits_[at_]);
+    if (at_ + 1 < row_bytes_) kept |= static_cast<unsigned>(bits_[at_ + 1]) << 8;
+    at_ += 2;
+    return kept;
   }
+  void end_row() noexcept { bits_ += row_bytes_; }
+
+  [[nodiscard]] static constexpr std::size_t bytes_of_row(std::size_t in) noexcept { return in / 8 + (in % 8 != 0); }
+
+ private:
+  const std::byte* bits_;
+  std::size_t row_bytes_, at_ = 0;
+};
+
+/// The same of N of M: places, read a block at a time. Never more than sixteen columns, whatever the bytes are.
+class kept_places {
+ public:
+  template<class Values>
+  kept_places(const packed_kept_of<Values>& m, std::size_t row) noexcept
+      : kept_(m.kept),
+        layout_(m.kept.layout_of_places(m.values.out, m.in)),
+        bytes_(m.places),
+        out_(m.values.out),
+        row_(row),
+        count_(m.kept.count(m.in)) {}
+
+  void start_row() noexcept {
+    at_ = first_of_group_ = in_group_ = column_ = 0;
+    if (count_ != 0) read_block();
+  }
+  [[nodiscard]] unsigned next() noexcept {
+    unsigned kept = 0;
+    while (at_ < count_) {
+      const std::size_t column = first_of_group_ + places_[at_ % block_columns] - column_;
+      if (column >= 16) break;
+      kept |= 1u << column;
+      if (++in_group_ == kept_.keep) {
+        in_group_ = 0;
+        first_of_group_ += kept_.group;
+      }
+      if (++at_ % block_columns == 0 && at_ < count_) read_block();
+    }
+    column_ += 16;
+    return kept;
+  }
+  void end_row() noexcept { ++row_; }
+
+ private:
+  void read_block() noexcept {
+    unpack_block_of(bytes_, layout_, kept_.place_bits(), out_, count_, row_, at_ / block_columns, places_);
+  }
+
+  kept_columns kept_;
+  grid_format::layout layout_;
+  const std::byte* bytes_;
+  std::size_t out_, row_, count_;
+  std::size_t at_ = 0, in_group_ = 0, first_of_group_ = 0, column_ = 0;
+  std::uint8_t places_[block_columns] = {};
+};
+
+/// Numbers of a dense matrix one after another, from number `first` on.
+template<class Code, dense_type Type>
+class dense_stream {
+ public:
+  dense_stream(const dense_matrix& m, std::size_t first) noexcept
+      : at_(m.data + first * each), end_(m.data + m.out * m.in * each) {}
+
+  /// The next `count`, at most sixteen; sixteen may be read.
+  [[nodiscard]] const float* take(std::size_t count) noexcept {
+    using lanes = typename Code::floats;
+    if (static_cast<std::size_t>(end_ - at_) >= 16 * each)
+      for (std::size_t i = 0; i < 16; i += lanes::width)
+        lanes::store(values_ + i, load_dense<Code, Type>(at_ + i * each));
+    else
+      for (std::size_t i = 0; i < count; ++i) values_[i] = load_dense<scalar_code_lanes, Type>(at_ + i * each);
+    at_ += count * each;
+    return values_;
+  }
+
+ private:
+  static constexpr std::size_t each = bytes_of(Type);
+  const std::byte *at_, *end_;
+  float values_[16] = {};
+};
+
+/// What the codes of a block of one row stand for: scale * (code - zero point).
+template<unsigned Bits, class Numbers>
+void decode_block(const packed_grid& m, const grid_format::layout& l, std::size_t row, std::size_t block,
+                  float* values) noexcept {
+  const grid_format& f = m.format;
+  std::conditional_t<Bits <= 8, std::uint8_t, std::uint32_t> codes[block_columns];
+  const std::size_t count = unpack_block_of(m.data, l, Bits, m.out, m.in, row, block, codes);
+  const std::size_t column = block * block_columns;
+  const std::size_t group = f.group == per_tensor || f.group > m.in ? m.in : f.group;
+  for (std::size_t i = 0; i < count;) {
+    const std::size_t k = (column + i) / group, at = f.group_at(m.out, m.in, row, k);
+    const std::size_t left = (k + 1) * group - column, end = left < count ? left : count;
+    const float scale = stored_float(m.data + l.scales + at * f.scale_bytes(), f.scales);
+    float zero = static_cast<float>(f.fixed_zero_point());
+    if (f.rule == grid_rule::affine) zero = static_cast<float>(code_at<Bits>(m.data + l.second, at));
+    for (; i < end; ++i) {
+      if constexpr (std::is_same_v<Numbers, wide_numbers>)
+        values[i] = scale * (static_cast<float>(codes[i]) - zero);
+      else
+        values[i] = scale * (Numbers::template value<scalar_code_lanes, Bits, 0>(codes[i]) - zero);
+    }
+  }
+}
+
+/// The same of one row of a packed grid: a block at a time becomes floats.
+class grid_stream {
+ public:
+  grid_stream(const packed_grid& m, std::size_t row, std::size_t first) noexcept
+      : m_(m), layout_(m.format.layout_of(m.out, m.in)), row_(row), block_(first / block_columns) {
+    with_codes(m.format, [&](auto bits, auto numbers) { decode_ = &decode_block<bits, decltype(numbers)>; });
+    if (first % block_columns == 0) return;
+    read_block();
+    at_ = first % block_columns;
+  }
+
+  [[nodiscard]] const float* take(std::size_t count) noexcept {
+    if (end_ - at_ < count) read_block();
+    const float* const values = values_ + at_;
+    at_ += count;
+    return values;
+  }
+
+ private:
+  /// Behind what is left.
+  void read_block() noexcept {
+    const std::size_t left = end_ - at_;
+    for (std::size_t i = 0; i < left; ++i) values_[i] = values_[at_ + i];
+    decode_(m_, layout_, row_, block_++, values_ + left);
+    at_ = 0;
+    end_ = left + block_columns;
+  }
+
+  packed_grid m_;
+  grid_format::layout layout_;
+  std::size_t row_, block_, at_ = 0, end_ = 0;
+  decltype(&decode_block<2, whole_numbers>) decode_ = nullptr;
+  float values_[16 + block_columns + 16] = {};
+};
+
+/// Sixteen columns: the values kept at their places, zeros elsewhere.
+template<class Lanes>
+[[gnu::always_inline]] inline void expand(unsigned kept, const float* values,
+                                          typename Lanes::vector (&to)[16 / Lanes::width]) noexcept {
+  if constexpr (requires { Lanes::expand(kept, values); }) {
+    to[0] = Lanes::expand(kept, values);
+  } else {
+    float all[16] = {};
+    for (; kept != 0; kept &= kept - 1) all[std::countr_zero(kept)] = *values++;
+    for (std::size_t p = 0; p < 16 / Lanes::width; ++p) to[p] = Lanes::load(all + p * Lanes::width);
+  }
+}
+
+/// Rows first ... last - 1 of m times `count` vectors, at most Vectors, by the definition of dense_matrix; places and values stand
+/// at the first row.
+template<class Code, std::size_t Vectors, class Places, class Values>
+void multiply_expanded(Places places, Values values, std::size_t in, const std::span<const float>* x, std::size_t count,
+                       float* y, std::ptrdiff_t y_stride, std::size_t first, std::size_t last) noexcept {
+  using lanes = typename Code::floats;
+  constexpr std::size_t width = lanes::width, parts = 16 / width;
+  const std::size_t whole = in / 16 * 16;
+  const float* from[Vectors];
+  float rest[Vectors][16] = {};
+  for (std::size_t n = 0; n < Vectors; ++n) {
+    from[n] = x[n < count ? n : 0].data();
+    for (std::size_t c = whole; c < in; ++c) rest[n][c - whole] = from[n][c];
+  }
+  for (std::size_t r = first; r < last; ++r) {
+    typename lanes::vector sum[Vectors][parts], weights[parts];
+    for_constants<Vectors>([&](auto n) __attribute__((always_inline)) {
+      for_constants<parts>([&](auto p) __attribute__((always_inline)) { sum[n][p] = lanes::zero(); });
+    });
+    places.start_row();
+    for (std::size_t c = 0; c < in; c += 16) {
+      const unsigned kept = places.next();
+      expand<lanes>(kept, values.take(static_cast<std::size_t>(std::popcount(kept))), weights);
+      for_constants<Vectors>([&](auto n) __attribute__((always_inline)) {
+        const float* const some = c < whole ? from[n] + c : rest[n];
+        for_constants<parts>([&](auto p) __attribute__((always_inline)) {
+          sum[n][p] = lanes::fma(weights[p], lanes::load(some + p * width), sum[n][p]);
+        });
+      });
+    }
+    places.end_row();
+    for (std::size_t n = 0; n < count; ++n) {
+      float lane[16];
+      for (std::size_t p = 0; p < parts; ++p) lanes::store(lane + p * width, sum[n][p]);
+      y[static_cast<std::ptrdiff_t>(n) * y_stride + static_cast<std::ptrdiff_t>(r)] = tree_sum(lane);
+    }
+  }
+}
+/// The same of any number of them.
+template<class Code, class Places, class Values>
+void multiply_expanded(const Places& places, const Values& values, std::size_t in,
+                       std::span<const std::span<const float>> x, float* y, std::ptrdiff_t y_stride, std::size_t first,
+                       std::size_t last) noexcept {
+  constexpr std::size_t most = Code::rows == tile_rows ? 8 : 4;
+  for (std::size_t n = 0; n < x.size(); n += most) {
+    const std::size_t count = x.size() - n < most ? x.size() - n : most;
+    float* const to = y + static_cast<std::ptrdiff_t>(n) * y_stride;
+    if (count == 1)
+      multiply_expanded<Code, 1>(places, values, in, &x[n], 1, to, y_stride, first, last);
+    else
+      multiply_expanded<Code, most>(places, values, in, &x[n], count, to, y_stride, first, last);
+  }
+}
+
+/// body(constant type) for the type of dense values.
+template<class F>
+void with_dense(dense_type type, F&& body) noexcept {
+  switch (type) {
+    case dense_type::float32: return body(std::integral_constant<dense_type, dense_type::float32>{});
+    case dense_type::float16: return body(std::integral_constant<dense_type, dense_type::float16>{});
+    case dense_type::bfloat16: return body(std::integral_constant<dense_type, dense_type::bfloat16>{});
+  }
+}
+
+/// body(the values from number `first` of row `row` on).
+template<class Code, class F>
+void with_stream(const dense_matrix& values, std::size_t row, std::size_t first, F&& body) noexcept {
+  with_dense(values.type, [&](auto type) { body(dense_stream<Code, type>(values, row * values.in + first)); });
+}
+template<class Code, class F>
+void with_stream(const packed_grid& values, std::size_t row, std::size_t first, F&& body) noexcept {
+  body(grid_stream(values, row, first));
+}
+/// body(places, values) from row `row` on; of N of M with a packed_grid, of this row alone.
+template<class Code, class Values, class F>
+void from_row(const packed_bitmap_of<Values>& m, std::size_t row, F&& body) noexcept {
+  with_stream<Code>(m.values, 0, bits_set(m.bits, row * bitmap_places::bytes_of_row(m.in)),
+                    [&](const auto& values) { body(bitmap_places(m, row), values); });
+}
+template<class Code, class Values, class F>
+void from_row(const packed_kept_of<Values>& m, std::size_t row, F&& body) noexcept {
+  with_stream<Code>(m.values, row, 0, [&](const auto& values) { body(kept_places(m, row), values); });
+}
+
+[[nodiscard]] constexpr std::size_t rows_of(const packed_kept_dense& m) noexcept { return m.values.out; }
+template<class Values>
+[[nodiscard]] constexpr std::size_t rows_of(const packed_bitmap_of<Values>& m) noexcept {
+  return m.out;
 }
 
 }  // namespace detail
 
-/// y = m x: the bits of `matvec` of a dense_matrix in which the others are 0.
+/// A sparse format of which sixteen columns at a time are brought to their places: every one but packed_kept.
+template<class Packed>
+concept expanded_format = requires(const Packed& m) {
+  detail::rows_of(m);
+};
+
+/// m times a few vectors: element r of result n is y[n * y_stride + r]. The bits are those of `matvec` of a dense_matrix of what m
+/// decodes to, the weights that are not kept being 0. What decoding makes of a code is scale * (code - zero point), rounded once; of
+/// a small float, scale * value.
 ///
-/// Shapes    m [out x in], x [in], y [out]
-/// Requires  as many values as bits are set, none set beyond `in`; y of m.out elements (those outside `rows` are not touched).
+/// Shapes    m [out x in], x [n x in], y [n x out]
+/// Requires  as many values as bits are set, none set beyond `in`; places rising inside their groups; no format with minima; y of `out`
+///           elements a vector (those outside `rows` are not touched). Here rows may start and end anywhere.
 /// Errors    none: noexcept, no allocation.
-/// Cost      one read of the rows, and of the bits before them.
-/// @post     equal bit for bit for all lanes, and to the dense product.
-template<class Code = native_code_lanes>
-void matvec(const packed_bitmap& m, std::span<const float> x, std::span<float> y, row_range rows = {}) noexcept {
-  const std::size_t last = rows.last < m.out ? rows.last : m.out;
-  switch (m.type) {
-    case dense_type::float32:
-      return detail::multiply_bitmap<Code, dense_type::float32>(m, x.data(), y.data(), rows.first, last);
-    case dense_type::float16:
-      return detail::multiply_bitmap<Code, dense_type::float16>(m, x.data(), y.data(), rows.first, last);
-    case dense_type::bfloat16:
-      return detail::multiply_bitmap<Code, dense_type::bfloat16>(m, x.data(), y.data(), rows.first, last);
-  }
+/// Cost      one read of the rows, and of the bits before them, for 8 vectors (4 where no register holds a number of each of sixteen
+///           rows); 1 KiB of stack.
+/// @post     equal bit for bit for all lanes, and to the dense product of each vector.
+/// @post     any range of rows gives the same bits as the whole.
+template<class Code = native_code_lanes, expanded_format Packed>
+void packed_product(const Packed& m, std::span<const std::span<const float>> x, std::span<float> y,
+                    std::ptrdiff_t y_stride, row_range rows = {}) noexcept {
+  const std::size_t out = detail::rows_of(m), last = rows.last < out ? rows.last : out;
+  if (rows.first >= last) return;
+  detail::from_row<Code>(m, rows.first, [&](const auto& places, const auto& values) {
+    detail::multiply_expanded<Code>(places, values, m.in, x, y.data(), y_stride, rows.first, last);
+  });
+}
+/// The same of one vector.
+template<class Code = native_code_lanes, expanded_format Packed>
+void matvec(const Packed& m, std::span<const float> x, std::span<float> y, row_range rows = {}) noexcept {
+  packed_product<Code>(m, {&x, 1}, y, 0, rows);
+}
+
+namespace detail {
+
+template<class Packed>
+void write_row(const Packed& m, std::size_t row, std::span<float> x) noexcept {
+  from_row<native_code_lanes>(m, row, [&](auto places, auto values) {
+    places.start_row();
+    for (std::size_t c = 0; c < x.size(); c += 16) {
+      unsigned kept = places.next();
+      const float* value = values.take(static_cast<std::size_t>(std::popcount(kept)));
+      for (std::size_t i = c; i < x.size() && i < c + 16; ++i, kept >>= 1) x[i] = (kept & 1u) != 0 ? *value++ : 0.f;
+    }
+  });
+}
+
+}  // namespace detail
+
+/// One row of what m decodes to: for tables that are looked up.
+///
+/// Requires  as `matvec`, any group of the values; row < out, x.size() == in.
+/// Errors    none: noexcept, no allocation.
+/// Cost      one read of the row; of a bitmap, also of the bits before it.
+template<class Values>
+void decode_row(const packed_kept_of<Values>& m, std::size_t row, std::span<float> x) noexcept {
+  detail::write_row(m, row, x);
+}
+template<class Values>
+void decode_row(const packed_bitmap_of<Values>& m, std::size_t row, std::span<float> x) noexcept {
+  detail::write_row(m, row, x);
 }
 
 }  // namespace precis::kernel

@@ -166,7 +166,11 @@ struct product {
     }
   }
   void operator()(const kernel::packed_codebook& m, kernel::row_range rows) const {
-    each(m, m.out, rows, [&](std::size_t n) { return x.floats(kernel::codebook_segment)[n]; });
+    const auto vectors = x.floats(kernel::codebook_segment);
+    if (x.size() == 1)
+      kernel::matvec(m, vectors[0], y.row(0), rows);
+    else
+      kernel::packed_product(m, vectors, all(), y.row_stride, rows);
   }
   void operator()(const kernel::packed_kept& m, kernel::row_range rows) const {
     each(m, m.values.out, rows, [&](std::size_t n) { return x[n]; });

@@ -57,12 +57,31 @@ void check(std::size_t out, std::size_t in) {
     const auto some = by_kernel<decltype(lanes)>(m, x, {16, out});
     for (std::size_t r = 0; r < out; ++r) CHECK(some[r] == (r < 16 ? -77.f : expected[r]));
   });
+  const std::size_t vectors = 11, stride = out + 3;  // more than share what is looked up
+  std::vector<std::vector<float>> several, rooms;
+  std::vector<float_activations> all;
+  for (std::size_t n = 0; n < vectors; ++n) {
+    several.push_back(normal(in, 7 + n));
+    rooms.emplace_back(float_activation_workspace(in, codebook_segment));
+    all.push_back(as_floats<scalar_lanes>(several[n], codebook_segment, rooms[n]));
+  }
+  for_every_lanes([&](auto lanes) {
+    std::vector<float> y(vectors * stride, -77.f);
+    const std::size_t first = out > 16 ? 16 : 0;
+    packed_product<decltype(lanes)>(m, all, y, static_cast<std::ptrdiff_t>(stride), {first, out});
+    for (std::size_t n = 0; n < vectors; ++n) {
+      const auto of_one = by_kernel<scalar_code_lanes>(m, several[n]);
+      for (std::size_t r = 0; r < stride; ++r) CHECK(y[n * stride + r] == (r < first || r >= out ? -77.f : of_one[r]));
+    }
+  });
 }
 
 }  // namespace
 
-TEST_CASE("codebook matvec @post: equal bit for bit for all lanes, and to the definition; a range of rows too",
-          "[kernel][codebook][property]") {
+TEST_CASE(
+    "codebook matvec @post: equal bit for bit for all lanes, and to the definition; ranges of rows, several vectors "
+    "too",
+    "[kernel][codebook][property]") {
   using enum scale_type;
   for (const auto& [out, in] : {std::pair<std::size_t, std::size_t>{16, 32}, {37, 300}, {3, 7}, {48, 128}, {1, 160}}) {
     check<codec::codebook<2>>(out, in);

@@ -18,8 +18,8 @@ namespace precis::kernel {
 /// largest(v) and total(v) over the lanes (no NaN; the total is defined only where every order gives the same),
 /// transpose of a width x width tile, and fold_rows(rows, f): lane r is all of rows[r] brought together by f, its halves
 /// onto each other, then the halves of that, .... Loads and stores need no alignment. `value` names float. Lanes with an
-/// instruction for it offer expand(bits, values): the values one after another at the set bits, zeros elsewhere; sixteen may
-/// be read.
+/// instruction for it offer expand(bits, values): the values one after another at the set bits, zeros elsewhere; `width` of
+/// them may be read.
 ///
 /// Lane types over double, for statistics, offer what products need: zero, broadcast, load, store, load_part, store_part,
 /// fma and transpose; and load_floats.

@@ -42,6 +42,12 @@ struct avx2_lanes {
   [[nodiscard]] static vector exponent(vector a) noexcept {
     return _mm256_cvtepi32_ps(_mm256_sub_epi32(_mm256_srli_epi32(_mm256_castps_si256(a), 23), _mm256_set1_epi32(127)));
   }
+  [[nodiscard]] static vector expand(unsigned bits, const float* values) noexcept {
+    const auto* const from = reinterpret_cast<const __m128i*>(value_of_lane[bits].data());
+    const __m256i lane = _mm256_cvtepi8_epi32(_mm_loadl_epi64(from));
+    const vector moved = _mm256_permutevar8x32_ps(load(values), lane);
+    return _mm256_andnot_ps(_mm256_castsi256_ps(_mm256_srai_epi32(lane, 31)), moved);
+  }
   [[nodiscard]] static float largest(vector v) noexcept {
     return folded(v, [](__m128 a, __m128 b) { return _mm_max_ps(a, b); });
   }
@@ -77,6 +83,15 @@ struct avx2_lanes {
   }
 
  private:
+  /// Which value each of eight lanes has under these bits; -1: none.
+  static constexpr auto value_of_lane = [] {
+    std::array<std::array<std::int8_t, 8>, 256> all{};
+    for (unsigned bits = 0; bits < 256; ++bits) {
+      std::int8_t next = 0;
+      for (unsigned l = 0; l < 8; ++l) all[bits][l] = (bits >> l & 1u) != 0 ? next++ : std::int8_t{-1};
+    }
+    return all;
+  }();
   /// Halves onto each other, then the halves of that, ...
   template<class F>
   [[nodiscard]] static float folded(vector v, F&& f) noexcept {

@@ -191,9 +191,13 @@ void matvec(const packed_kept& m, std::span<const float> x, std::span<float> y, 
 namespace detail {
 
 [[nodiscard]] inline std::size_t bits_set(const std::byte* bytes, std::size_t count) noexcept {
-  std::size_t set = 0;
-  for (std::size_t i = 0; i < count; ++i)
-    set += static_cast<std::size_t>(std::popcount(static_cast<unsigned>(bytes[i])));
+  std::size_t set = 0, i = 0;
+  for (; i + 8 <= count; i += 8) {
+    std::uint64_t eight;
+    __builtin_memcpy(&eight, bytes + i, 8);
+    set += static_cast<std::size_t>(std::popcount(eight));
+  }
+  for (; i < count; ++i) set += static_cast<std::size_t>(std::popcount(static_cast<unsigned>(bytes[i])));
   return set;
 }
 
@@ -231,7 +235,14 @@ class kept_places {
         bytes_(m.places),
         out_(m.values.out),
         row_(row),
-        count_(m.kept.count(m.in)) {}
+        count_(m.kept.count(m.in)),
+        of_sixteen_(16 % kept_.group == 0 && block_columns % (16 / kept_.group * kept_.keep) == 0
+                        ? 16 / kept_.group * kept_.keep
+                        : 0) {
+    if (of_sixteen_ != 0)
+      for (std::size_t i = 0; i < block_columns; ++i)
+        first_of_groups_[i] = static_cast<std::uint8_t>(i / kept_.keep * kept_.group % 16);
+  }
 
   void start_row() noexcept {
     at_ = first_of_group_ = in_group_ = column_ = 0;
@@ -239,6 +250,14 @@ class kept_places {
   }
   [[nodiscard]] unsigned next() noexcept {
     unsigned kept = 0;
+    if (of_sixteen_ != 0) {  // whole groups in every sixteen
+      const std::size_t left = count_ - at_, count = left < of_sixteen_ ? left : of_sixteen_;
+      const std::uint8_t* const columns = places_ + at_ % block_columns;
+      for (std::size_t i = 0; i < count; ++i) kept |= 1u << columns[i];
+      at_ += count;
+      if (at_ % block_columns == 0 && at_ < count_) read_block();
+      return kept;
+    }
     while (at_ < count_) {
       const std::size_t column = first_of_group_ + places_[at_ % block_columns] - column_;
       if (column >= 16) break;
@@ -257,14 +276,18 @@ class kept_places {
  private:
   void read_block() noexcept {
     unpack_block_of(bytes_, layout_, kept_.place_bits(), out_, count_, row_, at_ / block_columns, places_);
+    for (std::size_t i = 0; i < block_columns; ++i)
+      places_[i] = static_cast<std::uint8_t>(places_[i] + first_of_groups_[i]);
   }
 
   kept_columns kept_;
   grid_format::layout layout_;
   const std::byte* bytes_;
   std::size_t out_, row_, count_;
+  std::size_t of_sixteen_;  ///< weights that every sixteen columns keep, where groups do not cross them; else 0
   std::size_t at_ = 0, in_group_ = 0, first_of_group_ = 0, column_ = 0;
   std::uint8_t places_[block_columns] = {};
+  std::uint8_t first_of_groups_[block_columns] = {};  ///< of sixteen
 };
 
 /// Numbers of a dense matrix one after another, from number `first` on.
@@ -292,35 +315,56 @@ class dense_stream {
   float values_[16] = {};
 };
 
-/// What the codes of a block of one row stand for: scale * (code - zero point).
+/// One row of a packed grid, read from one block on.
+struct grid_row {
+  packed_grid m;
+  grid_format::layout layout;
+  std::size_t row = 0, block = 0;
+  std::size_t group = 0;  ///< weights
+  std::size_t left = 0;   ///< weights of the present group from here on
+  std::size_t scale = 0;  ///< where it is among the scales
+  std::size_t next = 0;   ///< from there to the next one's
+
+  grid_row(const packed_grid& matrix, std::size_t of, std::size_t first) noexcept
+      : m(matrix), layout(m.format.layout_of(m.out, m.in)), row(of), block(first) {
+    const grid_format& f = m.format;
+    group = f.group == per_tensor || f.group > m.in ? m.in : f.group;
+    const std::size_t column = block * block_columns, k = group == 0 ? 0 : column / group;
+    left = (k + 1) * group - column;
+    scale = f.group_at(m.out, m.in, row, k);
+    next = f.group_at(m.out, m.in, row, k + 1) - scale;
+  }
+};
+
+/// What the codes of the next block stand for: scale * (code - zero point).
 template<unsigned Bits, class Numbers>
-void decode_block(const packed_grid& m, const grid_format::layout& l, std::size_t row, std::size_t block,
-                  float* values) noexcept {
-  const grid_format& f = m.format;
+void decode_block(grid_row& r, float* values) noexcept {
+  const grid_format& f = r.m.format;
   std::conditional_t<Bits <= 8, std::uint8_t, std::uint32_t> codes[block_columns];
-  const std::size_t count = unpack_block_of(m.data, l, Bits, m.out, m.in, row, block, codes);
-  const std::size_t column = block * block_columns;
-  const std::size_t group = f.group == per_tensor || f.group > m.in ? m.in : f.group;
+  const std::size_t count = unpack_block_of(r.m.data, r.layout, Bits, r.m.out, r.m.in, r.row, r.block++, codes);
   for (std::size_t i = 0; i < count;) {
-    const std::size_t k = (column + i) / group, at = f.group_at(m.out, m.in, row, k);
-    const std::size_t left = (k + 1) * group - column, end = left < count ? left : count;
-    const float scale = stored_float(m.data + l.scales + at * f.scale_bytes(), f.scales);
+    if (r.left == 0) {
+      r.left = r.group;
+      r.scale += r.next;
+    }
+    const std::size_t some = count - i < r.left ? count - i : r.left;
+    const float scale = stored_float(r.m.data + r.layout.scales + r.scale * f.scale_bytes(), f.scales);
     float zero = static_cast<float>(f.fixed_zero_point());
-    if (f.rule == grid_rule::affine) zero = static_cast<float>(code_at<Bits>(m.data + l.second, at));
-    for (; i < end; ++i) {
+    if (f.rule == grid_rule::affine) zero = static_cast<float>(code_at<Bits>(r.m.data + r.layout.second, r.scale));
+    for (std::size_t end = i + some; i < end; ++i) {
       if constexpr (std::is_same_v<Numbers, wide_numbers>)
         values[i] = scale * (static_cast<float>(codes[i]) - zero);
       else
         values[i] = scale * (Numbers::template value<scalar_code_lanes, Bits, 0>(codes[i]) - zero);
     }
+    r.left -= some;
   }
 }
 
-/// The same of one row of a packed grid: a block at a time becomes floats.
+/// The values of one row of a packed grid one after another, from number `first` on: a block at a time becomes floats.
 class grid_stream {
  public:
-  grid_stream(const packed_grid& m, std::size_t row, std::size_t first) noexcept
-      : m_(m), layout_(m.format.layout_of(m.out, m.in)), row_(row), block_(first / block_columns) {
+  grid_stream(const packed_grid& m, std::size_t row, std::size_t first) noexcept : row_(m, row, first / block_columns) {
     with_codes(m.format, [&](auto bits, auto numbers) { decode_ = &decode_block<bits, decltype(numbers)>; });
     if (first % block_columns == 0) return;
     read_block();
@@ -339,14 +383,13 @@ class grid_stream {
   void read_block() noexcept {
     const std::size_t left = end_ - at_;
     for (std::size_t i = 0; i < left; ++i) values_[i] = values_[at_ + i];
-    decode_(m_, layout_, row_, block_++, values_ + left);
+    decode_(row_, values_ + left);
     at_ = 0;
     end_ = left + block_columns;
   }
 
-  packed_grid m_;
-  grid_format::layout layout_;
-  std::size_t row_, block_, at_ = 0, end_ = 0;
+  grid_row row_;
+  std::size_t at_ = 0, end_ = 0;
   decltype(&decode_block<2, whole_numbers>) decode_ = nullptr;
   float values_[16 + block_columns + 16] = {};
 };
@@ -356,7 +399,12 @@ template<class Lanes>
 [[gnu::always_inline]] inline void expand(unsigned kept, const float* values,
                                           typename Lanes::vector (&to)[16 / Lanes::width]) noexcept {
   if constexpr (requires { Lanes::expand(kept, values); }) {
-    to[0] = Lanes::expand(kept, values);
+    for (auto& some : to) {
+      const unsigned here = kept & ((1u << Lanes::width) - 1u);
+      some = Lanes::expand(here, values);
+      values += std::popcount(here);
+      kept >>= Lanes::width;
+    }
   } else {
     float all[16] = {};
     for (; kept != 0; kept &= kept - 1) all[std::countr_zero(kept)] = *values++;

@@ -128,8 +128,20 @@ template<class Code = native_code_lanes>
     if (c < end)
       for (std::size_t i = 0; i < block_columns; i += parts * width) body(c + i, tail + i);
   };
+  // to[s] = everything of of_segment(s) brought together by f, for all segments, a vector of them at a time.
+  const auto fold = [&](float* to, auto&& of_segment, auto&& f) __attribute__((always_inline)) {
+    for (std::size_t s = 0; s < count; s += width) {
+      vector some[width];
+      const std::size_t n = count - s < width ? count - s : width;
+      for (std::size_t i = 0; i < n; ++i) some[i] = of_segment(s + i);
+      for (std::size_t i = n; i < width; ++i) some[i] = lanes::zero();
+      lanes::store_part(to + s, lanes::fold_rows(some, f), n);
+    }
+  };
+  const auto larger = [](auto a, auto b) __attribute__((always_inline)) { return lanes::larger(a, b); };
+  const auto add = [](auto a, auto b) __attribute__((always_inline)) { return lanes::add(a, b); };
   // All scales, then all codes: divisions take long, and those of one segment overlap with others only side by side.
-  for (std::size_t s = 0; s < count; ++s) {
+  const auto largest_of = [&](std::size_t s) __attribute__((always_inline)) {
     vector largest[parts];
     detail::for_constants<parts>([&](auto p) __attribute__((always_inline)) { largest[p] = lanes::zero(); });
     each(
@@ -142,8 +154,9 @@ template<class Code = native_code_lanes>
     detail::for_constants<parts - 1>([&](auto p) __attribute__((always_inline)) {
       largest[0] = lanes::larger(largest[0], largest[p + 1]);
     });
-    scales[s] = lanes::largest(largest[0]);
-  }
+    return largest[0];
+  };
+  fold(scales, largest_of, larger);
   for (std::size_t s = 0; s < count; ++s) {  // a loop of its own: compilers make vectors of it
     const float top = scales[s];
     const bool nothing = !(top >= 1e-30f);
@@ -151,7 +164,7 @@ template<class Code = native_code_lanes>
     sums[s] = nothing ? 0.f : 127.f / by;  // until the codes are made
     scales[s] = nothing ? 0.f : top / 127.f;
   }
-  for (std::size_t s = 0; s < count; ++s) {
+  const auto encode = [&](std::size_t s) __attribute__((always_inline)) {
     const vector factor = lanes::all(sums[s]), shift = lanes::all(magic);
     vector sum[parts];
     detail::for_constants<parts>([&](auto p) __attribute__((always_inline)) { sum[p] = lanes::zero(); });
@@ -165,8 +178,9 @@ template<class Code = native_code_lanes>
         });
     detail::for_constants<parts - 1>([&](auto p)
                                          __attribute__((always_inline)) { sum[0] = lanes::add(sum[0], sum[p + 1]); });
-    sums[s] = lanes::total(sum[0]);
-  }
+    return sum[0];
+  };
+  fold(sums, encode, add);
   return {codes, scales, sums, x.size(), segment};
 }
 

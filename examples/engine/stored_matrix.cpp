@@ -155,15 +155,13 @@ struct product {
   }
   void operator()(const kernel::packed_grid& m, kernel::row_range rows) const {
     const std::size_t segment = kernel::segment_of(m.format, m.in);
-    if (x.type() == activation_type::float32) {
-      each(m, m.out, rows, [&](std::size_t n) { return x.floats(segment)[n]; });
-    } else if (x.size() == 1) {
-      each(m, m.out, rows, [&](std::size_t n) { return x.bytes(segment)[n]; });
-    } else {
-      arena memory;
-      const std::size_t room = kernel::packed_product_workspace(m.in, segment);
-      kernel::packed_product(m, x.bytes(segment), all(), y.row_stride, {memory.take(room), room}, rows);
-    }
+    const bool floats = x.type() == activation_type::float32;
+    if (x.size() == 1 && floats) return kernel::matvec(m, x.floats(segment)[0], y.row(0), rows);
+    if (x.size() == 1) return kernel::matvec(m, x.bytes(segment)[0], y.row(0), rows);
+    if (floats) return kernel::packed_product(m, x.floats(segment), all(), y.row_stride, rows);
+    arena memory;
+    const std::size_t room = kernel::packed_product_workspace(m.in, segment);
+    kernel::packed_product(m, x.bytes(segment), all(), y.row_stride, {memory.take(room), room}, rows);
   }
   void operator()(const kernel::packed_codebook& m, kernel::row_range rows) const {
     const auto vectors = x.floats(kernel::codebook_segment);

@@ -4,6 +4,7 @@
 
 #include "catch.hpp"
 
+#include <algorithm>
 #include <cstddef>
 #include <span>
 #include <vector>
@@ -40,6 +41,20 @@ TEST_CASE("packed_product @post: every vector's result is matvec's, bit for bit"
           REQUIRE(same_bits(one, {&y[n * stride], &y[n * stride] + s.out}));
           for (std::size_t r = s.out; r < stride; ++r) REQUIRE(y[n * stride + r] == -77.f);
         }
+
+        std::vector<float> sums(float_activation_workspace(s.in, segment) * s.vectors);
+        std::vector<float_activations> floats;
+        for (std::size_t n = 0; n < s.vectors; ++n)
+          floats.push_back(as_floats(std::span(x).subspan(n * s.in, s.in), segment,
+                                     std::span(sums).subspan(n * float_activation_workspace(s.in, segment))));
+        std::ranges::fill(y, -77.f);
+        packed_product<code>(m, floats, y, static_cast<std::ptrdiff_t>(stride));
+        for (std::size_t n = 0; n < s.vectors; ++n) {
+          matvec<code>(m, floats[n], one);
+          CAPTURE(codec::to_string(f), s.out, s.in, n, code::rows);
+          REQUIRE(same_bits(one, {&y[n * stride], &y[n * stride] + s.out}));
+          for (std::size_t r = s.out; r < stride; ++r) REQUIRE(y[n * stride + r] == -77.f);
+        }
       });
     }
 }
@@ -53,7 +68,14 @@ TEST_CASE("packed_product of a range of rows leaves the others alone", "[kernel]
   const byte_activations bytes = as_bytes(x, 32, workspace);
   const packed_grid m{f, packed.data(), out, in};
   std::vector<float> whole(out), some(out, -77.f);
-  packed_product(m, {&bytes, 1}, whole, out, gathered);
-  packed_product(m, {&bytes, 1}, some, out, gathered, {.first = 16, .last = 64});
-  for (std::size_t r = 0; r < out; ++r) CHECK(some[r] == (r >= 16 && r < 64 ? whole[r] : -77.f));
+  const auto check = [&](const auto& product) {
+    std::ranges::fill(some, -77.f);
+    product(whole, row_range{});
+    product(some, row_range{.first = 16, .last = 64});
+    for (std::size_t r = 0; r < out; ++r) CHECK(some[r] == (r >= 16 && r < 64 ? whole[r] : -77.f));
+  };
+  check([&](std::span<float> y, row_range rows) { packed_product(m, std::span(&bytes, 1), y, out, gathered, rows); });
+  std::vector<float> sums(float_activation_workspace(in, 32));
+  const float_activations floats = as_floats(x, 32, sums);
+  check([&](std::span<float> y, row_range rows) { packed_product(m, std::span(&floats, 1), y, out, rows); });
 }

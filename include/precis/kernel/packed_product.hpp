@@ -148,22 +148,137 @@ void add_segment_columns(const segment_run<std::int8_t>& given, gathered x, std:
   }
 }
 
+/// The same of floats: every code becomes a number once, then meets `together` vectors at a time.
 template<class Code, unsigned Bits, class Numbers>
-void multiply_columns(const packed_grid& m, std::span<const byte_activations> x, float* y, std::ptrdiff_t y_stride,
+void add_segment_columns(const segment_run<float>& given, std::span<const float_activations> x, std::size_t segment,
+                         std::size_t s, std::size_t count, float* total) noexcept {
+  using lanes = typename Code::floats;
+  using vector = typename lanes::vector;
+  constexpr std::size_t rows = Code::rows, parts = Code::together, all_rows = Code::tiles * tile_rows;
+  constexpr std::size_t sums = lanes::registers * 3 / 4 / (4 * parts), together = sums == 0 ? 1 : sums;
+  constexpr std::size_t column = parts * lanes::width;  // floats of one column in `numbers`
+  alignas(64) float numbers[4 * block_columns * column];
+  segment_run<float> run = given;
+  const std::size_t blocks = run.blocks;
+  const vector fixed_zero = lanes::all(-run.fixed_zero);
+
+  for (std::size_t done = 0; done < run.segments; ++done, ++s) {
+    for (std::size_t first = 0; first < all_rows / rows; first += parts) {
+      const auto place = [&](std::size_t p, std::size_t tile_step, std::size_t each) __attribute__((always_inline)) {
+        const std::size_t row = (first + p) * rows;
+        return row / tile_rows * tile_step + row % tile_rows * each;
+      };
+      const std::byte* block[parts];
+      for_constants<parts>([&](auto p)
+                               __attribute__((always_inline)) { block[p] = run.block + place(p, run.tile_block, 4); });
+      for (std::size_t b = 0; b < blocks; ++b) {
+        float* const at = numbers + b * block_columns * column;
+        const auto put = [&](auto k, auto p, auto j, vector value) __attribute__((always_inline)) {
+          lanes::store(at + (4 * k + j) * column + p * lanes::width, value);
+        };
+        if constexpr (std::is_same_v<Numbers, wide_numbers>)
+          each_wide<Code, Bits>(block, b * Bits * word_stride, put);
+        else
+          each_codes<Code, Bits, loose_codes<Bits>>(
+              block, b * Bits * word_stride, [](auto) {},
+              [&](auto k, auto p, typename Code::words codes) __attribute__((always_inline)) {
+                for_constants<4>([&](auto j) __attribute__((always_inline)) {
+                  constexpr unsigned from = loose_at<Bits, k> + 8 * j;
+                  put(k, p, j, Numbers::template value<Code, Bits, from>(codes));
+                });
+              });
+      }
+
+      vector scale[parts], second[parts];
+      for_constants<parts>([&](auto p) __attribute__((always_inline)) {
+        const auto stored = [&](const std::byte* at, std::size_t tile_step) __attribute__((always_inline)) {
+          return run.halves ? Code::load_halves(at + place(p, tile_step, 2))
+                            : Code::load_floats(at + place(p, tile_step, 4));
+        };
+        scale[p] = stored(run.scale, run.tile_scale);
+        if (run.second_is == second_kind::fixed)
+          second[p] = fixed_zero;
+        else if (run.second_is == second_kind::minima)
+          second[p] = stored(run.second, run.tile_second);
+        else if (run.second_is == second_kind::zero_points)
+          second[p] = lanes::subtract(
+              lanes::zero(),
+              zero_points_of<Code, Bits>(run.second + place(p, run.tile_second, 0), (first + p) * rows % tile_rows));
+        else
+          second[p] = lanes::subtract(lanes::zero(), Code::load_floats(run.second + place(p, run.tile_second, 4)));
+      });
+
+      for (std::size_t n = 0; n < count; n += together) {
+        const float* values[together];  // of a last few the last stands in for those that are not there
+        for_constants<together>([&](auto i) __attribute__((always_inline)) {
+          const float_activations& of = x[n + i < count ? n + i : count - 1];
+          values[i] = s + 1 == segments(of.in, segment) ? of.last_values : of.values + s * segment;
+        });
+        vector lane[together][parts][4];
+        for_constants<together * parts * 4>([&](auto i) __attribute__((always_inline)) {
+          lane[i / (4 * parts)][i / 4 % parts][i % 4] = lanes::zero();
+        });
+        const float* number = numbers;
+        for (std::size_t c = 0; c < blocks * block_columns; c += 4, number += 4 * column)
+          for_constants<4>([&](auto j) __attribute__((always_inline)) {
+            vector of_part[parts];
+            for_constants<parts>([&](auto p) __attribute__((always_inline)) {
+              of_part[p] = lanes::load(number + j * column + p * lanes::width);
+            });
+            for_constants<together>([&](auto i) __attribute__((always_inline)) {
+              const vector v = lanes::broadcast(values[i] + c + j);
+              for_constants<parts>([&](auto p) __attribute__((always_inline)) {
+                lane[i][p][j] = lanes::fma(of_part[p], v, lane[i][p][j]);
+              });
+            });
+          });
+        for_constants<together>([&](auto i) __attribute__((always_inline)) {
+          if (n + i >= count) return;
+          const vector sum_x = lanes::broadcast(x[n + i].sums + s);
+          for_constants<parts>([&](auto p) __attribute__((always_inline)) {
+            float* const at = total + (n + i) * all_rows + (first + p) * rows;
+            vector product =
+                lanes::add(lanes::add(lane[i][p][0], lane[i][p][1]), lanes::add(lane[i][p][2], lane[i][p][3]));
+            if (run.second_is != second_kind::minima) product = lanes::fma(second[p], sum_x, product);
+            vector sum = lanes::fma(scale[p], product, lanes::load(at));
+            if (run.second_is == second_kind::minima) sum = lanes::fma(second[p], sum_x, sum);
+            lanes::store(at, sum);
+          });
+        });
+      }
+    }
+    run.block += blocks * Bits * word_stride;
+    run.scale += run.scale_step;
+    run.second += run.second_step;
+  }
+}
+
+/// What `add_segment_columns` takes of the vectors.
+[[nodiscard]] inline gathered ready(std::span<const byte_activations> x, float unit, float* workspace) noexcept {
+  return {x, unit, workspace};
+}
+[[nodiscard]] inline std::span<const float_activations> ready(std::span<const float_activations> x, float,
+                                                              float*) noexcept {
+  return x;
+}
+
+template<class Code, unsigned Bits, class Numbers, class Activations>
+void multiply_columns(const packed_grid& m, std::span<const Activations> x, float* y, std::ptrdiff_t y_stride,
                       float* workspace, std::size_t first, std::size_t last) noexcept {
+  constexpr bool bytes = std::is_same_v<Activations, byte_activations>;
   const grid_format f = m.format;
   const grid_format::layout l = f.layout_of(m.out, m.in);
   const std::size_t segment = x[0].segment, all = segments(m.in, segment), blocks = segment / block_columns;
   const std::size_t groups = f.groups_per_row(m.in), of_group = groups <= 1 ? all : f.group / segment;
   const bool affine = f.rule == grid_rule::affine;
   const std::size_t scale_step = tile_rows * f.scale_bytes(), second_step = affine ? tile_rows / 8 * Bits : scale_step;
-  segment_run<std::int8_t> start;
-  start.fixed_zero = static_cast<float>(f.fixed_zero_point()) + Numbers::zero_of_bytes;
+  segment_run<std::conditional_t<bytes, std::int8_t, float>> start;
+  start.fixed_zero = static_cast<float>(f.fixed_zero_point()) + (bytes ? Numbers::zero_of_bytes : 0.f);
   if (f.has_minimum()) start.second_is = second_kind::minima;
   constexpr std::size_t most = Code::tiles * tile_rows;
   padded_segment<Bits> room;
   constexpr float each = std::is_same_v<Numbers, whole_numbers> ? 1 : 2;  // small floats are doubled
-  const gathered together(x, -each * start.fixed_zero, workspace);
+  const auto together = ready(x, -each * start.fixed_zero, workspace);
 
   for (std::size_t row = first; row < last;) {
     // Two tiles at once where both are whole and lie side by side; else one.
@@ -203,6 +318,16 @@ void multiply_columns(const packed_grid& m, std::span<const byte_activations> x,
   }
 }
 
+/// Vector by vector, while some rows stay in the nearest cache.
+template<class Code, unsigned Bits, class Numbers, class Activations>
+void multiply_one_by_one(const packed_grid& m, std::span<const Activations> x, float* y, std::ptrdiff_t y_stride,
+                         std::size_t first, std::size_t last) noexcept {
+  for (std::size_t row = first; row < last; row += product_columns)
+    for (std::size_t i = 0; i < x.size(); ++i)
+      multiply<Code, Bits, Numbers>(m, x[i], y + static_cast<std::ptrdiff_t>(i) * y_stride, row,
+                                    last - row < product_columns ? last : row + product_columns);
+}
+
 }  // namespace detail
 
 /// Floats of workspace for `packed_product`.
@@ -214,7 +339,8 @@ void multiply_columns(const packed_grid& m, std::span<const byte_activations> x,
 ///
 /// Requires  as `matvec`; all of x of one length and segment; workspace of packed_product_workspace elements.
 /// Errors    none: noexcept, no allocation.
-/// Cost      every block is read and unpacked once for 32 vectors (small floats but e2m1: once a vector); 14 KiB of stack.
+/// Cost      every block is read and unpacked once for 32 vectors (bytes times small floats but e2m1: once a vector); 14 KiB of
+///           stack, of floats 25.
 /// @post     every vector's result is `matvec`'s, bit for bit.
 template<class Code = native_code_lanes>
 void packed_product(const packed_grid& m, std::span<const byte_activations> x, std::span<float> y,
@@ -227,12 +353,24 @@ void packed_product(const packed_grid& m, std::span<const byte_activations> x, s
       using numbers_type = decltype(numbers);
       if constexpr (numbers_type::exact_in_bytes)
         detail::multiply_columns<Code, bits, numbers_type>(m, some, to, y_stride, workspace.data(), rows.first, last);
-      else  // no integers: vector by vector, while some rows stay in the nearest cache
-        for (std::size_t row = rows.first; row < last; row += detail::product_columns)
-          for (std::size_t i = 0; i < some.size(); ++i)
-            detail::multiply<Code, bits, numbers_type>(
-                m, some[i], to + static_cast<std::ptrdiff_t>(i) * y_stride, row,
-                last - row < detail::product_columns ? last : row + detail::product_columns);
+      else  // no integers
+        detail::multiply_one_by_one<Code, bits, numbers_type>(m, some, to, y_stride, rows.first, last);
+    });
+  }
+}
+/// The same of floats, which need no workspace.
+template<class Code = native_code_lanes>
+void packed_product(const packed_grid& m, std::span<const float_activations> x, std::span<float> y,
+                    std::ptrdiff_t y_stride, row_range rows = {}) noexcept {
+  const std::size_t last = rows.last < m.out ? rows.last : m.out;
+  for (std::size_t n = 0; n < x.size(); n += detail::product_columns) {
+    const auto some = x.subspan(n, x.size() - n < detail::product_columns ? x.size() - n : detail::product_columns);
+    float* const to = y.data() + static_cast<std::ptrdiff_t>(n) * y_stride;
+    detail::with_codes(m.format, [&](auto bits, auto numbers) {
+      if (some.size() < 3)  // storing the numbers would take longer than making them again
+        detail::multiply_one_by_one<Code, bits, decltype(numbers)>(m, some, to, y_stride, rows.first, last);
+      else
+        detail::multiply_columns<Code, bits, decltype(numbers)>(m, some, to, y_stride, nullptr, rows.first, last);
     });
   }
 }

@@ -29,6 +29,10 @@ bool take(std::string_view& name, std::size_t& number) {
 void expect([[maybe_unused]] bytes_view packed, [[maybe_unused]] std::size_t bytes) {
   PRECIS_EXPECTS(packed.size() == bytes, "the bytes of the matrix");
 }
+/// The bytes after the first n. A name is judged before the number of bytes is, so there may be fewer: null.
+[[nodiscard]] const std::byte* after(bytes_view packed, std::size_t n) {
+  return packed.size() < n ? nullptr : packed.data() + n;
+}
 [[nodiscard]] std::size_t size_of(const kernel::dense_matrix& m) { return m.out * m.in * bytes_of(m.type); }
 [[nodiscard]] std::size_t size_of(const kernel::packed_grid& m) { return m.format.layout_of(m.out, m.in).bytes; }
 
@@ -70,7 +74,7 @@ std::optional<packed_view> kept_of(std::string_view name, bytes_view packed, std
   if (!take(name, kept.keep) || !take(name, "of") || !take(name, kept.group) || !take(name, ".")) return std::nullopt;
   if (kept.keep >= kept.group || kept.group < 3 || kept.group > 256) return std::nullopt;
   const std::size_t places = kept.layout_of_places(out, in).bytes, count = kept.count(in);
-  const std::byte* const at = packed.data() + places;
+  const std::byte* const at = after(packed, places);
   if (const auto values = dense_of(name, at, out, count)) {
     expect(packed, places + size_of(*values));
     return kernel::packed_kept_dense{kept, packed.data(), *values, in};
@@ -86,7 +90,7 @@ std::optional<packed_view> bitmap_of(std::string_view name, bytes_view packed, s
   if (!take(name, percent) || percent > 99 || !take(name, ".")) return std::nullopt;
   const std::size_t bits = out * kernel::packed_bytes(in, 1), all = out * in;
   const std::size_t count = all / 100 * percent + (all % 100 * percent + 99) / 100;
-  const std::byte* const at = packed.data() + bits;
+  const std::byte* const at = after(packed, bits);
   if (const auto values = dense_of(name, at, 1, count)) {
     expect(packed, bits + size_of(*values));
     return kernel::packed_bitmap{packed.data(), *values, out, in};

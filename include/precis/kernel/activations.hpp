@@ -135,7 +135,11 @@ template<class Code = native_code_lanes>
       const std::size_t n = count - s < width ? count - s : width;
       for (std::size_t i = 0; i < n; ++i) some[i] = of_segment(s + i);
       for (std::size_t i = n; i < width; ++i) some[i] = lanes::zero();
-      lanes::store_part(to + s, lanes::fold_rows(some, f), n);
+      const vector folded = lanes::fold_rows(some, f);
+      if (n == width)
+        lanes::store(to + s, folded);
+      else
+        lanes::store_part(to + s, folded, n);
     }
   };
   const auto larger = [](auto a, auto b) __attribute__((always_inline)) { return lanes::larger(a, b); };

@@ -338,6 +338,7 @@ constexpr void with_bits(unsigned bits, F&& f) {
 template<class Code>
 void pack_row(const Code* codes, unsigned bits, std::size_t blocks, std::byte* tile, std::size_t rows,
               std::size_t lane) noexcept {
+  if (blocks == 0) return;  // `tile` may be null
   const std::size_t stride = rows * 4;
   std::byte* to = tile + lane * 4;
   if constexpr (sizeof(Code) == 1) {
@@ -358,6 +359,7 @@ void pack_row(const Code* codes, unsigned bits, std::size_t blocks, std::byte* t
 template<class Code>
 void unpack_row(const std::byte* tile, std::size_t rows, std::size_t lane, unsigned bits, std::size_t blocks,
                 Code* codes) noexcept {
+  if (blocks == 0) return;  // `tile` may be null
   const std::size_t stride = rows * 4;
   const std::byte* from = tile + lane * 4;
   if constexpr (sizeof(Code) == 1) {

@@ -67,28 +67,39 @@ template<class Lanes>
   constexpr std::size_t width = Lanes::width, pieces = kernel::block_columns / width;
   const auto smaller = [](vector a, vector b) { return Lanes::smaller(a, b); };
   const auto larger = [](vector a, vector b) { return Lanes::larger(a, b); };
-  const bool affine = f.rule == grid_rule::affine;
-  vector odd[pieces];
+  const auto larger_size = [](vector a, vector b) { return Lanes::larger_size(a, b); };
+  vector odd[pieces];  // NaN from infinities and NaN
   for (vector& v : odd) v = Lanes::zero();
   for (std::size_t at = 0; at < g.count * kernel::tile_rows; at += width) {
     const float* x =
         g.rows + at / kernel::tile_rows * g.columns + static_cast<std::ptrdiff_t>(at % kernel::tile_rows) * g.stride;
     vector low[width], high[width];
-    for (std::size_t i = 0; i < width; ++i, x += g.stride) {
-      vector lo = Lanes::zero(), hi = lo;
-      for (std::size_t c = 0; c < g.columns; c += kernel::block_columns)
-        for (std::size_t p = 0; p < pieces; ++p) {
-          const vector v = Lanes::load(x + c + p * width);
-          lo = Lanes::smaller(v, lo);
-          hi = Lanes::larger(v, hi);
-          odd[p] = Lanes::fma(v, Lanes::zero(), odd[p]);  // NaN from infinities and NaN
-        }
-      low[i] = lo;
-      high[i] = affine ? hi : Lanes::larger(hi, Lanes::subtract(Lanes::zero(), lo));
+    if (f.rule == grid_rule::affine) {
+      for (std::size_t i = 0; i < width; ++i, x += g.stride) {
+        vector lo = Lanes::zero(), hi = lo;
+        for (std::size_t c = 0; c < g.columns; c += kernel::block_columns)
+          for (std::size_t p = 0; p < pieces; ++p) {
+            const vector v = Lanes::load(x + c + p * width);
+            lo = Lanes::smaller(v, lo);
+            hi = Lanes::larger(v, hi);
+            odd[p] = Lanes::fma(v, Lanes::zero(), odd[p]);
+          }
+        low[i] = lo;
+        high[i] = hi;
+      }
+      Lanes::store(g.hi + at, Lanes::fold_rows(high, larger));
+      Lanes::store(g.lo + at, Lanes::fold_rows(low, smaller));
+    } else {
+      for (std::size_t i = 0; i < width; ++i, x += g.stride) {
+        vector hi = Lanes::zero();
+        for (std::size_t c = 0; c < g.columns; c += width) hi = Lanes::larger_size(hi, Lanes::load(x + c));
+        high[i] = hi;
+      }
+      const vector hi = Lanes::fold_rows(high, larger_size);
+      odd[0] = Lanes::fma(hi, Lanes::zero(), odd[0]);
+      Lanes::store(g.hi + at, hi);
+      Lanes::store(g.lo + at, Lanes::subtract(Lanes::zero(), hi));
     }
-    const vector hi = Lanes::fold_rows(high, larger);
-    Lanes::store(g.hi + at, hi);
-    Lanes::store(g.lo + at, affine ? Lanes::fold_rows(low, smaller) : Lanes::subtract(Lanes::zero(), hi));
   }
   for (std::size_t p = 1; p < pieces; ++p) odd[0] = Lanes::add(odd[0], odd[p]);
   return Lanes::total(odd[0]) == 0;
@@ -163,20 +174,23 @@ inline void spanning_grids(const grid_format& f, const float* lo, const float* h
   return others == 0;
 }
 
-/// What the inner loop needs of the grids of sixteen rows. The quotient is that of a division: nearly right from a reciprocal
-/// of twice the precision, so that one correction by the remainder rounds it as the division does (Markstein 1990).
+/// What the inner loop needs of the grids of sixteen rows. The quotient x * (1 / scale), corrected once by its remainder, gives the
+/// codes of a division (Markstein 1990, which asks for a first quotient within one unit in the last place; this one may be off by
+/// two. For all 2^23 significands of a scale and the floats around all quotients k + 1/2, k < 256, which are all that could be
+/// rounded otherwise, it has been enumerated: even the quotients are equal.)
 class tile_quantizer {
  public:
-  tile_quantizer(const grid_format& f, const tile_grids& grids, std::size_t count) noexcept {
-    const auto top = static_cast<float>(f.top_code());
+  tile_quantizer(const grid_format& f, const tile_grids& grids, std::size_t count) noexcept
+      : top_(f.top_code()), zero_step_(f.rule == grid_rule::affine ? 4 : 0) {
+    const auto top = static_cast<float>(top_);
     for (std::size_t i = 0; i < count; ++i) {
       by_[i] = 1.f / grids.scale[i];
       minus_scale_[i] = -grids.scale[i];
       lo_[i] = -grids.zero_point[i];
       hi_[i] = top - grids.zero_point[i];
-      zero_point_[i] = static_cast<std::int32_t>(grids.zero_point[i]);
     }
-    for (std::size_t i = 0; i < count; ++i) rest_[i] = std::fma(minus_scale_[i], by_[i], 1.f) * by_[i];
+    for (std::size_t i = 0; i < (zero_step_ == 0 ? 4 : count); ++i)
+      for (std::size_t j = 0; j < 4; ++j) zeros_[4 * i + j] = static_cast<std::int16_t>(grids.zero_point[i]);
   }
 
   /// The codes of a block of Code::rows rows, whose grids are those from `first` on, as words of four columns, a row a lane.
@@ -186,6 +200,7 @@ class tile_quantizer {
     using lanes = typename Code::floats;
     using kernel::detail::for_constants;
     constexpr std::size_t width = lanes::width, pieces = kernel::block_columns / width, each = width / 4;
+    const typename Code::words top = Code::all(top_ * 0x0101'0101);
     typename Code::words parts[pieces][each];
     for (std::size_t four = 0; four < each; ++four) {
       typename Code::words codes[pieces][4];
@@ -193,14 +208,13 @@ class tile_quantizer {
         const std::size_t r = first + 4 * four + k;
         const float* const x = rows + static_cast<std::ptrdiff_t>(4 * four + k) * stride;
         const auto of_row = broadcast<lanes>(r);
-        const typename Code::words zero = Code::all(zero_point_[r]);
         for_constants<pieces>([&](auto p) __attribute__((always_inline)) {
-          const auto q = lanes::smaller(of_row.quotient(lanes::load(x + p * width)), of_row.hi);
-          codes[p][k] = Code::add(Code::rounded(q), zero);
+          codes[p][k] = Code::rounded(of_row.quotient(lanes::load(x + p * width)));
         });
       });
+      const std::int16_t* const zeros = zeros_ + (first + 4 * four) * zero_step_;
       for_constants<pieces>([&](auto p) __attribute__((always_inline)) {
-        parts[p][four] = Code::bytes_of(codes[p][0], codes[p][1], codes[p][2], codes[p][3]);
+        parts[p][four] = Code::bytes_of(codes[p][0], codes[p][1], codes[p][2], codes[p][3], zeros, top);
       });
     }
     for_constants<pieces>([&](auto p) __attribute__((always_inline)) {
@@ -228,8 +242,8 @@ class tile_quantizer {
   template<class Lanes>
   void decoded_columns(const float* x, std::size_t columns, float* decoded) const noexcept {
     for (std::size_t r = 0; r < kernel::tile_rows; r += Lanes::width) {
-      const constants<Lanes> of_rows{Lanes::load(by_ + r), Lanes::load(rest_ + r), Lanes::load(minus_scale_ + r),
-                                     Lanes::load(lo_ + r), Lanes::load(hi_ + r)};
+      const constants<Lanes> of_rows{Lanes::load(by_ + r), Lanes::load(minus_scale_ + r), Lanes::load(lo_ + r),
+                                     Lanes::load(hi_ + r)};
       for (std::size_t at = r; at < columns * kernel::tile_rows; at += kernel::tile_rows)
         Lanes::store(decoded + at, of_rows.decoded(Lanes::load(x + at)));
     }
@@ -238,10 +252,10 @@ class tile_quantizer {
  private:
   template<class Lanes>
   struct constants {
-    typename Lanes::vector by, rest, minus_scale, lo, hi;
+    typename Lanes::vector by, minus_scale, lo, hi;
 
     [[nodiscard]] typename Lanes::vector quotient(typename Lanes::vector x) const noexcept {
-      const typename Lanes::vector q = Lanes::fma(x, by, Lanes::multiply(x, rest));
+      const typename Lanes::vector q = Lanes::multiply(x, by);
       return Lanes::fma(Lanes::fma(q, minus_scale, x), by, q);
     }
     [[nodiscard]] typename Lanes::vector decoded(typename Lanes::vector x) const noexcept {
@@ -254,16 +268,16 @@ class tile_quantizer {
 
   template<class Lanes>
   [[nodiscard]] constants<Lanes> broadcast(std::size_t i) const noexcept {
-    return {Lanes::all(by_[i]), Lanes::all(rest_[i]), Lanes::all(minus_scale_[i]), Lanes::all(lo_[i]),
-            Lanes::all(hi_[i])};
+    return {Lanes::all(by_[i]), Lanes::all(minus_scale_[i]), Lanes::all(lo_[i]), Lanes::all(hi_[i])};
   }
 
   alignas(64) float by_[most_grids];
-  alignas(64) float rest_[most_grids];
   alignas(64) float minus_scale_[most_grids];
   alignas(64) float lo_[most_grids];
   alignas(64) float hi_[most_grids];
-  alignas(64) std::int32_t zero_point_[most_grids];
+  alignas(64) std::int16_t zeros_[4 * most_grids];  // of every row four times; where all are equal, of four rows
+  std::int32_t top_;
+  std::size_t zero_step_;
 };
 
 /// Words of four columns to the words of a block.

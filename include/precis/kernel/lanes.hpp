@@ -13,7 +13,7 @@ namespace precis::kernel {
 /// A lane type offers, over float: `vector`, `width`, zero, broadcast, load, store, load_part, store_part (the first
 /// n < width elements; the others are neither read nor written, and load as 0), all (one value everywhere), add, subtract,
 /// multiply, divide, fma(a, b, c) = a*b + c rounded once, larger(a, b) = a > b ? a : b, smaller(a, b) = a < b ? a : b
-/// (so a NaN in b stays), times_power_of_two(a, n) = a * 2^n for whole -252 <= n <= 254 and |a| near 1, or where
+/// (so a NaN in b stays), larger_size(a, b) = the larger of a >= 0 and |b| (a NaN stays), times_power_of_two(a, n) = a * 2^n for whole -252 <= n <= 254 and |a| near 1, or where
 /// a 2^n is no further from 1 than a, rounded once, exponent(a) = the whole n with 2^n <= a < 2^(n+1) for normal a > 0,
 /// largest(v) and total(v) over the lanes (no NaN; the total is defined only where every order gives the same),
 /// transpose of a width x width tile, and fold_rows(rows, f): lane r is all of rows[r] brought together by f, its halves
@@ -44,10 +44,11 @@ namespace precis::kernel {
 ///
 /// Those of more than one row also have, for codec/tiles.hpp:
 ///   store_floats, store_halves  `floats::vector` to where load_floats and load_halves have it from, rounded
-///   store, all, add             where `load` has words from; one whole number everywhere; sums
-///   rounded(v)                  whole numbers nearest to floats, ties to even; what has no place in 32 bits: less than -2^30
-///   bytes_of(a, b, c, d)        whole numbers of four rows, a column a lane, cut to 0 ... 255: byte j of dword k of the i-th 16 bytes
-///                               is column 4 i + j of row k
+///   store, all                  where `load` has words from; one whole number everywhere
+///   rounded(v)                  whole numbers nearest to floats of less than 2^31, ties to even
+///   bytes_of(a, b, c, d, zeros, top)    whole numbers of four rows, a column a lane, brought to 16 bits, plus zeros[4 k] =
+///                               ... = zeros[4 k + 3] for row k, cut to 0 ... a byte of top: byte j of dword k of the i-th 16
+///                               bytes is column 4 i + j of row k
 ///   turn_quads(words)           such words of all rows, the first four rows first, to words of columns 4 i ... 4 i + 3, a row a
 ///                               lane, i = 0 first; and back
 ///   spread<K>(w)                2^23 + the bytes of the K-th row of such words, a column a lane

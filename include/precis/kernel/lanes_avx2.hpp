@@ -34,6 +34,10 @@ struct avx2_lanes {
   [[nodiscard]] static vector multiply(vector a, vector b) noexcept { return _mm256_mul_ps(a, b); }
   [[nodiscard]] static vector divide(vector a, vector b) noexcept { return _mm256_div_ps(a, b); }
   [[nodiscard]] static vector larger(vector a, vector b) noexcept { return _mm256_max_ps(a, b); }
+  [[nodiscard]] static vector larger_size(vector a, vector b) noexcept {
+    const __m256i size = _mm256_and_si256(_mm256_castps_si256(b), _mm256_set1_epi32(0x7fff'ffff));
+    return _mm256_castsi256_ps(_mm256_max_epu32(_mm256_castps_si256(a), size));
+  }
   [[nodiscard]] static vector smaller(vector a, vector b) noexcept { return _mm256_min_ps(a, b); }
   [[nodiscard]] static vector times_power_of_two(vector a, vector n) noexcept {
     const __m256i power = _mm256_cvtps_epi32(n), half = _mm256_srai_epi32(power, 1);
@@ -158,10 +162,13 @@ struct avx2_code_lanes {
   }
   static void store(std::byte* p, words w) noexcept { _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), w); }
   [[nodiscard]] static words all(std::int32_t x) noexcept { return _mm256_set1_epi32(x); }
-  [[nodiscard]] static words add(words a, words b) noexcept { return _mm256_add_epi32(a, b); }
   [[nodiscard]] static words rounded(__m256 v) noexcept { return _mm256_cvtps_epi32(v); }
-  [[nodiscard]] static words bytes_of(words a, words b, words c, words d) noexcept {
-    return _mm256_packus_epi16(_mm256_packs_epi32(a, b), _mm256_packs_epi32(c, d));
+  [[nodiscard]] static words bytes_of(words a, words b, words c, words d, const std::int16_t* zeros, words top) noexcept {
+    const words first = _mm256_broadcastsi128_si256(_mm_loadu_si128(reinterpret_cast<const __m128i*>(zeros)));
+    const words last = _mm256_broadcastsi128_si256(_mm_loadu_si128(reinterpret_cast<const __m128i*>(zeros + 8)));
+    const words low = _mm256_adds_epi16(_mm256_packs_epi32(a, b), first);
+    const words high = _mm256_adds_epi16(_mm256_packs_epi32(c, d), last);
+    return _mm256_min_epu8(_mm256_packus_epi16(low, high), top);
   }
   template<std::size_t K>
   [[nodiscard]] static __m256 spread(words w) noexcept {

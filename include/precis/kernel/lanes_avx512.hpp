@@ -33,6 +33,10 @@ struct avx512_lanes {
   [[nodiscard]] static vector multiply(vector a, vector b) noexcept { return _mm512_mul_ps(a, b); }
   [[nodiscard]] static vector divide(vector a, vector b) noexcept { return _mm512_div_ps(a, b); }
   [[nodiscard]] static vector larger(vector a, vector b) noexcept { return _mm512_maskz_max_ps(every, a, b); }
+  [[nodiscard]] static vector larger_size(vector a, vector b) noexcept {
+    const __m512i size = _mm512_and_si512(_mm512_castps_si512(b), _mm512_set1_epi32(0x7fff'ffff));
+    return _mm512_castsi512_ps(_mm512_maskz_max_epu32(every, _mm512_castps_si512(a), size));
+  }
   [[nodiscard]] static vector smaller(vector a, vector b) noexcept { return _mm512_maskz_min_ps(every, a, b); }
   [[nodiscard]] static vector times_power_of_two(vector a, vector n) noexcept {
     return _mm512_maskz_scalef_ps(every, a, n);
@@ -167,10 +171,13 @@ struct avx512_code_lanes {
   [[nodiscard]] static words load(const std::byte* p) noexcept { return _mm512_loadu_si512(p); }
   static void store(std::byte* p, words w) noexcept { _mm512_storeu_si512(p, w); }
   [[nodiscard]] static words all(std::int32_t x) noexcept { return _mm512_set1_epi32(x); }
-  [[nodiscard]] static words add(words a, words b) noexcept { return _mm512_add_epi32(a, b); }
   [[nodiscard]] static words rounded(__m512 v) noexcept { return _mm512_maskz_cvtps_epi32(0xffff, v); }
-  [[nodiscard]] static words bytes_of(words a, words b, words c, words d) noexcept {
-    return _mm512_packus_epi16(_mm512_packs_epi32(a, b), _mm512_packs_epi32(c, d));
+  [[nodiscard]] static words bytes_of(words a, words b, words c, words d, const std::int16_t* zeros, words top) noexcept {
+    const words first = _mm512_maskz_broadcast_i32x4(0xffff, _mm_loadu_si128(reinterpret_cast<const __m128i*>(zeros)));
+    const words last = _mm512_maskz_broadcast_i32x4(0xffff, _mm_loadu_si128(reinterpret_cast<const __m128i*>(zeros + 8)));
+    const words low = _mm512_adds_epi16(_mm512_packs_epi32(a, b), first);
+    const words high = _mm512_adds_epi16(_mm512_packs_epi32(c, d), last);
+    return _mm512_min_epu8(_mm512_packus_epi16(low, high), top);
   }
   template<std::size_t K>
   [[nodiscard]] static __m512 spread(words w) noexcept {

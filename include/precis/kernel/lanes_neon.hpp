@@ -38,6 +38,9 @@ struct neon_lanes {
   [[nodiscard]] static vector multiply(vector a, vector b) noexcept { return vmulq_f32(a, b); }
   [[nodiscard]] static vector divide(vector a, vector b) noexcept { return vdivq_f32(a, b); }
   [[nodiscard]] static vector larger(vector a, vector b) noexcept { return vbslq_f32(vcgtq_f32(a, b), a, b); }
+  [[nodiscard]] static vector larger_size(vector a, vector b) noexcept {
+    return vreinterpretq_f32_u32(vmaxq_u32(vreinterpretq_u32_f32(a), vreinterpretq_u32_f32(vabsq_f32(b))));
+  }
   [[nodiscard]] static vector smaller(vector a, vector b) noexcept { return vbslq_f32(vcltq_f32(a, b), a, b); }
   [[nodiscard]] static vector times_power_of_two(vector a, vector n) noexcept {
     const int32x4_t power = vcvtq_s32_f32(n), half = vshrq_n_s32(power, 1);
@@ -118,13 +121,13 @@ struct neon_code_lanes {
     vst1q_u8(reinterpret_cast<std::uint8_t*>(p), vreinterpretq_u8_u32(w));
   }
   [[nodiscard]] static words all(std::int32_t x) noexcept { return vreinterpretq_u32_s32(vdupq_n_s32(x)); }
-  [[nodiscard]] static words add(words a, words b) noexcept { return vaddq_u32(a, b); }
   [[nodiscard]] static words rounded(float32x4_t v) noexcept { return vreinterpretq_u32_s32(vcvtnq_s32_f32(v)); }
-  [[nodiscard]] static words bytes_of(words a, words b, words c, words d) noexcept {
+  [[nodiscard]] static words bytes_of(words a, words b, words c, words d, const std::int16_t* zeros, words top) noexcept {
     const auto half = [](words v) { return vqmovn_s32(vreinterpretq_s32_u32(v)); };
-    const uint8x8_t low = vqmovun_s16(vcombine_s16(half(a), half(b)));
-    const uint8x8_t high = vqmovun_s16(vcombine_s16(half(c), half(d)));
-    return vreinterpretq_u32_u8(vcombine_u8(low, high));
+    const int16x8_t low = vqaddq_s16(vcombine_s16(half(a), half(b)), vld1q_s16(zeros));
+    const int16x8_t high = vqaddq_s16(vcombine_s16(half(c), half(d)), vld1q_s16(zeros + 8));
+    const uint8x16_t bytes = vcombine_u8(vqmovun_s16(low), vqmovun_s16(high));
+    return vreinterpretq_u32_u8(vminq_u8(bytes, vreinterpretq_u8_u32(top)));
   }
   template<std::size_t K>
   [[nodiscard]] static float32x4_t spread(words w) noexcept {

@@ -30,6 +30,10 @@ struct scalar_lanes {
   [[nodiscard]] static vector multiply(vector a, vector b) noexcept { return a * b; }
   [[nodiscard]] static vector divide(vector a, vector b) noexcept { return a / b; }
   [[nodiscard]] static vector larger(vector a, vector b) noexcept { return a > b ? a : b; }
+  [[nodiscard]] static vector larger_size(vector a, vector b) noexcept {
+    const std::uint32_t old = std::bit_cast<std::uint32_t>(a), size = std::bit_cast<std::uint32_t>(b) & 0x7fff'ffffu;
+    return std::bit_cast<float>(old > size ? old : size);
+  }
   [[nodiscard]] static vector smaller(vector a, vector b) noexcept { return a < b ? a : b; }
   [[nodiscard]] static vector times_power_of_two(vector a, vector n) noexcept {
     constexpr float shift = 0x1.8p23f;  // brings a small whole number to the low bits; a NaN stays one, unconverted

@@ -65,6 +65,7 @@ template<class Lanes>
 [[nodiscard]] bool find_ranges(const grid_format& f, tile_groups& g) noexcept {
   using vector = typename Lanes::vector;
   constexpr std::size_t width = Lanes::width, pieces = kernel::block_columns / width;
+  using kernel::detail::for_constants;
   const auto smaller = [](vector a, vector b) { return Lanes::smaller(a, b); };
   const auto larger = [](vector a, vector b) { return Lanes::larger(a, b); };
   const auto larger_size = [](vector a, vector b) { return Lanes::larger_size(a, b); };
@@ -90,11 +91,15 @@ template<class Lanes>
       Lanes::store(g.hi + at, Lanes::fold_rows(high, larger));
       Lanes::store(g.lo + at, Lanes::fold_rows(low, smaller));
     } else {
-      for (std::size_t i = 0; i < width; ++i, x += g.stride) {
-        vector hi = Lanes::zero();
-        for (std::size_t c = 0; c < g.columns; c += width) hi = Lanes::larger_size(hi, Lanes::load(x + c));
-        high[i] = hi;
-      }
+      for_constants<width>([&](auto i) __attribute__((always_inline)) {
+        high[i] = Lanes::zero();
+        for_constants<pieces>([&](auto p) __attribute__((always_inline)) {
+          high[i] = Lanes::larger_size(high[i], Lanes::load(x + p * width));
+        });
+        for (std::size_t c = kernel::block_columns; c < g.columns; c += width)
+          high[i] = Lanes::larger_size(high[i], Lanes::load(x + c));
+        x += g.stride;
+      });
       const vector hi = Lanes::fold_rows(high, larger_size);
       odd[0] = Lanes::fma(hi, Lanes::zero(), odd[0]);
       Lanes::store(g.hi + at, hi);
@@ -128,19 +133,36 @@ inline void spanning_grids(const grid_format& f, const float* lo, const float* h
   const double steps = affine ? levels : f.rule == grid_rule::symmetric ? 0.5 * top : 0.5 * levels;
   const auto fixed = static_cast<float>(f.fixed_zero_point());
   // Loops without branches, one after another: compilers make vectors of them.
-  double spans[most_grids], quotients[most_grids];
-  for (std::size_t i = 0; i < count; ++i) {
-    const double below = by * static_cast<double>(lo[i]), above = by * static_cast<double>(hi[i]);
-    const double larger = -below > above ? -below : above;
-    spans[i] = affine ? above - below : larger;
-    quotients[i] = spans[i] / steps;
-    grids.scale[i] = static_cast<float>(quotients[i]);
+  std::uint32_t below[most_grids],
+      nothing[most_grids];  // 1: the scale is less than the quotient; the range counts as zero
+  if (affine || by != 1) {
+    double spans[most_grids], quotients[most_grids];
+    for (std::size_t i = 0; i < count; ++i) {
+      const double low = by * static_cast<double>(lo[i]), high = by * static_cast<double>(hi[i]);
+      const double larger = -low > high ? -low : high;
+      spans[i] = affine ? high - low : larger;
+      quotients[i] = spans[i] / steps;
+      grids.scale[i] = static_cast<float>(quotients[i]);
+    }
+    for (std::size_t i = 0; i < count; ++i) {
+      below[i] = static_cast<std::uint32_t>(static_cast<double>(grids.scale[i]) < quotients[i]);
+      nothing[i] = static_cast<std::uint32_t>(spans[i] < 1e-30);
+    }
+  } else {  // the quotient of two floats need not be rounded to double first to give the same float
+    const auto by_steps = static_cast<float>(steps);
+    float spans[most_grids];
+    for (std::size_t i = 0; i < count; ++i) {
+      spans[i] = -lo[i] > hi[i] ? -lo[i] : hi[i];
+      grids.scale[i] = spans[i] / by_steps;
+    }
+    for (std::size_t i = 0; i < count; ++i) {
+      below[i] = static_cast<std::uint32_t>(std::fma(grids.scale[i], by_steps, -spans[i]) < 0);
+      nothing[i] = static_cast<std::uint32_t>(spans[i] < 1e-30f);
+    }
   }
   if (f.scales == scale_type::float16) {
     std::uint32_t up[most_grids];  // the smallest float that is not below ...
-    for (std::size_t i = 0; i < count; ++i)
-      up[i] = std::bit_cast<std::uint32_t>(grids.scale[i]) +
-              static_cast<std::uint32_t>(static_cast<double>(grids.scale[i]) < quotients[i]);
+    for (std::size_t i = 0; i < count; ++i) up[i] = std::bit_cast<std::uint32_t>(grids.scale[i]) + below[i];
     for (std::size_t i = 0; i < count; ++i) {  // ... and the smallest half: below 2^-14, units of 2^-24
       const float normal = std::bit_cast<float>((up[i] + 0x1fffu) & ~0x1fffu);
       float units = std::bit_cast<float>(up[i]) * 0x1p24f;
@@ -150,7 +172,7 @@ inline void spanning_grids(const grid_format& f, const float* lo, const float* h
       grids.scale[i] = up[i] < 0x3880'0000u ? tiny : normal;
     }
   }
-  for (std::size_t i = 0; i < count; ++i) grids.scale[i] = spans[i] < 1e-30 ? 1.f : grids.scale[i];
+  for (std::size_t i = 0; i < count; ++i) grids.scale[i] = nothing[i] != 0 ? 1.f : grids.scale[i];
   for (std::size_t i = 0; i < count; ++i) grids.zero_point[i] = fixed;
   if (!affine) return;
   for (std::size_t i = 0; i < count; ++i) {

@@ -163,7 +163,8 @@ struct avx2_code_lanes {
   static void store(std::byte* p, words w) noexcept { _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), w); }
   [[nodiscard]] static words all(std::int32_t x) noexcept { return _mm256_set1_epi32(x); }
   [[nodiscard]] static words rounded(__m256 v) noexcept { return _mm256_cvtps_epi32(v); }
-  [[nodiscard]] static words bytes_of(words a, words b, words c, words d, const std::int16_t* zeros, words top) noexcept {
+  [[nodiscard]] static words bytes_of(words a, words b, words c, words d, const std::int16_t* zeros,
+                                      words top) noexcept {
     const words first = _mm256_broadcastsi128_si256(_mm_loadu_si128(reinterpret_cast<const __m128i*>(zeros)));
     const words last = _mm256_broadcastsi128_si256(_mm_loadu_si128(reinterpret_cast<const __m128i*>(zeros + 8)));
     const words low = _mm256_adds_epi16(_mm256_packs_epi32(a, b), first);

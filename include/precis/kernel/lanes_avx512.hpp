@@ -172,9 +172,11 @@ struct avx512_code_lanes {
   static void store(std::byte* p, words w) noexcept { _mm512_storeu_si512(p, w); }
   [[nodiscard]] static words all(std::int32_t x) noexcept { return _mm512_set1_epi32(x); }
   [[nodiscard]] static words rounded(__m512 v) noexcept { return _mm512_maskz_cvtps_epi32(0xffff, v); }
-  [[nodiscard]] static words bytes_of(words a, words b, words c, words d, const std::int16_t* zeros, words top) noexcept {
+  [[nodiscard]] static words bytes_of(words a, words b, words c, words d, const std::int16_t* zeros,
+                                      words top) noexcept {
     const words first = _mm512_maskz_broadcast_i32x4(0xffff, _mm_loadu_si128(reinterpret_cast<const __m128i*>(zeros)));
-    const words last = _mm512_maskz_broadcast_i32x4(0xffff, _mm_loadu_si128(reinterpret_cast<const __m128i*>(zeros + 8)));
+    const words last =
+        _mm512_maskz_broadcast_i32x4(0xffff, _mm_loadu_si128(reinterpret_cast<const __m128i*>(zeros + 8)));
     const words low = _mm512_adds_epi16(_mm512_packs_epi32(a, b), first);
     const words high = _mm512_adds_epi16(_mm512_packs_epi32(c, d), last);
     return _mm512_min_epu8(_mm512_packus_epi16(low, high), top);

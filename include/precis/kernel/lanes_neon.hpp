@@ -122,7 +122,8 @@ struct neon_code_lanes {
   }
   [[nodiscard]] static words all(std::int32_t x) noexcept { return vreinterpretq_u32_s32(vdupq_n_s32(x)); }
   [[nodiscard]] static words rounded(float32x4_t v) noexcept { return vreinterpretq_u32_s32(vcvtnq_s32_f32(v)); }
-  [[nodiscard]] static words bytes_of(words a, words b, words c, words d, const std::int16_t* zeros, words top) noexcept {
+  [[nodiscard]] static words bytes_of(words a, words b, words c, words d, const std::int16_t* zeros,
+                                      words top) noexcept {
     const auto half = [](words v) { return vqmovn_s32(vreinterpretq_s32_u32(v)); };
     const int16x8_t low = vqaddq_s16(vcombine_s16(half(a), half(b)), vld1q_s16(zeros));
     const int16x8_t high = vqaddq_s16(vcombine_s16(half(c), half(d)), vld1q_s16(zeros + 8));

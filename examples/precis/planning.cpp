@@ -110,6 +110,9 @@ std::string_view ggml_type(std::string_view codec) {
   const std::size_t entry = menu::index_of(codec);
   const auto format = menu::format(entry);
   if (codec.starts_with("q")) return codec;
+  if (codec.starts_with("keep") || codec.starts_with("bitmap"))  // nothing in ggml is sparse: what the values are
+    return ggml_type(codec.substr(codec.find('.') + 1));
+  if (codec.starts_with("codebook")) return codec[8] == '2' ? "q2_k" : codec[8] == '3' ? "q3_k" : "q4_0";
   if (!format) return codec.starts_with("bfloat") ? "bf16" : codec.starts_with("float16") ? "f16" : "f32";
   const bool offset = format->rule == precis::codec::grid_rule::affine || format->has_minimum();
   switch (format->code_bits) {

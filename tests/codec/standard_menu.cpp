@@ -18,16 +18,19 @@ TEST_CASE("every name of the standard menu is its own, and finds its entry", "[c
   std::vector<std::string> names = standard::names();
   REQUIRE(names.size() == standard::size);
   for (const char* known : {"affine4.g32", "symmetric8.tensor", "symmetric_full2.row", "min_anchored24.g128.h",
-                            "e4m3.g32", "e5m2.tensor", "e2m1.row.h", "q4_0", "q8_0", "float16", "bfloat16", "float32"})
+                            "e4m3.g32", "e5m2.tensor", "e2m1.row.h", "q4_0", "q8_0", "float16", "bfloat16", "float32",
+                            "codebook4.tensor", "keep2of4.symmetric4.g32", "bitmap50.float16"})
     CHECK(names[standard::index_of(known)] == known);
   std::ranges::sort(names);
   CHECK(std::ranges::adjacent_find(names) == names.end());
 }
 
 TEST_CASE("an entry of the standard menu stores what the codec type stores", "[codec][standard_menu][property]") {
-  using typed = menu<codec::affine<4, 32>, codec::affine<16, codec::per_tensor, codec::scale_type::float16>,
-                     codec::e2m1<32>, codec::e4m3<64, codec::scale_type::float16>, codec::float16, codec::bfloat16,
-                     codec::float32, codec::q4_0, codec::q4_1, codec::q5_0, codec::q5_1, codec::q8_0>;
+  using typed =
+      menu<codec::affine<4, 32>, codec::affine<16, codec::per_tensor, codec::scale_type::float16>, codec::e2m1<32>,
+           codec::e4m3<64, codec::scale_type::float16>, codec::float16, codec::bfloat16, codec::float32, codec::q4_0,
+           codec::q4_1, codec::q5_0, codec::q5_1, codec::q8_0, codec::codebook<3, codec::per_row>,
+           codec::keep_of<2, 4, codec::symmetric<4, 32>>, codec::bitmap<50, codec::float16>>;
   const float_matrix w = encoded::weights(6, 96);
   for (std::size_t i = 0; i < typed::size; ++i) {
     const std::size_t at = standard::index_of(typed::names()[i]);
@@ -55,9 +58,10 @@ TEST_CASE("grid names are read back, and no other word is one", "[codec][standar
 }
 
 TEST_CASE("what an entry says of zeros is what its codec says", "[codec][standard_menu][property]") {
-  for (const char* name : {"float16", "bfloat16", "float32", "q4_0", "q5_0", "q8_0", "affine4.g32"})
+  for (const char* name : {"float16", "bfloat16", "float32", "q4_0", "q5_0", "q8_0", "affine4.g32", "keep2of4.float16",
+                           "bitmap50.float16"})
     CHECK(standard::keeps_zero(standard::index_of(name)));
-  for (const char* name : {"q4_1", "q5_1", "min_anchored4.row"})
+  for (const char* name : {"q4_1", "q5_1", "min_anchored4.row", "codebook4.tensor"})
     CHECK_FALSE(standard::keeps_zero(standard::index_of(name)));
 }
 

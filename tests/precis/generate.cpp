@@ -72,6 +72,39 @@ TEST_CASE("generate runs a model from its floats, packed, and from GGUF", "[prog
   CHECK(divergence < 0.01);  // eight bits
 }
 
+TEST_CASE("codebooks and sparse formats run packed, from a plan to a text", "[program][generate][property]") {
+  const scratch here("sparse-generate");
+  std::string plan = "precis-plan 1\nunits block\n";
+  const std::vector<std::string> formats{"codebook4.tensor", "keep2of4.symmetric8.g32", "bitmap50.float16 sparsity=0.5",
+                                         "codebook3.row"};
+  for (std::size_t b = 0; b < 8; ++b) plan += "block." + std::to_string(b) + " " + formats[b % formats.size()] + "\n";
+  test::write(here / "mixed.plan", plan);
+  const auto compressed = run(here.path(), {"compress", world, "--plan", "mixed.plan", "--out", "small"});
+  INFO(compressed.text);
+  REQUIRE(compressed.status == 0);
+  REQUIRE(run(here.path(), {"evaluate", "small", "--text", world + "/heldout.txt", "--windows", "4", "--against", world,
+                            "--json", "e.json"})
+              .status == 0);
+  CHECK(json_of(here / "e.json").at("kl_nats_per_token").get<double>() > 0);
+
+  nlohmann::json ids;
+  std::size_t bytes = 0;
+  for (const std::string& model : {world, std::string("small")}) {
+    const auto said =
+        run(here.path(), {"generate", model, "--prompt", "The capital of", "--tokens", "12", "--json", "g.json"});
+    INFO(said.text);
+    REQUIRE(said.status == 0);
+    if (model == world) bytes = json_of(here / "g.json").at("weight_bytes").get<std::size_t>();
+    ids = json_of(here / "g.json").at("ids");
+  }
+  CHECK(json_of(here / "g.json").at("weight_bytes").get<std::size_t>() < bytes / 2);  // the matrices alone are packed
+  REQUIRE(run(here.path(), {"generate", "small", "--prompt", "The capital of", "--tokens", "12", "--threads", "3",
+                            "--json", "g.json"})
+              .status == 0);
+  CHECK(json_of(here / "g.json").at("ids") == ids);
+  CHECK(run(here.path(), {"compress", world, "--plan", "mixed.plan", "--out", "m.gguf"}).status == 2);  // not in GGUF
+}
+
 TEST_CASE("the same seed says the same, another one something else", "[program][generate][property]") {
   const scratch here("seeds");
   const auto ids = [&](const std::string& seed, const std::string& temperature) {

@@ -1,8 +1,11 @@
 #pragma once
 
+#include <precis/codec/codebook.hpp>
 #include <precis/codec/float16.hpp>
 #include <precis/codec/ggml.hpp>
 #include <precis/codec/grid.hpp>
+#include <precis/codec/sparse.hpp>
+#include <precis/codec/symmetric.hpp>
 #include <precis/core/error.hpp>
 #include <precis/core/menu.hpp>
 
@@ -20,9 +23,10 @@ namespace precis::codec {
 ///
 ///     {affine, symmetric, symmetric_full, min_anchored, min_anchored_floor} x {2 ... 8, 16, 24 bits}
 ///       x {.tensor, .row, .g32, .g64, .g128} x {float32 scales, half scales .h},
-///     {e4m3, e5m2, e2m1} x the same granularities and scales; float16, bfloat16, float32; ggml's q4_0, q4_1, q5_0, q5_1, q8_0.
+///     {e4m3, e5m2, e2m1} x the same granularities and scales; float16, bfloat16, float32; ggml's q4_0, q4_1, q5_0, q5_1, q8_0;
+///     codebooks of 2, 3 and 4 bits (.tensor; 3 and 4 also .row); keep2of4 and bitmap50 of {float16, symmetric4.g32, symmetric8.g32}.
 ///
-/// The integer and small float formats are values, not types, so all 480 compile as fast as one. A program that knows its
+/// The integer and small float formats are values, not types, so all 480 of them compile as fast as one. A program that knows its
 /// formats when it is compiled writes menu<affine<4, 32>, ...> instead and gets nothing else.
 struct standard {
   static constexpr std::array rules{grid_rule::affine, grid_rule::symmetric, grid_rule::symmetric_full,
@@ -33,7 +37,10 @@ struct standard {
   static constexpr std::array floats{grid_rule::e4m3, grid_rule::e5m2, grid_rule::e2m1};
   static constexpr std::size_t integers = rules.size() * widths.size() * granularities.size() * scales.size();
   static constexpr std::size_t grids = integers + floats.size() * granularities.size() * scales.size();
-  using others = menu<float16, bfloat16, float32, q4_0, q4_1, q5_0, q5_1, q8_0>;  ///< what comes after the grids
+  using others = menu<float16, bfloat16, float32, q4_0, q4_1, q5_0, q5_1, q8_0, codebook<2>, codebook<3>, codebook<4>,
+                      codebook<3, per_row>, codebook<4, per_row>, keep_of<2, 4, float16>,
+                      keep_of<2, 4, symmetric<4, 32>>, keep_of<2, 4, symmetric<8, 32>>, bitmap<50, float16>,
+                      bitmap<50, symmetric<4, 32>>, bitmap<50, symmetric<8, 32>>>;  ///< what comes after the grids
   static constexpr std::size_t size = grids + others::size;
 
   /// The integer or small float format of entry `index`; nothing for the others.
@@ -97,10 +104,13 @@ struct standard {
     if (at == size)
       refuse({.what = "no codec called '" + std::string(wanted) + "'",
               .where = "codec::standard",
-              .expected = "float16, bfloat16, float32, q4_0, q4_1, q5_0, q5_1, q8_0, or affine, symmetric, "
-                          "symmetric_full, min_anchored or "
-                          "min_anchored_floor with 2 to 8, 16 or 24 bits and .tensor, .row, .g32, .g64 or .g128 "
-                          "(then .h for half scales), as in affine4.g32; e4m3, e5m2 or e2m1 likewise, as in e4m3.g32"});
+              .expected =
+                  "float16, bfloat16, float32, q4_0, q4_1, q5_0, q5_1, q8_0, codebook2.tensor, codebook3 or codebook4 "
+                  "with .tensor or .row, keep2of4 or bitmap50 with .float16, .symmetric4.g32 or .symmetric8.g32, "
+                  "or affine, symmetric, "
+                  "symmetric_full, min_anchored or "
+                  "min_anchored_floor with 2 to 8, 16 or 24 bits and .tensor, .row, .g32, .g64 or .g128 "
+                  "(then .h for half scales), as in affine4.g32; e4m3, e5m2 or e2m1 likewise, as in e4m3.g32"});
     return at;
   }
 

@@ -23,11 +23,12 @@ namespace precis::codec {
 ///
 ///     {affine, symmetric, symmetric_full, min_anchored, min_anchored_floor} x {2 ... 8, 16, 24 bits}
 ///       x {.tensor, .row, .g32, .g64, .g128} x {float32 scales, half scales .h},
-///     {e4m3, e5m2, e2m1} x the same granularities and scales; float16, bfloat16, float32; ggml's q4_0, q4_1, q5_0, q5_1, q8_0;
-///     codebooks of 2, 3 and 4 bits (.tensor; 3 and 4 also .row); keep2of4 and bitmap50 of {float16, symmetric4.g32, symmetric8.g32}.
+///     {e4m3, e5m2, e2m1} x the same granularities and scales; float16, bfloat16, float32; ggml's q4_0, q4_1, q5_0,
+///     q5_1, q8_0; codebooks of 2, 3 and 4 bits (.tensor; 3 and 4 also .row); keep2of4 and bitmap50 of {float16,
+///     symmetric4.g32, symmetric8.g32}.
 ///
-/// The integer and small float formats are values, not types, so all 480 of them compile as fast as one. A program that knows its
-/// formats when it is compiled writes menu<affine<4, 32>, ...> instead and gets nothing else.
+/// The integer and small float formats are values, not types, so all 480 of them compile as fast as one. A program that
+/// knows its formats when it is compiled writes menu<affine<4, 32>, ...> instead and gets nothing else.
 struct standard {
   static constexpr std::array rules{grid_rule::affine, grid_rule::symmetric, grid_rule::symmetric_full,
                                     grid_rule::min_anchored, grid_rule::min_anchored_floor};
@@ -107,9 +108,8 @@ struct standard {
               .expected =
                   "float16, bfloat16, float32, q4_0, q4_1, q5_0, q5_1, q8_0, codebook2.tensor, codebook3 or codebook4 "
                   "with .tensor or .row, keep2of4 or bitmap50 with .float16, .symmetric4.g32 or .symmetric8.g32, "
-                  "or affine, symmetric, "
-                  "symmetric_full, min_anchored or "
-                  "min_anchored_floor with 2 to 8, 16 or 24 bits and .tensor, .row, .g32, .g64 or .g128 "
+                  "or affine, symmetric, symmetric_full, min_anchored or min_anchored_floor with 2 to 8, 16 or 24 bits "
+                  "and .tensor, .row, .g32, .g64 or .g128 "
                   "(then .h for half scales), as in affine4.g32; e4m3, e5m2 or e2m1 likewise, as in e4m3.g32"});
     return at;
   }

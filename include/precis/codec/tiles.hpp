@@ -133,8 +133,7 @@ inline void spanning_grids(const grid_format& f, const float* lo, const float* h
   const double steps = affine ? levels : f.rule == grid_rule::symmetric ? 0.5 * top : 0.5 * levels;
   const auto fixed = static_cast<float>(f.fixed_zero_point());
   // Loops without branches, one after another: compilers make vectors of them.
-  std::uint32_t below[most_grids],
-      nothing[most_grids];  // 1: the scale is less than the quotient; the range counts as zero
+  std::uint32_t below[most_grids], nothing[most_grids];  // 1: the scale is less than the quotient; the range is none
   if (affine || by != 1) {
     double spans[most_grids], quotients[most_grids];
     for (std::size_t i = 0; i < count; ++i) {
@@ -222,7 +221,7 @@ class tile_quantizer {
     using lanes = typename Code::floats;
     using kernel::detail::for_constants;
     constexpr std::size_t width = lanes::width, pieces = kernel::block_columns / width, each = width / 4;
-    const typename Code::words top = Code::all(top_ * 0x0101'0101);
+    const auto top = Code::all(static_cast<std::int32_t>(static_cast<std::uint32_t>(top_) * 0x0101'0101u));
     typename Code::words parts[pieces][each];
     for (std::size_t four = 0; four < each; ++four) {
       typename Code::words codes[pieces][4];

@@ -13,8 +13,9 @@ namespace precis::kernel {
 /// A lane type offers, over float: `vector`, `width`, zero, broadcast, load, store, load_part, store_part (the first
 /// n < width elements; the others are neither read nor written, and load as 0), all (one value everywhere), add, subtract,
 /// multiply, divide, fma(a, b, c) = a*b + c rounded once, larger(a, b) = a > b ? a : b, smaller(a, b) = a < b ? a : b
-/// (so a NaN in b stays), larger_size(a, b) = the larger of a >= 0 and |b| (a NaN stays), times_power_of_two(a, n) = a * 2^n for whole -252 <= n <= 254 and |a| near 1, or where
-/// a 2^n is no further from 1 than a, rounded once, exponent(a) = the whole n with 2^n <= a < 2^(n+1) for normal a > 0,
+/// (so a NaN in b stays), larger_size(a, b) = the larger of a >= 0 and |b| (a NaN stays),
+/// times_power_of_two(a, n) = a * 2^n for whole -252 <= n <= 254 and |a| near 1, or where a 2^n is no further from 1 than a,
+/// rounded once, exponent(a) = the whole n with 2^n <= a < 2^(n+1) for normal a > 0,
 /// largest(v) and total(v) over the lanes (no NaN; the total is defined only where every order gives the same),
 /// transpose of a width x width tile, and fold_rows(rows, f): lane r is all of rows[r] brought together by f, its halves
 /// onto each other, then the halves of that, .... Loads and stores need no alignment. `value` names float. Lanes with an

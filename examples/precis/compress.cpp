@@ -105,7 +105,8 @@ exit_status run(const options& o) {
              size.original_bytes, size.packed_bytes, size.bits_per_weight(), size.compression_ratio(),
              size.percent_reduction());
   fmt::print("all       {} -> {} bytes with embeddings, norms and head\n", written.before, written.after);
-  if (removed > 0) fmt::print("pruned    {} weights; a zero takes as many bits as any other code\n", removed);
+  if (removed > 0)
+    fmt::print("pruned    {} weights; a zero takes as many bits as any other code, but in sparse formats\n", removed);
   fmt::print("wrote     {} (with its plan; every command takes it as a MODEL)\n", o.out);
   write_json(o.common, {{"command", "compress"},
                         {"model", last_part(o.model)},

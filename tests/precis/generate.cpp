@@ -97,7 +97,7 @@ TEST_CASE("codebooks and sparse formats run packed, from a plan to a text", "[pr
     if (model == world) bytes = json_of(here / "g.json").at("weight_bytes").get<std::size_t>();
     ids = json_of(here / "g.json").at("ids");
   }
-  CHECK(json_of(here / "g.json").at("weight_bytes").get<std::size_t>() < bytes / 2);  // the matrices alone are packed
+  CHECK(json_of(here / "g.json").at("weight_bytes").get<std::size_t>() * 3 < bytes * 2);
   REQUIRE(run(here.path(), {"generate", "small", "--prompt", "The capital of", "--tokens", "12", "--threads", "3",
                             "--json", "g.json"})
               .status == 0);

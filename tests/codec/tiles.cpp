@@ -135,6 +135,11 @@ TEST_CASE("sixteen rows at a time: equal for all lanes", "[codec][tiles][propert
             for (float& x : back.row(r)) x = -99;
           codec::detail::decode_tile<code>(f, {f, l, 320, first, expected.data()}, grids[0], 320,
                                            back.row(first).data(), 320);
+          alignas(64) static float past[16 * 320];
+          std::fill(std::begin(past), std::end(past), -99.f);
+          codec::detail::decode_tile<code, true>(f, {f, l, 320, first, expected.data()}, grids[0], 320, past, 320);
+          code::finish_stores();
+          REQUIRE(std::memcmp(past, whole.row(first).data(), sizeof past) == 0);
         }
         REQUIRE(packed == expected);
         REQUIRE(same_bits(back, whole));
@@ -184,5 +189,31 @@ TEST_CASE("quotients of tiles are those of divisions", "[codec][tiles][oracle]")
       }
     }
     REQUIRE(same);
+  }
+}
+
+TEST_CASE("sixteen rows at a time: a large matrix past the caches, where its rows start at lines or not",
+          "[codec][tiles]") {
+  constexpr std::size_t out = 2050, in = 4096;  // 32 MiB and two rows that are not of a whole tile
+  const grid_format f = *codec::parse_grid_format("affine4.g32");
+  const float_matrix w = hard_weights(in, 3);
+  std::vector<std::byte> packed(f.layout_of(out, in).bytes);
+  {
+    float_matrix many(out, in);
+    for (std::size_t r = 0; r < out; ++r) std::copy_n(w.row(r % w.rows).data(), in, many.row(r).data());
+    codec::encode(f, many.view(), packed);
+  }
+  std::vector<float> room(out * in + 32);
+  const std::size_t line = (64 - reinterpret_cast<std::uintptr_t>(room.data()) % 64) % 64 / 4;
+  std::vector<float> row(in);
+  for (const std::size_t start : {line, line + 1}) {
+    std::fill(room.begin(), room.end(), -99.f);
+    codec::decode(f, packed, {std::span(room).subspan(start, out * in), out, in});
+    for (std::size_t r = 0; r < out; ++r) {
+      codec::decode_row(f, packed, out, r, row);
+      REQUIRE(std::memcmp(row.data(), &room[start + r * in], in * sizeof(float)) == 0);
+    }
+    for (std::size_t i = 0; i < room.size(); ++i)
+      if (i < start || i >= start + out * in) REQUIRE(room[i] == -99.f);
   }
 }

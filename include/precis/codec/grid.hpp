@@ -551,15 +551,20 @@ inline void decode(const grid_format& f, std::span<const std::byte> packed, muta
   const std::size_t groups = f.groups_per_row(w.cols), length = whole ? w.cols : std::min(f.group, w.cols);
   grid one;  // of all
   if (whole) detail::get_grids(f, {f, l, w.cols, 0, packed.data()}, 1, {&one, 1});
+  using lanes = kernel::native_code_lanes;
+  const bool past_caches = by_tiles && detail::past_caches<lanes>(w);
   std::vector<grid> grids;  // of one tile, row by row
   detail::with_code_type(f, [&](auto code) {
     std::vector<decltype(code)> codes;
     for (std::size_t first = 0; first < w.rows; first += kernel::tile_rows) {
       const mutable_weight_view tile = w.row_range(first, std::min(kernel::tile_rows, w.rows - first));
       const detail::tile_place from(f, l, w.cols, first, packed.data());
-      if constexpr (kernel::native_code_lanes::rows > 1)
+      if constexpr (lanes::rows > 1)
         if (by_tiles && tile.rows == kernel::tile_rows) {
-          detail::decode_tile(f, from, one, w.cols, tile.data, tile.row_stride);
+          if (past_caches)
+            detail::decode_tile<lanes, true>(f, from, one, w.cols, tile.data, tile.row_stride);
+          else
+            detail::decode_tile(f, from, one, w.cols, tile.data, tile.row_stride);
           continue;
         }
       codes.resize(w.cols);
@@ -575,6 +580,8 @@ inline void decode(const grid_format& f, std::span<const std::byte> packed, muta
       }
     }
   });
+  if constexpr (lanes::rows > 1)
+    if (past_caches) lanes::finish_stores();
   if (!scratch.empty()) copy_values(w, weights);
 }
 

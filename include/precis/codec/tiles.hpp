@@ -2,6 +2,7 @@
 
 #include <precis/codec/grid_format.hpp>
 #include <precis/codec/packing.hpp>
+#include <precis/core/view.hpp>
 #include <precis/kernel/grid_format.hpp>
 #include <precis/kernel/half.hpp>
 #include <precis/kernel/lanes.hpp>
@@ -377,8 +378,17 @@ template<class Code = kernel::native_code_lanes, class Choose>
   return true;
 }
 
+/// Whether a matrix is decoded past the caches: its rows start where vectors may, and no cache would hold it. Lines are not read
+/// then before they are written over, which is up to twice as fast; half as fast where they would have stayed in a cache.
+template<class Code>
+[[nodiscard]] bool past_caches(mutable_weight_view w) noexcept {
+  constexpr std::size_t vector = Code::floats::width * sizeof(float), large = std::size_t{32} << 20;
+  return w.size() * sizeof(float) >= large && reinterpret_cast<std::uintptr_t>(w.data) % vector == 0 &&
+         static_cast<std::size_t>(w.row_stride) * sizeof(float) % vector == 0;
+}
+
 /// The weights of a block of Code::rows rows: scale (code - zero point); `shift` is 2^23 more than the zero point.
-template<class Code, unsigned Bits>
+template<class Code, unsigned Bits, bool PastCaches>
 void decode_block(const std::byte* at, const float* scale, const float* shift, float* rows,
                   std::ptrdiff_t stride) noexcept {
   using lanes = typename Code::floats;
@@ -399,13 +409,17 @@ void decode_block(const std::byte* at, const float* scale, const float* shift, f
     float* const x = rows + static_cast<std::ptrdiff_t>(r) * stride;
     for_constants<pieces>([&](auto p) __attribute__((always_inline)) {
       const vector code = lanes::subtract(Code::template spread<r % 4>(parts[p][r / 4]), z);
-      lanes::store(x + p * width, lanes::multiply(s, code));
+      if constexpr (PastCaches)
+        Code::store_past_caches(x + p * width, lanes::multiply(s, code));
+      else
+        lanes::store(x + p * width, lanes::multiply(s, code));
     });
   });
 }
 
-/// Decodes sixteen rows. `whole`: the grid of a per_tensor format.
-template<class Code = kernel::native_code_lanes, class Grid>
+/// Decodes sixteen rows. `whole`: the grid of a per_tensor format. Past the caches: rows start at multiples of a vector, and
+/// Code::finish_stores() follows the last tile.
+template<class Code = kernel::native_code_lanes, bool PastCaches = false, class Grid>
 void decode_tile(const grid_format& f, tile_place<const std::byte> from, const Grid& whole, std::size_t in, float* rows,
                  std::ptrdiff_t stride) noexcept {
   using lanes = typename Code::floats;
@@ -433,8 +447,8 @@ void decode_tile(const grid_format& f, tile_place<const std::byte> from, const G
       for (std::size_t c = column; c < std::min(column + length, in);
            c += kernel::block_columns, at += bits * kernel::tile_rows * 4)
         for (std::size_t r = 0; r < kernel::tile_rows; r += Code::rows)
-          decode_block<Code, bits>(at + 4 * r, scale + r, shift + r, rows + static_cast<std::ptrdiff_t>(r) * stride + c,
-                                   stride);
+          decode_block<Code, bits, PastCaches>(at + 4 * r, scale + r, shift + r,
+                                               rows + static_cast<std::ptrdiff_t>(r) * stride + c, stride);
     }
   });
 }

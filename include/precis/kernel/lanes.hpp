@@ -53,6 +53,8 @@ namespace precis::kernel {
 ///   turn_quads(words)           such words of all rows, the first four rows first, to words of columns 4 i ... 4 i + 3, a row a
 ///                               lane, i = 0 first; and back
 ///   spread<K>(w)                2^23 + the bytes of the K-th row of such words, a column a lane
+///   store_past_caches(p, v)     v to p, a multiple of its bytes, past the caches where there is an instruction for it;
+///                               finish_stores() before another thread reads it
 #if defined(__AVX512F__)
 using native_lanes = avx512_lanes;
 using native_double_lanes = avx512_double_lanes;

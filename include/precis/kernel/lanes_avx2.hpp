@@ -316,6 +316,8 @@ struct avx2_code_lanes {
         _mm256_srlv_epi32(bytes, _mm256_loadu_si256(reinterpret_cast<const __m256i*>(stream<Bits>.shifts.data())));
     return to_float(_mm256_and_si256(down, _mm256_set1_epi32((1 << Bits) - 1)));
   }
+  static void store_past_caches(float* p, __m256 v) noexcept { _mm256_stream_ps(p, v); }
+  static void finish_stores() noexcept { _mm_sfence(); }
   static void store_low_bytes(std::int8_t* p, __m256 v) noexcept {
     const words low = _mm256_shuffle_epi8(_mm256_castps_si256(v),
                                           _mm256_setr_epi32(0x0c08'0400, -1, -1, -1, 0x0c08'0400, -1, -1, -1));

@@ -329,6 +329,8 @@ struct avx512_code_lanes {
     const words down = _mm512_maskz_srlv_epi32(0xffff, held, _mm512_loadu_si512(stream<Bits>.shifts.data()));
     return to_float(_mm512_and_si512(down, _mm512_set1_epi32((1 << Bits) - 1)));
   }
+  static void store_past_caches(float* p, __m512 v) noexcept { _mm512_stream_ps(p, v); }
+  static void finish_stores() noexcept { _mm_sfence(); }
   static void store_low_bytes(std::int8_t* p, __m512 v) noexcept {
     _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm512_maskz_cvtepi32_epi8(0xffff, _mm512_castps_si512(v)));
   }

@@ -229,6 +229,8 @@ struct neon_code_lanes {
     for (std::size_t i = 0; i < 4; ++i) codes[i] = detail::code_at<Bits>(run, first + i);
     return to_float(vld1q_u32(codes));
   }
+  static void store_past_caches(float* p, float32x4_t v) noexcept { vst1q_f32(p, v); }
+  static void finish_stores() noexcept {}
   static void store_low_bytes(std::int8_t* p, float32x4_t v) noexcept {
     const uint16x4_t halves = vmovn_u32(vreinterpretq_u32_f32(v));
     const uint8x8_t bytes = vmovn_u16(vcombine_u16(halves, halves));

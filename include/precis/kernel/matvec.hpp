@@ -282,13 +282,18 @@ template<class Code, unsigned Bits>
   }
 }
 
+/// Tiles at once: several share what is loaded of bytes. Floats spend their time on the codes, and one tile is read faster than two.
+template<class Code, class Value>
+inline constexpr std::size_t tiles_at_once = std::is_same_v<Value, float> ? 1 : Code::tiles;
+
 /// total[r] = fma(scale, product - zero point * sum of x, total[r]), segment by segment.
 template<class Code, unsigned Bits, class Numbers, class Value>
 void add_segments(const segment_run<Value>& given, float* total) noexcept {
   using lanes = typename Code::floats;
   using vector = typename lanes::vector;
   constexpr bool bytes = std::is_same_v<Value, std::int8_t>;
-  constexpr std::size_t rows = Code::rows, parts = Code::together, all_parts = Code::tiles * tile_rows / rows;
+  constexpr std::size_t rows = Code::rows, all_parts = tiles_at_once<Code, Value> * tile_rows / rows;
+  constexpr std::size_t parts = Code::together < all_parts ? Code::together : all_parts;
   segment_run<Value> run = given;
   const vector fixed_zero = lanes::all(-run.fixed_zero);
   const std::size_t blocks = run.blocks;
@@ -415,8 +420,9 @@ void multiply(const packed_grid& m, const Activations& x, float* y, std::size_t 
   if constexpr (std::is_same_v<Activations, byte_activations>) start.fixed_zero += Numbers::zero_of_bytes;
   if (f.has_minimum()) start.second_is = second_kind::minima;
 
+  using value = std::conditional_t<std::is_same_v<Activations, byte_activations>, std::int8_t, float>;
+  constexpr std::size_t most = tiles_at_once<Code, value> * tile_rows;
   for (std::size_t row = first; row < last;) {
-    constexpr std::size_t most = Code::tiles * tile_rows;
     const std::size_t rows = last - row < most ? last - row : most;
     float total[most] = {};
     // Whole segments of whole tiles straight from where they lie ...

@@ -1,6 +1,6 @@
 #include "checkpoint.hpp"
 #include "commands.hpp"
-#include "comparing.hpp"
+#include "comparison_report.hpp"
 #include "costing.hpp"
 #include "planning.hpp"
 #include "score_options.hpp"

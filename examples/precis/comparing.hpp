@@ -1,19 +1,17 @@
 #pragma once
 
+#include "allocating.hpp"
 #include "session.hpp"
 
-#include <report/html.hpp>
-
 #include <precis/core/budget.hpp>
-#include <precis/core/cost_table.hpp>
 #include <precis/core/plan.hpp>
-#include <precis/core/scores.hpp>
 #include <precis/evaluate/accuracy.hpp>
 #include <precis/evaluate/interval.hpp>
 
 #include <cstddef>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace program {
@@ -22,16 +20,10 @@ struct fact_file;
 struct questions;
 class checkpoint;
 
-/// What an allocator is given: a cost table and, where it was made of scores, those too.
-struct candidate {
-  std::string name;            ///< "taylor", "measured"
-  precis::cost_table costs;    ///< over every entry
-  precis::scores scores = {};  ///< of a scorer; empty for costs that come from no score
-  double seconds = 0;          ///< what it took to make
-  [[nodiscard]] bool scored() const noexcept { return scores.size() != 0; }
-};
-
 struct compared;
+
+/// The next larger format everywhere, beside the one that fits: so that nobody can say uniform had fewer bytes.
+inline constexpr std::string_view uniform_above = "uniform above";
 
 /// Every candidate x every allocator, at every budget, beside what needs no measuring.
 struct comparison_request {
@@ -91,43 +83,12 @@ struct comparison {
                                      const std::string& allocator = {}) const;
 };
 
-/// The allocators: knapsack, lagrangian, greedy and minimax on costs; z_tiers and kmeans_tiers on scores.
-[[nodiscard]] const std::vector<std::string>& allocator_names();
-
-/// What the named allocator makes of a candidate within a budget, with its predicted cost.
-/// Errors: an unknown allocator; tiers without scores; a budget that nothing fits, with the range.
-struct allocation {
-  precis::plan plan;
-  double predicted = 0;
-  bool optimal = false;
-};
-[[nodiscard]] allocation allocate_plan(const std::string& allocator, const candidate& c, const precis::budget& budget);
-
-/// "affine{2..6,8} in groups of 32, 64 and 128 with half scales": what a comparison and `plan` choose from.
-[[nodiscard]] std::vector<std::string> default_entries();
-/// Reads "affine4.g32.h,affine8.g32.h". Errors: a name the menu does not have, or one given twice.
-[[nodiscard]] std::vector<std::string> read_entries(const std::string& text, const std::string& option);
-
 /// Makes every plan first (so that what is impossible is refused early), then measures each distinct one once.
 [[nodiscard]] comparison run_comparison(const session& s, comparison_request request, std::vector<candidate> candidates,
                                         const text_windows& text, const fact_file* facts, const questions* verdicts,
                                         const common_options& o, checkpoint* saved = nullptr);
 
-/// The paper's second table: what the three clusters of each score cost at each ratio, every byte counted.
-[[nodiscard]] report::table paper_table(const comparison& c);
-
 /// Spearman's rank correlation of two candidates' scores over the model's matrices; NaN where one is constant.
 [[nodiscard]] double rank_correlation(const session& s, const precis::scores& a, const precis::scores& b);
-
-/// Divergence from the original (less noisy than the loss) against bits per weight, one line a method.
-[[nodiscard]] std::string comparison_picture(const comparison& c);
-/// Divergence as a share of uniform's: rows are budgets, columns methods.
-[[nodiscard]] std::string comparison_map(const comparison& c);
-[[nodiscard]] std::string comparison_csv(const comparison& c);
-[[nodiscard]] std::string comparison_table(const comparison& c);
-[[nodiscard]] engine::json to_json(const comparison& c);
-
-/// Who won at each budget, by how much and how sure that is; says so when it was uniform.
-[[nodiscard]] std::string comparison_verdict(const comparison& c);
 
 }  // namespace program

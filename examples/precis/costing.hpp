@@ -1,6 +1,6 @@
 #pragma once
 
-#include "comparing.hpp"
+#include "allocating.hpp"
 #include "session.hpp"
 
 #include <precis/core/cost_table.hpp>

@@ -1,5 +1,5 @@
+#include "allocating.hpp"
 #include "commands.hpp"
-#include "comparing.hpp"
 #include "evolving.hpp"
 #include "planning.hpp"
 

@@ -1,5 +1,5 @@
+#include "allocating.hpp"
 #include "commands.hpp"
-#include "comparing.hpp"
 #include "costing.hpp"
 #include "planning.hpp"
 #include "scoring.hpp"

@@ -3,7 +3,7 @@
 //     pack CHECKPOINT.bin PLAN CONTEXT > model.hpp       room for CONTEXT tokens
 //     pack random CHECKPOINT.bin                         writes a checkpoint of stories260K's shape with random weights
 
-#include <precis/codec/grid.hpp>
+#include <precis/codec/grid_codec.hpp>
 #include <precis/core/error.hpp>
 #include <precis/core/plan.hpp>
 #include <precis/core/random.hpp>

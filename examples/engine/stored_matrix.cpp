@@ -1,7 +1,7 @@
 #include <engine/stored_matrix.hpp>
 
 #include <precis/codec/dense_copy.hpp>
-#include <precis/codec/grid.hpp>
+#include <precis/codec/grid_codec.hpp>
 #include <precis/kernel/dense_product.hpp>
 #include <precis/kernel/ggml.hpp>
 #include <precis/kernel/half.hpp>

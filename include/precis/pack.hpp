@@ -1,7 +1,7 @@
 #pragma once
 
 #include <precis/codec/dense_copy.hpp>
-#include <precis/codec/grid.hpp>
+#include <precis/codec/grid_codec.hpp>
 #include <precis/core/menu.hpp>
 #include <precis/core/plan.hpp>
 #include <precis/core/unit.hpp>

@@ -1,4 +1,4 @@
-#include <precis/codec/grid.hpp>
+#include <precis/codec/grid_codec.hpp>
 
 #include <precis/codec/affine.hpp>
 #include <precis/codec/min_anchored.hpp>

@@ -4,7 +4,7 @@
 #include <engine/load.hpp>
 #include <engine/packed_transformer.hpp>
 
-#include <precis/codec/grid.hpp>
+#include <precis/codec/grid_codec.hpp>
 #include <precis/core/plan.hpp>
 
 #include "catch.hpp"

@@ -5,7 +5,7 @@
 #include <engine/load.hpp>
 #include <engine/packed_transformer.hpp>
 
-#include <precis/codec/grid.hpp>
+#include <precis/codec/grid_codec.hpp>
 #include <precis/core/error.hpp>
 
 #include <unistd.h>

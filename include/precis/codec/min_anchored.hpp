@@ -1,6 +1,6 @@
 #pragma once
 
-#include <precis/codec/grid.hpp>
+#include <precis/codec/grid_codec.hpp>
 
 namespace precis::codec {
 

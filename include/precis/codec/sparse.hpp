@@ -1,7 +1,7 @@
 #pragma once
 
 #include <precis/codec/dense_copy.hpp>
-#include <precis/codec/grid.hpp>
+#include <precis/codec/grid_codec.hpp>
 #include <precis/codec/packing.hpp>
 #include <precis/core/error.hpp>
 #include <precis/core/menu.hpp>

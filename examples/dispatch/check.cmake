@@ -1,6 +1,5 @@
 # Runs `program` with every build of its kernels that this processor can run, and compares what they made. `loader` is the
 # system's, `folder` that of the libraries.
-set(seen "")
 set(first "")
 foreach(level IN ITEMS none x86-64-v3 x86-64-v4)
   execute_process(COMMAND ${loader} --glibc-hwcaps-mask ${level} --library-path ${folder} ${program}

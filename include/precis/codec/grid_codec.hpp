@@ -299,8 +299,6 @@ inline void decode(const grid_format& f, std::span<const std::byte> packed, muta
       }
     }
   });
-  if constexpr (lanes::rows > 1)
-    if (past_caches) lanes::finish_stores();
   if (!scratch.empty()) copy_values(w, weights);
 }
 

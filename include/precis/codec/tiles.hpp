@@ -417,8 +417,7 @@ void decode_block(const std::byte* at, const float* scale, const float* shift, f
   });
 }
 
-/// Decodes sixteen rows. `whole`: the grid of a per_tensor format. Past the caches: rows start at multiples of a vector, and
-/// Code::finish_stores() follows the last tile.
+/// Decodes sixteen rows. `whole`: the grid of a per_tensor format. Past the caches: rows start at multiples of a vector.
 template<class Code = kernel::native_code_lanes, bool PastCaches = false, class Grid>
 void decode_tile(const grid_format& f, tile_place<const std::byte> from, const Grid& whole, std::size_t in, float* rows,
                  std::ptrdiff_t stride) noexcept {
@@ -451,6 +450,7 @@ void decode_tile(const grid_format& f, tile_place<const std::byte> from, const G
                                                rows + static_cast<std::ptrdiff_t>(r) * stride + c, stride);
     }
   });
+  if constexpr (PastCaches) Code::finish_stores();
 }
 
 }  // namespace precis::codec::detail

@@ -46,6 +46,25 @@ TEST_CASE("an entry of the standard menu stores what the codec type stores", "[c
   }
 }
 
+TEST_CASE("sizes are those that docs/compressed-folder.md writes down", "[codec][standard_menu][worked-example]") {
+  const auto bytes = [](const char* name, std::size_t out, std::size_t in) {
+    return standard::bytes(standard::index_of(name), out, in);
+  };
+  CHECK(bytes("affine3.g32.h", 7, 70) == 4 * 7 * 2 * 3 + 2 * 21 + (21 * 3 + 7) / 8 + 7 * 3);  // 6 columns: 18 bits
+  CHECK(bytes("symmetric4.row", 7, 70) == 4 * 7 * 2 * 4 + 4 * 7 + 7 * 3);
+  CHECK(bytes("min_anchored5.tensor", 7, 70) == 4 * 7 * 2 * 5 + 4 + 4 + 7 * 4);
+  CHECK(bytes("q5_1", 7, 64) == 7 * 2 * 24);
+  CHECK(bytes("codebook2.tensor", 7, 70) == 4 * 7 * 2 * 2 + 4 * 4 + 7 * 2);
+  CHECK(bytes("codebook3.row", 7, 70) == 4 * 7 * 2 * 3 + 4 * 8 * 7 + 7 * 3);
+  CHECK(bytes("codebook4.tensor", 7, 70) == 4 * 7 * 2 * 4 + 4 * 16 + 7 * 3);
+  // Two of every four of 70 columns, and one of the last two: 35.
+  const std::size_t places = 4 * 7 * 1 * 2 + 7 * 1;  // codes of 2 bits: a block, and 3 codes in a byte
+  CHECK(bytes("keep2of4.float16", 7, 70) == places + 2 * 7 * 35);
+  CHECK(bytes("keep2of4.symmetric8.g32", 7, 70) == places + bytes("symmetric8.g32", 7, 35));
+  CHECK(bytes("bitmap50.float16", 7, 70) == 7 * 9 + 2 * 245);
+  CHECK(bytes("bitmap50.symmetric4.g32", 7, 71) == 7 * 9 + bytes("symmetric4.g32", 1, 249));
+}
+
 TEST_CASE("grid names are read back, and no other word is one", "[codec][standard_menu][property]") {
   for (std::size_t i = 0; i < standard::size; ++i)
     CHECK(codec::parse_grid_format(standard::name(i)) == standard::format(i));

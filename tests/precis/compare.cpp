@@ -208,3 +208,33 @@ TEST_CASE("every scorer that takes text scores the shipped model", "[program][sl
     CHECK(std::filesystem::exists(here / (scorer + ".scores")));
   }
 }
+
+TEST_CASE("every kind of codec has a type of llama.cpp's: the nearest, the next larger where there is none",
+          "[program][plan]") {
+  const scratch here("types");
+  for (const auto& [codec, type] : std::vector<std::pair<std::string, std::string>>{{"affine2.g32.h", "q2_k"},
+                                                                                    {"symmetric3.row", "q3_k"},
+                                                                                    {"affine4.g32", "q4_1"},
+                                                                                    {"symmetric4.g32", "q4_0"},
+                                                                                    {"min_anchored5.g64", "q5_1"},
+                                                                                    {"affine6.g128", "q6_k"},
+                                                                                    {"affine7.row", "q8_0"},
+                                                                                    {"affine16.tensor", "f16"},
+                                                                                    {"affine24.tensor", "f32"},
+                                                                                    {"bfloat16", "bf16"},
+                                                                                    {"q5_0", "q5_0"},
+                                                                                    {"codebook2.tensor", "q2_k"},
+                                                                                    {"codebook3.row", "q3_k"},
+                                                                                    {"codebook4.row", "q4_0"},
+                                                                                    {"keep2of4.float16", "f16"},
+                                                                                    {"keep2of4.symmetric4.g32", "q4_0"},
+                                                                                    {"bitmap50.symmetric8.g32", "q8_0"},
+                                                                                    {"float32", "f32"}}) {
+    CAPTURE(codec);
+    REQUIRE(run(here.path(), {"plan", test::world, "--uniform", codec, "--tensor-types", "m.types"}).status == 0);
+    std::istringstream lines(test::read(here / "m.types"));
+    std::size_t count = 0;
+    for (std::string line; std::getline(lines, line); ++count) CHECK(line.substr(line.find('=') + 1) == type);
+    CHECK(count == 4 * 8);
+  }
+}

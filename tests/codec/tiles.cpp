@@ -7,9 +7,11 @@
 
 #include "catch.hpp"
 
+#include <algorithm>
 #include <bit>
 #include <cmath>
 #include <cstring>
+#include <initializer_list>
 #include <limits>
 #include <vector>
 
@@ -111,6 +113,9 @@ TEST_CASE("sixteen rows at a time on given grids: codes end where they are clipp
 
 TEST_CASE("sixteen rows at a time: equal for all lanes", "[codec][tiles][property]") {
   const float_matrix w = hard_weights(320, 1);
+  float_matrix apart(35, 1024);  // rows that share the sets of a cache are copied
+  for (std::size_t r = 0; r < 35; ++r) std::ranges::copy(w.row(r), apart.row(r).begin());
+  REQUIRE((codec::detail::rows_collide(1024) && !codec::detail::rows_collide(320)));
   each_tiled_format([&](const grid_format& f) {
     CAPTURE(codec::to_string(f));
     const auto l = f.layout_of(35, 320);
@@ -123,14 +128,20 @@ TEST_CASE("sixteen rows at a time: equal for all lanes", "[codec][tiles][propert
         std::vector<std::byte> packed = expected;
         float_matrix back = whole;
         for (std::size_t first = 0; first < 32; first += 16) {
-          std::fill_n(packed.begin() + static_cast<std::ptrdiff_t>(first * l.row_words * 4), 64 * l.row_words,
-                      std::byte{0});
-          REQUIRE(codec::detail::encode_tile<code>(
-              f, w.row(first).data(), 320, 320, first, {f, l, 320, first, packed.data()},
-              [&](const codec::detail::tile_groups& g, codec::detail::tile_grids& some) {
-                return f.group == codec::per_tensor ? codec::choose_given{grids}.tile(f, g, some)
-                                                    : codec::choose_nearest{}.tile(f, g, some);
-              }));
+          for (const float_matrix* rows : std::initializer_list<const float_matrix*>{&w, &apart}) {
+            std::fill_n(packed.begin() + static_cast<std::ptrdiff_t>(first * l.row_words * 4), 64 * l.row_words,
+                        std::byte{0});
+            REQUIRE(codec::detail::encode_tile<code>(
+                f, rows->row(first).data(), static_cast<std::ptrdiff_t>(rows->cols), 320, first,
+                {f, l, 320, first, packed.data()},
+                [&](const codec::detail::tile_groups& g, codec::detail::tile_grids& some) {
+                  return f.group == codec::per_tensor ? codec::choose_given{grids}.tile(f, g, some)
+                                                      : codec::choose_nearest{}.tile(f, g, some);
+                }));
+            REQUIRE(std::equal(packed.begin(),
+                               packed.begin() + static_cast<std::ptrdiff_t>((first + 16) * l.row_words * 4),
+                               expected.begin()));
+          }
           for (std::size_t r = first; r < first + 16; ++r)
             for (float& x : back.row(r)) x = -99;
           codec::detail::decode_tile<code>(f, {f, l, 320, first, expected.data()}, grids[0], 320,
@@ -154,6 +165,10 @@ TEST_CASE("sixteen rows at a time: a weight that is not finite is named, whereve
       float_matrix w = hard_weights(320, 1);
       w(17, 319) = bad;
       std::vector<std::byte> packed(f.layout_of(35, 320).bytes);
+      float_matrix apart(35, 1024);
+      for (std::size_t r = 0; r < 35; ++r) std::ranges::copy(w.row(r), apart.row(r).begin());
+      CHECK_THROWS_WITH(codec::encode(f, apart.view().col_range(0, 320), packed),
+                        ContainsSubstring("row 17, column 319"));
       CHECK_THROWS_WITH(codec::encode(f, w.view(), packed), ContainsSubstring("row 17, column 319"));
       const std::vector<codec::grid> given(f.groups(35, 320), codec::grid{.scale = 1});
       CHECK_THROWS_WITH(codec::encode_on_grids(f, w.view(), packed, codec::choose_given{given}),

@@ -61,9 +61,14 @@ struct tile_place {
                first * f.groups_per_row(in) * (f.has_minimum() ? f.scale_bytes() * 8 : f.code_bits) / 8) {}
 };
 
-/// The ranges of the groups. False where a weight is not finite.
-template<class Lanes>
-[[nodiscard]] bool find_ranges(const grid_format& f, tile_groups& g) noexcept {
+/// Rows so far apart share the sets of a first-level cache, and it has room for eight to twelve of them: what is read twice is
+/// copied the first time.
+[[nodiscard]] inline bool rows_collide(std::ptrdiff_t stride) noexcept { return stride % 1024 == 0; }
+
+/// The ranges of the groups; `Copies`: and the rows, of at most tile_columns, to `copy`, tile_columns apart. False where a weight
+/// is not finite.
+template<class Lanes, bool Copies = false>
+[[nodiscard]] bool find_ranges(const grid_format& f, tile_groups& g, float* copy = nullptr) noexcept {
   using vector = typename Lanes::vector;
   constexpr std::size_t width = Lanes::width, pieces = kernel::block_columns / width;
   using kernel::detail::for_constants;
@@ -75,13 +80,24 @@ template<class Lanes>
   for (std::size_t at = 0; at < g.count * kernel::tile_rows; at += width) {
     const float* x =
         g.rows + at / kernel::tile_rows * g.columns + static_cast<std::ptrdiff_t>(at % kernel::tile_rows) * g.stride;
+    float* to = copy;
+    if constexpr (Copies) to += at / kernel::tile_rows * g.columns + at % kernel::tile_rows * tile_columns;
+    const auto loaded = [&](std::size_t c) __attribute__((always_inline)) {
+      const vector v = Lanes::load(x + c);
+      if constexpr (Copies) Lanes::store(to + c, v);
+      return v;
+    };
+    const auto next_row = [&]() __attribute__((always_inline)) {
+      x += g.stride;
+      if constexpr (Copies) to += tile_columns;
+    };
     vector low[width], high[width];
     if (f.rule == grid_rule::affine) {
-      for (std::size_t i = 0; i < width; ++i, x += g.stride) {
+      for (std::size_t i = 0; i < width; ++i, next_row()) {
         vector lo = Lanes::zero(), hi = lo;
         for (std::size_t c = 0; c < g.columns; c += kernel::block_columns)
           for (std::size_t p = 0; p < pieces; ++p) {
-            const vector v = Lanes::load(x + c + p * width);
+            const vector v = loaded(c + p * width);
             lo = Lanes::smaller(v, lo);
             hi = Lanes::larger(v, hi);
             odd[p] = Lanes::fma(v, Lanes::zero(), odd[p]);
@@ -95,11 +111,11 @@ template<class Lanes>
       for_constants<width>([&](auto i) __attribute__((always_inline)) {
         high[i] = Lanes::zero();
         for_constants<pieces>([&](auto p) __attribute__((always_inline)) {
-          high[i] = Lanes::larger_size(high[i], Lanes::load(x + p * width));
+          high[i] = Lanes::larger_size(high[i], loaded(p * width));
         });
         for (std::size_t c = kernel::block_columns; c < g.columns; c += width)
-          high[i] = Lanes::larger_size(high[i], Lanes::load(x + c));
-        x += g.stride;
+          high[i] = Lanes::larger_size(high[i], loaded(c));
+        next_row();
       });
       const vector hi = Lanes::fold_rows(high, larger_size);
       odd[0] = Lanes::fma(hi, Lanes::zero(), odd[0]);
@@ -347,14 +363,26 @@ template<class Code = kernel::native_code_lanes, class Choose>
                                std::size_t first, tile_place<std::byte> to, const Choose& choose) {
   const bool whole = f.group == per_tensor;
   const std::size_t length = whole || f.group >= in ? in : f.group, groups = f.groups_per_row(in);
+  using lanes = typename Code::floats;
   tile_groups g{.rows = rows, .stride = stride, .index = first * groups, .groups = groups};
   tile_grids grids;
+  const bool copies = length <= tile_columns && rows_collide(stride);
+  alignas(64) float copy[kernel::tile_rows * tile_columns];
   for (std::size_t column = 0; column < in;) {
     const std::size_t rest = in - column;
     g.columns = std::min(length, rest);  // the last group may be shorter
     g.count =
         std::clamp<std::size_t>(std::min(rest, tile_columns) / g.columns, 1, tile_columns / kernel::block_columns);
-    if (!find_ranges<typename Code::floats>(f, g) || !choose(g, grids) || !divides_well(f, g, grids)) return false;
+    if (copies) {
+      g.rows = rows + column;
+      g.stride = stride;
+      if (!find_ranges<lanes, true>(f, g, copy)) return false;
+      g.rows = copy;
+      g.stride = tile_columns;
+    } else if (!find_ranges<lanes>(f, g)) {
+      return false;
+    }
+    if (!choose(g, grids) || !divides_well(f, g, grids)) return false;
     const tile_quantizer quantize(f, grids, g.count * kernel::tile_rows);
     for (std::size_t k = 0; k < g.count; ++k, ++g.index, g.rows += g.columns) {
       const std::size_t at = k * kernel::tile_rows;
@@ -367,7 +395,7 @@ template<class Code = kernel::native_code_lanes, class Choose>
         for (std::size_t c = 0; c < g.columns; c += kernel::block_columns, to.blocks += bits * kernel::tile_rows * 4)
           for (std::size_t r = 0; r < kernel::tile_rows; r += Code::rows) {
             typename Code::words quads[8];
-            quantize.template operator()<Code>(g.rows + static_cast<std::ptrdiff_t>(r) * stride + c, stride, at + r,
+            quantize.template operator()<Code>(g.rows + static_cast<std::ptrdiff_t>(r) * g.stride + c, g.stride, at + r,
                                                quads);
             put_block<Code, bits>(quads, to.blocks + 4 * r);
           }

@@ -256,6 +256,8 @@ void read_codes(const grid_format& f, std::span<const std::byte> packed, std::si
 }
 
 /// Decodes into a matrix of any strides. A pure function of the bytes. Errors: a wrong number of bytes.
+/// Cost     one write. From 32 MiB on, rows that start at cache lines are written past the caches, without being read before: up to
+///          twice as fast as others, so align what is large.
 inline void decode(const grid_format& f, std::span<const std::byte> packed, mutable_weight_view weights) {
   const grid_format::layout l = f.layout_of(weights.rows, weights.cols);
   if (packed.size() != l.bytes) detail::refuse_size(to_string(f), packed.size(), l.bytes, weights);

@@ -46,6 +46,20 @@ struct tile_groups {
   alignas(64) float hi[most_grids]{};  ///< the largest, or 0; not affine: that of their sizes
 };
 
+/// Rows so far apart share the sets of a first-level cache, which has room for eight to twelve of them: what is read twice is
+/// copied first.
+[[nodiscard]] inline bool rows_collide(std::ptrdiff_t stride) noexcept { return stride % 1024 == 0; }
+
+/// Up to tile_columns columns of sixteen rows, tile_columns apart; and asks for the columns that come after them.
+template<class Lanes>
+void copy_rows(const float* rows, std::ptrdiff_t stride, std::size_t columns, float* to) noexcept {
+  for (std::size_t r = 0; r < kernel::tile_rows; ++r, rows += stride, to += tile_columns)
+    for (std::size_t c = 0; c < columns; c += Lanes::width) {
+      __builtin_prefetch(rows + c + tile_columns, 0, 1);
+      Lanes::store(to + c, Lanes::load(rows + c));
+    }
+}
+
 /// Where the parts of one tile lie: its blocks, scales, and zero points or minima (per_tensor: those of all).
 template<class Byte>
 struct tile_place {
@@ -61,14 +75,9 @@ struct tile_place {
                first * f.groups_per_row(in) * (f.has_minimum() ? f.scale_bytes() * 8 : f.code_bits) / 8) {}
 };
 
-/// Rows so far apart share the sets of a first-level cache, and it has room for eight to twelve of them: what is read twice is
-/// copied the first time.
-[[nodiscard]] inline bool rows_collide(std::ptrdiff_t stride) noexcept { return stride % 1024 == 0; }
-
-/// The ranges of the groups; `Copies`: and the rows, of at most tile_columns, to `copy`, tile_columns apart. False where a weight
-/// is not finite.
-template<class Lanes, bool Copies = false>
-[[nodiscard]] bool find_ranges(const grid_format& f, tile_groups& g, float* copy = nullptr) noexcept {
+/// The ranges of the groups. False where a weight is not finite.
+template<class Lanes>
+[[nodiscard]] bool find_ranges(const grid_format& f, tile_groups& g) noexcept {
   using vector = typename Lanes::vector;
   constexpr std::size_t width = Lanes::width, pieces = kernel::block_columns / width;
   using kernel::detail::for_constants;
@@ -80,24 +89,13 @@ template<class Lanes, bool Copies = false>
   for (std::size_t at = 0; at < g.count * kernel::tile_rows; at += width) {
     const float* x =
         g.rows + at / kernel::tile_rows * g.columns + static_cast<std::ptrdiff_t>(at % kernel::tile_rows) * g.stride;
-    float* to = copy;
-    if constexpr (Copies) to += at / kernel::tile_rows * g.columns + at % kernel::tile_rows * tile_columns;
-    const auto loaded = [&](std::size_t c) __attribute__((always_inline)) {
-      const vector v = Lanes::load(x + c);
-      if constexpr (Copies) Lanes::store(to + c, v);
-      return v;
-    };
-    const auto next_row = [&]() __attribute__((always_inline)) {
-      x += g.stride;
-      if constexpr (Copies) to += tile_columns;
-    };
     vector low[width], high[width];
     if (f.rule == grid_rule::affine) {
-      for (std::size_t i = 0; i < width; ++i, next_row()) {
+      for (std::size_t i = 0; i < width; ++i, x += g.stride) {
         vector lo = Lanes::zero(), hi = lo;
         for (std::size_t c = 0; c < g.columns; c += kernel::block_columns)
           for (std::size_t p = 0; p < pieces; ++p) {
-            const vector v = loaded(c + p * width);
+            const vector v = Lanes::load(x + c + p * width);
             lo = Lanes::smaller(v, lo);
             hi = Lanes::larger(v, hi);
             odd[p] = Lanes::fma(v, Lanes::zero(), odd[p]);
@@ -111,11 +109,11 @@ template<class Lanes, bool Copies = false>
       for_constants<width>([&](auto i) __attribute__((always_inline)) {
         high[i] = Lanes::zero();
         for_constants<pieces>([&](auto p) __attribute__((always_inline)) {
-          high[i] = Lanes::larger_size(high[i], loaded(p * width));
+          high[i] = Lanes::larger_size(high[i], Lanes::load(x + p * width));
         });
         for (std::size_t c = kernel::block_columns; c < g.columns; c += width)
-          high[i] = Lanes::larger_size(high[i], loaded(c));
-        next_row();
+          high[i] = Lanes::larger_size(high[i], Lanes::load(x + c));
+        x += g.stride;
       });
       const vector hi = Lanes::fold_rows(high, larger_size);
       odd[0] = Lanes::fma(hi, Lanes::zero(), odd[0]);
@@ -364,7 +362,7 @@ template<class Code = kernel::native_code_lanes, class Choose>
   const bool whole = f.group == per_tensor;
   const std::size_t length = whole || f.group >= in ? in : f.group, groups = f.groups_per_row(in);
   using lanes = typename Code::floats;
-  tile_groups g{.rows = rows, .stride = stride, .index = first * groups, .groups = groups};
+  tile_groups g{.index = first * groups, .groups = groups};
   tile_grids grids;
   const bool copies = length <= tile_columns && rows_collide(stride);
   alignas(64) float copy[kernel::tile_rows * tile_columns];
@@ -373,16 +371,14 @@ template<class Code = kernel::native_code_lanes, class Choose>
     g.columns = std::min(length, rest);  // the last group may be shorter
     g.count =
         std::clamp<std::size_t>(std::min(rest, tile_columns) / g.columns, 1, tile_columns / kernel::block_columns);
+    g.rows = rows + column;
+    g.stride = stride;
     if (copies) {
-      g.rows = rows + column;
-      g.stride = stride;
-      if (!find_ranges<lanes, true>(f, g, copy)) return false;
+      copy_rows<lanes>(g.rows, stride, g.count * g.columns, copy);
       g.rows = copy;
       g.stride = tile_columns;
-    } else if (!find_ranges<lanes>(f, g)) {
-      return false;
     }
-    if (!choose(g, grids) || !divides_well(f, g, grids)) return false;
+    if (!find_ranges<lanes>(f, g) || !choose(g, grids) || !divides_well(f, g, grids)) return false;
     const tile_quantizer quantize(f, grids, g.count * kernel::tile_rows);
     for (std::size_t k = 0; k < g.count; ++k, ++g.index, g.rows += g.columns) {
       const std::size_t at = k * kernel::tile_rows;

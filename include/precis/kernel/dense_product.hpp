@@ -40,11 +40,11 @@ void multiply_dense_tile(const float* w, const float* x, std::size_t steps, bool
       });
     });
     for (std::size_t step = 0, at = p; step < steps; ++step, at += 16) {
-      if (p == 0) __builtin_prefetch(ahead + step * each, 0, 2);
+      if (p == 0) __builtin_prefetch(ahead + step * each);
       vector some[Rows];
       unrolled<Rows>([&](auto r) __attribute__((always_inline)) { some[r] = Lanes::load(w + r * dense_stride + at); });
       unrolled<Columns>([&](auto n) __attribute__((always_inline)) {
-        const vector v = Lanes::load(x + n * dense_stride + at);
+        const vector v = Lanes::held(Lanes::load(x + n * dense_stride + at));
         unrolled<Rows>([&](auto r) __attribute__((always_inline)) { sum[r][n] = Lanes::fma(some[r], v, sum[r][n]); });
       });
     }

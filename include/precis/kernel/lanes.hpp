@@ -11,8 +11,9 @@ namespace precis::kernel {
 /// so translation units built with different flags instantiate different functions, and tests can ask for `scalar_lanes`.
 ///
 /// A lane type offers, over float: `vector`, `width`, zero, broadcast, load, store, load_part, store_part (the first
-/// n < width elements; the others are neither read nor written, and load as 0), all (one value everywhere), add, subtract,
-/// multiply, divide, fma(a, b, c) = a*b + c rounded once, larger(a, b) = a > b ? a : b, smaller(a, b) = a < b ? a : b
+/// n < width elements; the others are neither read nor written, and load as 0), all (one value everywhere), held(v) = v, loaded
+/// once (g++ 12 reads memory again for every use instead of keeping what it loaded in a register), add, subtract, multiply,
+/// divide, fma(a, b, c) = a*b + c rounded once, larger(a, b) = a > b ? a : b, smaller(a, b) = a < b ? a : b
 /// (so a NaN in b stays), larger_size(a, b) = the larger of a >= 0 and |b| (a NaN stays),
 /// times_power_of_two(a, n) = a * 2^n for whole -252 <= n <= 254 and |a| near 1, or where a 2^n is no further from 1 than a,
 /// rounded once, exponent(a) = the whole n with 2^n <= a < 2^(n+1) for normal a > 0,

@@ -29,6 +29,10 @@ struct avx2_lanes {
   static void store_part(float* p, vector v, std::size_t n) noexcept { _mm256_maskstore_ps(p, first(n), v); }
   [[nodiscard]] static vector fma(vector a, vector b, vector c) noexcept { return _mm256_fmadd_ps(a, b, c); }
   [[nodiscard]] static vector all(float x) noexcept { return _mm256_set1_ps(x); }
+  [[nodiscard]] static vector held(vector v) noexcept {
+    asm("" : "+x"(v));
+    return v;
+  }
   [[nodiscard]] static vector add(vector a, vector b) noexcept { return _mm256_add_ps(a, b); }
   [[nodiscard]] static vector subtract(vector a, vector b) noexcept { return _mm256_sub_ps(a, b); }
   [[nodiscard]] static vector multiply(vector a, vector b) noexcept { return _mm256_mul_ps(a, b); }

@@ -28,6 +28,10 @@ struct avx512_lanes {
   static void store_part(float* p, vector v, std::size_t n) noexcept { _mm512_mask_storeu_ps(p, first(n), v); }
   [[nodiscard]] static vector fma(vector a, vector b, vector c) noexcept { return _mm512_fmadd_ps(a, b, c); }
   [[nodiscard]] static vector all(float x) noexcept { return _mm512_set1_ps(x); }
+  [[nodiscard]] static vector held(vector v) noexcept {
+    asm("" : "+v"(v));
+    return v;
+  }
   [[nodiscard]] static vector add(vector a, vector b) noexcept { return _mm512_add_ps(a, b); }
   [[nodiscard]] static vector subtract(vector a, vector b) noexcept { return _mm512_sub_ps(a, b); }
   [[nodiscard]] static vector multiply(vector a, vector b) noexcept { return _mm512_mul_ps(a, b); }

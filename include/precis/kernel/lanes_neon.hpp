@@ -33,6 +33,10 @@ struct neon_lanes {
   }
   [[nodiscard]] static vector fma(vector a, vector b, vector c) noexcept { return vfmaq_f32(c, a, b); }
   [[nodiscard]] static vector all(float x) noexcept { return vdupq_n_f32(x); }
+  [[nodiscard]] static vector held(vector v) noexcept {
+    asm("" : "+w"(v));
+    return v;
+  }
   [[nodiscard]] static vector add(vector a, vector b) noexcept { return vaddq_f32(a, b); }
   [[nodiscard]] static vector subtract(vector a, vector b) noexcept { return vsubq_f32(a, b); }
   [[nodiscard]] static vector multiply(vector a, vector b) noexcept { return vmulq_f32(a, b); }

@@ -25,6 +25,7 @@ struct scalar_lanes {
   static void store_part(float*, vector, std::size_t) noexcept {}
   [[nodiscard]] static vector fma(vector a, vector b, vector c) noexcept { return std::fma(a, b, c); }
   [[nodiscard]] static vector all(float x) noexcept { return x; }
+  [[nodiscard]] static vector held(vector v) noexcept { return v; }
   [[nodiscard]] static vector add(vector a, vector b) noexcept { return a + b; }
   [[nodiscard]] static vector subtract(vector a, vector b) noexcept { return a - b; }
   [[nodiscard]] static vector multiply(vector a, vector b) noexcept { return a * b; }

@@ -45,7 +45,7 @@ void multiply_dense_rows(const std::byte* rows, std::size_t in, const float* x, 
   });
   const auto sixteen = [&](const std::byte* w, std::size_t stride, const float* v) __attribute__((always_inline)) {
     for_constants<parts>([&](auto p) __attribute__((always_inline)) {
-      const vector some = lanes::load(v + p * width);
+      const vector some = lanes::held(lanes::load(v + p * width));
       for_constants<Rows>([&](auto r) __attribute__((always_inline)) {
         sum[r][p] = lanes::fma(load_dense<Code, Type>(w + r * stride + p * width * each), some, sum[r][p]);
       });

@@ -95,7 +95,7 @@ template<class Lanes>
         vector lo = Lanes::zero(), hi = lo;
         for (std::size_t c = 0; c < g.columns; c += kernel::block_columns)
           for (std::size_t p = 0; p < pieces; ++p) {
-            const vector v = Lanes::load(x + c + p * width);
+            const vector v = Lanes::held(Lanes::load(x + c + p * width));
             lo = Lanes::smaller(v, lo);
             hi = Lanes::larger(v, hi);
             odd[p] = Lanes::fma(v, Lanes::zero(), odd[p]);
@@ -245,7 +245,7 @@ class tile_quantizer {
         const float* const x = rows + static_cast<std::ptrdiff_t>(4 * four + k) * stride;
         const auto of_row = broadcast<lanes>(r);
         for_constants<pieces>([&](auto p) __attribute__((always_inline)) {
-          codes[p][k] = Code::rounded(of_row.quotient(lanes::load(x + p * width)));
+          codes[p][k] = Code::rounded(of_row.quotient(lanes::held(lanes::load(x + p * width))));
         });
       });
       const std::int16_t* const zeros = zeros_ + (first + 4 * four) * zero_step_;
@@ -267,7 +267,7 @@ class tile_quantizer {
     for (std::size_t c = 0; c < columns; c += 16) {
       alignas(64) float sixteen[16];
       kernel::detail::for_constants<16 / Lanes::width>([&](auto p) __attribute__((always_inline)) {
-        const auto v = Lanes::load(x + c + p * Lanes::width);
+        const auto v = Lanes::held(Lanes::load(x + c + p * Lanes::width));
         Lanes::store(sixteen + p * Lanes::width, Lanes::subtract(of_row.decoded(v), v));
       });
       each(sixteen);
@@ -281,7 +281,7 @@ class tile_quantizer {
       const constants<Lanes> of_rows{Lanes::load(by_ + r), Lanes::load(minus_scale_ + r), Lanes::load(lo_ + r),
                                      Lanes::load(hi_ + r)};
       for (std::size_t at = r; at < columns * kernel::tile_rows; at += kernel::tile_rows)
-        Lanes::store(decoded + at, of_rows.decoded(Lanes::load(x + at)));
+        Lanes::store(decoded + at, of_rows.decoded(Lanes::held(Lanes::load(x + at))));
     }
   }
 

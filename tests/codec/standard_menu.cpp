@@ -53,6 +53,8 @@ TEST_CASE("sizes are those that docs/compressed-folder.md writes down", "[codec]
   CHECK(bytes("affine3.g32.h", 7, 70) == 4 * 7 * 2 * 3 + 2 * 21 + (21 * 3 + 7) / 8 + 7 * 3);  // 6 columns: 18 bits
   CHECK(bytes("symmetric4.row", 7, 70) == 4 * 7 * 2 * 4 + 4 * 7 + 7 * 3);
   CHECK(bytes("min_anchored5.tensor", 7, 70) == 4 * 7 * 2 * 5 + 4 + 4 + 7 * 4);
+  CHECK(bytes("e4m3.g64", 7, 70) == 4 * 7 * 2 * 8 + 4 * 14 + 7 * 6);
+  CHECK(bytes("e2m1.row.h", 7, 70) == 4 * 7 * 2 * 4 + 2 * 7 + 7 * 3);
   CHECK(bytes("q5_1", 7, 64) == 7 * 2 * 24);
   CHECK(bytes("codebook2.tensor", 7, 70) == 4 * 7 * 2 * 2 + 4 * 4 + 7 * 2);
   CHECK(bytes("codebook3.row", 7, 70) == 4 * 7 * 2 * 3 + 4 * 8 * 7 + 7 * 3);

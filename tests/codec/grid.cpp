@@ -374,3 +374,22 @@ TEST_CASE("names are stable", "[codec][grid][worked-example]") {
   static_assert(matrix_codec<codec::affine<4, 32>> && matrix_codec<codec::symmetric<2>> &&
                 matrix_codec<codec::min_anchored<24>>);
 }
+
+TEST_CASE("the range of rows of any length is that of their smallest and largest weight", "[codec][grid][property]") {
+  for (const std::size_t in : {1u, 31u, 32u, 33u, 511u, 512u, 513u, 1056u, 1100u}) {
+    CAPTURE(in);
+    float_matrix w(3, in);
+    for (std::size_t at = 0; at < w.values.size(); at += at < 40 ? 1 : 37) {
+      for (std::size_t i = 0; i < w.values.size(); ++i) w.values[i] = static_cast<float>(i % 7) - 3.f;
+      w.values[at] = -9;
+      CHECK(codec::extent_of(w.view()).lo == -9);
+      w.values[at] = 8;
+      CHECK(codec::extent_of(w.view()).hi == 8);
+      CHECK(codec::extent_of(w.view()).finite);
+      w.values[at] = std::numeric_limits<float>::quiet_NaN();
+      CHECK_FALSE(codec::extent_of(w.view()).finite);
+      w.values[at] = -std::numeric_limits<float>::infinity();
+      CHECK_FALSE(codec::extent_of(w.view()).finite);
+    }
+  }
+}

@@ -94,6 +94,15 @@ void in_runs(std::size_t count, const Body& body) {
   for (; i + run <= count; i += run) body(i, std::integral_constant<std::size_t, run>{});
   if (i < count) body(i, count - i);
 }
+// What a run leaves behind is one number, so the longer the better.
+template<class Body>
+void in_long_runs(std::size_t count, const Body& body) {
+  constexpr std::size_t longer = 16 * run;
+  if (count < longer) return in_runs(count, body);
+  std::size_t i = 0;
+  for (; i + longer <= count; i += longer) body(i, std::integral_constant<std::size_t, longer>{});
+  in_runs(count - i, [&](std::size_t first, auto length) { body(i + first, length); });
+}
 
 }  // namespace detail
 
@@ -103,7 +112,7 @@ void in_runs(std::size_t count, const Body& body) {
   std::int32_t hi = std::numeric_limits<std::int32_t>::min();
   for (std::size_t r = 0; r < values.rows; ++r) {
     const float* x = values.row(r).data();
-    detail::in_runs(values.cols, [&](std::size_t first, auto count) {
+    detail::in_long_runs(values.cols, [&](std::size_t first, auto count) {
       std::int32_t low = lo, high = hi;
       for (std::size_t c = 0; c < count; ++c) {
         const std::int32_t key = detail::ordered(x[first + c]);

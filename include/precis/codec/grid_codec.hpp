@@ -216,10 +216,7 @@ void encode_on_grids(const grid_format& f, weight_view weights, std::span<std::b
         for (std::size_t k = 0, column = 0; column < w.cols; ++k, column += length)
           detail::quantize_group(f, grids[whole ? 0 : r * groups + k], tile.row(r).data() + column,
                                  std::min(length, w.cols - column), &codes[column]);
-        const detail::place_of_row p(l, w.rows, w.cols, first + r);
-        kernel::pack_row(codes.data(), f.code_bits, p.blocks, packed.data() + p.tile, p.rows, p.lane);
-        pack_codes(std::span<const decltype(code)>(codes).subspan(p.tail_column), f.code_bits,
-                   packed.subspan(p.tail, l.tail_bytes));
+        detail::put_row<decltype(code)>(l, f.code_bits, w.rows, first + r, codes, packed);
       }
       if (!whole) detail::put_grids(f, grids, tile.rows, to);
     }

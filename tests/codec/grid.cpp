@@ -36,9 +36,8 @@ TEST_CASE("the range of rows of any length is that of their smallest and largest
 TEST_CASE("a group alone comes back as it does in a matrix, bit for bit", "[codec][grid][property]") {
   for (const grid_format& f : encoded::every_format()) {
     CAPTURE(to_string(f));
-    const std::size_t in = f.group == codec::per_row || f.group == codec::per_tensor
-                               ? 300
-                               : f.group;  // more than fake_quantize takes at a time
+    const bool any_length = f.group == codec::per_row || f.group == codec::per_tensor;
+    const std::size_t in = any_length ? 300 : f.group;  // 300: more than fake_quantize takes at a time
     float_matrix w = encoded::weights(1, in, 7);
     if (f.is_power())
       for (float& x : w.values) x = std::abs(x);

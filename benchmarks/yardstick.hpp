@@ -1,7 +1,7 @@
 #pragma once
 
+#include <precis/kernel/float_product.hpp>
 #include <precis/kernel/lanes.hpp>
-#include <precis/kernel/product.hpp>
 
 #include <benchmark/benchmark.h>
 

@@ -65,7 +65,7 @@ need_elsewhere() {
   fi
   if [[ " $* " == *" gate "* ]]; then
     local tool
-    for tool in clang++-16 clang-format-14 clang-tidy-14; do
+    for tool in clang++-16 clang-tidy-16 python3; do
       command -v "$tool" >/dev/null || missing+=("$tool")
     done
   fi
@@ -144,4 +144,15 @@ run_tests() {
   [[ -e $dir/tests.xml ]] || die "ctest did not run; all it said: $dir/tests.log"
   awk -f scripts/tally.awk "$dir/tests.xml"
   return "$result"
+}
+
+# python_tool NAME VERSION: prints the path of a program that PyPI carries, in a virtual environment under build/tools.
+python_tool() {
+  local name=$1 version=$2 home=build/tools/$1-$2
+  if [[ ! -x $home/bin/$name ]]; then
+    command -v python3 >/dev/null || die "No python3 here, with which $name $version is installed."
+    { python3 -m venv "$home" && "$home/bin/pip" install --quiet --disable-pip-version-check "$name==$version"; } >&2 ||
+      die "$name $version could not be installed from PyPI (python3-venv and a network are needed)."
+  fi
+  echo "$PWD/$home/bin/$name"
 }

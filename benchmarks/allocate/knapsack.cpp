@@ -14,7 +14,7 @@
 #include "yardstick.hpp"
 
 #include <precis/allocate/kmeans_tiers.hpp>
-#include <precis/allocate/multiple_choice.hpp>
+#include <precis/allocate/solver/multiple_choice.hpp>
 #include <precis/core/random.hpp>
 
 #ifdef PRECIS_WITH_GLPK

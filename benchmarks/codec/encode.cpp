@@ -13,7 +13,7 @@
 #include <precis/core/random.hpp>
 #include <precis/cost/error_scan.hpp>
 #include <precis/fit/clip_search.hpp>
-#include <precis/kernel/activations.hpp>
+#include <precis/kernel/prepared_vector.hpp>
 
 #include "yardstick.hpp"
 
@@ -224,10 +224,7 @@ void decode(benchmark::State& state, const std::string& name, shape s) {
   const std::size_t start = (64 - reinterpret_cast<std::uintptr_t>(room.data()) % 64) % 64 / 4;
   const std::span<float> to = std::span(room).subspan(start, w.values.size());
   compare(
-      state, static_cast<double>(to.size() * 4),
-      [&] {
-        codec::decode(f, packed, {to, s.out, s.in});
-      },
+      state, static_cast<double>(to.size() * 4), [&] { codec::decode(f, packed, {to, s.out, s.in}); },
       [&] { scalar_decode(f.code_bits, other.data(), to); }, [&] { write(to); });
 }
 

@@ -5,9 +5,9 @@
 // Counters: gweights (10^9 weights a second, of one vector), of_float16 (how many times as fast as float16), of_read (of the paired
 // read of the packed bytes), undisturbed (the share of rounds that had the core for themselves).
 
-#include <engine/arena.hpp>
-#include <engine/crew.hpp>
-#include <engine/stored_matrix.hpp>
+#include <engine/model/arena.hpp>
+#include <engine/model/crew.hpp>
+#include <engine/packed/stored_matrix.hpp>
 
 #include <precis/codec.hpp>
 #include <precis/core/random.hpp>

@@ -4,11 +4,11 @@
 //
 // Counters: medians over the rounds. rest = 1 - products / pass; of_eigen: linear maps, Eigen's time / ours.
 
-#include <engine/attention.hpp>
-#include <engine/block.hpp>
-#include <engine/transformer.hpp>
+#include <engine/model/attention.hpp>
+#include <engine/model/block.hpp>
+#include <engine/model/transformer.hpp>
 
-#include <precis/kernel/product.hpp>
+#include <precis/kernel/float_product.hpp>
 
 #include "yardstick.hpp"
 

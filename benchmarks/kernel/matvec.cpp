@@ -31,12 +31,12 @@ using namespace precis::kernel;
 class pages {
  public:
   explicit pages(std::size_t count, std::byte set = {})
-      : size_(count), data_(static_cast<std::byte*>(::operator new (count, std::align_val_t{std::size_t{1} << 21}))) {
+      : size_(count), data_(static_cast<std::byte*>(::operator new(count, std::align_val_t{std::size_t{1} << 21}))) {
     for (std::size_t i = 0; i < count; ++i) data_[i] = set | static_cast<std::byte>((i * 2654435761u >> 13) & 0x3Fu);
   }
   pages(const pages&) = delete;
   pages& operator=(const pages&) = delete;
-  ~pages() { ::operator delete (data_, std::align_val_t{std::size_t{1} << 21}); }
+  ~pages() { ::operator delete(data_, std::align_val_t{std::size_t{1} << 21}); }
   [[nodiscard]] const std::byte* data() const { return data_; }
   [[nodiscard]] std::size_t size() const { return size_; }
 
@@ -103,9 +103,8 @@ void matvec_rate(benchmark::State& state, subject s, std::size_t threads) {
 void dense_rate(benchmark::State& state, dense_type type, std::size_t out, std::size_t in, std::size_t threads) {
   const pages bytes(out * in * bytes_of(type), std::byte{0x20});  // no subnormal numbers, which take processors longer
   const std::vector<float> x(in, 0.5f);
-  rates(state, bytes, out, in, threads, [&](std::span<float> y, row_range rows) {
-    matvec(dense_matrix{type, bytes.data(), out, in}, x, y, rows);
-  });
+  rates(state, bytes, out, in, threads,
+        [&](std::span<float> y, row_range rows) { matvec(dense_matrix{type, bytes.data(), out, in}, x, y, rows); });
 }
 
 /// Y = W X for 32 vectors.
@@ -144,9 +143,8 @@ void dense_product_rate(benchmark::State& state, dense_type type) {
   std::vector<double> rate, of_fma, quiet;
   for (auto _ : state) {
     quiet.push_back(yardstick::undisturbed());
-    const double time = yardstick::seconds([&] {
-      dense_product({type, bytes.data(), out, in}, {x.data(), vectors, in, in, 1}, y, out, workspace);
-    });
+    const double time = yardstick::seconds(
+        [&] { dense_product({type, bytes.data(), out, in}, {x.data(), vectors, in, in, 1}, y, out, workspace); });
     benchmark::DoNotOptimize(y.data());
     rate.push_back(2.0 * vectors * in * out / time);
     of_fma.push_back(rate.back() / yardstick::fma_peak());

@@ -14,8 +14,8 @@
 //   peak                   their share of what this processor's fused multiply-adds reach, measured just before
 //   effect                 the largest indirect effect, to show that the tables are not flat
 
-#include <engine/transformer.hpp>
-#include <engine/weights.hpp>
+#include <engine/model/transformer.hpp>
+#include <engine/model/weights.hpp>
 
 #include <precis/core/random.hpp>
 #include <precis/kernel/lanes.hpp>

@@ -14,9 +14,9 @@
 // what all pairs take against one each.
 
 #include <precis/core/random.hpp>
-#include <precis/factor/singular.hpp>
-#include <precis/score/eigen/effects.hpp>
-#include <precis/score/eigen/every_pair.hpp>
+#include <precis/linear_algebra/singular_values.hpp>
+#include <precis/score/eigenpruning/effects.hpp>
+#include <precis/score/eigenpruning/every_pair.hpp>
 
 #include "yardstick.hpp"
 
@@ -52,7 +52,7 @@ struct problem {
   std::size_t width;
   float_matrix w;
   activations x, g;
-  factor::singular_system parts;
+  linear_algebra::singular_system parts;
   double svd = 0, peer = 0, parts_time = 0;
   bool agrees = false;
 
@@ -63,7 +63,7 @@ struct problem {
       for (float& v : *all) v = static_cast<float>(draw.normal(at++));
     std::vector<double> ours, theirs;
     for (int i = 0; i < (d > 512 ? 2 : 7); ++i) {
-      ours.push_back(seconds([&] { parts = factor::singular_values(w.view()); }));
+      ours.push_back(seconds([&] { parts = linear_algebra::singular_values(w.view()); }));
       theirs.push_back(seconds([&] {
         const Eigen::Map<const row_major> m(w.values.data(), static_cast<Eigen::Index>(d),
                                             static_cast<Eigen::Index>(d));
@@ -76,9 +76,9 @@ struct problem {
     compare_parts();
   }
 
-  [[nodiscard]] eigen::observed seen() const { return {x.view(), g.view()}; }
-  [[nodiscard]] std::vector<eigen::tracked> tracked() const {
-    std::vector<eigen::tracked> one;
+  [[nodiscard]] eigenpruning::observed seen() const { return {x.view(), g.view()}; }
+  [[nodiscard]] std::vector<eigenpruning::tracked> tracked() const {
+    std::vector<eigenpruning::tracked> one;
     one.emplace_back(matrix_slice{.name = "w", .out = width, .in = width}, parts);
     return one;
   }
@@ -115,7 +115,7 @@ struct problem {
       }
     });
     parts_time = time * static_cast<double>(width) / some;
-    eigen::cycle pairs("w", tracked(), eigen::reduction::max_over_pairs_and_tokens);
+    eigenpruning::cycle pairs("w", tracked(), eigenpruning::reduction::max_over_pairs_and_tokens);
     pairs.add(seen(), sequential{});
     pairs.close(sequential{});
     const std::vector<float>& ours = pairs.slices()[0].most;
@@ -130,13 +130,13 @@ void effects(benchmark::State& state, std::size_t width) {
   const problem& p = problem::of(width);
   if (!p.agrees) state.SkipWithError("not the numbers of explicit rank-one parts");
   std::vector<float> workspace(kernel::product_workspace);
-  const std::vector<eigen::tracked> parts = p.tracked();
+  const std::vector<eigenpruning::tracked> parts = p.tracked();
   float_matrix a(samples * tokens, width), b(samples * tokens, width);
   std::vector<double> one, all, products, shares, ratio, all_over_one;
   for (auto _ : state) {
     const double peak_before = yardstick::fma_peak();
-    eigen::cycle neighbours("w", p.tracked(), eigen::reduction::max_over_pairs_and_tokens);
-    eigen::every_pair everybody("w", p.tracked(), eigen::reduction::max_over_pairs_and_tokens);
+    eigenpruning::cycle neighbours("w", p.tracked(), eigenpruning::reduction::max_over_pairs_and_tokens);
+    eigenpruning::every_pair everybody("w", p.tracked(), eigenpruning::reduction::max_over_pairs_and_tokens);
     one.push_back(seconds([&] {
       neighbours.add(p.seen(), sequential{});
       neighbours.close(sequential{});

@@ -13,8 +13,8 @@
 
 #include <yardstick.hpp>
 
-#include <engine/transformer.hpp>
-#include <engine/weights.hpp>
+#include <engine/model/transformer.hpp>
+#include <engine/model/weights.hpp>
 
 #include <precis/codec/affine.hpp>
 #include <precis/core/menu.hpp>

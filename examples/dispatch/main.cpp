@@ -7,7 +7,7 @@
 
 #include "kernels.hpp"
 
-#include <precis/codec/grid_codec.hpp>
+#include <precis/codec/grid/matrix.hpp>
 #include <precis/core/random.hpp>
 
 #include <bit>

@@ -3,12 +3,12 @@
 //     pack CHECKPOINT.bin PLAN CONTEXT > model.hpp       room for CONTEXT tokens
 //     pack random CHECKPOINT.bin                         writes a checkpoint of stories260K's shape with random weights
 
-#include <precis/codec/grid_codec.hpp>
+#include <precis/codec/grid/matrix.hpp>
 #include <precis/core/error.hpp>
 #include <precis/core/plan.hpp>
 #include <precis/core/random.hpp>
 #include <precis/core/text.hpp>
-#include <precis/kernel/activations.hpp>
+#include <precis/kernel/prepared_vector.hpp>
 
 #include <algorithm>
 #include <array>

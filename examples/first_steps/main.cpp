@@ -2,7 +2,7 @@
 
 #include <precis/precis.hpp>
 
-#include <engine/transformer.hpp>
+#include <engine/model/transformer.hpp>
 
 #include <algorithm>
 #include <cmath>

@@ -3,7 +3,7 @@
 
 #pragma once
 
-#include <precis/codec/grid_codec.hpp>
+#include <precis/codec/grid/matrix.hpp>
 #include <precis/core/plan.hpp>
 #include <precis/kernel/matvec.hpp>
 

@@ -1,6 +1,6 @@
 #pragma once
 
-#include <engine/json.hpp>
+#include <engine/files/json.hpp>
 
 #include <filesystem>
 #include <fstream>

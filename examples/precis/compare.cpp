@@ -6,7 +6,7 @@
 #include "score_options.hpp"
 #include "verdicts.hpp"
 
-#include <engine/files.hpp>
+#include <engine/files/files.hpp>
 #include <report/html.hpp>
 
 #include <precis/score/segments.hpp>

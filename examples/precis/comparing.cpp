@@ -8,7 +8,7 @@
 #include <precis/allocate/uniform.hpp>
 #include <precis/core/random.hpp>
 #include <precis/evaluate/accuracy.hpp>
-#include <precis/evaluate/kl_divergence.hpp>
+#include <precis/measure/kl_divergence.hpp>
 
 #include <fmt/format.h>
 
@@ -63,7 +63,7 @@ class judge {
     options_.pool().for_each(text.windows.size(), [&](std::size_t w) {
       original_[w] = s.model.logits(text.windows[w], precis::positions::all);
       for (std::size_t i = 0; i < original_[w].rows; ++i)
-        norms_[w].push_back(precis::evaluate::log_sum_exp(original_[w].row(i)));
+        norms_[w].push_back(precis::measure::log_sum_exp(original_[w].row(i)));
     });
   }
 
@@ -80,9 +80,9 @@ class judge {
         if (window.targets[i] == precis::no_target) continue;
         const auto target = static_cast<std::size_t>(window.targets[i]);
         const std::span<const float> row = logits.row(i);
-        const double norm = precis::evaluate::log_sum_exp(row);
+        const double norm = precis::measure::log_sum_exp(row);
         parts[w].nll += norm - static_cast<double>(row[target]);
-        parts[w].kl += precis::evaluate::kl_of_logits(original_[w].row(i), norms_[w][i], row, norm);
+        parts[w].kl += precis::measure::kl_of_logits(original_[w].row(i), norms_[w][i], row, norm);
         parts[w].right += precis::evaluate::argmax(row) == target ? 1u : 0u;
         ++parts[w].count;
       }

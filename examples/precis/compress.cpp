@@ -1,11 +1,11 @@
 #include "commands.hpp"
 #include "session.hpp"
 
-#include <engine/compressed.hpp>
-#include <engine/family.hpp>
-#include <engine/files.hpp>
-#include <engine/gguf_model.hpp>
-#include <engine/load.hpp>
+#include <engine/files/compressed.hpp>
+#include <engine/files/files.hpp>
+#include <engine/files/gguf_model.hpp>
+#include <engine/files/load.hpp>
+#include <engine/model/family.hpp>
 
 #include <precis/codec/standard_menu.hpp>
 #include <precis/core/error.hpp>
@@ -68,7 +68,7 @@ exit_status run(const options& o) {
   const engine::mapped_file file(o.plan);
   const precis::plan p = precis::parse_plan(file.text(), o.plan);
   const choices resolved = resolve(source, p, fingerprint);
-  precis::evaluate::size_report size = precis::size_of(resolved.matrices);
+  precis::size_report size = precis::size_of(resolved.matrices);
   size.original_bytes = 0;
   for (const precis::matrix_choice& c : resolved.matrices)
     size.original_bytes += tensor_of(source, c.name).bytes.size();

@@ -2,7 +2,7 @@
 #include "commands.hpp"
 #include "costing.hpp"
 
-#include <engine/files.hpp>
+#include <engine/files/files.hpp>
 
 #include <fmt/format.h>
 

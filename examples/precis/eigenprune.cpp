@@ -3,8 +3,8 @@
 #include "facts.hpp"
 #include "verdicts.hpp"
 
-#include <engine/files.hpp>
-#include <engine/load.hpp>
+#include <engine/files/files.hpp>
+#include <engine/files/load.hpp>
 #include <report/html.hpp>
 
 #include <fmt/format.h>
@@ -21,7 +21,7 @@ namespace program {
 
 namespace {
 
-using precis::prune::eigen;
+using precis::prune::eigenpruning;
 
 struct options {
   std::string model, tokenizer, task, facts, verdicts, roles = "k", portions = "0.01,0.05,0.1,0.3", bias = "auto",
@@ -66,16 +66,16 @@ struct options {
              context);
 }
 
-[[nodiscard]] eigen::absorption absorption_of(const options& o, const questions& q) {
-  if (o.bias == "none") return eigen::absorption::none;
-  if (o.bias == "global") return eigen::absorption::global;
-  if (o.bias == "author_sum") return eigen::absorption::author_sum;
-  if (o.bias == "auto" && q.fixed_length() == 0) return eigen::absorption::global;
+[[nodiscard]] eigenpruning::absorption absorption_of(const options& o, const questions& q) {
+  if (o.bias == "none") return eigenpruning::absorption::none;
+  if (o.bias == "global") return eigenpruning::absorption::global;
+  if (o.bias == "author_sum") return eigenpruning::absorption::author_sum;
+  if (o.bias == "auto" && q.fixed_length() == 0) return eigenpruning::absorption::global;
   if (q.fixed_length() == 0)
     precis::refuse({.what = "prompts of different lengths",
                     .where = "--bias token",
                     .expected = "prompts of one length, or --bias global"});
-  return eigen::absorption::token;
+  return eigenpruning::absorption::token;
 }
 
 [[nodiscard]] std::string points(double share) { return fmt::format("{:.1f}", 100 * share); }
@@ -158,7 +158,7 @@ struct options {
 void save_pruned(const options& o, const session& s, const eigen_report& r, const precis::input_means& means,
                  const eigen_request& request) {
   engine::transformer copy = s.model;
-  eigen how = request.how;
+  eigenpruning how = request.how;
   how.portion = r.rows[r.chosen].portion;
   static_cast<void>(how(copy, r.spectra, means));
   std::map<std::string, std::string> files;
@@ -203,17 +203,17 @@ exit_status run(const options& o) {
                         .how = {},
                         .scorer = {},
                         .controls = o.controls};
-  request.how.among = o.pool == "role"    ? eigen::pool::role
-                      : o.pool == "slice" ? eigen::pool::slice
-                                          : eigen::pool::everything;
+  request.how.among = o.pool == "role"    ? eigenpruning::pool::role
+                      : o.pool == "slice" ? eigenpruning::pool::slice
+                                          : eigenpruning::pool::everything;
   request.how.bias = absorption_of(o, q);
   request.scorer.seed = o.seed;
   using scorer = precis::score::eigen_attribution;
   request.scorer.pairs = o.pairs == "all" ? scorer::pairing::all : scorer::pairing::shuffled_cycle;
-  request.scorer.reduce = o.reduce == "max" ? precis::score::eigen::reduction::max_over_pairs_and_tokens
-                                            : precis::score::eigen::reduction::sum_tokens_then_max;
+  request.scorer.reduce = o.reduce == "max" ? precis::score::eigenpruning::reduction::max_over_pairs_and_tokens
+                                            : precis::score::eigenpruning::reduction::sum_tokens_then_max;
   if (!o.scores.empty()) require_writable(o.scores);
-  if (!o.save.empty() && request.how.bias == eigen::absorption::token)
+  if (!o.save.empty() && request.how.bias == eigenpruning::absorption::token)
     precis::refuse({.what = "--save with a bias for every position, which no file format has a place for",
                     .where = "eigenprune",
                     .expected = "--bias global or --bias none"});

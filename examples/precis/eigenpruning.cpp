@@ -6,7 +6,7 @@
 
 #include <precis/core/random.hpp>
 #include <precis/evaluate/accuracy.hpp>
-#include <precis/evaluate/log_sum_exp.hpp>
+#include <precis/measure/log_sum_exp.hpp>
 
 #include <fmt/format.h>
 
@@ -34,7 +34,7 @@ using clock = std::chrono::steady_clock;
   const precis::token best = among.empty() ? static_cast<precis::token>(precis::evaluate::argmax(logits))
                                            : *std::ranges::max_element(among, {}, logit);
   const reply r{.right = best == wanted,
-                .nats = precis::evaluate::log_sum_exp(logits) - static_cast<double>(logit(wanted))};
+                .nats = precis::measure::log_sum_exp(logits) - static_cast<double>(logit(wanted))};
   if (!std::isfinite(r.nats))
     precis::refuse({.what = "a loss that is not finite", .where = "eigenprune", .expected = "finite logits"});
   return r;
@@ -226,7 +226,7 @@ eigen_report run_eigenpruning(const session& s, const eigen_request& r, const qu
   };
   const auto prune_and_ask = [&](const precis::spectra& scores, double portion) {
     engine::transformer copy = s.model;
-    precis::prune::eigen how = r.how;
+    precis::prune::eigenpruning how = r.how;
     how.portion = portion;
     pruned_row row{.portion = portion, .removals = how(copy, scores, out.means)};
     ask_all(copy, row);

@@ -6,8 +6,8 @@
 #include <precis/core/slice.hpp>
 #include <precis/core/spectra.hpp>
 #include <precis/evaluate/interval.hpp>
-#include <precis/model/means.hpp>
-#include <precis/prune/eigen.hpp>
+#include <precis/measure/means.hpp>
+#include <precis/prune/eigenpruning.hpp>
 #include <precis/score/eigen_attribution.hpp>
 
 #include <cstddef>
@@ -22,7 +22,7 @@ struct eigen_request {
   std::vector<precis::role> roles;  ///< whose singular values may go
   bool by_head = true;              ///< heads have singular values of their own
   std::vector<double> portions;     ///< shares of them to try
-  precis::prune::eigen how;         ///< but for the portion
+  precis::prune::eigenpruning how;  ///< but for the portion
   precis::score::eigen_attribution scorer;
   std::size_t controls = 3;  ///< random removals of as many values
 };
@@ -71,7 +71,7 @@ struct eigen_needs {
 
 /// Scores on the training prompts, prunes by every portion, asks the validation and the test prompts.
 ///
-/// Errors   those of eigen_attribution and prune::eigen; nobody has singular values of these roles. Throws `stopped`.
+/// Errors   those of eigen_attribution and prune::eigenpruning; nobody has singular values of these roles. Throws `stopped`.
 [[nodiscard]] eigen_report run_eigenpruning(const session& s, const eigen_request& r, const questions& q,
                                             const task_split& parts, const common_options& o);
 

@@ -5,7 +5,7 @@
 #include "verdicts.hpp"
 
 #include <precis/evaluate/accuracy.hpp>
-#include <precis/evaluate/kl_divergence.hpp>
+#include <precis/measure/kl_divergence.hpp>
 
 #include <fmt/format.h>
 
@@ -127,7 +127,7 @@ bool evaluate_text(const options& o, const session& s, const text_windows& text,
   fmt::print("speed            {:.0f} tokens/s\n", static_cast<double>(loss.report.total.count) / seconds);
   if (original != nullptr && !loss.stopped) {
     const double kl =
-        precis::evaluate::kl_divergence{}(original->model, s.model, text.windows, o.common.pool()).mean_nats();
+        precis::measure::kl_divergence{}(original->model, s.model, text.windows, o.common.pool()).mean_nats();
     fmt::print("KL divergence    {:.6f} nats per token from {}\n", kl, original->name);
     result["kl_nats_per_token"] = kl;
   }

@@ -3,7 +3,7 @@
 #include "evolving.hpp"
 #include "planning.hpp"
 
-#include <engine/files.hpp>
+#include <engine/files/files.hpp>
 
 #include <precis/cost/entry.hpp>
 

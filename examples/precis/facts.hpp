@@ -2,7 +2,7 @@
 
 #include "task.hpp"
 
-#include <engine/tokenizer.hpp>
+#include <engine/tokenizer/tokenizer.hpp>
 
 #include <precis/score/causal/fact.hpp>
 

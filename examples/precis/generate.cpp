@@ -1,9 +1,9 @@
 #include "commands.hpp"
 #include "session.hpp"
 
-#include <engine/load.hpp>
-#include <engine/packed_transformer.hpp>
-#include <engine/source.hpp>
+#include <engine/files/load.hpp>
+#include <engine/files/source.hpp>
+#include <engine/packed/packed_transformer.hpp>
 
 #include <precis/codec/standard_menu.hpp>
 #include <precis/core/error.hpp>

@@ -5,7 +5,7 @@
 #include "scoring.hpp"
 #include "session.hpp"
 
-#include <engine/files.hpp>
+#include <engine/files/files.hpp>
 
 #include <precis/allocate/sparsity.hpp>
 #include <precis/core/budget.hpp>
@@ -104,7 +104,7 @@ exit_status run(const options& o) {
   }
   if (o.sparsity_by != "uniform") p = share_out(s, std::move(p), o);
   const resolved_plan resolved = resolve(s, p);
-  const precis::evaluate::size_report& size = resolved.size;
+  const precis::size_report& size = resolved.size;
   if (budget) {
     const std::size_t limit = budget->bytes(size.weights, size.original_bytes);
     if (size.packed_bytes > limit)

@@ -42,7 +42,7 @@ void check_model(const session& s, std::string& model, const std::string& file);
 /// The plan, matrix by matrix, and its exact size against what the matrices take in the model's file.
 struct resolved_plan {
   std::vector<precis::matrix_choice> matrices;
-  precis::evaluate::size_report size;
+  precis::size_report size;
 };
 /// Errors: those of precis::resolve, with `where` (a file) in front.
 [[nodiscard]] resolved_plan resolve(const session& s, const precis::plan& p);

@@ -2,10 +2,10 @@
 
 #include "checkpoint.hpp"
 
-#include <engine/family.hpp>
-#include <engine/files.hpp>
-#include <engine/load.hpp>
-#include <engine/source.hpp>
+#include <engine/files/files.hpp>
+#include <engine/files/load.hpp>
+#include <engine/files/source.hpp>
+#include <engine/model/family.hpp>
 #include <report/png.hpp>
 
 #include <precis/codec/standard_menu.hpp>

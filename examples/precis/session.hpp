@@ -2,10 +2,10 @@
 
 #include "progress.hpp"
 
-#include <engine/encoder.hpp>
-#include <engine/json.hpp>
-#include <engine/tokenizer.hpp>
-#include <engine/transformer.hpp>
+#include <engine/files/json.hpp>
+#include <engine/model/encoder.hpp>
+#include <engine/model/transformer.hpp>
+#include <engine/tokenizer/tokenizer.hpp>
 
 #include <precis/core/executor.hpp>
 #include <precis/core/unit.hpp>

@@ -3,7 +3,7 @@
 #include "score_options.hpp"
 #include "sweeping.hpp"
 
-#include <engine/files.hpp>
+#include <engine/files/files.hpp>
 
 #include <fmt/format.h>
 

@@ -1,6 +1,6 @@
 #pragma once
 
-#include <engine/tokenizer.hpp>
+#include <engine/tokenizer/tokenizer.hpp>
 
 #include <precis/model/batch.hpp>
 

@@ -1,7 +1,7 @@
 #include "verdicts.hpp"
 
-#include <engine/files.hpp>
-#include <engine/json.hpp>
+#include <engine/files/files.hpp>
+#include <engine/files/json.hpp>
 
 #include <precis/core/error.hpp>
 

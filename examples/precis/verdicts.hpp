@@ -2,8 +2,8 @@
 
 #include "task.hpp"
 
-#include <engine/encoder.hpp>
-#include <engine/tokenizer.hpp>
+#include <engine/model/encoder.hpp>
+#include <engine/tokenizer/tokenizer.hpp>
 
 #include <precis/model/batch.hpp>
 

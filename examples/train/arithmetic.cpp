@@ -3,8 +3,8 @@
 #include "byte_pairs.hpp"
 #include "dice.hpp"
 
-#include <engine/load.hpp>
-#include <engine/safetensors.hpp>
+#include <engine/files/load.hpp>
+#include <engine/files/safetensors.hpp>
 
 #include <precis/evaluate/accuracy.hpp>
 #include <precis/evaluate/perplexity.hpp>
@@ -147,10 +147,8 @@ arithmetic_exam examine(const engine::transformer& model, const arithmetic_lesso
     asked = report.count;
     right = report.correct;
   };
-  share(
-      100, " + ", [](std::size_t a, std::size_t b) { return a + b; }, e.sums, e.sums_right);
-  share(
-      20, " x ", [](std::size_t a, std::size_t b) { return a * b; }, e.products, e.products_right);
+  share(100, " + ", [](std::size_t a, std::size_t b) { return a + b; }, e.sums, e.sums_right);
+  share(20, " x ", [](std::size_t a, std::size_t b) { return a * b; }, e.products, e.products_right);
 
   const std::vector<precis::token> ids = l.tokenizer.encode(l.held_out);
   const std::size_t context = model.shape().context;

@@ -2,9 +2,9 @@
 
 #include "trainer.hpp"
 
-#include <engine/tokenizer.hpp>
-#include <engine/transformer.hpp>
-#include <engine/weights.hpp>
+#include <engine/model/transformer.hpp>
+#include <engine/model/weights.hpp>
+#include <engine/tokenizer/tokenizer.hpp>
 
 #include <precis/core/executor.hpp>
 

@@ -1,8 +1,8 @@
 #include "byte_pairs.hpp"
 
-#include <engine/json.hpp>
-#include <engine/utf8.hpp>
-#include <engine/words.hpp>
+#include <engine/files/json.hpp>
+#include <engine/tokenizer/utf8.hpp>
+#include <engine/tokenizer/words.hpp>
 
 #include <precis/core/error.hpp>
 

@@ -1,8 +1,8 @@
 #include "arithmetic.hpp"
 #include "world_model.hpp"
 
-#include <engine/files.hpp>
-#include <engine/source.hpp>
+#include <engine/files/files.hpp>
+#include <engine/files/source.hpp>
 
 #include <precis/core/error.hpp>
 

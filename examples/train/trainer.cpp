@@ -2,8 +2,8 @@
 
 #include "dice.hpp"
 
-#include <engine/files.hpp>
-#include <engine/safetensors.hpp>
+#include <engine/files/files.hpp>
+#include <engine/files/safetensors.hpp>
 
 #include <precis/core/error.hpp>
 
@@ -118,8 +118,7 @@ precis::token_batch trainer::batch(std::size_t step, std::size_t shard) const {
 
 precis::nll trainer::shard_gradient(std::size_t shard) {
   for (const engine::tensor<float>& t : slopes_[shard]) std::fill(t.values.begin(), t.values.end(), 0.f);
-  return model_.backward(
-      batch(step_, shard), [](const precis::linear_gradient&) {}, gradients_[shard]);
+  return model_.backward(batch(step_, shard), [](const precis::linear_gradient&) {}, gradients_[shard]);
 }
 
 double trainer::add_shards(std::size_t tensor) {

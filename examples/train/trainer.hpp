@@ -2,7 +2,7 @@
 
 #include "adamw.hpp"
 
-#include <engine/transformer.hpp>
+#include <engine/model/transformer.hpp>
 
 #include <precis/core/executor.hpp>
 #include <precis/model/batch.hpp>

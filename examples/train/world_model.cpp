@@ -2,8 +2,8 @@
 
 #include "byte_pairs.hpp"
 
-#include <engine/load.hpp>
-#include <engine/safetensors.hpp>
+#include <engine/files/load.hpp>
+#include <engine/files/safetensors.hpp>
 
 #include <precis/core/error.hpp>
 #include <precis/evaluate/accuracy.hpp>

@@ -3,8 +3,8 @@
 #include "trainer.hpp"
 #include "world.hpp"
 
-#include <engine/tokenizer.hpp>
-#include <engine/weights.hpp>
+#include <engine/model/weights.hpp>
+#include <engine/tokenizer/tokenizer.hpp>
 
 #include <precis/core/executor.hpp>
 

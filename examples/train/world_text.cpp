@@ -1,7 +1,7 @@
 #include "dice.hpp"
 #include "world.hpp"
 
-#include <engine/json.hpp>
+#include <engine/files/json.hpp>
 
 #include <algorithm>
 #include <cctype>

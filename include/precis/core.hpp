@@ -11,6 +11,7 @@
 #include <precis/core/scores.hpp>
 #include <precis/core/select.hpp>
 #include <precis/core/site.hpp>
+#include <precis/core/size.hpp>
 #include <precis/core/slice.hpp>
 #include <precis/core/spectra.hpp>
 #include <precis/core/unit.hpp>

@@ -1,11 +1,11 @@
 #pragma once
 
 #include <precis/codec/dense_copy.hpp>
-#include <precis/codec/grid_codec.hpp>
+#include <precis/codec/grid/matrix.hpp>
 #include <precis/core/menu.hpp>
 #include <precis/core/plan.hpp>
+#include <precis/core/size.hpp>
 #include <precis/core/unit.hpp>
-#include <precis/evaluate/size.hpp>
 #include <precis/fit/nearest.hpp>
 #include <precis/model/concepts.hpp>
 #include <precis/prune/magnitude.hpp>
@@ -140,9 +140,9 @@ template<codec_menu Menu>
 }
 
 /// Exact sizes of a resolved plan, before anything is encoded.
-[[nodiscard]] inline evaluate::size_report size_of(std::span<const matrix_choice> choices,
-                                                   std::size_t original_bits = 32) noexcept {
-  evaluate::size_report sum;
+[[nodiscard]] inline size_report size_of(std::span<const matrix_choice> choices,
+                                         std::size_t original_bits = 32) noexcept {
+  size_report sum;
   for (const matrix_choice& c : choices)
     sum += {.weights = c.out * c.in, .original_bytes = (c.out * c.in * original_bits + 7) / 8, .packed_bytes = c.bytes};
   return sum;
@@ -192,7 +192,7 @@ struct packed_matrix {
 struct packed_model {
   std::string model;                    ///< fingerprint of the original; empty = not said
   std::vector<packed_matrix> matrices;  ///< in the model's order
-  evaluate::size_report size;
+  size_report size;
 };
 
 /// Packs every matrix as the plan says. The model is not changed.
@@ -217,7 +217,7 @@ template<codec_menu Menu, weighted_model Model, class Fit = fit::nearest>
 /// What `apply` did.
 struct applied {
   std::vector<matrix_choice> matrices;
-  evaluate::size_report size;
+  size_report size;
   std::size_t removed = 0;  ///< weights pruned
 };
 

@@ -7,6 +7,8 @@
 #include <precis/core.hpp>
 #include <precis/cost.hpp>
 #include <precis/evaluate.hpp>
+#include <precis/fit.hpp>
+#include <precis/measure.hpp>
 #include <precis/model.hpp>
 #include <precis/pack.hpp>
 #include <precis/prune.hpp>

@@ -33,13 +33,9 @@ bool same_memory(const View& view, Expression& m) {
 }
 
 template<class E>
-concept becomes_matrix = requires(E e) {
-  adapt::matrix(static_cast<E>(e));
-};
+concept becomes_matrix = requires(E e) { adapt::matrix(static_cast<E>(e)); };
 template<class E>
-concept becomes_activations = requires(E e) {
-  adapt::activations(static_cast<E>(e), 1);
-};
+concept becomes_activations = requires(E e) { adapt::activations(static_cast<E>(e), 1); };
 
 }  // namespace
 

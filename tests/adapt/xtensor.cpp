@@ -37,13 +37,9 @@ bool same_activations(const View& view, Expression& x) {
 }
 
 template<class E>
-concept becomes_matrix = requires(E e) {
-  adapt::matrix(static_cast<E>(e));
-};
+concept becomes_matrix = requires(E e) { adapt::matrix(static_cast<E>(e)); };
 template<class E>
-concept becomes_activations = requires(E e) {
-  adapt::activations(static_cast<E>(e));
-};
+concept becomes_activations = requires(E e) { adapt::activations(static_cast<E>(e)); };
 
 using fixed_rank = xt::xtensor<float, 2>;
 using column_major = xt::xtensor<float, 2, xt::layout_type::column_major>;

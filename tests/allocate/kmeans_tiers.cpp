@@ -180,9 +180,7 @@ TEST_CASE("the plan of kmeans_tiers", "[allocate][kmeans_tiers][worked-example]"
 }
 
 TEST_CASE("kmeans_tiers refuses scores that are not finite, and no options", "[allocate][kmeans_tiers][refusal]") {
-  CHECK_THAT(refusal([] {
-               (void)kmeans_tiers{}(scored({1, std::numeric_limits<double>::quiet_NaN()}));
-             }),
+  CHECK_THAT(refusal([] { (void)kmeans_tiers{}(scored({1, std::numeric_limits<double>::quiet_NaN()})); }),
              ContainsSubstring("allocate::kmeans_tiers: the score of unit block.1"));
   CHECK_THAT(refusal([] { (void)kmeans_tiers{.options = {}}(scored({1})); }), ContainsSubstring("no options"));
 }

@@ -246,15 +246,11 @@ TEST_CASE("knapsack refuses what cannot be, with the range that can", "[allocate
         "entries take; the largest take 700B (8bpw)");
   CHECK_THAT(refusal([&] { (void)knapsack{.budget = bits_per_weight(1.99)}.solve(t); }),
              ContainsSubstring("a budget of 1.99bpw, 174 bytes"));
-  CHECK_THAT(refusal([&] {
-               (void)knapsack{.linked = {{"block.0", "block.9"}}}.solve(t);
-             }),
+  CHECK_THAT(refusal([&] { (void)knapsack{.linked = {{"block.0", "block.9"}}}.solve(t); }),
              ContainsSubstring("unit 'block.9' is linked but not in the table"));
   cost_table apart = t;
   apart.costs[1] = apart.costs[2] = apart.costs[3] = not_admitted;
-  CHECK_THAT(refusal([&] {
-               (void)knapsack{.linked = {{"block.0", "block.1"}}}.solve(apart);
-             }),
+  CHECK_THAT(refusal([&] { (void)knapsack{.linked = {{"block.0", "block.1"}}}.solve(apart); }),
              ContainsSubstring("unit block.0 and those it is linked with share no admissible entry"));
   cost_table unsaid = t;
   unsaid.original_bytes = 0;

@@ -100,26 +100,19 @@ TEST_CASE("sparsities go into a plan", "[allocate][sparsity]") {
   CHECK_THAT(refusal([&] { (void)allocate::with_sparsity(p, std::vector<double>{0.25}, "owl"); }),
              ContainsSubstring("1 sparsities for 2 choices"));
   CHECK(allocate::with_sparsity(p, std::vector<double>{-1e-17, 1 + 1e-15}, "owl").choices[1].sparsity == 1);
-  CHECK_THAT(refusal([&] {
-               (void)allocate::with_sparsity(p, std::vector<double>{0.25, 1.1}, "owl");
-             }),
+  CHECK_THAT(refusal([&] { (void)allocate::with_sparsity(p, std::vector<double>{0.25, 1.1}, "owl"); }),
              ContainsSubstring("a sparsity of 1.1"));
 }
 
 TEST_CASE("sparsity allocators refuse what they cannot share out", "[allocate][sparsity][refusal]") {
   const std::vector<std::size_t> two{1, 1};
   CHECK_THAT(refusal([&] { (void)owl{.sparsity = 1.2}(std::vector<double>{1, 2}, two); }), ContainsSubstring("1.2"));
-  CHECK_THAT(refusal([&] {
-               (void)owl{.sparsity = .8, .most = .7}(std::vector<double>{1, 2}, two);
-             }),
+  CHECK_THAT(refusal([&] { (void)owl{.sparsity = .8, .most = .7}(std::vector<double>{1, 2}, two); }),
              ContainsSubstring("0 to 0.7"));
   CHECK_THAT(refusal([&] { (void)owl{}(std::vector<double>{1}, two); }), ContainsSubstring("1 values for 2 units"));
-  CHECK_THAT(refusal([&] {
-               (void)entropy_softmax{}(std::vector<double>{1, std::numeric_limits<double>::quiet_NaN()}, two);
-             }),
-             ContainsSubstring("value 1"));
-  CHECK_THAT(refusal([&] {
-               (void)entropy_softmax{.temperature = 0}(std::vector<double>{1, 2}, two);
-             }),
+  CHECK_THAT(
+      refusal([&] { (void)entropy_softmax{}(std::vector<double>{1, std::numeric_limits<double>::quiet_NaN()}, two); }),
+      ContainsSubstring("value 1"));
+  CHECK_THAT(refusal([&] { (void)entropy_softmax{.temperature = 0}(std::vector<double>{1, 2}, two); }),
              ContainsSubstring("temperature"));
 }

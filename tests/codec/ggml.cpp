@@ -1,6 +1,6 @@
 #include <precis/codec/ggml.hpp>
 
-#include <precis/codec/grid_codec.hpp>
+#include <precis/codec/grid/matrix.hpp>
 #include <precis/core/menu.hpp>
 #include <precis/core/random.hpp>
 

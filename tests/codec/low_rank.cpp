@@ -67,7 +67,7 @@ TEST_CASE("low_rank @post: a matrix of low rank is stored without error", "[code
 
 TEST_CASE("low_rank: the error is that of the singular values left out", "[codec][low_rank][oracle]") {
   const float_matrix w = of_rank(6, 9, 14);
-  const factor::singular_system s = factor::singular_values(w.view());
+  const linear_algebra::singular_system s = linear_algebra::singular_values(w.view());
   double tail = 0;
   for (std::size_t r = 3; r < s.count(); ++r) tail += s.values[r] * s.values[r];  // 34 % of 9: rank 3
   const double error = distance(through<codec::low_rank<34, codec::float16>>(w.view()), w.view());

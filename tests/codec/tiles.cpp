@@ -1,6 +1,6 @@
 #include <precis/codec/tiles.hpp>
 
-#include <precis/codec/grid_codec.hpp>
+#include <precis/codec/grid/matrix.hpp>
 
 #include "encoded.hpp"
 #include "kernel/packed.hpp"

@@ -51,13 +51,10 @@ TEST_CASE("normalisers at the edges: equal, one, none", "[core][scores][worked-e
 }
 
 TEST_CASE("sum1 refuses what cannot be shares", "[core][scores][refusal]") {
-  CHECK_THAT(refusal([] {
-               (void)normalise::sum1(std::vector<double>{1, -0.5});
-             }),
+  CHECK_THAT(refusal([] { (void)normalise::sum1(std::vector<double>{1, -0.5}); }),
              ContainsSubstring("normalise::sum1: a negative score, -0.5"));
-  CHECK(refusal([] {
-          (void)normalise::sum1(std::vector<double>{0, 0});
-        }) == "normalise::sum1: scores that sum to zero; expected a positive sum");
+  CHECK(refusal([] { (void)normalise::sum1(std::vector<double>{0, 0}); }) ==
+        "normalise::sum1: scores that sum to zero; expected a positive sum");
   CHECK(refusal([] { (void)normalise::sum1({}); }) ==
         "normalise::sum1: scores that sum to zero; expected a positive sum");
 }

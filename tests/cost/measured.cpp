@@ -4,7 +4,7 @@
 #include <precis/codec/float16.hpp>
 #include <precis/codec/standard_menu.hpp>
 #include <precis/core/menu.hpp>
-#include <precis/evaluate/kl_divergence.hpp>
+#include <precis/measure/kl_divergence.hpp>
 #include <precis/model/restrict.hpp>
 
 #include "catch.hpp"
@@ -82,7 +82,7 @@ TEST_CASE("by divergence: that of the evaluator, with and without targets", "[co
   for (std::size_t u = 0; u < t.units.size(); ++u)
     for (std::size_t e = 0; e < 3; ++e) {
       const micro_transformer changed = with(t.units[u].name, t.entries[e], unit_kind::half);
-      CHECK(t.costs_of(u)[e] == evaluate::kl_divergence{}(model, changed, batches).mean_nats());
+      CHECK(t.costs_of(u)[e] == measure::kl_divergence{}(model, changed, batches).mean_nats());
       CHECK(t.costs_of(u)[e] >= 0);
     }
   // One answer a prompt has a target, two of three positions have a successor.

@@ -4,7 +4,7 @@
 #include <precis/allocate/uniform.hpp>
 #include <precis/codec/standard_menu.hpp>
 #include <precis/core/random.hpp>
-#include <precis/evaluate/kl_divergence.hpp>
+#include <precis/measure/kl_divergence.hpp>
 #include <precis/model/restrict.hpp>
 
 #include "catch.hpp"
@@ -50,8 +50,7 @@ TEST_CASE("a plan's divergence is that of the packed model", "[cost][plan_diverg
       micro_transformer packed;
       apply<formats>(packed, p);
       const micro_transformer original;
-      CHECK(losses[i] ==
-            Approx(evaluate::kl_divergence{}(original, packed, std::span(data)).mean_nats()).epsilon(1e-9));
+      CHECK(losses[i] == Approx(measure::kl_divergence{}(original, packed, std::span(data)).mean_nats()).epsilon(1e-9));
     }
     cost::plan_divergence<formats, micro_transformer, thread_pool> threads(model, data, t, thread_pool{3});
   }

@@ -195,24 +195,16 @@ TEST_CASE("a scored model goes straight in", "[cost][weighted_error][worked-exam
 TEST_CASE("weighted_error refuses what it cannot weigh", "[cost][weighted_error][refusal]") {
   written m = random_model();
   const cost::weighted_error<formats> method{};
-  CHECK_THAT(refusal([&] {
-               (void)method(m, of(m, {1, std::numeric_limits<double>::quiet_NaN()}));
-             }),
+  CHECK_THAT(refusal([&] { (void)method(m, of(m, {1, std::numeric_limits<double>::quiet_NaN()})); }),
              ContainsSubstring("cost::weighted_error: the score of unit block.1"));
   scores others = of(m, {1, 2});
   others.units[1].name = "block.7";
   CHECK_THAT(refusal([&] { (void)method(m, others); }), ContainsSubstring("scores of other units"));
-  CHECK_THAT(refusal([&] {
-               (void)cost::weighted_error<formats>{.floor = 0}(m, of(m, {1, 2}));
-             }),
+  CHECK_THAT(refusal([&] { (void)cost::weighted_error<formats>{.floor = 0}(m, of(m, {1, 2})); }),
              ContainsSubstring("a floor of 0"));
-  CHECK_THAT(refusal([&] {
-               (void)cost::weighted_error<formats>{.entries = {"affine9"}}(m, of(m, {1, 2}));
-             }),
+  CHECK_THAT(refusal([&] { (void)cost::weighted_error<formats>{.entries = {"affine9"}}(m, of(m, {1, 2})); }),
              ContainsSubstring("no codec called 'affine9'"));
   m.maps[2](3, 1) = std::numeric_limits<float>::infinity();
-  CHECK_THAT(refusal([&] {
-               (void)method(m, of(m, {1, 2}));
-             }),
+  CHECK_THAT(refusal([&] { (void)method(m, of(m, {1, 2})); }),
              ContainsSubstring("m2: ") && ContainsSubstring("row 3, column 1"));
 }

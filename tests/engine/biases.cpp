@@ -1,6 +1,6 @@
-#include <engine/family.hpp>
-#include <engine/load.hpp>
-#include <engine/transformer.hpp>
+#include <engine/files/load.hpp>
+#include <engine/model/family.hpp>
+#include <engine/model/transformer.hpp>
 
 #include <precis/model/concepts.hpp>
 #include <precis/model/taps.hpp>

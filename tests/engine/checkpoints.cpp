@@ -1,7 +1,7 @@
-#include <engine/encoder.hpp>
-#include <engine/json.hpp>
-#include <engine/load.hpp>
-#include <engine/transformer.hpp>
+#include <engine/files/json.hpp>
+#include <engine/files/load.hpp>
+#include <engine/model/encoder.hpp>
+#include <engine/model/transformer.hpp>
 
 #include "catch.hpp"
 #include "engine/support.hpp"
@@ -82,8 +82,7 @@ TEST_CASE("BERT: logits, loss and every gradient of a padded batch are PyTorch's
 
   check_logits(model.logits(b), golden.at("logits"));
   engine::weights gradient = zeros(model.shape());
-  const nll loss = model.backward(
-      b, [](const linear_gradient&) {}, gradient);
+  const nll loss = model.backward(b, [](const linear_gradient&) {}, gradient);
   CHECK(loss.sum == Approx(golden.at("loss_sum").get<double>()).epsilon(1e-5));
   CHECK(loss.count == 4);
   check_gradients(loaded, gradient, golden.at("gradients"));
@@ -98,8 +97,7 @@ TEST_CASE("OPT and Phi: logits, loss and every gradient are PyTorch's", "[engine
   const token_batch b = next_token_batch(3, flat<token>(golden.at("batch")));
   check_logits(model.logits(b, positions::last), golden.at("last_logits"));
   engine::weights gradient = zeros(model.shape());
-  const nll loss = model.backward(
-      b, [](const linear_gradient&) {}, gradient);
+  const nll loss = model.backward(b, [](const linear_gradient&) {}, gradient);
   CHECK(loss.sum == Approx(golden.at("loss_sum").get<double>()).epsilon(1e-5));
   check_gradients(loaded, gradient, golden.at("gradients"));
 }

@@ -1,6 +1,6 @@
-#include <engine/compressed.hpp>
+#include <engine/files/compressed.hpp>
 
-#include <engine/load.hpp>
+#include <engine/files/load.hpp>
 
 #include "catch.hpp"
 #include "engine/model_files.hpp"

@@ -1,6 +1,6 @@
-#include <engine/encoder.hpp>
+#include <engine/model/encoder.hpp>
 
-#include <engine/transformer.hpp>
+#include <engine/model/transformer.hpp>
 
 #include <precis/core/random.hpp>
 #include <precis/evaluate/accuracy.hpp>

@@ -1,4 +1,4 @@
-#include <engine/files.hpp>
+#include <engine/files/files.hpp>
 
 #include "engine/support.hpp"
 

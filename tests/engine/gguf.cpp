@@ -1,4 +1,4 @@
-#include <engine/gguf.hpp>
+#include <engine/files/gguf.hpp>
 
 #include "catch.hpp"
 #include "engine/support.hpp"

@@ -1,9 +1,9 @@
-#include <engine/gguf_model.hpp>
+#include <engine/files/gguf_model.hpp>
 
-#include <engine/family.hpp>
-#include <engine/load.hpp>
-#include <engine/packed_transformer.hpp>
-#include <engine/transformer.hpp>
+#include <engine/files/load.hpp>
+#include <engine/model/family.hpp>
+#include <engine/model/transformer.hpp>
+#include <engine/packed/packed_transformer.hpp>
 
 #include <precis/codec/float16.hpp>
 #include <precis/codec/ggml.hpp>

@@ -1,6 +1,6 @@
-#include <engine/load.hpp>
-#include <engine/math.hpp>
-#include <engine/transformer.hpp>
+#include <engine/files/load.hpp>
+#include <engine/model/math.hpp>
+#include <engine/model/transformer.hpp>
 
 #include "catch.hpp"
 #include "shared.hpp"
@@ -98,8 +98,7 @@ TEST_CASE("GPT-2: the golden gradient of every matrix", "[engine][golden][oracle
   const token_batch batch = next_token_batch(expected.at("batch").size(), ids);
 
   engine::weights gradient = zeros(model.shape());
-  const nll loss = model.backward(
-      batch, [](const linear_gradient&) {}, gradient);
+  const nll loss = model.backward(batch, [](const linear_gradient&) {}, gradient);
   CHECK(loss.mean() == Approx(expected.at("nll").get<double>()).epsilon(1e-4));
   const engine::transformer gradients(std::move(gradient));  // the same names and views
   REQUIRE(expected.at("per_matrix").size() == model.matrices().size());

@@ -1,4 +1,4 @@
-#include <engine/math.hpp>
+#include <engine/model/math.hpp>
 
 #include "catch.hpp"
 

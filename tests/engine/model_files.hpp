@@ -1,8 +1,8 @@
 #pragma once
 
-#include <engine/load.hpp>
-#include <engine/safetensors.hpp>
-#include <engine/weights.hpp>
+#include <engine/files/load.hpp>
+#include <engine/files/safetensors.hpp>
+#include <engine/model/weights.hpp>
 
 #include <precis/core/random.hpp>
 

@@ -1,9 +1,9 @@
-#include <engine/packed_transformer.hpp>
+#include <engine/packed/packed_transformer.hpp>
 
-#include <engine/compressed.hpp>
-#include <engine/family.hpp>
-#include <engine/load.hpp>
-#include <engine/transformer.hpp>
+#include <engine/files/compressed.hpp>
+#include <engine/files/load.hpp>
+#include <engine/model/family.hpp>
+#include <engine/model/transformer.hpp>
 
 #include <precis/codec/affine.hpp>
 #include <precis/codec/codebook.hpp>

@@ -1,4 +1,4 @@
-#include <engine/safetensors.hpp>
+#include <engine/files/safetensors.hpp>
 
 #include "engine/support.hpp"
 

@@ -1,8 +1,8 @@
-#include <engine/source.hpp>
+#include <engine/files/source.hpp>
 
-#include <engine/family.hpp>
-#include <engine/json.hpp>
-#include <engine/load.hpp>
+#include <engine/files/json.hpp>
+#include <engine/files/load.hpp>
+#include <engine/model/family.hpp>
 
 #include "catch.hpp"
 #include "engine/model_files.hpp"
@@ -300,17 +300,11 @@ TEST_CASE("Hugging Face: tensors that do not fit are named", "[engine][source][r
   CHECK_THAT(refused([&](list& e) { e.resize(4); }),
              ContainsSubstring("and ") && ContainsSubstring(" more; expected all of a GPT-2's weights"));
   CHECK_THAT(refused([](list& e) { e.resize(1); }), ContainsSubstring("1 tensors for 2 layers"));
-  CHECK_THAT(refused([](list& e) {
-               e.push_back({"h.2.ln_1.bias", engine::dtype::f32, {1}, {0}});
-             }),
+  CHECK_THAT(refused([](list& e) { e.push_back({"h.2.ln_1.bias", engine::dtype::f32, {1}, {0}}); }),
              ContainsSubstring("unknown tensor h.2.ln_1.bias"));
-  CHECK_THAT(refused([](list& e) {
-               e.push_back({"transformer.wte.weight", engine::dtype::f32, {1}, {0}});
-             }),
+  CHECK_THAT(refused([](list& e) { e.push_back({"transformer.wte.weight", engine::dtype::f32, {1}, {0}}); }),
              ContainsSubstring("are the same weight"));
-  CHECK_THAT(refused([&](list& e) {
-               at(e, "wpe.weight").shape = {8, 6};
-             }),
+  CHECK_THAT(refused([&](list& e) { at(e, "wpe.weight").shape = {8, 6}; }),
              ContainsSubstring("tensor \"wpe.weight\" has shape [8, 6]; expected [6, 8] by config.json"));
   CHECK_THAT(refused([&](list& e) { at(e, "wpe.weight").type = engine::dtype::i32; }),
              ContainsSubstring("\"wpe.weight\" is of type I32"));
@@ -378,10 +372,7 @@ TEST_CASE("Hugging Face: a BERT without a classifier, and an OPT's short positio
   CHECK_THAT(refused(tiny_bert(), [](auto& e) { e.resize(e.size() - 2); }),
              ContainsSubstring("no tensor classifier.weight, classifier.bias; expected all of a BERT's weights, its "
                                "classifier's too, with or without the prefix 'bert.'"));
-  CHECK_THAT(refused(tiny_bert(),
-                     [](auto& e) {
-                       e.push_back({"cls.predictions.bias", engine::dtype::f32, {1}, {0}});
-                     }),
+  CHECK_THAT(refused(tiny_bert(), [](auto& e) { e.push_back({"cls.predictions.bias", engine::dtype::f32, {1}, {0}}); }),
              ContainsSubstring("unknown tensor cls.predictions.bias"));
   CHECK_THAT(refused(tiny_opt(),
                      [](auto& e) {

@@ -1,6 +1,6 @@
 #pragma once
 
-#include <engine/files.hpp>
+#include <engine/files/files.hpp>
 #include <precis/core/error.hpp>
 
 #include <unistd.h>

@@ -1,9 +1,9 @@
-#include <engine/tokenizer.hpp>
+#include <engine/tokenizer/tokenizer.hpp>
 
-#include <engine/files.hpp>
-#include <engine/json.hpp>
-#include <engine/utf8.hpp>
-#include <engine/words.hpp>
+#include <engine/files/files.hpp>
+#include <engine/files/json.hpp>
+#include <engine/tokenizer/utf8.hpp>
+#include <engine/tokenizer/words.hpp>
 #include <precis/core/random.hpp>
 
 #include "engine/support.hpp"

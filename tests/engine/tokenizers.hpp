@@ -1,8 +1,8 @@
 #pragma once
 
-#include <engine/json.hpp>
-#include <engine/tokenizer.hpp>
-#include <engine/utf8.hpp>
+#include <engine/files/json.hpp>
+#include <engine/tokenizer/tokenizer.hpp>
+#include <engine/tokenizer/utf8.hpp>
 
 #include "engine/support.hpp"
 

@@ -1,6 +1,6 @@
-#include <engine/transformer.hpp>
+#include <engine/model/transformer.hpp>
 
-#include <engine/math.hpp>
+#include <engine/model/math.hpp>
 
 #include <precis/model/concepts.hpp>
 #include <precis/model/guard.hpp>

@@ -1,6 +1,6 @@
-#include <engine/load.hpp>
-#include <engine/tokenizer.hpp>
-#include <engine/unicode.hpp>
+#include <engine/files/load.hpp>
+#include <engine/tokenizer/tokenizer.hpp>
+#include <engine/tokenizer/unicode.hpp>
 
 #include "catch.hpp"
 #include "engine/support.hpp"

@@ -86,10 +86,9 @@ TEST_CASE("a classifier's rows are compared with its labels", "[evaluate][accura
   CHECK(report.count == 4);
   CHECK(evaluate::accuracy{.among = {1, 0}}(table_model{}, batches).correct == 2);  // ... of the choices
   CHECK(evaluate::accuracy{}(table_model{}, batches, thread_pool{.threads = 2}).correct == 3);
-  CHECK_THAT(refusal([&] {
-               (void)evaluate::accuracy{}(table_model{}, std::vector<table_batch>{{float_matrix(3, 2), {1}}});
-             }),
-             ContainsSubstring("1 labels in batch 0; expected 3"));
+  CHECK_THAT(
+      refusal([&] { (void)evaluate::accuracy{}(table_model{}, std::vector<table_batch>{{float_matrix(3, 2), {1}}}); }),
+      ContainsSubstring("1 labels in batch 0; expected 3"));
 }
 
 TEST_CASE("Wilson's interval: by hand, and at the ends", "[evaluate][accuracy][worked-example]") {
@@ -117,13 +116,9 @@ TEST_CASE("batches without targets, and targets outside the vocabulary, are refu
   CHECK_THAT(refusal([&] { (void)evaluate::accuracy{}(model, std::vector<token_batch>{b}); }),
              ContainsSubstring("target 3 of batch 0"));
   b.targets[2] = 2;
-  CHECK_THAT(refusal([&] {
-               (void)evaluate::accuracy{.among = {0, 1}}(model, std::vector<token_batch>{b});
-             }),
+  CHECK_THAT(refusal([&] { (void)evaluate::accuracy{.among = {0, 1}}(model, std::vector<token_batch>{b}); }),
              ContainsSubstring("target 2 of batch 0; expected one of the 2 choices"));
-  CHECK_THAT(refusal([&] {
-               (void)evaluate::accuracy{.among = {2, 7}}(model, std::vector<token_batch>{b});
-             }),
+  CHECK_THAT(refusal([&] { (void)evaluate::accuracy{.among = {2, 7}}(model, std::vector<token_batch>{b}); }),
              ContainsSubstring("choice 7 of batch 0"));
   CHECK_THAT(refusal([&] {
                const float nan = std::numeric_limits<float>::quiet_NaN();

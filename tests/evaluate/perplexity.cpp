@@ -84,11 +84,11 @@ TEST_CASE("any number of threads gives the same bits", "[evaluate][perplexity][p
 TEST_CASE("nothing to predict and losses that are not finite are refused", "[evaluate][perplexity][refusal]") {
   CHECK_THAT(refusal([] { (void)evaluate::perplexity{}(told{}, std::vector<nll>{}); }),
              ContainsSubstring("nothing to predict"));
-  CHECK_THAT(
-      refusal([] {
-        (void)evaluate::perplexity{}(told{}, std::vector<nll>{{1, 1}, {std::numeric_limits<double>::quiet_NaN(), 1}});
-      }),
-      ContainsSubstring("window 1"));
+  CHECK_THAT(refusal([] {
+               (void)evaluate::perplexity{}(told{},
+                                            std::vector<nll>{{1, 1}, {std::numeric_limits<double>::quiet_NaN(), 1}});
+             }),
+             ContainsSubstring("window 1"));
   struct nothing {};
   static_assert(std::is_invocable_r_v<refused, evaluate::perplexity, nothing, std::vector<nll>>);
 }

@@ -1,10 +1,10 @@
 #include <embedded/llama.hpp>
-#include <engine/compressed.hpp>
-#include <engine/family.hpp>
-#include <engine/load.hpp>
-#include <engine/packed_transformer.hpp>
+#include <engine/files/compressed.hpp>
+#include <engine/files/load.hpp>
+#include <engine/model/family.hpp>
+#include <engine/packed/packed_transformer.hpp>
 
-#include <precis/codec/grid_codec.hpp>
+#include <precis/codec/grid/matrix.hpp>
 #include <precis/core/plan.hpp>
 
 #include "catch.hpp"

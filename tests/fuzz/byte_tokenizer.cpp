@@ -1,7 +1,7 @@
 // Any bytes up to a NUL are a vocab.json, those after it a merges.txt, or they are refused; whatever is read encodes any
 // text so that it can be decoded, and its spans cover the text.
 
-#include <engine/tokenizer.hpp>
+#include <engine/tokenizer/tokenizer.hpp>
 
 #include <precis/core/error.hpp>
 

@@ -1,6 +1,6 @@
 // Any bytes are a config.json or are refused; what is read is written and read again as the same.
 
-#include <engine/source.hpp>
+#include <engine/files/source.hpp>
 
 #include <precis/core/error.hpp>
 

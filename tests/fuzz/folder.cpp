@@ -1,11 +1,11 @@
 // Any bytes up to a NUL are a config.json, those after it a model.safetensors, plain or compressed; together they are a
 // model or are refused, decoded and packed alike.
 
-#include <engine/family.hpp>
-#include <engine/load.hpp>
-#include <engine/packed_transformer.hpp>
+#include <engine/files/load.hpp>
+#include <engine/model/family.hpp>
+#include <engine/packed/packed_transformer.hpp>
 
-#include <precis/codec/grid_codec.hpp>
+#include <precis/codec/grid/matrix.hpp>
 #include <precis/core/error.hpp>
 
 #include <unistd.h>

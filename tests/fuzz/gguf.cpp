@@ -1,8 +1,8 @@
 // Any bytes are a GGUF model with its tokenizer, or are refused; every tensor of a file lies within it, and what is read of a
 // model is a whole one.
 
-#include <engine/gguf_model.hpp>
-#include <engine/load.hpp>
+#include <engine/files/gguf_model.hpp>
+#include <engine/files/load.hpp>
 
 #include <precis/codec/ggml.hpp>
 #include <precis/core/error.hpp>

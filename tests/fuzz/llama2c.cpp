@@ -1,6 +1,6 @@
 // Any bytes are a llama2.c file or are refused; every tensor of a file lies within it.
 
-#include <engine/source.hpp>
+#include <engine/files/source.hpp>
 
 #include <precis/core/error.hpp>
 

@@ -1,6 +1,6 @@
 // Any bytes are a safetensors file or are refused; every tensor of a file lies within it.
 
-#include <engine/safetensors.hpp>
+#include <engine/files/safetensors.hpp>
 
 #include <precis/core/error.hpp>
 

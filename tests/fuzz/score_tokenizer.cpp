@@ -1,6 +1,6 @@
 // Any bytes are a tok*.bin or are refused; whatever is read encodes any text so that it can be decoded.
 
-#include <engine/tokenizer.hpp>
+#include <engine/tokenizer/tokenizer.hpp>
 
 #include <precis/core/error.hpp>
 

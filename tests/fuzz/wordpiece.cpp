@@ -1,7 +1,7 @@
 // Any bytes up to a NUL are a vocab.txt, or they are refused; whatever is read cuts those after it into tokens that exist,
 // whose spans lie in the text and in order.
 
-#include <engine/tokenizer.hpp>
+#include <engine/tokenizer/tokenizer.hpp>
 
 #include <precis/core/error.hpp>
 

@@ -1,6 +1,6 @@
 // Any bytes are cut into words that are not empty and together are the text.
 
-#include <engine/words.hpp>
+#include <engine/tokenizer/words.hpp>
 
 #include <cstdint>
 #include <cstdlib>

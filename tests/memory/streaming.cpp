@@ -1,8 +1,8 @@
-#include <engine/compressed.hpp>
-#include <engine/family.hpp>
-#include <engine/gguf_model.hpp>
-#include <engine/load.hpp>
-#include <engine/packed_transformer.hpp>
+#include <engine/files/compressed.hpp>
+#include <engine/files/gguf_model.hpp>
+#include <engine/files/load.hpp>
+#include <engine/model/family.hpp>
+#include <engine/packed/packed_transformer.hpp>
 
 #include <precis/codec/ggml.hpp>
 #include <precis/core/menu.hpp>

@@ -1,4 +1,4 @@
-#include <precis/evaluate/kl_divergence.hpp>
+#include <precis/measure/kl_divergence.hpp>
 #include <precis/model/concepts.hpp>
 #include <precis/model/guard.hpp>
 #include <precis/model/taps.hpp>
@@ -125,7 +125,7 @@ class adaptor {
     for (std::size_t i = 0; i < b.targets.size(); ++i) {
       if (b.targets[i] == precis::no_target) continue;
       const auto y = static_cast<std::size_t>(b.targets[i]);
-      sum += {.sum = precis::evaluate::log_sum_exp(z.row(i)) - static_cast<double>(z(i, y)), .count = 1};
+      sum += {.sum = precis::measure::log_sum_exp(z.row(i)) - static_cast<double>(z(i, y)), .count = 1};
     }
     return sum;
   }
@@ -194,9 +194,8 @@ TEST_CASE("the adaptor of the documentation gives the engine's own logits", "[mo
       CHECK(std::ranges::equal(all.row(3 * s + t), own));
       if (t == 2) CHECK(std::ranges::equal(last.row(s), own));
     }
-  CHECK(refusal([&] {
-          (void)model.loss(precis::prompts(1, {0, 3}));
-        }) == "adaptor: token 3; expected the vocabulary's");
+  CHECK(refusal([&] { (void)model.loss(precis::prompts(1, {0, 3})); }) ==
+        "adaptor: token 3; expected the vocabulary's");
 }
 
 TEST_CASE("the adaptor of the documentation hands out out x in, and the bytes come back",

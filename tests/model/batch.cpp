@@ -36,9 +36,8 @@ TEST_CASE("losses add as sums, so batches of unequal size weigh by their tokens"
 }
 
 TEST_CASE("sequences of unequal or no length are refused", "[model][batch][refusal]") {
-  CHECK(refusal([] {
-          (void)prompts(2, {1, 2, 3});
-        }) == "prompts: 3 tokens in 2 sequences; expected at least one token and equal lengths");
+  CHECK(refusal([] { (void)prompts(2, {1, 2, 3}); }) ==
+        "prompts: 3 tokens in 2 sequences; expected at least one token and equal lengths");
   CHECK_THAT(refusal([] { (void)prompts(0, {1}); }), ContainsSubstring("1 tokens in 0 sequences"));
   CHECK_THAT(refusal([] { (void)prompts(1, {}); }), ContainsSubstring("0 tokens in 1 sequences"));
   const std::vector<token> ids{1, 2, 3};

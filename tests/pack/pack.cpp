@@ -2,6 +2,7 @@
 
 #include <precis/codec.hpp>
 #include <precis/evaluate/perplexity.hpp>
+#include <precis/fit.hpp>
 #include <precis/model/guard.hpp>
 
 #include "../codec/encoded.hpp"
@@ -53,7 +54,7 @@ TEST_CASE("pack stores exactly the bytes it says, and apply leaves what they dec
     bytes += m.bytes.size();
     weights += m.choice.out * m.choice.in;
   }
-  CHECK(packed.size == evaluate::size_report{.weights = weights, .original_bytes = 4 * weights, .packed_bytes = bytes});
+  CHECK(packed.size == size_report{.weights = weights, .original_bytes = 4 * weights, .packed_bytes = bytes});
 
   weights_only changed = model;
   const applied done = apply<standard>(changed, p);

@@ -3,8 +3,8 @@
 #include "task.hpp"
 #include "verdicts.hpp"
 
-#include <engine/load.hpp>
-#include <engine/transformer.hpp>
+#include <engine/files/load.hpp>
+#include <engine/model/transformer.hpp>
 #include <precis/evaluate/accuracy.hpp>
 
 #include "catch.hpp"
@@ -143,7 +143,8 @@ TEST_CASE("eigenprune removes the lowest scores, and reports what the pruned mod
       precis::measure_input_means(model, std::span<const precis::token_batch>(&samples, 1), matrices);
   for (std::size_t i = 0; i < 2; ++i) {
     engine::transformer pruned = model;
-    const precis::prune::eigen how{.portion = i == 0 ? 0.02 : 0.3, .bias = precis::prune::eigen::absorption::token};
+    const precis::prune::eigenpruning how{.portion = i == 0 ? 0.02 : 0.3,
+                                          .bias = precis::prune::eigenpruning::absorption::token};
     static_cast<void>(how(pruned, spectra, means));
     CHECK(r.at("rows")[i].at("test_accuracy").get<double>() == Approx(accuracy_of(pruned, q, parts.test)));
     CHECK(r.at("rows")[i].at("validation_accuracy").get<double>() == Approx(accuracy_of(pruned, q, parts.validation)));

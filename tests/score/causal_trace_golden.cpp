@@ -2,9 +2,9 @@
 
 #include <precis/model/restrict.hpp>
 
-#include <engine/json.hpp>
-#include <engine/load.hpp>
-#include <engine/transformer.hpp>
+#include <engine/files/json.hpp>
+#include <engine/files/load.hpp>
+#include <engine/model/transformer.hpp>
 
 #include "catch.hpp"
 #include "shared.hpp"

@@ -82,9 +82,7 @@ TEST_CASE("a single layer has no pairs and scores 0", "[score][cca][worked-examp
 TEST_CASE("a constant layer is refused, or scores 1 and leaves the others alone", "[score][cca][refusal]") {
   const float_matrix constant(8, 2, 0.3f);
   CHECK(
-      refusal([&] {
-        static_cast<void>(compare({}, {X, constant, Y}));
-      }) ==
+      refusal([&] { static_cast<void>(compare({}, {X, constant, Y})); }) ==
       "score::cca: the output at residual.2 is the same in all 8 rows; expected activations that vary, or .constant = "
       "constant_layer::keep");
   const std::vector<double> s = values({.constant = cca::constant_layer::keep}, {X, constant, Y});
@@ -108,14 +106,11 @@ TEST_CASE("too few rows are refused with numbers", "[score][cca][refusal]") {
 }
 
 TEST_CASE("sites and outputs have to fit", "[score][cca][refusal]") {
-  CHECK_THAT(refusal([&] {
-               static_cast<void>(compare({}, {X, float_matrix(7, 2)}));
-             }),
+  CHECK_THAT(refusal([&] { static_cast<void>(compare({}, {X, float_matrix(7, 2)})); }),
              ContainsSubstring("all of the same rows"));
-  CHECK_THAT(refusal([&] {
-               static_cast<void>(cca{.units = unit_kind::half}.combine(three_blocks, compare({}, {X, Y, Z})));
-             }),
-             ContainsSubstring("no activations at mlp.0"));
+  CHECK_THAT(
+      refusal([&] { static_cast<void>(cca{.units = unit_kind::half}.combine(three_blocks, compare({}, {X, Y, Z}))); }),
+      ContainsSubstring("no activations at mlp.0"));
 }
 
 TEST_CASE("a model's blocks are compared by what leaves them, halves by their own output", "[score][cca][oracle]") {

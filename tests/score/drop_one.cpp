@@ -1,7 +1,7 @@
 #include <precis/score/drop_one.hpp>
 
-#include <precis/evaluate/kl_divergence.hpp>
 #include <precis/evaluate/perplexity.hpp>
+#include <precis/measure/kl_divergence.hpp>
 #include <precis/model/restrict.hpp>
 
 #include "micro_transformer.hpp"
@@ -61,7 +61,7 @@ TEST_CASE("the divergence is that of the whole model from the one without", "[sc
   const std::vector<token_batch> batches{micro_transformer::labelled(0, 2), micro_transformer::labelled(2, 3)};
   const scores s = drop_one{.by = drop_one::measure::kl}(model, batches);
   for (std::size_t l = 0; l < 2; ++l) {
-    const double expected = evaluate::kl_divergence{}(model, without({2 * l, 2 * l + 1}), batches).mean_nats();
+    const double expected = measure::kl_divergence{}(model, without({2 * l, 2 * l + 1}), batches).mean_nats();
     CHECK(s.values[l] == Approx(expected).epsilon(1e-12));
     CHECK(s.values[l] > 0.01);
   }

@@ -16,7 +16,7 @@
 using namespace precis;
 using score::eigen_attribution;
 using pairing = eigen_attribution::pairing;
-using score::eigen::reduction;
+using score::eigenpruning::reduction;
 
 namespace {
 
@@ -28,7 +28,7 @@ spectrum score_of(const eigen_attribution& how, const map_model& model, std::vec
 /// The definition: explicit rank-one parts, one number after another, in double. `partner(i)` are the samples i is paired with.
 template<class Partners>
 std::vector<double> oracle(const map_model& model, const map_batch& b, reduction reduce, Partners&& partners) {
-  const factor::singular_system s = factor::singular_values(model.weight.view());
+  const linear_algebra::singular_system s = linear_algebra::singular_values(model.weight.view());
   std::vector<double> best(s.count(), -std::numeric_limits<double>::infinity());
   for (std::size_t r = 0; r < s.count(); ++r) {
     basic_matrix<double> part(model.weight.rows, model.weight.cols);
@@ -236,7 +236,7 @@ TEST_CASE("eigen_attribution: padding by id is left out", "[score][eigen_attribu
       std::ranges::copy(l.output_gradient(s, 0), g.back().values.begin());
     }
   }));
-  const factor::singular_system parts = factor::singular_values(model.weights(0));
+  const linear_algebra::singular_system parts = linear_algebra::singular_values(model.weights(0));
   for (std::size_t r = 0; r < 2; ++r) {
     double best = -1e9;
     for (std::size_t i = 0; i < 2; ++i) {

@@ -62,9 +62,8 @@ struct map_model {
   template<class Sink>
   void inputs(const map_batch& b, Sink&& sink) const {
     const std::size_t matrix = 0;
-    static_cast<void>(backward(b, [&](const precis::linear_gradient& g) {
-      sink(precis::linear_input{std::span(&matrix, 1), g.input});
-    }));
+    static_cast<void>(backward(
+        b, [&](const precis::linear_gradient& g) { sink(precis::linear_input{std::span(&matrix, 1), g.input}); }));
   }
 
   void add_bias(std::size_t, std::span<const double> more) {

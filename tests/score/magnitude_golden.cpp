@@ -1,9 +1,9 @@
 #include <precis/score/gradient_magnitude.hpp>
 #include <precis/score/weight_magnitude.hpp>
 
-#include <engine/json.hpp>
-#include <engine/load.hpp>
-#include <engine/transformer.hpp>
+#include <engine/files/json.hpp>
+#include <engine/files/load.hpp>
+#include <engine/model/transformer.hpp>
 
 #include "catch.hpp"
 #include "shared.hpp"

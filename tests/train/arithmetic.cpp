@@ -2,9 +2,9 @@
 
 #include "catch.hpp"
 
-#include <engine/files.hpp>
-#include <engine/load.hpp>
-#include <engine/transformer.hpp>
+#include <engine/files/files.hpp>
+#include <engine/files/load.hpp>
+#include <engine/model/transformer.hpp>
 
 #include <precis/core/executor.hpp>
 

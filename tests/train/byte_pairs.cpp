@@ -3,7 +3,7 @@
 #include <train/byte_pairs.hpp>
 #include <train/world.hpp>
 
-#include <engine/tokenizer.hpp>
+#include <engine/tokenizer/tokenizer.hpp>
 
 #include <precis/core/error.hpp>
 

@@ -2,10 +2,10 @@
 
 #include <train/world_model.hpp>
 
-#include <engine/files.hpp>
-#include <engine/json.hpp>
-#include <engine/load.hpp>
-#include <engine/transformer.hpp>
+#include <engine/files/files.hpp>
+#include <engine/files/json.hpp>
+#include <engine/files/load.hpp>
+#include <engine/model/transformer.hpp>
 
 #include <precis/core/executor.hpp>
 

@@ -2,7 +2,7 @@
 
 #include <train/trainer.hpp>
 
-#include <engine/files.hpp>
+#include <engine/files/files.hpp>
 
 #include <precis/core/error.hpp>
 #include <precis/core/random.hpp>
@@ -102,8 +102,7 @@ TEST_CASE("the first step moves every weight by the gradient's sign and no more 
   const std::vector<float> before = all_values(t.model().parameters());
   engine::weights gradient = engine::zeros(r.shape);
   for (std::size_t s = 0; s < r.shards; ++s)
-    static_cast<void>(t.model().backward(
-        t.batch(0, s), [](const precis::linear_gradient&) {}, gradient));
+    static_cast<void>(t.model().backward(t.batch(0, s), [](const precis::linear_gradient&) {}, gradient));
   static_cast<void>(t.advance(precis::sequential{}));
   const std::vector<float> after = all_values(t.model().parameters()), slope = all_values(gradient);
   std::size_t wrong = 0, moved = 0;

@@ -3,8 +3,8 @@
 #include <train/byte_pairs.hpp>
 #include <train/world.hpp>
 
-#include <engine/json.hpp>
-#include <engine/tokenizer.hpp>
+#include <engine/files/json.hpp>
+#include <engine/tokenizer/tokenizer.hpp>
 
 #include <precis/core/random.hpp>
 

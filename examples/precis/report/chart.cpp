@@ -185,9 +185,8 @@ std::string draw(const bar_chart& chart) {
   for (std::size_t k = 0; k < 3; ++k)
     if (std::ranges::any_of(chart.bars, [&](const bar& b) { return static_cast<std::size_t>(b.group) == k; }))
       entries.push_back({chart.tier_names[k], k});
-  y = draw_legend(out, {margin, y + 4}, content, entries, [&](point at, std::size_t k) {
-    out.fill({at.x - 14, at.y - 6, 28, 12}, fixed(tier_colours[k]));
-  });
+  y = draw_legend(out, {margin, y + 4}, content, entries,
+                  [&](point at, std::size_t k) { out.fill({at.x - 14, at.y - 6, 28, 12}, fixed(tier_colours[k])); });
 
   p.area = {left, y + 8, data_width, plot_height};
   draw_y_axis(out, p, marks, left - 8 - widest_label(marks) - left_of_numbers + 8, value_name);

@@ -1,6 +1,6 @@
 #include <report/png.hpp>
 
-#include <engine/files.hpp>
+#include <engine/files/files.hpp>
 
 #include <fmt/format.h>
 

@@ -29,7 +29,7 @@ using eigen_plain = std::conditional_t<std::is_const_v<T>, const eigen_matrix<T>
 /// An Eigen matrix, array, Map, Ref, block or transpose: an expression that names memory. Sums and products do not.
 template<class E>
 concept eigen_memory = std::derived_from<std::remove_cvref_t<E>, Eigen::DenseBase<std::remove_cvref_t<E>>> &&
-                       (std::remove_cvref_t<E>::Flags& Eigen::DirectAccessBit) != 0;
+                       (std::remove_cvref_t<E>::Flags & Eigen::DirectAccessBit) != 0;
 
 /// A view with any strides as an Eigen matrix.
 template<class T>

@@ -1,7 +1,7 @@
 #pragma once
 
-#include <precis/allocate/multiple_choice.hpp>
-#include <precis/allocate/solution.hpp>
+#include <precis/allocate/solver/multiple_choice.hpp>
+#include <precis/allocate/solver/solution.hpp>
 
 #include <algorithm>
 #include <cmath>

@@ -1,7 +1,7 @@
 #pragma once
 
-#include <precis/allocate/relaxation.hpp>
-#include <precis/allocate/solution.hpp>
+#include <precis/allocate/solver/relaxation.hpp>
+#include <precis/allocate/solver/solution.hpp>
 
 #include <cstddef>
 

@@ -1,6 +1,6 @@
 #pragma once
 
-#include <precis/allocate/solution.hpp>
+#include <precis/allocate/solver/solution.hpp>
 
 #include <cstddef>
 #include <limits>

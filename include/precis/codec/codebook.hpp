@@ -1,6 +1,6 @@
 #pragma once
 
-#include <precis/codec/grid_codec.hpp>
+#include <precis/codec/grid/matrix.hpp>
 #include <precis/core/error.hpp>
 #include <precis/core/view.hpp>
 #include <precis/kernel/codebook_format.hpp>

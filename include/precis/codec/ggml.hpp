@@ -1,9 +1,9 @@
 #pragma once
 
-#include <precis/codec/grid_codec.hpp>
+#include <precis/codec/grid/matrix.hpp>
 #include <precis/core/error.hpp>
 #include <precis/core/view.hpp>
-#include <precis/kernel/ggml.hpp>
+#include <precis/kernel/ggml_blocks.hpp>
 
 #include <cstddef>
 #include <span>

@@ -2,8 +2,8 @@
 
 #include <precis/core/menu.hpp>
 #include <precis/core/view.hpp>
-#include <precis/factor/singular.hpp>
-#include <precis/kernel/product.hpp>
+#include <precis/kernel/float_product.hpp>
+#include <precis/linear_algebra/singular_values.hpp>
 
 #include <algorithm>
 #include <cmath>
@@ -44,7 +44,7 @@ struct low_rank {
   static void encode(weight_view weights, std::span<std::byte> packed) {
     PRECIS_EXPECTS(packed.size() == bytes(weights.rows, weights.cols), "as many bytes as bytes(out, in)");
     if (weights.empty()) return;
-    const factor::singular_system s = factor::singular_values(weights);
+    const linear_algebra::singular_system s = linear_algebra::singular_values(weights);
     const std::size_t r = rank(weights.rows, weights.cols), first = Inner::bytes(weights.rows, r);
     const bool tall = weights.rows >= weights.cols;  // then `left` has the lengths
     float_matrix a(weights.rows, r), b(r, weights.cols);

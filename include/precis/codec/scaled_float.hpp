@@ -1,6 +1,6 @@
 #pragma once
 
-#include <precis/codec/grid_codec.hpp>
+#include <precis/codec/grid/matrix.hpp>
 
 namespace precis::codec {
 

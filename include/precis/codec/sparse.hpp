@@ -1,8 +1,8 @@
 #pragma once
 
+#include <precis/codec/code_stream.hpp>
 #include <precis/codec/dense_copy.hpp>
-#include <precis/codec/grid_codec.hpp>
-#include <precis/codec/packing.hpp>
+#include <precis/codec/grid/matrix.hpp>
 #include <precis/core/error.hpp>
 #include <precis/core/menu.hpp>
 #include <precis/core/view.hpp>
@@ -23,9 +23,7 @@ namespace precis::codec {
 namespace detail {
 
 template<class Values>
-inline constexpr bool holds_zero = requires {
-  requires Values::keeps_zero;
-};
+inline constexpr bool holds_zero = requires { requires Values::keeps_zero; };
 
 /// Positions of the `keep` weights of x that stay, rising: the largest |w|, of equal ones the later; where fewer are not zero,
 /// the first zeros besides.

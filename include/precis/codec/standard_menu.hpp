@@ -3,7 +3,7 @@
 #include <precis/codec/codebook.hpp>
 #include <precis/codec/float16.hpp>
 #include <precis/codec/ggml.hpp>
-#include <precis/codec/grid_codec.hpp>
+#include <precis/codec/grid/matrix.hpp>
 #include <precis/codec/sparse.hpp>
 #include <precis/codec/symmetric.hpp>
 #include <precis/core/error.hpp>

@@ -1,7 +1,7 @@
 #pragma once
 
-#include <precis/codec/grid_format.hpp>
-#include <precis/codec/packing.hpp>
+#include <precis/codec/code_stream.hpp>
+#include <precis/codec/grid/format_name.hpp>
 #include <precis/core/view.hpp>
 #include <precis/kernel/grid_format.hpp>
 #include <precis/kernel/half.hpp>

@@ -15,9 +15,7 @@ namespace precis {
 /// A stage writes result i to slot i and reduces the slots in index order afterwards, so every executor gives the same
 /// answer. An executor rethrows the exception of the lowest index that threw.
 template<class E>
-concept executor = requires(E& e, std::size_t n, const std::function<void(std::size_t)>& body) {
-  e.for_each(n, body);
-};
+concept executor = requires(E& e, std::size_t n, const std::function<void(std::size_t)>& body) { e.for_each(n, body); };
 
 /// One after the other, on the calling thread. The default everywhere.
 struct sequential {

@@ -87,8 +87,7 @@ template<class Number>
 
 /// A remark as one line: line ends and `#` become blanks.
 [[nodiscard]] inline std::string one_line(std::string remark) {
-  std::ranges::replace_if(
-      remark, [](char c) { return c == '\n' || c == '\r' || c == '#'; }, ' ');
+  std::ranges::replace_if(remark, [](char c) { return c == '\n' || c == '\r' || c == '#'; }, ' ');
   return remark;
 }
 

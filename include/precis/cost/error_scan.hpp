@@ -1,7 +1,7 @@
 #pragma once
 
 #include <precis/codec/dense_copy.hpp>
-#include <precis/codec/grid_codec.hpp>
+#include <precis/codec/grid/matrix.hpp>
 #include <precis/codec/tiles.hpp>
 #include <precis/core/executor.hpp>
 #include <precis/core/view.hpp>

@@ -6,9 +6,9 @@
 #include <precis/core/unit.hpp>
 #include <precis/core/view.hpp>
 #include <precis/cost/entry.hpp>
-#include <precis/evaluate/kl_divergence.hpp>
-#include <precis/evaluate/positions.hpp>
 #include <precis/fit/nearest.hpp>
+#include <precis/measure/kl_divergence.hpp>
+#include <precis/measure/positions.hpp>
 #include <precis/model/changes.hpp>
 #include <precis/model/concepts.hpp>
 #include <precis/model/taps.hpp>
@@ -46,9 +46,9 @@ class divergence_reading {
       const float_matrix all = logits(model, b);
       std::vector<float> kept;
       for (std::size_t r = 0; r < all.rows; ++r) {
-        if (!evaluate::predicts(batches_[b], r)) continue;
+        if (!measure::predicts(batches_[b], r)) continue;
         kept.insert(kept.end(), all.row(r).begin(), all.row(r).end());
-        norms_[b].push_back(evaluate::log_sum_exp(all.row(r)));
+        norms_[b].push_back(measure::log_sum_exp(all.row(r)));
       }
       original_[b] = float_matrix(norms_[b].size(), all.cols, std::move(kept));
     });
@@ -60,12 +60,15 @@ class divergence_reading {
     return compare(logits(model, b), b, count);
   }
   [[nodiscard]] nll first(const Model& model, std::size_t b, std::size_t count,
-                          activations_view<const float> last) const requires layered_model<Model> {
+                          activations_view<const float> last) const
+    requires layered_model<Model>
+  {
     return compare(model.read_out(last.as_matrix()), b, count);
   }
   [[nodiscard]] std::size_t predictions(std::size_t b) const noexcept { return original_[b].rows; }
-  [[nodiscard]] nll operator()(const Model& model, std::size_t b,
-                               activations_view<const float> last) const requires layered_model<Model> {
+  [[nodiscard]] nll operator()(const Model& model, std::size_t b, activations_view<const float> last) const
+    requires layered_model<Model>
+  {
     return compare(model.read_out(last.as_matrix()), b, none);
   }
 
@@ -84,10 +87,10 @@ class divergence_reading {
   [[nodiscard]] nll compare(const float_matrix& changed, std::size_t b, std::size_t most) const {
     nll sum;
     for (std::size_t r = 0; r < changed.rows && sum.count < most; ++r) {
-      if (!evaluate::predicts(batches_[b], r)) continue;
+      if (!measure::predicts(batches_[b], r)) continue;
       const std::span<const float> now = changed.row(r);
-      sum += {.sum = evaluate::kl_of_logits(original_[b].row(sum.count), norms_[b][sum.count], now,
-                                            evaluate::log_sum_exp(now)),
+      sum += {.sum = measure::kl_of_logits(original_[b].row(sum.count), norms_[b][sum.count], now,
+                                           measure::log_sum_exp(now)),
               .count = 1};
     }
     return sum;
@@ -131,8 +134,7 @@ struct measured {
     requires evaluable_model<Model>
   [[nodiscard]] cost_table operator()(Model& model, std::span<const batch_of<Model>> batches,
                                       Executor&& run = {}) const {
-    return resume(
-        model, batches, {}, [](const measured_row&) {}, run);
+    return resume(model, batches, {}, [](const measured_row&) {}, run);
   }
 
   /// The same, without measuring what is known, and telling each row as it is done: save them, and a run that was stopped

@@ -42,160 +42,161 @@ namespace precis::cost {
 /// @post     a plan's loss does not depend on what is asked with it or was before, nor on layered_model, bit for bit.
 /// @post     the model's weights have their bits again when this goes out of scope.
 template<codec_menu Menu, mutable_model Model, executor Executor = sequential, class Fit = fit::nearest>
-  requires evaluable_model<Model> &&(layered_model<Model> || tappable_model<Model>)class plan_divergence {
-   public:
-    /// Entries of candidates are those of the table. The model, the batches and the table must outlive this.
-    plan_divergence(Model& model, std::span<const batch_of<Model>> batches, const cost_table& table, Executor run = {},
-                    Fit fit = {}, std::size_t memory = std::size_t{1} << 28)
-        : model_(&model),
-          units_(table.units),
-          run_(std::move(run)),
-          batches_(batches),
-          memory_(memory),
-          fit_(std::move(fit)),
-          reading_(std::as_const(model), batches, run_),
-          now_(units_.size(), original) {
-      for (const std::string& entry : table.entries) entries_.push_back(Menu::index_of(entry));
-      for (std::size_t m = 0; m < model.matrices().size(); ++m) {
-        const weight_view w = std::as_const(model).weights(m);
-        float_matrix copy(w.rows, w.cols);
-        for (std::size_t r = 0; r < w.rows; ++r)
-          for (std::size_t c = 0; c < w.cols; ++c) copy(r, c) = w(r, c);
-        weights_.push_back(std::move(copy));
-      }
-      packed_.resize(model.matrices().size(), std::vector<std::vector<std::byte>>(entries_.size()));
-      by_layer_.resize(units_.size());
-      std::iota(by_layer_.begin(), by_layer_.end(), std::size_t{0});
-      std::ranges::stable_sort(by_layer_, {}, [&](std::size_t u) { return units_[u].layer; });
-      for (std::size_t b = 0; b < batches.size(); ++b) {
-        tokens_.push_back(reading_.predictions(b));
-        if (tokens_.back() == 0)
-          refuse({.what = "nothing to predict in batch " + std::to_string(b),
-                  .where = name,
-                  .expected = "at least one target in every one"});
-      }
+  requires evaluable_model<Model> && (layered_model<Model> || tappable_model<Model>)
+class plan_divergence {
+ public:
+  /// Entries of candidates are those of the table. The model, the batches and the table must outlive this.
+  plan_divergence(Model& model, std::span<const batch_of<Model>> batches, const cost_table& table, Executor run = {},
+                  Fit fit = {}, std::size_t memory = std::size_t{1} << 28)
+      : model_(&model),
+        units_(table.units),
+        run_(std::move(run)),
+        batches_(batches),
+        memory_(memory),
+        fit_(std::move(fit)),
+        reading_(std::as_const(model), batches, run_),
+        now_(units_.size(), original) {
+    for (const std::string& entry : table.entries) entries_.push_back(Menu::index_of(entry));
+    for (std::size_t m = 0; m < model.matrices().size(); ++m) {
+      const weight_view w = std::as_const(model).weights(m);
+      float_matrix copy(w.rows, w.cols);
+      for (std::size_t r = 0; r < w.rows; ++r)
+        for (std::size_t c = 0; c < w.cols; ++c) copy(r, c) = w(r, c);
+      weights_.push_back(std::move(copy));
     }
-    plan_divergence(const plan_divergence&) = delete;
-    plan_divergence& operator=(const plan_divergence&) = delete;
-    ~plan_divergence() {
-      for (std::size_t m = 0; m < weights_.size(); ++m) {
-        const mutable_weight_view w = model_->weights(m);
-        for (std::size_t r = 0; r < w.rows; ++r)
-          for (std::size_t c = 0; c < w.cols; ++c) w(r, c) = weights_[m](r, c);
+    packed_.resize(model.matrices().size(), std::vector<std::vector<std::byte>>(entries_.size()));
+    by_layer_.resize(units_.size());
+    std::iota(by_layer_.begin(), by_layer_.end(), std::size_t{0});
+    std::ranges::stable_sort(by_layer_, {}, [&](std::size_t u) { return units_[u].layer; });
+    for (std::size_t b = 0; b < batches.size(); ++b) {
+      tokens_.push_back(reading_.predictions(b));
+      if (tokens_.back() == 0)
+        refuse({.what = "nothing to predict in batch " + std::to_string(b),
+                .where = name,
+                .expected = "at least one target in every one"});
+    }
+  }
+  plan_divergence(const plan_divergence&) = delete;
+  plan_divergence& operator=(const plan_divergence&) = delete;
+  ~plan_divergence() {
+    for (std::size_t m = 0; m < weights_.size(); ++m) {
+      const mutable_weight_view w = model_->weights(m);
+      for (std::size_t r = 0; r < w.rows; ++r)
+        for (std::size_t c = 0; c < w.cols; ++c) w(r, c) = weights_[m](r, c);
+    }
+  }
+
+  /// [batches] predictions of each, which is how long it counts.
+  [[nodiscard]] std::span<const std::size_t> tokens() const noexcept { return tokens_; }
+
+  /// `sample` has `sequences`, and `tokens_of_last`: of the last one only the first predictions count.
+  template<class Sample>
+  [[nodiscard]] std::vector<double> operator()(std::span<const std::vector<std::size_t>> candidates,
+                                               const Sample& sample) {
+    const std::size_t sequences = sample.sequences.size();
+    std::vector<std::size_t> order(candidates.size());
+    std::iota(order.begin(), order.end(), std::size_t{0});
+    std::ranges::stable_sort(order, [&](std::size_t a, std::size_t b) {
+      const auto of = [&](std::size_t c) { return [&, c](std::size_t u) { return candidates[c][u]; }; };
+      return std::ranges::lexicographical_compare(by_layer_, by_layer_, {}, of(a), of(b));
+    });
+    std::vector<nll> read(candidates.size() * sequences);
+    for (std::size_t first = 0; first < sequences;) {
+      std::vector<std::vector<activations>> entering = enter(std::span(sample.sequences).subspan(first));
+      for (std::size_t k = 0; k < order.size(); ++k) {
+        const std::size_t c = order[k];
+        const std::size_t layer = k == 0 ? 0 : first_difference(candidates[order[k - 1]], candidates[c]);
+        put(candidates[c]);
+        run_.for_each(entering.size(), [&](std::size_t i) {
+          const std::size_t b = sample.sequences[first + i];
+          const std::size_t most = first + i + 1 == sequences ? sample.tokens_of_last : tokens_[b];
+          read[c * sequences + first + i] = read_from(layer, entering[i], b, most);
+        });
       }
+      first += entering.size();
     }
+    std::vector<double> losses;
+    for (std::size_t c = 0; c < candidates.size(); ++c)
+      losses.push_back(total(std::span<const nll>(read).subspan(c * sequences, sequences)).mean());
+    return losses;
+  }
 
-    /// [batches] predictions of each, which is how long it counts.
-    [[nodiscard]] std::span<const std::size_t> tokens() const noexcept { return tokens_; }
+ private:
+  static constexpr const char* name = "cost::plan_divergence";
+  static constexpr std::size_t original = std::numeric_limits<std::size_t>::max();
 
-    /// `sample` has `sequences`, and `tokens_of_last`: of the last one only the first predictions count.
-    template<class Sample>
-    [[nodiscard]] std::vector<double> operator()(std::span<const std::vector<std::size_t>> candidates,
-                                                 const Sample& sample) {
-      const std::size_t sequences = sample.sequences.size();
-      std::vector<std::size_t> order(candidates.size());
-      std::iota(order.begin(), order.end(), std::size_t{0});
-      std::ranges::stable_sort(order, [&](std::size_t a, std::size_t b) {
-        const auto of = [&](std::size_t c) { return [&, c](std::size_t u) { return candidates[c][u]; }; };
-        return std::ranges::lexicographical_compare(by_layer_, by_layer_, {}, of(a), of(b));
-      });
-      std::vector<nll> read(candidates.size() * sequences);
-      for (std::size_t first = 0; first < sequences;) {
-        std::vector<std::vector<activations>> entering = enter(std::span(sample.sequences).subspan(first));
-        for (std::size_t k = 0; k < order.size(); ++k) {
-          const std::size_t c = order[k];
-          const std::size_t layer = k == 0 ? 0 : first_difference(candidates[order[k - 1]], candidates[c]);
-          put(candidates[c]);
-          run_.for_each(entering.size(), [&](std::size_t i) {
-            const std::size_t b = sample.sequences[first + i];
-            const std::size_t most = first + i + 1 == sequences ? sample.tokens_of_last : tokens_[b];
-            read[c * sequences + first + i] = read_from(layer, entering[i], b, most);
-          });
-        }
-        first += entering.size();
+  void put(const std::vector<std::size_t>& candidate) {
+    for (std::size_t u = 0; u < units_.size(); ++u) {
+      const std::size_t e = candidate[u];
+      if (now_[u] == e) continue;
+      now_[u] = original;  // should packing be refused half way
+      for (const std::size_t m : units_[u].matrices) {
+        std::vector<std::byte>& bytes = packed_[m][e];
+        if (bytes.empty())
+          bytes = packed_in<Menu>(std::as_const(weights_[m]).view(), model_->matrices()[m], entries_[e], fit_);
+        Menu::decode(entries_[e], bytes, model_->weights(m));
       }
-      std::vector<double> losses;
-      for (std::size_t c = 0; c < candidates.size(); ++c)
-        losses.push_back(total(std::span<const nll>(read).subspan(c * sequences, sequences)).mean());
-      return losses;
+      now_[u] = e;
     }
+  }
 
-   private:
-    static constexpr const char* name = "cost::plan_divergence";
-    static constexpr std::size_t original = std::numeric_limits<std::size_t>::max();
+  /// The first layer in which two plans differ; beyond all of them where they do not.
+  [[nodiscard]] std::size_t first_difference(const std::vector<std::size_t>& a,
+                                             const std::vector<std::size_t>& b) const noexcept {
+    const auto at = std::ranges::find_if(by_layer_, [&](std::size_t u) { return a[u] != b[u]; });
+    return at == by_layer_.end() ? std::numeric_limits<std::size_t>::max() : units_[*at].layer;
+  }
 
-    void put(const std::vector<std::size_t>& candidate) {
-      for (std::size_t u = 0; u < units_.size(); ++u) {
-        const std::size_t e = candidate[u];
-        if (now_[u] == e) continue;
-        now_[u] = original;  // should packing be refused half way
-        for (const std::size_t m : units_[u].matrices) {
-          std::vector<std::byte>& bytes = packed_[m][e];
-          if (bytes.empty())
-            bytes = packed_in<Menu>(std::as_const(weights_[m]).view(), model_->matrices()[m], entries_[e], fit_);
-          Menu::decode(entries_[e], bytes, model_->weights(m));
-        }
-        now_[u] = e;
-      }
-    }
-
-    /// The first layer in which two plans differ; beyond all of them where they do not.
-    [[nodiscard]] std::size_t first_difference(const std::vector<std::size_t>& a,
-                                               const std::vector<std::size_t>& b) const noexcept {
-      const auto at = std::ranges::find_if(by_layer_, [&](std::size_t u) { return a[u] != b[u]; });
-      return at == by_layer_.end() ? std::numeric_limits<std::size_t>::max() : units_[*at].layer;
-    }
-
-    /// For as many sequences as `memory` holds what enters all their layers, at least one: what enters layer 0.
-    [[nodiscard]] std::vector<std::vector<activations>> enter(std::span<const std::size_t> sequences) const {
-      std::vector<std::vector<activations>> entering;
-      if constexpr (layered_model<Model>) {
-        const Model& constant = *model_;
-        std::size_t left = memory_;
-        for (const std::size_t b : sequences) {
-          std::vector<activations> layers(constant.layers() + 1);
-          layers[0] = constant.enter(batches_[b]);
-          const auto x = std::as_const(layers[0]).view();
-          const std::size_t bytes = layers.size() * x.rows() * x.features * sizeof(float);
-          if (!entering.empty() && bytes > left) break;
-          left -= std::min(left, bytes);
-          entering.push_back(std::move(layers));
-        }
-      } else {
-        entering.resize(sequences.size());
-      }
-      return entering;
-    }
-
-    [[nodiscard]] nll read_from(std::size_t layer, std::vector<activations>& entering, std::size_t b,
-                                std::size_t most) const {
+  /// For as many sequences as `memory` holds what enters all their layers, at least one: what enters layer 0.
+  [[nodiscard]] std::vector<std::vector<activations>> enter(std::span<const std::size_t> sequences) const {
+    std::vector<std::vector<activations>> entering;
+    if constexpr (layered_model<Model>) {
       const Model& constant = *model_;
-      if constexpr (layered_model<Model>) {
-        for (std::size_t l = layer; l < constant.layers(); ++l) {
-          entering[l + 1] = entering[l];
-          constant.run_layer(l, entering[l + 1]);
-        }
-        return reading_.first(constant, b, most, std::as_const(entering.back()).view());
-      } else {
-        static_cast<void>(layer);
-        static_cast<void>(entering);
-        return reading_.first(constant, b, most);
+      std::size_t left = memory_;
+      for (const std::size_t b : sequences) {
+        std::vector<activations> layers(constant.layers() + 1);
+        layers[0] = constant.enter(batches_[b]);
+        const auto x = std::as_const(layers[0]).view();
+        const std::size_t bytes = layers.size() * x.rows() * x.features * sizeof(float);
+        if (!entering.empty() && bytes > left) break;
+        left -= std::min(left, bytes);
+        entering.push_back(std::move(layers));
       }
+    } else {
+      entering.resize(sequences.size());
     }
+    return entering;
+  }
 
-    Model* model_;
-    std::span<const unit> units_;
-    Executor run_;
-    std::span<const batch_of<Model>> batches_;
-    std::size_t memory_;
-    Fit fit_;
-    divergence_reading<Model> reading_;
-    std::vector<float_matrix> weights_;                        // the original ones
-    std::vector<std::vector<std::vector<std::byte>>> packed_;  // [matrices][the table's entries], empty until asked for
-    std::vector<std::size_t> by_layer_;                        // units
-    std::vector<std::size_t> entries_;                         // of the menu, by the table's
-    std::vector<std::size_t> now_;                             // [units] the table's entry that is in the model
-    std::vector<std::size_t> tokens_;
-  };
+  [[nodiscard]] nll read_from(std::size_t layer, std::vector<activations>& entering, std::size_t b,
+                              std::size_t most) const {
+    const Model& constant = *model_;
+    if constexpr (layered_model<Model>) {
+      for (std::size_t l = layer; l < constant.layers(); ++l) {
+        entering[l + 1] = entering[l];
+        constant.run_layer(l, entering[l + 1]);
+      }
+      return reading_.first(constant, b, most, std::as_const(entering.back()).view());
+    } else {
+      static_cast<void>(layer);
+      static_cast<void>(entering);
+      return reading_.first(constant, b, most);
+    }
+  }
+
+  Model* model_;
+  std::span<const unit> units_;
+  Executor run_;
+  std::span<const batch_of<Model>> batches_;
+  std::size_t memory_;
+  Fit fit_;
+  divergence_reading<Model> reading_;
+  std::vector<float_matrix> weights_;                        // the original ones
+  std::vector<std::vector<std::vector<std::byte>>> packed_;  // [matrices][the table's entries], empty until asked for
+  std::vector<std::size_t> by_layer_;                        // units
+  std::vector<std::size_t> entries_;                         // of the menu, by the table's
+  std::vector<std::size_t> now_;                             // [units] the table's entry that is in the model
+  std::vector<std::size_t> tokens_;
+};
 
 }  // namespace precis::cost

@@ -7,8 +7,8 @@
 #include <precis/core/view.hpp>
 #include <precis/cost/entry.hpp>
 #include <precis/fit/nearest.hpp>
+#include <precis/measure/gram.hpp>
 #include <precis/model/concepts.hpp>
-#include <precis/model/gram.hpp>
 #include <precis/pack.hpp>
 
 #include <concepts>
@@ -63,8 +63,7 @@ struct reconstruction {
       if (grams[m].sum.rows != matrices[m].in || grams[m].sum.cols != matrices[m].in)
         bad("a Gram matrix of " + std::to_string(grams[m].sum.rows) + " inputs for " + matrices[m].name,
             std::to_string(matrices[m].in));
-    cost_table t = fill(
-        model, [&](std::size_t m) -> const basic_matrix<double>& { return grams[m].sum; }, run);
+    cost_table t = fill(model, [&](std::size_t m) -> const basic_matrix<double>& { return grams[m].sum; }, run);
     if (!matrices.empty()) t.maker += " on " + std::to_string(grams[0].tokens) + " tokens";
     return t;
   }
@@ -73,8 +72,7 @@ struct reconstruction {
   template<weighted_model Model, executor Executor = sequential>
   [[nodiscard]] cost_table from_weights(const Model& model, Executor&& run = {}) const {
     const basic_matrix<double> identity;
-    cost_table t = fill(
-        model, [&](std::size_t) -> const basic_matrix<double>& { return identity; }, run);
+    cost_table t = fill(model, [&](std::size_t) -> const basic_matrix<double>& { return identity; }, run);
     t.maker += " of weights";
     return t;
   }

@@ -1,6 +1,6 @@
 #pragma once
 
-#include <precis/codec/grid_codec.hpp>
+#include <precis/codec/grid/matrix.hpp>
 #include <precis/codec/tiles.hpp>
 #include <precis/fit/power.hpp>
 

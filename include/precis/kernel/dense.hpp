@@ -1,8 +1,8 @@
 #pragma once
 
-#include <precis/kernel/activations.hpp>
 #include <precis/kernel/lanes.hpp>
 #include <precis/kernel/matvec.hpp>
+#include <precis/kernel/prepared_vector.hpp>
 
 #include <cstddef>
 #include <span>

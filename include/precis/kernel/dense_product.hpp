@@ -1,8 +1,8 @@
 #pragma once
 
 #include <precis/kernel/dense.hpp>
+#include <precis/kernel/float_product.hpp>
 #include <precis/kernel/lanes.hpp>
-#include <precis/kernel/product.hpp>
 
 #include <cstddef>
 #include <cstdint>
@@ -88,8 +88,7 @@ template<class Lanes>
       for (std::size_t p = 0; p < half; ++p) part[p] = Lanes::add(part[p], part[p + half]);
     rows[r] = part[0];
   });
-  return Lanes::fold_rows(
-      rows, [](auto a, auto b) __attribute__((always_inline)) { return Lanes::add(a, b); });
+  return Lanes::fold_rows(rows, [](auto a, auto b) __attribute__((always_inline)) { return Lanes::add(a, b); });
 }
 
 /// `columns` numbers of a row as floats, filled up with zeros to sixteen.

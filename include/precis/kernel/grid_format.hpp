@@ -152,8 +152,7 @@ template<std::size_t N, class F>
 [[gnu::always_inline]] inline void for_constants(F&& f) noexcept {
   [&]<std::size_t... I>(std::index_sequence<I...>) __attribute__((always_inline)) {
     (f(std::integral_constant<std::size_t, I>{}), ...);
-  }
-  (std::make_index_sequence<N>{});
+  }(std::make_index_sequence<N>{});
 }
 
 /// Code `i` of a stream of codes of `Bits` bits: up to 8, 16 or 24. Reads no byte that holds nothing of it.
@@ -207,7 +206,7 @@ template<class Code, unsigned Bits, std::size_t K, bool Loose = false>
   constexpr auto mask = [](code_plane p) { return ((1u << p.width) - 1u) * 0x0101'0101u; };
   constexpr code_plane a = planes.at[0], b = planes.at[1], c = planes.at[2];
   if constexpr (Loose && planes.count == 1) return w[word(a)];
-  typename Code::words codes = Code::template digits < bit(a), Loose ? ~0u : mask(a) > (w[word(a)]);
+  typename Code::words codes = Code::template digits<bit(a), Loose ? ~0u : mask(a)>(w[word(a)]);
   if constexpr (planes.count > 1)
     codes = Code::template merge<bit(b) - static_cast<int>(b.low), (mask(b) << b.low)>(codes, w[word(b)]);
   if constexpr (planes.count > 2)

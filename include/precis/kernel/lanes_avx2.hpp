@@ -240,7 +240,7 @@ struct avx2_code_lanes {
   [[nodiscard]] static __m256 to_float(words w) noexcept { return _mm256_cvtepi32_ps(w); }
   template<unsigned Bits, unsigned At>
   [[nodiscard]] static __m256 number(words w) noexcept {
-    return to_float(digits < static_cast<int>(At), At + Bits == 32 ? ~0u : (1u << Bits) - 1u > (w));
+    return to_float(digits<static_cast<int>(At), At + Bits == 32 ? ~0u : (1u << Bits) - 1u>(w));
   }
   /// Exponent and fraction moved to where a float has them; below the normal numbers, what is too much is taken away.
   template<class Float, unsigned At>

@@ -1,9 +1,9 @@
 #pragma once
 
-#include <precis/kernel/activations.hpp>
 #include <precis/kernel/grid_format.hpp>
 #include <precis/kernel/half.hpp>
 #include <precis/kernel/lanes.hpp>
+#include <precis/kernel/prepared_vector.hpp>
 
 #include <array>
 #include <cstddef>
@@ -35,7 +35,7 @@ namespace detail {
 template<unsigned Bits>
 inline constexpr bool loose_codes = Bits <= 5;
 template<unsigned Bits, std::size_t K>
-inline constexpr unsigned loose_at = planes_of(Bits).count == 1 ? K* Bits % 8 : 0;
+inline constexpr unsigned loose_at = planes_of(Bits).count == 1 ? K * Bits % 8 : 0;
 
 /// What codes stand for before the scale: whole numbers, ...
 struct whole_numbers {
@@ -43,7 +43,7 @@ struct whole_numbers {
   static constexpr float zero_of_bytes = 0;  ///< what is added to make products with bytes ones of integers
   template<class Code, unsigned Bits, unsigned At>
   [[nodiscard, gnu::always_inline]] static typename Code::floats::vector value(typename Code::words codes) noexcept {
-    return Code::template number < loose_codes<Bits> ? Bits : 8, At > (codes);
+    return Code::template number<loose_codes<Bits> ? Bits : 8, At>(codes);
   }
 };
 /// ... of 16 or 24 bits ...
@@ -120,9 +120,8 @@ template<class Code, unsigned Bits, bool Loose, std::size_t Parts, class Begin, 
   });
   for_constants<8>([&](auto k) __attribute__((always_inline)) {
     begin(quad<k>{});
-    for_constants<Parts>([&](auto p) __attribute__((always_inline)) {
-      body(quad<k>{}, p, codes_of<Code, Bits, k, Loose>(w[p]));
-    });
+    for_constants<Parts>(
+        [&](auto p) __attribute__((always_inline)) { body(quad<k>{}, p, codes_of<Code, Bits, k, Loose>(w[p])); });
   });
 }
 
@@ -161,10 +160,9 @@ template<class Code, unsigned Bits, class Numbers, std::size_t Parts>
   });
   for (std::size_t b = 0, offset = 0; b < blocks; ++b, offset += Bits * word_stride, x += block_columns) {
     if constexpr (std::is_same_v<Numbers, wide_numbers>) {
-      each_wide<Code, Bits>(
-          block, offset, [&](auto k, auto p, auto j, vector value) __attribute__((always_inline)) {
-            lane[p][j] = lanes::fma(value, lanes::broadcast(x + 4 * k + j), lane[p][j]);
-          });
+      each_wide<Code, Bits>(block, offset, [&](auto k, auto p, auto j, vector value) __attribute__((always_inline)) {
+        lane[p][j] = lanes::fma(value, lanes::broadcast(x + 4 * k + j), lane[p][j]);
+      });
       continue;
     } else {
       vector four[4];
@@ -297,7 +295,7 @@ void add_segments(const segment_run<Value>& given, float* total) noexcept {
   segment_run<Value> run = given;
   const vector fixed_zero = lanes::all(-run.fixed_zero);
   const std::size_t blocks = run.blocks;
-  const auto some = [&](std::size_t s, std::size_t first_part, vector * sum) __attribute__((always_inline)) {
+  const auto some = [&](std::size_t s, std::size_t first_part, vector* sum) __attribute__((always_inline)) {
     const auto place = [&](std::size_t p, std::size_t tile_step, std::size_t each) __attribute__((always_inline)) {
       const std::size_t row = (first_part + p) * rows;
       return row / tile_rows * tile_step + row % tile_rows * each;

@@ -23,8 +23,9 @@ struct loss_reading {
   std::span<const batch_of<Model>> batches;
 
   [[nodiscard]] nll operator()(const Model& model, std::size_t batch) const { return model.loss(batches[batch]); }
-  [[nodiscard]] nll operator()(const Model& model, std::size_t batch,
-                               activations_view<const float> last) const requires layered_model<Model> {
+  [[nodiscard]] nll operator()(const Model& model, std::size_t batch, activations_view<const float> last) const
+    requires layered_model<Model>
+  {
     return model.read_loss(batches[batch], last);
   }
 };
@@ -46,86 +47,86 @@ struct loss_reading {
 /// @post    equal with and without layered_model, and on any executor, bit for bit.
 /// Source   methods A2 (resume, mutation), B6.
 template<evaluable_model Model, class Read, class Change, class Done, executor Executor = sequential>
-  requires mutable_model<Model> std::vector<nll> read_changes(Model& model, std::span<const batch_of<Model>> batches,
-                                                              std::span<const unit> units, std::size_t versions,
-                                                              const Read& read, Change&& change, Done&& done,
-                                                              const std::string& where, Executor&& run = {}) {
-    const Model& constant = model;
-    const auto each_batch = [&](auto&& body) {
-      std::vector<nll> losses(batches.size());
-      run.for_each(batches.size(), [&](std::size_t b) { losses[b] = body(b); });
-      return losses;
-    };
-    /// The loss of batch b, from layer l on where the model can start there.
-    const auto read_from = [&](std::size_t l, activations entering, std::size_t b) {
-      if constexpr (layered_model<Model>) {
-        for (; l < constant.layers(); ++l) constant.run_layer(l, entering);
-        return read(constant, b, std::as_const(entering).view());
-      } else {
-        return read(constant, b);
-      }
-    };
-    const auto enter = [&](std::size_t b) {
-      if constexpr (layered_model<Model>) return constant.enter(batches[b]);
-      return activations{};
-    };
-    const auto check = [&](std::span<const nll> losses, const std::string& what) {
-      std::size_t predictions = 0;
-      for (std::size_t b = 0; b < losses.size(); ++b) {
-        predictions += losses[b].count;
-        if (std::isfinite(losses[b].sum)) continue;
-        const bool always = !std::isfinite(read_from(0, enter(b), b).sum);
-        refuse({.what = "the loss of batch " + std::to_string(b) + (always ? " of the unchanged model" : what) +
-                        " is " + std::to_string(losses[b].sum),
-                .where = where,
-                .expected = "a finite loss"});
-      }
-      if (predictions == 0)
-        refuse({.what = "nothing to predict in " + std::to_string(batches.size()) + " batches",
-                .where = where,
-                .expected = "at least one target"});
-    };
-
-    std::vector<activations> entering(batches.size());  // the layer that the units below are in
-    run.for_each(batches.size(), [&](std::size_t b) { entering[b] = enter(b); });
-    const auto make_version = [&](const unit& u, std::size_t v) {
-#if defined(__cpp_exceptions)
-      try {
-        change(u, v);
-      } catch (const error& e) {  // it knows its matrix, not whose it is
-        problem named = e.reason();
-        named.where = where + ", unit " + u.name + ": " + named.where;
-        refuse(std::move(named));
-      }
-#else
-      change(u, v);
-#endif
-    };
-    const auto measure = [&](std::size_t u, std::size_t layer) {
-      weight_guard guard(model, units[u].matrices);
-      for (std::size_t v = 0; v < versions; ++v) {
-        make_version(units[u], v);
-        const std::vector<nll> losses = each_batch([&](std::size_t b) { return read_from(layer, entering[b], b); });
-        guard.restore();
-        check(losses, " with unit " + units[u].name + " " + change.describe(v));
-        done(u, v, std::span<const nll>(losses));
-      }
-    };
-    std::size_t layer = 0;
+  requires mutable_model<Model>
+std::vector<nll> read_changes(Model& model, std::span<const batch_of<Model>> batches, std::span<const unit> units,
+                              std::size_t versions, const Read& read, Change&& change, Done&& done,
+                              const std::string& where, Executor&& run = {}) {
+  const Model& constant = model;
+  const auto each_batch = [&](auto&& body) {
+    std::vector<nll> losses(batches.size());
+    run.for_each(batches.size(), [&](std::size_t b) { losses[b] = body(b); });
+    return losses;
+  };
+  /// The loss of batch b, from layer l on where the model can start there.
+  const auto read_from = [&](std::size_t l, activations entering, std::size_t b) {
     if constexpr (layered_model<Model>) {
-      for (const std::size_t layers = constant.layers(); layer < layers; ++layer) {
-        for (std::size_t u = 0; u < units.size(); ++u)
-          if (units[u].layer == layer) measure(u, layer);
-        run.for_each(batches.size(), [&](std::size_t b) { constant.run_layer(layer, entering[b]); });
-      }
+      for (; l < constant.layers(); ++l) constant.run_layer(l, entering);
+      return read(constant, b, std::as_const(entering).view());
+    } else {
+      return read(constant, b);
     }
-    for (std::size_t u = 0; u < units.size(); ++u)  // what is left: the head, or all of a model that is not layered
-      if (units[u].layer >= layer) measure(u, layer);
+  };
+  const auto enter = [&](std::size_t b) {
+    if constexpr (layered_model<Model>) return constant.enter(batches[b]);
+    return activations{};
+  };
+  const auto check = [&](std::span<const nll> losses, const std::string& what) {
+    std::size_t predictions = 0;
+    for (std::size_t b = 0; b < losses.size(); ++b) {
+      predictions += losses[b].count;
+      if (std::isfinite(losses[b].sum)) continue;
+      const bool always = !std::isfinite(read_from(0, enter(b), b).sum);
+      refuse({.what = "the loss of batch " + std::to_string(b) + (always ? " of the unchanged model" : what) + " is " +
+                      std::to_string(losses[b].sum),
+              .where = where,
+              .expected = "a finite loss"});
+    }
+    if (predictions == 0)
+      refuse({.what = "nothing to predict in " + std::to_string(batches.size()) + " batches",
+              .where = where,
+              .expected = "at least one target"});
+  };
 
-    std::vector<nll> unchanged = each_batch([&](std::size_t b) { return read_from(layer, entering[b], b); });
-    check(unchanged, " of the unchanged model");
-    return unchanged;
+  std::vector<activations> entering(batches.size());  // the layer that the units below are in
+  run.for_each(batches.size(), [&](std::size_t b) { entering[b] = enter(b); });
+  const auto make_version = [&](const unit& u, std::size_t v) {
+#if defined(__cpp_exceptions)
+    try {
+      change(u, v);
+    } catch (const error& e) {  // it knows its matrix, not whose it is
+      problem named = e.reason();
+      named.where = where + ", unit " + u.name + ": " + named.where;
+      refuse(std::move(named));
+    }
+#else
+    change(u, v);
+#endif
+  };
+  const auto measure = [&](std::size_t u, std::size_t layer) {
+    weight_guard guard(model, units[u].matrices);
+    for (std::size_t v = 0; v < versions; ++v) {
+      make_version(units[u], v);
+      const std::vector<nll> losses = each_batch([&](std::size_t b) { return read_from(layer, entering[b], b); });
+      guard.restore();
+      check(losses, " with unit " + units[u].name + " " + change.describe(v));
+      done(u, v, std::span<const nll>(losses));
+    }
+  };
+  std::size_t layer = 0;
+  if constexpr (layered_model<Model>) {
+    for (const std::size_t layers = constant.layers(); layer < layers; ++layer) {
+      for (std::size_t u = 0; u < units.size(); ++u)
+        if (units[u].layer == layer) measure(u, layer);
+      run.for_each(batches.size(), [&](std::size_t b) { constant.run_layer(layer, entering[b]); });
+    }
   }
+  for (std::size_t u = 0; u < units.size(); ++u)  // what is left: the head, or all of a model that is not layered
+    if (units[u].layer >= layer) measure(u, layer);
+
+  std::vector<nll> unchanged = each_batch([&](std::size_t b) { return read_from(layer, entering[b], b); });
+  check(unchanged, " of the unchanged model");
+  return unchanged;
+}
 
 /// The loss of several batches together: sums merge, in order (methods A4).
 [[nodiscard]] inline nll total(std::span<const nll> losses) noexcept {

@@ -85,32 +85,33 @@ concept tappable_model = requires(const M& model, const batch_of<M>& batch, deta
 /// the tap at that layer's attention and MLP sites; `read_out` turns the last token's residual into logits. All three
 /// return the bits a full run would. `M::causal` says whether a position depends on earlier positions only.
 template<class M>
-concept resumable_model = tappable_model<M> &&
+concept resumable_model =
+    tappable_model<M> &&
     requires(const M& model, const batch_of<M>& batch, typename M::cache_type& cache,
              const typename M::cache_type& filled, const layer_run& run, activations_view<float> residual,
              matrix_view<const float> last, detail::any_tap tap) {
-  { M::causal } -> std::convertible_to<bool>;
-  { model.capture(batch, cache, tap) } -> std::same_as<float_matrix>;  // logits, positions::last
-  {
-    filled.residual(std::size_t{})
-    } -> std::convertible_to<activations_view<const float>>;  // entering layer l <= layers()
-  { model.run_layer(run, filled, residual, tap) } -> std::same_as<void>;
-  { model.read_out(last) } -> std::same_as<float_matrix>;  // [rows x features] -> [rows x vocabulary]
-};
+      { M::causal } -> std::convertible_to<bool>;
+      { model.capture(batch, cache, tap) } -> std::same_as<float_matrix>;  // logits, positions::last
+      {
+        filled.residual(std::size_t{})
+      } -> std::convertible_to<activations_view<const float>>;  // entering layer l <= layers()
+      { model.run_layer(run, filled, residual, tap) } -> std::same_as<void>;
+      { model.read_out(last) } -> std::same_as<float_matrix>;  // [rows x features] -> [rows x vocabulary]
+    };
 
 /// Runs forward and hands every distinct input of its matrices to a sink, once; every matrix reads exactly one of them.
 template<class M>
-concept observable_model = weighted_model<M> &&
-    requires(const M& model, const batch_of<M>& batch, detail::any_sink sink) {
-  { model.inputs(batch, sink) } -> std::same_as<void>;
-};
+concept observable_model =
+    weighted_model<M> && requires(const M& model, const batch_of<M>& batch, detail::any_sink sink) {
+      { model.inputs(batch, sink) } -> std::same_as<void>;
+    };
 
 /// Runs backward and hands every matrix's inputs and output gradients to a sink. The gradient is that of the summed NLL.
 template<class M>
-concept differentiable_model = weighted_model<M> &&
-    requires(const M& model, const batch_of<M>& batch, detail::any_sink sink) {
-  { model.backward(batch, sink) } -> std::same_as<nll>;
-};
+concept differentiable_model =
+    weighted_model<M> && requires(const M& model, const batch_of<M>& batch, detail::any_sink sink) {
+      { model.backward(batch, sink) } -> std::same_as<nll>;
+    };
 
 /// Its forward pass can be taken apart: what enters the first layer, one layer, and what is read off the last one's output.
 ///
@@ -118,15 +119,17 @@ concept differentiable_model = weighted_model<M> &&
 /// of residuals. A matrix of layer l takes part in run_layer(l) alone, one of layer >= layers() in the two reads alone: so a
 /// run of changed weights need not repeat what lies before the change.
 template<class M>
-concept layered_model = evaluable_model<M> &&
-    requires(const M& model, const batch_of<M>& batch, std::size_t layer, activations& residual,
-             activations_view<const float> last, matrix_view<const float> rows) {
-  { model.layers() } -> std::convertible_to<std::size_t>;
-  { model.enter(batch) } -> std::same_as<activations>;         // entering layer 0
-  { model.run_layer(layer, residual) } -> std::same_as<void>;  // in place: from entering layer to entering layer + 1
-  { model.read_loss(batch, last) } -> std::same_as<nll>;       // of the residual entering the head
-  { model.read_out(rows) } -> std::same_as<float_matrix>;      // [rows x features] -> [rows x vocabulary]
-};
+concept layered_model =
+    evaluable_model<M> && requires(const M& model, const batch_of<M>& batch, std::size_t layer, activations& residual,
+                                   activations_view<const float> last, matrix_view<const float> rows) {
+      { model.layers() } -> std::convertible_to<std::size_t>;
+      { model.enter(batch) } -> std::same_as<activations>;  // entering layer 0
+      {
+        model.run_layer(layer, residual)
+      } -> std::same_as<void>;                                 // in place: from entering layer to entering layer + 1
+      { model.read_loss(batch, last) } -> std::same_as<nll>;   // of the residual entering the head
+      { model.read_out(rows) } -> std::same_as<float_matrix>;  // [rows x features] -> [rows x vocabulary]
+    };
 
 /// Knows which rows and columns of its matrices are linear maps of their own, and what they are for.
 template<class M>
@@ -143,8 +146,8 @@ concept bias_model = weighted_model<M> && requires(M& model, std::size_t matrix,
 /// Can add a constant of its own at every token position. Longer sequences than `by_token` has rows are refused by the model,
 /// unless there are `later` values [out], which all later positions get.
 template<class M>
-concept token_bias_model = bias_model<M> &&
-    requires(M& model, std::size_t matrix, matrix_view<const double> by_token, std::span<const double> later) {
+concept token_bias_model = bias_model<M> && requires(M& model, std::size_t matrix, matrix_view<const double> by_token,
+                                                     std::span<const double> later) {
   { model.add_token_bias(matrix, by_token, later) } -> std::same_as<void>;  // [tokens x out]
 };
 

@@ -26,14 +26,26 @@ struct whole_forwards {
   [[nodiscard]] nll loss(const batch_type& b, Tap&& tap) const {
     return model->loss(b, tap);
   }
-  [[nodiscard]] nll loss(const batch_type& b) const requires evaluable_model<Model> { return model->loss(b); }
-  [[nodiscard]] std::span<const matrix_info> matrices() const requires weighted_model<Model> {
+  [[nodiscard]] nll loss(const batch_type& b) const
+    requires evaluable_model<Model>
+  {
+    return model->loss(b);
+  }
+  [[nodiscard]] std::span<const matrix_info> matrices() const
+    requires weighted_model<Model>
+  {
     return model->matrices();
   }
-  [[nodiscard]] weight_view weights(std::size_t i) const requires weighted_model<Model> {
+  [[nodiscard]] weight_view weights(std::size_t i) const
+    requires weighted_model<Model>
+  {
     return std::as_const(*model).weights(i);
   }
-  [[nodiscard]] mutable_weight_view weights(std::size_t i) requires mutable_model<Model> { return model->weights(i); }
+  [[nodiscard]] mutable_weight_view weights(std::size_t i)
+    requires mutable_model<Model>
+  {
+    return model->weights(i);
+  }
 };
 
 }  // namespace precis

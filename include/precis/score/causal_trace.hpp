@@ -102,7 +102,7 @@ struct causal_trace {
 
   /// Chosen when only the executor is wrong.
   template<class Model, class Facts, class Executor>
-    requires(tappable_model<Model>&& token_model<Model>&& weighted_model<Model> && !executor<Executor>)
+    requires(tappable_model<Model> && token_model<Model> && weighted_model<Model> && !executor<Executor>)
   refused operator()(const Model&, const Facts&, Executor&&) const {
     static_assert(
         executor<Executor>,

@@ -4,8 +4,8 @@
 #include <precis/core/executor.hpp>
 #include <precis/core/scores.hpp>
 #include <precis/core/site.hpp>
-#include <precis/evaluate/kl_divergence.hpp>
-#include <precis/evaluate/positions.hpp>
+#include <precis/measure/kl_divergence.hpp>
+#include <precis/measure/positions.hpp>
 #include <precis/model/concepts.hpp>
 #include <precis/model/taps.hpp>
 
@@ -61,7 +61,7 @@ struct drop_one {
           }
           losses[b](i, rows[n] / batches[b].tokens) += by == measure::nll
                                                            ? nll_of(logits, batches[b].targets[rows[n]], b)
-                                                           : evaluate::kl_of_logits(whole.row(n), logits);
+                                                           : precis::measure::kl_of_logits(whole.row(n), logits);
         });
       }
     });
@@ -122,7 +122,7 @@ struct drop_one {
               .expected = "a target, or no_target, for every token; measure::kl needs none"});
     std::vector<std::size_t> rows;
     for (std::size_t r = 0; r < batch.sequences * batch.tokens; ++r)
-      if (evaluate::predicts(batch, r)) rows.push_back(r);
+      if (precis::measure::predicts(batch, r)) rows.push_back(r);
     return rows;
   }
 
@@ -131,7 +131,7 @@ struct drop_one {
       refuse({.what = "target " + std::to_string(target) + " of batch " + std::to_string(b),
               .where = "score::drop_one",
               .expected = "a token below " + std::to_string(logits.size())});
-    return evaluate::log_sum_exp(logits) - static_cast<double>(logits[static_cast<std::size_t>(target)]);
+    return precis::measure::log_sum_exp(logits) - static_cast<double>(logits[static_cast<std::size_t>(target)]);
   }
 
   static void clear(activations_view<float> x) {

@@ -6,10 +6,10 @@
 #include <precis/core/scores.hpp>
 #include <precis/core/slice.hpp>
 #include <precis/core/spectra.hpp>
-#include <precis/factor/singular.hpp>
+#include <precis/linear_algebra/singular_values.hpp>
 #include <precis/model/concepts.hpp>
-#include <precis/score/eigen/effects.hpp>
-#include <precis/score/eigen/every_pair.hpp>
+#include <precis/score/eigenpruning/effects.hpp>
+#include <precis/score/eigenpruning/every_pair.hpp>
 
 #include <algorithm>
 #include <cmath>
@@ -54,7 +54,7 @@ struct eigen_attribution {
     batch_mean,  ///< as the authors' code: divided by the predictions of the batch it runs in
   };
   pairing pairs = pairing::shuffled_cycle;
-  eigen::reduction reduce = eigen::reduction::max_over_pairs_and_tokens;
+  eigenpruning::reduction reduce = eigenpruning::reduction::max_over_pairs_and_tokens;
   loss_scale loss = loss_scale::per_sample;
   std::uint64_t seed = 0;
   token padding = no_target;             ///< tokens of this id are padding; a batch that has lengths says it by itself
@@ -71,17 +71,17 @@ struct eigen_attribution {
     check_slices(slices, model.matrices(), where);
 
     spectra result{.model = {}, .scorer = name(), .measure = "nats", .slices = {}};
-    std::vector<std::vector<eigen::tracked>> of_matrix(model.matrices().size());
+    std::vector<std::vector<eigenpruning::tracked>> of_matrix(model.matrices().size());
     decompose(model, slices, run, result, of_matrix);
     if (pairs == pairing::all)
-      pair_all<eigen::every_pair>(model, batches, samples, of_matrix, run);
+      pair_all<eigenpruning::every_pair>(model, batches, samples, of_matrix, run);
     else
       pair_neighbours(model, batches, samples, of_matrix, run);
 
     for (spectrum& s : result.slices)
-      for (const eigen::tracked& t : of_matrix[s.slice.matrix]) {
+      for (const eigenpruning::tracked& t : of_matrix[s.slice.matrix]) {
         if (t.slice.name != s.slice.name) continue;
-        if (reduce == eigen::reduction::max_over_pairs_and_tokens)
+        if (reduce == eigenpruning::reduction::max_over_pairs_and_tokens)
           s.scores.assign(t.most.begin(), t.most.end());
         else
           s.scores.assign(t.sums.begin(), t.sums.end());
@@ -121,7 +121,7 @@ struct eigen_attribution {
     if (pairs == pairing::shuffled_cycle) n += "shuffled_cycle seed=" + std::to_string(seed);
     if (pairs == pairing::cycle_in_batches)
       n += "cycle_in_batches=" + std::to_string(sequences_at_a_time) + " seed=" + std::to_string(seed);
-    if (reduce == eigen::reduction::sum_tokens_then_max) n += " sum_tokens";
+    if (reduce == eigenpruning::reduction::sum_tokens_then_max) n += " sum_tokens";
     if (loss == loss_scale::batch_mean) n += " batch_mean";
     return n;
   }
@@ -154,7 +154,7 @@ struct eigen_attribution {
 
   template<class Model, class Executor>
   static void decompose(const Model& model, std::span<const matrix_slice> slices, Executor& run, spectra& result,
-                        std::vector<std::vector<eigen::tracked>>& of_matrix) {
+                        std::vector<std::vector<eigenpruning::tracked>>& of_matrix) {
     constexpr std::size_t at_a_time = 16;
     for (std::size_t first = 0; first < slices.size(); first += at_a_time) {
       const std::span<const matrix_slice> some = slices.subspan(first, std::min(at_a_time, slices.size() - first));
@@ -165,9 +165,9 @@ struct eigen_attribution {
         for (std::size_t o = 0; o < s.out; ++o)
           for (std::size_t i = 0; i < s.in; ++i) weights.back()(o, i) = w(o, i);
       }
-      std::vector<factor::singular_system> parts(some.size());
+      std::vector<linear_algebra::singular_system> parts(some.size());
       run.for_each(some.size(),
-                   [&](std::size_t i) { parts[i] = factor::singular_values(weights[i].view(), some[i].name); });
+                   [&](std::size_t i) { parts[i] = linear_algebra::singular_values(weights[i].view(), some[i].name); });
       for (std::size_t i = 0; i < some.size(); ++i) {
         of_matrix[some[i].matrix].emplace_back(some[i], parts[i]);
         result.slices.push_back({.slice = some[i], .values = std::move(parts[i].values), .scores = {}});
@@ -202,14 +202,15 @@ struct eigen_attribution {
         weight = 1.f / static_cast<float>(batch.sequences);
     }
     const nll total = model.backward(batch, [&](const linear_gradient& g) {
-      if (chosen[g.matrix]) f(g.matrix, eigen::observed{g.input, g.output_gradient, counts, weight});
+      if (chosen[g.matrix]) f(g.matrix, eigenpruning::observed{g.input, g.output_gradient, counts, weight});
     });
     if (total.count == 0) bad("a batch without a prediction", "targets to take the loss of");
     if (!std::isfinite(total.sum)) bad("a loss of " + std::to_string(total.sum), "a finite one");
   }
 
   template<class Pairs, class Model>
-  [[nodiscard]] std::vector<Pairs> pairs_of(const Model& model, std::vector<std::vector<eigen::tracked>>& of_matrix,
+  [[nodiscard]] std::vector<Pairs> pairs_of(const Model& model,
+                                            std::vector<std::vector<eigenpruning::tracked>>& of_matrix,
                                             std::vector<std::size_t>& index, std::vector<bool>& chosen) const {
     std::vector<Pairs> all;
     index.assign(of_matrix.size(), 0);
@@ -224,30 +225,30 @@ struct eigen_attribution {
   }
   template<class Pairs>
   static void take_back(const std::vector<Pairs>& all, std::span<const std::size_t> index,
-                        const std::vector<bool>& chosen, std::vector<std::vector<eigen::tracked>>& of_matrix) {
+                        const std::vector<bool>& chosen, std::vector<std::vector<eigenpruning::tracked>>& of_matrix) {
     for (std::size_t m = 0; m < of_matrix.size(); ++m)
       if (chosen[m]) of_matrix[m].assign(all[index[m]].slices().begin(), all[index[m]].slices().end());
   }
 
   template<class Model, class Executor>
   void pair_neighbours(const Model& model, std::span<const batch_of<Model>> batches, std::size_t samples,
-                       std::vector<std::vector<eigen::tracked>>& of_matrix, Executor& run) const {
+                       std::vector<std::vector<eigenpruning::tracked>>& of_matrix, Executor& run) const {
     std::vector<std::size_t> index;
     std::vector<bool> chosen;
-    std::vector<eigen::cycle> all = pairs_of<eigen::cycle>(model, of_matrix, index, chosen);
+    std::vector<eigenpruning::cycle> all = pairs_of<eigenpruning::cycle>(model, of_matrix, index, chosen);
     each_batch(batches, order_of(samples), [&](const auto& batch, auto counts) {
       observe(model, batch, counts, chosen,
-              [&](std::size_t m, const eigen::observed& o) { all[index[m]].add(o, run); });
+              [&](std::size_t m, const eigenpruning::observed& o) { all[index[m]].add(o, run); });
       if (pairs == pairing::cycle_in_batches)
-        for (eigen::cycle& c : all) c.close(run);
+        for (eigenpruning::cycle& c : all) c.close(run);
     });
-    for (eigen::cycle& c : all) c.close(run);
+    for (eigenpruning::cycle& c : all) c.close(run);
     take_back(all, index, chosen, of_matrix);
   }
 
   template<class Every, class Model, class Executor>
   void pair_all(const Model& model, std::span<const batch_of<Model>> batches, std::size_t samples,
-                std::vector<std::vector<eigen::tracked>>& of_matrix, Executor& run) const {
+                std::vector<std::vector<eigenpruning::tracked>>& of_matrix, Executor& run) const {
     std::vector<std::size_t> index;
     std::vector<bool> chosen;
     std::vector<Every> all = pairs_of<Every>(model, of_matrix, index, chosen);
@@ -266,7 +267,7 @@ struct eigen_attribution {
           static_cast<void>(model.backward(batch, [&](const linear_gradient& g) { see(g.matrix, g.input); }));
       });
     each_batch(batches, order, [&](const auto& batch, auto counts) {
-      observe(model, batch, counts, chosen, [&](std::size_t m, const eigen::observed& o) {
+      observe(model, batch, counts, chosen, [&](std::size_t m, const eigenpruning::observed& o) {
         if (at_once)
           all[index[m]].together(o, run);
         else

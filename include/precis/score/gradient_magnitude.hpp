@@ -2,7 +2,7 @@
 
 #include <precis/core/error.hpp>
 #include <precis/core/scores.hpp>
-#include <precis/kernel/product.hpp>
+#include <precis/kernel/float_product.hpp>
 #include <precis/model/concepts.hpp>
 
 #include <cmath>

@@ -28,11 +28,14 @@ template<token_model Model>
 struct mistake_reading {
   std::span<const token_batch> batches;
 
-  [[nodiscard]] nll operator()(const Model& model, std::size_t batch) const requires tappable_model<Model> {
+  [[nodiscard]] nll operator()(const Model& model, std::size_t batch) const
+    requires tappable_model<Model>
+  {
     return count(model.logits(batches[batch], positions::all, tap::none{}), batches[batch]);
   }
-  [[nodiscard]] nll operator()(const Model& model, std::size_t batch,
-                               activations_view<const float> last) const requires layered_model<Model> {
+  [[nodiscard]] nll operator()(const Model& model, std::size_t batch, activations_view<const float> last) const
+    requires layered_model<Model>
+  {
     return count(model.read_out(last.as_matrix()), batches[batch]);
   }
 

@@ -5,8 +5,8 @@
 #include <precis/core/scores.hpp>
 #include <precis/core/unit.hpp>
 #include <precis/core/view.hpp>
+#include <precis/measure/gram.hpp>
 #include <precis/model/concepts.hpp>
-#include <precis/model/gram.hpp>
 
 #include <concepts>
 #include <cstddef>
@@ -38,12 +38,12 @@ struct reconstruction_error {
 
   /// On the inputs that the model's matrices see in these batches.
   template<weighted_model Model, class Compress, executor Executor = sequential>
-    requires(observable_model<Model> || differentiable_model<Model>)
-  &&std::invocable<Compress&, const matrix_info&, mutable_weight_view> [[nodiscard]] scores operator()(
-      const Model& model, std::span<const batch_of<Model>> batches, Compress&& compress, Executor&& run = {}) const {
+    requires(observable_model<Model> || differentiable_model<Model>) &&
+            std::invocable<Compress&, const matrix_info&, mutable_weight_view>
+  [[nodiscard]] scores operator()(const Model& model, std::span<const batch_of<Model>> batches, Compress&& compress,
+                                  Executor&& run = {}) const {
     const input_grams grams = gather_grams(model, batches, run);
-    return fill(
-        model, [&](std::size_t m) -> const basic_matrix<double>& { return grams[m].sum; }, compress);
+    return fill(model, [&](std::size_t m) -> const basic_matrix<double>& { return grams[m].sum; }, compress);
   }
 
   /// From the weights alone: G is the identity.
@@ -51,8 +51,7 @@ struct reconstruction_error {
     requires std::invocable<Compress&, const matrix_info&, mutable_weight_view>
   [[nodiscard]] scores from_weights(const Model& model, Compress&& compress) const {
     const basic_matrix<double> identity;
-    return fill(
-        model, [&](std::size_t) -> const basic_matrix<double>& { return identity; }, compress);
+    return fill(model, [&](std::size_t) -> const basic_matrix<double>& { return identity; }, compress);
   }
 
   /// Chosen only when the overload above is not: says why, and what to do about it.

@@ -126,7 +126,7 @@ struct taylor {
   /// The losses behind the scores, with noise of your own: noise(matrix_info, pair, deviation, e) fills e, [out x in].
   template<mutable_model Model, class Noise, executor Executor = sequential>
     requires evaluable_model<Model> &&
-        std::invocable<Noise&, const matrix_info&, std::size_t, double, std::span<double>>
+             std::invocable<Noise&, const matrix_info&, std::size_t, double, std::span<double>>
   [[nodiscard]] perturbed_losses measure(Model& model, std::span<const batch_of<Model>> batches, Noise&& source,
                                          Executor&& run = {}) const {
     check();

@@ -2,8 +2,8 @@
 
 #include <precis/core/error.hpp>
 #include <precis/core/view.hpp>
-#include <precis/factor/symmetric.hpp>
-#include <precis/kernel/product.hpp>
+#include <precis/kernel/float_product.hpp>
+#include <precis/linear_algebra/symmetric_eigenproblem.hpp>
 
 #include <algorithm>
 #include <cmath>
@@ -15,16 +15,16 @@
 
 namespace precis::score::canonical {
 
-using factor::eigen_system;
-using factor::eigenvalues;
-using factor::eigenvectors;
-using factor::matrix;
+using linear_algebra::eigen_system;
+using linear_algebra::eigenvalues;
+using linear_algebra::eigenvectors;
+using linear_algebra::matrix;
 
 namespace detail {
 
-using factor::detail::add;
-using factor::detail::dot;
-using factor::detail::lanes;
+using linear_algebra::detail::add;
+using linear_algebra::detail::dot;
+using linear_algebra::detail::lanes;
 
 inline constexpr std::size_t column_block = 192;
 

@@ -1,0 +1,174 @@
+#include <engine/files/files.hpp>
+
+#include <precis/core/error.hpp>
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cerrno>
+#include <cstring>
+#include <system_error>
+#include <utility>
+
+namespace engine {
+namespace {
+
+namespace fs = std::filesystem;
+
+[[nodiscard]] std::string reason(int code) { return std::generic_category().message(code); }
+
+/// A name beside `target` that no other process or thread uses.
+[[nodiscard]] fs::path beside(const fs::path& target, std::string_view purpose) {
+  static std::atomic<unsigned> count{0};
+  fs::path name = target.filename();
+  name += "." + std::string(purpose) + "-" + std::to_string(::getpid()) + "-" + std::to_string(count++);
+  return target.parent_path() / name;
+}
+
+/// A path without a trailing slash: "out/" and "out" are the same target.
+[[nodiscard]] fs::path trimmed(fs::path target) { return target.has_filename() ? target : target.parent_path(); }
+
+/// Makes a rename in `folder` survive a power cut. File systems that cannot do it are left alone.
+void flush_folder(const fs::path& folder) noexcept {
+  const int descriptor = ::open(folder.empty() ? "." : folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (descriptor < 0) return;
+  ::fsync(descriptor);
+  ::close(descriptor);
+}
+
+}  // namespace
+
+mapped_file::mapped_file(const fs::path& path) {
+  const auto bad = [&](const std::string& what) {
+    precis::refuse({.what = what, .where = path.string(), .expected = "a readable file that is not empty"});
+  };
+  const int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (descriptor < 0) bad("cannot be opened (" + reason(errno) + ")");
+  struct stat status{};
+  const bool known = ::fstat(descriptor, &status) == 0;
+  void* memory = MAP_FAILED;
+  int fault = errno;
+  if (known && S_ISREG(status.st_mode) && status.st_size > 0) {
+    memory = ::mmap(nullptr, static_cast<std::size_t>(status.st_size), PROT_READ, MAP_PRIVATE, descriptor, 0);
+    fault = errno;
+  }
+  ::close(descriptor);  // a mapping outlives its descriptor
+  if (!known) bad("cannot be examined (" + reason(fault) + ")");
+  if (S_ISDIR(status.st_mode)) bad("is a folder");
+  if (!S_ISREG(status.st_mode)) bad("is not a regular file");
+  if (status.st_size == 0) bad("is empty");
+  if (memory == MAP_FAILED) bad("cannot be mapped (" + reason(fault) + ")");
+  bytes_ = {static_cast<const std::byte*>(memory), static_cast<std::size_t>(status.st_size)};
+}
+
+mapped_file::mapped_file(mapped_file&& other) noexcept : bytes_(std::exchange(other.bytes_, {})) {}
+
+mapped_file& mapped_file::operator=(mapped_file&& other) noexcept {
+  std::swap(bytes_, other.bytes_);
+  return *this;
+}
+
+mapped_file::~mapped_file() {
+  if (!bytes_.empty()) ::munmap(const_cast<std::byte*>(bytes_.data()), bytes_.size());
+}
+
+atomic_file::atomic_file(fs::path target) : target_(std::move(target)), temporary_(beside(target_, "partial")) {
+  std::error_code ignored;
+  if (!target_.has_filename() || fs::is_directory(target_, ignored))
+    precis::refuse({.what = "is a folder", .where = target_.string(), .expected = "the name of a file to write"});
+  descriptor_ = ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+  if (descriptor_ < 0)
+    precis::refuse({.what = "cannot be written (" + reason(errno) + ")",
+                    .where = target_.string(),
+                    .expected = "a folder that exists and may be written to"});
+}
+
+atomic_file::~atomic_file() {
+  if (descriptor_ >= 0) ::close(descriptor_);
+  if (!temporary_.empty()) ::unlink(temporary_.c_str());
+}
+
+void atomic_file::fail(const std::string& doing) const {
+  precis::refuse({.what = doing + " failed (" + reason(errno) + "); nothing was changed",
+                  .where = target_.string(),
+                  .expected = "enough free space and a folder that may be written to"});
+}
+
+void atomic_file::write(std::span<const std::byte> bytes) {
+  PRECIS_EXPECTS(descriptor_ >= 0, "nothing is written after commit");
+  while (!bytes.empty()) {
+    const ssize_t written = ::write(descriptor_, bytes.data(), std::min<std::size_t>(bytes.size(), 1u << 30));
+    if (written < 0) {
+      if (errno == EINTR) continue;
+      fail("writing");
+    }
+    bytes = bytes.subspan(static_cast<std::size_t>(written));
+  }
+}
+
+void atomic_file::commit() {
+  PRECIS_EXPECTS(descriptor_ >= 0, "commit is called once");
+  if (::fsync(descriptor_) != 0 && errno != EINVAL) fail("flushing");  // EINVAL: pipes and the like cannot flush
+  if (::close(std::exchange(descriptor_, -1)) != 0) fail("closing");
+  if (::rename(temporary_.c_str(), target_.c_str()) != 0) fail("renaming");
+  temporary_.clear();
+  flush_folder(target_.parent_path());
+}
+
+atomic_folder::atomic_folder(fs::path target, existing rule)
+    : target_(trimmed(std::move(target))), temporary_(beside(target_, "partial")), rule_(rule) {
+  std::error_code fault;
+  if (fs::exists(fs::symlink_status(target_, fault))) {
+    const bool ours = fs::is_directory(fs::symlink_status(target_, fault)) &&
+                      (fs::is_empty(target_, fault) || fs::is_regular_file(target_ / "config.json", fault));
+    if (rule_ == existing::refuse || !ours)
+      precis::refuse({.what = rule_ == existing::refuse ? "exists already" : "exists and is no model folder",
+                      .where = target_.string(),
+                      .expected = "the name of a folder to create"});
+  }
+  if (!fs::create_directory(temporary_, fault))
+    precis::refuse({.what = "cannot be created (" + fault.message() + ")",
+                    .where = target_.string(),
+                    .expected = "a parent folder that exists and may be written to"});
+}
+
+atomic_folder::~atomic_folder() {
+  std::error_code ignored;
+  if (!temporary_.empty()) fs::remove_all(temporary_, ignored);
+}
+
+void atomic_folder::commit() {
+  const auto fail = [&](const std::error_code& fault) {
+    precis::refuse({.what = "cannot be put in place (" + fault.message() + "); nothing was changed",
+                    .where = target_.string(),
+                    .expected = "a folder nobody else is writing"});
+  };
+  std::error_code fault;
+  fs::path old;
+  if (rule_ == existing::replace && fs::exists(target_, fault)) {
+    old = beside(target_, "old");
+    fs::rename(target_, old, fault);
+    if (fault) fail(fault);
+  }
+  fs::rename(temporary_, target_, fault);
+  if (fault) {
+    std::error_code ignored;
+    if (!old.empty()) fs::rename(old, target_, ignored);
+    fail(fault);
+  }
+  temporary_.clear();
+  flush_folder(target_.parent_path());
+  if (!old.empty()) fs::remove_all(old, fault);  // the new folder is in place; a leftover old one is only untidy
+}
+
+void write_file(const fs::path& target, std::string_view text) {
+  atomic_file file(target);
+  file.write(text);
+  file.commit();
+}
+
+}  // namespace engine

@@ -1,0 +1,423 @@
+#include <engine/files/gguf.hpp>
+
+#include <precis/core/error.hpp>
+#include <precis/core/text.hpp>
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+#include <cstring>
+#include <limits>
+#include <optional>
+#include <type_traits>
+
+namespace engine {
+namespace {
+
+static_assert(std::endian::native == std::endian::little, "GGUF is read and written in memory order");
+
+constexpr std::string_view magic = "GGUF";
+constexpr std::uint32_t version = 3;
+constexpr std::size_t default_alignment = 32, largest_alignment = std::size_t{1} << 20;
+constexpr std::size_t longest_name = 1 << 16;
+constexpr std::size_t none = std::numeric_limits<std::size_t>::max();
+
+[[noreturn]] void bad(std::string_view where, std::string what, std::string expected) {
+  precis::refuse({.what = std::move(what), .where = std::string(where), .expected = std::move(expected)});
+}
+
+/// A tensor type of the format. Those without bytes are known by name alone.
+struct tensor_format {
+  std::uint32_t number;
+  std::string_view name;  // in this library, or ggml's
+  std::size_t block = 1;
+  std::size_t bytes = 0;  // of a block
+};
+constexpr tensor_format formats[] = {
+    {0, "float32", 1, 4}, {1, "float16", 1, 2}, {30, "bfloat16", 1, 2}, {2, "q4_0", 32, 18}, {3, "q4_1", 32, 20},
+    {6, "q5_0", 32, 22},  {7, "q5_1", 32, 24},  {8, "q8_0", 32, 34},    {9, "q8_1"},         {10, "q2_K"},
+    {11, "q3_K"},         {12, "q4_K"},         {13, "q5_K"},           {14, "q6_K"},        {15, "q8_K"},
+    {16, "iq2_xxs"},      {17, "iq2_xs"},       {18, "iq3_xxs"},        {19, "iq1_s"},       {20, "iq4_nl"},
+    {21, "iq3_s"},        {22, "iq2_s"},        {23, "iq4_xs"},         {29, "iq1_m"}};
+constexpr std::string_view readable = "float32, float16, bfloat16, q4_0, q4_1, q5_0, q5_1 or q8_0";
+
+template<class Key>
+[[nodiscard]] const tensor_format* format_of(Key key) noexcept {
+  for (const tensor_format& f : formats) {
+    if constexpr (std::is_integral_v<Key>) {
+      if (f.number == key) return &f;
+    } else {
+      if (f.name == key && f.bytes != 0) return &f;
+    }
+  }
+  return nullptr;
+}
+
+/// Bytes of one value of a type that has a fixed width; 0 for the others.
+[[nodiscard]] std::size_t width_of(gguf_type type) noexcept {
+  constexpr std::size_t widths[] = {1, 1, 2, 2, 4, 4, 4, 1, 0, 0, 8, 8, 8};
+  return widths[static_cast<std::size_t>(type)];
+}
+
+/// Reads forward and never past the end.
+class cursor {
+ public:
+  cursor(std::span<const std::byte> file, std::string_view where) : rest_(file), where_(where) {}
+
+  template<class T>
+  [[nodiscard]] T number() {
+    T value;
+    std::memcpy(&value, take(sizeof value).data(), sizeof value);
+    return value;
+  }
+  [[nodiscard]] std::string_view text() {
+    const auto bytes = take(size());
+    return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
+  }
+  [[nodiscard]] std::string name(const char* of_what) {
+    const std::string_view t = text();
+    if (t.empty() || t.size() > longest_name)
+      bad(where_, std::string(of_what) + " name of " + std::to_string(t.size()) + " bytes", "1 to 65536");
+    return std::string(t);
+  }
+  [[nodiscard]] std::size_t size() {
+    const auto value = number<std::uint64_t>();
+    return value > std::numeric_limits<std::size_t>::max() ? none : static_cast<std::size_t>(value);
+  }
+  /// A count of things that take at least `least` bytes each.
+  [[nodiscard]] std::size_t count(std::size_t least, const char* what) {
+    const std::size_t n = size();
+    if (n > rest_.size() / least)
+      bad(where_, std::to_string(n) + " " + what + " in " + std::to_string(rest_.size()) + " bytes",
+          "a GGUF file that is not truncated");
+    return n;
+  }
+  [[nodiscard]] gguf_type type() {
+    const auto value = number<std::uint32_t>();
+    if (value > static_cast<std::uint32_t>(gguf_type::f64))
+      bad(where_, "a value of type " + std::to_string(value), "a type of GGUF version 3, 0 to 12");
+    return static_cast<gguf_type>(value);
+  }
+  [[nodiscard]] std::span<const std::byte> take(std::size_t bytes) {
+    if (bytes > rest_.size()) bad(where_, "the header passes the end of the file", "a GGUF file that is not truncated");
+    const auto taken = rest_.first(bytes);
+    rest_ = rest_.subspan(bytes);
+    return taken;
+  }
+  [[nodiscard]] std::size_t left() const noexcept { return rest_.size(); }
+
+ private:
+  std::span<const std::byte> rest_;
+  std::string_view where_;
+};
+
+[[nodiscard]] gguf_value read_number(gguf_type type, cursor& from) {
+  switch (type) {
+    case gguf_type::u8: return std::uint64_t{from.number<std::uint8_t>()};
+    case gguf_type::u16: return std::uint64_t{from.number<std::uint16_t>()};
+    case gguf_type::u32: return std::uint64_t{from.number<std::uint32_t>()};
+    case gguf_type::u64: return from.number<std::uint64_t>();
+    case gguf_type::i8: return std::int64_t{from.number<std::int8_t>()};
+    case gguf_type::i16: return std::int64_t{from.number<std::int16_t>()};
+    case gguf_type::i32: return std::int64_t{from.number<std::int32_t>()};
+    case gguf_type::i64: return from.number<std::int64_t>();
+    case gguf_type::f32: return static_cast<double>(from.number<float>());
+    case gguf_type::f64: return from.number<double>();
+    default: return from.number<std::uint8_t>() != 0;
+  }
+}
+
+[[nodiscard]] gguf_value read_value(cursor& from, std::string_view where, const std::string& key) {
+  const gguf_type type = from.type();
+  if (type == gguf_type::text) return from.text();
+  if (type != gguf_type::array) return read_number(type, from);
+  const gguf_type element = from.type();
+  if (element == gguf_type::array) bad(where, "key \"" + key + "\" is an array of arrays", "arrays of plain values");
+  const std::size_t width = width_of(element), count = from.count(width == 0 ? 8 : width, "array elements");
+  if (width != 0) return gguf_array{element, count, from.take(count * width)};
+  cursor start = from;
+  for (std::size_t i = 0; i < count; ++i) (void)from.text();
+  return gguf_array{element, count, start.take(start.left() - from.left())};
+}
+
+[[nodiscard]] std::size_t padded(std::size_t bytes, std::size_t alignment) noexcept {
+  return (bytes + alignment - 1) / alignment * alignment;
+}
+
+[[nodiscard]] gguf_tensor read_tensor(cursor& from, std::string_view where) {
+  gguf_tensor t;
+  t.name = from.name("a tensor");
+  const std::string at = "tensor \"" + t.name.substr(0, 80) + "\"";
+  const auto extents = from.number<std::uint32_t>();
+  if (extents == 0 || extents > 4) bad(where, at + " has " + std::to_string(extents) + " extents", "1 to 4");
+  for (std::uint32_t i = 0; i < extents; ++i) t.shape.insert(t.shape.begin(), from.size());
+  const auto type = from.number<std::uint32_t>();
+  const tensor_format* const format = format_of(type);
+  if (format == nullptr || format->bytes == 0)
+    bad(where, at + " is of type " + (format == nullptr ? std::to_string(type) : std::string(format->name)),
+        std::string(readable));
+  t.format = format->name;
+  t.bytes = gguf_bytes(t.format, t.shape);
+  if (t.bytes == 0)
+    bad(where, at + " has extents that make no " + std::string(t.format) + " tensor",
+        "extents above 0, rows of whole blocks, and a size that fits the file");
+  t.first_byte = from.size();
+  return t;
+}
+
+}  // namespace
+
+std::size_t gguf_bytes(std::string_view format, std::span<const std::size_t> shape) noexcept {
+  const tensor_format* const f = format_of(format);
+  if (f == nullptr || shape.empty() || shape.back() % f->block != 0) return 0;
+  std::size_t bytes = f->bytes;
+  for (std::size_t i = 0; i < shape.size(); ++i) {
+    const std::size_t n = i + 1 == shape.size() ? shape[i] / f->block : shape[i];
+    if (n == 0 || bytes > (none >> 1) / n) return 0;
+    bytes *= n;
+  }
+  return bytes;
+}
+
+gguf_header parse_gguf(std::span<const std::byte> file, std::string_view where) {
+  const std::string_view begin(reinterpret_cast<const char*>(file.data()), std::min<std::size_t>(file.size(), 4));
+  if (begin != magic) bad(where, "a file that does not begin with GGUF", "a GGUF file");
+  cursor from(file.subspan(4), where);
+  const auto found = from.number<std::uint32_t>();
+  if (found == 0x0300'0000u) bad(where, "a big-endian GGUF file", "a little-endian one");
+  if (found != version) bad(where, "GGUF version " + std::to_string(found), "version 3");
+  const std::size_t tensors = from.size(), keys = from.count(13, "metadata keys");
+  if (tensors > from.left() / 33)  // a name of one letter, one extent, type and offset
+    bad(where, std::to_string(tensors) + " tensors in " + std::to_string(from.left()) + " bytes",
+        "a GGUF file that is not truncated");
+
+  gguf_header h;
+  for (std::size_t i = 0; i < keys; ++i) {
+    std::string key = from.name("a key");
+    gguf_value value = read_value(from, where, key);
+    const auto [at, fresh] = h.metadata.emplace(std::move(key), value);
+    if (!fresh) bad(where, "key \"" + at->first.substr(0, 80) + "\" occurs twice", "each key once");
+  }
+  const std::size_t alignment = gguf_keys(h, where).whole_number_or("general.alignment", default_alignment);
+  if (!std::has_single_bit(alignment) || alignment > largest_alignment)
+    bad(where, "an alignment of " + std::to_string(alignment), "a power of two up to 2^20");
+
+  h.tensors.reserve(tensors);
+  for (std::size_t i = 0; i < tensors; ++i) h.tensors.push_back(read_tensor(from, where));
+  const std::size_t data = padded(file.size() - from.left(), alignment);
+  std::vector<const gguf_tensor*> order, names;
+  for (gguf_tensor& t : h.tensors) {
+    const std::string at = "tensor \"" + t.name.substr(0, 80) + "\"";
+    if (t.first_byte % alignment != 0)
+      bad(where, at + " is at offset " + std::to_string(t.first_byte), "a multiple of " + std::to_string(alignment));
+    if (data > file.size() || t.first_byte > file.size() - data || t.bytes > file.size() - data - t.first_byte)
+      bad(where, at + " passes the end of the file", "a GGUF file that is not truncated");
+    t.first_byte += data;
+    order.push_back(&t);
+  }
+  names = order;
+  std::ranges::sort(order, {}, &gguf_tensor::first_byte);
+  for (std::size_t i = 1; i < order.size(); ++i)
+    if (order[i - 1]->first_byte + order[i - 1]->bytes > order[i]->first_byte)
+      bad(where, "tensors \"" + order[i - 1]->name + "\" and \"" + order[i]->name + "\" overlap",
+          "bytes of its own for every tensor");
+  std::ranges::sort(names, {}, &gguf_tensor::name);
+  for (std::size_t i = 1; i < names.size(); ++i)
+    if (names[i - 1]->name == names[i]->name)
+      bad(where, "tensor \"" + names[i]->name.substr(0, 80) + "\" occurs twice", "each tensor once");
+  return h;
+}
+
+const gguf_value* gguf_keys::find(std::string_view key) const {
+  const auto at = header_.metadata.find(key);
+  return at == header_.metadata.end() ? nullptr : &at->second;
+}
+void gguf_keys::refuse(std::string_view key, std::string_view expected) const {
+  std::string what = "key \"" + std::string(key) + "\" is ";
+  const gguf_value* const v = find(key);
+  if (v == nullptr)
+    what += "missing";
+  else if (const auto* text = std::get_if<std::string_view>(v))
+    what += "\"" + std::string(text->substr(0, 60)) + "\"";
+  else if (const auto* array = std::get_if<gguf_array>(v))
+    what += "an array of " + std::to_string(array->count) + " elements of type " +
+            std::to_string(static_cast<unsigned>(array->type));
+  else if (const auto* flag = std::get_if<bool>(v))
+    what += *flag ? "true" : "false";
+  else if (const auto* real = std::get_if<double>(v))
+    what += precis::text::number(*real);
+  else if (const auto* whole = std::get_if<std::int64_t>(v))
+    what += std::to_string(*whole);
+  else
+    what += std::to_string(std::get<std::uint64_t>(*v));
+  bad(where_, std::move(what), std::string(expected));
+}
+std::size_t gguf_keys::whole_number(std::string_view key) const {
+  const gguf_value* const v = find(key);
+  if (v != nullptr) {
+    if (const auto* n = std::get_if<std::uint64_t>(v)) return static_cast<std::size_t>(*n);
+    if (const auto* n = std::get_if<std::int64_t>(v); n != nullptr && *n >= 0) return static_cast<std::size_t>(*n);
+  }
+  refuse(key, "a whole number");
+}
+std::size_t gguf_keys::whole_number_or(std::string_view key, std::size_t otherwise) const {
+  return find(key) == nullptr ? otherwise : whole_number(key);
+}
+double gguf_keys::number_or(std::string_view key, double otherwise) const {
+  const gguf_value* const v = find(key);
+  if (v == nullptr) return otherwise;
+  if (const auto* x = std::get_if<double>(v); x != nullptr && std::isfinite(*x)) return *x;
+  refuse(key, "a finite number");
+}
+bool gguf_keys::flag_or(std::string_view key, bool otherwise) const {
+  const gguf_value* const v = find(key);
+  if (v == nullptr) return otherwise;
+  if (const auto* flag = std::get_if<bool>(v)) return *flag;
+  refuse(key, "true or false");
+}
+std::string_view gguf_keys::text(std::string_view key) const {
+  const gguf_value* const v = find(key);
+  if (v != nullptr)
+    if (const auto* text = std::get_if<std::string_view>(v)) return *text;
+  refuse(key, "a text");
+}
+std::string_view gguf_keys::text_or(std::string_view key, std::string_view otherwise) const {
+  return find(key) == nullptr ? otherwise : text(key);
+}
+std::vector<std::string_view> gguf_keys::texts(std::string_view key) const {
+  const gguf_value* const v = find(key);
+  const auto* const array = v == nullptr ? nullptr : std::get_if<gguf_array>(v);
+  if (array == nullptr || array->type != gguf_type::text) refuse(key, "an array of texts");
+  cursor from(array->bytes, where_);
+  std::vector<std::string_view> all(array->count);
+  for (std::string_view& t : all) t = from.text();
+  return all;
+}
+namespace {
+template<class T>
+[[nodiscard]] std::optional<std::vector<T>> numbers(const gguf_value* v, gguf_type type) {
+  const auto* const array = v == nullptr ? nullptr : std::get_if<gguf_array>(v);
+  if (array == nullptr || array->type != type) return std::nullopt;
+  std::vector<T> all(array->count);
+  if (!all.empty()) std::memcpy(all.data(), array->bytes.data(), array->bytes.size());
+  return all;
+}
+}  // namespace
+std::vector<float> gguf_keys::floats(std::string_view key) const {
+  if (auto all = numbers<float>(find(key), gguf_type::f32)) return std::move(*all);
+  refuse(key, "an array of f32");
+}
+std::vector<std::int32_t> gguf_keys::integers(std::string_view key) const {
+  if (auto all = numbers<std::int32_t>(find(key), gguf_type::i32)) return std::move(*all);
+  refuse(key, "an array of i32");
+}
+
+namespace {
+
+/// A header in the making.
+struct header_bytes {
+  std::string out{magic};
+
+  template<class T>
+    requires std::is_arithmetic_v<T>
+  void put(T value) {
+    out.append(reinterpret_cast<const char*>(&value), sizeof value);
+  }
+  void put(gguf_type type) { put(static_cast<std::uint32_t>(type)); }
+  void put(std::string_view text) {
+    put(std::uint64_t{text.size()});
+    out += text;
+  }
+  template<class T>
+  void put_all(gguf_type type, const std::vector<T>& values) {
+    put(gguf_type::array);
+    put(type);
+    put(std::uint64_t{values.size()});
+    for (const T& v : values) {
+      if constexpr (std::is_arithmetic_v<T>)
+        put(v);
+      else
+        put(std::string_view(v));
+    }
+  }
+  void put(const gguf_item& item) {
+    std::visit(
+        [&]<class T>(const T& value) {
+          if constexpr (std::is_same_v<T, std::uint32_t>) {
+            put(gguf_type::u32);
+            put(value);
+          } else if constexpr (std::is_same_v<T, float>) {
+            put(gguf_type::f32);
+            put(value);
+          } else if constexpr (std::is_same_v<T, bool>) {
+            put(gguf_type::boolean);
+            put(std::uint8_t{value});
+          } else if constexpr (std::is_same_v<T, std::string>) {
+            put(gguf_type::text);
+            put(std::string_view(value));
+          } else if constexpr (std::is_same_v<T, std::vector<std::string>>) {
+            put_all(gguf_type::text, value);
+          } else if constexpr (std::is_same_v<T, std::vector<float>>) {
+            put_all(gguf_type::f32, value);
+          } else {
+            put_all(gguf_type::i32, value);
+          }
+        },
+        item);
+  }
+};
+
+}  // namespace
+
+gguf_writer::gguf_writer(const std::filesystem::path& path, std::span<const std::pair<std::string, gguf_item>> metadata,
+                         std::span<const gguf_declaration> tensors)
+    : where_(path.string()), file_(path) {
+  header_bytes h;
+  h.put(version);
+  h.put(std::uint64_t{tensors.size()});
+  h.put(std::uint64_t{metadata.size()});
+  for (const auto& [key, item] : metadata) {
+    h.put(std::string_view(key));
+    h.put(item);
+  }
+  std::size_t offset = 0;
+  std::vector<std::string_view> names;
+  for (const gguf_declaration& t : tensors) {
+    const std::size_t bytes = gguf_bytes(t.format, t.shape);
+    if (bytes == 0) {
+      std::string extents;
+      for (const std::size_t e : t.shape) extents += (extents.empty() ? "" : " x ") + std::to_string(e);
+      bad(where_, "tensor " + t.name + " of " + extents + " in " + t.format,
+          "one of " + std::string(readable) + ", of which those that begin with q take rows of a multiple of 32");
+    }
+    h.put(std::string_view(t.name));
+    h.put(static_cast<std::uint32_t>(t.shape.size()));
+    for (std::size_t i = t.shape.size(); i-- > 0;) h.put(std::uint64_t{t.shape[i]});
+    h.put(format_of(std::string_view(t.format))->number);
+    h.put(std::uint64_t{offset});
+    offset += padded(bytes, default_alignment);
+    sizes_.push_back(bytes);
+    names.push_back(t.name);
+  }
+  std::ranges::sort(names);
+  if (const auto twice = std::ranges::adjacent_find(names); twice != names.end())
+    bad(where_, "tensor " + std::string(*twice) + " twice", "each tensor once");
+  h.out.resize(padded(h.out.size(), default_alignment));
+  file_.write(h.out);
+}
+
+void gguf_writer::write(std::span<const std::byte> tensor) {
+  PRECIS_EXPECTS(next_ < sizes_.size() && tensor.size() == sizes_[next_], "the next tensor, whole");
+  file_.write(tensor);
+  const std::string zeros(padded(tensor.size(), default_alignment) - tensor.size(), '\0');
+  file_.write(zeros);
+  ++next_;
+}
+
+void gguf_writer::commit() {
+  if (next_ != sizes_.size())
+    bad(where_, std::to_string(next_) + " tensors written", std::to_string(sizes_.size()) + ", as declared");
+  file_.commit();
+}
+
+}  // namespace engine

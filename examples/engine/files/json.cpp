@@ -1,0 +1,109 @@
+#include <engine/files/json.hpp>
+
+#include <precis/core/error.hpp>
+
+#include <unordered_set>
+#include <utility>
+#include <vector>
+
+namespace engine {
+
+namespace {
+
+[[noreturn]] void bad(std::string_view where, std::string what, std::string expected) {
+  precis::refuse({.what = std::move(what), .where = std::string(where), .expected = std::move(expected)});
+}
+
+/// At most 60 characters of a text that goes into a message.
+[[nodiscard]] std::string shortened(const std::string& text) {
+  return text.size() <= 60 ? text : text.substr(0, 57) + "...";
+}
+
+}  // namespace
+
+json parse_json(std::string_view text, std::string_view where) {
+  using event = json::parse_event_t;
+  std::vector<std::unordered_set<std::string>> keys;  // of the objects that are open
+  const auto watch = [&](int depth, event what, json& value) {
+    if (what == event::object_start) keys.emplace_back();
+    if (what == event::object_end) keys.pop_back();
+    if ((what == event::object_start || what == event::array_start) && depth > 32)
+      bad(where, "JSON nested deeper than 32", "a flat file");
+    if (what == event::key && !keys.back().insert(value.get_ref<const std::string&>()).second)
+      bad(where, "the key \"" + shortened(value.get_ref<const std::string&>()) + "\" occurs twice", "each key once");
+    return true;
+  };
+  try {
+    return json::parse(text.begin(), text.end(), watch);
+  } catch (const json::exception& fault) {
+    // "[json.exception.parse_error.101] parse error at line 1, column 2: syntax error ..." loses its tag.
+    std::string_view message = fault.what();
+    if (const std::size_t end = message.find("] "); end != std::string_view::npos) message.remove_prefix(end + 2);
+    bad(where, "not valid JSON (" + std::string(message.substr(0, 200)) + ")", "a JSON text");
+  }
+}
+
+std::string type_of(const json& value) {
+  switch (value.type()) {
+    case json::value_t::null: return "null";
+    case json::value_t::object: return "an object";
+    case json::value_t::array: return "an array";
+    case json::value_t::string: return "the string \"" + shortened(value.get_ref<const std::string&>()) + "\"";
+    case json::value_t::boolean: return value.get<bool>() ? "true" : "false";
+    default: return "the number " + value.dump();
+  }
+}
+
+json_object::json_object(const json& value, std::string where) : object_(&value), where_(std::move(where)) {
+  if (!value.is_object()) refuse(type_of(value) + " at the top level", "an object");
+}
+
+const json* json_object::find(std::string_view key) const {
+  const auto at = object_->find(key);
+  return at == object_->end() || at->is_null() ? nullptr : &*at;
+}
+
+void json_object::refuse(std::string what, std::string expected) const {
+  precis::refuse({.what = std::move(what), .where = where_, .expected = std::move(expected)});
+}
+
+void json_object::wrong_type(std::string_view key, const json* found, std::string_view expected) const {
+  const std::string name = "key \"" + std::string(key) + "\"";
+  refuse(found == nullptr ? name + " is missing" : name + " is " + type_of(*found), std::string(expected));
+}
+
+std::size_t json_object::whole_number(std::string_view key) const {
+  const json* found = find(key);
+  if (found == nullptr || !found->is_number_unsigned()) wrong_type(key, found, "a whole number, 0 or more");
+  return found->get<std::size_t>();
+}
+
+std::size_t json_object::whole_number_or(std::string_view key, std::size_t otherwise) const {
+  return find(key) == nullptr ? otherwise : whole_number(key);
+}
+
+double json_object::number_or(std::string_view key, double otherwise) const {
+  const json* found = find(key);
+  if (found == nullptr) return otherwise;
+  if (!found->is_number()) wrong_type(key, found, "a number");
+  return found->get<double>();
+}
+
+bool json_object::flag_or(std::string_view key, bool otherwise) const {
+  const json* found = find(key);
+  if (found == nullptr) return otherwise;
+  if (!found->is_boolean()) wrong_type(key, found, "true or false");
+  return found->get<bool>();
+}
+
+std::string json_object::text(std::string_view key) const {
+  const json* found = find(key);
+  if (found == nullptr || !found->is_string()) wrong_type(key, found, "a string");
+  return found->get<std::string>();
+}
+
+std::string json_object::text_or(std::string_view key, std::string_view otherwise) const {
+  return find(key) == nullptr ? std::string(otherwise) : text(key);
+}
+
+}  // namespace engine

@@ -1,0 +1,10 @@
+#pragma once
+
+#include <precis/kernel/float_product.hpp>
+
+#include <span>
+
+/// The engine's products, compiled once (product.cpp): the tiles of every shape take a compiler seconds.
+extern template void precis::kernel::product_onto<precis::kernel::native_lanes>(
+    precis::kernel::strided<const float> start, precis::kernel::strided<const float> a,
+    precis::kernel::strided<const float> b, precis::kernel::strided<float> c, std::span<float> workspace) noexcept;

@@ -1,0 +1,174 @@
+#pragma once
+
+#include <engine/model/arena.hpp>
+#include <engine/model/block.hpp>
+#include <engine/model/family.hpp>
+#include <engine/model/weights.hpp>
+
+#include <precis/core/site.hpp>
+#include <precis/core/slice.hpp>
+#include <precis/core/unit.hpp>
+#include <precis/core/view.hpp>
+#include <precis/model/batch.hpp>
+#include <precis/model/concepts.hpp>
+
+#include <cstddef>
+#include <span>
+#include <vector>
+
+namespace engine {
+
+/// What `transformer::capture` remembers: the residual entering every layer, and every layer's keys and values.
+class cache {
+ public:
+  [[nodiscard]] std::size_t sequences() const noexcept { return sequences_; }
+  [[nodiscard]] std::size_t tokens() const noexcept { return tokens_; }
+
+  /// The residual entering `layer`; layers() is the one entering the head. Requires layer <= layers().
+  [[nodiscard]] precis::activations_view<const float> residual(std::size_t layer) const noexcept {
+    const std::size_t size = sequences_ * tokens_ * width_;
+    return {std::span<const float>(residuals_).subspan(layer * size, size), sequences_, tokens_, width_};
+  }
+
+ private:
+  friend class transformer;
+  std::size_t sequences_ = 0, tokens_ = 0, width_ = 0, kv_width_ = 0;
+  std::vector<float> residuals_;  ///< [layers + 1 x sequences x tokens x width]
+  std::vector<float> keys_;       ///< [layers x sequences x tokens x kv_width]
+  std::vector<float> values_;     ///< [layers x sequences x tokens x kv_width]
+};
+
+/// A GPT-2, OPT or Llama-2 style language model with every capability of precis/model/concepts.hpp.
+///
+/// Every product is kernel::product and every sum has one order, so a row of activations depends on its own sequence up
+/// to its own position: batches may be split, resumed and continued from a cache without changing a bit. Each token's
+/// loss is rounded to 2^-32 nats, so that losses add up to the same sum in any grouping (up to 2^21 nats).
+///
+/// Threads   const members may run on one object from many threads at once. Each thread keeps its scratch memory.
+/// Errors    every batch is checked first: ids outside the vocabulary, sequences longer than the context, sizes that
+///           do not match.
+class transformer {
+ public:
+  using batch_type = precis::token_batch;
+  using cache_type = cache;
+  static constexpr bool causal = true;
+
+  /// Errors: those of check(weights); a family whose tokens see both ways (engine::encoder runs those).
+  explicit transformer(engine::weights w);
+
+  [[nodiscard]] const config& shape() const noexcept { return weights_.config; }
+  [[nodiscard]] std::size_t layers() const noexcept { return weights_.config.layers; }
+
+  /// Every parameter. Values may be changed, shapes may not.
+  [[nodiscard]] const engine::weights& parameters() const noexcept { return weights_; }
+  [[nodiscard]] engine::weights& parameters() noexcept { return weights_; }
+
+  /// The linear maps of the blocks. Embeddings, norms, biases and the head are not units.
+  [[nodiscard]] std::span<const precis::matrix_info> matrices() const noexcept { return matrices_; }
+  [[nodiscard]] precis::weight_view weights(std::size_t matrix) const { return map_of(weights_, matrix).view(); }
+  [[nodiscard]] precis::mutable_weight_view weights(std::size_t matrix) { return map_of(weights_, matrix).view(); }
+
+  /// Queries, keys, values, attention outputs and MLP maps, as parts of the matrices; heads share the first four.
+  [[nodiscard]] std::vector<precis::matrix_slice> slices() const;
+
+  /// Adds to a matrix's outputs at every position; a map without bias gets one that no file has a place for.
+  /// Errors: not one value an output.
+  void add_bias(std::size_t matrix, std::span<const double> bias);
+  /// Adds row t of `by_token` at position t, and `later` at all positions after them; without it longer sequences are
+  /// refused from then on. Errors: sizes that do not fit the matrix, or what it was given before.
+  void add_token_bias(std::size_t matrix, precis::matrix_view<const double> by_token, std::span<const double> later);
+
+  /// Summed negative log-likelihood of the targets. Errors: a batch without targets.
+  [[nodiscard]] precis::nll loss(const precis::token_batch& batch) const { return loss_of(batch, nullptr); }
+  template<class Tap>
+  [[nodiscard]] precis::nll loss(const precis::token_batch& batch, Tap&& tap) const {
+    const tap_callback call(tap);
+    return loss_of(batch, &call);
+  }
+
+  [[nodiscard]] precis::float_matrix logits(const precis::token_batch& batch, precis::positions which) const {
+    return logits_of(batch, which, nullptr, nullptr);
+  }
+  template<class Tap>
+  [[nodiscard]] precis::float_matrix logits(const precis::token_batch& batch, precis::positions which,
+                                            Tap&& tap) const {
+    const tap_callback call(tap);
+    return logits_of(batch, which, &call, nullptr);
+  }
+
+  /// The last tokens' logits, and what it takes to resume. The cache's memory is reused.
+  template<class Tap>
+  precis::float_matrix capture(const precis::token_batch& batch, cache& into, Tap&& tap) const {
+    const tap_callback call(tap);
+    return logits_of(batch, precis::positions::last, &call, &into);
+  }
+
+  /// Advances a residual through one layer in place. Row i, token j of the residual is position run.first_token + j of
+  /// cached sequence run.sequences[i]; earlier positions' keys and values are the cached ones.
+  ///
+  /// The tap sees [rows x tokens x width] at the layer's attention and MLP sites; with outputs == positions::last,
+  /// [rows x 1 x width]: the last token alone, and the other tokens of the residual stay as they entered.
+  template<class Tap>
+  void run_layer(const precis::layer_run& run, const cache& from, precis::activations_view<float> residual,
+                 Tap&& tap) const {
+    const tap_callback call(tap);
+    resume(run, from, residual, &call);
+  }
+  void run_layer(const precis::layer_run& run, const cache& from, precis::activations_view<float> residual) const {
+    resume(run, from, residual, nullptr);
+  }
+
+  /// What enters layer 0, and one layer of the whole sequences in place.
+  [[nodiscard]] precis::activations enter(const precis::token_batch& batch) const;
+  void run_layer(std::size_t layer, precis::activations& residual) const;
+  /// The loss of residuals entering the head. Errors: residuals of another batch or model.
+  [[nodiscard]] precis::nll read_loss(const precis::token_batch& batch,
+                                      precis::activations_view<const float> residual) const;
+
+  /// Calls sink(linear_input) once for every distinct input of the matrices, first layer first.
+  template<class Sink>
+  void inputs(const precis::token_batch& batch, Sink&& sink) const {
+    inputs_of(batch, input_callback(sink));
+  }
+
+  /// Logits of residuals entering the head: [rows x width] -> [rows x vocabulary]. Rows must be contiguous.
+  [[nodiscard]] precis::float_matrix read_out(precis::matrix_view<const float> residual) const;
+
+  /// Calls sink(linear_gradient) once for every matrix, last layer first, and returns the loss. Not tapped: gradients are
+  /// those of the model as it is.
+  template<class Sink>
+  precis::nll backward(const precis::token_batch& batch, Sink&& sink) const {
+    const sink_callback call(sink);
+    return backward_of(batch, call, nullptr);
+  }
+  /// The same, and adds the gradient of every parameter to `gradient` (start from zeros(shape())).
+  template<class Sink>
+  precis::nll backward(const precis::token_batch& batch, Sink&& sink, engine::weights& gradient) const {
+    const sink_callback call(sink);
+    return backward_of(batch, call, &gradient);
+  }
+
+ private:
+  [[nodiscard]] precis::nll loss_of(const precis::token_batch&, const tap_callback*) const;
+  [[nodiscard]] precis::float_matrix logits_of(const precis::token_batch&, precis::positions, const tap_callback*,
+                                               cache*) const;
+  void resume(const precis::layer_run&, const cache&, precis::activations_view<float>, const tap_callback*) const;
+  void inputs_of(const precis::token_batch&, const input_callback&) const;
+  [[nodiscard]] precis::nll backward_of(const precis::token_batch&, const sink_callback&, engine::weights*) const;
+
+  [[nodiscard]] precis::nll head_backward(const precis::token_batch&, precis::activations_view<const float> residual,
+                                          precis::activations_view<float> gradient, engine::weights*) const;
+  void check_batch(const precis::token_batch&, bool needs_targets) const;
+  void embed(const precis::token_batch&, precis::activations_view<float>, const tap_callback*) const;
+  void run_blocks(precis::activations_view<float>, const tap_callback*, cache*, std::span<block_values> keep,
+                  arena&) const;
+  void head(precis::matrix_view<const float> normed, precis::matrix_view<float> logits, arena&) const;
+  [[nodiscard]] std::span<const float> head_weights() const noexcept;
+
+  engine::weights weights_;
+  std::vector<precis::matrix_info> matrices_;
+  rotary rotary_;
+  std::size_t most_tokens_ = 0;  ///< longest sequence that every map has biases for; 0: any
+};
+
+}  // namespace engine

@@ -1,0 +1,223 @@
+#pragma once
+
+#include <precis/allocate/solver/core_search.hpp>
+#include <precis/allocate/solver/relaxation.hpp>
+
+#include <algorithm>
+#include <cmath>
+#include <concepts>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <limits>
+#include <numeric>
+#include <utility>
+#include <vector>
+
+namespace precis::allocate {
+
+/// One entry for every unit, and what is known of it.
+struct selection {
+  std::vector<std::uint32_t> entries;  ///< [units]
+  double value = 0;
+  double weight = 0;
+  double bound = 0;      ///< no choice within the limit has a smaller value
+  bool optimal = false;  ///< bound == value
+};
+
+/// How much the exact search may take before it settles for a bound.
+struct search_limits {
+  std::size_t states = std::size_t{1} << 16;    ///< kept at a time; 24 bytes each
+  std::size_t examined = std::size_t{1} << 21;  ///< in all: some tens of milliseconds
+  bool operator==(const search_limits&) const = default;
+};
+
+namespace detail {
+
+/// The greatest common divisor of all differences of weight within a unit: no two choices differ by anything else.
+template<class Value, std::unsigned_integral Weight>
+[[nodiscard]] double weight_step(const choice_problem<Value, Weight>& p) noexcept {
+  Weight step = 0;
+  for (std::size_t u = 0; u < p.units && step != 1; ++u) {
+    std::size_t at = 0;
+    while (!p.admits(u, at)) ++at;
+    const Weight from = p.weights[u * p.entries + at];
+    for (std::size_t e = at + 1; e < p.entries; ++e) {
+      if (!p.admits(u, e)) continue;
+      const Weight to = p.weights[u * p.entries + e], difference = to > from ? to - from : from - to;
+      if (step == 0 || difference % step != 0) step = std::gcd(step, difference);
+    }
+  }
+  return static_cast<double>(std::max<Weight>(step, 1));
+}
+
+template<class Value, class Weight>
+class chooser {
+ public:
+  explicit chooser(const choice_problem<Value, Weight>& p) : p_(p), hulls_(p), at_(relax(p, hulls_)) {
+    if (at_.price > 0) settle_ties();
+    for (std::size_t u = 0; u < p.units; ++u) entries_.push_back(hulls_.entry[at_.points[u]]);
+  }
+
+  [[nodiscard]] selection operator()(const search_limits& limits) {
+    selection s{.entries = {}, .optimal = at_.price == 0 || at_.room == 0};
+    double bound = 0;  // as everything here, against the points
+    if (!s.optimal) {
+      // Even with fractions nothing gains more than this. First a good choice among the units nearest the price ...
+      const double most = at_.price * at_.room;
+      constexpr std::size_t near = 128, few_states = 512;
+      const std::vector<member> members = nearest(near);
+      const core_search sample = search(members, most, {few_states, limits.examined});
+      changes_ = sample.changes();
+      bound = sample.bound();
+      const double gap = most + sample.value();
+      s.optimal = (members.size() < near && sample.complete()) || gap <= 1e-13 * most;
+      if (!s.optimal) {  // ... then all units that could still be part of a better one.
+        const core_search rest = search(undecided(gap), gap, limits);
+        changes_ = rest.changes();
+        bound = std::max(rest.bound(), -most);
+        s.optimal = rest.complete();
+      }
+    }
+
+    s.entries = entries_;
+    for (const auto& [unit, entry] : changes_) s.entries[unit] = entry;
+    compensated_sum value, weight, start;
+    for (std::size_t u = 0; u < p_.units; ++u) {
+      value.add(p_.value(u, s.entries[u]));
+      weight.add(p_.weight(u, s.entries[u]));
+      start.add(p_.value(u, entries_[u]));
+    }
+    s.value = value.value();
+    s.weight = weight.value();
+    s.bound = s.optimal ? s.value : std::min(s.value, start.value() + bound);
+    return s;
+  }
+
+ private:
+  using member = core_search::member;
+
+  /// Units that stand exactly at the price: as many as fit take the step, heavy ones first.
+  void settle_ties() {
+    if constexpr (std::unsigned_integral<Weight>)
+      at_.room -= std::fmod(at_.room, weight_step(p_));  // no choice reaches beyond
+    struct tie {
+      double step;
+      std::uint64_t key;
+      std::size_t unit;
+      [[nodiscard]] bool operator<(const tie& o) const noexcept {
+        if (step != o.step) return step > o.step;
+        return key != o.key ? key < o.key : unit < o.unit;
+      }
+    };
+    std::vector<tie> ties;
+    for (std::size_t u = 0; u < p_.units; ++u)
+      if (const std::size_t i = at_.points[u]; hulls_.slope[i] == at_.price)
+        ties.push_back({p_.weight(u, hulls_.entry[i + 1]) - p_.weight(u, hulls_.entry[i]), row_key(p_, u), u});
+    std::ranges::sort(ties, std::less<>{});
+    for (const tie& t : ties) {
+      if (t.step > at_.room) continue;
+      at_.room -= t.step;
+      ++at_.points[t.unit];
+    }
+  }
+
+  [[nodiscard]] member member_of(std::size_t u) const noexcept {
+    const std::size_t i = at_.points[u];
+    const double up = hulls_.slope[i];
+    const double down = i > hulls_.first[u] ? hulls_.slope[i - 1] : std::numeric_limits<double>::infinity();
+    return {static_cast<std::uint32_t>(u), up, down, std::min(at_.price - up, down - at_.price)};
+  }
+  template<class Iterator>
+  void give_keys(Iterator from, Iterator to) const {
+    for (; from != to; ++from) from->key = row_key(p_, from->unit);
+  }
+
+  /// The units that could move at the prices nearest to the relaxation's; all that have a choice, if those are fewer.
+  [[nodiscard]] std::vector<member> nearest(std::size_t count) const {
+    std::vector<member> members;
+    for (std::size_t u = 0; u < p_.units; ++u)
+      if (hulls_.first[u] + 1 < hulls_.first[u + 1]) members.push_back(member_of(u));
+    if (members.size() <= count) return members;
+    const auto middle = members.begin() + static_cast<std::ptrdiff_t>(count);
+    std::nth_element(members.begin(), middle, members.end());  // by distance: there are no keys yet
+    const double farthest = middle->distance;
+    const auto tied =
+        std::partition(members.begin(), members.end(), [&](const member& m) { return m.distance < farthest; });
+    const auto rest = std::partition(tied, members.end(), [&](const member& m) { return m.distance == farthest; });
+    give_keys(tied, rest);
+    std::nth_element(tied, middle, rest);
+    members.resize(count);
+    return members;
+  }
+
+  /// What unit u loses by entry e when weight costs the price, less what rounding may have added.
+  [[nodiscard]] double loss(std::size_t u, std::size_t e) const noexcept {
+    const double value = p_.value(u, e) - p_.value(u, entries_[u]);
+    const double price = at_.price * (p_.weight(u, e) - p_.weight(u, entries_[u]));
+    return value + price - 1e-15 * (std::abs(value) + std::abs(price));
+  }
+  /// Entries that lose more than the gap between the best choice known and the bound are part of no better one.
+  [[nodiscard]] bool could_be(std::size_t u, std::size_t e, double gap) const noexcept {
+    return p_.admits(u, e) && e != entries_[u] && !(loss(u, e) > gap * (1 + 1e-9) + 1e-12 * at_.price * at_.room);
+  }
+  [[nodiscard]] std::vector<member> undecided(double gap) const {
+    std::vector<member> members;
+    for (std::size_t u = 0; u < p_.units; ++u)
+      for (std::size_t e = 0; e < p_.entries; ++e)
+        if (could_be(u, e, gap)) {
+          members.push_back(member_of(u));
+          break;
+        }
+    return members;
+  }
+
+  [[nodiscard]] core_search search(std::vector<member> members, double gap, const search_limits& limits) const {
+    give_keys(members.begin(), members.end());
+    std::ranges::sort(members, std::less<>{});
+    std::vector<std::size_t> first{0};
+    std::vector<core_search::option> options;
+    std::size_t kept = 0;
+    for (const member& m : members) {
+      const double value = p_.value(m.unit, entries_[m.unit]), weight = p_.weight(m.unit, entries_[m.unit]);
+      for (std::size_t e = 0; e < p_.entries; ++e) {
+        if (!could_be(m.unit, e, gap)) continue;
+        const double more_value = p_.value(m.unit, e) - value, more_weight = p_.weight(m.unit, e) - weight;
+        if (more_value >= 0 && more_weight >= 0) continue;
+        options.push_back({more_weight, more_value, m.unit, static_cast<std::uint32_t>(e)});
+      }
+      if (options.size() == first.back()) continue;
+      first.push_back(options.size());
+      members[kept++] = m;
+    }
+    members.resize(kept);
+    core_search core(std::move(members), first, options, at_.price, at_.room);
+    core.start_from(changes_);
+    core.run(limits.states, limits.examined);
+    return core;
+  }
+
+  choice_problem<Value, Weight> p_;
+  hulls hulls_;
+  relaxation at_;
+  std::vector<std::uint32_t> entries_;                            // of the points
+  std::vector<std::pair<std::uint32_t, std::uint32_t>> changes_;  // the best choice known: unit, entry
+};
+
+}  // namespace detail
+
+/// The choice of least value within the limit, then of least weight; with a proof, or with the gap that is left.
+///
+/// Method   the relaxation; a first choice from the units nearest its price; every entry that even fractions of all
+///          others cannot pay for is out; an exact dynamic program over what is left.
+/// Unit     values and weights as given. Differences below 2^-48 of what the undecided units can change count as none.
+/// Ties     of equal value and weight: decided by the rows of the units; their places matter only between equal rows.
+/// Requires that the lightest entries fit, and one admitted entry a unit.
+/// Cost     O(units x entries), and the search: tens of units on most tables, whatever their number.
+/// Source   methods C3: Lagrangian reduction, and a core that grows as in exact multiple-choice knapsack codes.
+template<class Value, class Weight>
+[[nodiscard]] selection choose(const choice_problem<Value, Weight>& p, const search_limits& limits = {}) {
+  return detail::chooser<Value, Weight>(p)(limits);
+}
+
+}  // namespace precis::allocate

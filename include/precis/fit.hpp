@@ -1,0 +1,5 @@
+#pragma once
+
+/// How the codes of a format are chosen.
+#include <precis/fit/clip_search.hpp>
+#include <precis/fit/nearest.hpp>

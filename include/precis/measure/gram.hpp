@@ -1,0 +1,203 @@
+#pragma once
+
+#include <precis/core/error.hpp>
+#include <precis/core/executor.hpp>
+#include <precis/core/unit.hpp>
+#include <precis/core/view.hpp>
+#include <precis/kernel/float_product.hpp>
+#include <precis/model/concepts.hpp>
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <concepts>
+#include <cstddef>
+#include <limits>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace precis {
+
+/// Second moments of what a linear map multiplied: G = X'X, one row of X a token.
+struct gram {
+  std::size_t tokens = 0;
+  basic_matrix<double> sum;  ///< [in x in], symmetric
+
+  bool operator==(const gram&) const = default;
+};
+
+/// One Gram matrix for every distinct input of a model's matrices.
+struct input_grams {
+  std::vector<gram> distinct;
+  std::vector<std::size_t> index;  ///< [matrices] which of them is this matrix's
+
+  [[nodiscard]] const gram& operator[](std::size_t matrix) const noexcept { return distinct[index[matrix]]; }
+  bool operator==(const input_grams&) const = default;
+};
+
+namespace detail {
+
+/// Adds the tokens of x to the lower half of a Gram matrix. Every element adds up token by token, in order.
+template<executor Executor>
+void add_lower_gram(activations_view<const float> x, gram& into, Executor&& run) {
+  constexpr std::size_t rows_at_a_time = 128, tokens_at_a_time = 256;
+  if (into.sum.rows == 0) into.sum = basic_matrix<double>(x.features, x.features);
+  into.tokens += x.rows();
+  basic_matrix<double> some(std::min(tokens_at_a_time, x.rows()), x.features);
+  for (std::size_t t0 = 0; t0 < x.rows(); t0 += tokens_at_a_time) {
+    const std::size_t tokens = std::min(tokens_at_a_time, x.rows() - t0);
+    for (std::size_t t = 0; t < tokens; ++t)
+      std::ranges::copy(x((t0 + t) / x.tokens, (t0 + t) % x.tokens), some.row(t).begin());
+    const auto rows = std::as_const(some).view().row_range(0, tokens);
+    run.for_each((x.features + rows_at_a_time - 1) / rows_at_a_time, [&](std::size_t block) {
+      const std::size_t first = block * rows_at_a_time, height = std::min(rows_at_a_time, x.features - first);
+      std::vector<double> workspace(kernel::product_workspace);
+      kernel::product_add<kernel::native_double_lanes>(
+          rows.col_range(first, height).transposed(), rows.col_range(0, first + height),
+          into.sum.view().row_range(first, height).col_range(0, first + height), workspace);
+    });
+  }
+}
+
+inline void mirror(basic_matrix<double>& lower) noexcept {
+  for (std::size_t i = 0; i < lower.rows; ++i)
+    for (std::size_t j = 0; j < i; ++j) lower(j, i) = lower(i, j);
+}
+
+}  // namespace detail
+
+/// The Gram matrix of all tokens of x.
+[[nodiscard]] inline gram gram_of(activations_view<const float> x) {
+  gram g;
+  detail::add_lower_gram(x, g, sequential{});
+  detail::mirror(g.sum);
+  return g;
+}
+
+/// The Gram matrices of all inputs, over all batches. A differentiable_model that is not observable runs backward for them.
+///
+/// Unit     squared activations, summed over tokens, not averaged and not damped.
+/// Errors   no tokens; an input that is not finite, by matrix; a matrix that was handed no input, or one of another width.
+/// Cost     one forward a batch; tokens x in^2 / 2 multiply-adds in double for each distinct input; 8 in^2 bytes each. The rows
+///          of a Gram matrix are split over the executor.
+/// @post    equal on any executor, bit for bit.
+/// Source   methods E3, without its factor 2 and its damping, which belong to the methods that invert G.
+template<weighted_model Model, executor Executor = sequential>
+  requires observable_model<Model> || differentiable_model<Model>
+[[nodiscard]] input_grams gather_grams(const Model& model, std::span<const batch_of<Model>> batches,
+                                       Executor&& run = {}) {
+  const std::span<const matrix_info> matrices = model.matrices();
+  constexpr std::size_t none = std::numeric_limits<std::size_t>::max();
+  const auto bad = [](std::string what, std::string expected) {
+    refuse({.what = std::move(what), .where = "gather_grams", .expected = std::move(expected)});
+  };
+  input_grams result{.distinct = {}, .index = std::vector<std::size_t>(matrices.size(), none)};
+  const auto add = [&](std::span<const std::size_t> readers, activations_view<const float> x) {
+    if (result.index[readers.front()] == none) {
+      for (const std::size_t m : readers) result.index[m] = result.distinct.size();
+      result.distinct.emplace_back();
+    }
+    for (const std::size_t m : readers)
+      if (x.features != matrices[m].in)
+        bad("an input of " + std::to_string(x.features) + " features for " + matrices[m].name,
+            std::to_string(matrices[m].in) + ", its columns");
+    detail::add_lower_gram(x, result.distinct[result.index[readers.front()]], run);
+  };
+  for (const batch_of<Model>& batch : batches) {
+    if constexpr (observable_model<Model>)
+      model.inputs(batch, [&](const linear_input& i) { add(i.matrices, i.input); });
+    else
+      static_cast<void>(model.backward(batch, [&](const linear_gradient& g) { add(std::array{g.matrix}, g.input); }));
+  }
+  for (std::size_t m = 0; m < matrices.size(); ++m) {
+    if (result.index[m] == none || result[m].tokens == 0)
+      bad("no inputs of " + matrices[m].name + " in " + std::to_string(batches.size()) + " batches",
+          "at least one token, and a model that hands over the inputs of all its matrices");
+    for (std::size_t i = 0; i < matrices[m].in; ++i)
+      if (!std::isfinite(result[m].sum(i, i)))
+        bad("input " + std::to_string(i) + " of " + matrices[m].name + " is not finite", "finite activations");
+  }
+  for (gram& g : result.distinct) detail::mirror(g.sum);
+  return result;
+}
+
+/// tr(D G D'), where row(r, d) fills d with row r of D: the squared outputs of D, summed over the tokens behind G.
+/// Without G (an empty matrix) G is the identity: the squared norm of D.
+///
+/// Cost     out * in^2 / 2 multiply-adds in double, and the blocks on the diagonal twice.
+template<std::invocable<std::size_t, std::span<double>> Row>
+[[nodiscard]] double squared_outputs(std::size_t out, std::size_t in, Row&& row, const basic_matrix<double>& g) {
+  PRECIS_EXPECTS(g.rows == 0 || (g.rows == in && g.cols == in), "a Gram matrix of this matrix's inputs");
+  using lanes = kernel::native_double_lanes;
+  constexpr std::size_t rows_at_a_time = 64, columns_at_a_time = 192;
+  basic_matrix<double> d(std::min(rows_at_a_time, out), in), y(d.rows, std::min(columns_at_a_time, in));
+  std::vector<double> workspace(g.rows == 0 ? 0 : kernel::product_workspace);
+  double sum = 0;
+  for (std::size_t r0 = 0; r0 < out; r0 += rows_at_a_time) {
+    const std::size_t rows = std::min(rows_at_a_time, out - r0);
+    for (std::size_t r = 0; r < rows; ++r) row(r0 + r, d.row(r));
+    if (g.rows == 0) {
+      for (std::size_t r = 0; r < rows; ++r)
+        for (const double x : d.row(r)) sum += x * x;
+      continue;
+    }
+    // G is symmetric: what lies below a block on the diagonal counts twice, what lies beside it not at all.
+    const auto left = std::as_const(d).view().row_range(0, rows);
+    for (std::size_t j0 = 0; j0 < in; j0 += columns_at_a_time) {
+      const std::size_t columns = std::min(columns_at_a_time, in - j0), below = j0 + columns;
+      const auto of_columns = g.view().col_range(j0, columns);
+      const auto products = y.view().row_range(0, rows).col_range(0, columns);
+      kernel::product<lanes>(left.col_range(below, in - below), of_columns.row_range(below, in - below), products,
+                             workspace);
+      for (std::size_t r = 0; r < rows; ++r)
+        for (double& v : products.row(r)) v *= 2;
+      kernel::product_add<lanes>(left.col_range(j0, columns), of_columns.row_range(j0, columns), products, workspace);
+      for (std::size_t r = 0; r < rows; ++r)
+        for (std::size_t j = 0; j < columns; ++j) sum = std::fma(products(r, j), d(r, j0 + j), sum);
+    }
+  }
+  return sum;
+}
+
+/// tr(W G W'): the squared outputs of a matrix on the inputs behind G; of its weights, where G is empty.
+[[nodiscard]] inline double squared_outputs(weight_view w, const basic_matrix<double>& g) {
+  const auto row = [&](std::size_t r, std::span<double> d) {
+    for (std::size_t c = 0; c < d.size(); ++c) d[c] = static_cast<double>(w(r, c));
+  };
+  return std::max(0.0, squared_outputs(w.rows, w.cols, row, g));  // rounding alone can take a square below zero
+}
+
+/// tr((W - Wc) G (W - Wc)'): how far a compressed matrix's outputs are from the original's.
+///
+/// Errors   weights that differ in shape.
+/// Source   methods B9 (EvoPress's estimator of layer errors).
+/// Differs  there an input that is always zero gets a second moment of 1; here it costs nothing, as it does in the model.
+[[nodiscard]] inline double squared_output_error(weight_view original, weight_view compressed,
+                                                 const basic_matrix<double>& g) {
+  if (original.rows != compressed.rows || original.cols != compressed.cols)
+    refuse({.what = std::to_string(original.rows) + " x " + std::to_string(original.cols) + " against " +
+                    std::to_string(compressed.rows) + " x " + std::to_string(compressed.cols),
+            .where = "squared_output_error",
+            .expected = "two matrices of one shape"});
+  const auto row = [&](std::size_t r, std::span<double> d) {
+    for (std::size_t c = 0; c < d.size(); ++c)
+      d[c] = static_cast<double>(original(r, c)) - static_cast<double>(compressed(r, c));
+  };
+  return std::max(0.0, squared_outputs(original.rows, original.cols, row, g));
+}
+
+/// The share of the squared outputs that is lost: error / signal (NMSE), 0 when both are 0. Errors: an error without any
+/// signal, by the matrix's name.
+[[nodiscard]] inline double relative_output_error(double error, double signal, const std::string& matrix,
+                                                  const std::string& where) {
+  if (error == 0) return 0;
+  if (!(signal > 0) || !std::isfinite(error / signal))
+    refuse({.what = "the outputs of " + matrix + " are zero, those of its compressed version are not",
+            .where = where,
+            .expected = "inputs that its weights react to, or absolute errors"});
+  return error / signal;
+}
+
+}  // namespace precis

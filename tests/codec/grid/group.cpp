@@ -1,0 +1,68 @@
+#include <precis/codec/grid/group.hpp>
+
+#include "encoded.hpp"
+#include "refusal.hpp"
+
+#include "catch.hpp"
+
+#include <cmath>
+#include <cstring>
+#include <limits>
+#include <vector>
+
+using namespace precis;
+using codec::grid_format;
+using codec::grid_rule;
+
+TEST_CASE("the range of rows of any length is that of their smallest and largest weight", "[codec][grid][property]") {
+  for (const std::size_t in : {1u, 31u, 32u, 33u, 511u, 512u, 513u, 1056u, 1100u}) {
+    CAPTURE(in);
+    float_matrix w(3, in);
+    for (std::size_t at = 0; at < w.values.size(); at += at < 40 ? 1 : 37) {
+      for (std::size_t i = 0; i < w.values.size(); ++i) w.values[i] = static_cast<float>(i % 7) - 3.f;
+      w.values[at] = -9;
+      CHECK(codec::extent_of(w.view()).lo == -9);
+      w.values[at] = 8;
+      CHECK(codec::extent_of(w.view()).hi == 8);
+      CHECK(codec::extent_of(w.view()).finite);
+      w.values[at] = std::numeric_limits<float>::quiet_NaN();
+      CHECK_FALSE(codec::extent_of(w.view()).finite);
+      w.values[at] = -std::numeric_limits<float>::infinity();
+      CHECK_FALSE(codec::extent_of(w.view()).finite);
+    }
+  }
+}
+
+TEST_CASE("a group alone comes back as it does in a matrix, bit for bit", "[codec][grid][property]") {
+  for (const grid_format& f : encoded::every_format()) {
+    CAPTURE(to_string(f));
+    const bool any_length = f.group == codec::per_row || f.group == codec::per_tensor;
+    const std::size_t in = any_length ? 300 : f.group;  // 300: more than fake_quantize takes at a time
+    float_matrix w = encoded::weights(1, in, 7);
+    if (f.is_power())
+      for (float& x : w.values) x = std::abs(x);
+    std::vector<float> alone(in);
+    codec::fake_quantize(f, codec::spanning_grid(f, codec::extent_of(w.view())), w.row(0), alone);
+    const float_matrix back = encoded::decoded(f, encoded::bytes_of(f, w.view()), 1, in);
+    CHECK(std::memcmp(alone.data(), back.values.data(), in * sizeof(float)) == 0);
+  }
+}
+
+TEST_CASE("half of a step goes to the even code", "[codec][grid][worked-example]") {
+  const std::vector<float> x{-2.5f, -1.5f, -0.5f, 0.5f, 1.5f, 2.5f};
+  std::vector<float> back(x.size());
+  const grid_format symmetric{.rule = grid_rule::symmetric, .code_bits = 4};
+  codec::fake_quantize(symmetric, {.scale = 1, .zero_point = symmetric.fixed_zero_point()}, x, back);
+  CHECK(back == std::vector<float>{-2, -2, 0, 0, 2, 2});
+  const grid_format affine{.rule = grid_rule::affine, .code_bits = 4};
+  codec::fake_quantize(affine, {.scale = 1, .zero_point = 1}, x, back);  // the lowest code is -1
+  CHECK(back == std::vector<float>{-1, -1, 0, 0, 2, 2});
+}
+
+TEST_CASE("the first weight that is not finite is named", "[codec][grid][refusal]") {
+  float_matrix w(2, 3);
+  CHECK_NOTHROW(codec::check_finite(w.view(), "here"));
+  w(1, 2) = -std::numeric_limits<float>::infinity();
+  CHECK(refusal([&] { codec::check_finite(w.view(), "here"); }) ==
+        "here: the weight in row 1, column 2 is -infinity; expected finite weights");
+}

@@ -1,0 +1,143 @@
+#include <precis/measure/gram.hpp>
+
+#include <precis/core/executor.hpp>
+
+#include "catch.hpp"
+#include "micro_transformer.hpp"
+#include "refusal.hpp"
+
+#include <cmath>
+#include <limits>
+#include <vector>
+
+using namespace precis;
+
+namespace {
+
+/// X of methods B9: three tokens of two features.
+const std::vector<float> worked_x{1, 2, 0, 1, 3, -1};
+activations_view<const float> worked_inputs() { return {std::span<const float>(worked_x), 1, 3, 2}; }
+
+const std::vector<token_batch> batches{micro_transformer::labelled(0, 2), micro_transformer::labelled(2, 3)};
+
+/// A model of several widths whose inputs are made up: 70 features for two maps that share them, 3 for a third.
+struct made_up {
+  using batch_type = std::size_t;  // tokens
+  std::vector<matrix_info> infos{
+      {"query", 0, part::attention, 1, 70}, {"down", 0, part::mlp, 1, 3}, {"key", 0, part::attention, 2, 70}};
+  float bad = 0;
+  [[nodiscard]] std::span<const matrix_info> matrices() const { return infos; }
+  [[nodiscard]] weight_view weights(std::size_t) const { return {}; }
+  [[nodiscard]] static float value(std::size_t t, std::size_t f) {
+    return static_cast<float>((t * 7 + f * 13) % 11) / 4 - 1;
+  }
+  template<class Sink>
+  void inputs(batch_type tokens, Sink&& sink) const {
+    activations wide(2, tokens / 2, 70), narrow(2, tokens / 2, 3);
+    for (std::size_t t = 0; t < tokens; ++t)
+      for (std::size_t f = 0; f < 70; ++f) wide.values[t * 70 + f] = value(t, f);
+    for (std::size_t i = 0; i < narrow.values.size(); ++i) narrow.values[i] = 1;
+    narrow.values[1] += bad;
+    const std::size_t attention[] = {0, 2}, mlp[] = {1};
+    sink(linear_input{attention, std::as_const(wide).view()});
+    sink(linear_input{mlp, std::as_const(narrow).view()});
+  }
+};
+static_assert(observable_model<made_up> && !differentiable_model<made_up>);
+
+/// The micro-transformer with nothing but its gradients.
+struct gradients_only {
+  using batch_type = token_batch;
+  micro_transformer model;
+  [[nodiscard]] std::span<const matrix_info> matrices() const { return model.matrices(); }
+  [[nodiscard]] weight_view weights(std::size_t i) const { return model.weights(i); }
+  template<class Sink>
+  [[nodiscard]] nll backward(const token_batch& b, Sink&& sink) const {
+    return model.backward(b, sink);
+  }
+};
+static_assert(differentiable_model<gradients_only> && !observable_model<gradients_only>);
+
+}  // namespace
+
+TEST_CASE("the Gram matrix of three tokens", "[model][gram][worked-example]") {
+  const gram g = gram_of(worked_inputs());
+  CHECK(g.tokens == 3);
+  CHECK(g.sum == basic_matrix<double>(2, 2, {10, -1, -1, 6}));  // 1 + 9, 2 - 3, 4 + 1 + 1
+}
+
+TEST_CASE("relative output error of the worked matrices", "[model][gram][worked-example]") {
+  const float_matrix w(2, 2, {1, -.5f, .2f, .8f}), compressed(2, 2, {1, -.4f, 0, .8f});
+  const basic_matrix<double> g = gram_of(worked_inputs()).sum;
+  CHECK(squared_output_error(w.view(), compressed.view(), g) / squared_outputs(w.view(), g) ==
+        Approx(0.0280146163).epsilon(1e-6));  // weights are rounded to float
+  // From the weights alone: (0.1^2 + 0.2^2) / (1 + .25 + .04 + .64).
+  CHECK(squared_output_error(w.view(), compressed.view(), {}) / squared_outputs(w.view(), {}) ==
+        Approx(0.05 / 1.93).epsilon(1e-6));
+}
+
+TEST_CASE("tr(D G D') is the squared norm of the outputs X D'", "[model][gram][oracle]") {
+  // 19 rows: two whole blocks of eight and a rest. Small whole numbers: both sides are exact.
+  const std::size_t out = 19, in = 37, tokens = 21;
+  activations x(3, 7, in);
+  for (std::size_t i = 0; i < x.values.size(); ++i) x.values[i] = static_cast<float>((i * 31) % 17) - 8;
+  basic_matrix<double> d(out, in);
+  for (std::size_t i = 0; i < d.values.size(); ++i) d.values[i] = static_cast<double>((i * 29) % 13) - 6;
+  double expected = 0;
+  for (std::size_t t = 0; t < tokens; ++t)
+    for (std::size_t r = 0; r < out; ++r) {
+      double y = 0;
+      for (std::size_t i = 0; i < in; ++i) y += d(r, i) * static_cast<double>(x.values[t * in + i]);
+      expected += y * y;
+    }
+  const auto row = [&](std::size_t r, std::span<double> to) { std::ranges::copy(d.row(r), to.begin()); };
+  CHECK(squared_outputs(out, in, row, gram_of(std::as_const(x).view()).sum) == expected);
+}
+
+TEST_CASE("matrices that read one input share its Gram matrix, summed over batches", "[model][gram][oracle]") {
+  const made_up model;
+  const std::vector<std::size_t> data{40, 6};
+  const input_grams grams = gather_grams(model, std::span<const std::size_t>(data));
+  REQUIRE(grams.distinct.size() == 2);
+  CHECK(&grams[0] == &grams[2]);
+  CHECK(grams[0].tokens == 46);
+  CHECK(grams[1].sum == basic_matrix<double>(3, 3, 46.0));
+  for (const auto& [i, j] : {std::pair<std::size_t, std::size_t>{0, 0}, {69, 1}, {1, 69}, {64, 63}, {33, 33}}) {
+    double expected = 0;  // quarters: exact
+    for (const std::size_t tokens : data)
+      for (std::size_t t = 0; t < tokens; ++t)
+        expected += static_cast<double>(made_up::value(t, i)) * static_cast<double>(made_up::value(t, j));
+    CHECK(grams[0].sum(i, j) == expected);
+  }
+  CHECK(gather_grams(model, std::span<const std::size_t>(data), thread_pool{3}) == grams);
+}
+
+TEST_CASE("inputs from forward and from backward are the same", "[model][gram][property]") {
+  const micro_transformer model;
+  const input_grams forward = gather_grams(model, std::span<const token_batch>(batches));
+  CHECK(gather_grams(gradients_only{model}, std::span<const token_batch>(batches)) == forward);
+  REQUIRE(forward.distinct.size() == 4);
+  CHECK(forward[0].tokens == 15);
+}
+
+TEST_CASE("what makes no Gram matrix is refused", "[model][gram][refusal]") {
+  const std::vector<std::size_t> none, one{4};
+  const auto gather = [](const made_up& m, const std::vector<std::size_t>& data) {
+    return refusal([&] { static_cast<void>(gather_grams(m, std::span<const std::size_t>(data))); });
+  };
+  made_up model;
+  CHECK_THAT(gather(model, none), ContainsSubstring("no inputs of query in 0 batches"));
+  model.bad = std::numeric_limits<float>::infinity();
+  CHECK_THAT(gather(model, one), ContainsSubstring("input 1 of down is not finite"));
+  model.infos[1].in = 4;
+  CHECK_THAT(gather(model, one), ContainsSubstring("an input of 3 features for down; expected 4"));
+  model.bad = 0;
+  model.infos.push_back({"forgotten", 1, part::other, 1, 1});
+  model.infos[1].in = 3;
+  CHECK_THAT(gather(model, one), ContainsSubstring("no inputs of forgotten"));
+
+  CHECK(relative_output_error(0, 0, "w", "test") == 0);
+  CHECK_THROWS_WITH(relative_output_error(1, 0, "w", "test"), ContainsSubstring("test: the outputs of w are zero"));
+  CHECK_THROWS_WITH(squared_output_error(float_matrix(1, 2).view(), float_matrix(2, 1).view(), {}),
+                    ContainsSubstring("1 x 2 against 2 x 1"));
+}

@@ -146,13 +146,13 @@ run_tests() {
   return "$result"
 }
 
-# python_tool NAME VERSION: prints the path of a program that PyPI carries, in a virtual environment under build/tools.
+# python_tool PACKAGE VERSION [PROGRAM]: prints the path of a program that PyPI carries, in a virtual environment under build/tools.
 python_tool() {
-  local name=$1 version=$2 home=build/tools/$1-$2
-  if [[ ! -x $home/bin/$name ]]; then
-    command -v python3 >/dev/null || die "No python3 here, with which $name $version is installed."
-    { python3 -m venv "$home" && "$home/bin/pip" install --quiet --disable-pip-version-check "$name==$version"; } >&2 ||
-      die "$name $version could not be installed from PyPI (python3-venv and a network are needed)."
+  local package=$1 version=$2 program=${3:-$1} home=build/tools/$1-$2
+  if [[ ! -x $home/bin/$program ]]; then
+    command -v python3 >/dev/null || die "No python3 here, with which $package $version is installed."
+    { python3 -m venv "$home" && "$home/bin/pip" install --quiet --disable-pip-version-check "$package==$version"; } >&2 ||
+      die "$package $version could not be installed from PyPI (python3-venv and a network are needed)."
   fi
-  echo "$PWD/$home/bin/$name"
+  echo "$PWD/$home/bin/$program"
 }

@@ -2,6 +2,7 @@
 
 /// The values every stage meets at.
 #include <precis/core/budget.hpp>
+#include <precis/core/compensated_sum.hpp>
 #include <precis/core/cost_table.hpp>
 #include <precis/core/error.hpp>
 #include <precis/core/executor.hpp>

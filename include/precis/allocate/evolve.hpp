@@ -1,5 +1,7 @@
 #pragma once
 
+#include <precis/allocate/solver/choice_problem.hpp>
+#include <precis/allocate/solver/linked_table.hpp>
 #include <precis/allocate/solver/solution.hpp>
 #include <precis/core/random.hpp>
 
@@ -117,8 +119,8 @@ struct evolve {
 
   /// The plan of a solution found here.
   [[nodiscard]] plan to_plan(const cost_table& t, const solution& s) const {
-    return allocate::to_plan(t, s, "evolve " + to_string(budget),
-                             std::to_string(generations) + " generations, loss " + text::number(s.objective));
+    return solver::to_plan(t, s, "evolve " + to_string(budget),
+                           std::to_string(generations) + " generations, loss " + text::number(s.objective));
   }
 
  private:
@@ -142,7 +144,7 @@ struct evolve {
    public:
     search(const evolve& how, const cost_table& t, std::span<const std::size_t> tokens)
         : how_(how), t_(t), tokens_(tokens), whole_(t, {}, where) {
-      limit_ = limit_of(how.budget, t, feasible_bytes(whole_.problem(0)), where);
+      limit_ = solver::limit_of(how.budget, t, solver::feasible_bytes(whole_.problem(0)), where);
       check_settings();
       std::map<std::vector<std::size_t>, std::vector<std::size_t>> by_size;
       std::map<std::string, std::vector<std::size_t>> by_role;
@@ -170,7 +172,7 @@ struct evolve {
       solution s{.entries = entries_of(c), .limit = limit_};
       s.objective = loss;
       s.bound = -std::numeric_limits<double>::infinity();
-      add_up(s, t_);
+      solver::add_up(s, t_);
       return s;
     }
 
@@ -432,7 +434,7 @@ struct evolve {
     const evolve& how_;
     const cost_table& t_;
     std::span<const std::size_t> tokens_;
-    linked_table whole_;
+    solver::linked_table whole_;
     std::size_t limit_ = 0;
     std::vector<std::vector<level>> levels_;        // [units]
     std::vector<std::vector<std::size_t>> groups_;  // of units that swap

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <precis/allocate/solver/choice_problem.hpp>
+#include <precis/allocate/solver/linked_table.hpp>
 #include <precis/allocate/solver/relaxation.hpp>
 #include <precis/allocate/solver/solution.hpp>
 
@@ -23,10 +25,10 @@ struct greedy {
   linked_units linked = {};
 
   [[nodiscard]] solution solve(const cost_table& t) const {
-    const linked_table rows(t, linked, "allocate::greedy");
-    const std::size_t limit = limit_of(budget, t, feasible_bytes(rows.problem(0)), "allocate::greedy");
+    const solver::linked_table rows(t, linked, "allocate::greedy");
+    const std::size_t limit = solver::limit_of(budget, t, solver::feasible_bytes(rows.problem(0)), "allocate::greedy");
     const auto p = rows.problem(limit);
-    const hulls h(p);
+    const solver::hulls h(p);
     struct step {
       double slope;
       std::uint64_t key;
@@ -38,7 +40,7 @@ struct greedy {
     for (std::size_t u = 0; u < p.units; ++u) {
       at[u] = h.first[u];
       room -= p.weight(u, h.entry[at[u]]);
-      const std::uint64_t key = detail::row_key(p, u);
+      const std::uint64_t key = solver::row_key(p, u);
       for (std::size_t i = at[u]; !h.is_last(i, u); ++i) steps.push_back({h.slope[i], key, u, i});
     }
     std::ranges::stable_sort(
@@ -51,12 +53,12 @@ struct greedy {
     }
 
     std::vector<std::uint32_t> entries, relaxed;
-    const relaxation r = relax(p, h);
+    const solver::relaxation r = solver::relax(p, h);
     for (const std::size_t point : at) entries.push_back(h.entry[point]);
     for (const std::uint32_t point : r.points) relaxed.push_back(h.entry[point]);
     solution base{.entries = rows.expand(relaxed)}, s{.entries = rows.expand(entries), .limit = limit};
-    add_up(base, t);
-    add_up(s, t);
+    solver::add_up(base, t);
+    solver::add_up(s, t);
     s.objective = s.cost;
     s.bound = std::min(s.cost, base.cost - r.price * r.room);
     s.optimal = s.bound == s.objective;
@@ -65,7 +67,7 @@ struct greedy {
 
   [[nodiscard]] plan operator()(const cost_table& t) const {
     const solution s = solve(t);
-    return to_plan(t, s, "greedy " + to_string(budget), certificate(s));
+    return solver::to_plan(t, s, "greedy " + to_string(budget), solver::certificate(s));
   }
 };
 

@@ -1,7 +1,10 @@
 #pragma once
 
+#include <precis/allocate/solver/choice_problem.hpp>
+#include <precis/allocate/solver/linked_table.hpp>
 #include <precis/allocate/solver/multiple_choice.hpp>
 #include <precis/allocate/solver/solution.hpp>
+#include <precis/core/compensated_sum.hpp>
 
 #include <algorithm>
 #include <cmath>
@@ -28,11 +31,12 @@ struct knapsack {
   search_limits limits = {};
 
   [[nodiscard]] solution solve(const cost_table& t) const {
-    const linked_table rows(t, linked, "allocate::knapsack");
-    const std::size_t limit = limit_of(budget, t, feasible_bytes(rows.problem(0)), "allocate::knapsack");
-    const selection chosen = choose(rows.problem(limit), limits);
+    const solver::linked_table rows(t, linked, "allocate::knapsack");
+    const std::size_t limit =
+        solver::limit_of(budget, t, solver::feasible_bytes(rows.problem(0)), "allocate::knapsack");
+    const solver::selection chosen = solver::choose(rows.problem(limit), limits);
     solution s{.entries = rows.expand(chosen.entries), .limit = limit, .optimal = chosen.optimal};
-    add_up(s, t);
+    solver::add_up(s, t);
     s.objective = s.cost;
     s.bound = s.optimal ? s.cost : chosen.bound;
     return s;
@@ -40,7 +44,7 @@ struct knapsack {
 
   [[nodiscard]] plan operator()(const cost_table& t) const {
     const solution s = solve(t);
-    return to_plan(t, s, "knapsack " + to_string(budget), certificate(s));
+    return solver::to_plan(t, s, "knapsack " + to_string(budget), solver::certificate(s));
   }
 };
 
@@ -57,8 +61,8 @@ struct smallest {
   search_limits limits = {};
 
   [[nodiscard]] solution solve(const cost_table& t) const {
-    const linked_table rows(t, linked, "allocate::smallest");
-    const choice_problem<std::size_t, double> all = rows.inverse(cost);
+    const solver::linked_table rows(t, linked, "allocate::smallest");
+    const solver::choice_problem<std::size_t, double> all = rows.inverse(cost);
     compensated_sum least;
     double span = 0;
     for (std::size_t u = 0; u < all.units; ++u) {
@@ -80,12 +84,12 @@ struct smallest {
     // found, and for less if the true sum is above.
     solution s;
     for (double limit = cost + 1e-12 * span;;) {
-      choice_problem<std::size_t, double> p = all;
+      solver::choice_problem<std::size_t, double> p = all;
       p.limit = limit;
-      const selection chosen = choose(p, limits);
+      const solver::selection chosen = solver::choose(p, limits);
       s.entries = rows.expand(chosen.entries);
       s.optimal = chosen.optimal;
-      add_up(s, t);
+      solver::add_up(s, t);
       s.objective = static_cast<double>(s.bytes);
       s.bound = s.optimal ? s.objective : std::ceil(chosen.bound);
       if (s.cost <= cost) return s;
@@ -96,7 +100,7 @@ struct smallest {
 
   [[nodiscard]] plan operator()(const cost_table& t) const {
     const solution s = solve(t);
-    return to_plan(t, s, "smallest " + text::number(cost), certificate(s));
+    return solver::to_plan(t, s, "smallest " + text::number(cost), solver::certificate(s));
   }
 };
 

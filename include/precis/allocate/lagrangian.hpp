@@ -1,5 +1,7 @@
 #pragma once
 
+#include <precis/allocate/solver/choice_problem.hpp>
+#include <precis/allocate/solver/linked_table.hpp>
 #include <precis/allocate/solver/relaxation.hpp>
 #include <precis/allocate/solver/solution.hpp>
 
@@ -20,15 +22,16 @@ struct lagrangian {
   linked_units linked = {};
 
   [[nodiscard]] solution solve(const cost_table& t) const {
-    const linked_table rows(t, linked, "allocate::lagrangian");
-    const std::size_t limit = limit_of(budget, t, feasible_bytes(rows.problem(0)), "allocate::lagrangian");
+    const solver::linked_table rows(t, linked, "allocate::lagrangian");
+    const std::size_t limit =
+        solver::limit_of(budget, t, solver::feasible_bytes(rows.problem(0)), "allocate::lagrangian");
     const auto p = rows.problem(limit);
-    const hulls h(p);
-    const relaxation r = relax(p, h);
+    const solver::hulls h(p);
+    const solver::relaxation r = solver::relax(p, h);
     std::vector<std::uint32_t> entries;
     for (const std::uint32_t point : r.points) entries.push_back(h.entry[point]);
     solution s{.entries = rows.expand(entries), .limit = limit};
-    add_up(s, t);
+    solver::add_up(s, t);
     s.objective = s.cost;
     s.bound = s.cost - r.price * r.room;
     s.optimal = s.bound == s.objective;
@@ -37,7 +40,7 @@ struct lagrangian {
 
   [[nodiscard]] plan operator()(const cost_table& t) const {
     const solution s = solve(t);
-    return to_plan(t, s, "lagrangian " + to_string(budget), certificate(s));
+    return solver::to_plan(t, s, "lagrangian " + to_string(budget), solver::certificate(s));
   }
 };
 

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <precis/allocate/solver/choice_problem.hpp>
+#include <precis/allocate/solver/linked_table.hpp>
 #include <precis/allocate/solver/solution.hpp>
 
 #include <algorithm>
@@ -26,8 +28,8 @@ struct minimax {
   linked_units linked = {};
 
   [[nodiscard]] solution solve(const cost_table& t) const {
-    const linked_table rows(t, linked, "allocate::minimax");
-    const std::size_t limit = limit_of(budget, t, feasible_bytes(rows.problem(0)), "allocate::minimax");
+    const solver::linked_table rows(t, linked, "allocate::minimax");
+    const std::size_t limit = solver::limit_of(budget, t, solver::feasible_bytes(rows.problem(0)), "allocate::minimax");
     const auto p = rows.problem(limit);
     std::vector<std::size_t> entries(p.units);
     const auto fits = [&](double threshold) {  // and leaves the choice in `entries`
@@ -66,13 +68,13 @@ struct minimax {
       s.objective = s.bound = thresholds[low];
     }
     s.entries = rows.expand(entries);
-    add_up(s, t);
+    solver::add_up(s, t);
     return s;
   }
 
   [[nodiscard]] plan operator()(const cost_table& t) const {
     const solution s = solve(t);
-    return to_plan(t, s, "minimax " + to_string(budget), "no unit above " + text::number(s.objective));
+    return solver::to_plan(t, s, "minimax " + to_string(budget), "no unit above " + text::number(s.objective));
   }
 };
 

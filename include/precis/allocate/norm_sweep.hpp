@@ -2,6 +2,8 @@
 
 #include <precis/allocate/knapsack.hpp>
 #include <precis/allocate/minimax.hpp>
+#include <precis/allocate/solver/linked_table.hpp>
+#include <precis/allocate/solver/solution.hpp>
 
 #include <algorithm>
 #include <cmath>
@@ -58,7 +60,7 @@ struct norm_sweep {
       solution s = within.solve(better);
       s.objective = 0;
       for (std::size_t u = 0; u < t.units.size(); ++u) s.objective = std::max(s.objective, t.costs_of(u)[s.entries[u]]);
-      add_up(s, t);
+      solver::add_up(s, t);
       if (i != 0 && (s.objective > best.objective || (s.objective == best.objective && s.cost >= best_sum))) continue;
       best_sum = s.cost;
       best = std::move(s);
@@ -70,7 +72,7 @@ struct norm_sweep {
 
   [[nodiscard]] plan operator()(const cost_table& t) const {
     const solution s = solve(t);
-    return to_plan(t, s, "norm_sweep " + to_string(budget), "no unit above " + text::number(s.objective));
+    return solver::to_plan(t, s, "norm_sweep " + to_string(budget), "no unit above " + text::number(s.objective));
   }
 
  private:

@@ -29,7 +29,7 @@ struct uniform {
       bool admitted = true;
       for (std::size_t u = 0; u < t.units.size(); ++u) admitted = admitted && t.admits(u, e);
       if (!admitted) continue;
-      add_up(s, t);
+      solver::add_up(s, t);
       range = {std::min(range.first, s.bytes), std::max(range.second, s.bytes)};
       all.push_back(std::move(s));
     }
@@ -37,7 +37,7 @@ struct uniform {
       refuse({.what = "no entry that every unit may take",
               .where = "allocate::uniform",
               .expected = "one, or an allocator that mixes entries"});
-    const std::size_t limit = limit_of(budget, t, range, "allocate::uniform");
+    const std::size_t limit = solver::limit_of(budget, t, range, "allocate::uniform");
     const solution* best = nullptr;
     for (const solution& s : all)
       if (s.bytes <= limit &&
@@ -53,7 +53,7 @@ struct uniform {
 
   [[nodiscard]] plan operator()(const cost_table& t) const {
     const solution s = solve(t);
-    return to_plan(t, s, "uniform " + to_string(budget), std::to_string(s.limit - s.bytes) + " bytes left");
+    return solver::to_plan(t, s, "uniform " + to_string(budget), std::to_string(s.limit - s.bytes) + " bytes left");
   }
 };
 

@@ -9,7 +9,7 @@
 #include <utility>
 #include <vector>
 
-namespace precis::allocate::detail {
+namespace precis::allocate::solver {
 
 /// The exact part: a dynamic program over few units, in whole numbers, that starts from a choice near the optimum.
 ///
@@ -256,4 +256,4 @@ class core_search {
   int value_exponent_ = 0;
 };
 
-}  // namespace precis::allocate::detail
+}  // namespace precis::allocate::solver

@@ -1,7 +1,9 @@
 #pragma once
 
+#include <precis/allocate/solver/choice_problem.hpp>
 #include <precis/allocate/solver/core_search.hpp>
 #include <precis/allocate/solver/relaxation.hpp>
+#include <precis/core/compensated_sum.hpp>
 
 #include <algorithm>
 #include <cmath>
@@ -14,7 +16,7 @@
 #include <utility>
 #include <vector>
 
-namespace precis::allocate {
+namespace precis::allocate::solver {
 
 /// One entry for every unit, and what is known of it.
 struct selection {
@@ -220,4 +222,8 @@ template<class Value, class Weight>
   return detail::chooser<Value, Weight>(p)(limits);
 }
 
-}  // namespace precis::allocate
+}  // namespace precis::allocate::solver
+
+namespace precis::allocate {
+using solver::search_limits;
+}

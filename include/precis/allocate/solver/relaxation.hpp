@@ -1,56 +1,15 @@
 #pragma once
 
+#include <precis/allocate/solver/choice_problem.hpp>
+#include <precis/core/compensated_sum.hpp>
+
 #include <algorithm>
-#include <bit>
-#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <limits>
-#include <span>
-#include <utility>
 #include <vector>
 
-/// What every budgeted allocator starts from: one entry a unit, the smallest sum of values, a limit on the sum of
-/// weights; solved with fractions allowed (methods C3, C4).
-namespace precis::allocate {
-
-/// Choose one entry for each unit so that the values sum to the least and the weights to at most `limit`.
-///
-/// Weights and values are costs and bytes, or bytes and costs. Whole numbers are below 2^53 in sum, so exact in double.
-template<class Value, class Weight>
-struct choice_problem {
-  std::size_t units = 0;
-  std::size_t entries = 0;
-  std::span<const Value> values;    ///< [units x entries]; infinity in either: this unit must not take this entry
-  std::span<const Weight> weights;  ///< [units x entries]
-  double limit = 0;
-
-  [[nodiscard]] double value(std::size_t unit, std::size_t entry) const noexcept {
-    return static_cast<double>(values[unit * entries + entry]);
-  }
-  [[nodiscard]] double weight(std::size_t unit, std::size_t entry) const noexcept {
-    return static_cast<double>(weights[unit * entries + entry]);
-  }
-  [[nodiscard]] bool admits(std::size_t unit, std::size_t entry) const noexcept {
-    constexpr double never = std::numeric_limits<double>::infinity();
-    return value(unit, entry) < never && weight(unit, entry) < never;
-  }
-};
-
-/// A sum that keeps what rounding drops: within half a unit in the last place, so that order all but never shows.
-class compensated_sum {
- public:
-  void add(double x) noexcept {
-    const double sum = high_ + x, rounded = sum - high_;
-    low_ += (high_ - (sum - rounded)) + (x - rounded);
-    high_ = sum;
-  }
-  [[nodiscard]] double value() const noexcept { return high_ + low_; }
-
- private:
-  double high_ = 0;
-  double low_ = 0;
-};
+namespace precis::allocate::solver {
 
 /// The lower convex hull of each unit's (weight, value) points: from the lightest entry, ever less gained a weight.
 ///
@@ -133,20 +92,6 @@ struct relaxation {
 
 namespace detail {
 
-/// A unit's row as a number: what is decided between units that tie is not decided by their places.
-template<class Value, class Weight>
-[[nodiscard]] std::uint64_t row_key(const choice_problem<Value, Weight>& p, std::size_t unit) noexcept {
-  std::uint64_t key = 0;
-  const auto add = [&](double x) {
-    key = std::rotl((key ^ std::bit_cast<std::uint64_t>(x)) * 0x9E3779B97F4A7C15ull, 29);
-  };
-  for (std::size_t e = 0; e < p.entries; ++e) {
-    add(p.weight(unit, e));
-    add(p.value(unit, e));
-  }
-  return key;
-}
-
 struct hull_step {
   double slope;
   double weight;
@@ -226,4 +171,4 @@ template<class Value, class Weight>
   return r;
 }
 
-}  // namespace precis::allocate
+}  // namespace precis::allocate::solver

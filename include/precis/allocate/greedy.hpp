@@ -12,14 +12,16 @@
 
 namespace precis::allocate {
 
-/// From the smallest entries up: always the step along a unit's lower hull that saves the most cost a byte and still
-/// fits; a unit whose step does not fit stays where it is, the others go on.
+/// Starts from the smallest entries and repeatedly takes the step along a unit's lower convex hull that saves the most cost per
+/// byte. A unit whose next step does not fit keeps its entry; the others go on.
 ///
-/// Ties     by what is in the units' rows.
-/// Errors   as knapsack.
-/// Cost     O(units x entries x log).
-/// @post    never better than knapsack, never worse than lagrangian.
-/// Source   methods C4. Feasible, optimal only where the Lagrangian bound is met.
+/// Unit     cost: that of the table.
+/// Ties     decided by the rows of the units, not by their order.
+/// Errors   those of knapsack.
+/// Cost     O(steps log steps), with at most units x (entries - 1) steps.
+/// Source   the usual greedy heuristic for the multiple-choice knapsack problem; docs/methods/knapsack.md. The result is
+///          feasible, and proven optimal only if it meets the Lagrangian bound.
+/// @post    the cost is never below that of knapsack and never above that of lagrangian.
 struct greedy {
   precis::budget budget = bits_per_weight(4);
   linked_units linked = {};
@@ -28,7 +30,7 @@ struct greedy {
     const solver::linked_table rows(t, linked, "allocate::greedy");
     const std::size_t limit = solver::limit_of(budget, t, solver::feasible_bytes(rows.problem(0)), "allocate::greedy");
     const auto p = rows.problem(limit);
-    const solver::hulls h(p);
+    const solver::hulls hull(p);
     struct step {
       double slope;
       std::uint64_t key;
@@ -38,24 +40,24 @@ struct greedy {
     std::vector<std::size_t> at(p.units);
     double room = p.limit;
     for (std::size_t u = 0; u < p.units; ++u) {
-      at[u] = h.first[u];
-      room -= p.weight(u, h.entry[at[u]]);
+      at[u] = hull.first[u];
+      room -= p.weight(u, hull.entry[at[u]]);
       const std::uint64_t key = solver::row_key(p, u);
-      for (std::size_t i = at[u]; !h.is_last(i, u); ++i) steps.push_back({h.slope[i], key, u, i});
+      for (std::size_t i = at[u]; !hull.is_last(i, u); ++i) steps.push_back({hull.slope[i], key, u, i});
     }
     std::ranges::stable_sort(
         steps, [](const step& a, const step& b) { return a.slope != b.slope ? a.slope > b.slope : a.key < b.key; });
     for (const step& s : steps) {
-      const double more = p.weight(s.unit, h.entry[s.point + 1]) - p.weight(s.unit, h.entry[s.point]);
+      const double more = p.weight(s.unit, hull.entry[s.point + 1]) - p.weight(s.unit, hull.entry[s.point]);
       if (at[s.unit] != s.point || more > room) continue;
       at[s.unit] = s.point + 1;
       room -= more;
     }
 
     std::vector<std::uint32_t> entries, relaxed;
-    const solver::relaxation r = solver::relax(p, h);
-    for (const std::size_t point : at) entries.push_back(h.entry[point]);
-    for (const std::uint32_t point : r.points) relaxed.push_back(h.entry[point]);
+    const solver::relaxation r = solver::relax(p, hull);
+    for (const std::size_t point : at) entries.push_back(hull.entry[point]);
+    for (const std::uint32_t point : r.points) relaxed.push_back(hull.entry[point]);
     solution base{.entries = rows.expand(relaxed)}, s{.entries = rows.expand(entries), .limit = limit};
     solver::add_up(base, t);
     solver::add_up(s, t);

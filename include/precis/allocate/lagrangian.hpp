@@ -9,14 +9,15 @@
 
 namespace precis::allocate {
 
-/// Every unit takes the entry of least cost + price x bytes, at the smallest price that keeps the budget.
+/// Every unit takes the entry of least cost + price x bytes, at the smallest price whose choice fits the budget.
 ///
-/// Unit     price: cost a byte.
-/// Ties     the entry of fewer bytes.
-/// Errors   as knapsack.
-/// Cost     O(units x entries): the price is one of the hulls' slopes and is selected, not searched for.
+/// Unit     price: cost per byte.
+/// Ties     the entry with fewer bytes.
+/// Errors   those of knapsack.
+/// Cost     O(units x entries): the price is one of the slopes of the convex hulls, found by selection.
+/// Source   Lagrangian relaxation of the multiple-choice knapsack problem; docs/methods/knapsack.md. The result is feasible,
+///          and proven optimal only if it meets the bound.
 /// @post    bound <= knapsack's cost <= cost.
-/// Source   methods C4. Feasible, optimal only where the bound is met.
 struct lagrangian {
   precis::budget budget = bits_per_weight(4);
   linked_units linked = {};

@@ -10,11 +10,13 @@
 
 namespace precis::allocate {
 
-/// The same entry for every unit: the largest that fits the budget. The baseline that everything else has to beat.
+/// Gives every unit the same entry, the largest that fits the budget: the baseline for all other allocators.
 ///
-/// Ties     of equal bytes the lower cost, then the lower entry.
-/// Errors   what `check` refuses; a budget that no entry fits that every unit may take, with the range.
-/// Cost     O(units x entries). The objective of its solution is minus its bytes.
+/// Unit     objective: minus the bytes.
+/// Ties     of equal bytes, the lower cost, then the lower entry.
+/// Errors   a table that `check` refuses; no entry that is admissible for every unit; a budget that none of them fits, with
+///          the feasible range.
+/// Cost     O(units x entries).
 /// Source   none: the usual practice.
 struct uniform {
   precis::budget budget = bits_per_weight(4);
@@ -34,9 +36,9 @@ struct uniform {
       all.push_back(std::move(s));
     }
     if (all.empty())
-      refuse({.what = "no entry that every unit may take",
+      refuse({.what = "no entry that is admissible for every unit",
               .where = "allocate::uniform",
-              .expected = "one, or an allocator that mixes entries"});
+              .expected = "such an entry, or an allocator that mixes entries"});
     const std::size_t limit = solver::limit_of(budget, t, range, "allocate::uniform");
     const solution* best = nullptr;
     for (const solution& s : all)

@@ -16,7 +16,8 @@ namespace precis {
 
 /// Refuses no elements at all: "no units; expected at least one".
 inline void check_not_empty(std::size_t count, std::string_view elements, std::string_view where) {
-  if (count == 0) refuse({.what = "no " + std::string(elements), .where = std::string(where), .expected = "at least one"});
+  if (count == 0)
+    refuse({.what = "no " + std::string(elements), .where = std::string(where), .expected = "at least one"});
 }
 
 /// Refuses two counts that differ: "3 values for 4 units; expected as many values as units".

@@ -10,15 +10,19 @@
 
 namespace precis::allocate::solver {
 
-/// Choose one entry for each unit so that the values sum to the least and the weights to at most `limit`.
+/// The multiple-choice knapsack problem: choose one entry per unit such that the sum of values is least and the sum of
+/// weights is at most `limit`.
 ///
-/// Weights and values are costs and bytes, or bytes and costs. Whole numbers are below 2^53 in sum, so exact in double.
+///     min sum value(u, e_u)   subject to   sum weight(u, e_u) <= limit
+///
+/// Values are costs and weights are bytes, or the other way round. Sums of integers must stay below 2^53, where they are
+/// exact in double.
 template<class Value, class Weight>
 struct choice_problem {
   std::size_t units = 0;
   std::size_t entries = 0;
-  std::span<const Value> values;    ///< [units x entries]; infinity in either: this unit must not take this entry
-  std::span<const Weight> weights;  ///< [units x entries]
+  std::span<const Value> values;    ///< [units x entries]; infinite = not admissible
+  std::span<const Weight> weights;  ///< [units x entries]; infinite = not admissible
   double limit = 0;
 
   [[nodiscard]] double value(std::size_t unit, std::size_t entry) const noexcept {
@@ -33,7 +37,7 @@ struct choice_problem {
   }
 };
 
-/// A unit's row as a number: what is decided between units that tie is not decided by their places.
+/// A hash of a unit's row. It breaks ties between units, so that the result does not depend on their order.
 template<class Value, class Weight>
 [[nodiscard]] std::uint64_t row_key(const choice_problem<Value, Weight>& p, std::size_t unit) noexcept {
   std::uint64_t key = 0;
@@ -47,7 +51,7 @@ template<class Value, class Weight>
   return key;
 }
 
-/// The fewest and the most bytes that a choice of admissible entries can take.
+/// The fewest and the most bytes that a choice of admissible entries can take. Requires one admissible entry per unit.
 template<class Value>
 [[nodiscard]] std::pair<std::size_t, std::size_t> feasible_bytes(const choice_problem<Value, std::size_t>& p) noexcept {
   std::size_t least = 0, most = 0;

@@ -15,25 +15,27 @@
 
 namespace precis::allocate::solver {
 
-/// One entry for every unit of a cost table, with its certificate.
+/// One entry per unit of a cost table, with a certificate of optimality or a bound.
 struct solution {
-  std::vector<std::size_t> entries = {};  ///< [units], into the table's entries
-  std::size_t bytes = 0;                  ///< exactly what they take
-  std::size_t limit = 0;                  ///< what they may take; 0 = any number
-  double cost = 0;                        ///< sum over the units
-  double objective = 0;                   ///< what was made small: the cost, or what the allocator says
-  double bound = 0;                       ///< nothing allowed has a smaller objective
-  bool optimal = false;                   ///< proven: bound == objective
+  std::vector<std::size_t> entries = {};  ///< [units] indices into the entries of the table
+  std::size_t bytes = 0;                  ///< exact bytes of the chosen entries
+  std::size_t limit = 0;                  ///< upper bound on `bytes`; 0 = none
+  double cost = 0;                        ///< sum of the chosen costs
+  double objective = 0;                   ///< the minimised quantity: the cost, unless the allocator says otherwise
+  double bound = 0;                       ///< lower bound on the objective of every feasible choice
+  bool optimal = false;                   ///< proven optimal: bound == objective
 
   [[nodiscard]] double gap() const noexcept { return objective - bound; }
 };
 
-/// A budget in bytes. Errors: one below `least`, with the range in which budgets make a difference; percent of an
-/// original size that the table does not say.
+/// A budget in bytes.
+///
+/// Errors   a budget below `range.first`, the fewest feasible bytes; the message shows the feasible range. A percentage
+///          although the table has no original size.
 [[nodiscard]] inline std::size_t limit_of(const budget& b, const cost_table& t,
                                           std::pair<std::size_t, std::size_t> range, const std::string& where) {
   if (b.unit == budget::measure::percent_of_original && t.original_bytes == 0)
-    refuse({.what = "a budget of " + to_string(b) + ", but the cost table does not say the original size",
+    refuse({.what = "a budget of " + to_string(b) + ", but the cost table has no original size",
             .where = where,
             .expected = "original_bytes in the table, or a budget in bytes or bits per weight"});
   const std::size_t limit = b.bytes(t.weights(), t.original_bytes);
@@ -45,12 +47,12 @@ struct solution {
     refuse({.what = "a budget of " + to_string(b) + ", " + std::to_string(limit) + " bytes",
             .where = where,
             .expected = "at least " + in_words(range.first) +
-                        ", what the smallest admissible entries take; the largest take " + in_words(range.second)});
+                        ", the size of the smallest admissible entries; the largest take " + in_words(range.second)});
   }
   return limit;
 }
 
-/// Fills in what the entries cost and take.
+/// Sets the cost and the bytes of a solution from its entries.
 inline void add_up(solution& s, const cost_table& t) {
   compensated_sum cost;
   s.bytes = 0;
@@ -61,19 +63,18 @@ inline void add_up(solution& s, const cost_table& t) {
   s.cost = cost.value();
 }
 
-/// What is known of a solution's objective, in words.
+/// Describes how far a solution can be from the optimum.
 [[nodiscard]] inline std::string certificate(const solution& s) {
-  return s.optimal ? "optimal" : "not more than " + text::number(s.gap()) + " above the optimum";
+  return s.optimal ? "optimal" : "at most " + text::number(s.gap()) + " above the optimum";
 }
 
-/// The plan of a solution; its note says who made it, what it costs and takes, and `remark`.
-[[nodiscard]] inline plan to_plan(const cost_table& t, const solution& s, const std::string& who,
+/// The plan of a solution. Its note names the allocator, the cost, the bytes and `remark`.
+[[nodiscard]] inline plan to_plan(const cost_table& t, const solution& s, const std::string& allocator,
                                   const std::string& remark) {
-  plan p{
-      .model = t.model, .units = t.units.empty() ? unit_kind::block : t.units.front().kind, .notes = {}, .choices = {}};
+  plan p{.model = t.model, .units = kind_of(t.units), .notes = {}, .choices = {}};
   for (std::size_t u = 0; u < t.units.size(); ++u)
     p.choices.push_back({.unit = t.units[u].name, .codec = t.entries[s.entries[u]], .sparsity = 0, .rank = 0});
-  p.notes.push_back(who + " of " + t.maker + ": cost " + text::number(s.cost) +
+  p.notes.push_back(allocator + " of " + t.maker + ": cost " + text::number(s.cost) +
                     (t.measure.empty() ? "" : " " + t.measure) + ", " + std::to_string(s.bytes) + " bytes" +
                     (s.limit == 0 ? "" : " of " + std::to_string(s.limit)) + ", " + remark);
   return p;

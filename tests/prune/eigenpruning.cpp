@@ -27,7 +27,7 @@ struct example {
   std::vector<map_batch> samples{example_samples()};
   spectra scored;
   input_means means;
-  std::vector<prune::eigen_removal> removals;
+  std::vector<prune::pruned_slice> removals;
 
   explicit example(const prune::eigenpruning& how) {
     model.bias = {0.1, -0.2};
@@ -167,7 +167,7 @@ TEST_CASE("prune::eigenpruning: pools", "[prune][eigen][worked-example]") {
   const spectra s = by_hand({{role::key, {-1, 5, 2}}, {role::key, {0, 1}}, {role::query, {9, 8}}});
   const auto removed = [&](const prune::eigenpruning& how) {
     std::vector<std::vector<std::size_t>> all;
-    for (const prune::eigen_removal& r : how.select(s)) all.push_back(r.removed);
+    for (const prune::pruned_slice& r : how.select(s)) all.push_back(r.removed);
     return all;
   };
   using places = std::vector<std::vector<std::size_t>>;
@@ -182,7 +182,7 @@ TEST_CASE("prune::eigenpruning: pools", "[prune][eigen][worked-example]") {
 TEST_CASE("prune::eigenpruning: clusters go whole, and are counted", "[prune][eigen][worked-example]") {
   spectra s = by_hand({{role::key, {3, 1, 2, 4}}});
   s.slices[0].values = {5, 2, 2, 1};
-  const prune::eigen_removal r = prune::eigenpruning{.portion = 0.25}.select(s).at(0);
+  const prune::pruned_slice r = prune::eigenpruning{.portion = 0.25}.select(s).at(0);
   CHECK(r.removed == std::vector<std::size_t>{1, 2});
   CHECK(r.beyond_the_portion == 1);
   CHECK(r.kept() == 2);

@@ -132,7 +132,7 @@ struct evolve {
   struct dice {
     random_stream stream;
     std::uint64_t next = 0;
-    dice(std::uint64_t seed, std::uint64_t purpose) noexcept : stream(seed, purpose) {}
+    dice(std::uint64_t seed, std::uint64_t stream_id) noexcept : stream(seed, stream_id) {}
     [[nodiscard]] std::size_t below(std::size_t n) noexcept {
       return static_cast<std::size_t>(stream.below(next++, n));
     }

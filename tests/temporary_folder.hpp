@@ -17,8 +17,8 @@ class temporary_folder {
   explicit temporary_folder(std::string_view label = {}) {
     static std::atomic<unsigned> count{0};
     path_ = std::filesystem::temp_directory_path() /
-            ("precis-test-" + std::to_string(::getpid()) + "-" + std::to_string(count++) +
-             (label.empty() ? "" : "-") + std::string(label));
+            ("precis-test-" + std::to_string(::getpid()) + "-" + std::to_string(count++) + (label.empty() ? "" : "-") +
+             std::string(label));
     std::filesystem::remove_all(path_);
     std::filesystem::create_directories(path_);
   }

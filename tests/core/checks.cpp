@@ -10,7 +10,8 @@
 using namespace precis;
 
 namespace {
-constexpr double not_a_number = std::numeric_limits<double>::quiet_NaN(), infinity = std::numeric_limits<double>::infinity();
+constexpr double not_a_number = std::numeric_limits<double>::quiet_NaN(),
+                 infinity = std::numeric_limits<double>::infinity();
 }
 
 TEST_CASE("checks accept valid input", "[core][checks][property]") {
@@ -45,7 +46,8 @@ TEST_CASE("a value that is not finite is refused by name", "[core][checks][refus
 TEST_CASE("a value outside a range is refused, NaN too", "[core][checks][refusal]") {
   CHECK(refusal([] { check_range(1.5, 0, 1, "a sparsity", "here"); }) == "here: a sparsity of 1.5; expected 0 to 1");
   CHECK(refusal([] { check_range(-0.5, 0, 1, "a sparsity", "here"); }) == "here: a sparsity of -0.5; expected 0 to 1");
-  CHECK(refusal([] { check_range(not_a_number, 0, 0.25, "a cap", "here"); }) == "here: a cap of nan; expected 0 to 0.25");
+  CHECK(refusal([] { check_range(not_a_number, 0, 0.25, "a cap", "here"); }) ==
+        "here: a cap of nan; expected 0 to 0.25");
 }
 
 TEST_CASE("a repeated name is refused wherever it stands", "[core][checks][refusal]") {

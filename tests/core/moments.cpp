@@ -28,7 +28,8 @@ TEST_CASE("z_scores count standard deviations from the mean", "[core][moments][w
   CHECK(z_scores(std::vector<double>{0, 2, 2, 4}) ==
         std::vector<double>{-2 / std::sqrt(2.0), 0, 0, 2 / std::sqrt(2.0)});
   // Sample deviation sqrt(8 / 3).
-  CHECK(z_scores(std::vector<double>{0, 2, 2, 4}, deviation::sample)[3] == Approx(2 / std::sqrt(8 / 3.0)).epsilon(1e-14));
+  CHECK(z_scores(std::vector<double>{0, 2, 2, 4}, deviation::sample)[3] ==
+        Approx(2 / std::sqrt(8 / 3.0)).epsilon(1e-14));
   CHECK(z_scores(std::vector<double>{7}) == std::vector<double>{0});
   CHECK(z_scores({}).empty());
 }

@@ -33,8 +33,7 @@ TEST_CASE("linked units are one row with summed costs and bytes", "[allocate][so
 }
 
 TEST_CASE("groups that share a unit are merged", "[allocate][solver][property]") {
-  const cost_table t =
-      tables::by_hand({"a"}, {8, 8, 8, 8, 8}, {1, 2, 4, 8, 16}, {1, 1, 1, 1, 1});
+  const cost_table t = tables::by_hand({"a"}, {8, 8, 8, 8, 8}, {1, 2, 4, 8, 16}, {1, 1, 1, 1, 1});
   const solver::linked_table rows(t, {{"block.4", "block.1"}, {"block.3"}, {"block.0", "block.4"}}, "here");
   const auto p = rows.problem(100);
   REQUIRE(p.units == 3);

@@ -49,7 +49,7 @@ struct instance {
   double limit = 0;
   static constexpr std::size_t entries = 6;
 
-  [[nodiscard]] allocate::choice_problem<double, std::size_t> problem() const {
+  [[nodiscard]] allocate::solver::choice_problem<double, std::size_t> problem() const {
     return {units, entries, costs, bytes, limit};
   }
 };
@@ -154,10 +154,10 @@ void knapsack(benchmark::State& state, kind k, bool beside) {
     std::vector<against> found(peers.size());
     for (std::uint64_t seed = 0; seed < seeds; ++seed) {
       const instance p = make(units, k, seed);
-      allocate::selection s;
+      allocate::solver::selection s;
       std::vector<double> own, pass;
       for (int i = 0; i < 5; ++i) {
-        own.push_back(seconds([&] { s = allocate::choose(p.problem()); }));
+        own.push_back(seconds([&] { s = allocate::solver::choose(p.problem()); }));
         pass.push_back(seconds([&] {
           double sum = 0;
           for (std::size_t c = 0; c < p.costs.size(); ++c) sum += p.costs[c] + static_cast<double>(p.bytes[c]);

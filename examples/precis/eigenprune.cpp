@@ -140,7 +140,7 @@ struct options {
 
 [[nodiscard]] engine::json to_json(const pruned_row& row) {
   std::size_t stored = 0, before = 0;
-  for (const precis::prune::eigen_removal& r : row.removals) {
+  for (const precis::prune::pruned_slice& r : row.removals) {
     stored += r.stored();
     before += r.slice.out * r.slice.in;
   }
@@ -232,7 +232,7 @@ exit_status run(const options& o) {
              r.spectra.slices.size(), duration(r.scoring_seconds), duration(r.pruning_seconds));
 
   std::size_t beyond = 0;
-  for (const precis::prune::eigen_removal& removal : r.rows[r.chosen].removals) beyond += removal.beyond_the_portion;
+  for (const precis::prune::pruned_slice& removal : r.rows[r.chosen].removals) beyond += removal.beyond_the_portion;
   if (beyond != 0) fmt::print("note: {} values went beyond the portion, with others that are equal to them\n", beyond);
   if (!o.scores.empty()) {
     engine::write_file(o.scores, precis::to_text(useful_shares(s, r, precis::parse_unit_kind(o.units, "--units"))));

@@ -20,7 +20,7 @@
 
 namespace program {
 
-using precis::prune::eigen_removal;
+using precis::prune::pruned_slice;
 
 namespace {
 
@@ -80,7 +80,7 @@ template<class Score>
 
 std::size_t pruned_row::removed() const noexcept {
   std::size_t sum = 0;
-  for (const eigen_removal& r : removals) sum += r.removed.size();
+  for (const pruned_slice& r : removals) sum += r.removed.size();
   return sum;
 }
 

@@ -36,7 +36,7 @@ struct reply {
 /// The model with a share of its singular values removed.
 struct pruned_row {
   double portion = 0;
-  std::vector<precis::prune::eigen_removal> removals = {};
+  std::vector<precis::prune::pruned_slice> removals = {};
   std::vector<reply> validation = {}, test = {};
 
   [[nodiscard]] std::size_t removed() const noexcept;

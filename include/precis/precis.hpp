@@ -1,7 +1,7 @@
 #pragma once
 
-/// Everything offline, for people trying it out. An engine includes the stage or the method it uses; the zero-copy
-/// adaptors for Eigen and xtensor are in precis/adapt, so that nobody pays for a library they do not use.
+/// Everything offline, for trying out the library. An engine includes only the stages or methods it uses. The zero-copy
+/// adaptors for Eigen and xtensor are in precis/adapt, so that programs without these libraries do not depend on them.
 #include <precis/allocate.hpp>
 #include <precis/codec.hpp>
 #include <precis/core.hpp>

@@ -1,6 +1,6 @@
 #pragma once
 
-/// Which weights are set to zero.
+/// Pruning: masks by magnitude, sparsities that units share, and singular values.
 
 #include <precis/prune/eigenpruning.hpp>
 #include <precis/prune/magnitude.hpp>

@@ -23,7 +23,7 @@ using candidates = std::span<const std::vector<std::size_t>>;
 
 namespace {
 
-/// Units of 8 weights and formats of 2 to 6 bits; costs a_u 4^-bits, or anything.
+/// Units of 8 weights and formats of 2 to 6 bits; costs are a_u 4^-bits, or random.
 cost_table widths(std::size_t units, std::uint64_t seed, bool convex = true) {
   const random_stream random(seed, purpose("evolve widths"));
   std::vector<std::size_t> bytes;
@@ -37,7 +37,7 @@ cost_table widths(std::size_t units, std::uint64_t seed, bool convex = true) {
   return tables::by_hand({"two", "three", "four", "five", "six"}, std::vector<std::size_t>(units, 8), bytes, costs);
 }
 
-/// The sum of a table's costs: end to end, and yet separable.
+/// A separable fitness: the sum of the costs of a table.
 struct separable {
   const cost_table& t;
   std::vector<double> operator()(candidates all, const evaluation_sample&) const {
@@ -55,15 +55,15 @@ evolve small(std::size_t bytes) {
   return {
       .budget = at_most_bytes(bytes), .generations = 12, .stages = {{16, 20}, {4, 50}, {1, 100}}, .start_tokens = 20};
 }
-const std::vector<std::size_t> sequences(30, 10);  // tokens each
+const std::vector<std::size_t> sequences(30, 10);  // tokens per sequence
 
 }  // namespace
 
-TEST_CASE("with convex costs that add up, evolution finds the integer program's optimum",
+TEST_CASE("with convex separable costs, evolve finds the optimum of the integer program",
           "[allocate][evolve][oracle]") {
   for (std::uint64_t seed = 0; seed < 6; ++seed) {
     const cost_table t = widths(8, seed);
-    const solution s = small(32).solve(t, sequences, separable{t});  // 4 bits everywhere to begin with
+    const solution s = small(32).solve(t, sequences, separable{t});  // starts with 4 bits everywhere
     CAPTURE(seed);
     CHECK(s.bytes == 32);
     CHECK(s.cost == Approx(allocate::knapsack{.budget = at_most_bytes(32)}.solve(t).cost).epsilon(1e-12));
@@ -72,11 +72,11 @@ TEST_CASE("with convex costs that add up, evolution finds the integer program's 
   }
 }
 
-TEST_CASE("every candidate takes what its parent takes, to the byte", "[allocate][evolve][property]") {
+TEST_CASE("every candidate takes exactly the bytes of its parent", "[allocate][evolve][property]") {
   for (const auto swap_with : {evolve::partners::equal_sizes, evolve::partners::equal_roles}) {
     for (std::uint64_t seed = 0; seed < 20; ++seed) {
       const cost_table t = widths(9, seed, false);
-      evolve how = small(33 + seed % 5);  // mostly no whole width
+      evolve how = small(33 + seed % 5);  // mostly not a uniform width
       how.swap_with = swap_with;
       how.seed = seed;
       const separable inner{t};
@@ -92,14 +92,15 @@ TEST_CASE("every candidate takes what its parent takes, to the byte", "[allocate
       };
       const solution s = how.solve(t, sequences, fitness);
       CAPTURE(seed);
-      REQUIRE(sums.size() == 1);  // the starts are filled up to the budget: steps are one byte here
+      REQUIRE(sums.size() == 1);  // starts are raised up to the budget, because steps are one byte here
       CHECK(sums.begin()->first == s.limit);
       CHECK(s.bytes == s.limit);
     }
   }
 }
 
-TEST_CASE("never above the budget, with formats and units of any size", "[allocate][evolve][property]") {
+TEST_CASE("evolve @post: the plan never exceeds the budget, for any sizes, and depends only on the seed",
+          "[allocate][evolve][property]") {
   for (std::uint64_t seed = 0; seed < 200; ++seed) {
     const cost_table t = tables::random(seed);
     const auto [least, most] = tables::range(t);
@@ -121,10 +122,11 @@ TEST_CASE("never above the budget, with formats and units of any size", "[alloca
   }
 }
 
-TEST_CASE("on one sample the best never gets worse, and a start is never lost", "[allocate][evolve][property]") {
+TEST_CASE("evolve @post: if the last stage uses all tokens, the fitness of the best plan never rises",
+          "[allocate][evolve][property]") {
   const cost_table t = widths(12, 3, false);
   evolve how = small(48);
-  how.stages = {{4, 300}, {1, 300}};  // all there is
+  how.stages = {{4, 300}, {1, 300}};  // all tokens
   how.from = std::vector<std::size_t>{2, 2, 2, 2, 2, 2, 1, 3, 1, 3, 0, 4};
   double before = separable{t}(std::vector<std::vector<std::size_t>>{how.from}, {}).front();
   std::size_t generations = 0;
@@ -140,7 +142,7 @@ TEST_CASE("on one sample the best never gets worse, and a start is never lost", 
   CHECK(how.to_plan(t, s).choices.size() == 12);
 }
 
-TEST_CASE("samples are fresh, exact and without repetition", "[allocate][evolve][property]") {
+TEST_CASE("samples are new, exact and without repetition", "[allocate][evolve][property]") {
   const cost_table t = widths(8, 1);
   const std::vector<std::size_t> uneven{3, 8, 1, 5, 9, 4};
   evolve how = small(32);
@@ -157,25 +159,25 @@ TEST_CASE("samples are fresh, exact and without repetition", "[allocate][evolve]
     auto once = s.sequences;
     std::ranges::sort(once);
     CHECK(std::ranges::adjacent_find(once) == once.end());
-    CHECK(all.size() == (seen.size() % 2 == 1 ? 128u : 4u));  // survivors and their parent
+    CHECK(all.size() == (seen.size() % 2 == 1 ? 128u : 4u));  // survivors and the parent
     return inner(all, s);
   }));
   CHECK(seen.size() == 24);
   CHECK(std::ranges::count(seen, seen.front()) < 24);
 }
 
-TEST_CASE("nothing to search: the only plan comes back", "[allocate][evolve]") {
+TEST_CASE("if only one plan is feasible, evolve returns it", "[allocate][evolve][worked-example]") {
   const cost_table one = tables::by_hand({"four"}, {8, 8}, {4, 4}, {1, 2});
   CHECK(small(8).solve(one, sequences, separable{one}).entries == std::vector<std::size_t>{0, 0});
   const cost_table none = tables::by_hand({"four"}, {}, {}, {});
   CHECK(small(8).solve(none, sequences, separable{none}).entries.empty());
-  CHECK(small(8).solve(one, sequences, separable{one}).objective == 3);  // known all the same
-  const cost_table t = widths(3, 1);  // room for the largest everywhere: nobody can be raised
+  CHECK(small(8).solve(one, sequences, separable{one}).objective == 3);  // it is evaluated all the same
+  const cost_table t = widths(3, 1);  // the largest entries fit everywhere, so no unit can be raised
   CHECK(small(100).solve(t, sequences, separable{t}).entries == std::vector<std::size_t>{4, 4, 4});
 }
 
-TEST_CASE("layers are dropped with two entries a unit", "[allocate][evolve][worked-example]") {
-  // Six modules, two of which must go; together 1 and 4 are missed least, alone 0 and 2 would be.
+TEST_CASE("layers are dropped with two entries per unit", "[allocate][evolve][worked-example]") {
+  // Two of six modules must be dropped. Dropping 1 and 4 jointly costs least, although singly 0 and 2 cost least.
   const cost_table t = tables::by_hand({"drop", "keep"}, std::vector<std::size_t>(6, 8),
                                        {0, 1, 0, 1, 0, 1, 0, 1, 0, 1, 0, 1}, std::vector<double>(12, 0.0));
   const auto fitness = [](candidates all, const evaluation_sample&) {
@@ -193,22 +195,23 @@ TEST_CASE("layers are dropped with two entries a unit", "[allocate][evolve][work
   CHECK(s.entries == std::vector<std::size_t>{1, 0, 1, 1, 0, 1});
 }
 
-TEST_CASE("what is known is not asked again, and nobody is run whom no stage could drop",
+TEST_CASE("known losses are not evaluated again, and stages that drop no candidate are skipped",
           "[allocate][evolve][property]") {
   const cost_table t = widths(8, 1);
   evolve how = small(32);
   how.offspring = 6;
   how.stages = {{6, 20}, {2, 50}, {1, 300}};
-  std::vector<std::size_t> asked;
+  std::vector<std::size_t> evaluated;
   std::vector<std::size_t> tokens;
   const auto fitness = [&](candidates all, const evaluation_sample& sample) {
-    asked.push_back(all.size());
+    evaluated.push_back(all.size());
     tokens.push_back(sample.sequences.size());
     return separable{t}(all, sample);
   };
   how.generations = 3;
   (void)how.solve(t, sequences, fitness);
-  CHECK(asked == std::vector<std::size_t>{6, 3, 6, 2, 6, 2});  // no stage for six of six; the parent once
+  CHECK(evaluated ==
+        std::vector<std::size_t>{6, 3, 6, 2, 6, 2});  // the first stage keeps six of six; the parent is evaluated once
   CHECK(tokens == std::vector<std::size_t>{5, 30, 5, 30, 5, 30});
 }
 
@@ -217,7 +220,7 @@ TEST_CASE("a candidate that breaks the model loses", "[allocate][evolve][propert
   const auto fitness = [&](candidates all, const evaluation_sample& sample) {
     std::vector<double> losses = separable{t}(all, sample);
     for (std::size_t i = 0; i < all.size(); ++i)
-      if (std::ranges::count(all[i], 0u) > 0)  // two bits anywhere; a NaN sorts nowhere
+      if (std::ranges::count(all[i], 0u) > 0)  // two bits anywhere; NaN is not ordered
         losses[i] = i % 2 == 0 ? std::numeric_limits<double>::quiet_NaN() : std::numeric_limits<double>::infinity();
     return losses;
   };
@@ -226,7 +229,7 @@ TEST_CASE("a candidate that breaks the model loses", "[allocate][evolve][propert
   CHECK(s.cost < separable{t}(std::vector<std::vector<std::size_t>>{std::vector<std::size_t>(8, 2)}, {}).front());
 }
 
-TEST_CASE("evolution refuses what it cannot do", "[allocate][evolve][refusal]") {
+TEST_CASE("evolve refuses invalid settings and fitnesses", "[allocate][evolve][refusal]") {
   const cost_table t = widths(8, 1);
   const auto says = [&](auto&& change, const char* what) {
     evolve how = small(32);
@@ -235,7 +238,7 @@ TEST_CASE("evolution refuses what it cannot do", "[allocate][evolve][refusal]") 
   };
   says([](evolve& e) { e.budget = at_most_bytes(15); }, "a budget of 15B");
   says([](evolve& e) { e.stages.back().tokens = 301; }, "a stage of 301 tokens");
-  says([](evolve& e) { e.start_tokens = 301; }, "301 tokens to choose a start by");
+  says([](evolve& e) { e.start_tokens = 301; }, "301 tokens to compare the starts on");
   says([](evolve& e) { e.stages.back().survivors = 2; }, "2 survivors of the last stage");
   says([](evolve& e) { e.stages[1].survivors = 17; }, "17 survivors of 16");
   says([](evolve& e) { e.stages.clear(); }, "no stages");
@@ -247,10 +250,10 @@ TEST_CASE("evolution refuses what it cannot do", "[allocate][evolve][refusal]") 
                  return std::vector<double>(all.size(), std::numeric_limits<double>::quiet_NaN());
                });
              }),
-             ContainsSubstring("nobody with a finite fitness in generation 0"));
+             ContainsSubstring("no candidate has a finite fitness in generation 0"));
   CHECK_THAT(refusal([&] {
                (void)small(32).solve(t, sequences,
                                      [](candidates, const evaluation_sample&) { return std::vector<double>{}; });
              }),
-             ContainsSubstring("0 losses of 128 candidates"));
+             ContainsSubstring("0 losses for 128 candidates"));
 }

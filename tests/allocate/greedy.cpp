@@ -19,8 +19,8 @@ TEST_CASE("greedy stops at 7.6 on the small example", "[allocate][greedy][worked
   CHECK_FALSE(s.optimal);
 }
 
-TEST_CASE("greedy goes on past a unit that does not fit", "[allocate][greedy][worked-example]") {
-  // The large unit gains most a byte but needs 90; the small one's step of 10 fits.
+TEST_CASE("greedy continues after a step that does not fit", "[allocate][greedy][worked-example]") {
+  // The step of the large unit gains most per byte but needs 90 bytes; that of the small unit needs 10 and fits.
   const cost_table t = tables::by_hand({"low", "high"}, {8, 8}, {10, 100, 10, 20}, {90, 0, 5, 0});
   const solution s = greedy{.budget = at_most_bytes(50)}.solve(t);
   CHECK(s.entries == std::vector<std::size_t>{0, 1});

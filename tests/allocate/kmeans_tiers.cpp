@@ -35,7 +35,7 @@ std::vector<std::size_t> sizes(const std::vector<double>& values, const clusteri
   return count;
 }
 
-/// The textbook program: every cut, sums of squares from their definition. Cost count n^2 and a sum each.
+/// The textbook dynamic program over all cuts, with sums of squares from their definition. Cost O(count n^2).
 double least_sse(std::vector<double> v, std::size_t count) {
   std::ranges::sort(v);
   const std::size_t n = v.size();
@@ -81,7 +81,7 @@ const std::vector<double> ten{1, 2, 3, 7, 8, 9, 20, 21, 22, 40};
 
 }  // namespace
 
-TEST_CASE("clusters of methods C2", "[allocate][kmeans_tiers][worked-example]") {
+TEST_CASE("optimal clusters of three small sets", "[allocate][kmeans_tiers][worked-example]") {
   const clustering c = cluster(twelve, 3);
   CHECK(c.sse == Approx(0.0049).epsilon(1e-9));
   CHECK(c.from == std::vector<double>{.02, .28, .88});
@@ -92,7 +92,7 @@ TEST_CASE("clusters of methods C2", "[allocate][kmeans_tiers][worked-example]") 
   CHECK(sizes(ten, cluster(ten, 3)) == std::vector<std::size_t>{6, 3, 1});
 }
 
-TEST_CASE("Lloyd's iteration stops far above the optimum", "[allocate][kmeans_tiers][worked-example]") {
+TEST_CASE("Lloyd's algorithm can stop far above the optimum", "[allocate][kmeans_tiers][worked-example]") {
   CHECK(lloyd(eight, {0, 1, 2}) == Approx(279.3).margin(0.05));
   CHECK(lloyd(ten, {1, 2, 3}) == Approx(276.75).epsilon(1e-9));
 }
@@ -107,12 +107,12 @@ TEST_CASE("cluster equals the textbook program", "[allocate][kmeans_tiers][oracl
     double squares = 0;
     for (const double x : v) squares += x * x;
     CAPTURE(seed, n, count);
-    // Prefix sums are right to n half units in the last place of the sum of squares.
+    // The rounding error of prefix sums is at most n half units in the last place of the sum of squares.
     CHECK(cluster(v, count).sse == Approx(least_sse(v, count)).margin(1e-14 * squares));
   }
 }
 
-TEST_CASE("cluster equals the textbook program where windows are narrowed first", "[allocate][kmeans_tiers][oracle]") {
+TEST_CASE("cluster equals the textbook program if it narrows windows first", "[allocate][kmeans_tiers][oracle]") {
   for (std::uint64_t seed = 0; seed < 6; ++seed) {
     const random_stream random(seed, purpose("many"));
     std::vector<double> v;
@@ -144,7 +144,8 @@ TEST_CASE("equal scores are never separated", "[allocate][kmeans_tiers][worked-e
   CHECK(kmeans_tiers{}.tiers(std::vector<double>{5, 1, 5, 1, 5}) == std::vector<std::size_t>{2, 1, 2, 1, 2});
 }
 
-TEST_CASE("fewer different scores than options resolve upward", "[allocate][kmeans_tiers][worked-example]") {
+TEST_CASE("with fewer distinct scores than options the lowest options are unused",
+          "[allocate][kmeans_tiers][worked-example]") {
   CHECK(kmeans_tiers{}.tiers(std::vector<double>{7, 7, 7}) == std::vector<std::size_t>{2, 2, 2});
   CHECK(kmeans_tiers{}.tiers(std::vector<double>{7}) == std::vector<std::size_t>{2});
   CHECK(kmeans_tiers{}.tiers(std::vector<double>{3, -1}) == std::vector<std::size_t>{2, 1});
@@ -160,7 +161,7 @@ TEST_CASE("kmeans_tiers @post: S -> a S + b with a > 0 changes no tier", "[alloc
     }
 }
 
-TEST_CASE("two sensitivities, two widths (methods F2)", "[allocate][kmeans_tiers][worked-example]") {
+TEST_CASE("two sensitivities and two widths, as in CPTQuant", "[allocate][kmeans_tiers][worked-example]") {
   const kmeans_tiers method{.options = {{.codec = "affine4.row"}, {.codec = "float16"}}};
   for (const std::vector<double>& s : {std::vector<double>{0.42187, 0.66906}, {0.0861, 0.1419}}) {
     const plan p = method(scored(s));

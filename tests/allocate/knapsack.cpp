@@ -27,7 +27,7 @@ std::vector<std::size_t> admissible_budgets(const cost_table& t) {
   return budgets;
 }
 
-/// HAWQ's ResNet-18: trace, squared change at 8 and at 4 bits, weights.
+/// ResNet-18 in HAWQ: Hessian trace, squared change at 8 and at 4 bits, number of weights.
 struct layer {
   double trace, at8, at4;
   std::size_t weights;
@@ -56,7 +56,7 @@ cost_table hawq() {
 
 }  // namespace
 
-TEST_CASE("the small example of methods C3", "[allocate][knapsack][worked-example]") {
+TEST_CASE("the optimum of the small example at five budgets", "[allocate][knapsack][worked-example]") {
   struct expected {
     std::size_t bits;
     double cost;
@@ -76,13 +76,14 @@ TEST_CASE("the small example of methods C3", "[allocate][knapsack][worked-exampl
   }
 }
 
-TEST_CASE("a budget may be said in bits per weight, bytes or percent", "[allocate][knapsack][worked-example]") {
-  // 700 weights, 2800 bytes as float32: 4 bits a weight, 350 bytes and 12.5 % are the same.
+TEST_CASE("a budget in bits per weight, bytes or percent", "[allocate][knapsack][worked-example]") {
+  // 700 weights, 2800 bytes as float32: 4 bits per weight, 350 bytes and 12.5 % are the same.
   for (const budget& b : {bits_per_weight(4), at_most_bytes(350), percent_of_original(12.5)})
     CHECK(knapsack{.budget = b}.solve(tables::tiny()).entries == std::vector<std::size_t>{1, 1, 1});
 }
 
-TEST_CASE("the plan names entries and says what is known of it", "[allocate][knapsack][worked-example]") {
+TEST_CASE("the plan names entries, and its note states the cost and that it is optimal",
+          "[allocate][knapsack][worked-example]") {
   const plan p = knapsack{.budget = bits_per_weight(4.5)}(tables::tiny());
   CHECK(p.model == "8c1f");
   REQUIRE(p.choices.size() == 3);
@@ -92,7 +93,7 @@ TEST_CASE("the plan names entries and says what is known of it", "[allocate][kna
   CHECK(parse_plan(to_text(p)) == p);
 }
 
-TEST_CASE("HAWQ's ResNet-18, with and without shared widths", "[allocate][knapsack][worked-example]") {
+TEST_CASE("ResNet-18 of HAWQ, with and without shared widths", "[allocate][knapsack][worked-example]") {
   const cost_table t = hawq();
   std::vector<std::size_t> expected(19, 1);
   expected[15] = expected[17] = expected[18] = 0;
@@ -101,17 +102,17 @@ TEST_CASE("HAWQ's ResNet-18, with and without shared widths", "[allocate][knapsa
         allocate::linked_units{{"block.4", "block.6"}, {"block.9", "block.11"}, {"block.14", "block.16"}}}) {
     const solution s = knapsack{.budget = at_most_bytes(66945024 / 8), .linked = links}.solve(t);
     CHECK(s.entries == expected);
-    CHECK(s.cost == Approx(0.074505929638).epsilon(1e-10));  // twelve digits are given
+    CHECK(s.cost == Approx(0.074505929638).epsilon(1e-10));  // the published value has twelve digits
     CHECK(s.bytes == 60948480 / 8);
     CHECK(s.optimal);
   }
 }
 
-TEST_CASE("linked units take one entry, that all of them may take", "[allocate][knapsack][oracle]") {
+TEST_CASE("linked units take one entry that is admissible for all of them", "[allocate][knapsack][oracle]") {
   for (std::uint64_t seed = 0; seed < 200; ++seed) {
     cost_table t = tables::random(seed, 5, 3);
     if (t.units.size() < 3) continue;
-    // The same by hand: units 0 and 2 as one row.
+    // The same table with units 0 and 2 summed into one row.
     cost_table joined = tables::by_hand(t.entries, std::vector<std::size_t>(t.units.size() - 1, 8), {}, {});
     for (std::size_t u = 0; u < t.units.size(); ++u) {
       if (u == 2) continue;
@@ -137,13 +138,13 @@ TEST_CASE("knapsack equals trying every combination", "[allocate][knapsack][orac
       CAPTURE(seed, limit);
       REQUIRE(s.optimal);
       REQUIRE(s.cost == best.cost);
-      REQUIRE(s.bytes == best.bytes);  // of equal cost the fewest bytes
+      REQUIRE(s.bytes == best.bytes);  // of equal cost, the fewest bytes
       REQUIRE(s.bytes <= limit);
     }
   }
 }
 
-TEST_CASE("knapsack equals trying every combination where costs are no whole numbers", "[allocate][knapsack][oracle]") {
+TEST_CASE("knapsack equals trying every combination if costs are not integers", "[allocate][knapsack][oracle]") {
   for (std::uint64_t seed = 0; seed < 500; ++seed) {
     cost_table t = tables::random(seed, 6, 4);
     const random_stream stream(seed, purpose("costs"));
@@ -191,8 +192,8 @@ TEST_CASE("knapsack @post: the optimum never rises as the budget grows, and does
   }
 }
 
-TEST_CASE("units that are all alike are no trouble", "[allocate][knapsack][worked-example]") {
-  // 4000 units that save 3 for 16 bytes: 100 bytes above the least are six steps, and four bytes that nobody can use.
+TEST_CASE("thousands of identical units are solved to optimality", "[allocate][knapsack][worked-example]") {
+  // 4000 units that save 3 for 16 bytes each: 100 bytes above the minimum allow six steps and leave four bytes unused.
   std::vector<std::size_t> bytes;
   std::vector<double> costs;
   for (std::size_t u = 0; u < 4000; ++u) {
@@ -206,8 +207,8 @@ TEST_CASE("units that are all alike are no trouble", "[allocate][knapsack][worke
   CHECK(s.bytes == 4000 * 16 + 96);
 }
 
-TEST_CASE("a search that is cut short says what may be left", "[allocate][knapsack][property]") {
-  // Every entry gains exactly as much a byte, sizes have no common pattern: the hardest kind, and hardly any effort.
+TEST_CASE("a search that reaches its limits reports a valid gap", "[allocate][knapsack][property]") {
+  // All entries gain almost equally per byte and sizes have no common divisor: the hardest case, with tiny limits.
   const random_stream stream(1, purpose("hard"));
   cost_table t = tables::by_hand({"a", "b", "c"}, std::vector<std::size_t>(40, 1), {}, {});
   std::vector<double> gains;
@@ -239,11 +240,12 @@ TEST_CASE("no units, one unit, one entry", "[allocate][knapsack][worked-example]
   CHECK(within(8).solve(one).entries == std::vector<std::size_t>{0});
 }
 
-TEST_CASE("knapsack refuses what cannot be, with the range that can", "[allocate][knapsack][refusal]") {
+TEST_CASE("knapsack refuses infeasible budgets and links, and shows the feasible range",
+          "[allocate][knapsack][refusal]") {
   const cost_table t = tables::tiny();
   CHECK(refusal([&] { (void)within(174).solve(t); }) ==
-        "allocate::knapsack: a budget of 174B, 174 bytes; expected at least 175B (2bpw), what the smallest admissible "
-        "entries take; the largest take 700B (8bpw)");
+        "allocate::knapsack: a budget of 174B, 174 bytes; expected at least 175B (2bpw), the size of the smallest "
+        "admissible entries; the largest take 700B (8bpw)");
   CHECK_THAT(refusal([&] { (void)knapsack{.budget = bits_per_weight(1.99)}.solve(t); }),
              ContainsSubstring("a budget of 1.99bpw, 174 bytes"));
   CHECK_THAT(refusal([&] { (void)knapsack{.linked = {{"block.0", "block.9"}}}.solve(t); }),
@@ -251,18 +253,18 @@ TEST_CASE("knapsack refuses what cannot be, with the range that can", "[allocate
   cost_table apart = t;
   apart.costs[1] = apart.costs[2] = apart.costs[3] = not_admitted;
   CHECK_THAT(refusal([&] { (void)knapsack{.linked = {{"block.0", "block.1"}}}.solve(apart); }),
-             ContainsSubstring("unit block.0 and those it is linked with share no admissible entry"));
-  cost_table unsaid = t;
-  unsaid.original_bytes = 0;
-  CHECK_THAT(refusal([&] { (void)knapsack{.budget = percent_of_original(50)}.solve(unsaid); }),
-             ContainsSubstring("does not say the original size"));
+             ContainsSubstring("unit block.0 and the units linked to it have no common admissible entry"));
+  cost_table no_original = t;
+  no_original.original_bytes = 0;
+  CHECK_THAT(refusal([&] { (void)knapsack{.budget = percent_of_original(50)}.solve(no_original); }),
+             ContainsSubstring("has no original size"));
   apart.costs[0] = std::numeric_limits<double>::quiet_NaN();
   CHECK_THAT(refusal([&] { (void)within(500).solve(apart); }),
              ContainsSubstring("allocate::knapsack: the cost of unit"));
 }
 
-TEST_CASE("the smallest model within a cost, on the small example", "[allocate][smallest][worked-example]") {
-  // The optima of methods C3, read the other way round; between them the next larger model.
+TEST_CASE("the smallest model within a cost, for the small example", "[allocate][smallest][worked-example]") {
+  // The optima of the small example with cost and bytes exchanged; between two of them, the next larger model.
   for (const auto& [cost, bits] : {std::pair{23.0, 1400}, {9.5, 2000}, {6.0, 2800}, {4.2, 3200}, {0.7, 5600}}) {
     const solution s = smallest{.cost = cost}.solve(tables::tiny());
     CHECK(s.bytes == static_cast<std::size_t>(bits / 8));
@@ -278,7 +280,7 @@ TEST_CASE("the smallest model equals trying every combination", "[allocate][smal
     const cost_table t = tables::random(seed);
     const auto [least, most] = tables::range(t);
     for (const std::size_t limit : {least, (least + most) / 2, most}) {
-      const double cost = tables::exhaustive(t, limit).cost;  // reachable, exactly
+      const double cost = tables::exhaustive(t, limit).cost;  // exactly reachable
       const solution s = smallest{.cost = cost}.solve(t);
       CAPTURE(seed, cost);
       REQUIRE(s.bytes == tables::exhaustive(t, 0, cost).fewest);
@@ -303,8 +305,8 @@ TEST_CASE("smallest @post: a knapsack with one byte less cannot stay within `cos
 
 TEST_CASE("smallest refuses a cost that no choice reaches", "[allocate][smallest][refusal]") {
   CHECK(refusal([] { (void)smallest{.cost = 0.5}.solve(tables::tiny()); }) ==
-        "allocate::smallest: a cost of at most 0.5; expected at least 0.6, the least this table can "
-        "reach");
+        "allocate::smallest: a cost of at most 0.5; expected at least 0.6, the least cost that "
+        "this table allows");
   CHECK_THAT(refusal([] { (void)smallest{.cost = std::nan("")}.solve(tables::tiny()); }),
              ContainsSubstring("a cost of at most nan"));
 }

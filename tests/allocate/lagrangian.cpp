@@ -9,14 +9,14 @@ using namespace precis;
 using allocate::lagrangian;
 using allocate::solution;
 
-TEST_CASE("the price and the bound of methods C4", "[allocate][lagrangian][worked-example]") {
+TEST_CASE("the price and the bound of the small example", "[allocate][lagrangian][worked-example]") {
   // 350 bytes: the price is (6 - 2.5) / 100 bytes, and 50 bytes are left below it: 7.6 - 0.035 x 50 = 5.85.
   const solution s = lagrangian{.budget = at_most_bytes(350)}.solve(tables::tiny());
   CHECK(s.entries == std::vector<std::size_t>{2, 1, 0});
   CHECK(s.cost == Approx(7.6).epsilon(1e-12));
   CHECK(s.bound == Approx(5.85).epsilon(1e-12));
   CHECK_FALSE(s.optimal);
-  // 500 bytes: everything that gains more than the price fills the budget exactly.
+  // 500 bytes: the steps that gain more than the price fill the budget exactly.
   const solution full = lagrangian{.budget = at_most_bytes(500)}.solve(tables::tiny());
   CHECK(full.cost == Approx(2.8).epsilon(1e-12));
   CHECK(full.bound == full.cost);

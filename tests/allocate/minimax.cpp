@@ -11,7 +11,7 @@ using namespace precis;
 using allocate::minimax;
 using allocate::solution;
 
-TEST_CASE("thresholds of methods C5", "[allocate][minimax][worked-example]") {
+TEST_CASE("thresholds of the small example at two budgets", "[allocate][minimax][worked-example]") {
   const solution s = minimax{.budget = at_most_bytes(350)}.solve(tables::tiny());
   CHECK(s.objective == 2.5);
   CHECK(s.entries == std::vector<std::size_t>{1, 1, 1});

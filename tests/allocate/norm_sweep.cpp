@@ -13,7 +13,7 @@ using allocate::norm_sweep;
 using allocate::solution;
 using Catch::Matchers::ContainsSubstring;
 
-TEST_CASE("the small table of methods C3 at 2800 bits: four everywhere for every power",
+TEST_CASE("norm_sweep on the small example at 350 bytes: four bits everywhere for every power",
           "[allocate][norm_sweep][worked-example]") {
   for (const double p : {1.0, 1.5, 3.5})
     CHECK(norm_sweep{.budget = at_most_bytes(350), .powers = {p}}.solve(tables::tiny()).entries ==
@@ -21,11 +21,11 @@ TEST_CASE("the small table of methods C3 at 2800 bits: four everywhere for every
   CHECK(norm_sweep{.budget = at_most_bytes(350)}(tables::tiny()).choices.front().codec == "four");
 }
 
-TEST_CASE("norm_sweep @post: no better than minimax, and as good for large powers",
+TEST_CASE("norm_sweep @post: the worst unit costs no less than with minimax, and equally much for large powers",
           "[allocate][norm_sweep][property]") {
   for (std::uint64_t seed = 0; seed < 200; ++seed) {
     cost_table t = tables::random(seed);
-    for (double& c : t.costs) c += 3;  // errors
+    for (double& c : t.costs) c += 3;  // no cost is negative
     const auto [least, most] = tables::range(t);
     const budget b = at_most_bytes((least + most) / 2);
     CAPTURE(seed);
@@ -38,7 +38,8 @@ TEST_CASE("norm_sweep @post: no better than minimax, and as good for large power
   }
 }
 
-TEST_CASE("norm_sweep @post: no unit can be given less cost with the bytes left", "[allocate][norm_sweep][property]") {
+TEST_CASE("norm_sweep @post: no unit can get a lower cost from the leftover bytes",
+          "[allocate][norm_sweep][property]") {
   for (std::uint64_t seed = 0; seed < 150; ++seed) {
     cost_table t = tables::random(seed);
     for (double& c : t.costs) c += 3;
@@ -53,10 +54,10 @@ TEST_CASE("norm_sweep @post: no unit can be given less cost with the bytes left"
   }
 }
 
-TEST_CASE("norm_sweep refuses what is no error", "[allocate][norm_sweep][refusal]") {
+TEST_CASE("norm_sweep refuses negative costs and invalid powers", "[allocate][norm_sweep][refusal]") {
   cost_table t = tables::tiny();
   CHECK_THAT(refusal([&] { (void)norm_sweep{.powers = {}}.solve(t); }), ContainsSubstring("no powers"));
   CHECK_THAT(refusal([&] { (void)norm_sweep{.powers = {1, -1}}.solve(t); }), ContainsSubstring("a power of -1"));
   t.costs[2] = -0.5;
-  CHECK_THAT(refusal([&] { (void)norm_sweep{}.solve(t); }), ContainsSubstring("a cost of -0.5 of unit block.0"));
+  CHECK_THAT(refusal([&] { (void)norm_sweep{}.solve(t); }), ContainsSubstring("a cost of -0.5 for unit block.0"));
 }

@@ -24,7 +24,7 @@ using allocate::rank_unit;
 
 namespace {
 
-/// The methods' example: 3 x 4 with (5, 3, 1), 3 x 8 with (4, 2, 2).
+/// A 3 x 4 matrix with singular values 5, 3, 1, and a 3 x 8 matrix with 4, 2, 2.
 std::vector<rank_unit> example() { return {{"a", 3, 4, {5, 3, 1}}, {"b", 3, 8, {4, 2, 2}}}; }
 
 std::vector<rank_unit> random_units(std::size_t count, std::uint64_t seed) {
@@ -42,7 +42,7 @@ std::vector<rank_unit> random_units(std::size_t count, std::uint64_t seed) {
 
 }  // namespace
 
-TEST_CASE("rank_items: the methods' order", "[allocate][ranks][worked-example]") {
+TEST_CASE("rank_items: six items by falling gain per price", "[allocate][ranks][worked-example]") {
   const std::vector<allocate::rank_item> items = allocate::rank_items(example());
   const std::pair<std::size_t, std::size_t> order[] = {{0, 0}, {1, 0}, {0, 1}, {1, 1}, {1, 2}, {0, 2}};
   const double ratios[] = {3.5714, 1.4545, 1.2857, 0.3636, 0.3636, 0.1429};
@@ -53,7 +53,7 @@ TEST_CASE("rank_items: the methods' order", "[allocate][ranks][worked-example]")
   }
 }
 
-TEST_CASE("ranks: a prefix of that order", "[allocate][ranks][worked-example]") {
+TEST_CASE("ranks takes a prefix of the items", "[allocate][ranks][worked-example]") {
   using chosen = std::vector<std::size_t>;
   const std::vector<rank_unit> units = example();
   CHECK(allocate::ranks{6}(units) == chosen{0, 0});
@@ -64,8 +64,8 @@ TEST_CASE("ranks: a prefix of that order", "[allocate][ranks][worked-example]") 
   CHECK(allocate::ranks{1000}(units) == chosen{3, 3});
 }
 
-TEST_CASE("ranks_by_energy: the smallest rank that keeps enough", "[allocate][ranks][worked-example]") {
-  // 25 + 9 + 1 = 35 and 16 + 4 + 4 = 24: 34/35 = 0.971 are kept by two, 20/24 = 0.833 by two.
+TEST_CASE("ranks_by_energy: the smallest rank that keeps the share", "[allocate][ranks][worked-example]") {
+  // 25 + 9 + 1 = 35 and 16 + 4 + 4 = 24: rank 2 keeps 34/35 = 0.971 and 20/24 = 0.833.
   using chosen = std::vector<std::size_t>;
   const std::vector<rank_unit> units = example();
   CHECK(allocate::ranks_by_energy{0.03}(units) == chosen{2, 3});
@@ -76,7 +76,7 @@ TEST_CASE("ranks_by_energy: the smallest rank that keeps enough", "[allocate][ra
   CHECK(allocate::ranks_by_energy{}(zeros) == chosen{0});
 }
 
-TEST_CASE("ranks @post: within the bound, monotone", "[allocate][ranks][property]") {
+TEST_CASE("ranks @post: never more than `weights`; a larger bound never lowers a rank", "[allocate][ranks][property]") {
   const std::vector<rank_unit> units = random_units(12, GENERATE(1u, 2u, 3u));
   std::vector<std::size_t> before(units.size());
   for (std::size_t bound = 0; bound < 300; bound += 7) {
@@ -91,7 +91,7 @@ TEST_CASE("ranks @post: within the bound, monotone", "[allocate][ranks][property
   }
 }
 
-TEST_CASE("rank_costs and a knapsack: the exhaustive optimum, dense matrices among the choices",
+TEST_CASE("rank_costs with knapsack equals trying every combination of ranks and dense matrices",
           "[allocate][ranks][oracle]") {
   const std::vector<rank_unit> units = random_units(4, GENERATE(4u, 5u, 6u));
   const cost_table t = allocate::rank_costs(units, 2);
@@ -105,7 +105,7 @@ TEST_CASE("rank_costs and a knapsack: the exhaustive optimum, dense matrices amo
       std::size_t bytes = 0;
       double cost = 0;
       for (std::size_t u = 0; u < units.size(); ++u) {
-        // Written again from the definition: rank r costs the squares beyond it, the last entry is the whole matrix.
+        // From the definition: rank r costs the squares beyond it, and the last entry is the dense matrix.
         const bool dense = at[u] + 1 == t.entries.size();
         if (!dense && at[u] * (units[u].out + units[u].in) >= units[u].out * units[u].in) cost = best + 1;
         bytes += 2 * (dense ? units[u].out * units[u].in : at[u] * (units[u].out + units[u].in));
@@ -155,7 +155,8 @@ TEST_CASE("ranks and bits compete in one budget", "[allocate][ranks][property]")
         squares += std::pow(static_cast<double>(back.values[i]) - static_cast<double>(model.values[u].values[i]), 2);
       t.costs[u * formats::size + e] = squares;
     }
-  // A thin matrix as two factors takes less than its 2-bit codes and loses next to nothing; the bytes go to the full one.
+  // The matrix of rank 6 as two factors takes fewer bytes than its 2-bit codes and has almost no error, so the bytes go to
+  // the matrix of full rank.
   REQUIRE(low::bytes(64, 96) < codec::affine<2, 32>::bytes(64, 96));
   const std::size_t budget = low::bytes(64, 96) + codec::affine<4, 32>::bytes(64, 96);
   const plan p = allocate::knapsack{.budget = at_most_bytes(budget)}(t);
@@ -165,13 +166,12 @@ TEST_CASE("ranks and bits compete in one budget", "[allocate][ranks][property]")
   CHECK(packed.size.packed_bytes == budget);
 }
 
-TEST_CASE("ranks refuse what has none", "[allocate][ranks][refusal]") {
+TEST_CASE("rank allocators refuse invalid units and shares", "[allocate][ranks][refusal]") {
   std::vector<rank_unit> units = example();
   units[1].values = {1, 2, 3};
-  CHECK(
-      refusal([&] { static_cast<void>(allocate::ranks{9}(units)); }) ==
-      "allocate::rank_items: unit b of 3 x 8 with 3 singular values and weight 1.000000; expected min(out, in) finite "
-      "values, largest first, and a weight of at least 0");
+  CHECK(refusal([&] { static_cast<void>(allocate::ranks{9}(units)); }) ==
+        "allocate::rank_items: unit b of 3 x 8 with 3 singular values and weight 1; expected min(out, in) finite "
+        "values, largest first, and a weight of at least 0");
   CHECK(refusal([&] { static_cast<void>(allocate::ranks_by_energy{1}(example())); }) ==
-        "allocate::ranks_by_energy: a lost share of 1.000000; expected at least 0 and below 1");
+        "allocate::ranks_by_energy: a lost share of 1; expected at least 0 and below 1");
 }

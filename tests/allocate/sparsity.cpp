@@ -30,7 +30,7 @@ double mean(const std::vector<double>& s, const std::vector<std::size_t>& weight
 
 }  // namespace
 
-TEST_CASE("OWL: the example of methods C9", "[allocate][sparsity][worked-example]") {
+TEST_CASE("owl: three units of equal size, by hand", "[allocate][sparsity][worked-example]") {
   const auto s = owl{}(std::vector<double>{.125, .125, .25}, std::vector<std::size_t>{10, 10, 10});
   CHECK(s[0] == Approx(0.7533333).margin(1e-7));
   CHECK(s[1] == Approx(0.7533333).margin(1e-7));
@@ -39,19 +39,19 @@ TEST_CASE("OWL: the example of methods C9", "[allocate][sparsity][worked-example
   CHECK(owl{}(std::vector<double>{}, std::vector<std::size_t>{}).empty());
 }
 
-TEST_CASE("softmax: the example of methods C9", "[allocate][sparsity][worked-example]") {
+TEST_CASE("entropy_softmax: four units of equal size, computed in NumPy", "[allocate][sparsity][worked-example]") {
   const auto s = entropy_softmax{}(std::vector<double>{.9, .2, .1, .4}, std::vector<std::size_t>{7, 7, 7, 7});
   const double expected[4] = {0.0942913, 0.3823702, 0.4670280, 0.2563104};
   for (std::size_t i = 0; i < 4; ++i) CHECK(s[i] == Approx(expected[i]).margin(1e-7));
 }
 
-TEST_CASE("softmax: what is cut goes to the others in their proportions, also where all but one vanish",
+TEST_CASE("entropy_softmax: the excess above the cap goes to the others in proportion, even if their factors underflow",
           "[allocate][sparsity][worked-example]") {
-  // Factors 4, 2, 1, 1 and 0.6 on average: {1.2, 0.6, 0.3, 0.3}; the first is cut to 1, 1.4 is left for 2 : 1 : 1.
+  // Factors 4, 2, 1, 1 and a mean of 0.6: {1.2, 0.6, 0.3, 0.3}. The first is clipped to 1; 1.4 is left for 2 : 1 : 1.
   const double l = std::log(2.0);
   const std::vector<std::size_t> equal(4, 7);
   const auto cut = entropy_softmax{.sparsity = .6, .temperature = 1}(std::vector<double>{-2 * l, -l, 0, 0}, equal);
-  // At so low a temperature exp(-(2 - 1) / T) is zero: one after the other is filled.
+  // At this low temperature exp(-(2 - 1) / T) is zero, so units are filled one by one.
   const auto cold = entropy_softmax{.sparsity = .625, .temperature = 1e-6}(std::vector<double>{1, 2, 3, 4}, equal);
   const double expected[2][4] = {{1, .7, .35, .35}, {1, 1, .5, 0}};
   for (std::size_t i = 0; i < 4; ++i) {
@@ -60,7 +60,7 @@ TEST_CASE("softmax: what is cut goes to the others in their proportions, also wh
   }
 }
 
-TEST_CASE("the mean over weights is what was asked for, and nobody leaves the range",
+TEST_CASE("owl and entropy_softmax @post: the mean over all weights is `sparsity`, and no unit leaves the range",
           "[allocate][sparsity][property]") {
   const random_stream random(5, purpose("sparsity"));
   std::uint64_t i = 0;
@@ -81,14 +81,14 @@ TEST_CASE("the mean over weights is what was asked for, and nobody leaves the ra
       CHECK(mean(s, weights) == Approx(sparsity).margin(1e-9));
       CHECK(std::ranges::min(s) >= -1e-12);
       CHECK(std::ranges::max(s) <= most + 1e-12);
-      for (std::size_t a = 0; a < n; ++a)  // what is worth more loses less
+      for (std::size_t a = 0; a < n; ++a)  // a higher score loses no more
         for (std::size_t b = 0; b < n; ++b)
           if (values[a] > values[b]) CHECK(s[a] <= s[b] + 1e-12);
     }
   }
 }
 
-TEST_CASE("sparsities go into a plan", "[allocate][sparsity]") {
+TEST_CASE("with_sparsity sets the sparsities of a plan", "[allocate][sparsity][worked-example]") {
   const plan p{.model = {},
                .units = unit_kind::block,
                .notes = {"by hand"},
@@ -104,7 +104,7 @@ TEST_CASE("sparsities go into a plan", "[allocate][sparsity]") {
              ContainsSubstring("a sparsity of 1.1"));
 }
 
-TEST_CASE("sparsity allocators refuse what they cannot share out", "[allocate][sparsity][refusal]") {
+TEST_CASE("sparsity allocators refuse invalid input", "[allocate][sparsity][refusal]") {
   const std::vector<std::size_t> two{1, 1};
   CHECK_THAT(refusal([&] { (void)owl{.sparsity = 1.2}(std::vector<double>{1, 2}, two); }), ContainsSubstring("1.2"));
   CHECK_THAT(refusal([&] { (void)owl{.sparsity = .8, .most = .7}(std::vector<double>{1, 2}, two); }),

@@ -12,10 +12,10 @@
 #include <utility>
 #include <vector>
 
-/// Cost tables for tests of allocators: made by hand or at random, and the slow, obvious optimum of small ones.
+/// Cost tables for tests of allocators, by hand or random, and the optimum of small ones by exhaustive search.
 namespace tables {
 
-/// Units block.0, block.1, ... of `weights` weights each; rows of costs and bytes as they stand.
+/// A table with units block.0, block.1, ... of the given numbers of weights, and the given bytes and costs.
 inline precis::cost_table by_hand(std::vector<std::string> entries, std::vector<std::size_t> weights,
                                   std::vector<std::size_t> bytes, std::vector<double> costs) {
   precis::cost_table t{.model = "8c1f",
@@ -38,14 +38,14 @@ inline precis::cost_table by_hand(std::vector<std::string> entries, std::vector<
   return t;
 }
 
-/// The small example of methods C3: sizes 100, 200, 400; widths 2, 4, 8.
+/// The small example of docs/methods/knapsack.md: units of 100, 200 and 400 weights at 2, 4 and 8 bits per weight.
 inline precis::cost_table tiny() {
   return by_hand({"two", "four", "eight"}, {100, 200, 400}, {25, 50, 100, 50, 100, 200, 100, 200, 400},
                  {9, 2, .1, 8, 1.5, .2, 6, 2.5, .3});
 }
 
-/// Rows of a random table, whole numbers so that every sum is exact: some entries tie, some dominate, some are not
-/// admitted, some costs are negative.
+/// A random table of integers, so that every sum is exact. Some entries tie, some dominate others, some are not admissible, and
+/// some costs are negative.
 inline precis::cost_table random(std::uint64_t seed, std::size_t most_units = 7, std::size_t most_entries = 4) {
   const precis::random_stream stream(seed, precis::purpose("tables"));
   std::uint64_t i = 0;
@@ -67,10 +67,10 @@ struct optimum {
   double cost = std::numeric_limits<double>::infinity();
   std::size_t bytes = 0;
   double largest = std::numeric_limits<double>::infinity();      // the smallest possible largest cost of a unit
-  std::size_t fewest = std::numeric_limits<std::size_t>::max();  // bytes at a total cost of at most `allowed`
+  std::size_t fewest = std::numeric_limits<std::size_t>::max();  // fewest bytes at a total cost of at most `allowed`
 };
 
-/// Every combination, one after the other.
+/// Tries every combination.
 inline optimum exhaustive(const precis::cost_table& t, std::size_t limit, double allowed = 0) {
   std::size_t combinations = 1;
   for (std::size_t u = 0; u < t.units.size(); ++u) combinations *= t.entries.size();

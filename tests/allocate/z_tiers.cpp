@@ -26,7 +26,7 @@ scores table(std::vector<double> values) {
 }
 }  // namespace
 
-TEST_CASE("tiers of the scores of methods C1", "[allocate][z_tiers][worked-example]") {
+TEST_CASE("tiers of 3, 1, 2, 2, 6, 4 by population and by sample deviation", "[allocate][z_tiers][worked-example]") {
   const std::vector<double> s{3, 1, 2, 2, 6, 4};
   const std::vector<double> population{0, -1.224745, -0.612372, -0.612372, 1.837117, 0.612372};
   const std::vector<double> sample{0, -1.118034, -0.559017, -0.559017, 1.677051, 0.559017};
@@ -43,7 +43,8 @@ TEST_CASE("tiers of the scores of methods C1", "[allocate][z_tiers][worked-examp
   CHECK(z_tiers{.std = deviation::sample}.tiers(s) == expected);
 }
 
-TEST_CASE("scores on which population and sample deviation differ", "[allocate][z_tiers][worked-example]") {
+TEST_CASE("scores for which population and sample deviation give different tiers",
+          "[allocate][z_tiers][worked-example]") {
   const std::vector<double> s{0, 5, 7, 7, 8};
   CHECK(z_tiers{}.z(s)[2] == Approx(0.557386).margin(1e-6));
   CHECK(z_tiers{.std = deviation::sample}.z(s)[2] == Approx(0.498542).margin(1e-6));
@@ -51,7 +52,7 @@ TEST_CASE("scores on which population and sample deviation differ", "[allocate][
   CHECK(z_tiers{.std = deviation::sample}.tiers(s)[2] == medium);
 }
 
-TEST_CASE("constant scores and a single unit are medium", "[allocate][z_tiers][worked-example]") {
+TEST_CASE("equal scores and a single unit are medium", "[allocate][z_tiers][worked-example]") {
   CHECK(z_tiers{}.tiers(std::vector<double>{}) == std::vector<tier>{});
   CHECK(z_tiers{}.tiers(std::vector<double>{7}) == std::vector<tier>{medium});
   CHECK(z_tiers{}.tiers(std::vector<double>{0, 0, 0}) == std::vector<tier>(3, medium));
@@ -59,7 +60,7 @@ TEST_CASE("constant scores and a single unit are medium", "[allocate][z_tiers][w
   CHECK(z_tiers{}.tiers(std::vector<double>{1e308, 1e308, 1e308}) == std::vector<tier>(3, medium));
 }
 
-TEST_CASE("boundaries are medium", "[allocate][z_tiers][worked-example]") {
+TEST_CASE("z-scores at a threshold are medium", "[allocate][z_tiers][worked-example]") {
   // z = -1, 1, exactly: with thresholds there, nothing is low or high.
   CHECK(z_tiers{.below = -1, .above = 1}.tiers(std::vector<double>{1, 3}) == std::vector<tier>{medium, medium});
   CHECK(z_tiers{.below = -0.999, .above = 0.999}.tiers(std::vector<double>{1, 3}) == std::vector<tier>{low, high});
@@ -75,7 +76,7 @@ TEST_CASE("z_tiers @post: S -> a S + b with a > 0 changes no tier", "[allocate][
     }
 }
 
-TEST_CASE("the plan gives every unit its tier's options", "[allocate][z_tiers][worked-example]") {
+TEST_CASE("the plan gives every unit the options of its tier", "[allocate][z_tiers][worked-example]") {
   const z_tiers method{.low = {.codec = "affine4.row", .sparsity = 0.3},
                        .medium = {.codec = "affine8.row", .sparsity = 0.2},
                        .high = {.codec = "float16", .sparsity = 0.1}};

@@ -11,16 +11,16 @@
 
 using namespace precis;
 
-TEST_CASE("a budget in bytes, whatever it was said in", "[core][budget][worked-example]") {
-  // 1000 weights of 4 bytes. 4.16 bits each: the example of methods A4, 4160 bits = 520 bytes, ratio 7.6923.
+TEST_CASE("every kind of budget converts to bytes", "[core][budget][worked-example]") {
+  // 1000 weights of 4 bytes, at 4.16 bits per weight: 4160 bits = 520 bytes, compression ratio 7.6923.
   CHECK(bits_per_weight(4.16).bytes(1000, 4000) == 520);
-  CHECK(percent_of_original(13).bytes(1000, 4000) == 520);  // FPR 87 %
+  CHECK(percent_of_original(13).bytes(1000, 4000) == 520);  // a reduction of 87 %
   CHECK(at_most_bytes(520).bytes(1000, 4000) == 520);
   CHECK(bits_per_weight(4.5).bytes(3, 12) == 1);  // 13.5 bits are one whole byte
   CHECK(bits_per_weight(4.5).bytes(0, 0) == 0);
 }
 
-TEST_CASE("a budget is printed as it is written", "[core][budget][worked-example]") {
+TEST_CASE("a budget is printed in the form in which it is parsed", "[core][budget][worked-example]") {
   CHECK(to_string(bits_per_weight(4.5)) == "4.5bpw");
   CHECK(to_string(at_most_bytes(1200000)) == "1200000B");
   CHECK(to_string(percent_of_original(40)) == "40%");
@@ -42,7 +42,7 @@ TEST_CASE("parse_budget reads what to_string writes", "[core][budget][property]"
   }
 }
 
-TEST_CASE("what is no budget is refused, and the three forms are shown", "[core][budget][refusal]") {
+TEST_CASE("an invalid budget is refused, and the message shows the three forms", "[core][budget][refusal]") {
   const std::string bad = GENERATE("", "4.5", "bpw", "-1bpw", "0bpw", "0B", "1.5B", "nanbpw", "infB", "4.5 bpw",
                                    "4.5bpwx", "4,5bpw", "1e17B", "10KB", "%");
   CAPTURE(bad);

@@ -62,11 +62,11 @@ TEST_CASE("a cost table reads back as itself", "[core][cost_table][property]") {
   cost_table t = example();
   t.costs = {1.0 / 3.0, 5e-324, -1e300, not_admitted};
   CHECK(parse_costs(to_text(t), matrices) == t);
-  t.maker = "two\nlines # here";  // a remark of several lines stays one line
+  t.maker = "two\nlines # here";  // a remark of several lines becomes one line
   CHECK(parse_costs(to_text(t), matrices).costs == t.costs);
 }
 
-TEST_CASE("exact bytes are those of a unit's matrices, in the order of the entries asked for",
+TEST_CASE("exact bytes are those of the matrices of a unit, in the order of the given entries",
           "[core][cost_table][worked-example]") {
   // one: 3 out + 2 out in; two: out + out in. Block 0 is 2 x 3 and 4 x 2, block 1 is 5 x 2.
   using offered = menu<sized<3, 2>, sized<1, 1>>;
@@ -77,7 +77,7 @@ TEST_CASE("exact bytes are those of a unit's matrices, in the order of the entri
                     ContainsSubstring("no codec called 'three'"));
 }
 
-TEST_CASE("a table that no allocator could use is refused by unit and entry", "[core][cost_table][refusal]") {
+TEST_CASE("a table that no allocator can use is refused by unit and entry", "[core][cost_table][refusal]") {
   constexpr double nan = std::numeric_limits<double>::quiet_NaN();
   cost_table t = example();
   const auto said = [&] { return refusal([&] { check(t, "here"); }); };
@@ -90,11 +90,11 @@ TEST_CASE("a table that no allocator could use is refused by unit and entry", "[
     t.costs[2] = -not_admitted;
     CHECK_THAT(said(), ContainsSubstring("the cost of unit block.1 in one is -inf"));
   }
-  SECTION("nothing to take") {
+  SECTION("a unit without an admissible entry") {
     t.costs[2] = not_admitted;
-    CHECK_THAT(said(), ContainsSubstring("unit block.1 may take no entry"));
+    CHECK_THAT(said(), ContainsSubstring("unit block.1 has no admissible entry"));
   }
-  SECTION("sizes") {
+  SECTION("the wrong number of sizes") {
     t.bytes.pop_back();
     CHECK_THAT(said(), ContainsSubstring("3 sizes and 4 costs for 2 units and 2 entries"));
   }
@@ -102,17 +102,17 @@ TEST_CASE("a table that no allocator could use is refused by unit and entry", "[
     t.entries.clear();
     CHECK_THAT(said(), ContainsSubstring("no entries"));
   }
-  SECTION("twice the same entry") {
+  SECTION("a repeated entry") {
     t.entries[1] = "one";
-    CHECK_THAT(said(), ContainsSubstring("entry one is there twice"));
+    CHECK_THAT(said(), ContainsSubstring("entry one appears twice"));
   }
-  SECTION("twice the same unit") {
+  SECTION("a repeated unit") {
     t.units[1].name = "block.0";
-    CHECK_THAT(said(), ContainsSubstring("unit block.0 is there twice"));
+    CHECK_THAT(said(), ContainsSubstring("unit block.0 appears twice"));
   }
-  SECTION("a unit called like a line of the file") {
+  SECTION("a unit with the name of a keyword") {
     t.units[1].name = GENERATE("entries", "maker", "original", "two words", "");
-    CHECK_THAT(said(), ContainsSubstring("one word that is no keyword"));
+    CHECK_THAT(said(), ContainsSubstring("one word that is not a keyword"));
   }
   SECTION("an entry of two words") {
     t.entries[1] = "two words";
@@ -122,7 +122,7 @@ TEST_CASE("a table that no allocator could use is refused by unit and entry", "[
     t.bytes[0] = std::numeric_limits<std::size_t>::max();
     CHECK_THAT(said(), ContainsSubstring("more than 2^53 bytes"));
   }
-  SECTION("sizes of what cannot be taken do not count") {
+  SECTION("sizes of entries that are not admissible do not count") {
     t.bytes[3] = std::numeric_limits<std::size_t>::max();
     CHECK_NOTHROW(check(t));
   }
@@ -132,9 +132,9 @@ TEST_CASE("a table that no allocator could use is refused by unit and entry", "[
   }
 }
 
-TEST_CASE("a bad cost table is refused with its line", "[core][cost_table][refusal]") {
+TEST_CASE("an invalid cost table is refused with its line number", "[core][cost_table][refusal]") {
   const auto [body, said] = GENERATE(table<std::string, std::string>({
-      {"units block\nentries e\nblock.0 1 1\n", "unit block.1 has no costs; expected one line a unit"},
+      {"units block\nentries e\nblock.0 1 1\n", "unit block.1 has no costs; expected one line per unit"},
       {"units block\nentries e\nblock.0 1 1\nblock.0 1 1\n", "line 5: unit 'block.0' has two lines"},
       {"units block\nentries e\nblock.7 1 1\n", "line 4: unit 'block.7' is not in this model"},
       {"units block\nentries e\nblock.0 1\n", "line 4: 1 words for 1 entry; expected UNIT, then BYTES COST"},
@@ -142,8 +142,8 @@ TEST_CASE("a bad cost table is refused with its line", "[core][cost_table][refus
       {"units block\nentries e\nblock.0 -1 2\n", "line 4: '-1' is not a size"},
       {"units block\nentries e\nblock.0 1 nan\n", "line 4: 'nan' is not a cost"},
       {"units block\nentries e\nblock.0 1 inf\n", "line 4: 'inf' is not a cost; expected a finite number, or -"},
-      {"units block\nentries e\nblock.0 1 -\nblock.1 1 1\n", "unit block.0 may take no entry"},
-      {"units block\nentries e e\nblock.0 1 1 1 1\nblock.1 1 1 1 1\n", "entry e is there twice"},
+      {"units block\nentries e\nblock.0 1 -\nblock.1 1 1\n", "unit block.0 has no admissible entry"},
+      {"units block\nentries e e\nblock.0 1 1 1 1\nblock.1 1 1 1 1\n", "entry e appears twice"},
       {"units block\nunits half\n", "line 3: a second 'units' line"},
       {"entries e\nentries f\n", "line 3: a second 'entries' line"},
       {"original many\n", "line 2: 'many' is not a size"},
@@ -154,7 +154,7 @@ TEST_CASE("a bad cost table is refused with its line", "[core][cost_table][refus
              ContainsSubstring("my.costs: " + said));
 }
 
-TEST_CASE("another file is not taken for a cost table", "[core][cost_table][refusal]") {
+TEST_CASE("a file of another format is not read as a cost table", "[core][cost_table][refusal]") {
   CHECK_THAT(refusal([] { (void)parse_costs("", matrices); }), ContainsSubstring("cost table: an empty file"));
   CHECK_THAT(refusal([] { (void)parse_costs("precis-scores 1\n", matrices); }),
              ContainsSubstring("it starts with 'precis-scores'"));

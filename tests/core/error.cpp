@@ -18,7 +18,7 @@ TEST_CASE("a problem is one line: where, what, expected", "[core][error][worked-
 TEST_CASE("refuse throws an error that keeps the three parts", "[core][error][refusal]") {
   try {
     refuse({.what = "w", .where = "x", .expected = "y"});
-  } catch (const std::exception& e) {  // a caller who knows only the standard library sees the whole message
+  } catch (const std::exception& e) {  // a caller that catches std::exception sees the whole message
     CHECK(std::string(e.what()) == "x: w; expected y");
     const auto* ours = dynamic_cast<const error*>(&e);
     REQUIRE(ours != nullptr);
@@ -28,18 +28,18 @@ TEST_CASE("refuse throws an error that keeps the three parts", "[core][error][re
   }
 }
 
-TEST_CASE("the message outlives a copy of the error", "[core][error][property]") {
+TEST_CASE("a copy of an error has the same message", "[core][error][property]") {
   std::string text;
   {
     const error first(problem{.what = std::string(100, 'a'), .where = "b", .expected = "c"});
-    const error second = first;
-    text = second.what();
+    const error copy = first;
+    text = copy.what();
   }
   CHECK(text == "b: " + std::string(100, 'a') + "; expected c");
   STATIC_REQUIRE(std::is_copy_constructible_v<error>);
 }
 
-TEST_CASE("on_refusal hands back the hook that was there", "[core][error][property]") {
+TEST_CASE("on_refusal returns the previous hook", "[core][error][property]") {
   const refusal_hook mine = [](const problem&) {};
   const refusal_hook before = on_refusal(mine);
   CHECK(on_refusal(before) == mine);

@@ -19,7 +19,7 @@ static_assert(executor<const sequential> && executor<const thread_pool>);
 
 namespace {
 
-/// A stage as the library writes them: slots filled in any order, added up in index order.
+/// A typical stage: slots are filled in any order and summed in index order.
 template<executor E>
 double sum_of_slots(E&& run, std::size_t n) {
   std::vector<double> slot(n);
@@ -39,37 +39,37 @@ TEST_CASE("every index runs once", "[core][executor][property]") {
   for (const std::atomic<int>& r : runs) REQUIRE(r == 1);
 }
 
-TEST_CASE("the same bits for any number of threads", "[core][executor][property]") {
-  const double alone = sum_of_slots(sequential{}, 5000);
-  for (std::size_t threads = 1; threads <= 9; ++threads) CHECK(sum_of_slots(thread_pool{threads}, 5000) == alone);
+TEST_CASE("the result is bit-identical for every number of threads", "[core][executor][property]") {
+  const double expected = sum_of_slots(sequential{}, 5000);
+  for (std::size_t threads = 1; threads <= 9; ++threads) CHECK(sum_of_slots(thread_pool{threads}, 5000) == expected);
 }
 
 TEST_CASE("a pool of two works on two threads", "[core][executor][property]") {
-  // Index 0 and 1 wait for each other: on one thread this test would never end.
+  // Indices 0 and 1 wait for each other, so on one thread this test would never end.
   std::atomic<int> arrived{0};
   std::mutex guard;
-  std::set<std::thread::id> who;
+  std::set<std::thread::id> thread_ids;
   thread_pool{2}.for_each(2, [&](std::size_t) {
     ++arrived;
     while (arrived < 2) std::this_thread::yield();
     const std::lock_guard lock(guard);
-    who.insert(std::this_thread::get_id());
+    thread_ids.insert(std::this_thread::get_id());
   });
-  CHECK(who.size() == 2);
+  CHECK(thread_ids.size() == 2);
 }
 
 TEST_CASE("sequential runs in order on the calling thread", "[core][executor][property]") {
   std::vector<std::size_t> order;
-  std::set<std::thread::id> who;
+  std::set<std::thread::id> thread_ids;
   sequential{}.for_each(5, [&](std::size_t i) {
     order.push_back(i);
-    who.insert(std::this_thread::get_id());
+    thread_ids.insert(std::this_thread::get_id());
   });
   CHECK(order == std::vector<std::size_t>{0, 1, 2, 3, 4});
-  CHECK(who == std::set<std::thread::id>{std::this_thread::get_id()});
+  CHECK(thread_ids == std::set<std::thread::id>{std::this_thread::get_id()});
 }
 
-TEST_CASE("the exception of the lowest index that threw comes out", "[core][executor][property]") {
+TEST_CASE("for_each rethrows the exception of the lowest index that threw", "[core][executor][property]") {
   const std::size_t threads = GENERATE(1u, 2u, 4u);
   for (int repeat = 0; repeat < 200; ++repeat) {
     std::string message;

@@ -16,7 +16,7 @@ using namespace precis;
 
 namespace {
 
-/// A toy: the float itself.
+/// A test codec that stores the floats unchanged.
 struct plain {
   static std::string name() { return "plain"; }
   static constexpr std::size_t bytes(std::size_t out, std::size_t in) { return 4 * out * in; }
@@ -30,7 +30,7 @@ struct plain {
   }
 };
 
-/// A toy: quarters, one byte a weight.
+/// A test codec with steps of 1/4, one byte per weight.
 struct quarters {
   static std::string name() { return "quarters"; }
   static constexpr std::size_t bytes(std::size_t out, std::size_t in) { return out * in; }
@@ -71,7 +71,7 @@ TEST_CASE("sizes are those of the codec, known at compile time", "[core][menu][w
   STATIC_REQUIRE(formats::bytes(1, 3, 5) == 15);
 }
 
-TEST_CASE("the index picks the codec that encodes and decodes", "[core][menu][property]") {
+TEST_CASE("the index selects the codec that encodes and decodes", "[core][menu][property]") {
   const std::vector<float> values{1.f, -0.3f, 2.1f, 0.f, -4.f, 0.125f};
   const weight_view w(values, 2, 3);
   for (std::size_t entry = 0; entry < formats::size; ++entry) {
@@ -84,7 +84,7 @@ TEST_CASE("the index picks the codec that encodes and decodes", "[core][menu][pr
   }
 }
 
-TEST_CASE("strided weights encode like a dense copy", "[core][menu][property]") {
+TEST_CASE("strided weights encode to the same bytes as a dense copy", "[core][menu][property]") {
   const std::vector<float> stored{1.f, 4.f, 2.f, 5.f, 3.f, 6.f};  // in x out
   const std::vector<float> copy{1.f, 2.f, 3.f, 4.f, 5.f, 6.f};
   std::vector<std::byte> from_view(6), from_copy(6);
@@ -93,7 +93,7 @@ TEST_CASE("strided weights encode like a dense copy", "[core][menu][property]") 
   CHECK(from_view == from_copy);
 }
 
-TEST_CASE("a codec that is not in the menu is refused with what is", "[core][menu][refusal]") {
+TEST_CASE("a codec that is not in the menu is refused, and the message lists the menu", "[core][menu][refusal]") {
   CHECK(refusal([] { (void)formats::index_of("affine4"); }) ==
         "menu: no codec called 'affine4'; expected one of plain, quarters");
 }

@@ -22,7 +22,7 @@ TEST_CASE("a purpose is its FNV-1a hash", "[core][random][oracle]") {
 }
 
 TEST_CASE("the stream of a seed and a purpose never changes", "[core][random][oracle]") {
-  // Computed with exact integers outside this project: files made with one version must be reproducible with the next.
+  // Computed with exact integers outside this project. Files made with one version must be reproducible with the next.
   constexpr random_stream noise(7, purpose("noise"));
   STATIC_REQUIRE(noise.at(0) == 0x12FBDB65D5E0BEDFull);
   STATIC_REQUIRE(noise.at(1) == 0x8F32D39A6DAD39A2ull);
@@ -32,7 +32,7 @@ TEST_CASE("the stream of a seed and a purpose never changes", "[core][random][or
   CHECK(noise.normal(1) == Approx(-0.1430609860606897).epsilon(1e-14));
 }
 
-TEST_CASE("draws do not depend on the order of asking", "[core][random][property]") {
+TEST_CASE("draws do not depend on their order", "[core][random][property]") {
   const random_stream s(3, purpose("order"));
   std::vector<double> forward, backward;
   for (std::uint64_t i = 0; i < 100; ++i) forward.push_back(s.normal(i));
@@ -51,8 +51,8 @@ TEST_CASE("uniform draws fill [0, 1) evenly", "[core][random][property]") {
   }
   double chi_squared = 0;
   for (const double c : count) chi_squared += (c - 1000.0) * (c - 1000.0) / 1000.0;
-  CHECK(chi_squared < 63 + 5 * std::sqrt(2.0 * 63));  // mean 63, deviation sqrt(126): five of them
-  CHECK(chi_squared > 63 - 5 * std::sqrt(2.0 * 63));  // too even would be wrong as well
+  CHECK(chi_squared < 63 + 5 * std::sqrt(2.0 * 63));  // mean 63, deviation sqrt(126): within five deviations
+  CHECK(chi_squared > 63 - 5 * std::sqrt(2.0 * 63));  // neither too even
 }
 
 TEST_CASE("normal draws have the moments of a standard normal", "[core][random][property]") {
@@ -69,7 +69,7 @@ TEST_CASE("normal draws have the moments of a standard normal", "[core][random][
     neighbours += z * last / n;
     last = z;
   }
-  const double five = 5 / std::sqrt(static_cast<double>(n));  // five deviations of each estimate
+  const double five = 5 / std::sqrt(static_cast<double>(n));  // five standard errors
   CHECK(std::abs(m1) < five);
   CHECK(std::abs(m2 - 1) < five * std::sqrt(2.0));
   CHECK(std::abs(m3) < five * std::sqrt(15.0));
@@ -77,7 +77,7 @@ TEST_CASE("normal draws have the moments of a standard normal", "[core][random][
   CHECK(std::abs(neighbours) < five);
 }
 
-TEST_CASE("other seeds and other purposes are other streams", "[core][random][property]") {
+TEST_CASE("streams of different seeds or purposes are uncorrelated", "[core][random][property]") {
   const random_stream first(1, purpose("noise"));
   const random_stream other = GENERATE(random_stream(2, purpose("noise")), random_stream(1, purpose("mask")));
   constexpr std::size_t n = 100000;
@@ -101,15 +101,15 @@ TEST_CASE("below(n) is the high word of a 128-bit product", "[core][random][orac
 }
 
 TEST_CASE("legacy_gaussian equals NumPy's RandomState(seed).randn", "[core][random][oracle]") {
-  legacy_gaussian first(1);  // methods A6, with all digits
+  legacy_gaussian first(1);  // numpy.random.RandomState(1).randn, with all digits
   for (const double expected : {1.6243453636632417, -0.6117564136500754, -0.5281717522634557, -1.0729686221561705,
                                 0.8654076293246785, -2.3015386968802827})
     CHECK(first() == Approx(expected).epsilon(1e-15));
 
-  legacy_gaussian second(12345);  // far enough for rejected pairs and an odd count
-  for (int i = 0; i < 999; ++i) (void)second();
-  CHECK(second() == Approx(1.3738904696665981).epsilon(1e-15));
-  CHECK(second() == Approx(-0.9835047173983663).epsilon(1e-15));
+  legacy_gaussian later(12345);  // many draws: includes rejected pairs, and an odd count
+  for (int i = 0; i < 999; ++i) (void)later();
+  CHECK(later() == Approx(1.3738904696665981).epsilon(1e-15));
+  CHECK(later() == Approx(-0.9835047173983663).epsilon(1e-15));
 }
 
 TEST_CASE("legacy_uniform equals NumPy's RandomState(seed).rand", "[core][random][oracle]") {

@@ -34,14 +34,14 @@ const std::string written =
 
 }  // namespace
 
-TEST_CASE("normalisers of methods A3", "[core][scores][worked-example]") {
+TEST_CASE("normalisers: minmax, rank and sum1 by hand", "[core][scores][worked-example]") {
   const std::vector<double> values{3, -1, 1, 1};
   CHECK(normalise::minmax(values) == std::vector<double>{1, 0, 0.5, 0.5});
   CHECK(normalise::rank(values) == std::vector<double>{1, 0, 0.5, 0.5});  // ranks 3, 0, 1.5, 1.5 of 3
   CHECK(normalise::sum1(std::vector<double>{1, 0, 3}) == std::vector<double>{0.25, 0, 0.75});
 }
 
-TEST_CASE("normalisers at the edges: equal, one, none", "[core][scores][worked-example]") {
+TEST_CASE("normalisers at the edges: equal values, one value, no values", "[core][scores][worked-example]") {
   CHECK(normalise::minmax(std::vector<double>{7, 7, 7}) == std::vector<double>{0.5, 0.5, 0.5});
   CHECK(normalise::rank(std::vector<double>{7, 7, 7}) == std::vector<double>{0.5, 0.5, 0.5});
   CHECK(normalise::rank(std::vector<double>{7}) == std::vector<double>{0.5});
@@ -50,7 +50,7 @@ TEST_CASE("normalisers at the edges: equal, one, none", "[core][scores][worked-e
   CHECK(normalise::rank({}).empty());
 }
 
-TEST_CASE("sum1 refuses what cannot be shares", "[core][scores][refusal]") {
+TEST_CASE("sum1 refuses values that are not shares", "[core][scores][refusal]") {
   CHECK_THAT(refusal([] { (void)normalise::sum1(std::vector<double>{1, -0.5}); }),
              ContainsSubstring("normalise::sum1: a negative score, -0.5"));
   CHECK(refusal([] { (void)normalise::sum1(std::vector<double>{0, 0}); }) ==
@@ -59,12 +59,12 @@ TEST_CASE("sum1 refuses what cannot be shares", "[core][scores][refusal]") {
         "normalise::sum1: scores that sum to zero; expected a positive sum");
 }
 
-TEST_CASE("normalisers do not care for the order of the units", "[core][scores][property]") {
+TEST_CASE("normalisers do not depend on the order of the units", "[core][scores][property]") {
   const std::vector<double> values{0.1, 2.5, 0.1, 9.0, 0.7}, shuffled{9.0, 0.1, 0.7, 0.1, 2.5};
-  const std::vector<std::size_t> where{1, 4, 3, 0, 2};  // values[i] == shuffled[where[i]]
+  const std::vector<std::size_t> position{1, 4, 3, 0, 2};  // values[i] == shuffled[position[i]]
   for (auto* f : {&normalise::minmax, &normalise::rank}) {
     const auto a = f(values), b = f(shuffled);
-    for (std::size_t i = 0; i < values.size(); ++i) CHECK(a[i] == b[where[i]]);
+    for (std::size_t i = 0; i < values.size(); ++i) CHECK(a[i] == b[position[i]]);
   }
 }
 
@@ -72,7 +72,7 @@ TEST_CASE("ascending puts ties in unit order", "[core][scores][worked-example]")
   CHECK(ascending(std::vector<double>{2, 1, 2, -3, 1}) == std::vector<std::size_t>{3, 1, 4, 0, 2});
 }
 
-TEST_CASE("a score that is not finite is refused by its unit's name", "[core][scores][refusal]") {
+TEST_CASE("a score that is not finite is refused by the name of its unit", "[core][scores][refusal]") {
   scores s = example();
   s.values[1] = GENERATE(std::numeric_limits<double>::quiet_NaN(), std::numeric_limits<double>::infinity());
   CHECK_THAT(refusal([&] { check_finite(s, "allocate::z_tiers"); }),
@@ -80,7 +80,7 @@ TEST_CASE("a score that is not finite is refused by its unit's name", "[core][sc
                  ContainsSubstring("expected finite scores"));
   CHECK_THAT(refusal([&] { (void)to_text(s); }), ContainsSubstring("block.1"));
   s.values.pop_back();
-  CHECK(refusal([&] { check_finite(s, "x"); }) == "x: 1 values for 2 units; expected one score a unit");
+  CHECK(refusal([&] { check_finite(s, "x"); }) == "x: 1 values for 2 units; expected as many values as units");
 }
 
 TEST_CASE("a score table is written so that people can read it", "[core][scores][worked-example]") {
@@ -95,16 +95,16 @@ TEST_CASE("a score table reads back as itself", "[core][scores][property]") {
   CHECK(parse_scores(to_text(s), matrices) == s);
 }
 
-TEST_CASE("a bad score table is refused with its line", "[core][scores][refusal]") {
+TEST_CASE("an invalid score table is refused with its line number", "[core][scores][refusal]") {
   const auto [body, said] = GENERATE(table<std::string, std::string>({
-      {"units block\nblock.0 1\n", "unit block.1 has no score; expected one line a unit"},
-      {"units block\nblock.0 1\nblock.0 2\n", "line 4: unit 'block.0' is scored twice; expected one line a unit"},
+      {"units block\nblock.0 1\n", "unit block.1 has no score; expected one line per unit"},
+      {"units block\nblock.0 1\nblock.0 2\n", "line 4: unit 'block.0' is scored twice; expected one line per unit"},
       {"units block\nblock.7 1\n", "line 3: unit 'block.7' is not in this model; expected a table made for this model"},
-      {"units block\nblock.0 nan\n", "line 3: 'nan' is not a score; expected UNIT NUMBER, finite"},
+      {"units block\nblock.0 nan\n", "line 3: 'nan' is not a score; expected UNIT NUMBER, with a finite number"},
       {"units block\nblock.0 1 2\n", "line 3: '1 2' is not a score"},
       {"units block\nblock.0\n", "line 3: '' is not a score"},
       {"units block\nunits half\n", "line 3: a second 'units' line; expected one"},
-      {"units heads\n", "'heads' is no grouping of units"},
+      {"units heads\n", "'heads' is not a grouping of units"},
       {"block.0 1\n", "line 2: unit 'block.0' is not in this model"},
       {"scorer x\n", "no units; expected a 'units' line"},
   }));
@@ -114,13 +114,13 @@ TEST_CASE("a bad score table is refused with its line", "[core][scores][refusal]
              ContainsSubstring("my.scores: " + said));
 }
 
-TEST_CASE("another file is not taken for a score table", "[core][scores][refusal]") {
+TEST_CASE("a file of another format is not read as a score table", "[core][scores][refusal]") {
   CHECK_THAT(refusal([] { (void)parse_scores("", matrices); }), ContainsSubstring("scores: an empty file"));
   CHECK_THAT(refusal([] { (void)parse_scores("precis-plan 1\n", matrices); }),
              ContainsSubstring("it starts with 'precis-plan'"));
 }
 
-TEST_CASE("remarks of several lines stay one line of a score table", "[core][scores][property]") {
+TEST_CASE("a remark of several lines becomes one line of a score table", "[core][scores][property]") {
   const std::vector<matrix_info> one_matrix{{"a", 0, part::mlp, 1, 1}};
   const scores s{.model = {},
                  .scorer = "two\nlines # here",
@@ -130,9 +130,9 @@ TEST_CASE("remarks of several lines stay one line of a score table", "[core][sco
   CHECK(parse_scores(to_text(s), one_matrix).values == s.values);
 }
 
-TEST_CASE("two matrices of one name are refused, not merged", "[core][scores][refusal]") {
+TEST_CASE("two matrices with the same name are refused, not merged", "[core][scores][refusal]") {
   const std::vector<matrix_info> twice{{"a", 0, part::mlp, 1, 1}, {"a", 1, part::mlp, 1, 1}};
-  CHECK_THROWS_WITH(group_units(twice, unit_kind::matrix), ContainsSubstring("called a"));
+  CHECK_THROWS_WITH(group_units(twice, unit_kind::matrix), ContainsSubstring("matrix a appears twice"));
 }
 
 TEST_CASE("zscore counts standard deviations of the population", "[core][scores][worked-example]") {

@@ -17,14 +17,14 @@ using namespace precis;
 
 namespace {
 
-/// |w| of the table in methods A5.
+/// |w| of the weights 0.5, -0.1, 0.3, -0.3, 0.9, 0.05, -0.7, 0.3, 0.2, -0.6.
 const std::vector<double> keys{0.5, 0.1, 0.3, 0.3, 0.9, 0.05, 0.7, 0.3, 0.2, 0.6};
 
 std::set<std::size_t> as_set(const std::vector<std::size_t>& v) { return {v.begin(), v.end()}; }
 
 }  // namespace
 
-TEST_CASE("the table of methods A5", "[core][select][worked-example]") {
+TEST_CASE("thresholds, counts and removal order of ten weights", "[core][select][worked-example]") {
   struct row {
     double s, threshold;
     std::size_t exact;
@@ -36,13 +36,13 @@ TEST_CASE("the table of methods A5", "[core][select][worked-example]") {
     CHECK(exact_count(s, keys.size()) == exact);
     CHECK(smallest<double>(keys, exact_count(s, keys.size())).size() == exact);
   }
-  const std::vector<std::size_t> order{5, 1, 8, 2, 3, 7, 0, 9, 6, 4};  // a stable sort's
+  const std::vector<std::size_t> order{5, 1, 8, 2, 3, 7, 0, 9, 6, 4};  // of a stable sort
   for (std::size_t k = 0; k <= keys.size(); ++k)
     CHECK(as_set(smallest<double>(keys, k)) ==
           std::set<std::size_t>(order.begin(), order.begin() + static_cast<std::ptrdiff_t>(k)));
 }
 
-TEST_CASE("a count rounds to nearest, halves up", "[core][select][worked-example]") {
+TEST_CASE("exact_count rounds to nearest, halves up", "[core][select][worked-example]") {
   CHECK(exact_count(0.29, 100) == 29);  // 0.29 * 100 is 28.999999999999996 in double
   CHECK(exact_count(0.5, 5) == 3);
   CHECK(exact_count(0.49, 1) == 0);
@@ -51,7 +51,7 @@ TEST_CASE("a count rounds to nearest, halves up", "[core][select][worked-example
   CHECK(exact_count(0.7, 0) == 0);
 }
 
-TEST_CASE("smallest removes what a stable sort would, ties included", "[core][select][oracle]") {
+TEST_CASE("smallest selects the same set as a stable sort, ties included", "[core][select][oracle]") {
   const random_stream draws(1, purpose("select"));
   for (std::size_t n = 1; n < 60; ++n) {
     std::vector<float> values(n);
@@ -65,7 +65,7 @@ TEST_CASE("smallest removes what a stable sort would, ties included", "[core][se
   }
 }
 
-TEST_CASE("asking for more than there is gives all of it", "[core][select][worked-example]") {
+TEST_CASE("smallest with k above the number of keys selects all of them", "[core][select][worked-example]") {
   CHECK(smallest<double>(keys, 11).size() == 10);
   CHECK(smallest<double>({}, 3).empty());
 }

@@ -1,5 +1,4 @@
 #include <precis/core/slice.hpp>
-#include <precis/core/spectra.hpp>
 
 #include "catch.hpp"
 #include "refusal.hpp"
@@ -9,7 +8,7 @@
 
 using namespace precis;
 
-TEST_CASE("slices: heads are rows, of an attention's output columns", "[core][slice][worked-example]") {
+TEST_CASE("by_head splits rows, and the columns of an attention output", "[core][slice][worked-example]") {
   const std::vector<matrix_slice> slices{
       {.name = "qkv.key", .matrix = 0, .role = role::key, .first_out = 6, .out = 6, .in = 5, .heads = 3},
       {.name = "out", .matrix = 1, .role = role::attention_out, .out = 5, .in = 6, .heads = 3},
@@ -33,39 +32,16 @@ TEST_CASE("slices that do not fit are refused", "[core][slice][refusal]") {
   check_slices(slices, matrices, "test");
   slices.push_back(slices[0]);
   CHECK(refusal([&] { check_slices(slices, matrices, "test"); }) ==
-        "test: two slices are called m; expected one name a slice");
+        "test: slice m appears twice; expected unique slice names");
   slices[1].matrix = 1;
   CHECK(refusal([&] { check_slices(slices, matrices, "test"); }) ==
-        "test: slice m, rows 0 to 4, columns 0 to 5 of matrix 1; expected part of one of the model's 1 matrices, not "
-        "empty");
-  slices[1] = {.name = "odd", .role = role::key, .out = 4, .in = 5, .heads = 3};
+        "test: slice m, rows 0 to 4, columns 0 to 5 of matrix 1; expected a non-empty part of one of the "
+        "model's 1 matrices");
+  slices[1] = {.name = "keys", .role = role::key, .out = 4, .in = 5, .heads = 3};
   CHECK(refusal([&] { static_cast<void>(by_head(slices)); }) ==
-        "by_head: slice odd of 4 x 5 for 3 heads; expected equal parts");
+        "by_head: slice keys of 4 x 5 for 3 heads; expected rows or columns that divide evenly");
   CHECK(parse_role("mlp_out", "test") == role::mlp_out);
   CHECK(refusal([&] { static_cast<void>(parse_role("keys", "test")); }) ==
-        "test: 'keys' is no role; expected one of query, key, value, attention_out, mlp_in, mlp_gate, mlp_out, other");
-}
-
-TEST_CASE("spectra are read as they are written", "[core][spectra][property]") {
-  const std::vector<matrix_info> matrices{{"m", 3, part::attention, 4, 2}};
-  spectra s{.model = "8c1f", .scorer = "by hand", .measure = "nats", .slices = {}};
-  s.slices.push_back(
-      {{.name = "m.key", .layer = 3, .role = role::key, .first_out = 2, .out = 2, .in = 2}, {2, 0.1}, {-1e-9, 3}});
-  CHECK(parse_spectra(to_text(s), matrices) == s);
-}
-
-TEST_CASE("spectra that say nothing are refused with their line", "[core][spectra][refusal]") {
-  const std::vector<matrix_info> matrices{{"m", 0, part::mlp, 2, 2}};
-  const auto says = [&](const std::string& text) {
-    return refusal([&] { static_cast<void>(parse_spectra(text, matrices, "file")); });
-  };
-  CHECK(says("") == "file: an empty file; expected 'precis-spectra 1' on the first line");
-  CHECK(says("precis-spectra 1\n1 2\n") ==
-        "file: line 2: a line that is no pair of numbers; expected SINGULAR_VALUE SCORE, below a slice");
-  CHECK(says("precis-spectra 1\nslice m out=0+2 in=0+2 depth=1\n").find("line 2: 'depth=1'") != std::string::npos);
-  CHECK(says("precis-spectra 1\nslice m out=0+2 in=0+2\n1 2\n") ==
-        "file: slice m has 1 singular values and 1 scores; expected 2 of each");
-  CHECK(says("precis-spectra 1\nslice m out=0+2 in=0+2\n1 2\n3 4\n") ==
-        "file: slice m has the singular value 3 at 1; expected finite values, largest first");
-  CHECK(says("precis-spectra 1\nslice m out=0+9 in=0+2\n").find("rows 0 to 9") != std::string::npos);
+        "test: no role called 'keys'; expected one of query, key, value, attention_out, mlp_in, mlp_gate, mlp_out, "
+        "other");
 }

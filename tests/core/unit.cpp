@@ -21,7 +21,7 @@ const std::vector<matrix_info> two_blocks{
 
 }  // namespace
 
-TEST_CASE("matrices group into blocks, halves or stay alone", "[core][unit][worked-example]") {
+TEST_CASE("matrices are grouped into blocks, halves or single matrices", "[core][unit][worked-example]") {
   const auto blocks = group_units(two_blocks, unit_kind::block);
   REQUIRE(blocks.size() == 2);
   CHECK(blocks[0] == unit{"block.0", 0, unit_kind::block, part::other, {0, 1, 2, 3}, 12 + 4 + 16 + 16});
@@ -37,7 +37,7 @@ TEST_CASE("matrices group into blocks, halves or stay alone", "[core][unit][work
   CHECK(alone[3] == unit{"h.0.mlp.down", 0, unit_kind::matrix, part::mlp, {3}, 16});
 }
 
-TEST_CASE("every matrix is in exactly one unit, whatever the grouping", "[core][unit][property]") {
+TEST_CASE("every matrix is in exactly one unit for every grouping", "[core][unit][property]") {
   const unit_kind kind = GENERATE(unit_kind::block, unit_kind::half, unit_kind::matrix);
   std::vector<std::size_t> seen;
   std::size_t weights = 0;
@@ -73,5 +73,5 @@ TEST_CASE("the name of a grouping reads back", "[core][unit][property]") {
 
 TEST_CASE("an unknown grouping is refused by name", "[core][unit][refusal]") {
   CHECK(refusal([] { (void)parse_unit_kind("head", "my.plan"); }) ==
-        "my.plan: 'head' is no grouping of units; expected block, half or matrix");
+        "my.plan: 'head' is not a grouping of units; expected block, half or matrix");
 }

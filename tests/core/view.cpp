@@ -33,9 +33,9 @@ TEST_CASE("a dense view is row-major", "[core][view][worked-example]") {
   CHECK(w.row(1).size() == 3);
 }
 
-TEST_CASE("a transposed view reads the same memory the other way", "[core][view][property]") {
+TEST_CASE("a transposed view reads the same memory with rows and columns exchanged", "[core][view][property]") {
   std::vector<float> values = counting(6);
-  const mutable_weight_view stored(values, 2, 3);  // in x out, as Conv1D has it
+  const mutable_weight_view stored(values, 2, 3);  // in x out, as in Conv1D
   const mutable_weight_view w = stored.transposed();
   REQUIRE(w.rows == 3);
   REQUIRE(w.cols == 2);
@@ -69,7 +69,7 @@ TEST_CASE("a negative stride walks backwards", "[core][view][worked-example]") {
   CHECK(upside_down.row(1)[0] == 0.f);
 }
 
-TEST_CASE("one row, one column and nothing are dense whatever the strides say", "[core][view][worked-example]") {
+TEST_CASE("one row, one column and an empty view are dense for every stride", "[core][view][worked-example]") {
   const std::vector<float> values = counting(4);
   CHECK(weight_view(values.data(), 1, 4, 99, 1).dense());
   CHECK(weight_view(values.data(), 4, 1, 1, 99).dense());
@@ -79,7 +79,7 @@ TEST_CASE("one row, one column and nothing are dense whatever the strides say", 
   CHECK(weight_view(values.data(), 0, 4, 4, 1).empty());
 }
 
-TEST_CASE("a mutable view becomes a constant one, never the other way", "[core][view][property]") {
+TEST_CASE("a mutable view converts to a constant one, but not the reverse", "[core][view][property]") {
   STATIC_REQUIRE(std::convertible_to<mutable_weight_view, weight_view>);
   STATIC_REQUIRE_FALSE(std::constructible_from<mutable_weight_view, weight_view>);
   STATIC_REQUIRE(std::convertible_to<activations_view<float>, activations_view<const float>>);
@@ -108,14 +108,15 @@ TEST_CASE("token and sequence ranges are windows of the same activations", "[cor
   for (std::size_t s = 0; s < 2; ++s)
     for (std::size_t t = 0; t < 2; ++t) CHECK(tokens(s, t).data() == x(s, t + 1).data());
   CHECK_FALSE(tokens.dense());
-  const auto second = x.sequence_range(1, 1);
-  CHECK(second.sequences == 1);
-  CHECK(second(0, 2).data() == x(1, 2).data());
-  CHECK(second.dense());
-  CHECK(second.token_range(1, 2).as_matrix()(1, 3) == 23.f);  // one sequence: its tokens follow evenly
+  const auto last_sequence = x.sequence_range(1, 1);
+  CHECK(last_sequence.sequences == 1);
+  CHECK(last_sequence(0, 2).data() == x(1, 2).data());
+  CHECK(last_sequence.dense());
+  CHECK(last_sequence.token_range(1, 2).as_matrix()(1, 3) == 23.f);  // one sequence: its tokens are evenly spaced
 }
 
-TEST_CASE("owning matrices and activations start as told and compare by value", "[core][view][worked-example]") {
+TEST_CASE("owning matrices and activations are filled on construction and compare by value",
+          "[core][view][worked-example]") {
   float_matrix m(2, 3, 7.f);
   CHECK(m.values == std::vector<float>(6, 7.f));
   m(1, 2) = 1.f;
@@ -123,7 +124,7 @@ TEST_CASE("owning matrices and activations start as told and compare by value", 
   CHECK(m.row(1)[2] == 1.f);
   CHECK(m.values[5] == 1.f);
   CHECK(m != float_matrix(2, 3, 7.f));
-  CHECK(float_matrix(2, 3) != float_matrix(3, 2));  // same values, another shape
+  CHECK(float_matrix(2, 3) != float_matrix(3, 2));  // same values, different shape
 
   activations x(2, 3, 4);
   CHECK(x.values == std::vector<float>(24, 0.f));

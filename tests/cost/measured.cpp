@@ -150,7 +150,7 @@ TEST_CASE("what cannot be measured is refused, the weights restored", "[cost][me
     return refusal([&] { static_cast<void>(how.resume(model, batches, rows, ignore)); });
   };
   CHECK_THAT(said({.entries = {"affine5.row"}}), ContainsSubstring("no codec called 'affine5.row'"));
-  CHECK_THAT(said({.entries = {"affine4.row", "affine4.row"}}), ContainsSubstring("affine4.row is there twice"));
+  CHECK_THAT(said({.entries = {"affine4.row", "affine4.row"}}), ContainsSubstring("affine4.row appears twice"));
   const double nan = std::numeric_limits<double>::quiet_NaN();
   CHECK_THAT(said({}, std::vector<measured_row>{{"block.0", {1, 2}}}), ContainsSubstring("a row of 2 losses"));
   CHECK_THAT(said({}, std::vector<measured_row>{{"block.7", {1, 2, 3}}}), ContainsSubstring("a row of unit block.7"));

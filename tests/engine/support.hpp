@@ -3,9 +3,8 @@
 #include <engine/files/files.hpp>
 #include <precis/core/error.hpp>
 
-#include <unistd.h>
+#include "temporary_folder.hpp"
 
-#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
@@ -18,32 +17,7 @@
 /// What the tests of loaders share: folders that vanish, files made by hand, and the message of a refusal.
 namespace support {
 
-/// A fresh folder, removed with all its content at the end.
-class temporary_folder {
- public:
-  temporary_folder() {
-    static std::atomic<unsigned> count{0};
-    path_ = std::filesystem::temp_directory_path() /
-            ("precis-test-" + std::to_string(::getpid()) + "-" + std::to_string(count++));
-    std::filesystem::create_directories(path_);
-  }
-  temporary_folder(const temporary_folder&) = delete;
-  temporary_folder& operator=(const temporary_folder&) = delete;
-  ~temporary_folder() {
-    std::error_code ignored;
-    std::filesystem::remove_all(path_, ignored);
-  }
-  [[nodiscard]] const std::filesystem::path& path() const { return path_; }
-  [[nodiscard]] std::filesystem::path operator/(std::string_view name) const { return path_ / name; }
-  [[nodiscard]] std::size_t entries() const {
-    std::size_t n = 0;
-    for ([[maybe_unused]] const auto& e : std::filesystem::directory_iterator(path_)) ++n;
-    return n;
-  }
-
- private:
-  std::filesystem::path path_;
-};
+using ::temporary_folder;
 
 inline void put(const std::filesystem::path& path, std::string_view text) {
   std::ofstream(path, std::ios::binary) << text;

@@ -8,7 +8,7 @@
 #include <precis/codec/grid/matrix.hpp>
 #include <precis/core/error.hpp>
 
-#include <unistd.h>
+#include "../temporary_folder.hpp"
 
 #include <algorithm>
 #include <cstdint>
@@ -22,15 +22,10 @@ namespace {
 
 namespace fs = std::filesystem;
 
-struct scratch {
-  fs::path path = fs::temp_directory_path() / ("precis-fuzz-" + std::to_string(::getpid()));
-  scratch() { fs::create_directories(path); }
-  scratch(const scratch&) = delete;
-  scratch& operator=(const scratch&) = delete;
-  ~scratch() {
-    std::error_code ignored;
-    fs::remove_all(path, ignored);
-  }
+struct model_folder {
+  const temporary_folder owner;
+  const fs::path path = owner.path();
+
   void put(std::string_view name, std::string_view text) const {
     fs::remove(path / name);  // file systems write a new file when they like, an overwritten one at once
     std::ofstream(path / name, std::ios::binary) << text;
@@ -55,7 +50,7 @@ const engine::matrix_decoder decoder{
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
-  static const scratch folder;
+  static const model_folder folder;
   const std::string_view all(reinterpret_cast<const char*>(data), size);
   const std::size_t cut = std::min(all.find('\0'), size);
   folder.put("config.json", all.substr(0, cut));

@@ -1,5 +1,7 @@
 #pragma once
 
+#include "temporary_folder.hpp"
+
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -21,31 +23,7 @@ struct outcome {
   std::string text;  ///< standard output and error together
 };
 
-/// A folder that is there for one test.
-class scratch {
- public:
-  explicit scratch(const std::string& name)
-      : path_(std::filesystem::temp_directory_path() / ("precis-test-" + name + "-" + std::to_string(getpid()))) {
-    std::filesystem::remove_all(path_);
-    std::filesystem::create_directories(path_);
-  }
-  scratch(const scratch&) = delete;
-  scratch& operator=(const scratch&) = delete;
-  ~scratch() {
-    std::error_code ignored;
-    std::filesystem::remove_all(path_, ignored);
-  }
-  [[nodiscard]] std::filesystem::path operator/(const std::string& name) const { return path_ / name; }
-  [[nodiscard]] const std::filesystem::path& path() const { return path_; }
-  [[nodiscard]] std::size_t entries() const {
-    std::size_t n = 0;
-    for ([[maybe_unused]] const auto& e : std::filesystem::directory_iterator(path_)) ++n;
-    return n;
-  }
-
- private:
-  std::filesystem::path path_;
-};
+using scratch = temporary_folder;
 
 inline std::string read(const std::filesystem::path& file) {
   std::ifstream in(file, std::ios::binary);

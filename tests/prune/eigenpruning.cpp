@@ -21,20 +21,20 @@ namespace {
 
 const score::eigen_attribution in_order{.pairs = score::eigen_attribution::pairing::cycle};
 
-/// The example of methods E10: b = (0.1, -0.2), the lowest of two singular values pruned.
+/// The example map with bias (0.1, -0.2), of which the lower-scored of two singular values is pruned.
 struct example {
   map_model model = example_map();
   std::vector<map_batch> samples{example_samples()};
   spectra scored;
   input_means means;
-  std::vector<prune::eigen_removal> removals;
+  std::vector<prune::pruned_slice> pruned;
 
   explicit example(const prune::eigenpruning& how) {
     model.bias = {0.1, -0.2};
     scored = in_order(model, samples, slices_of(model));
     const std::size_t matrices[] = {0};
     means = measure_input_means(model, samples, matrices);
-    removals = how(model, scored, means);
+    pruned = how(model, scored, means);
   }
 
   /// Mean over samples, tokens and outputs of the squared change.
@@ -67,15 +67,16 @@ spectra by_hand(const std::vector<std::pair<role, std::vector<double>>>& scores)
 
 }  // namespace
 
-TEST_CASE("prune::eigenpruning: the methods' example", "[prune][eigen][worked-example]") {
-  // Printed with six decimals: half of the last one, and 1e-6 of rounding weights to float.
+TEST_CASE("prune::eigenpruning: one of two singular values removed, in every bias mode",
+          "[prune][eigenpruning][worked-example]") {
+  // The expected values have six decimals (an error of 5e-7), and rounding weights to float adds up to 1e-6.
   const auto near = [](double found, double expected) { return std::abs(found - expected) < 2e-6; };
   const absorption mode = GENERATE(absorption::none, absorption::global, absorption::token, absorption::author_sum);
   const example e({.portion = 0.5, .bias = mode});
-  REQUIRE(e.removals.size() == 1);
-  CHECK(e.removals[0].removed == std::vector<std::size_t>{0});
-  const double left[] = {0.167950, 0.277350, -0.193375, 0.554700, 0.916025, -0.638675};
-  for (std::size_t i = 0; i < 6; ++i) CHECK(near(static_cast<double>(e.model.weight.values[i]), left[i]));
+  REQUIRE(e.pruned.size() == 1);
+  CHECK(e.pruned[0].removed == std::vector<std::size_t>{0});
+  const double expected[] = {0.167950, 0.277350, -0.193375, 0.554700, 0.916025, -0.638675};
+  for (std::size_t i = 0; i < 6; ++i) CHECK(near(static_cast<double>(e.model.weight.values[i]), expected[i]));
   CHECK(e.means.by_token[0].values[0] == Approx(1));
   CHECK(e.means.by_token[0].values[3] == Approx(2 / 3.0));
 
@@ -103,18 +104,18 @@ TEST_CASE("prune::eigenpruning: the methods' example", "[prune][eigen][worked-ex
   }
 }
 
-TEST_CASE("prune::eigenpruning @post: portion == 0 keeps every bit, 1 leaves the mean output",
-          "[prune][eigen][property]") {
+TEST_CASE("prune::eigenpruning @post: portion == 0 leaves every weight bit-identical, and 1 leaves the mean output",
+          "[prune][eigenpruning][property]") {
   const example none({.portion = 0});
   CHECK(none.model.weight == example_map().weight);
   CHECK(none.model.bias == std::vector<double>{0.1, -0.2});
-  CHECK(none.removals[0].removed.empty());
+  CHECK(none.pruned[0].removed.empty());
 
   const example all({.portion = 1, .bias = absorption::token});
   CHECK(all.model.weight.values == std::vector<float>(6, 0.f));
   map_model original = example_map();
   original.bias = {0.1, -0.2};
-  for (std::size_t t = 0; t < 2; ++t)  // the output is the mean of the training set, whatever the input
+  for (std::size_t t = 0; t < 2; ++t)  // the output is the mean over the training set for every input
     for (std::size_t o = 0; o < 2; ++o) {
       double mean = 0;
       for (std::size_t s = 0; s < 3; ++s) mean += original.output(all.samples[0].inputs[2 * s + t], t)[o] / 3;
@@ -122,7 +123,8 @@ TEST_CASE("prune::eigenpruning @post: portion == 0 keeps every bit, 1 leaves the
     }
 }
 
-TEST_CASE("prune::eigenpruning @post: the mean output is kept, and finer biases err less", "[prune][eigen][property]") {
+TEST_CASE("prune::eigenpruning @post: the mean output is unchanged, and a bias per token has the least error",
+          "[prune][eigenpruning][property]") {
   const double portion = GENERATE(0.2, 0.5, 0.9);
   const auto pruned = [&](absorption mode) {
     map_model model(float_matrix(6, 8));
@@ -162,48 +164,49 @@ TEST_CASE("prune::eigenpruning @post: the mean output is kept, and finer biases 
   CHECK(global <= none);
 }
 
-TEST_CASE("prune::eigenpruning: pools", "[prune][eigen][worked-example]") {
-  // Keys -1 5 2 | 0 1, a query 9 8. Half of the five keys are two: -1 and 0.
+TEST_CASE("prune::eigenpruning: pools of a role, of a slice and of everything",
+          "[prune][eigenpruning][worked-example]") {
+  // Keys -1 5 2 | 0 1, and a query 9 8. Half of the five keys, rounded down, are two: -1 and 0.
   const spectra s = by_hand({{role::key, {-1, 5, 2}}, {role::key, {0, 1}}, {role::query, {9, 8}}});
   const auto removed = [&](const prune::eigenpruning& how) {
     std::vector<std::vector<std::size_t>> all;
-    for (const prune::eigen_removal& r : how.select(s)) all.push_back(r.removed);
+    for (const prune::pruned_slice& r : how.select(s)) all.push_back(r.removed);
     return all;
   };
-  using places = std::vector<std::vector<std::size_t>>;
-  CHECK(removed({.portion = 0.5}) == places{{0}, {0}, {1}});
-  CHECK(removed({.portion = 0.5, .among = pool::slice}) == places{{0}, {0}, {1}});
-  CHECK(removed({.portion = 0.7, .among = pool::slice}) == places{{0, 2}, {0}, {1}});
-  CHECK(removed({.portion = 0.5, .among = pool::everything}) == places{{0}, {0, 1}, {}});
-  CHECK(removed({.portion = 3 / 7.0, .among = pool::everything}) == places{{0}, {0, 1}, {}});  // three, not two
-  CHECK(removed({.portion = 1}) == places{{0, 1, 2}, {0, 1}, {0, 1}});
+  using indices = std::vector<std::vector<std::size_t>>;
+  CHECK(removed({.portion = 0.5}) == indices{{0}, {0}, {1}});
+  CHECK(removed({.portion = 0.5, .among = pool::slice}) == indices{{0}, {0}, {1}});
+  CHECK(removed({.portion = 0.7, .among = pool::slice}) == indices{{0, 2}, {0}, {1}});
+  CHECK(removed({.portion = 0.5, .among = pool::everything}) == indices{{0}, {0, 1}, {}});
+  CHECK(removed({.portion = 3 / 7.0, .among = pool::everything}) == indices{{0}, {0, 1}, {}});  // three, not two
+  CHECK(removed({.portion = 1}) == indices{{0, 1, 2}, {0, 1}, {0, 1}});
 }
 
-TEST_CASE("prune::eigenpruning: clusters go whole, and are counted", "[prune][eigen][worked-example]") {
+TEST_CASE("prune::eigenpruning: clusters are removed as a whole, and the excess is counted",
+          "[prune][eigenpruning][worked-example]") {
   spectra s = by_hand({{role::key, {3, 1, 2, 4}}});
   s.slices[0].values = {5, 2, 2, 1};
-  const prune::eigen_removal r = prune::eigenpruning{.portion = 0.25}.select(s).at(0);
+  const prune::pruned_slice r = prune::eigenpruning{.portion = 0.25}.select(s).at(0);
   CHECK(r.removed == std::vector<std::size_t>{1, 2});
   CHECK(r.beyond_the_portion == 1);
   CHECK(r.kept() == 2);
-  CHECK(r.stored() == 16);  // 2 * (4 + 4) is no less
+  CHECK(r.stored() == 16);  // two factors take 2 * (4 + 4), which is not less
   CHECK_FALSE(r.factored());
-  CHECK(prune::eigenpruning{.portion = 0.75}.select(s).at(0).stored() == 8);  // one part is left
+  CHECK(prune::eigenpruning{.portion = 0.75}.select(s).at(0).stored() == 8);  // one singular value is kept
 }
 
-TEST_CASE("prune::eigenpruning refuses what does not fit, and changes nothing", "[prune][eigen][refusal]") {
+TEST_CASE("prune::eigenpruning refuses invalid input and changes nothing", "[prune][eigenpruning][refusal]") {
   example e({.portion = 0});
   const auto says = [&](const prune::eigenpruning& how, const spectra& s, const input_means& m) {
     return refusal([&] { how(e.model, s, m); });
   };
-  CHECK(says({.portion = 1.5}, e.scored, e.means) == "prune::eigenpruning: a portion of 1.500000; expected 0 to 1");
+  CHECK(says({.portion = 1.5}, e.scored, e.means) == "prune::eigenpruning: a portion of 1.5; expected 0 to 1");
   CHECK(says({.portion = 1}, e.scored, {}) ==
-        "prune::eigenpruning: no mean inputs of the matrix of slice map; expected means of every matrix that loses "
-        "singular "
-        "values, or absorption::none");
+        "prune::eigenpruning: no mean inputs for the matrix of slice map; expected mean inputs of every matrix that "
+        "loses singular values, or absorption::none");
   spectra other = e.scored;
   other.slices[0].values[0] += 1;
-  CHECK(says({.portion = 1}, other, e.means).find("expected spectra of this model's weights as they are") !=
+  CHECK(says({.portion = 1}, other, e.means).find("expected spectra of the model's present weights") !=
         std::string::npos);
   CHECK(says({}, {}, e.means) == "prune::eigenpruning: no slices; expected at least one");
   CHECK(e.model.weight == example_map().weight);

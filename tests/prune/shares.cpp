@@ -20,18 +20,19 @@ using prune::joint_shares;
 
 namespace {
 
-/// Matrices of one row each, blocks of two matrices.
-struct some_weights {
+/// A model with matrices of one row each and two matrices per block.
+struct one_row_model {
   std::vector<matrix_info> infos;
   std::vector<float_matrix> values;
 
-  explicit some_weights(const std::vector<std::vector<float>>& rows) {
+  explicit one_row_model(const std::vector<std::vector<float>>& rows) {
     for (std::size_t m = 0; m < rows.size(); ++m) {
       infos.push_back({"m" + std::to_string(m), m / 2, part::mlp, 1, rows[m].size()});
       values.emplace_back(1, rows[m].size(), rows[m]);
     }
   }
-  some_weights(std::size_t matrices, std::uint64_t seed, bool ties) : some_weights(random_rows(matrices, seed, ties)) {}
+  one_row_model(std::size_t matrices, std::uint64_t seed, bool ties)
+      : one_row_model(random_rows(matrices, seed, ties)) {}
 
   [[nodiscard]] std::span<const matrix_info> matrices() const { return infos; }
   [[nodiscard]] weight_view weights(std::size_t i) const { return values[i].view(); }
@@ -56,27 +57,27 @@ struct some_weights {
 
 }  // namespace
 
-TEST_CASE("all weights compete: the example by hand", "[prune][shares][worked-example]") {
-  const some_weights model({{1, -9}, {2, 3}, {-10, 20, 30}, {4}});
+TEST_CASE("joint_shares: four small matrices by hand", "[prune][shares][worked-example]") {
+  const one_row_model model({{1, -9}, {2, 3}, {-10, 20, 30}, {4}});
   const auto units = group_units(model.matrices(), unit_kind::matrix);
   CHECK(joint_shares{.sparsity = 0.5, .most = 1}(model, units) == std::vector<double>{.5, 1, 0, 1});
-  // Nobody may lose more than half: 3 -> m1 gives one back, and m3 (4) its only one; 9 and 10 go instead.
+  // With a cap of half, m1 keeps its 3 and m3 its only weight 4, so -9 and -10 are removed instead.
   CHECK(joint_shares{.sparsity = 0.375, .most = 0.5}(model, units) == std::vector<double>{.5, .5, 1.0 / 3, 0});
-  // By their rms, |w| of the blocks: {1, 9, 2, 3} / 4.87 and {10, 20, 30, 4} / 18.8.
+  // Relative to the rms of the blocks: {1, 9, 2, 3} / 4.87 and {10, 20, 30, 4} / 18.8.
   const auto blocks = group_units(model.matrices(), unit_kind::block);
   CHECK(joint_shares{.sparsity = 0.5, .by = joint_shares::key::relative}(model, blocks) == std::vector<double>{.5, .5});
 }
 
-TEST_CASE("shares remove exactly what the joint selection removes", "[prune][shares][property]") {
+TEST_CASE("joint_shares remove exactly the weights of the joint selection", "[prune][shares][property]") {
   for (std::uint64_t seed = 0; seed < 100; ++seed) {
-    const some_weights model(5, seed, seed % 2 == 0);
+    const one_row_model model(5, seed, seed % 2 == 0);
     const auto units = group_units(model.matrices(), unit_kind::matrix);
     std::size_t all = 0;
     for (const matrix_info& m : model.matrices()) all += m.weights();
     for (const double sparsity : {0.0, 0.1, 0.5, 0.77, 1.0}) {
       CAPTURE(seed, sparsity);
       const auto shares = joint_shares{.sparsity = sparsity, .most = 1}(model, units);
-      some_weights joint = model, each = model;
+      one_row_model joint = model, each = model;
       std::vector<mutable_weight_view> views;
       for (std::size_t m = 0; m < 5; ++m) views.push_back(joint.weights(m));
       CHECK(prune::magnitude{.sparsity = sparsity}(views) == exact_count(sparsity, all));
@@ -88,17 +89,18 @@ TEST_CASE("shares remove exactly what the joint selection removes", "[prune][sha
   }
 }
 
-TEST_CASE("a cap is kept, and what it saves is taken elsewhere", "[prune][shares][property]") {
+TEST_CASE("joint_shares @post: the shares remove exactly the requested number, and no share exceeds the cap",
+          "[prune][shares][property]") {
   for (std::uint64_t seed = 0; seed < 100; ++seed) {
-    const some_weights model(6, seed, seed % 3 == 0);
+    const one_row_model model(6, seed, seed % 3 == 0);
     for (const unit_kind kind : {unit_kind::block, unit_kind::matrix}) {
       const auto units = group_units(model.matrices(), kind);
-      std::size_t all = 0, room = 0;
+      std::size_t all = 0, most_removed = 0;
       for (const unit& u : units) {
         all += u.weights;
-        room += static_cast<std::size_t>(0.6 * static_cast<double>(u.weights));
+        most_removed += static_cast<std::size_t>(0.6 * static_cast<double>(u.weights));
       }
-      const double sparsity = 0.9 * static_cast<double>(room) / static_cast<double>(all);
+      const double sparsity = 0.9 * static_cast<double>(most_removed) / static_cast<double>(all);
       const auto shares = joint_shares{.sparsity = sparsity, .most = 0.6}(model, units);
       double removed = 0;
       for (std::size_t u = 0; u < units.size(); ++u) {
@@ -110,21 +112,15 @@ TEST_CASE("a cap is kept, and what it saves is taken elsewhere", "[prune][shares
   }
 }
 
-TEST_CASE("equal keys in every unit: the joint selection is each unit's own", "[prune][shares][property]") {
+TEST_CASE("units with equal keys get equal shares", "[prune][shares][property]") {
   const std::vector<float> row{5, 1, -3, 2, 8, -7, 4, 6};
-  const some_weights model({row, row, row});
+  const one_row_model model({row, row, row});
   const auto units = group_units(model.matrices(), unit_kind::matrix);
   CHECK(joint_shares{.sparsity = 0.25}(model, units) == std::vector<double>{.25, .25, .25});
 }
 
-TEST_CASE("every row loses the same number of weights", "[prune][magnitude][property]") {
-  float_matrix w(3, 4, {1, 2, 3, 4, 40, 30, 20, 10, -5, 6, -7, 8});
-  CHECK(prune::magnitude{.sparsity = 0.5}.each_row(w.view()) == 6);
-  CHECK(w.values == std::vector<float>{0, 0, 3, 4, 40, 30, 0, 0, 0, 0, -7, 8});
-}
-
-TEST_CASE("joint shares refuse what cannot be", "[prune][shares][refusal]") {
-  some_weights model({{1, 2, 3, 4}, {5, 6, 7, 8}});
+TEST_CASE("joint_shares refuses infeasible caps and weights that are not finite", "[prune][shares][refusal]") {
+  one_row_model model({{1, 2, 3, 4}, {5, 6, 7, 8}});
   const auto units = group_units(model.matrices(), unit_kind::matrix);
   CHECK_THAT(refusal([&] { (void)joint_shares{.sparsity = 0.8, .most = 0.5}(model, units); }),
              ContainsSubstring("a sparsity of at most 0.5"));

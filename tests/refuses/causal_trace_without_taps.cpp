@@ -1,18 +1,11 @@
 // says: precis: score::causal_trace needs a tappable_model. Add layers(), logits(batch, positions, tap) and loss(batch, tap) to the adaptor. See docs/models.md#tappable
 #include <precis/score/causal_trace.hpp>
 
-#include <span>
-#include <vector>
+#include "forward_only.hpp"
 
-struct weights_and_tokens {
-  using batch_type = precis::token_batch;
-  std::vector<precis::matrix_info> infos;
-  std::span<const precis::matrix_info> matrices() const { return infos; }
-  precis::weight_view weights(std::size_t) const { return {}; }
-  precis::nll loss(const batch_type&) const { return {}; }
-};
+#include <vector>
 
 int main() {
   const std::vector<precis::score::fact> facts;
-  precis::score::causal_trace{}(weights_and_tokens{}, facts);
+  precis::score::causal_trace{}(forward_only{}, facts);
 }

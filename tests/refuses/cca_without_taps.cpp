@@ -1,18 +1,11 @@
 // says: precis: score::cca needs a tappable_model. Add layers(), logits(batch, positions, tap) and loss(batch, tap) to the adaptor. See docs/models.md#tappable
 #include <precis/score/cca.hpp>
 
-#include <span>
-#include <vector>
+#include "forward_only.hpp"
 
-struct weights_and_tokens {
-  using batch_type = precis::token_batch;
-  std::vector<precis::matrix_info> infos;
-  std::span<const precis::matrix_info> matrices() const { return infos; }
-  precis::weight_view weights(std::size_t) const { return {}; }
-  precis::nll loss(const batch_type&) const { return {}; }
-};
+#include <vector>
 
 int main() {
   const std::vector<precis::token_batch> batches;
-  precis::score::cca{}(weights_and_tokens{}, batches);
+  precis::score::cca{}(forward_only{}, batches);
 }

@@ -1,18 +1,10 @@
 // says: precis: score::gradient_magnitude needs a differentiable_model. Add nll backward(batch, sink) to the adaptor
 #include <precis/score/gradient_magnitude.hpp>
 
+#include "forward_only.hpp"
+
 #include <span>
 #include <vector>
-
-/// A model that can be read and run forward, but has no backward.
-struct forward_only {
-  using batch_type = precis::token_batch;
-  std::vector<precis::matrix_info> info{{"w", 0, precis::part::other, 1, 1}};
-  float value = 1;
-  std::span<const precis::matrix_info> matrices() const { return info; }
-  precis::weight_view weights(std::size_t) const { return {&value, 1, 1, 1, 1}; }
-  precis::nll loss(const batch_type&) const { return {}; }
-};
 
 int main() {
   const forward_only model;

@@ -2,6 +2,7 @@
 #include <report/png.hpp>
 
 #include "catch.hpp"
+#include "temporary_folder.hpp"
 
 #include <precis/core/error.hpp>
 
@@ -11,8 +12,6 @@
 #include <iterator>
 #include <string>
 
-#include <unistd.h>
-
 using namespace report;
 namespace fs = std::filesystem;
 
@@ -20,19 +19,15 @@ namespace {
 
 /// A folder with an awkward name, removed at the end.
 struct workshop {
-  fs::path folder = fs::temp_directory_path() / ("precis report 'test' \"$(x)\" " + std::to_string(::getpid()));
-
-  workshop() { fs::create_directories(folder); }
-  ~workshop() { fs::remove_all(folder); }
+  const temporary_folder owner{"report 'test' \"$(x)\""};
+  const fs::path folder = owner.path();
 
   /// A shell script that stands for a converter.
   void program(const std::string& name, const std::string& script) const {
     std::ofstream(folder / name) << "#!/bin/sh\n" << script << "\n";
     fs::permissions(folder / name, fs::perms::owner_all);
   }
-  [[nodiscard]] std::size_t files() const {
-    return static_cast<std::size_t>(std::distance(fs::directory_iterator(folder), fs::directory_iterator()));
-  }
+  [[nodiscard]] std::size_t files() const { return owner.entries(); }
 };
 
 std::string read(const fs::path& file) {

@@ -157,7 +157,7 @@ TEST_CASE("eigenpruning the real model's keys: biases do what they should", "[sl
   const auto removals =
       prune::eigenpruning{.portion = 0.3, .bias = prune::eigenpruning::absorption::token}(pruned, all, means);
   std::size_t removed = 0;
-  for (const prune::eigen_removal& r : removals) removed += r.removed.size();
+  for (const prune::pruned_slice& r : removals) removed += r.removed.size();
   CHECK(removed == static_cast<std::size_t>(0.3 * static_cast<double>(all.values())));
   const basic_matrix<double> then = mean_keys(real.model), now = mean_keys(pruned);
   double worst = 0, largest = 0;

@@ -1,4 +1,5 @@
 #include "catch.hpp"
+#include "temporary_folder.hpp"
 
 #include <train/trainer.hpp>
 
@@ -49,19 +50,6 @@ std::vector<float> all_values(const engine::weights& w) {
     all.insert(all.end(), t.values.begin(), t.values.end());
   return all;
 }
-
-/// A file that is removed at the end.
-struct scratch_file {
-  fs::path path =
-      fs::temp_directory_path() / ("precis_trainer_test_" + std::to_string(reinterpret_cast<std::uintptr_t>(this)));
-  scratch_file() = default;
-  scratch_file(const scratch_file&) = delete;
-  scratch_file& operator=(const scratch_file&) = delete;
-  ~scratch_file() {
-    std::error_code ignored;
-    fs::remove(path, ignored);
-  }
-};
 
 }  // namespace
 
@@ -118,33 +106,35 @@ TEST_CASE("the first step moves every weight by the gradient's sign and no more 
 }
 
 TEST_CASE("a resumed run ends with the weights of one that never stopped", "[train][trainer][property]") {
-  const scratch_file file;
+  const temporary_folder folder;
+  const fs::path file = folder / "checkpoint";
   train::trainer whole(tiny_recipe(), counting()), first(tiny_recipe(), counting()), second(tiny_recipe(), counting());
   for (int i = 0; i < 12; ++i) static_cast<void>(whole.advance(precis::sequential{}));
   for (int i = 0; i < 7; ++i) static_cast<void>(first.advance(precis::sequential{}));
-  first.save(file.path);
-  second.restore(file.path);
+  first.save(file);
+  second.restore(file);
   CHECK(second.step() == 7);
   for (int i = 7; i < 12; ++i) static_cast<void>(second.advance(precis::sequential{}));
   CHECK(all_values(whole.model().parameters()) == all_values(second.model().parameters()));
 }
 
 TEST_CASE("checkpoints of other runs and damaged ones are refused", "[train][trainer][refusal]") {
-  const scratch_file file;
+  const temporary_folder folder;
+  const fs::path file = folder / "checkpoint";
   train::trainer t(tiny_recipe(), counting());
-  t.save(file.path);
+  t.save(file);
   train::recipe other = tiny_recipe();
   other.seed = 6;
   train::trainer different(other, counting());
-  CHECK_THROWS_WITH(different.restore(file.path), ContainsSubstring("another run"));
+  CHECK_THROWS_WITH(different.restore(file), ContainsSubstring("another run"));
   train::corpus longer = counting();
   longer.ids.push_back(3);
   train::trainer other_text(tiny_recipe(), longer);
-  CHECK_THROWS_WITH(other_text.restore(file.path), ContainsSubstring("another run"));
-  fs::resize_file(file.path, fs::file_size(file.path) - 4);
-  CHECK_THROWS_WITH(t.restore(file.path), ContainsSubstring("bytes of state"));
-  engine::write_file(file.path, "something else");
-  CHECK_THROWS_WITH(t.restore(file.path), ContainsSubstring("not a checkpoint"));
+  CHECK_THROWS_WITH(other_text.restore(file), ContainsSubstring("another run"));
+  fs::resize_file(file, fs::file_size(file) - 4);
+  CHECK_THROWS_WITH(t.restore(file), ContainsSubstring("bytes of state"));
+  engine::write_file(file, "something else");
+  CHECK_THROWS_WITH(t.restore(file), ContainsSubstring("not a checkpoint"));
 }
 
 TEST_CASE("recipes and texts that cannot be trained are refused", "[train][trainer][refusal]") {

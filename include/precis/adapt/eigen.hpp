@@ -10,7 +10,7 @@
 #include <string>
 #include <type_traits>
 
-/// The same memory under two names: nothing here copies, allocates or computes.
+/// Zero-copy adaptors: views of the same memory. Nothing here copies, allocates or computes.
 namespace precis::adapt {
 
 namespace detail {
@@ -19,29 +19,30 @@ inline constexpr bool owns_memory = std::derived_from<E, Eigen::PlainObjectBase<
 template<class Plain, int Options, class Stride>
 inline constexpr bool owns_memory<Eigen::Ref<const Plain, Options, Stride>> = true;  // may hold a copy
 
-/// Eigen's type for a view of T: the mutable one only where T is mutable.
+/// The Eigen matrix type for a view of T; const if T is const.
 template<class T>
 using eigen_matrix = Eigen::Matrix<std::remove_const_t<T>, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
 template<class T>
 using eigen_plain = std::conditional_t<std::is_const_v<T>, const eigen_matrix<T>, eigen_matrix<T>>;
 }  // namespace detail
 
-/// An Eigen matrix, array, Map, Ref, block or transpose: an expression that names memory. Sums and products do not.
+/// An Eigen expression with direct access to memory: a matrix, array, Map, Ref, block or transpose, but not a sum or product.
 template<class E>
 concept eigen_memory = std::derived_from<std::remove_cvref_t<E>, Eigen::DenseBase<std::remove_cvref_t<E>>> &&
                        (std::remove_cvref_t<E>::Flags & Eigen::DirectAccessBit) != 0;
 
-/// A view with any strides as an Eigen matrix.
+/// The Eigen type of a view with any strides.
 template<class T>
 using eigen_map = Eigen::Map<detail::eigen_plain<T>, Eigen::Unaligned, Eigen::Stride<Eigen::Dynamic, Eigen::Dynamic>>;
-/// A view with contiguous rows as an Eigen matrix: Eigen uses vector instructions on this one.
+/// The Eigen type of a view with contiguous rows, on which Eigen uses vector instructions.
 template<class T>
 using eigen_row_map = Eigen::Map<detail::eigen_plain<T>, Eigen::Unaligned, Eigen::OuterStride<Eigen::Dynamic>>;
 
-/// The memory of an Eigen expression as a precis view: rows are out, columns are in. Constant where Eigen's is.
+/// A precis view of the memory of an Eigen expression: rows are out, columns are in. It is const if the expression is.
 ///
 /// Temporaries that own their memory are rejected at compile time; a Map or a block may be a temporary.
-/// @post view(r, c) and m(r, c) have one address, whatever the storage order and strides.
+///
+/// @post     view(r, c) and m(r, c) have the same address for every storage order and stride.
 template<eigen_memory E>
   requires(std::is_lvalue_reference_v<E> || !detail::owns_memory<std::remove_cvref_t<E>>)
 [[nodiscard]] auto matrix(E&& m) noexcept -> matrix_view<std::remove_pointer_t<decltype(m.data())>> {
@@ -52,7 +53,7 @@ template<eigen_memory E>
   requires(!std::is_lvalue_reference_v<E> && detail::owns_memory<std::remove_cvref_t<E>>)
 void matrix(E&&) = delete;  // the view would outlive the matrix
 
-/// A [sequences * tokens x features] Eigen expression as activations, sequence after sequence.
+/// A view of a [sequences * tokens x features] Eigen expression as activations, sequence by sequence.
 ///
 /// Errors    rows that do not divide into `sequences`; features that are not contiguous (column-major storage).
 template<eigen_memory E>
@@ -63,7 +64,7 @@ template<eigen_memory E>
   if (sequences == 0 || rows.rows % sequences != 0)
     refuse({.what = std::to_string(rows.rows) + " rows in " + std::to_string(sequences) + " sequences",
             .where = "adapt::activations",
-            .expected = "equal numbers of tokens"});
+            .expected = "the same number of tokens in every sequence"});
   if (!rows.rows_contiguous())
     refuse({.what = "features " + std::to_string(rows.col_stride) + " elements apart",
             .where = "adapt::activations",
@@ -76,27 +77,30 @@ template<eigen_memory E>
   requires(!std::is_lvalue_reference_v<E> && detail::owns_memory<std::remove_cvref_t<E>>)
 void activations(E&&, std::size_t) = delete;  // the view would outlive the matrix
 
-/// A precis view as an Eigen matrix, any strides.
-/// @post map(r, c) and view(r, c) have one address.
+/// An Eigen map of a precis view with any strides.
+///
+/// @post     map(r, c) and view(r, c) have the same address.
 template<class T>
 [[nodiscard]] eigen_map<T> eigen(matrix_view<T> v) noexcept {
   return {v.data, static_cast<Eigen::Index>(v.rows), static_cast<Eigen::Index>(v.cols), {v.row_stride, v.col_stride}};
 }
 
-/// A precis view with contiguous rows as an Eigen matrix: the one to multiply with.
-/// Errors    columns that are not neighbours; pass view.transposed() and transpose the result.
+/// An Eigen map of a precis view with contiguous rows, which is the faster one for products.
+///
+/// Errors    columns that are not adjacent; pass view.transposed() and transpose the result instead.
 template<class T>
 [[nodiscard]] eigen_row_map<T> eigen_rows(matrix_view<T> v) {
   if (!v.rows_contiguous())
     refuse({.what = "columns " + std::to_string(v.col_stride) + " elements apart",
             .where = "adapt::eigen_rows",
-            .expected = "contiguous rows; adapt::eigen takes any strides"});
+            .expected = "contiguous rows; adapt::eigen accepts any strides"});
   return {v.data, static_cast<Eigen::Index>(v.rows), static_cast<Eigen::Index>(v.cols),
           Eigen::OuterStride<Eigen::Dynamic>(v.row_stride)};
 }
 
-/// All tokens as the rows of one Eigen matrix [sequences * tokens x features].
-/// Errors    sequences that are not adjacent (a token range); use sequence_range(s, 1), one at a time.
+/// An Eigen map of all tokens as the rows of one matrix [sequences * tokens x features].
+///
+/// Errors    sequences that are not adjacent, as in a token range; adapt one sequence_range(s, 1) at a time instead.
 template<class T>
 [[nodiscard]] eigen_row_map<T> eigen(activations_view<T> x) {
   if (x.sequences > 1 && x.sequence_stride != static_cast<std::ptrdiff_t>(x.tokens) * x.token_stride)

@@ -15,10 +15,10 @@
 #include <string>
 #include <type_traits>
 
-/// The same memory under two names: nothing here copies, allocates or computes.
+/// Zero-copy adaptors: views of the same memory. Nothing here copies, allocates or computes.
 namespace precis::adapt {
 
-/// An xtensor container, adaptor or strided view: an expression that names memory, in any layout.
+/// An xtensor expression with direct access to memory, in any layout: a container, adaptor or strided view.
 template<class E>
 concept xtensor_memory = requires(std::remove_reference_t<E>& e) {
   { *e.data() } -> std::same_as<std::remove_pointer_t<decltype(e.data())>&>;
@@ -35,7 +35,7 @@ void check_rank(const E& e, const char* where) {
   if (e.dimension() != Rank)
     refuse({.what = "an expression of " + std::to_string(e.dimension()) + " dimensions",
             .where = where,
-            .expected = std::to_string(Rank)});
+            .expected = std::to_string(Rank) + " dimensions"});
 }
 
 template<class E>
@@ -48,11 +48,11 @@ template<class E>
   return static_cast<std::ptrdiff_t>(e.strides()[axis]);
 }
 
-/// An adaptor of `Rank` axes over somebody else's memory.
+/// A non-owning adaptor with `Rank` axes.
 template<class T, std::size_t Rank>
 [[nodiscard]] auto xtensor_over(T* data, std::array<std::size_t, Rank> shape,
                                 std::array<std::ptrdiff_t, Rank> strides) {
-  std::size_t size = 1;  // xtensor wants the number of elements, not how far they reach
+  std::size_t size = 1;  // xtensor expects the number of elements, not the extent of the memory
   for (std::size_t i = 0; i < Rank; ++i) {
     if (strides[i] < 0)
       refuse(
@@ -66,11 +66,12 @@ template<class T, std::size_t Rank>
 
 }  // namespace detail
 
-/// The memory of an xtensor expression of two axes as a precis view: rows are out, columns are in.
+/// A precis view of the memory of an xtensor expression with two axes: rows are out, columns are in.
 ///
-/// Temporaries are rejected at compile time: they may own what they show, so give the expression a name first.
+/// Temporaries are rejected at compile time because they may own their memory; give the expression a name first.
+///
 /// Errors    an expression that does not have two axes.
-/// @post view(r, c) and m(r, c) have one address, whatever the layout.
+/// @post     view(r, c) and m(r, c) have the same address for every layout.
 template<xtensor_memory E>
 [[nodiscard]] auto matrix(E& m) -> matrix_view<std::remove_pointer_t<decltype(m.data())>> {
   detail::check_rank<2>(m, "adapt::matrix");
@@ -81,7 +82,7 @@ template<xtensor_memory E>
   requires(!std::is_lvalue_reference_v<E>)
 void matrix(E&&) = delete;
 
-/// The memory of an xtensor expression of three axes, sequence x token x feature, as activations.
+/// A view of the memory of an xtensor expression with three axes, sequence x token x feature, as activations.
 ///
 /// Errors    an expression that does not have three axes, or whose features are not contiguous (column-major layout).
 template<xtensor_memory E>
@@ -103,15 +104,17 @@ template<xtensor_memory E>
   requires(!std::is_lvalue_reference_v<E>)
 void activations(E&&) = delete;
 
-/// A precis view as an xtensor expression of two axes.
+/// An xtensor expression with two axes over the memory of a precis view.
+///
 /// Errors    negative strides.
-/// @post expression(r, c) and view(r, c) have one address.
+/// @post     expression(r, c) and view(r, c) have the same address.
 template<class T>
 [[nodiscard]] auto xtensor(matrix_view<T> v) {
   return detail::xtensor_over<T, 2>(v.data, {v.rows, v.cols}, {v.row_stride, v.col_stride});
 }
 
-/// Activations as an xtensor expression of three axes: sequence x token x feature.
+/// An xtensor expression with three axes, sequence x token x feature, over the memory of activations.
+///
 /// Errors    negative strides.
 template<class T>
 [[nodiscard]] auto xtensor(activations_view<T> x) {

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <precis/allocate/solver/choice_problem.hpp>
+#include <precis/allocate/solver/linked_table.hpp>
 #include <precis/allocate/solver/solution.hpp>
 #include <precis/core/random.hpp>
 
@@ -20,7 +22,8 @@
 
 namespace precis::allocate {
 
-/// What candidates are compared on: whole sequences, and of the last one its first `tokens_of_last` tokens.
+/// The data on which candidates are compared: whole sequences, except that of the last one only the first `tokens_of_last` tokens
+/// count.
 struct evaluation_sample {
   std::vector<std::size_t> sequences;
   std::size_t tokens_of_last = 0;
@@ -28,32 +31,33 @@ struct evaluation_sample {
   bool operator==(const evaluation_sample&) const = default;
 };
 
-/// Searches for the plan that does best end to end: offspring of the best plan so far give bytes from some units to others,
-/// and are sieved on growing samples of the data. Errors of units need not add up, which all other allocators assume.
+/// Evolutionary search for the plan with the best end-to-end loss. Offspring of the best plan so far move bytes between units and
+/// are selected in stages on growing samples of the data. Unlike all other allocators, it does not assume that the errors of
+/// units add up.
 ///
-/// A level of a unit is one of its admissible entries, in the order of their bytes. A swap takes a unit down by as few levels
-/// as let another one up by exactly the bytes set free, so the sum stays what it is, to the byte; an offspring is made of one
-/// to three swaps. Offspring differ from each other and from their parent. The parent takes part in the last stage, and
-/// loses only to somebody better.
+/// The levels of a unit are its admissible entries in the order of their bytes. A swap lowers one unit by as few levels as
+/// possible such that another unit can be raised by exactly the bytes that this frees, so the total size is unchanged.
+/// An offspring is made by one to three swaps. All offspring of a generation differ from each other and from their parent. The
+/// parent takes part in the last stage and is replaced only by a better candidate.
 ///
-///     fitness(span of candidates, evaluation_sample) -> vector of losses, low = better; a candidate is an entry a unit
-///     report(generation, solution so far) -> whether to go on; optional
+///     fitness(span of candidates, evaluation_sample) -> vector of losses, low = better; a candidate is one entry per unit
+///     report(generation, solution so far) -> whether to continue; optional
 ///
-/// Shapes    a cost table, of which bytes and admissible entries count; its costs break ties between entries of equal bytes.
-/// Unit      objective: the fitness's, on the last sample drawn.
-///           One that is not finite loses.
-/// Errors    as knapsack; stages that do not shrink to one survivor; samples larger than the data; nobody with a finite
-///           fitness, by generation.
-/// Cost      a generation: offspring x tokens of the first stage, survivors of each stage x tokens of the next. Where the last
-///           stage takes all tokens, its parent is not run again.
-/// Source    EvoPress (arXiv:2410.14649); methods C6. Layer dropping is a table of two entries a unit, "keep" and "drop".
-/// Differs   a unit never trades with itself; attempts are bounded; the parent joins at the last stage whatever the counts;
-///           sizes may differ from level to level; what rounding down leaves over at the start is filled up.
-/// @post     where the last stage takes all tokens, the fitness of the best never rises.
-/// @post     never above the budget; equal for equal seeds, whatever the fitness runs on.
+/// Shapes    a cost table. Only bytes and admissible entries matter; costs break ties between entries of equal bytes.
+/// Unit      objective: that of the fitness, on the last sample drawn. A fitness that is not finite loses.
+/// Errors    those of knapsack; stages that do not end with one survivor; samples larger than the data; a generation without
+///           any finite fitness.
+/// Cost      per generation: offspring x tokens of the first stage, plus survivors of each stage x tokens of the next. If the
+///           last stage uses all tokens, the parent is not evaluated again.
+/// Source    EvoPress (arXiv:2410.14649) and its code (IST-DASLab/EvoPress). For layer dropping, use a table with two entries,
+///           "keep" and "drop".
+/// Differs   a unit is never swapped with itself; the number of attempts is bounded; the parent joins in the last stage whatever
+///           the counts; levels may differ by any number of bytes; bytes that rounding down leaves at the start are spent.
+/// @post     if the last stage uses all tokens, the fitness of the best plan never rises.
+/// @post     the plan never exceeds the budget and depends only on the seed, not on the executor of the fitness.
 struct evolve {
-  /// Who may swap: units whose levels have equal sizes; units of one role (their names but for numbers); or everybody, where
-  /// units are raised and others lowered until the sum fits, and most of what was freed must be used.
+  /// Which units may swap: units whose levels have equal sizes; units of equal role (their names without digits); or all. With
+  /// `all`, units are raised and others lowered until the total fits, and most of the freed bytes must be used.
   enum class partners { equal_sizes, equal_roles, all };
   struct stage {
     std::size_t survivors;
@@ -66,34 +70,34 @@ struct evolve {
   std::size_t offspring = 128;
   std::vector<stage> stages = {{16, 2048}, {4, 16384}, {1, 131072}};
   partners swap_with = partners::equal_sizes;
-  std::size_t starts = 16;  ///< random ones to begin with, unless one format everywhere takes exactly the budget
-  std::size_t start_tokens = 2048;     ///< they are compared on
-  std::vector<std::size_t> from = {};  ///< entries [units] to begin with instead, for instance a knapsack's
+  std::size_t starts = 16;          ///< number of random starts, unless one entry everywhere takes exactly the budget
+  std::size_t start_tokens = 2048;  ///< number of tokens on which the starts are compared
+  std::vector<std::size_t> from = {};  ///< [units] entries to start from instead, for example those of knapsack
   std::uint64_t seed = 0;
 
-  /// `tokens` is the length of every sequence there is to draw from.
+  /// `tokens` holds the length of each available sequence.
   template<class Fitness, class Report>
   [[nodiscard]] solution solve(const cost_table& t, std::span<const std::size_t> tokens, Fitness&& fitness,
                                Report&& report) const {
     const search s(*this, t, tokens);
     candidate parent = s.first_parent(fitness);
     double best = std::numeric_limits<double>::quiet_NaN();
-    evaluation_sample known;  // where the parent has that loss
+    evaluation_sample best_sample;  // the sample on which the parent has that loss
     for (std::size_t g = 0; g < generations; ++g) {
       std::vector<candidate> alive = s.offspring_of(parent, g);
-      if (alive.empty()) break;  // nothing else is allowed
+      if (alive.empty()) break;  // no other candidate is feasible
       for (std::size_t i = 0; i < stages.size(); ++i) {
         const bool last = i + 1 == stages.size();
-        if (!last && alive.size() <= stages[i].survivors) continue;  // nobody to sieve out
+        if (!last && alive.size() <= stages[i].survivors) continue;  // nothing to select
         evaluation_sample sample = s.draw(g, i, stages[i].tokens);
-        const bool again = last && sample == known;               // the parent was asked that before
-        if (last && !again) alive.insert(alive.begin(), parent);  // first, so that ties are its
+        const bool parent_known = last && sample == best_sample;
+        if (last && !parent_known) alive.insert(alive.begin(), parent);  // first, so that it wins ties
         std::vector<double> losses = s.judge(fitness, alive, sample);
-        if (again) {
+        if (parent_known) {
           alive.insert(alive.begin(), parent);
           losses.insert(losses.begin(), best);
         }
-        if (last) known = std::move(sample);
+        if (last) best_sample = std::move(sample);
         std::vector<std::size_t> order(alive.size());
         std::iota(order.begin(), order.end(), std::size_t{0});
         std::stable_sort(order.begin(), order.end(),
@@ -115,20 +119,20 @@ struct evolve {
     return solve(t, tokens, fitness, [](std::size_t, const solution&) { return true; });
   }
 
-  /// The plan of a solution found here.
+  /// The plan of a solution from `solve`.
   [[nodiscard]] plan to_plan(const cost_table& t, const solution& s) const {
-    return allocate::to_plan(t, s, "evolve " + to_string(budget),
-                             std::to_string(generations) + " generations, loss " + text::number(s.objective));
+    return solver::to_plan(t, s, "evolve " + to_string(budget),
+                           std::to_string(generations) + " generations, loss " + text::number(s.objective));
   }
 
  private:
   using candidate = std::vector<std::size_t>;  // levels [units]
 
-  /// Draws one after the other.
+  /// Sequential draws from a stream.
   struct dice {
     random_stream stream;
     std::uint64_t next = 0;
-    dice(std::uint64_t seed, std::uint64_t what) noexcept : stream(seed, what) {}
+    dice(std::uint64_t seed, std::uint64_t stream_id) noexcept : stream(seed, stream_id) {}
     [[nodiscard]] std::size_t below(std::size_t n) noexcept {
       return static_cast<std::size_t>(stream.below(next++, n));
     }
@@ -140,9 +144,9 @@ struct evolve {
 
   class search {
    public:
-    search(const evolve& how, const cost_table& t, std::span<const std::size_t> tokens)
-        : how_(how), t_(t), tokens_(tokens), whole_(t, {}, where) {
-      limit_ = limit_of(how.budget, t, feasible_bytes(whole_.problem(0)), where);
+    search(const evolve& settings, const cost_table& t, std::span<const std::size_t> tokens)
+        : settings_(settings), t_(t), tokens_(tokens), rows_(t, {}, where) {
+      limit_ = solver::limit_of(settings.budget, t, solver::feasible_bytes(rows_.problem(0)), where);
       check_settings();
       std::map<std::vector<std::size_t>, std::vector<std::size_t>> by_size;
       std::map<std::string, std::vector<std::size_t>> by_role;
@@ -160,7 +164,7 @@ struct evolve {
           groups_.push_back(units);
         }
       };
-      if (how.swap_with == partners::equal_roles)
+      if (settings.swap_with == partners::equal_roles)
         take(by_role);
       else
         take(by_size);
@@ -170,33 +174,33 @@ struct evolve {
       solution s{.entries = entries_of(c), .limit = limit_};
       s.objective = loss;
       s.bound = -std::numeric_limits<double>::infinity();
-      add_up(s, t_);
+      solver::add_up(s, t_);
       return s;
     }
 
     template<class Fitness>
     [[nodiscard]] candidate first_parent(Fitness& fitness) const {
-      if (!how_.from.empty()) return given_start();
+      if (!settings_.from.empty()) return given_start();
       if (t_.units.empty()) return {};
       for (std::size_t e = 0; e < t_.entries.size(); ++e)
         if (candidate c = uniform(e); !c.empty() && bytes_of(c) == limit_) return c;
       std::vector<candidate> all;
-      for (std::size_t i = 0; i < std::max<std::size_t>(1, how_.starts); ++i) {
-        dice d(how_.seed, purpose("allocate::evolve start") + i);
+      for (std::size_t i = 0; i < std::max<std::size_t>(1, settings_.starts); ++i) {
+        dice d(settings_.seed, purpose("allocate::evolve start") + i);
         candidate c = rounded_down(d);
         if (std::ranges::find(all, c) == all.end()) all.push_back(std::move(c));
       }
       if (all.size() == 1) return all.front();
-      const evaluation_sample sample = draw(how_.generations, 0, how_.start_tokens);
+      const evaluation_sample sample = draw(settings_.generations, 0, settings_.start_tokens);
       const std::vector<double> losses = judge(fitness, all, sample);
       return all[static_cast<std::size_t>(std::ranges::min_element(losses) - losses.begin())];
     }
 
-    /// A fresh random sample of exactly so many tokens, without repetition; of all there are, the sequences in order.
+    /// A new random sample of exactly `tokens` tokens without repetition. If these are all tokens, the sequences are in order.
     [[nodiscard]] evaluation_sample draw(std::size_t generation, std::size_t stage, std::size_t tokens) const {
       std::vector<std::size_t> order(tokens_.size());
       std::iota(order.begin(), order.end(), std::size_t{0});
-      dice d(how_.seed, purpose("allocate::evolve sample") + generation * (how_.stages.size() + 1) + stage);
+      dice d(settings_.seed, purpose("allocate::evolve sample") + generation * (settings_.stages.size() + 1) + stage);
       evaluation_sample s;
       const bool all = tokens == std::accumulate(tokens_.begin(), tokens_.end(), std::size_t{0});
       for (std::size_t i = 0; tokens > 0 && i < order.size(); ++i) {
@@ -208,7 +212,7 @@ struct evolve {
       return s;
     }
 
-    /// A loss that is not finite is as bad as can be: low bits break some candidates, and that is what the sieve is for.
+    /// The losses of candidates; one that is not finite counts as infinite, because low bit widths may break a candidate.
     template<class Fitness>
     [[nodiscard]] std::vector<double> judge(Fitness& fitness, const std::vector<candidate>& candidates,
                                             const evaluation_sample& sample) const {
@@ -217,29 +221,30 @@ struct evolve {
       for (const candidate& c : candidates) entries.push_back(entries_of(c));
       std::vector<double> losses = std::invoke(fitness, std::span<const std::vector<std::size_t>>(entries), sample);
       if (losses.size() != candidates.size())
-        bad(std::to_string(losses.size()) + " losses of " + std::to_string(candidates.size()) + " candidates",
-            "one each");
+        bad(std::to_string(losses.size()) + " losses for " + std::to_string(candidates.size()) + " candidates",
+            "one loss per candidate");
       for (double& x : losses)
         if (!std::isfinite(x)) x = std::numeric_limits<double>::infinity();
       return losses;
     }
     [[nodiscard]] static double finite(double loss, std::size_t generation) {
       if (!std::isfinite(loss))
-        bad("nobody with a finite fitness in generation " + std::to_string(generation),
-            "a start that the model survives");
+        bad("no candidate has a finite fitness in generation " + std::to_string(generation),
+            "a start with a finite loss");
       return loss;
     }
 
     [[nodiscard]] std::vector<candidate> offspring_of(const candidate& parent, std::size_t generation) const {
       std::vector<candidate> out;
-      if (parent.size() < 2) return out;  // nobody to trade with
+      if (parent.size() < 2) return out;  // no unit to swap with
       std::set<candidate> seen{parent};
-      dice d(how_.seed, purpose("allocate::evolve offspring") + generation);
+      dice d(settings_.seed, purpose("allocate::evolve offspring") + generation);
       constexpr std::size_t attempts_each = 50;
-      for (std::size_t tries = 0; out.size() < how_.offspring && tries < attempts_each * how_.offspring; ++tries) {
+      for (std::size_t tries = 0; out.size() < settings_.offspring && tries < attempts_each * settings_.offspring;
+           ++tries) {
         const std::size_t swaps = 1 + std::min(d.below(3), d.below(3));
         candidate c = parent;
-        const bool made = how_.swap_with == partners::all ? shift(c, swaps, d) : swap_levels(c, swaps, d);
+        const bool made = settings_.swap_with == partners::all ? shift(c, swaps, d) : swap_levels(c, swaps, d);
         if (made && seen.insert(c).second) out.push_back(std::move(c));
       }
       return out;
@@ -255,23 +260,25 @@ struct evolve {
     void check_settings() const {
       std::size_t all = 0;
       for (const std::size_t n : tokens_) all += n;
-      std::size_t before = how_.offspring;
-      if (how_.offspring == 0 || how_.stages.empty()) bad("no offspring or no stages", "at least one of each");
-      for (const stage& s : how_.stages) {
+      std::size_t before = settings_.offspring;
+      if (settings_.offspring == 0 || settings_.stages.empty())
+        bad("no offspring or no stages", "at least one of each");
+      for (const stage& s : settings_.stages) {
         if (s.survivors == 0 || s.survivors > before)
-          bad(std::to_string(s.survivors) + " survivors of " + std::to_string(before), "1 to as many as there were");
+          bad(std::to_string(s.survivors) + " survivors of " + std::to_string(before),
+              "at least 1, and at most as many as enter the stage");
         if (s.tokens == 0 || s.tokens > all)
           bad("a stage of " + std::to_string(s.tokens) + " tokens",
               "1 to " + std::to_string(all) + ", the tokens of all sequences");
         before = s.survivors;
       }
       if (before != 1) bad(std::to_string(before) + " survivors of the last stage", "1");
-      if (how_.start_tokens == 0 || how_.start_tokens > all)
-        bad(std::to_string(how_.start_tokens) + " tokens to choose a start by",
+      if (settings_.start_tokens == 0 || settings_.start_tokens > all)
+        bad(std::to_string(settings_.start_tokens) + " tokens to compare the starts on",
             "1 to " + std::to_string(all) + ", the tokens of all sequences");
     }
 
-    /// Admissible entries by bytes; of equal bytes the one with the lowest cost, then the first.
+    /// Admissible entries by bytes; of equal bytes, the one with the lowest cost, then the first.
     [[nodiscard]] std::vector<level> levels_of(std::size_t u) const {
       std::vector<std::size_t> order;
       for (std::size_t e = 0; e < t_.entries.size(); ++e)
@@ -285,7 +292,7 @@ struct evolve {
       return levels;
     }
 
-    /// A name without its numbers.
+    /// A name without its digits.
     [[nodiscard]] static std::string role_of(const std::string& name) {
       std::string role;
       for (const char c : name)
@@ -306,23 +313,24 @@ struct evolve {
     }
 
     [[nodiscard]] candidate given_start() const {
-      if (how_.from.size() != t_.units.size())
-        bad("a start of " + std::to_string(how_.from.size()) + " units", std::to_string(t_.units.size()));
+      if (settings_.from.size() != t_.units.size())
+        bad("a start of " + std::to_string(settings_.from.size()) + " units",
+            std::to_string(t_.units.size()) + " units");
       candidate c;
-      for (std::size_t u = 0; u < how_.from.size(); ++u) {
-        const std::size_t e = how_.from[u];
+      for (std::size_t u = 0; u < settings_.from.size(); ++u) {
+        const std::size_t e = settings_.from[u];
         if (e >= t_.entries.size() || !t_.admits(u, e))
-          bad("a start with an entry that unit " + t_.units[u].name + " must not take", "an admissible one");
-        // Of several entries with equal bytes only the best is a level: that one stands for them.
+          bad("a start with an entry that is not admissible for unit " + t_.units[u].name, "admissible entries");
+        // Among entries of equal bytes only the best is a level; it stands for the others.
         const auto at = std::ranges::find(levels_[u], t_.bytes_of(u)[e], &level::bytes);
         c.push_back(static_cast<std::size_t>(at - levels_[u].begin()));
       }
       if (bytes_of(c) > limit_)
-        bad("a start of " + std::to_string(bytes_of(c)) + " bytes", "at most " + std::to_string(limit_));
+        bad("a start of " + std::to_string(bytes_of(c)) + " bytes", "at most " + std::to_string(limit_) + " bytes");
       return c;
     }
 
-    /// One entry everywhere; nothing where some unit must not take it.
+    /// The same entry for every unit; empty if it is not admissible for every unit.
     [[nodiscard]] candidate uniform(std::size_t entry) const {
       candidate c;
       for (std::size_t u = 0; u < t_.units.size(); ++u) {
@@ -333,7 +341,7 @@ struct evolve {
       return c;
     }
 
-    /// The smallest entry everywhere that does not fit, lowered unit by unit at random until it does, and filled up.
+    /// The smallest uniform choice that does not fit, with random units lowered until it fits and then raised to use the rest.
     [[nodiscard]] candidate rounded_down(dice& d) const {
       candidate c;
       std::size_t sum = std::numeric_limits<std::size_t>::max();
@@ -378,7 +386,7 @@ struct evolve {
       sum -= step_up(c, u);
     }
 
-    /// Some swaps within groups, which are drawn in proportion to their units. False where one was not possible.
+    /// Swaps within groups, which are drawn in proportion to their number of units. False if a swap was not possible.
     [[nodiscard]] bool swap_levels(candidate& c, std::size_t swaps, dice& d) const {
       for (; swaps > 0; --swaps) {
         const std::vector<std::size_t>& group = groups_[group_of_[d.below(c.size())]];
@@ -388,9 +396,9 @@ struct evolve {
         if (able.empty()) return false;
         const std::size_t giver = able[d.below(able.size())];
         std::vector<std::pair<std::size_t, std::size_t>> takers;  // unit, level
-        std::size_t to = c[giver];
-        while (to > 0 && takers.empty()) {
-          const std::size_t freed = levels_[giver][c[giver]].bytes - levels_[giver][--to].bytes;
+        std::size_t new_level = c[giver];
+        while (new_level > 0 && takers.empty()) {
+          const std::size_t freed = levels_[giver][c[giver]].bytes - levels_[giver][--new_level].bytes;
           for (const std::size_t u : group) {
             if (u == giver) continue;
             for (std::size_t l = c[u] + 1; l < levels_[u].size(); ++l)
@@ -399,16 +407,16 @@ struct evolve {
         }
         if (takers.empty()) return false;
         const auto [taker, level] = takers[d.below(takers.size())];
-        c[giver] = to;
+        c[giver] = new_level;
         c[taker] = level;
       }
       return true;
     }
 
-    /// Some raises anywhere, and others down until the sum fits. False where that took too much.
+    /// Raises random units and lowers others until the total fits. False if that takes too many changes or wastes too much.
     [[nodiscard]] bool shift(candidate& c, std::size_t raises, dice& d) const {
       constexpr std::size_t most_changes = 10;
-      constexpr double least_use = 0.8;  // of the bytes set free
+      constexpr double least_use = 0.8;  // share of the freed bytes
       const candidate before = c;
       std::size_t sum = bytes_of(c), changes = 0;
       for (; raises > 0; --raises, ++changes) {
@@ -423,19 +431,20 @@ struct evolve {
       }
       std::size_t added = 0, removed = 0;
       for (std::size_t u = 0; u < c.size(); ++u) {
-        const std::size_t now = levels_[u][c[u]].bytes, then = levels_[u][before[u]].bytes;
-        (now > then ? added : removed) += now > then ? now - then : then - now;
+        const std::size_t new_bytes = levels_[u][c[u]].bytes, old_bytes = levels_[u][before[u]].bytes;
+        (new_bytes > old_bytes ? added : removed) +=
+            new_bytes > old_bytes ? new_bytes - old_bytes : old_bytes - new_bytes;
       }
       return removed == 0 || static_cast<double>(added) >= least_use * static_cast<double>(removed);
     }
 
-    const evolve& how_;
+    const evolve& settings_;
     const cost_table& t_;
     std::span<const std::size_t> tokens_;
-    linked_table whole_;
+    solver::linked_table rows_;
     std::size_t limit_ = 0;
     std::vector<std::vector<level>> levels_;        // [units]
-    std::vector<std::vector<std::size_t>> groups_;  // of units that swap
+    std::vector<std::vector<std::size_t>> groups_;  // groups of units that may swap
     std::vector<std::size_t> group_of_;             // [units]
   };
 };

@@ -1,10 +1,10 @@
 #pragma once
 
 #include <precis/allocate/z_tiers.hpp>
+#include <precis/core/checks.hpp>
 #include <precis/core/error.hpp>
 #include <precis/core/plan.hpp>
 #include <precis/core/scores.hpp>
-#include <precis/core/text.hpp>
 
 #include <algorithm>
 #include <cmath>
@@ -17,12 +17,13 @@
 
 namespace precis::allocate {
 
-/// Groups of values, from the lowest centre to the highest.
+/// Clusters of values, from the lowest centre to the highest.
 struct clustering {
-  std::vector<double> from;     ///< [clusters] the smallest value of each, ascending: a value belongs to the last <= it
-  std::vector<double> centres;  ///< [clusters] means
-  double sse = 0;               ///< sum of squared distances from the own centre
+  std::vector<double> from;     ///< [clusters] the smallest value of each, ascending
+  std::vector<double> centres;  ///< [clusters] the means
+  double sse = 0;               ///< sum of squared distances from the cluster centres
 
+  /// The cluster of a value: the last one whose smallest value is not above it, or the first one.
   [[nodiscard]] std::size_t of(double value) const noexcept {
     const auto above = std::upper_bound(from.begin() + 1, from.end(), value);
     return static_cast<std::size_t>(above - from.begin()) - 1;
@@ -31,24 +32,24 @@ struct clustering {
 
 namespace detail {
 
-/// The best places to cut sorted values into `count` runs: a dynamic program over prefix sums, exact.
+/// Splits sorted values into `count` runs of least total squared error: an exact dynamic program over prefix sums.
 ///
-/// Where the cut of a run may lie is narrowed first, on a coarse grid: a cut in a cell costs at least what is before the
-/// cell and what is behind it, each cut by bounds of the same kind; cells that cost more than a choice at hand are out.
+/// A coarse grid first narrows the window of each cut. A cut inside a cell costs at least the lower bounds of the values
+/// before and after the cell; a cell whose bound exceeds the cost of a known split is dropped.
 class best_cuts {
  public:
-  /// Requires sorted values, and more different ones than cuts.
-  best_cuts(const std::vector<double>& sorted, std::size_t count) : n_(sorted.size()), upto_(n_ + 1) {
+  /// Requires sorted values and at least `count` distinct ones.
+  best_cuts(const std::vector<double>& sorted, std::size_t count) : n_(sorted.size()), prefix_(n_ + 1) {
     double mean = 0;
     for (const double v : sorted) mean += v / static_cast<double>(n_);
     for (std::size_t i = 0; i < n_; ++i) {
-      const double d = sorted[i] - mean;  // what cancels later is small
-      upto_[i + 1] = {upto_[i].first + d, std::fma(d, d, upto_[i].second)};
+      const double d = sorted[i] - mean;  // centred, so that differences of prefix sums cancel little
+      prefix_[i + 1] = {prefix_[i].first + d, std::fma(d, d, prefix_[i].second)};
     }
     for (std::size_t k = 1; k < count; ++k) windows_.push_back({k, n_ - count + k});
   }
 
-  /// Where each run but the first begins; of equally good cuts the leftmost.
+  /// The start of each run except the first. Ties: the leftmost cuts.
   [[nodiscard]] std::vector<std::size_t> operator()() {
     if (windows_.empty()) return {};
     while (widest() > 256) {
@@ -64,18 +65,18 @@ class best_cuts {
     double first, second;
   };
   struct window {
-    std::size_t low, high;  // both may be cuts
+    std::size_t low, high;  // inclusive
   };
   struct cell {
     std::size_t low, high;
-    double before, behind;  // at least what the values before low, and from high on, cost
+    double before, after;  // lower bounds on the cost of the values before `low` and from `high` on
   };
   static constexpr double infinite = std::numeric_limits<double>::infinity();
 
   [[nodiscard]] double cost(std::size_t begin, std::size_t end) const noexcept {
     if (begin >= end) return 0;
-    const double sum = upto_[end].first - upto_[begin].first;
-    return (upto_[end].second - upto_[begin].second) - sum * sum / static_cast<double>(end - begin);
+    const double sum = prefix_[end].first - prefix_[begin].first;
+    return (prefix_[end].second - prefix_[begin].second) - sum * sum / static_cast<double>(end - begin);
   }
   [[nodiscard]] std::size_t widest() const noexcept {
     std::size_t width = 0;
@@ -89,15 +90,15 @@ class best_cuts {
   }
 
   void narrow() {
-    constexpr std::size_t most = 48;  // cells a window
+    constexpr std::size_t most_cells = 48;  // per window
     std::vector<std::vector<cell>> cells;
     for (const window& w : windows_) {
-      const std::size_t step = std::max<std::size_t>((w.high - w.low + most - 1) / most, 1);
+      const std::size_t step = std::max<std::size_t>((w.high - w.low + most_cells - 1) / most_cells, 1);
       cells.emplace_back();
       for (std::size_t at = w.low; at == w.low || at < w.high; at += step)
         cells.back().push_back({at, std::min(at + step, w.high), infinite, infinite});
     }
-    // The best choice of cuts at cells' lower ends, and bounds from both sides.
+    // The best cuts among the lower ends of cells, and lower bounds from both sides.
     std::vector<double> least, next;
     for (std::size_t k = 0; k < cells.size(); ++k) {
       next.assign(cells[k].size(), infinite);
@@ -115,28 +116,28 @@ class best_cuts {
       }
       least.swap(next);
     }
-    double reached = infinite, scale = upto_[n_].second;
+    double reached = infinite, scale = prefix_[n_].second;
     for (std::size_t i = 0; i < least.size(); ++i)
       reached = std::min(reached, least[i] + cost(cells.back()[i].low, n_));
     for (std::size_t k = cells.size(); k-- > 0;)
       for (cell& c : cells[k]) {
         if (k + 1 == cells.size()) {
-          c.behind = cost(c.high, n_);
+          c.after = cost(c.high, n_);
           continue;
         }
         for (const cell& right : cells[k + 1])
-          if (right.high >= c.low) c.behind = std::min(c.behind, right.behind + cost(c.high, right.low));
+          if (right.high >= c.low) c.after = std::min(c.after, right.after + cost(c.high, right.low));
       }
     for (std::size_t k = 0; k < cells.size(); ++k) {
       window w{n_, 0};
       for (const cell& c : cells[k])
-        if (c.before + c.behind <= reached + 1e-9 * scale) w = {std::min(w.low, c.low), std::max(w.high, c.high)};
+        if (c.before + c.after <= reached + 1e-9 * scale) w = {std::min(w.low, c.low), std::max(w.high, c.high)};
       windows_[k] = w;
     }
   }
 
   [[nodiscard]] std::vector<std::size_t> cuts() const {
-    std::vector<std::vector<std::uint32_t>> from(windows_.size());  // [window][cut]: the cut before it
+    std::vector<std::vector<std::uint32_t>> from(windows_.size());  // [window][cut] -> the previous cut
     std::vector<double> least, next;
     for (std::size_t k = 0; k < windows_.size(); ++k) {
       const window& w = windows_[k];
@@ -160,7 +161,8 @@ class best_cuts {
     return result;
   }
 
-  /// Best cuts `columns` for cuts `rows` of the next window; they rise together, so halves can be solved apart.
+  /// The best previous cut among `columns` for each cut in `rows` of the next window. The best previous cuts are monotone,
+  /// so the two halves are solved separately (divide and conquer).
   void solve(const window& left, const std::vector<double>& least, const window& right, window rows, window columns,
              std::vector<double>& next, std::vector<std::uint32_t>& from) const {
     if (rows.low > rows.high) return;
@@ -179,37 +181,39 @@ class best_cuts {
   }
 
   std::size_t n_;
-  std::vector<sums> upto_;  // [values + 1], of the values before, less the mean
+  std::vector<sums> prefix_;  // [values + 1] prefix sums of the centred values and their squares
   std::vector<window> windows_;
 };
 
 }  // namespace detail
 
-/// Splits values into at most `count` groups with the least sum of squared distances from their means: the optimum, not
-/// what some start of Lloyd's iteration ends in.
+/// Splits values into at most `count` clusters of least sum of squared distances from their means. The result is the global
+/// optimum; Lloyd's algorithm can stop at a local one.
 ///
-/// Edges    equal values stay together, in the higher group; fewer different values than `count` give that many groups.
-/// Ties     the smallest lower groups.
+/// Edges    equal values stay together, in the higher cluster; if there are fewer distinct values than `count`, each is a
+///          cluster.
+/// Ties     the lower clusters are as small as possible.
 /// Requires finite values, at least one, and count > 0.
-/// Cost     the sort; little more than a pass and count^2 x 1,000 steps where values are spread, never more than
-///          O(count x values x log).
+/// Cost     the sort, plus about one pass and 1,000 count^2 steps if the values are spread out; at most
+///          O(count x values x log values).
+/// Source   exact one-dimensional k-means by dynamic programming: Wang and Song, "Ckmeans.1d.dp" (2011);
+///          docs/methods/kmeans_tiers.md.
 /// @post    the order of the values does not matter; no other split has a smaller sum (to rounding).
-/// Source   methods C2.
 [[nodiscard]] inline clustering cluster(std::span<const double> values, std::size_t count) {
-  PRECIS_EXPECTS(!values.empty() && count > 0, "something to cluster");
+  PRECIS_EXPECTS(!values.empty() && count > 0, "needs at least one value and one cluster");
   std::vector<double> sorted(values.begin(), values.end());
   std::ranges::sort(sorted);
   const std::size_t n = sorted.size();
-  std::size_t different = 1;
-  for (std::size_t i = 1; i < n; ++i) different += sorted[i] != sorted[i - 1] ? 1u : 0u;
-  count = std::min(count, different);
+  std::size_t distinct = 1;
+  for (std::size_t i = 1; i < n; ++i) distinct += sorted[i] != sorted[i - 1] ? 1u : 0u;
+  count = std::min(count, distinct);
 
   std::vector<std::size_t> begin = detail::best_cuts(sorted, count)();
   begin.insert(begin.begin(), 0);
 
   clustering result;
   for (std::size_t at : begin) {
-    while (at > 0 && sorted[at] == sorted[at - 1]) --at;  // equal values go up together
+    while (at > 0 && sorted[at] == sorted[at - 1]) --at;  // equal values stay in one cluster, the higher one
     if (result.from.empty() || sorted[at] != result.from.back()) result.from.push_back(sorted[at]);
   }
   for (std::size_t k = 0; k < result.from.size(); ++k) {
@@ -223,19 +227,20 @@ class best_cuts {
   return result;
 }
 
-/// Tiers by exact one-dimensional k-means of the scores: one group for each of `options`.
+/// Assigns tiers by exact one-dimensional k-means of the scores: one cluster per option, the highest gets the last option.
 ///
-/// Unit     none; the scores' own, squared, in `sse`.
-/// Edges    fewer different scores than options: the lowest options are left out, so equal scores all get the highest.
+/// Unit     that of the scores, squared in `clustering::sse`.
+/// Edges    with fewer distinct scores than options, the lowest options are unused; if all scores are equal, all units get
+///          the last option.
 /// Errors   scores that are not finite; no options.
-/// Cost     `cluster`.
+/// Cost     that of `cluster`.
+/// Source   CPTQuant (Nanda, Balija, Sahoo): 4, 8 and 16 bits from the least to the most sensitive cluster.
+/// Differs  CPTQuant runs Lloyd's algorithm from random centres, which can stop far from the optimum.
 /// @post    S -> a S + b with a > 0 changes no tier.
-/// Source   methods C2; CPTQuant: 4, 8 and 16 bits from the least to the most sensitive cluster.
-/// Differs  CPTQuant runs Lloyd's iteration from random centres, which can stop far from the optimum.
 struct kmeans_tiers {
   std::vector<tier_options> options{{.codec = "affine4.row"}, {.codec = "affine8.row"}, {.codec = "float16"}};
 
-  /// Index into `options` of every value. Requires finite values and some options.
+  /// The index into `options` of every value. Requires finite values and at least one option.
   [[nodiscard]] std::vector<std::size_t> tiers(std::span<const double> values) const {
     std::vector<std::size_t> result;
     if (values.empty()) return result;
@@ -247,17 +252,13 @@ struct kmeans_tiers {
 
   [[nodiscard]] plan operator()(const scores& s) const {
     check_finite(s, "allocate::kmeans_tiers");
-    if (options.empty())
-      refuse({.what = "no options", .where = "allocate::kmeans_tiers", .expected = "one for every tier"});
-    plan p{.model = s.model,
-           .units = s.units.empty() ? unit_kind::block : s.units.front().kind,
-           .notes = {},
-           .choices = {}};
-    const std::vector<std::size_t> decided = tiers(s.values);
+    check_not_empty(options.size(), "options", "allocate::kmeans_tiers");
+    plan p{.model = s.model, .units = kind_of(s.units), .notes = {}, .choices = {}};
+    const std::vector<std::size_t> assigned = tiers(s.values);
     std::vector<std::size_t> counts(options.size());
     for (std::size_t i = 0; i < s.size(); ++i) {
-      const tier_options& o = options[decided[i]];
-      ++counts[decided[i]];
+      const tier_options& o = options[assigned[i]];
+      ++counts[assigned[i]];
       p.choices.push_back({.unit = s.units[i].name, .codec = o.codec, .sparsity = o.sparsity, .rank = 0});
     }
     std::string note = "kmeans_tiers of " + s.scorer + ":";

@@ -1,7 +1,10 @@
 #pragma once
 
+#include <precis/allocate/solver/choice_problem.hpp>
+#include <precis/allocate/solver/linked_table.hpp>
 #include <precis/allocate/solver/multiple_choice.hpp>
 #include <precis/allocate/solver/solution.hpp>
+#include <precis/core/compensated_sum.hpp>
 
 #include <algorithm>
 #include <cmath>
@@ -10,29 +13,31 @@
 
 namespace precis::allocate {
 
-/// The entries of least total cost within a budget: the integer program, exactly.
+/// The choice of least total cost within a budget: an exact solution of the integer program
 ///
-///     min sum d(u, e_u)   subject to   sum bytes(u, e_u) <= budget,   one entry e_u a unit
+///     min sum d(u, e_u)   subject to   sum bytes(u, e_u) <= budget,   one entry e_u per unit
 ///
-/// Unit     cost: the table's measure. Bytes are the table's, all of them: never over budget, by the byte.
-/// Ties     of equal cost the fewest bytes; then by what is in the units' rows, not where they stand.
-/// Errors   what `check` refuses; a budget below what the smallest admissible entries take, with the range; `linked`
-///          names that are no units, or units linked that share no admissible entry.
-/// Cost     O(units x entries) and a search over the few undecided units: 1,000 units x 6 entries in a millisecond. Where
-///          `limits` end the search first, the solution says so: optimal is false, and gap() is what may be left.
+/// Unit     cost: that of the table. Bytes are those of the table, so the plan never exceeds the budget by a byte.
+/// Ties     of equal cost, the fewest bytes; then decided by the rows of the units, not by their order.
+/// Errors   a table that `check` refuses; a budget below the size of the smallest admissible entries, with the feasible
+///          range; a linked name that is not a unit; linked units without a common admissible entry.
+/// Cost     O(units x entries) plus a search over the few undecided units: 1,000 units x 6 entries take a millisecond. If
+///          the search reaches `limits`, `optimal` is false and gap() bounds the distance to the optimum.
+/// Source   CPTQuant (Nanda, Balija, Sahoo), which names integer programming without a formula; HAWQ's integer linear
+///          program (Zhen-Dong/HAWQ); docs/methods/knapsack.md.
 /// @post    the optimum never rises as the budget grows, and does not depend on the order of the units.
-/// Source   methods C3; CPTQuant's "integer programming", HAWQ's integer linear program.
 struct knapsack {
   precis::budget budget = bits_per_weight(4);
   linked_units linked = {};
   search_limits limits = {};
 
   [[nodiscard]] solution solve(const cost_table& t) const {
-    const linked_table rows(t, linked, "allocate::knapsack");
-    const std::size_t limit = limit_of(budget, t, feasible_bytes(rows.problem(0)), "allocate::knapsack");
-    const selection chosen = choose(rows.problem(limit), limits);
+    const solver::linked_table rows(t, linked, "allocate::knapsack");
+    const std::size_t limit =
+        solver::limit_of(budget, t, solver::feasible_bytes(rows.problem(0)), "allocate::knapsack");
+    const solver::selection chosen = solver::choose(rows.problem(limit), limits);
     solution s{.entries = rows.expand(chosen.entries), .limit = limit, .optimal = chosen.optimal};
-    add_up(s, t);
+    solver::add_up(s, t);
     s.objective = s.cost;
     s.bound = s.optimal ? s.cost : chosen.bound;
     return s;
@@ -40,25 +45,26 @@ struct knapsack {
 
   [[nodiscard]] plan operator()(const cost_table& t) const {
     const solution s = solve(t);
-    return to_plan(t, s, "knapsack " + to_string(budget), certificate(s));
+    return solver::to_plan(t, s, "knapsack " + to_string(budget), solver::certificate(s));
   }
 };
 
-/// The fewest bytes whose predicted cost is at most `cost`: the integer program the other way round.
+/// The choice with the fewest bytes whose predicted cost is at most `cost`: the inverse of knapsack.
 ///
-/// Unit     cost: the table's measure. The objective of its solution is bytes.
-/// Ties     of equal bytes the least cost.
-/// Errors   as knapsack; a cost below the least that the table has, or NaN.
+/// Unit     cost: that of the table. The objective of the solution is in bytes.
+/// Ties     of equal bytes, the least cost.
+/// Errors   those of knapsack; a cost below the least that the table allows, or NaN.
+/// Cost     that of knapsack, usually twice.
+/// Source   the integer program of knapsack with objective and constraint exchanged.
 /// @post    a knapsack with one byte less cannot stay within `cost`.
-/// Source   methods C3.
 struct smallest {
   double cost = 0;
   linked_units linked = {};
   search_limits limits = {};
 
   [[nodiscard]] solution solve(const cost_table& t) const {
-    const linked_table rows(t, linked, "allocate::smallest");
-    const choice_problem<std::size_t, double> all = rows.inverse(cost);
+    const solver::linked_table rows(t, linked, "allocate::smallest");
+    const solver::choice_problem<std::size_t, double> all = rows.inverse(cost);
     compensated_sum least;
     double span = 0;
     for (std::size_t u = 0; u < all.units; ++u) {
@@ -74,29 +80,30 @@ struct smallest {
     if (!(least.value() <= cost))
       refuse({.what = "a cost of at most " + text::number(cost),
               .where = "allocate::smallest",
-              .expected = "at least " + text::number(least.value()) + ", the least this table can reach"});
+              .expected = "at least " + text::number(least.value()) + ", the least cost that this table allows"});
 
-    // Costs are rounded up where they are added: ask for a little more first, so that what adds up to `cost` itself is
-    // found, and for less if the true sum is above.
+    // The search rounds costs up. So first allow a little more, to find choices that cost exactly `cost`; if the exact sum
+    // is then too large, tighten the limit.
     solution s;
     for (double limit = cost + 1e-12 * span;;) {
-      choice_problem<std::size_t, double> p = all;
+      solver::choice_problem<std::size_t, double> p = all;
       p.limit = limit;
-      const selection chosen = choose(p, limits);
+      const solver::selection chosen = solver::choose(p, limits);
       s.entries = rows.expand(chosen.entries);
       s.optimal = chosen.optimal;
-      add_up(s, t);
+      solver::add_up(s, t);
       s.objective = static_cast<double>(s.bytes);
       s.bound = s.optimal ? s.objective : std::ceil(chosen.bound);
       if (s.cost <= cost) return s;
-      const double less = limit > cost ? cost : std::min(limit - (s.cost - cost), std::nextafter(limit, -not_admitted));
-      limit = std::max(less, least.value());
+      const double tighter =
+          limit > cost ? cost : std::min(limit - (s.cost - cost), std::nextafter(limit, -not_admitted));
+      limit = std::max(tighter, least.value());
     }
   }
 
   [[nodiscard]] plan operator()(const cost_table& t) const {
     const solution s = solve(t);
-    return to_plan(t, s, "smallest " + text::number(cost), certificate(s));
+    return solver::to_plan(t, s, "smallest " + text::number(cost), solver::certificate(s));
   }
 };
 

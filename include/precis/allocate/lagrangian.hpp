@@ -1,5 +1,7 @@
 #pragma once
 
+#include <precis/allocate/solver/choice_problem.hpp>
+#include <precis/allocate/solver/linked_table.hpp>
 #include <precis/allocate/solver/relaxation.hpp>
 #include <precis/allocate/solver/solution.hpp>
 
@@ -7,28 +9,30 @@
 
 namespace precis::allocate {
 
-/// Every unit takes the entry of least cost + price x bytes, at the smallest price that keeps the budget.
+/// Every unit takes the entry of least cost + price x bytes, at the smallest price whose choice fits the budget.
 ///
-/// Unit     price: cost a byte.
-/// Ties     the entry of fewer bytes.
-/// Errors   as knapsack.
-/// Cost     O(units x entries): the price is one of the hulls' slopes and is selected, not searched for.
+/// Unit     price: cost per byte.
+/// Ties     the entry with fewer bytes.
+/// Errors   those of knapsack.
+/// Cost     O(units x entries): the price is one of the slopes of the convex hulls, found by selection.
+/// Source   Lagrangian relaxation of the multiple-choice knapsack problem; docs/methods/knapsack.md. The result is feasible,
+///          and proven optimal only if it meets the bound.
 /// @post    bound <= knapsack's cost <= cost.
-/// Source   methods C4. Feasible, optimal only where the bound is met.
 struct lagrangian {
   precis::budget budget = bits_per_weight(4);
   linked_units linked = {};
 
   [[nodiscard]] solution solve(const cost_table& t) const {
-    const linked_table rows(t, linked, "allocate::lagrangian");
-    const std::size_t limit = limit_of(budget, t, feasible_bytes(rows.problem(0)), "allocate::lagrangian");
+    const solver::linked_table rows(t, linked, "allocate::lagrangian");
+    const std::size_t limit =
+        solver::limit_of(budget, t, solver::feasible_bytes(rows.problem(0)), "allocate::lagrangian");
     const auto p = rows.problem(limit);
-    const hulls h(p);
-    const relaxation r = relax(p, h);
+    const solver::hulls h(p);
+    const solver::relaxation r = solver::relax(p, h);
     std::vector<std::uint32_t> entries;
     for (const std::uint32_t point : r.points) entries.push_back(h.entry[point]);
     solution s{.entries = rows.expand(entries), .limit = limit};
-    add_up(s, t);
+    solver::add_up(s, t);
     s.objective = s.cost;
     s.bound = s.cost - r.price * r.room;
     s.optimal = s.bound == s.objective;
@@ -37,7 +41,7 @@ struct lagrangian {
 
   [[nodiscard]] plan operator()(const cost_table& t) const {
     const solution s = solve(t);
-    return to_plan(t, s, "lagrangian " + to_string(budget), certificate(s));
+    return solver::to_plan(t, s, "lagrangian " + to_string(budget), solver::certificate(s));
   }
 };
 

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <precis/allocate/solver/choice_problem.hpp>
+#include <precis/allocate/solver/linked_table.hpp>
 #include <precis/allocate/solver/solution.hpp>
 
 #include <algorithm>
@@ -11,26 +13,27 @@
 
 namespace precis::allocate {
 
-/// The smallest threshold such that every unit has an entry that costs at most it, within the budget; each takes the
-/// smallest of those.
+/// Minimises the largest cost of a unit within a budget: finds the smallest threshold such that the smallest entries with a cost
+/// at most the threshold fit the budget.
 ///
-/// Unit     threshold, the objective: the table's measure, of the worst unit.
-/// Ties     of equal bytes the lower cost, then the lower entry.
-/// Errors   as knapsack.
+/// Unit     threshold, which is the objective: the cost of the worst unit, in the unit of the table.
+/// Ties     of equal bytes, the lower cost, then the lower entry.
+/// Errors   those of knapsack.
 /// Cost     O(units x entries x log(units x entries)).
+/// Source   the KL-divergence searcher of NVIDIA/Model-Optimizer.
+/// Differs  the threshold is searched among the costs of the table; there it is bisected over the reals, and the last probe is
+///          returned even if it exceeds the budget.
 /// @post    no choice within the budget has a smaller largest cost.
-/// Source   methods C5 (Model-Optimizer's KL searcher).
-/// Differs  the threshold is searched among the table's costs, not bisected on reals, and the answer always fits.
 struct minimax {
   precis::budget budget = bits_per_weight(4);
   linked_units linked = {};
 
   [[nodiscard]] solution solve(const cost_table& t) const {
-    const linked_table rows(t, linked, "allocate::minimax");
-    const std::size_t limit = limit_of(budget, t, feasible_bytes(rows.problem(0)), "allocate::minimax");
+    const solver::linked_table rows(t, linked, "allocate::minimax");
+    const std::size_t limit = solver::limit_of(budget, t, solver::feasible_bytes(rows.problem(0)), "allocate::minimax");
     const auto p = rows.problem(limit);
     std::vector<std::size_t> entries(p.units);
-    const auto fits = [&](double threshold) {  // and leaves the choice in `entries`
+    const auto fits = [&](double threshold) {  // stores the choice in `entries`
       std::size_t room = limit;
       for (std::size_t u = 0; u < p.units; ++u) {
         const std::span<const double> costs = p.values.subspan(u * p.entries, p.entries);
@@ -52,7 +55,7 @@ struct minimax {
       if (c < not_admitted) thresholds.push_back(c);
     std::ranges::sort(thresholds);
     thresholds.erase(std::unique(thresholds.begin(), thresholds.end()), thresholds.end());
-    std::size_t low = 0, high = thresholds.empty() ? 0 : thresholds.size() - 1;  // the highest fits
+    std::size_t low = 0, high = thresholds.empty() ? 0 : thresholds.size() - 1;  // the highest one fits
     while (low < high) {
       const std::size_t middle = low + (high - low) / 2;
       if (fits(thresholds[middle]))
@@ -66,13 +69,13 @@ struct minimax {
       s.objective = s.bound = thresholds[low];
     }
     s.entries = rows.expand(entries);
-    add_up(s, t);
+    solver::add_up(s, t);
     return s;
   }
 
   [[nodiscard]] plan operator()(const cost_table& t) const {
     const solution s = solve(t);
-    return to_plan(t, s, "minimax " + to_string(budget), "no unit above " + text::number(s.objective));
+    return solver::to_plan(t, s, "minimax " + to_string(budget), "no unit above " + text::number(s.objective));
   }
 };
 

@@ -2,6 +2,9 @@
 
 #include <precis/allocate/knapsack.hpp>
 #include <precis/allocate/minimax.hpp>
+#include <precis/allocate/solver/linked_table.hpp>
+#include <precis/allocate/solver/solution.hpp>
+#include <precis/core/checks.hpp>
 
 #include <algorithm>
 #include <cmath>
@@ -12,18 +15,18 @@
 
 namespace precis::allocate {
 
-/// Between the smallest sum and the smallest worst unit: minimises the sum of cost^p for every p of a list, and keeps the
-/// solution whose worst unit costs least; of equally good ones, the one with the smallest sum.
+/// A compromise between the least total cost and the least cost of the worst unit: minimises the sum of cost^p for each p in a
+/// list, and keeps the solution whose worst unit costs least. Ties: the least total cost.
 ///
-/// Shapes   a table whose costs are errors: none is negative.
-/// Unit     objective: the worst unit's cost, in the table's measure.
-/// Errors   as knapsack; a negative cost, by unit; no powers, or one that is not positive and finite.
-/// Cost     two knapsacks a power.
-/// Source   exllamav2's quantization search; methods C7.
-/// Differs  there each sum is annealed with random seeds, and leftover bits are given out in the order of the units; here each
-///          is solved exactly, and what high powers leave over goes where it lowers the sum of costs most.
-/// @post    no unit can be given less cost with the bytes left, all others where they are.
-/// @post    the worst unit costs no less than minimax's, and for large powers as much.
+/// Shapes   a table whose costs are errors, so none is negative.
+/// Unit     objective: the cost of the worst unit, in the unit of the table.
+/// Errors   those of knapsack; a negative cost, naming the unit; no powers, or a power that is not positive and finite.
+/// Cost     two knapsacks per power.
+/// Source   the quantization search of exllamav2 (turboderp-org/exllamav2).
+/// Differs  exllamav2 minimises each sum by simulated annealing with random seeds and spends leftover bits in unit order. Here
+///          each sum is minimised exactly, and leftover bytes go where they reduce the total cost most.
+/// @post    no unit can get a lower cost from the leftover bytes while all others keep their entries.
+/// @post    the worst unit costs no less than with minimax, and equally much for large powers.
 struct norm_sweep {
   precis::budget budget = bits_per_weight(4);
   std::vector<double> powers = {1, 1.5, 2, 2.5, 3, 3.5};
@@ -31,34 +34,35 @@ struct norm_sweep {
 
   [[nodiscard]] solution solve(const cost_table& t) const {
     check(t, where);
-    if (powers.empty()) bad("no powers", "at least one, such as 1, 2 and 3.5");
+    check_not_empty(powers.size(), "powers", where);
     for (const double p : powers)
-      if (!(p > 0) || !std::isfinite(p)) bad("a power of " + text::number(p), "a positive, finite one");
+      if (!(p > 0) || !std::isfinite(p)) bad("a power of " + text::number(p), "positive, finite powers");
     double largest = 0;
     for (std::size_t u = 0; u < t.units.size(); ++u)
       for (std::size_t e = 0; e < t.entries.size(); ++e) {
         if (!t.admits(u, e)) continue;
         if (t.costs_of(u)[e] < 0)
-          bad("a cost of " + text::number(t.costs_of(u)[e]) + " of unit " + t.units[u].name, "errors, none negative");
+          bad("a cost of " + text::number(t.costs_of(u)[e]) + " for unit " + t.units[u].name, "costs of at least 0");
         largest = std::max(largest, t.costs_of(u)[e]);
       }
     solution best;
     double best_sum = 0;
     for (std::size_t i = 0; i < powers.size(); ++i) {
-      cost_table raised = t;  // relative to the largest, so that no power overflows
+      cost_table raised = t;  // relative to the largest cost, so that no power overflows
       for (double& c : raised.costs)
         if (c < not_admitted && largest > 0) c = std::pow(c / largest, powers[i]);
       const knapsack within{.budget = budget, .linked = linked};
       const solution least = within.solve(raised);
-      // Small costs vanish in high powers, and what they could have is left over: once more, nobody worse off.
-      cost_table better = t;
+      // Small costs vanish in high powers, which leaves bytes unspent: solve again and let no unit get worse.
+      cost_table no_worse = t;
       for (std::size_t u = 0; u < t.units.size(); ++u)
         for (std::size_t e = 0; e < t.entries.size(); ++e)
-          if (t.costs_of(u)[e] > t.costs_of(u)[least.entries[u]]) better.costs[u * t.entries.size() + e] = not_admitted;
-      solution s = within.solve(better);
+          if (t.costs_of(u)[e] > t.costs_of(u)[least.entries[u]])
+            no_worse.costs[u * t.entries.size() + e] = not_admitted;
+      solution s = within.solve(no_worse);
       s.objective = 0;
       for (std::size_t u = 0; u < t.units.size(); ++u) s.objective = std::max(s.objective, t.costs_of(u)[s.entries[u]]);
-      add_up(s, t);
+      solver::add_up(s, t);
       if (i != 0 && (s.objective > best.objective || (s.objective == best.objective && s.cost >= best_sum))) continue;
       best_sum = s.cost;
       best = std::move(s);
@@ -70,7 +74,7 @@ struct norm_sweep {
 
   [[nodiscard]] plan operator()(const cost_table& t) const {
     const solution s = solve(t);
-    return to_plan(t, s, "norm_sweep " + to_string(budget), "no unit above " + text::number(s.objective));
+    return solver::to_plan(t, s, "norm_sweep " + to_string(budget), "no unit above " + text::number(s.objective));
   }
 
  private:

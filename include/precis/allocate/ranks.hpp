@@ -1,5 +1,6 @@
 #pragma once
 
+#include <precis/core/checks.hpp>
 #include <precis/core/cost_table.hpp>
 #include <precis/core/error.hpp>
 
@@ -12,45 +13,47 @@
 
 namespace precis::allocate {
 
-/// A matrix whose rank is to be chosen.
+/// A matrix whose rank the allocators below choose.
 struct rank_unit {
   std::string name;
   std::size_t out = 0, in = 0;
   std::vector<double>
-      values;         ///< singular values, largest first: of W, or of W times a root of its inputs' Gram matrix
-  double weight = 1;  ///< what one unit of squared error costs: any score, >= 0
+      values;  ///< singular values, largest first: of W, or of W times a square root of the Gram matrix of its inputs
+  double weight = 1;  ///< cost per squared error, >= 0: any score
 
-  /// The first rank whose factors take as much as the matrix itself.
+  /// The break-even rank: the smallest one whose factors take at least as many numbers as the matrix.
   [[nodiscard]] std::size_t dense_from() const noexcept { return (out * in + out + in - 1) / (out + in); }
 };
 
-/// Refuses what no rank can be chosen for: empty extents, values that ascend or are not finite, a negative weight.
+/// Refuses an empty matrix, singular values that ascend, are negative or not finite, and a weight that is negative or not
+/// finite. `where` names the stage in messages.
 inline void check(std::span<const rank_unit> units, const std::string& where) {
   for (const rank_unit& u : units) {
-    bool good =
+    bool valid =
         u.out > 0 && u.in > 0 && u.values.size() == std::min(u.out, u.in) && u.weight >= 0 && std::isfinite(u.weight);
-    for (std::size_t r = 0; good && r < u.values.size(); ++r)
-      good = std::isfinite(u.values[r]) && u.values[r] >= 0 && (r == 0 || u.values[r] <= u.values[r - 1]);
-    if (!good)
+    for (std::size_t r = 0; valid && r < u.values.size(); ++r)
+      valid = std::isfinite(u.values[r]) && u.values[r] >= 0 && (r == 0 || u.values[r] <= u.values[r - 1]);
+    if (!valid)
       refuse({.what = "unit " + u.name + " of " + std::to_string(u.out) + " x " + std::to_string(u.in) + " with " +
-                      std::to_string(u.values.size()) + " singular values and weight " + std::to_string(u.weight),
+                      std::to_string(u.values.size()) + " singular values and weight " + text::number(u.weight),
               .where = where,
               .expected = "min(out, in) finite values, largest first, and a weight of at least 0"});
   }
 }
 
-/// The smallest rank of each unit that keeps all but a share of its squared singular values.
+/// The smallest rank of each unit that keeps all but a given share of its squared singular values.
 ///
-/// Unit      lost: share of the sum of squares, in [0, 1). A matrix of zeros gets rank 0.
+/// Unit      lost: share of the sum of squares, in [0, 1).
+/// Edges     a matrix of zeros gets rank 0.
 /// Errors    units that `check` refuses; a share outside [0, 1).
-/// Source    methods C10 (energy).
+/// Source    truncation by energy, as usual for singular values; docs/methods/eigenpruning.md.
 struct ranks_by_energy {
   double lost = 0.01;
 
   [[nodiscard]] std::vector<std::size_t> operator()(std::span<const rank_unit> units) const {
     check(units, "allocate::ranks_by_energy");
     if (!(lost >= 0 && lost < 1))
-      refuse({.what = "a lost share of " + std::to_string(lost),
+      refuse({.what = "a lost share of " + text::number(lost),
               .where = "allocate::ranks_by_energy",
               .expected = "at least 0 and below 1"});
     std::vector<std::size_t> ranks;
@@ -68,7 +71,7 @@ struct ranks_by_energy {
   }
 };
 
-/// A singular value as something to buy: gain sigma^2 times the unit's weight, price out + in numbers.
+/// A singular value as a knapsack item: its gain is sigma^2 times the weight of the unit, its price is out + in numbers.
 struct rank_item {
   std::size_t unit = 0, value = 0;
   double gain = 0, price = 0;
@@ -77,8 +80,10 @@ struct rank_item {
   bool operator==(const rank_item&) const = default;
 };
 
-/// All items, the best gain for its price first; ties go by unit, then by value. In this order each unit's items follow
-/// each other, so any prefix is a choice of ranks.
+/// All items by falling gain per price. Ties: the lower unit, then the larger singular value. The items of each unit are in the
+/// order of its singular values, so any prefix is a choice of ranks.
+///
+/// Errors    units that `check` refuses.
 [[nodiscard]] inline std::vector<rank_item> rank_items(std::span<const rank_unit> units) {
   check(units, "allocate::rank_items");
   std::vector<rank_item> items;
@@ -90,13 +95,13 @@ struct rank_item {
   return items;
 }
 
-/// Ranks within a number of stored weights, greedily: items by gain for their price until one does not fit.
+/// Ranks within a number of stored weights: takes items by falling gain per price until one does not fit.
 ///
-/// Unit      weights: numbers in all factors together.
+/// Unit      weights: total number of entries of all factors.
 /// Errors    units that `check` refuses.
 /// Cost      O(values log values).
-/// Source    methods C10. Optimal but for the last item; a matrix that would rather stay dense is beyond it: rank_costs and
-///           a knapsack are exact and know both.
+/// Source    the greedy rule for a knapsack of items with falling gains; docs/methods/eigenpruning.md. It is optimal except for
+///           the last item, and cannot keep a matrix dense: rank_costs with a knapsack is exact and can.
 /// @post     never more than `weights`; a larger bound never lowers a rank.
 struct ranks {
   std::size_t weights = 0;
@@ -114,16 +119,17 @@ struct ranks {
   }
 };
 
-/// Every unit at every rank below break-even, and dense, as a cost table: ranks for any allocator, exactly for a knapsack.
+/// A cost table with every rank below break-even, and the dense matrix, for each unit: any allocator can then choose ranks, and
+/// knapsack chooses them optimally.
 ///
-/// Shapes    entries rank0, rank1, ..., dense; a unit admits the ranks whose factors are smaller than the matrix, and dense.
+/// Shapes    entries rank0, rank1, ..., dense; admissible are dense and the ranks whose factors are smaller than the matrix.
 /// Unit      cost: weight times the squared singular values beyond the rank; 0 for dense.
 /// Errors    units that `check` refuses; no units.
-/// Source    methods C10, C3.
+/// Source    docs/methods/eigenpruning.md (ranks) and docs/methods/knapsack.md.
 /// @post     dense never costs more than a rank.
 [[nodiscard]] inline cost_table rank_costs(std::span<const rank_unit> units, std::size_t bytes_per_number = 4) {
   check(units, "allocate::rank_costs");
-  if (units.empty()) refuse({.what = "no units", .where = "allocate::rank_costs", .expected = "at least one"});
+  check_not_empty(units.size(), "units", "allocate::rank_costs");
   cost_table t{.maker = "rank_costs", .measure = "squared error", .entries = {}, .units = {}, .bytes = {}, .costs = {}};
   std::size_t most = 0;
   for (const rank_unit& u : units) most = std::max(most, u.dense_from());

@@ -10,11 +10,13 @@
 
 namespace precis::allocate {
 
-/// The same entry for every unit: the largest that fits the budget. The baseline that everything else has to beat.
+/// Gives every unit the same entry, the largest that fits the budget: the baseline for all other allocators.
 ///
-/// Ties     of equal bytes the lower cost, then the lower entry.
-/// Errors   what `check` refuses; a budget that no entry fits that every unit may take, with the range.
-/// Cost     O(units x entries). The objective of its solution is minus its bytes.
+/// Unit     objective: minus the bytes.
+/// Ties     of equal bytes, the lower cost, then the lower entry.
+/// Errors   a table that `check` refuses; no entry that is admissible for every unit; a budget that none of them fits, with
+///          the feasible range.
+/// Cost     O(units x entries).
 /// Source   none: the usual practice.
 struct uniform {
   precis::budget budget = bits_per_weight(4);
@@ -29,15 +31,15 @@ struct uniform {
       bool admitted = true;
       for (std::size_t u = 0; u < t.units.size(); ++u) admitted = admitted && t.admits(u, e);
       if (!admitted) continue;
-      add_up(s, t);
+      solver::add_up(s, t);
       range = {std::min(range.first, s.bytes), std::max(range.second, s.bytes)};
       all.push_back(std::move(s));
     }
     if (all.empty())
-      refuse({.what = "no entry that every unit may take",
+      refuse({.what = "no entry that is admissible for every unit",
               .where = "allocate::uniform",
-              .expected = "one, or an allocator that mixes entries"});
-    const std::size_t limit = limit_of(budget, t, range, "allocate::uniform");
+              .expected = "such an entry, or an allocator that mixes entries"});
+    const std::size_t limit = solver::limit_of(budget, t, range, "allocate::uniform");
     const solution* best = nullptr;
     for (const solution& s : all)
       if (s.bytes <= limit &&
@@ -53,7 +55,7 @@ struct uniform {
 
   [[nodiscard]] plan operator()(const cost_table& t) const {
     const solution s = solve(t);
-    return to_plan(t, s, "uniform " + to_string(budget), std::to_string(s.limit - s.bytes) + " bytes left");
+    return solver::to_plan(t, s, "uniform " + to_string(budget), std::to_string(s.limit - s.bytes) + " bytes left");
   }
 };
 

@@ -1,13 +1,12 @@
 #pragma once
 
 #include <precis/core/error.hpp>
+#include <precis/core/moments.hpp>
 #include <precis/core/plan.hpp>
 #include <precis/core/scores.hpp>
 #include <precis/core/text.hpp>
 
-#include <algorithm>
 #include <array>
-#include <cmath>
 #include <cstddef>
 #include <span>
 #include <string>
@@ -23,26 +22,26 @@ enum class tier { low, medium, high };
   return t == tier::low ? "low" : t == tier::medium ? "medium" : "high";
 }
 
-/// What the units of one tier get.
+/// The codec and sparsity of the units of one tier.
 struct tier_options {
   std::string codec;
   double sparsity = 0;
   bool operator==(const tier_options&) const = default;
 };
 
-/// Divides by L, or by L - 1.
-enum class deviation { population, sample };
+using precis::deviation;
 
-/// Three tiers by how far a unit's score lies from the mean: z = (S - mean) / std; z < below: low, z > above: high,
-/// otherwise (boundaries included) medium. High = keep: give it the most bits and the least pruning.
+/// Assigns three tiers by z-score, z = (S - mean) / std: low if z < below, high if z > above, and medium otherwise
+/// (boundaries included). High = keep: the high tier should get the most bits and the least pruning.
 ///
-/// Unit     z: standard deviations. std over all units, two passes in double.
+/// Unit     z: standard deviations over all units.
 /// Errors   scores that are not finite; below > above.
-/// Edges    constant scores (std <= 1e-12 max|S|) or a single unit: all medium.
+/// Edges    if all scores are equal (std <= 1e-12 max|S|) or there is one unit, all units are medium.
 /// Cost     O(units).
-/// Warning  tiers are relative: a model whose units matter equally gets the medium options, whatever its size becomes.
+/// Warning  tiers are relative and know no budget: if all units matter equally, all get the medium options.
+/// Source   Scarlatescu and Mehta, "Information-Aware Compression Schemes Using Causal Tracing"; docs/methods/z_tiers.md.
+/// Differs  the paper does not say which standard deviation; the units are the whole population, so the divisor is n.
 /// @post    S -> a S + b with a > 0 changes no tier.
-/// Source   methods C1 (the causal-tracing paper does not say which std; the units are the whole population).
 struct z_tiers {
   tier_options low{.codec = "affine8.row", .sparsity = 0};
   tier_options medium{.codec = "affine16.row", .sparsity = 0};
@@ -51,31 +50,18 @@ struct z_tiers {
   double above = 0.5;
   deviation std = deviation::population;
 
-  /// z of every score; all 0 where nothing stands out. Requires finite scores.
-  [[nodiscard]] std::vector<double> z(std::span<const double> values) const {
-    std::vector<double> result(values.size(), 0.0);
-    if (values.size() < 2) return result;
-    const auto count = static_cast<double>(values.size());
-    double largest = 0, mean = 0, squares = 0;
-    for (const double v : values) {
-      largest = std::max(largest, std::abs(v));
-      mean += v / count;  // not the sum divided: that can overflow
-    }
-    for (const double v : values) squares = std::fma(v - mean, v - mean, squares);
-    const double spread = std::sqrt(squares / (std == deviation::population ? count : count - 1));
-    if (spread <= 1e-12 * largest) return result;
-    for (std::size_t i = 0; i < values.size(); ++i) result[i] = (values[i] - mean) / spread;
-    return result;
-  }
+  /// The z-score of every value: see `z_scores`. Requires finite values.
+  [[nodiscard]] std::vector<double> z(std::span<const double> values) const { return z_scores(values, std); }
 
+  /// The tier of every value. Errors: below > above. Requires finite values.
   [[nodiscard]] std::vector<tier> tiers(std::span<const double> values) const {
     if (!(below <= above))
       refuse({.what = "thresholds " + text::number(below) + " and " + text::number(above),
               .where = "allocate::z_tiers",
               .expected = "below <= above"});
     std::vector<tier> result;
-    for (const double each : z(values))
-      result.push_back(each < below ? tier::low : each > above ? tier::high : tier::medium);
+    for (const double score : z(values))
+      result.push_back(score < below ? tier::low : score > above ? tier::high : tier::medium);
     return result;
   }
 
@@ -85,15 +71,12 @@ struct z_tiers {
 
   [[nodiscard]] plan operator()(const scores& s) const {
     check_finite(s, "allocate::z_tiers");
-    plan p{.model = s.model,
-           .units = s.units.empty() ? unit_kind::block : s.units.front().kind,
-           .notes = {},
-           .choices = {}};
-    const std::vector<tier> decided = tiers(s.values);
+    plan p{.model = s.model, .units = kind_of(s.units), .notes = {}, .choices = {}};
+    const std::vector<tier> assigned = tiers(s.values);
     std::array<std::size_t, 3> counts{};
     for (std::size_t i = 0; i < s.size(); ++i) {
-      const tier_options& o = options(decided[i]);
-      ++counts[static_cast<std::size_t>(decided[i])];
+      const tier_options& o = options(assigned[i]);
+      ++counts[static_cast<std::size_t>(assigned[i])];
       p.choices.push_back({.unit = s.units[i].name, .codec = o.codec, .sparsity = o.sparsity, .rank = 0});
     }
     p.notes.push_back("z_tiers of " + s.scorer + ": " + std::to_string(counts[0]) + " low, " +

@@ -13,20 +13,20 @@
 
 namespace precis {
 
-/// A bound on size: bits per weight, bytes, or a share of the original bytes.
+/// An upper bound on size: bits per weight, bytes, or a percentage of the original bytes.
 ///
-/// Written 4.5bpw, 1200000B and 40% (of the original size), and printed the same way.
+/// Text form: 4.5bpw, 1200000B, or 40% (of the original size).
 struct budget {
   enum class measure { bits_per_weight, bytes, percent_of_original };
   measure unit = measure::bits_per_weight;
   double value = 0;  ///< > 0
 
-  /// The largest whole number of bytes allowed for `weights` weights that take `original_bytes` now.
+  /// The largest number of bytes allowed for `weights` weights that originally take `original_bytes`.
   [[nodiscard]] std::size_t bytes(std::size_t weights, std::size_t original_bytes) const {
     double limit = value;
     if (unit == measure::bits_per_weight) limit = value * static_cast<double>(weights) / 8.0;
     if (unit == measure::percent_of_original) limit = value * static_cast<double>(original_bytes) / 100.0;
-    if (!(limit < 0x1.0p63)) return std::numeric_limits<std::size_t>::max();  // beyond any model
+    if (!(limit < 0x1.0p63)) return std::numeric_limits<std::size_t>::max();  // larger than any model
     return static_cast<std::size_t>(std::floor(limit));
   }
   bool operator==(const budget&) const = default;
@@ -52,7 +52,7 @@ struct budget {
   return number + "%";
 }
 
-/// Reads what `to_string` writes. Errors: an unknown suffix, or a number that is not positive and finite.
+/// Parses the text form. Errors: an unknown suffix, or a number that is not positive and finite.
 [[nodiscard]] inline budget parse_budget(std::string_view text) {
   double value = 0;
   const auto [end, fault] = std::from_chars(text.data(), text.data() + text.size(), value);
@@ -62,10 +62,11 @@ struct budget {
     if (suffix == "B" && value == std::floor(value) && value < 0x1.0p53) return {budget::measure::bytes, value};
     if (suffix == "%") return {budget::measure::percent_of_original, value};
   }
-  refuse({.what = "'" + std::string(text) + "' is not a budget",
-          .where = "budget",
-          .expected =
-              "a positive number with its unit: 4.5bpw (bits per weight), 1200000B (bytes) or 40% (of the original)"});
+  refuse(
+      {.what = "'" + std::string(text) + "' is not a budget",
+       .where = "budget",
+       .expected =
+           "a positive number with a unit: 4.5bpw (bits per weight), 1200000B (bytes) or 40% (of the original size)"});
 }
 
 }  // namespace precis

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <precis/core/checks.hpp>
 #include <precis/core/error.hpp>
 #include <precis/core/text.hpp>
 #include <precis/core/unit.hpp>
@@ -16,22 +17,22 @@
 
 namespace precis {
 
-/// The cost of an entry that a unit must not take.
+/// The cost of an entry that is not admissible for a unit.
 inline constexpr double not_admitted = std::numeric_limits<double>::infinity();
 
-/// Predicted loss increase of giving a unit a menu entry, and what the unit then takes. Low = better.
+/// The predicted loss increase of each unit in each menu entry, and the bytes it takes there. Low = better.
 ///
-/// Units are named values like scores' are, entries are names alone: a table can be typed by hand and needs no menu.
-/// Costs may be negative and need not fall as bytes grow: measured ones do neither.
+/// Units and entries are plain names, so a table can be typed by hand and needs no menu. Costs may be negative and may rise
+/// with the number of bytes, as measured ones do.
 struct cost_table {
-  std::string model = {};            ///< fingerprint of the model; empty = not said
-  std::string maker;                 ///< who made it, with what: "weighted_error of causal_trace noise_runs=10"
-  std::string measure;               ///< what one cost is: "nats", "squared error"
-  std::size_t original_bytes = 0;    ///< of all units together, for budgets in percent
+  std::string model = {};            ///< fingerprint of the model; empty = unknown
+  std::string maker;                 ///< the cost method and its input: "weighted_error of causal_trace noise_runs=10"
+  std::string measure;               ///< the unit of measurement: "nats", "squared error"
+  std::size_t original_bytes = 0;    ///< total over all units, for budgets in percent
   std::vector<std::string> entries;  ///< menu entry names
   std::vector<unit> units;
-  std::vector<std::size_t> bytes;  ///< [units x entries], exact packed bytes of the unit's matrices in that entry
-  std::vector<double> costs;       ///< [units x entries]; not_admitted = this unit must not take this entry
+  std::vector<std::size_t> bytes;  ///< [units x entries] exact packed bytes of the unit's matrices
+  std::vector<double> costs;       ///< [units x entries]; not_admitted = not admissible
 
   [[nodiscard]] std::span<const std::size_t> bytes_of(std::size_t unit) const noexcept {
     return {bytes.data() + unit * entries.size(), entries.size()};
@@ -42,7 +43,7 @@ struct cost_table {
   [[nodiscard]] bool admits(std::size_t unit, std::size_t entry) const noexcept {
     return costs_of(unit)[entry] < not_admitted;
   }
-  /// Number of weights of all units together.
+  /// Total number of weights over all units.
   [[nodiscard]] std::size_t weights() const noexcept {
     std::size_t sum = 0;
     for (const unit& u : units) sum += u.weights;
@@ -51,67 +52,60 @@ struct cost_table {
   bool operator==(const cost_table&) const = default;
 };
 
-/// Refuses a table that no allocator could work on: sizes that disagree, a name that is not one word or is used twice,
-/// a cost of NaN or minus infinity, a unit without an admissible entry, sums that overflow. `where` speaks.
+/// Refuses a table that no allocator can use: inconsistent sizes, a name that is repeated or not one word, a cost of NaN or
+/// minus infinity, a unit without an admissible entry, or sums that overflow. `where` names the stage in messages.
 ///
 /// Cost     O(units x entries + units log units).
 inline void check(const cost_table& t, const std::string& where = "cost table") {
   const auto bad = [&](std::string what, std::string expected) {
     refuse({.what = std::move(what), .where = where, .expected = std::move(expected)});
   };
-  if (!t.model.empty() && !text::is_word(t.model)) bad("a model name of several words, '" + t.model + "'", "one word");
-  if (t.entries.empty()) bad("no entries", "at least one menu entry");
+  check_model_name(t.model, where);
+  check_not_empty(t.entries.size(), "entries", where);
   const std::size_t cells = t.units.size() * t.entries.size();
   if (t.bytes.size() != cells || t.costs.size() != cells)
     bad(std::to_string(t.bytes.size()) + " sizes and " + std::to_string(t.costs.size()) + " costs for " +
             std::to_string(t.units.size()) + " units and " + std::to_string(t.entries.size()) + " entries",
-        "one size and one cost a unit and entry");
+        "one size and one cost per unit and entry");
 
   std::vector<std::string_view> names;
   for (const std::string& entry : t.entries) {
     if (!text::is_word(entry)) bad("the entry name '" + entry + "'", "one word");
     names.push_back(entry);
   }
-  const auto check_once = [&](const char* what) {
-    std::ranges::sort(names);
-    if (const auto twice = std::ranges::adjacent_find(names); twice != names.end())
-      bad(std::string(what) + " " + std::string(*twice) + " is there twice", "one name each");
-    names.clear();
-  };
-  check_once("entry");
+  check_unique(std::exchange(names, {}), "entry", where);
   for (const unit& u : t.units) {
-    if (!text::is_word(u.name) || text::is_keyword(u.name))
-      bad("the unit name '" + u.name + "'", "one word that is no keyword of this format");
+    check_unit_name(u.name, where);
     names.push_back(u.name);
   }
-  check_once("unit");
+  check_unique(std::move(names), "unit", where);
 
-  constexpr std::size_t most = std::size_t{1} << 53;  // whole numbers beyond are not exact in double
+  constexpr std::size_t most = std::size_t{1} << 53;  // larger integers are not exact in double
   std::size_t largest_size = 0;
   double largest_cost = 0;
   for (std::size_t u = 0; u < t.units.size(); ++u) {
     std::size_t size = 0;
     double cost = 0;
-    bool any = false;
+    bool admissible = false;
     for (std::size_t e = 0; e < t.entries.size(); ++e) {
       const double c = t.costs_of(u)[e];
       if (c == not_admitted) continue;
       if (!std::isfinite(c))
         bad("the cost of unit " + t.units[u].name + " in " + t.entries[e] + " is " + text::number(c),
-            "a finite cost, or +infinity where the entry must not be taken");
-      any = true;
+            "a finite cost, or +infinity for an entry that is not admissible");
+      admissible = true;
       size = std::max(size, t.bytes_of(u)[e]);
       cost = std::max(cost, std::abs(c));
     }
-    if (!any) bad("unit " + t.units[u].name + " may take no entry", "at least one with a finite cost");
-    if (size > most - largest_size) bad("more than 2^53 bytes in all", "sizes of a model");
+    if (!admissible) bad("unit " + t.units[u].name + " has no admissible entry", "at least one finite cost per unit");
+    if (size > most - largest_size) bad("more than 2^53 bytes in total", "the sizes of a model");
     largest_size += size;
     largest_cost += cost;
   }
-  if (!std::isfinite(largest_cost)) bad("costs whose sum overflows", "sums that a double holds");
+  if (!std::isfinite(largest_cost)) bad("costs whose sum overflows", "costs whose sum is finite");
 }
 
-/// Exact packed bytes of every unit in every entry, [units x entries]: a unit's matrices, each in that codec.
+/// The exact packed bytes of every unit in every entry, [units x entries]: the sum over the matrices of the unit.
 ///
 /// Errors   an entry that is not in the menu.
 template<class Menu>
@@ -130,7 +124,7 @@ template<class Menu>
   return bytes;
 }
 
-/// Writes a cost table; a pair BYTES COST an entry, `-` where the unit must not take it:
+/// Writes a cost table: one line per unit with BYTES COST for each entry, and `-` for an entry that is not admissible:
 ///
 ///     precis-costs 1
 ///     model 8c1f5d0e
@@ -143,17 +137,15 @@ template<class Menu>
 ///     block.1  147456 -  278528 0.002
 [[nodiscard]] inline std::string to_text(const cost_table& t) {
   check(t);
-  std::string out = "precis-costs 1\n";
-  if (!t.model.empty()) out += "model " + t.model + "\n";
-  out += "maker " + text::one_line(t.maker) + "\nmeasure " + text::one_line(t.measure) + "\noriginal " +
-         std::to_string(t.original_bytes) + "\nunits " +
-         std::string(to_string(t.units.empty() ? unit_kind::block : t.units.front().kind)) + "\nentries";
+  std::string out = text::header("precis-costs", t.model) + text::field("maker", t.maker) +
+                    text::field("measure", t.measure) + text::field("original", std::to_string(t.original_bytes)) +
+                    text::field("units", std::string(to_string(kind_of(t.units)))) + "entries";
   for (const std::string& entry : t.entries) out += " " + entry;
   out += "\n";
   std::size_t widest = 0;
   for (const unit& u : t.units) widest = std::max(widest, u.name.size());
   for (std::size_t u = 0; u < t.units.size(); ++u) {
-    out += t.units[u].name + std::string(widest - t.units[u].name.size(), ' ');
+    out += text::padded(t.units[u].name, widest);
     for (std::size_t e = 0; e < t.entries.size(); ++e) {
       const std::string cost = t.admits(u, e) ? text::number(t.costs_of(u)[e]) : "-";
       out += "  " + std::to_string(t.bytes_of(u)[e]) + " " + cost;
@@ -163,23 +155,19 @@ template<class Menu>
   return out;
 }
 
-/// Reads what `to_text` writes, for a model with these matrices: every unit of the table must be one of the model's and
-/// every unit of the model must be in the table. Entry names are taken as they are. `where` names the file in messages.
+/// Reads what `to_text` writes, for a model with these matrices: the table must have exactly the units of the model. Entry
+/// names are not checked against a menu. `where` names the file in messages.
 ///
-/// Errors   each with its line; a table that `check` refuses.
+/// Errors   each with its line number; a table that `check` refuses.
 [[nodiscard]] inline cost_table parse_costs(std::string_view source, std::span<const matrix_info> matrices,
                                             std::string_view where = "cost table") {
   const std::vector<text::line> lines = text::split(source);
-  if (lines.empty() || lines.front().words.front() != "precis-costs" || lines.front().rest != "1")
-    refuse(
-        {.what = lines.empty() ? "an empty file" : "it starts with '" + std::string(lines.front().words.front()) + "'",
-         .where = std::string(where),
-         .expected = "'precis-costs 1' on the first line"});
+  const std::span<const text::line> body = text::body(lines, "precis-costs", where);
 
   cost_table t;
   std::vector<bool> seen;
   bool grouped = false;
-  for (const text::line& l : std::span(lines).subspan(1)) {
+  for (const text::line& l : body) {
     const std::string_view first = l.words.front();
     if (first == "model") {
       t.model = l.rest;
@@ -205,7 +193,7 @@ template<class Menu>
                           "a table made for this model");
       const auto u = static_cast<std::size_t>(at - t.units.begin());
       const std::size_t count = t.entries.size();
-      if (seen[u]) text::refuse_line(l, where, "unit '" + std::string(first) + "' has two lines", "one line a unit");
+      if (seen[u]) text::refuse_line(l, where, "unit '" + std::string(first) + "' has two lines", "one line per unit");
       if (l.words.size() != 1 + 2 * count)
         text::refuse_line(l, where,
                           std::to_string(l.words.size() - 1) + " words for " + std::to_string(count) +
@@ -219,17 +207,18 @@ template<class Menu>
         if (!text::read(size, t.bytes[u * count + e]))
           text::refuse_line(l, where, "'" + std::string(size) + "' is not a size", "a number of bytes");
         if (cost != "-" && !text::read(cost, t.costs[u * count + e]))
-          text::refuse_line(l, where, "'" + std::string(cost) + "' is not a cost", "a finite number, or - for never");
+          text::refuse_line(l, where, "'" + std::string(cost) + "' is not a cost",
+                            "a finite number, or - if not admissible");
       }
     }
   }
   if (t.units.empty())
-    refuse({.what = "no units", .where = std::string(where), .expected = "a 'units' line and one line a unit"});
+    refuse({.what = "no units", .where = std::string(where), .expected = "a 'units' line and one line per unit"});
   for (std::size_t u = 0; u < t.units.size(); ++u)
     if (!seen[u])
       refuse({.what = "unit " + t.units[u].name + " has no costs",
               .where = std::string(where),
-              .expected = "one line a unit"});
+              .expected = "one line per unit"});
   check(t, std::string(where));
   return t;
 }

@@ -5,7 +5,7 @@
 #include <string>
 #include <utility>
 
-/// Checks a stated `Requires` of a function in debug builds. Replaceable: define it before including.
+/// Checks a documented precondition (`Requires`) in debug builds. To replace it, define it before including precis.
 #ifndef PRECIS_EXPECTS
 #ifdef NDEBUG
 #define PRECIS_EXPECTS(condition, why) static_cast<void>(0)
@@ -17,11 +17,11 @@
 
 namespace precis {
 
-/// What went wrong, in the three parts every message has.
+/// The three parts of every error message.
 struct problem {
-  std::string what;      ///< the fact, with its numbers and names: "tensor h.0.mlp.c_fc.weight holds NaN at [3, 17]"
-  std::string where;     ///< the stage or file that noticed: "codec::affine", "model.safetensors"
-  std::string expected;  ///< what would have been right, or what to do: "finite weights"
+  std::string what;      ///< what is wrong, with names and numbers: "tensor h.0.mlp.c_fc.weight holds NaN at [3, 17]"
+  std::string where;     ///< the stage or file: "codec::affine", "model.safetensors"
+  std::string expected;  ///< valid input, or what to do: "finite weights"
 
   [[nodiscard]] std::string message() const {
     std::string text = where.empty() ? what : where + ": " + what;
@@ -30,7 +30,7 @@ struct problem {
   }
 };
 
-/// Bad input, refused before work starts. Thrown by offline code only; `kernel/` never throws.
+/// Thrown for bad input, before work starts. Only offline code throws it; `kernel/` never throws.
 class error : public std::exception {
  public:
   explicit error(problem p) : problem_(std::move(p)), message_(problem_.message()) {}
@@ -42,7 +42,7 @@ class error : public std::exception {
   std::string message_;
 };
 
-/// Called by `refuse` when exceptions are disabled; may not return control to the library.
+/// Called by `refuse` if exceptions are disabled. The program aborts if the hook returns.
 using refusal_hook = void (*)(const problem&);
 
 namespace detail {
@@ -52,12 +52,12 @@ inline refusal_hook& current_refusal_hook() noexcept {
 }
 }  // namespace detail
 
-/// Sets the hook that decides what a refusal does where there are no exceptions. Returns the previous one.
+/// Sets the hook that `refuse` calls if exceptions are disabled. Returns the previous hook.
 inline refusal_hook on_refusal(refusal_hook hook) noexcept {
   return std::exchange(detail::current_refusal_hook(), hook);
 }
 
-/// The one place that refuses: throws `precis::error`, or calls the hook and aborts when exceptions are off.
+/// Refuses bad input: throws `precis::error`, or calls the hook and aborts if exceptions are disabled.
 [[noreturn]] inline void refuse(problem p) {
 #if defined(__cpp_exceptions)
   throw error(std::move(p));
@@ -67,7 +67,7 @@ inline refusal_hook on_refusal(refusal_hook hook) noexcept {
 #endif
 }
 
-/// The return type of overloads that exist only to explain a compile error (see docs/models.md).
+/// The return type of overloads that exist only to give a readable compile error (see docs/models.md).
 struct refused {};
 
 }  // namespace precis

@@ -10,14 +10,14 @@
 
 namespace precis {
 
-/// Runs body(0) ... body(n - 1), in any order and on any threads, and returns when all are done.
+/// Runs body(0) ... body(n - 1), in any order and on any threads, and returns when all calls are done.
 ///
-/// A stage writes result i to slot i and reduces the slots in index order afterwards, so every executor gives the same
-/// answer. An executor rethrows the exception of the lowest index that threw.
+/// A stage writes result i to slot i and reduces the slots in index order afterwards, so all executors give the same
+/// result. An executor rethrows the exception of the lowest index that threw.
 template<class E>
 concept executor = requires(E& e, std::size_t n, const std::function<void(std::size_t)>& body) { e.for_each(n, body); };
 
-/// One after the other, on the calling thread. The default everywhere.
+/// Runs the calls in index order on the calling thread. The default everywhere.
 struct sequential {
   template<class Body>
   void for_each(std::size_t n, Body&& body) const {
@@ -25,10 +25,10 @@ struct sequential {
   }
 };
 
-/// Splits the indices over threads that live as long as one call.
+/// Distributes the indices over threads that live for one call of `for_each`.
 ///
-/// Units    threads: 0 means one for every processor.
-/// Cost     starts `threads - 1` threads a call (tens of microseconds): give it work of milliseconds.
+/// Unit     threads; 0 = one per processor.
+/// Cost     starts `threads - 1` threads per call (tens of microseconds), so the work should take milliseconds.
 struct thread_pool {
   std::size_t threads = 0;
 
@@ -45,7 +45,7 @@ struct thread_pool {
     std::vector<std::exception_ptr> failures(n);
     std::atomic<bool> failed{false};
     const auto work = [&] {
-      while (!failed) {  // asked before an index is taken: every index below a failing one runs
+      while (!failed) {  // tested before taking an index, so every index below a failing one runs
         const std::size_t i = next++;
         if (i >= n) return;
         try {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <precis/core/checks.hpp>
 #include <precis/core/error.hpp>
 #include <precis/core/view.hpp>
 
@@ -9,14 +10,14 @@
 #include <span>
 #include <string>
 #include <string_view>
-#include <utility>
+#include <vector>
 
 namespace precis {
 
 /// One way to store a matrix, as a stateless type.
 ///
-/// `bytes(out, in)` is the exact number of bytes `encode` fills, scales, zero points and padding included.
-/// `encode` refuses weights that are not finite, naming the element; `decode` is a pure function of the bytes.
+/// `bytes(out, in)` is the exact number of bytes that `encode` writes, including scales, zero points and padding.
+/// `encode` refuses weights that are not finite and names the element. `decode` is a pure function of the bytes.
 /// The weights may have any strides; codes and groups always run along `in`, row by row.
 template<class C>
 concept matrix_codec = requires(weight_view weights, mutable_weight_view decoded, std::span<std::byte> packed,
@@ -27,7 +28,7 @@ concept matrix_codec = requires(weight_view weights, mutable_weight_view decoded
   { C::decode(stored, decoded) } -> std::same_as<void>;
 };
 
-/// A compile-time list of codecs that an allocator may choose from. Only what is listed is instantiated.
+/// A compile-time list of codecs that an allocator may choose from. Only the listed codecs are instantiated.
 template<class... Codecs>
 struct menu {
   static_assert((matrix_codec<Codecs> && ...),
@@ -38,7 +39,7 @@ struct menu {
 
   [[nodiscard]] static std::array<std::string, size> names() { return {std::string(Codecs::name())...}; }
 
-  /// Exact bytes of an `out x in` matrix in entry `index`. Requires index < size.
+  /// The exact bytes of an `out x in` matrix in entry `index`. Requires index < size.
   [[nodiscard]] static constexpr std::size_t bytes(std::size_t index, std::size_t out, std::size_t in) {
     constexpr std::array<std::size_t (*)(std::size_t, std::size_t), size> table{&Codecs::bytes...};
     PRECIS_EXPECTS(index < size, "no such menu entry");
@@ -59,13 +60,12 @@ struct menu {
 
   [[nodiscard]] static bool contains(std::string_view name) { return position(name) < size; }
 
-  /// The entry called `name`. Errors: no such entry; the message lists what there is.
+  /// The index of the entry `name`. Errors: no such entry; the message lists all entries.
   [[nodiscard]] static std::size_t index_of(std::string_view name) {
     const std::size_t at = position(name);
     if (at == size) {
-      std::string have;
-      for (const std::string& n : names()) have += (have.empty() ? "" : ", ") + n;
-      refuse({.what = "no codec called '" + std::string(name) + "'", .where = "menu", .expected = "one of " + have});
+      const std::array<std::string, size> all = names();
+      refuse_unknown("codec", name, std::vector<std::string_view>(all.begin(), all.end()), "menu");
     }
     return at;
   }

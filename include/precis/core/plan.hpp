@@ -1,5 +1,6 @@
 #pragma once
 
+#include <precis/core/checks.hpp>
 #include <precis/core/error.hpp>
 #include <precis/core/text.hpp>
 #include <precis/core/unit.hpp>
@@ -14,22 +15,22 @@
 
 namespace precis {
 
-/// What one unit gets.
+/// The menu entry, sparsity and rank of one unit.
 struct choice {
   std::string unit;      ///< the unit's name
   std::string codec;     ///< the menu entry's name
-  double sparsity = 0;   ///< share of weights set to zero before encoding, in [0, 1]
-  std::size_t rank = 0;  ///< singular values kept; 0 = all
+  double sparsity = 0;   ///< fraction of weights set to zero before encoding, in [0, 1]
+  std::size_t rank = 0;  ///< number of singular values kept; 0 = all
 
   bool operator==(const choice&) const = default;
 };
 
-/// Unit -> menu entry. Plain text that people can read, diff and edit; see `to_text` for the format.
+/// Maps every unit to a menu entry. The text form can be read, diffed and edited; see `to_text`.
 struct plan {
   std::string model;                   ///< fingerprint of the model it was made for; empty = any
   unit_kind units = unit_kind::block;  ///< how the model's matrices are grouped
-  std::vector<std::string> notes;      ///< who made it and how, one line each
-  std::vector<choice> choices;         ///< one a unit, in model order
+  std::vector<std::string> notes;      ///< the allocator and its settings, one line each
+  std::vector<choice> choices;         ///< one per unit, in model order
 
   [[nodiscard]] const choice* find(std::string_view unit) const noexcept {
     const auto at = std::ranges::find(choices, unit, &choice::unit);
@@ -38,20 +39,20 @@ struct plan {
   bool operator==(const plan&) const = default;
 };
 
-/// Refuses a plan that contradicts itself: a unit named twice, a sparsity outside [0, 1], a name that is not one word.
+/// Refuses an inconsistent plan: a unit chosen twice, a sparsity outside [0, 1], or a name that is not one word.
 inline void check(const plan& p) {
-  const auto bad = [](std::string what, std::string expected) {
-    refuse({.what = std::move(what), .where = "plan", .expected = std::move(expected)});
-  };
-  if (!p.model.empty() && !text::is_word(p.model)) bad("a model name of several words, '" + p.model + "'", "one word");
+  check_model_name(p.model, "plan");
   std::unordered_set<std::string_view> named;
   for (const choice& c : p.choices) {
-    if (!text::is_word(c.unit) || text::is_keyword(c.unit))
-      bad("the unit name '" + c.unit + "'", "one word that is no keyword of this format");
-    if (!text::is_word(c.codec)) bad("the codec name '" + c.codec + "' of unit " + c.unit, "one word");
+    check_unit_name(c.unit, "plan");
+    if (!text::is_word(c.codec))
+      refuse({.what = "the codec name '" + c.codec + "' of unit " + c.unit, .where = "plan", .expected = "one word"});
     if (!(c.sparsity >= 0 && c.sparsity <= 1))
-      bad("a sparsity of " + text::number(c.sparsity) + " for unit " + c.unit, "0 to 1");
-    if (!named.insert(c.unit).second) bad("unit " + c.unit + " is chosen twice", "one line a unit");
+      refuse({.what = "a sparsity of " + text::number(c.sparsity) + " for unit " + c.unit,
+              .where = "plan",
+              .expected = "0 to 1"});
+    if (!named.insert(c.unit).second)
+      refuse({.what = "unit " + c.unit + " is chosen twice", .where = "plan", .expected = "one line per unit"});
   }
 }
 
@@ -65,14 +66,12 @@ inline void check(const plan& p) {
 ///     block.1  affine4.row  sparsity=0.3  rank=16
 [[nodiscard]] inline std::string to_text(const plan& p) {
   check(p);
-  std::string out = "precis-plan 1\n";
-  if (!p.model.empty()) out += "model " + p.model + "\n";
-  out += "units " + std::string(to_string(p.units)) + "\n";
-  for (const std::string& note : p.notes) out += "note " + text::one_line(note) + "\n";
+  std::string out = text::header("precis-plan", p.model) + text::field("units", std::string(to_string(p.units)));
+  for (const std::string& note : p.notes) out += text::field("note", note);
   std::size_t widest = 0;
   for (const choice& c : p.choices) widest = std::max(widest, c.unit.size());
   for (const choice& c : p.choices) {
-    out += c.unit + std::string(widest - c.unit.size() + 2, ' ') + c.codec;
+    out += text::padded(c.unit, widest + 2) + c.codec;
     if (c.sparsity != 0) out += "  sparsity=" + text::number(c.sparsity);
     if (c.rank != 0) out += "  rank=" + std::to_string(c.rank);
     out += "\n";
@@ -80,29 +79,25 @@ inline void check(const plan& p) {
   return out;
 }
 
-/// Reads what `to_text` writes. `where` names the file in messages. Comments (`#`) are dropped, notes are kept.
+/// Reads what `to_text` writes. Comments (`#`) are dropped, notes are kept. `where` names the file in messages.
 ///
-/// Errors   a missing or newer header, unknown keys, values out of range, a unit chosen twice; each with its line.
+/// Errors   each with its line number: a missing or newer header, an unknown key, a value out of range, a unit chosen
+///          twice.
 [[nodiscard]] inline plan parse_plan(std::string_view source, std::string_view where = "plan") {
   const std::vector<text::line> lines = text::split(source);
-  if (lines.empty() || lines.front().words.front() != "precis-plan" || lines.front().rest != "1")
-    refuse(
-        {.what = lines.empty() ? "an empty file" : "it starts with '" + std::string(lines.front().words.front()) + "'",
-         .where = std::string(where),
-         .expected = "'precis-plan 1' on the first line"});
+  const std::span<const text::line> body = text::body(lines, "precis-plan", where);
 
   plan p;
   bool seen_units = false;
-  for (std::size_t i = 1; i < lines.size(); ++i) {
-    const text::line& l = lines[i];
+  for (const text::line& l : body) {
     const std::string_view first = l.words.front();
     if (first == "model") {
       if (l.words.size() != 2 || !p.model.empty())
-        text::refuse_line(l, where, "a wrong 'model' line", "one fingerprint, once");
+        text::refuse_line(l, where, "an invalid 'model' line", "one line with one fingerprint");
       p.model = l.words[1];
     } else if (first == "units") {
       if (l.words.size() != 2 || seen_units)
-        text::refuse_line(l, where, "a wrong 'units' line", "block, half or matrix, once");
+        text::refuse_line(l, where, "an invalid 'units' line", "one line with block, half or matrix");
       p.units = parse_unit_kind(l.words[1], where);
       seen_units = true;
     } else if (first == "note") {
@@ -126,7 +121,7 @@ inline void check(const plan& p) {
         }
       }
       if (p.find(c.unit) != nullptr)
-        text::refuse_line(l, where, "unit '" + c.unit + "' is chosen twice", "one line a unit");
+        text::refuse_line(l, where, "unit '" + c.unit + "' is chosen twice", "one line per unit");
       p.choices.push_back(std::move(c));
     }
   }

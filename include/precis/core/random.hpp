@@ -8,7 +8,9 @@
 
 namespace precis {
 
-/// splitmix64's finaliser: a bijection of 64-bit words that spreads every input bit over every output bit.
+/// One step of splitmix64: a bijection of 64-bit words in which every input bit affects every output bit.
+///
+/// Source   Vigna's splitmix64, after Steele, Lea and Flood, "Fast Splittable Pseudorandom Number Generators" (2014).
 [[nodiscard]] constexpr std::uint64_t mix64(std::uint64_t x) noexcept {
   x += 0x9E3779B97F4A7C15ull;
   x = (x ^ (x >> 30)) * 0xBF58476D1CE4E5B9ull;
@@ -16,19 +18,18 @@ namespace precis {
   return x ^ (x >> 31);
 }
 
-/// A purpose as a number (FNV-1a), so that streams are named by words: random_stream(seed, purpose("noise")).
+/// The FNV-1a hash of a name, so that streams are named by words: random_stream(seed, purpose("noise")).
 [[nodiscard]] constexpr std::uint64_t purpose(std::string_view name) noexcept {
   std::uint64_t hash = 0xCBF29CE484222325ull;
   for (const char c : name) hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001B3ull;
   return hash;
 }
 
-/// A counter-based stream: draw i depends on (seed, purpose, i) alone, never on the draws before it.
+/// A counter-based random stream: draw i depends only on (seed, purpose, i), never on earlier draws.
 ///
-/// Shapes   none; `at`, `uniform` and `normal` are pure functions of the index.
 /// Errors   none: noexcept.
-/// Cost     O(1) a draw.
-/// Source   splitmix64 over (seed, stream, index); Box-Muller in double (methods A6).
+/// Cost     O(1) per draw.
+/// Source   splitmix64 over (seed, stream, index); normals by Box and Muller (1958), in double.
 struct random_stream {
   std::uint64_t key = 0;
 
@@ -40,13 +41,13 @@ struct random_stream {
   [[nodiscard]] constexpr double uniform(std::uint64_t index) const noexcept {
     return static_cast<double>(at(index) >> 11) * 0x1.0p-53;
   }
-  /// Uniform integer in [0, n), n > 0, by the high word of a product: bias below n / 2^64.
+  /// Uniform integer in [0, n), n > 0: the high word of a 128-bit product, with bias below n / 2^64.
   [[nodiscard]] constexpr std::uint64_t below(std::uint64_t index, std::uint64_t n) const noexcept {
     const std::uint64_t x = at(index);
     const std::uint64_t low = (x & 0xFFFFFFFFull) * (n & 0xFFFFFFFFull);
     const std::uint64_t cross = (x >> 32) * (n & 0xFFFFFFFFull) + (low >> 32);
-    const std::uint64_t other = (x & 0xFFFFFFFFull) * (n >> 32) + (cross & 0xFFFFFFFFull);
-    return (x >> 32) * (n >> 32) + (cross >> 32) + (other >> 32);
+    const std::uint64_t other_cross = (x & 0xFFFFFFFFull) * (n >> 32) + (cross & 0xFFFFFFFFull);
+    return (x >> 32) * (n >> 32) + (cross >> 32) + (other_cross >> 32);
   }
   /// Standard normal. Draws 2j and 2j + 1 are the two halves of one Box-Muller pair.
   [[nodiscard]] double normal(std::uint64_t index) const noexcept {
@@ -58,17 +59,18 @@ struct random_stream {
   }
 };
 
-/// A uniform double in [0, 1) from two draws of a Mersenne twister, as NumPy's RandomState makes it.
+/// A uniform double in [0, 1) from two draws of a Mersenne twister, as in NumPy's RandomState.
 [[nodiscard]] inline double legacy_uniform(std::mt19937& engine) {
   const auto a = static_cast<double>(engine() >> 5);
   const auto b = static_cast<double>(engine() >> 6);
   return (a * 67108864.0 + b) / 9007199254740992.0;
 }
 
-/// The generator of ROME and of NumPy's RandomState: Mersenne twister and Marsaglia's polar method.
+/// The normal generator of NumPy's RandomState, which ROME uses: Mersenne twister and Marsaglia's polar method.
 ///
-/// Sequential, for parity with published noise; everything else uses `random_stream`.
-/// Source   methods A6; equals numpy.random.RandomState(seed).randn draw for draw.
+/// Draws are sequential. It exists to reproduce published noise; everything else uses `random_stream`.
+///
+/// Source   numpy.random.RandomState(seed).randn, equal draw for draw; kmeng01/rome, experiments/causal_trace.py.
 class legacy_gaussian {
  public:
   explicit legacy_gaussian(std::uint32_t seed) : engine_(seed) {}

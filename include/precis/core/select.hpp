@@ -1,5 +1,6 @@
 #pragma once
 
+#include <precis/core/checks.hpp>
 #include <precis/core/error.hpp>
 
 #include <algorithm>
@@ -12,20 +13,22 @@
 
 namespace precis {
 
-/// How many of n items a fraction s removes: floor(s n + 0.5), clamped to [0, n] (methods A5).
-/// Requires 0 <= s <= 1; refuses anything else.
+/// How many of n items a fraction s removes: floor(s n + 0.5), at most n. Rounding makes 0.29 of 100 remove 29 items, although
+/// 0.29 * 100 is below 29 in double.
+///
+/// Errors   a fraction outside [0, 1].
 [[nodiscard]] inline std::size_t exact_count(double fraction, std::size_t n) {
-  if (!(fraction >= 0.0 && fraction <= 1.0))
-    refuse({.what = "a fraction of " + std::to_string(fraction), .where = "exact_count", .expected = "0 to 1"});
+  check_range(fraction, 0, 1, "a fraction", "exact_count");
   const double k = std::floor(fraction * static_cast<double>(n) + 0.5);
   return std::min(n, static_cast<std::size_t>(k));
 }
 
-/// Indices of the k smallest keys by the pair (key, index): exactly k of them, in that order of selection's choice,
-/// the same set a stable sort would give. Requires finite keys.
+/// Indices of the k smallest keys, in unspecified order: the same set as the first k of a stable sort, so exactly k even if
+/// keys tie. Requires finite keys.
 ///
+/// Ties     the lower index counts as smaller.
 /// Cost     O(n) expected.
-/// Source   methods A5.
+/// Source   docs/methods/magnitude_pruning.md, which compares this rule with thresholds.
 template<class Key>
 [[nodiscard]] std::vector<std::size_t> smallest(std::span<const Key> keys, std::size_t k) {
   std::vector<std::size_t> index(keys.size());
@@ -37,14 +40,18 @@ template<class Key>
   return index;
 }
 
-/// The linearly interpolated quantile (the default of NumPy and PyTorch): h = s (n - 1) (methods A5).
-/// Requires at least one value and 0 <= s <= 1.
+/// The linearly interpolated quantile, as NumPy and PyTorch compute it by default: the value at position s (n - 1) of the
+/// sorted values.
+///
+/// Errors   no values; a level outside [0, 1].
+/// Cost     O(n) expected, and a copy of the values.
+/// Source   Hyndman and Fan, "Sample Quantiles in Statistical Packages" (1996), definition 7.
 template<class Value>
 [[nodiscard]] double quantile_linear(std::span<const Value> values, double s) {
   if (values.empty() || !(s >= 0.0 && s <= 1.0))
-    refuse({.what = "a quantile at " + std::to_string(s) + " of " + std::to_string(values.size()) + " values",
+    refuse({.what = "a quantile at " + text::number(s) + " of " + std::to_string(values.size()) + " values",
             .where = "quantile_linear",
-            .expected = "at least one value and a level from 0 to 1"});
+            .expected = "at least one value, and a level from 0 to 1"});
   std::vector<Value> sorted(values.begin(), values.end());
   const double h = s * static_cast<double>(sorted.size() - 1);
   const auto below = static_cast<std::size_t>(h);

@@ -6,12 +6,12 @@
 
 namespace precis {
 
-/// A kind of place in the forward pass where activations can be read or overwritten.
+/// The kinds of places in the forward pass where activations can be read or overwritten.
 enum class site_kind {
-  embedding,  ///< token embeddings, before positions are added; layer 0
-  residual,   ///< the stream entering layer l; l = layers() is the stream entering the head
-  attention,  ///< attention output, before it is added to the stream
-  mlp,        ///< MLP output, before it is added to the stream
+  embedding,  ///< token embeddings before positions are added; layer 0
+  residual,   ///< residual stream entering layer l; l = layers() is the stream entering the head
+  attention,  ///< attention output before it is added to the residual stream
+  mlp,        ///< MLP output before it is added to the residual stream
 };
 
 [[nodiscard]] constexpr std::string_view to_string(site_kind k) noexcept {
@@ -24,7 +24,7 @@ enum class site_kind {
   return "mlp";
 }
 
-/// One such place.
+/// A place in the forward pass: a kind and a layer.
 struct site {
   site_kind kind = site_kind::residual;
   std::size_t layer = 0;

@@ -5,20 +5,21 @@
 
 namespace precis {
 
-/// What compression did to the size of some weights: exact bytes, everything stored counted.
+/// The size of weights before and after compression, in exact bytes including everything that is stored.
 ///
-/// Source   methods A4: M_O = original, M_Q = packed. (CPTQuant prints both ratios upside down.)
+/// Source   CPTQuant (Nanda, Balija, Sahoo), Eqs. 2-3, with M_O = original size and M_Q = packed size.
+/// Differs  the paper prints both ratios inverted.
 struct size_report {
   std::size_t weights = 0;
   std::size_t original_bytes = 0;  ///< M_O / 8
   std::size_t packed_bytes = 0;    ///< M_Q / 8: codes, scales, zero points, padding
 
-  /// M_O / M_Q: how many times smaller. Infinity for nothing.
+  /// Compression ratio M_O / M_Q, larger = smaller model. Infinity if nothing is stored.
   [[nodiscard]] double compression_ratio() const noexcept {
     if (packed_bytes == 0) return std::numeric_limits<double>::infinity();
     return static_cast<double>(original_bytes) / static_cast<double>(packed_bytes);
   }
-  /// FPR = 100 (1 - M_Q / M_O): how many percent are gone.
+  /// Final percentage reduction 100 (1 - M_Q / M_O). Negative if the model grew.
   [[nodiscard]] double percent_reduction() const noexcept {
     if (original_bytes == 0) return 0;
     return 100.0 * (1.0 - static_cast<double>(packed_bytes) / static_cast<double>(original_bytes));

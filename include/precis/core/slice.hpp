@@ -1,5 +1,6 @@
 #pragma once
 
+#include <precis/core/checks.hpp>
 #include <precis/core/error.hpp>
 #include <precis/core/unit.hpp>
 #include <precis/core/view.hpp>
@@ -9,11 +10,12 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace precis {
 
-/// What a linear map does in its block.
+/// The role of a linear map in its block.
 enum class role { query, key, value, attention_out, mlp_in, mlp_gate, mlp_out, other };
 
 inline constexpr role all_roles[] = {role::query,  role::key,      role::value,   role::attention_out,
@@ -33,18 +35,18 @@ inline constexpr role all_roles[] = {role::query,  role::key,      role::value, 
   return "other";
 }
 
-/// The role called `word`. Errors: no such role, named with `where`.
+/// Parses the name of a role. Errors: an unknown name; `where` names the file in the message.
 [[nodiscard]] inline role parse_role(std::string_view word, std::string_view where) {
-  std::string all;
+  std::vector<std::string_view> names;
   for (const role r : all_roles) {
     if (word == to_string(r)) return r;
-    all += (all.empty() ? "" : ", ") + std::string(to_string(r));
+    names.push_back(to_string(r));
   }
-  refuse({.what = "'" + std::string(word) + "' is no role", .where = std::string(where), .expected = "one of " + all});
+  refuse_unknown("role", word, names, where);
 }
 
-/// Rows and columns of a weight matrix that are a linear map of their own: the keys of a fused query-key-value map, or the
-/// keys of one head.
+/// Rows and columns of a weight matrix that form a linear map of their own, such as the keys of a fused query-key-value
+/// map or the keys of one head.
 struct matrix_slice {
   std::string name;        ///< unique in the model: "h.3.attn.c_attn.key.head2"
   std::size_t matrix = 0;  ///< index into matrices()
@@ -54,19 +56,19 @@ struct matrix_slice {
   std::size_t out = 0;
   std::size_t first_in = 0;  ///< columns [first_in, first_in + in)
   std::size_t in = 0;
-  std::size_t heads = 1;  ///< this many equal parts belong to a head each: rows, or an attention_out's columns
+  std::size_t heads = 1;  ///< number of heads that share the rows equally, or the columns of an attention_out
 
   [[nodiscard]] std::size_t rank() const noexcept { return std::min(out, in); }
   bool operator==(const matrix_slice&) const = default;
 };
 
-/// The slice's part of its matrix.
+/// The view of a slice in its matrix.
 template<class T>
 [[nodiscard]] matrix_view<T> part_of(matrix_view<T> matrix, const matrix_slice& s) noexcept {
   return matrix.row_range(s.first_out, s.out).col_range(s.first_in, s.in);
 }
 
-/// One slice a matrix, all of it.
+/// One slice per matrix, covering all of it.
 [[nodiscard]] inline std::vector<matrix_slice> whole_matrices(std::span<const matrix_info> matrices) {
   std::vector<matrix_slice> all;
   for (std::size_t i = 0; i < matrices.size(); ++i)
@@ -78,16 +80,18 @@ template<class T>
   return all;
 }
 
-/// The slices of some roles, in their order.
+/// The slices that have one of the wanted roles, in their order.
 [[nodiscard]] inline std::vector<matrix_slice> of_roles(std::span<const matrix_slice> slices,
                                                         std::span<const role> wanted) {
-  std::vector<matrix_slice> some;
+  std::vector<matrix_slice> matching;
   for (const matrix_slice& s : slices)
-    if (std::ranges::find(wanted, s.role) != wanted.end()) some.push_back(s);
-  return some;
+    if (std::ranges::find(wanted, s.role) != wanted.end()) matching.push_back(s);
+  return matching;
 }
 
-/// Slices that heads share, cut into one slice a head; the others as they are.
+/// Splits slices that several heads share into one slice per head; the others are unchanged.
+///
+/// Errors   rows (or columns) that do not divide evenly among the heads.
 [[nodiscard]] inline std::vector<matrix_slice> by_head(std::span<const matrix_slice> slices) {
   std::vector<matrix_slice> parts;
   for (const matrix_slice& s : slices) {
@@ -100,7 +104,7 @@ template<class T>
       refuse({.what = "slice " + s.name + " of " + std::to_string(s.out) + " x " + std::to_string(s.in) + " for " +
                       std::to_string(s.heads) + " heads",
               .where = "by_head",
-              .expected = "equal parts"});
+              .expected = "rows or columns that divide evenly"});
     for (std::size_t h = 0; h < s.heads; ++h) {
       matrix_slice part = s;
       part.heads = 1;
@@ -114,7 +118,9 @@ template<class T>
   return parts;
 }
 
-/// Refuses slices that do not fit the matrices, or two of one name. `where` speaks. Cost O(slices log slices).
+/// Refuses slices that do not fit the matrices, and repeated names. `where` names the stage in messages.
+///
+/// Cost     O(slices log slices).
 inline void check_slices(std::span<const matrix_slice> slices, std::span<const matrix_info> matrices,
                          const std::string& where) {
   std::vector<std::string_view> names;
@@ -127,11 +133,9 @@ inline void check_slices(std::span<const matrix_slice> slices, std::span<const m
                     std::to_string(s.first_out + s.out) + ", columns " + std::to_string(s.first_in) + " to " +
                     std::to_string(s.first_in + s.in) + " of matrix " + std::to_string(s.matrix),
             .where = where,
-            .expected = "part of one of the model's " + std::to_string(matrices.size()) + " matrices, not empty"});
+            .expected = "a non-empty part of one of the model's " + std::to_string(matrices.size()) + " matrices"});
   }
-  std::ranges::sort(names);
-  if (const auto twice = std::ranges::adjacent_find(names); twice != names.end())
-    refuse({.what = "two slices are called " + std::string(*twice), .where = where, .expected = "one name a slice"});
+  check_unique(std::move(names), "slice", where);
 }
 
 }  // namespace precis

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <precis/core/checks.hpp>
 #include <precis/core/error.hpp>
 #include <precis/core/slice.hpp>
 #include <precis/core/text.hpp>
@@ -15,7 +16,7 @@
 
 namespace precis {
 
-/// The singular values of a slice, and the score of each.
+/// The singular values of a slice and their scores.
 struct spectrum {
   matrix_slice slice;
   std::vector<double> values;  ///< [rank] singular values, largest first
@@ -24,13 +25,14 @@ struct spectrum {
   bool operator==(const spectrum&) const = default;
 };
 
-/// Scores of singular values: what `scores` are to units.
+/// Scores of singular values, as `scores` holds scores of units.
 struct spectra {
-  std::string model = {};  ///< fingerprint of the model; empty = not said
-  std::string scorer;      ///< who made it, with what: "eigen_attribution shuffled_cycle seed=0"
-  std::string measure;     ///< what one score is: "nats"
+  std::string model = {};  ///< fingerprint of the model; empty = unknown
+  std::string scorer;      ///< the scorer and its settings: "eigen_attribution shuffled_cycle seed=0"
+  std::string measure;     ///< the unit of measurement: "nats"
   std::vector<spectrum> slices;
 
+  /// Total number of singular values.
   [[nodiscard]] std::size_t values() const noexcept {
     std::size_t sum = 0;
     for (const spectrum& s : slices) sum += s.values.size();
@@ -39,7 +41,8 @@ struct spectra {
   bool operator==(const spectra&) const = default;
 };
 
-/// Refuses spectra that nobody could work on: sizes that disagree, values that are negative or ascend, anything not finite.
+/// Refuses inconsistent spectra: sizes that do not match the rank, negative or ascending singular values, and NaN or
+/// infinity. `where` names the stage in messages.
 inline void check(const spectra& all, const std::string& where = "spectra") {
   for (const spectrum& s : all.slices) {
     const auto bad = [&](std::string what, std::string expected) {
@@ -60,8 +63,8 @@ inline void check(const spectra& all, const std::string& where = "spectra") {
   }
 }
 
-/// Writes spectra; of a slice first what it is (name, matrix, layer, role, rows, columns), then a line
-/// `SINGULAR_VALUE SCORE` for every value:
+/// Writes spectra. Each slice has one line with its name, matrix, layer, role, rows and columns, followed by one line
+/// `SINGULAR_VALUE SCORE` per singular value:
 ///
 ///     precis-spectra 1
 ///     scorer eigen_attribution shuffled_cycle seed=0
@@ -70,9 +73,8 @@ inline void check(const spectra& all, const std::string& where = "spectra") {
 ///     0.73861  0.0343
 [[nodiscard]] inline std::string to_text(const spectra& all) {
   check(all);
-  std::string out = "precis-spectra 1\n";
-  if (!all.model.empty()) out += "model " + all.model + "\n";
-  out += "scorer " + text::one_line(all.scorer) + "\nmeasure " + text::one_line(all.measure) + "\n";
+  std::string out = text::header("precis-spectra", all.model) + text::field("scorer", all.scorer) +
+                    text::field("measure", all.measure);
   for (const spectrum& s : all.slices) {
     if (!text::is_word(s.slice.name))
       refuse({.what = "the slice name '" + s.slice.name + "'", .where = "spectra", .expected = "one word"});
@@ -89,17 +91,13 @@ inline void check(const spectra& all, const std::string& where = "spectra") {
 
 /// Reads what `to_text` writes, for a model with these matrices. `where` names the file in messages.
 ///
-/// Errors   each with its line; slices that are not in the model; spectra that `check` refuses.
+/// Errors   each with its line number; slices that are not in the model; spectra that `check` refuses.
 [[nodiscard]] inline spectra parse_spectra(std::string_view source, std::span<const matrix_info> matrices,
                                            std::string_view where = "spectra") {
   const std::vector<text::line> lines = text::split(source);
-  if (lines.empty() || lines.front().words.front() != "precis-spectra" || lines.front().rest != "1")
-    refuse(
-        {.what = lines.empty() ? "an empty file" : "it starts with '" + std::string(lines.front().words.front()) + "'",
-         .where = std::string(where),
-         .expected = "'precis-spectra 1' on the first line"});
+  const std::span<const text::line> body = text::body(lines, "precis-spectra", where);
   spectra all;
-  for (const text::line& l : std::span(lines).subspan(1)) {
+  for (const text::line& l : body) {
     const std::string_view first = l.words.front();
     if (first == "model") {
       all.model = l.rest;
@@ -118,17 +116,17 @@ inline void check(const spectra& all, const std::string& where = "spectra") {
       for (const std::string_view word : std::span(l.words).subspan(2)) {
         const std::size_t equals = std::min(word.find('='), word.size());
         const std::string_view key = word.substr(0, equals), value = word.substr(std::min(equals + 1, word.size()));
-        bool good = false;
-        if (key == "matrix") good = text::read(value, s.matrix);
-        if (key == "layer") good = text::read(value, s.layer);
-        if (key == "heads") good = text::read(value, s.heads);
-        if (key == "out") good = range(value, s.first_out, s.out);
-        if (key == "in") good = range(value, s.first_in, s.in);
+        bool valid = false;
+        if (key == "matrix") valid = text::read(value, s.matrix);
+        if (key == "layer") valid = text::read(value, s.layer);
+        if (key == "heads") valid = text::read(value, s.heads);
+        if (key == "out") valid = range(value, s.first_out, s.out);
+        if (key == "in") valid = range(value, s.first_in, s.in);
         if (key == "role") {
           s.role = parse_role(value, where);
-          good = true;
+          valid = true;
         }
-        if (!good)
+        if (!valid)
           text::refuse_line(l, where, "'" + std::string(word) + "'",
                             "matrix=INDEX layer=INDEX role=ROLE out=FIRST+COUNT in=FIRST+COUNT heads=COUNT");
       }
@@ -136,12 +134,12 @@ inline void check(const spectra& all, const std::string& where = "spectra") {
     } else {
       double value = 0, score = 0;
       if (all.slices.empty() || l.words.size() != 2 || !text::read(first, value) || !text::read(l.words[1], score))
-        text::refuse_line(l, where, "a line that is no pair of numbers", "SINGULAR_VALUE SCORE, below a slice");
+        text::refuse_line(l, where, "a line that is not a pair of numbers", "SINGULAR_VALUE SCORE, below a slice");
       all.slices.back().values.push_back(value);
       all.slices.back().scores.push_back(score);
     }
   }
-  if (all.slices.empty()) refuse({.what = "no slices", .where = std::string(where), .expected = "at least one"});
+  check_not_empty(all.slices.size(), "slices", where);
   std::vector<matrix_slice> slices;
   for (const spectrum& s : all.slices) slices.push_back(s.slice);
   check_slices(slices, matrices, std::string(where));

@@ -7,22 +7,25 @@
 #include <cmath>
 #include <concepts>
 #include <cstddef>
+#include <span>
 #include <string>
 #include <string_view>
 #include <system_error>
+#include <utility>
 #include <vector>
 
-/// The line format that plans, score tables and cost tables share: words separated by blanks, `#` starts a comment.
+/// The text format that plans, scores, cost tables and spectra share: one record per line, words separated by blanks, and
+/// `#` to start a comment.
 namespace precis::text {
 
-/// One line that says something, and where it stood.
+/// A line that is neither blank nor only a comment.
 struct line {
-  std::size_t number = 0;               ///< from 1
-  std::vector<std::string_view> words;  ///< never empty; views into the text that was split
+  std::size_t number = 0;               ///< line number in the file, from 1
+  std::vector<std::string_view> words;  ///< never empty; non-owning views of the text that was split
   std::string_view rest;                ///< everything after the first word, trimmed
 };
 
-/// The lines of a text without blank ones and comments. The text must outlive the result.
+/// Splits a text into lines, dropping blank lines and comments. The text must outlive the result.
 [[nodiscard]] inline std::vector<line> split(std::string_view text) {
   constexpr std::string_view blank = " \t\r";
   std::vector<line> lines;
@@ -49,20 +52,20 @@ struct line {
   return lines;
 }
 
-/// Refuses line `l` of the file called `where`.
+/// Refuses line `l` of the file `where`.
 [[noreturn]] inline void refuse_line(const line& l, std::string_view where, std::string what, std::string expected) {
   refuse({.what = "line " + std::to_string(l.number) + ": " + std::move(what),
           .where = std::string(where),
           .expected = std::move(expected)});
 }
 
-/// The shortest text that reads back as the same double.
+/// The shortest decimal text that reads back as the same double.
 [[nodiscard]] inline std::string number(double value) {
   char digits[32];
   return {digits, std::to_chars(digits, digits + sizeof digits, value).ptr};
 }
 
-/// Reads a whole word as a number; false when it is not one, or not finite.
+/// Reads a whole word as a number. Returns false if it is not a number, has trailing characters, or is not finite.
 template<class Number>
 [[nodiscard]] bool read(std::string_view word, Number& value) {
   const auto [end, fault] = std::from_chars(word.data(), word.data() + word.size(), value);
@@ -71,24 +74,54 @@ template<class Number>
   return true;
 }
 
-/// A name that fits in one word: not empty, no blanks, no control characters, no `#`.
+/// Whether a name fits in one word: not empty, without blanks, control characters or `#`.
 [[nodiscard]] inline bool is_word(std::string_view name) noexcept {
   for (const char c : name)
     if (static_cast<unsigned char>(c) <= ' ' || c == '#' || c == 0x7F) return false;
   return !name.empty();
 }
 
-/// The words that start a line of a plan, a score table or a cost table themselves: no unit may be called so.
+/// Whether a word starts a header line of one of the file formats. No unit may have such a name.
 [[nodiscard]] inline bool is_keyword(std::string_view name) noexcept {
   for (const std::string_view word : {"model", "units", "note", "scorer", "measure", "maker", "original", "entries"})
     if (name == word) return true;
   return false;
 }
 
-/// A remark as one line: line ends and `#` become blanks.
+/// A remark on one line: line ends and `#` become blanks.
 [[nodiscard]] inline std::string one_line(std::string remark) {
   std::ranges::replace_if(remark, [](char c) { return c == '\n' || c == '\r' || c == '#'; }, ' ');
   return remark;
+}
+
+/// A header line: the key, then the value on one line.
+[[nodiscard]] inline std::string field(std::string_view key, std::string value) {
+  return std::string(key) + " " + one_line(std::move(value)) + "\n";
+}
+
+/// The first lines of a file: "FORMAT 1", and "model FINGERPRINT" if the model is known.
+[[nodiscard]] inline std::string header(std::string_view format, std::string_view model) {
+  std::string out = std::string(format) + " 1\n";
+  if (!model.empty()) out += "model " + std::string(model) + "\n";
+  return out;
+}
+
+/// The lines below the first one, which must be "FORMAT 1".
+///
+/// Errors   another format or version, or an empty file; the message shows the first word. `where` names the file.
+[[nodiscard]] inline std::span<const line> body(std::span<const line> lines, std::string_view format,
+                                                std::string_view where) {
+  if (lines.empty() || lines.front().words.front() != format || lines.front().rest != "1")
+    refuse(
+        {.what = lines.empty() ? "an empty file" : "it starts with '" + std::string(lines.front().words.front()) + "'",
+         .where = std::string(where),
+         .expected = "'" + std::string(format) + " 1' on the first line"});
+  return lines.subspan(1);
+}
+
+/// A name padded with blanks to `width` characters, so that columns align.
+[[nodiscard]] inline std::string padded(std::string_view name, std::size_t width) {
+  return std::string(name) + std::string(width - std::min(width, name.size()), ' ');
 }
 
 }  // namespace precis::text

@@ -24,7 +24,7 @@ enum class part { attention, mlp, other };
   return "other";
 }
 
-/// What is known of a weight matrix without touching its values.
+/// Everything about a weight matrix except its values.
 struct matrix_info {
   std::string name;       ///< unique in the model: "h.3.attn.c_attn"
   std::size_t layer = 0;  ///< block index
@@ -48,11 +48,11 @@ enum class unit_kind { block, half, matrix };
   return "matrix";
 }
 
-/// The grouping called `word`. Errors: no such grouping, named with `where`.
+/// Parses the name of a grouping. Errors: an unknown name; `where` names the file in the message.
 [[nodiscard]] inline unit_kind parse_unit_kind(std::string_view word, std::string_view where) {
   for (const unit_kind k : {unit_kind::block, unit_kind::half, unit_kind::matrix})
     if (word == to_string(k)) return k;
-  refuse({.what = "'" + std::string(word) + "' is no grouping of units",
+  refuse({.what = "'" + std::string(word) + "' is not a grouping of units",
           .where = std::string(where),
           .expected = "block, half or matrix"});
 }
@@ -64,38 +64,46 @@ struct unit {
   unit_kind kind = unit_kind::block;
   precis::part part = precis::part::other;  ///< meaningful for halves and matrices
   std::vector<std::size_t> matrices;        ///< indices into the model's matrices(), ascending; never empty
-  std::size_t weights = 0;                  ///< number of weights in all of them
+  std::size_t weights = 0;                  ///< total number of weights
 
   bool operator==(const unit&) const = default;
 };
 
-/// Groups matrices into blocks, halves (attention or MLP of a block) or leaves each on its own.
+/// Groups matrices into blocks or halves (attention or MLP of a block), or gives each matrix a unit of its own.
 ///
-/// Order: by first matrix. Cost O(matrices). Errors: two matrices of one name, as units.
-/// No matrices give no units.
+/// Units are in the order of their first matrices. No matrices give no units.
+///
+/// Errors   two matrices with the same name, if each is a unit.
+/// Cost     O(matrices).
 [[nodiscard]] inline std::vector<unit> group_units(std::span<const matrix_info> matrices, unit_kind kind) {
   std::vector<unit> units;
-  std::unordered_map<std::string, std::size_t> homes;
+  std::unordered_map<std::string, std::size_t> unit_of_name;
   for (std::size_t i = 0; i < matrices.size(); ++i) {
     const matrix_info& m = matrices[i];
     std::string name = m.name;
     if (kind == unit_kind::block) name = "block." + std::to_string(m.layer);
     if (kind == unit_kind::half) name = "block." + std::to_string(m.layer) + "." + std::string(to_string(m.part));
 
-    const auto [home, fresh] = homes.try_emplace(name, units.size());
-    if (!fresh && kind == unit_kind::matrix)
-      refuse({.what = "two matrices are called " + m.name, .where = "group_units", .expected = "one name a matrix"});
-    if (fresh)
+    const auto [entry, is_new] = unit_of_name.try_emplace(name, units.size());
+    if (!is_new && kind == unit_kind::matrix)
+      refuse(
+          {.what = "matrix " + m.name + " appears twice", .where = "group_units", .expected = "unique matrix names"});
+    if (is_new)
       units.push_back({.name = std::move(name),
                        .layer = m.layer,
                        .kind = kind,
                        .part = kind == unit_kind::block ? part::other : m.part,
                        .matrices = {},
                        .weights = 0});
-    units[home->second].matrices.push_back(i);
-    units[home->second].weights += m.weights();
+    units[entry->second].matrices.push_back(i);
+    units[entry->second].weights += m.weights();
   }
   return units;
+}
+
+/// How these units were grouped; blocks if there are none.
+[[nodiscard]] inline unit_kind kind_of(std::span<const unit> units) noexcept {
+  return units.empty() ? unit_kind::block : units.front().kind;
 }
 
 }  // namespace precis

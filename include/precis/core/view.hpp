@@ -10,9 +10,9 @@
 
 namespace precis {
 
-/// A matrix somebody else owns: `out x in`, any row and column stride (in elements).
+/// A non-owning view of an `out x in` matrix with any row and column stride (in elements).
 ///
-/// A model that stores its weights `in x out` (GPT-2's Conv1D) hands out `view.transposed()`; nothing is copied.
+/// A model that stores its weights `in x out` (GPT-2's Conv1D) returns `view.transposed()`; nothing is copied.
 template<class T>
 struct matrix_view {
   T* data = nullptr;
@@ -29,10 +29,10 @@ struct matrix_view {
   /// Row-major and dense. Requires values.size() == r * c.
   constexpr matrix_view(std::span<T> values, std::size_t r, std::size_t c) noexcept
       : matrix_view(values.data(), r, c, static_cast<std::ptrdiff_t>(c), 1) {
-    PRECIS_EXPECTS(values.size() == r * c, "one value per element");
+    PRECIS_EXPECTS(values.size() == r * c, "needs one value per element");
   }
 
-  /// A mutable view is a constant one.
+  /// Converts a mutable view to a constant one.
   template<class U>
     requires(std::same_as<const U, T> && !std::same_as<U, T>)
   constexpr matrix_view(matrix_view<U> v) noexcept  // NOLINT(google-explicit-constructor): adds const only
@@ -44,15 +44,15 @@ struct matrix_view {
   [[nodiscard]] constexpr std::size_t size() const noexcept { return rows * cols; }
   [[nodiscard]] constexpr bool empty() const noexcept { return size() == 0; }
   [[nodiscard]] constexpr matrix_view transposed() const noexcept { return {data, cols, rows, col_stride, row_stride}; }
-  /// Rows are contiguous runs of `cols` elements.
+  /// Whether each row is contiguous.
   [[nodiscard]] constexpr bool rows_contiguous() const noexcept { return col_stride == 1 || cols <= 1; }
-  /// The whole matrix is one contiguous row-major run.
+  /// Whether the whole matrix is contiguous and row-major.
   [[nodiscard]] constexpr bool dense() const noexcept {
     return rows_contiguous() && (rows <= 1 || row_stride == static_cast<std::ptrdiff_t>(cols));
   }
-  /// Requires rows_contiguous().
+  /// Row r. Requires rows_contiguous().
   [[nodiscard]] constexpr std::span<T> row(std::size_t r) const noexcept {
-    PRECIS_EXPECTS(rows_contiguous(), "a strided row is not a span");
+    PRECIS_EXPECTS(rows_contiguous(), "a strided row is not contiguous");
     return {data + static_cast<std::ptrdiff_t>(r) * row_stride, cols};
   }
   /// Rows [first, first + count).
@@ -68,7 +68,7 @@ struct matrix_view {
 using weight_view = matrix_view<const float>;
 using mutable_weight_view = matrix_view<float>;
 
-/// Activations somebody else owns: sequence x token x feature. Features are contiguous.
+/// A non-owning view of activations, sequence x token x feature. The features of a token are contiguous.
 template<class T>
 struct activations_view {
   T* data = nullptr;
@@ -87,10 +87,10 @@ struct activations_view {
   /// Dense. Requires values.size() == s * t * f.
   constexpr activations_view(std::span<T> values, std::size_t s, std::size_t t, std::size_t f) noexcept
       : activations_view(values.data(), s, t, f, static_cast<std::ptrdiff_t>(t * f), static_cast<std::ptrdiff_t>(f)) {
-    PRECIS_EXPECTS(values.size() == s * t * f, "one value per element");
+    PRECIS_EXPECTS(values.size() == s * t * f, "needs one value per element");
   }
 
-  /// A mutable view is a constant one.
+  /// Converts a mutable view to a constant one.
   template<class U>
     requires(std::same_as<const U, T> && !std::same_as<U, T>)
   constexpr activations_view(activations_view<U> v) noexcept  // NOLINT(google-explicit-constructor): adds const only
@@ -125,7 +125,7 @@ struct activations_view {
             sequence_stride,
             token_stride};
   }
-  /// All tokens as the rows of one matrix. Requires that tokens follow each other evenly, as they do in dense views.
+  /// All tokens as the rows of one matrix. Requires adjacent sequences, as in dense views.
   [[nodiscard]] constexpr matrix_view<T> as_matrix() const noexcept {
     PRECIS_EXPECTS(sequences <= 1 || sequence_stride == token_stride * static_cast<std::ptrdiff_t>(tokens),
                    "sequences are not adjacent");
@@ -133,7 +133,7 @@ struct activations_view {
   }
 };
 
-/// A matrix that owns its values: row-major, dense.
+/// An owning matrix: row-major and dense.
 template<class T = float>
 struct basic_matrix {
   std::size_t rows = 0;
@@ -143,7 +143,7 @@ struct basic_matrix {
   basic_matrix() = default;
   basic_matrix(std::size_t r, std::size_t c, T fill = T{}) : rows(r), cols(c), values(r * c, fill) {}
   basic_matrix(std::size_t r, std::size_t c, std::vector<T> v) : rows(r), cols(c), values(std::move(v)) {
-    PRECIS_EXPECTS(values.size() == r * c, "one value per element");
+    PRECIS_EXPECTS(values.size() == r * c, "needs one value per element");
   }
 
   [[nodiscard]] matrix_view<T> view() noexcept { return {std::span<T>(values), rows, cols}; }
@@ -157,7 +157,7 @@ struct basic_matrix {
 
 using float_matrix = basic_matrix<float>;
 
-/// Activations that own their values: sequence x token x feature, dense.
+/// Owning activations, sequence x token x feature, dense.
 struct activations {
   std::size_t sequences = 0;
   std::size_t tokens = 0;

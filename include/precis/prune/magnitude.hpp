@@ -1,5 +1,6 @@
 #pragma once
 
+#include <precis/core/checks.hpp>
 #include <precis/core/error.hpp>
 #include <precis/core/select.hpp>
 #include <precis/core/view.hpp>
@@ -13,19 +14,19 @@
 
 namespace precis::prune {
 
-/// Which weights a sparsity removes.
+/// Which weights a sparsity s removes from n.
 enum class removal {
   exact,           ///< exactly floor(s n + 0.5), the smallest by (|w|, position)
-  quantile_strict  ///< all but |w| > quantile_linear(|w|, s): one more than asked or many, when keys tie (CPTQuant Eqs. 6-7)
+  quantile_strict  ///< all but |w| > quantile_linear(|w|, s), as in CPTQuant Eqs. 6-7: at least one too many, more with ties
 };
 
 /// Sets the smallest weights to zero, in place.
 ///
-/// Shapes   one matrix, or several whose weights compete with each other (position: matrix, row, column).
-/// Unit     sparsity: share of the weights, 0 to 1; weights that are zero already count as removed first.
-/// Errors   a sparsity outside [0, 1]; weights that are not finite, by matrix, row and column. Nothing is changed then.
-/// Cost     O(weights) expected; four bytes a weight of temporary memory.
-/// Source   methods E1, A5 (why not a threshold), C9 (scopes: per matrix, per row, or joint = global).
+/// Shapes   one matrix, or several whose weights compete (position: matrix, row, column).
+/// Unit     sparsity: share of the weights, 0 to 1. Weights that are already zero are removed first.
+/// Errors   a sparsity outside [0, 1]; weights that are not finite, naming matrix, row and column. Nothing is changed then.
+/// Cost     O(weights) expected, and four bytes of temporary memory per weight.
+/// Source   the usual magnitude baseline; docs/methods/magnitude_pruning.md shows why a threshold removes the wrong number.
 struct magnitude {
   double sparsity = 0.5;
   removal rule = removal::exact;
@@ -33,14 +34,14 @@ struct magnitude {
   /// Returns how many weights were removed.
   std::size_t operator()(mutable_weight_view w) const { return (*this)(std::span<const mutable_weight_view>(&w, 1)); }
 
-  /// Every row by itself, as Wanda does. Returns how many weights were removed.
+  /// Prunes every row separately, as Wanda does. Returns how many weights were removed.
   std::size_t each_row(mutable_weight_view w) const {
     std::size_t removed = 0;
     for (std::size_t r = 0; r < w.rows; ++r) removed += (*this)(w.row_range(r, 1));
     return removed;
   }
 
-  /// All matrices together.
+  /// Prunes all matrices jointly: their weights compete. Returns how many weights were removed.
   std::size_t operator()(std::span<const mutable_weight_view> matrices) const {
     std::vector<float> keys;
     std::size_t n = 0;
@@ -51,22 +52,19 @@ struct magnitude {
         for (std::size_t c = 0; c < matrices[m].cols; ++c) {
           const float key = std::abs(matrices[m](r, c));
           if (!std::isfinite(key))
-            refuse({.what = "the weight of matrix " + std::to_string(m) + " in row " + std::to_string(r) + ", column " +
-                            std::to_string(c) + " is " + (std::isnan(key) ? "NaN" : "infinite"),
-                    .where = "prune::magnitude",
-                    .expected = "finite weights"});
+            refuse_weight(matrices[m](r, c), "matrix " + std::to_string(m), r, c, "prune::magnitude");
           keys.push_back(key);
         }
     const std::size_t exact = exact_count(sparsity, n);
     if (n == 0) return 0;
 
-    // Everything below `limit` goes, and the first `ties` of those at it: the set a stable sort would remove.
+    // Removes all keys below `limit` and the first `ties` keys equal to it: the same set as a stable sort.
     float limit = 0;
     std::size_t ties = n;
     if (rule == removal::quantile_strict) {
       const double level = quantile_linear(std::span<const float>(keys), sparsity);
       limit = static_cast<float>(level);
-      // |w| <= level in double is |w| <= the largest float that is not above it.
+      // |w| <= level in double if and only if |w| <= the largest float not above level.
       if (static_cast<double>(limit) > level) limit = std::nextafter(limit, 0.f);
     } else {
       if (exact == 0) return 0;
@@ -93,12 +91,15 @@ struct magnitude {
   }
 };
 
-/// Keeps the `keep` largest of every `group` consecutive weights of a row (2:4 is {.keep = 2, .group = 4}), in place.
+/// Keeps the `keep` largest of every `group` consecutive weights of a row (2:4 is {.keep = 2, .group = 4}) and sets the others to
+/// zero, in place.
 ///
-/// A tail of M' < group weights keeps ceil(keep M' / group). Ties: the lower index is removed first.
-/// Errors   keep > group or group == 0; weights that are not finite, by row and column. Nothing is changed then.
+/// Edges    a tail of t < group weights keeps ceil(keep t / group).
+/// Ties     the lower index is removed first.
+/// Errors   keep > group or group == 0; weights that are not finite, naming row and column. Nothing is changed then.
 /// Cost     O(weights x log group).
-/// Source   methods E1, D9. Hardware's wording: published code often counts the weights removed instead.
+/// Source   N:M sparsity as sparse tensor cores define it; docs/methods/sparse.md.
+/// Differs  the code of SparseGPT and Wanda counts the weights removed; here, as for hardware, `keep` counts those kept.
 struct magnitude_in_groups {
   std::size_t keep = 2;
   std::size_t group = 4;
@@ -111,10 +112,7 @@ struct magnitude_in_groups {
               .expected = "a group of at least one weight, and keep <= group"});
     for (std::size_t r = 0; r < w.rows; ++r)
       for (std::size_t c = 0; c < w.cols; ++c)
-        if (!std::isfinite(w(r, c)))
-          refuse({.what = "the weight in row " + std::to_string(r) + ", column " + std::to_string(c) + " is not finite",
-                  .where = "prune::magnitude_in_groups",
-                  .expected = "finite weights"});
+        if (!std::isfinite(w(r, c))) refuse_weight(w(r, c), "the matrix", r, c, "prune::magnitude_in_groups");
     std::size_t removed = 0;
     std::vector<float> keys;
     for (std::size_t r = 0; r < w.rows; ++r)

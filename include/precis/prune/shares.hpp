@@ -1,5 +1,6 @@
 #pragma once
 
+#include <precis/core/checks.hpp>
 #include <precis/core/error.hpp>
 #include <precis/core/select.hpp>
 #include <precis/core/text.hpp>
@@ -17,44 +18,45 @@
 
 namespace precis::prune {
 
-/// How much of every unit goes when all weights of the model compete: one selection over all of them. A unit of one matrix that
-/// is then pruned by its own share loses exactly the weights that the joint selection removes; of a unit of several, `pack`
-/// prunes each by the unit's share.
+/// Global magnitude pruning: the share that each unit loses if all weights of the model compete in one selection. Pruning a unit
+/// of one matrix by its share removes exactly the weights of the joint selection; `pack` prunes each matrix of a larger unit
+/// by the share of the unit.
 ///
-/// Shapes    units of the model's matrices; returns [units] the share of each that goes.
+/// Shapes    units of the model's matrices; returns [units] the share that each loses.
 /// Unit      share of a unit's weights.
-/// Keys      |w|, or |w| / rms of the unit's weights, which makes units of different scales comparable.
+/// Keys      |w|, or |w| divided by the rms of the unit's weights, which makes units of different scales comparable.
 /// Ties      by unit, then as within a unit.
-/// Errors    a sparsity outside [0, 1]; a cap that leaves too little to remove; weights that are not finite, by matrix.
-/// Cost      O(weights) expected a round; a round more for every set of units at the cap; eight bytes a weight.
-/// Source    methods C9, global.
-/// @post     the shares, times the weights, add up to exactly floor(sparsity * weights + 1/2) weights, none above the cap.
+/// Errors    a sparsity outside [0, 1]; a cap that leaves too few weights to remove; weights that are not finite, naming the
+///           matrix.
+/// Cost      O(weights) expected per round, one round more for every set of units that reaches the cap, and eight bytes per
+///           weight.
+/// Source    global magnitude pruning as usual; the cap and its rounds are described in docs/methods/sparsity.md.
+/// @post     the shares remove exactly floor(sparsity * weights + 1/2) weights in total, and no share exceeds the cap.
 struct joint_shares {
   enum class key { magnitude, relative };
 
   double sparsity = 0.5;
   key by = key::magnitude;
-  double most = 0.95;  ///< of one unit: what exceeds it is taken from the others instead
+  double most = 0.95;  ///< cap on the share of a unit; the excess is taken from the other units
 
   template<weighted_model Model>
   [[nodiscard]] std::vector<double> operator()(const Model& model, std::span<const unit> units) const {
-    const auto bad = [](std::string what, std::string expected) {
-      refuse({.what = std::move(what), .where = "prune::joint_shares", .expected = std::move(expected)});
-    };
-    if (!(most >= 0 && most <= 1)) bad("a cap of " + text::number(most), "0 to 1");
+    check_range(most, 0, 1, "a cap", "prune::joint_shares");
     std::vector<std::vector<float>> keys;
-    std::size_t all = 0, room = 0;
+    std::size_t all = 0, most_removed = 0;
     std::vector<std::size_t> cap;
     for (const unit& u : units) {
       keys.push_back(keys_of(model, u));
       all += keys.back().size();
       cap.push_back(static_cast<std::size_t>(most * static_cast<double>(keys.back().size())));
-      room += cap.back();
+      most_removed += cap.back();
     }
     std::size_t left = exact_count(sparsity, all);
-    if (left > room)
-      bad("a sparsity of " + text::number(sparsity) + " with at most " + text::number(most) + " of each unit",
-          "a sparsity of at most " + text::number(static_cast<double>(room) / static_cast<double>(all)));
+    if (left > most_removed)
+      refuse({.what = "a sparsity of " + text::number(sparsity) + " with at most " + text::number(most) + " per unit",
+              .where = "prune::joint_shares",
+              .expected = "a sparsity of at most " +
+                          text::number(static_cast<double>(most_removed) / static_cast<double>(all))});
 
     std::vector<std::size_t> removed(units.size());
     std::vector<bool> full(units.size());
@@ -86,11 +88,7 @@ struct joint_shares {
       for (std::size_t r = 0; r < w.rows; ++r)
         for (std::size_t c = 0; c < w.cols; ++c) {
           const float x = std::abs(w(r, c));
-          if (!std::isfinite(x))
-            refuse({.what = "the weight of " + model.matrices()[m].name + " in row " + std::to_string(r) + ", column " +
-                            std::to_string(c) + " is not finite",
-                    .where = "prune::joint_shares",
-                    .expected = "finite weights"});
+          if (!std::isfinite(x)) refuse_weight(w(r, c), model.matrices()[m].name, r, c, "prune::joint_shares");
           squares += static_cast<double>(x) * static_cast<double>(x);
           keys.push_back(x);
         }
@@ -102,7 +100,7 @@ struct joint_shares {
     return keys;
   }
 
-  /// How many of each open unit are among the `count` smallest keys of all open units.
+  /// How many weights of each unit below its cap are among the `count` smallest keys of all such units.
   [[nodiscard]] static std::vector<std::size_t> select(const std::vector<std::vector<float>>& keys,
                                                        const std::vector<bool>& full, std::size_t count) {
     std::vector<std::size_t> counts(keys.size());

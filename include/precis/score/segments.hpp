@@ -1,12 +1,13 @@
 #pragma once
 
+#include <precis/core/moments.hpp>
 #include <precis/core/scores.hpp>
 
 #include <algorithm>
 #include <array>
-#include <cmath>
 #include <cstddef>
 #include <optional>
+#include <span>
 #include <vector>
 
 namespace precis::score {
@@ -48,13 +49,9 @@ struct segment {
     segment& g = out[i];
     g.layers = bounds[i + 1] - bounds[i];
     if (g.layers == 0) continue;
-    const auto count = static_cast<double>(g.layers);
-    for (std::size_t l = bounds[i]; l < bounds[i + 1]; ++l) g.mean += layers[l] / count;
-    if (g.layers < 2) continue;
-    double squares = 0;
-    for (std::size_t l = bounds[i]; l < bounds[i + 1]; ++l)
-      squares = std::fma(layers[l] - g.mean, layers[l] - g.mean, squares);
-    g.deviation = std::sqrt(squares / (count - 1));
+    const moments m = moments_of(std::span(layers).subspan(bounds[i], g.layers), deviation::sample);
+    g.mean = m.mean;
+    if (g.layers >= 2) g.deviation = m.standard_deviation;
   }
   return out;
 }

@@ -9,25 +9,29 @@
 #include <utility>
 #include <vector>
 
-namespace precis::allocate::detail {
+namespace precis::allocate::solver {
 
-/// The exact part: a dynamic program over few units, in whole numbers, that starts from a choice near the optimum.
+/// An exact dynamic program in integers over the few undecided units. All weights and values are relative to a start near
+/// the optimum: the points of the relaxation.
 ///
-/// Units are added one after the other, those first that could move at a price nearest the relaxation's. A state is a
-/// change of weight and value against the start. Kept are states that no lighter one equals in value, and that can still
-/// lead to something better: with all units left free to move in fractions, none of them gains more than the best of
-/// their next steps up a weight, or loses less than the cheapest of their steps down.
+/// Units are added one by one, the ones whose steps are nearest to the price of the relaxation first. A state is the change of
+/// weight and value so far. A state is kept if no lighter state has a value as good, and if its bound allows an
+/// improvement. The bound lets all remaining units move in fractions: spare weight gains at most the rate of the best next
+/// step up, and excess weight costs at least the rate of the cheapest step down.
+///
+/// Contract the caller passes the undecided units and their admissible options, then calls `run` once. `changes`, `value`,
+///          `bound` and `complete` describe the best choice that was found.
 class core_search {
  public:
-  struct option {  // relative to the unit's point
+  struct option {  // relative to the point of the unit
     double weight, value;
     std::uint32_t unit, entry;
   };
   struct member {
     std::uint32_t unit;
-    double up;              // value gained a weight by the next step up the hull; 0 = none
-    double down;            // value lost a weight by the step down; infinity = none
-    double distance;        // of the nearer of the two from the price
+    double up;              // value gained per weight by the next step up the hull; 0 = none
+    double down;            // value lost per weight by the step down; infinity = none
+    double distance;        // between the price and the nearer of the two
     std::uint64_t key = 0;  // row_key
 
     [[nodiscard]] bool operator<(const member& o) const noexcept {
@@ -36,8 +40,8 @@ class core_search {
     }
   };
 
-  /// `options` of members[i]: [first[i], first[i + 1]). Whole numbers of 48 bits stand for their sums, weights rounded
-  /// up and room down; everything that is a multiple of them is exact.
+  /// The options of members[i] are [first[i], first[i + 1]). Weights and values are scaled such that their sums have 48 bits;
+  /// weights are rounded up and the room is rounded down.
   core_search(std::vector<member> members, const std::vector<std::size_t>& first, const std::vector<option>& options,
               double price, double room)
       : members_(std::move(members)) {
@@ -68,9 +72,9 @@ class core_search {
     first_.push_back(steps_.size());
     divisor_ = std::max<std::int64_t>(divisor, 1);
     room_ = static_cast<std::int64_t>(std::floor(std::ldexp(room, weight_exponent)));
-    room_ -= room_ % divisor_;  // no sum of steps reaches beyond
+    room_ -= room_ % divisor_;  // no sum of steps reaches more
 
-    // The best gain and the least loss of those not added yet; on either side of the price however they were rounded.
+    // The best gain and the least loss of the members not added yet, clamped to their side of the price despite rounding.
     const std::size_t count = members_.size();
     up_.assign(count + 1, 0.0);
     down_.assign(count + 1, std::numeric_limits<double>::infinity());
@@ -82,7 +86,7 @@ class core_search {
     for (double& x : down_) x = std::ldexp(x, value_exponent_ - weight_exponent);
   }
 
-  /// Starts from a choice known already: its (unit, entry) pairs, those that differ from the points.
+  /// Starts from a known choice, given as the (unit, entry) pairs that differ from the points.
   void start_from(const std::vector<std::pair<std::uint32_t, std::uint32_t>>& changes) {
     std::int64_t value = 0, weight = 0;
     for (const auto& [unit, entry] : changes) {
@@ -98,8 +102,8 @@ class core_search {
     known_ = changes;
   }
 
-  /// Searches with at most `most_states` states at a time, the worst bounds going first; stops when about `most_examined`
-  /// have been looked at.
+  /// Searches with at most `most_states` states at a time, dropping those with the worst bounds, and stops after examining
+  /// about `most_examined` states.
   void run(std::size_t most_states, std::size_t most_examined) {
     std::vector<state> states{{0, 0, none}}, next;
     struct head {
@@ -120,7 +124,7 @@ class core_search {
       next.clear();
       std::int64_t least = std::numeric_limits<std::int64_t>::max();
       for (;;) {
-        // The lightest of all heads, then the one of least value, then the first.
+        // Merges by weight, then value, then position.
         head* chosen = nullptr;
         std::int64_t weight = 0, value = 0;
         for (head& h : heads) {
@@ -138,9 +142,9 @@ class core_search {
         least = value;
         const bool best = better(weight, value);
         if (!best && !promising(weight, value, i + 1)) continue;
-        const std::uint32_t way = chosen->step == none ? from : extend(from, chosen->step);
-        if (best) improve(weight, value, way);
-        next.push_back({weight, value, way});
+        const std::uint32_t path_to = chosen->step == none ? from : extend(from, chosen->step);
+        if (best) improve(weight, value, path_to);
+        next.push_back({weight, value, path_to});
       }
       states.swap(next);
       if (states.size() >= complete_at) {
@@ -151,18 +155,19 @@ class core_search {
     }
   }
 
-  /// The best choice, as (unit, entry) pairs that differ from the points.
+  /// The best choice, as the (unit, entry) pairs that differ from the points.
   [[nodiscard]] std::vector<std::pair<std::uint32_t, std::uint32_t>> changes() const {
     std::vector<std::pair<std::uint32_t, std::uint32_t>> result = known_;
     for (std::uint32_t t = best_; t != none; t = paths_[t].from)
       result.emplace_back(steps_[paths_[t].step].unit, steps_[paths_[t].step].entry);
     return result;
   }
-  /// Value of the best choice, and a bound on every one, against the points.
+  /// The value of the best choice, and a lower bound on the value of every choice, relative to the points.
   [[nodiscard]] double value() const noexcept { return std::ldexp(static_cast<double>(best_value_), -value_exponent_); }
   [[nodiscard]] double bound() const noexcept {
     return std::ldexp(std::min(dropped_, static_cast<double>(best_value_)), -value_exponent_);
   }
+  /// Whether the best choice is proven optimal: no dropped state could have led to a better one.
   [[nodiscard]] bool complete() const noexcept { return dropped_ > static_cast<double>(best_value_) - 0.5; }
 
  private:
@@ -179,8 +184,8 @@ class core_search {
     std::uint32_t from, step;
   };
 
-  /// The least value that a state reaches within `room` by moving members [next, end) in fractions.
-  /// Sums have 48 bits, so what is near the best value is right to a tenth of a whole.
+  /// A lower bound on the value that a state reaches within `room` by moving members [next, end) in fractions. Sums have 48
+  /// bits, so near the best value the rounding error is below 0.1.
   [[nodiscard]] double bound(std::int64_t weight, std::int64_t value, std::int64_t room,
                              std::size_t next) const noexcept {
     const auto left = static_cast<double>(room - weight);
@@ -190,7 +195,8 @@ class core_search {
     const auto best = static_cast<double>(best_value_);
     const double b = bound(weight, value, room_, next);
     if (b < best - 0.5) return true;
-    return b < best + 0.5 && bound(weight, value, best_weight_ - divisor_, next) < best + 0.5;  // as good, and lighter
+    return b < best + 0.5 &&
+           bound(weight, value, best_weight_ - divisor_, next) < best + 0.5;  // equally good and lighter
   }
 
   [[nodiscard]] bool better(std::int64_t weight, std::int64_t value) const noexcept {
@@ -200,15 +206,15 @@ class core_search {
     paths_.push_back({from, step_index});
     return static_cast<std::uint32_t>(paths_.size() - 1);
   }
-  void improve(std::int64_t weight, std::int64_t value, std::uint32_t way) {
+  void improve(std::int64_t weight, std::int64_t value, std::uint32_t path_to) {
     best_value_ = value;
     best_weight_ = weight;
-    best_ = way;
+    best_ = path_to;
     known_.clear();
   }
 
-  /// Tries to end every state with one step of a member not added yet: one of those that leave the least room. What is
-  /// found proves nothing, but makes the rest of the search smaller; on tables where every unit pays alike, by far.
+  /// A heuristic that completes every state with one step of a member not added yet, trying those that leave the least room.
+  /// A better incumbent prunes the rest of the search, most of all if all units gain equally per weight.
   void complete_each(std::vector<state>& states, std::size_t next) {
     if (by_weight_.empty()) {
       by_weight_.resize(steps_.size());
@@ -228,6 +234,7 @@ class core_search {
     std::erase_if(states, [&](const state& s) { return !promising(s.weight, s.value, next); });
   }
 
+  /// Drops the states with the worst bounds until fewer than `most` are left.
   void thin(std::vector<state>& states, std::size_t most, std::size_t next) {
     std::vector<double> bounds;
     bounds.reserve(states.size());
@@ -247,7 +254,7 @@ class core_search {
   std::vector<std::size_t> first_;
   std::vector<double> up_, down_;  // [members + 1]
   std::vector<path> paths_;
-  std::vector<std::uint32_t> by_weight_;  // of steps_
+  std::vector<std::uint32_t> by_weight_;  // indices into steps_
   std::int64_t room_ = 0, divisor_ = 1;
   std::int64_t best_value_ = 0, best_weight_ = 0;
   std::uint32_t best_ = none;
@@ -256,4 +263,4 @@ class core_search {
   int value_exponent_ = 0;
 };
 
-}  // namespace precis::allocate::detail
+}  // namespace precis::allocate::solver

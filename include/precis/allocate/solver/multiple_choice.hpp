@@ -1,7 +1,9 @@
 #pragma once
 
+#include <precis/allocate/solver/choice_problem.hpp>
 #include <precis/allocate/solver/core_search.hpp>
 #include <precis/allocate/solver/relaxation.hpp>
+#include <precis/core/compensated_sum.hpp>
 
 #include <algorithm>
 #include <cmath>
@@ -14,27 +16,27 @@
 #include <utility>
 #include <vector>
 
-namespace precis::allocate {
+namespace precis::allocate::solver {
 
-/// One entry for every unit, and what is known of it.
+/// One entry per unit, and what is proven about the choice.
 struct selection {
   std::vector<std::uint32_t> entries;  ///< [units]
   double value = 0;
   double weight = 0;
-  double bound = 0;      ///< no choice within the limit has a smaller value
-  bool optimal = false;  ///< bound == value
+  double bound = 0;      ///< lower bound on the value of every choice within the limit
+  bool optimal = false;  ///< proven optimal: bound == value
 };
 
-/// How much the exact search may take before it settles for a bound.
+/// Limits of the exact search. If it exceeds them, the result has a bound instead of a proof.
 struct search_limits {
-  std::size_t states = std::size_t{1} << 16;    ///< kept at a time; 24 bytes each
-  std::size_t examined = std::size_t{1} << 21;  ///< in all: some tens of milliseconds
+  std::size_t states = std::size_t{1} << 16;    ///< kept at a time, 24 bytes each
+  std::size_t examined = std::size_t{1} << 21;  ///< in total: some tens of milliseconds
   bool operator==(const search_limits&) const = default;
 };
 
 namespace detail {
 
-/// The greatest common divisor of all differences of weight within a unit: no two choices differ by anything else.
+/// The greatest common divisor of the weight differences within units: the weights of any two choices differ by a multiple.
 template<class Value, std::unsigned_integral Weight>
 [[nodiscard]] double weight_step(const choice_problem<Value, Weight>& p) noexcept {
   Weight step = 0;
@@ -61,9 +63,9 @@ class chooser {
 
   [[nodiscard]] selection operator()(const search_limits& limits) {
     selection s{.entries = {}, .optimal = at_.price == 0 || at_.room == 0};
-    double bound = 0;  // as everything here, against the points
+    double bound = 0;  // relative to the points, like all values here
     if (!s.optimal) {
-      // Even with fractions nothing gains more than this. First a good choice among the units nearest the price ...
+      // The relaxation gains no more than this. First, a good choice among the units nearest to the price.
       const double most = at_.price * at_.room;
       constexpr std::size_t near = 128, few_states = 512;
       const std::vector<member> members = nearest(near);
@@ -72,7 +74,7 @@ class chooser {
       bound = sample.bound();
       const double gap = most + sample.value();
       s.optimal = (members.size() < near && sample.complete()) || gap <= 1e-13 * most;
-      if (!s.optimal) {  // ... then all units that could still be part of a better one.
+      if (!s.optimal) {  // Then all units that can still improve it.
         const core_search rest = search(undecided(gap), gap, limits);
         changes_ = rest.changes();
         bound = std::max(rest.bound(), -most);
@@ -97,10 +99,10 @@ class chooser {
  private:
   using member = core_search::member;
 
-  /// Units that stand exactly at the price: as many as fit take the step, heavy ones first.
+  /// Among the units whose next step gains exactly the price, as many as fit take it, the heaviest steps first.
   void settle_ties() {
     if constexpr (std::unsigned_integral<Weight>)
-      at_.room -= std::fmod(at_.room, weight_step(p_));  // no choice reaches beyond
+      at_.room -= std::fmod(at_.room, weight_step(p_));  // no choice reaches more
     struct tie {
       double step;
       std::uint64_t key;
@@ -133,14 +135,14 @@ class chooser {
     for (; from != to; ++from) from->key = row_key(p_, from->unit);
   }
 
-  /// The units that could move at the prices nearest to the relaxation's; all that have a choice, if those are fewer.
+  /// The `count` units whose steps are nearest to the price, or all units with more than one hull point if there are fewer.
   [[nodiscard]] std::vector<member> nearest(std::size_t count) const {
     std::vector<member> members;
     for (std::size_t u = 0; u < p_.units; ++u)
       if (hulls_.first[u] + 1 < hulls_.first[u + 1]) members.push_back(member_of(u));
     if (members.size() <= count) return members;
     const auto middle = members.begin() + static_cast<std::ptrdiff_t>(count);
-    std::nth_element(members.begin(), middle, members.end());  // by distance: there are no keys yet
+    std::nth_element(members.begin(), middle, members.end());  // by distance only: keys are not computed yet
     const double farthest = middle->distance;
     const auto tied =
         std::partition(members.begin(), members.end(), [&](const member& m) { return m.distance < farthest; });
@@ -151,13 +153,13 @@ class chooser {
     return members;
   }
 
-  /// What unit u loses by entry e when weight costs the price, less what rounding may have added.
+  /// The loss of unit u by entry e if weight costs the price, minus the possible rounding error.
   [[nodiscard]] double loss(std::size_t u, std::size_t e) const noexcept {
     const double value = p_.value(u, e) - p_.value(u, entries_[u]);
     const double price = at_.price * (p_.weight(u, e) - p_.weight(u, entries_[u]));
     return value + price - 1e-15 * (std::abs(value) + std::abs(price));
   }
-  /// Entries that lose more than the gap between the best choice known and the bound are part of no better one.
+  /// Whether entry e can be part of a better choice: its loss does not exceed the gap between incumbent and bound.
   [[nodiscard]] bool could_be(std::size_t u, std::size_t e, double gap) const noexcept {
     return p_.admits(u, e) && e != entries_[u] && !(loss(u, e) > gap * (1 + 1e-9) + 1e-12 * at_.price * at_.room);
   }
@@ -200,24 +202,29 @@ class chooser {
   choice_problem<Value, Weight> p_;
   hulls hulls_;
   relaxation at_;
-  std::vector<std::uint32_t> entries_;                            // of the points
-  std::vector<std::pair<std::uint32_t, std::uint32_t>> changes_;  // the best choice known: unit, entry
+  std::vector<std::uint32_t> entries_;                            // [units] entries of the points
+  std::vector<std::pair<std::uint32_t, std::uint32_t>> changes_;  // the incumbent: unit, entry
 };
 
 }  // namespace detail
 
-/// The choice of least value within the limit, then of least weight; with a proof, or with the gap that is left.
+/// Solves the multiple-choice knapsack problem: the choice of least value within the limit, and among those the one of least
+/// weight. The result is proven optimal, or has a bound on the gap.
 ///
-/// Method   the relaxation; a first choice from the units nearest its price; every entry that even fractions of all
-///          others cannot pay for is out; an exact dynamic program over what is left.
-/// Unit     values and weights as given. Differences below 2^-48 of what the undecided units can change count as none.
-/// Ties     of equal value and weight: decided by the rows of the units; their places matter only between equal rows.
-/// Requires that the lightest entries fit, and one admitted entry a unit.
-/// Cost     O(units x entries), and the search: tens of units on most tables, whatever their number.
-/// Source   methods C3: Lagrangian reduction, and a core that grows as in exact multiple-choice knapsack codes.
+/// Method   (1) Solve the linear relaxation. (2) Find an incumbent among the units nearest to its price. (3) Discard every
+///          entry whose loss exceeds the gap between incumbent and bound. (4) Run an exact dynamic program on the rest.
+/// Unit     values and weights as given. Differences below 2^-48 of the total change of the undecided units count as zero.
+/// Ties     of equal value and weight: decided by the rows of the units, and by their order only between equal rows.
+/// Requires that the lightest entries fit, and at least one admissible entry per unit.
+/// Cost     O(units x entries) plus the search, which involves tens of units on most tables however large they are.
+/// Source   Lagrangian reduction and core search as in exact multiple-choice knapsack codes; docs/methods/knapsack.md.
 template<class Value, class Weight>
 [[nodiscard]] selection choose(const choice_problem<Value, Weight>& p, const search_limits& limits = {}) {
   return detail::chooser<Value, Weight>(p)(limits);
 }
 
-}  // namespace precis::allocate
+}  // namespace precis::allocate::solver
+
+namespace precis::allocate {
+using solver::search_limits;
+}

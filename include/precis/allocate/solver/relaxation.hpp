@@ -1,66 +1,26 @@
 #pragma once
 
+#include <precis/allocate/solver/choice_problem.hpp>
+#include <precis/core/compensated_sum.hpp>
+
 #include <algorithm>
-#include <bit>
-#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <limits>
-#include <span>
-#include <utility>
 #include <vector>
 
-/// What every budgeted allocator starts from: one entry a unit, the smallest sum of values, a limit on the sum of
-/// weights; solved with fractions allowed (methods C3, C4).
-namespace precis::allocate {
+namespace precis::allocate::solver {
 
-/// Choose one entry for each unit so that the values sum to the least and the weights to at most `limit`.
+/// The lower convex hull of each unit's (weight, value) points, from the lightest entry on. Along a hull weights rise, values
+/// fall, and the value gained per weight falls.
 ///
-/// Weights and values are costs and bytes, or bytes and costs. Whole numbers are below 2^53 in sum, so exact in double.
-template<class Value, class Weight>
-struct choice_problem {
-  std::size_t units = 0;
-  std::size_t entries = 0;
-  std::span<const Value> values;    ///< [units x entries]; infinity in either: this unit must not take this entry
-  std::span<const Weight> weights;  ///< [units x entries]
-  double limit = 0;
-
-  [[nodiscard]] double value(std::size_t unit, std::size_t entry) const noexcept {
-    return static_cast<double>(values[unit * entries + entry]);
-  }
-  [[nodiscard]] double weight(std::size_t unit, std::size_t entry) const noexcept {
-    return static_cast<double>(weights[unit * entries + entry]);
-  }
-  [[nodiscard]] bool admits(std::size_t unit, std::size_t entry) const noexcept {
-    constexpr double never = std::numeric_limits<double>::infinity();
-    return value(unit, entry) < never && weight(unit, entry) < never;
-  }
-};
-
-/// A sum that keeps what rounding drops: within half a unit in the last place, so that order all but never shows.
-class compensated_sum {
- public:
-  void add(double x) noexcept {
-    const double sum = high_ + x, rounded = sum - high_;
-    low_ += (high_ - (sum - rounded)) + (x - rounded);
-    high_ = sum;
-  }
-  [[nodiscard]] double value() const noexcept { return high_ + low_; }
-
- private:
-  double high_ = 0;
-  double low_ = 0;
-};
-
-/// The lower convex hull of each unit's (weight, value) points: from the lightest entry, ever less gained a weight.
-///
-/// Points   of unit u: [first[u], first[u + 1]), weights rising, values falling; never empty where an entry is admitted.
-/// Ties     of two equal points the lower entry.
-/// Cost     O(units x entries) where the entries of all units are ordered alike, else x entries.
+/// Shapes   the points of unit u are [first[u], first[u + 1]); there is at least one if any entry is admissible.
+/// Ties     of two equal points, the lower entry.
+/// Cost     O(units x entries) if the entries of all units have the same order by weight, else O(units x entries^2).
 struct hulls {
   std::vector<std::uint32_t> first;  ///< [units + 1]
-  std::vector<std::uint32_t> entry;  ///< of each point
-  std::vector<double> slope;  ///< value gained a weight from this point to the next; > 0, and falling; 0 at the last
+  std::vector<std::uint32_t> entry;  ///< [points]
+  std::vector<double> slope;         ///< [points] value gained per weight by the step to the next point; 0 at the last
 
   template<class Value, class Weight>
   explicit hulls(const choice_problem<Value, Weight>& p)
@@ -74,7 +34,7 @@ struct hulls {
       }
     };
     std::vector<point> sorted(p.entries), hull(p.entries);
-    std::vector<std::uint32_t> order(p.entries);  // of the unit before: usually right already
+    std::vector<std::uint32_t> order(p.entries);  // the order of the previous unit, usually the same
     for (std::size_t e = 0; e < p.entries; ++e) order[e] = static_cast<std::uint32_t>(e);
     std::uint32_t end = 0;
     for (std::size_t u = 0; u < p.units; ++u) {
@@ -96,7 +56,7 @@ struct hulls {
         least = next.value;
         double gain = 0;
         while (size > 0) {
-          // Quotients decide, as they do everywhere later: what is a hull here is one there, however they are rounded.
+          // Compares rounded quotients, as all later steps do, so that rounding cannot make them disagree about the hull.
           gain = (hull[size - 1].value - next.value) / (next.weight - hull[size - 1].weight);
           gain = std::clamp(gain, std::numeric_limits<double>::denorm_min(), std::numeric_limits<double>::max());
           if (size == 1 || gain < slopes[size - 2]) break;
@@ -120,45 +80,30 @@ struct hulls {
   }
 };
 
-/// The best mixture of hull points within the limit: every unit as far up its hull as the price of weight allows.
+/// The linear relaxation: each unit moves up its hull as long as a step gains more than `price` per weight.
 ///
-/// A unit at its point loses nothing against any mixture when weight costs `price`, so with D(u, e) the value plus price
-/// times weight that unit u loses by entry e instead (>= 0), every choice within the limit has
-/// value >= value here + sum D - price * room.
+/// At this price each unit's point minimises value + price * weight. Let D(u, e) >= 0 be the excess of entry e over that
+/// minimum. Then every choice within the limit has value >= value of the points + sum D - price * room.
 struct relaxation {
-  double price = 0;                   ///< value a weight; 0 = the limit does not bind
-  double room = 0;                    ///< limit - weight of the points
-  std::vector<std::uint32_t> points;  ///< [units], into hulls
+  double price = 0;                   ///< value per weight; 0 = the limit does not bind
+  double room = 0;                    ///< limit minus the weight of the points
+  std::vector<std::uint32_t> points;  ///< [units] indices into hulls
 };
 
 namespace detail {
-
-/// A unit's row as a number: what is decided between units that tie is not decided by their places.
-template<class Value, class Weight>
-[[nodiscard]] std::uint64_t row_key(const choice_problem<Value, Weight>& p, std::size_t unit) noexcept {
-  std::uint64_t key = 0;
-  const auto add = [&](double x) {
-    key = std::rotl((key ^ std::bit_cast<std::uint64_t>(x)) * 0x9E3779B97F4A7C15ull, 29);
-  };
-  for (std::size_t e = 0; e < p.entries; ++e) {
-    add(p.weight(unit, e));
-    add(p.value(unit, e));
-  }
-  return key;
-}
 
 struct hull_step {
   double slope;
   double weight;
 };
 
-/// The largest price at which the steps that gain more than it fit into `room`, and not those that gain it too.
-/// Requires that all together do not fit. Cost O(steps).
+/// The critical price: the steps that gain more per weight than it fit into `room`, but not together with those that gain
+/// exactly it. Requires that all steps together do not fit. Cost O(steps), by selection.
 [[nodiscard]] inline double critical_price(std::vector<hull_step>& steps, double room) {
   std::size_t begin = 0, end = steps.size();
   const auto at = [&](std::size_t i) { return steps[i].slope; };
   for (std::uint64_t round = 1;; ++round) {
-    // Median of nine, spread evenly: the order of steps is that of units, which may be anything.
+    // The median of nine evenly spaced samples, because the order of the units may have any pattern.
     double sample[9];
     for (std::size_t i = 0; i < 9; ++i)
       sample[i] = at(begin + (end - begin) * i / 9 + ((end - begin) / 9) * (round % 3) / 3);
@@ -193,9 +138,11 @@ struct hull_step {
 
 }  // namespace detail
 
-/// Requires that the lightest entries fit into the limit.
-/// Ties     units whose next step gains exactly `price` stay below it.
+/// Solves the linear relaxation. Requires that the lightest entries fit into the limit.
+///
+/// Ties     units whose next step gains exactly `price` do not take it.
 /// Cost     O(units x entries).
+/// Source   Lagrangian relaxation of the multiple-choice knapsack problem; docs/methods/knapsack.md.
 template<class Value, class Weight>
 [[nodiscard]] relaxation relax(const choice_problem<Value, Weight>& p, const hulls& h) {
   relaxation r;
@@ -226,4 +173,4 @@ template<class Value, class Weight>
   return r;
 }
 
-}  // namespace precis::allocate
+}  // namespace precis::allocate::solver

@@ -1,0 +1,104 @@
+#pragma once
+
+#include <precis/allocate/solver/choice_problem.hpp>
+#include <precis/core/cost_table.hpp>
+#include <precis/core/error.hpp>
+
+#include <algorithm>
+#include <cstddef>
+#include <numeric>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace precis::allocate::solver {
+
+/// Groups of units, by name, that must take the same entry: the q, k and v maps of a layer, or residual partners.
+using linked_units = std::vector<std::vector<std::string>>;
+
+/// A cost table in which each group of linked units is one row: costs and bytes are summed, and an entry is admissible if it
+/// is admissible for all of them. The cost table must outlive it.
+///
+/// Contract every allocator with a budget builds one of these, states its problem with `problem` or `inverse`, and maps
+///          its choice of one entry per row back to units with `expand`.
+/// Errors   a table that `check` refuses; a linked name that is not a unit; linked units without a common admissible entry.
+class linked_table {
+ public:
+  linked_table(const cost_table& t, const linked_units& groups, const std::string& where)
+      : entries_(t.entries.size()), rows_(t.units.size()), costs_(t.costs), bytes_(t.bytes) {
+    check(t, where);
+    if (groups.empty()) return;
+    row_.resize(t.units.size());
+    std::iota(row_.begin(), row_.end(), std::size_t{0});
+    for (const std::vector<std::string>& group : groups)
+      for (const std::string& name : group) {
+        const std::size_t u = find(t, name, where), other = find(t, group.front(), where);
+        const auto [low, high] = std::minmax(row_[u], row_[other]);
+        if (low != high) std::ranges::replace(row_, high, low);  // groups that share a unit are merged
+      }
+    std::vector<std::size_t> renumbered(t.units.size(), t.units.size());
+    rows_ = 0;
+    for (std::size_t& row : row_) {
+      if (renumbered[row] == t.units.size()) renumbered[row] = rows_++;
+      row = renumbered[row];
+    }
+    sums_.assign(rows_ * entries_, 0.0);
+    sizes_.assign(rows_ * entries_, 0);
+    for (std::size_t u = 0; u < t.units.size(); ++u)
+      for (std::size_t e = 0; e < entries_; ++e) {
+        sums_[row_[u] * entries_ + e] += t.costs_of(u)[e];
+        sizes_[row_[u] * entries_ + e] += t.bytes_of(u)[e];
+      }
+    costs_ = sums_;
+    bytes_ = sizes_;
+    for (std::size_t u = 0; u < t.units.size(); ++u) {
+      const auto row = costs_.subspan(row_[u] * entries_, entries_);
+      if (std::ranges::none_of(row, [](double c) { return c < not_admitted; }))
+        refuse({.what = "unit " + t.units[u].name + " and the units linked to it have no common admissible entry",
+                .where = where,
+                .expected = "an entry that is admissible for all of them"});
+    }
+  }
+
+  /// Least cost within `limit` bytes.
+  [[nodiscard]] choice_problem<double, std::size_t> problem(std::size_t limit) const noexcept {
+    return {rows_, entries_, costs_, bytes_, static_cast<double>(limit)};
+  }
+  /// Fewest bytes within `cost`.
+  [[nodiscard]] choice_problem<std::size_t, double> inverse(double cost) const noexcept {
+    return {rows_, entries_, bytes_, costs_, cost};
+  }
+  /// Maps one entry per row to one entry per unit.
+  template<class Index>
+  [[nodiscard]] std::vector<std::size_t> expand(const std::vector<Index>& of_rows) const {
+    if (row_.empty()) return {of_rows.begin(), of_rows.end()};
+    std::vector<std::size_t> of_units;
+    for (const std::size_t row : row_) of_units.push_back(of_rows[row]);
+    return of_units;
+  }
+  linked_table(const linked_table&) = delete;
+  linked_table& operator=(const linked_table&) = delete;
+
+ private:
+  static std::size_t find(const cost_table& t, const std::string& name, const std::string& where) {
+    const auto at = std::ranges::find(t.units, name, &unit::name);
+    if (at == t.units.end())
+      refuse({.what = "unit '" + name + "' is linked but not in the table",
+              .where = where,
+              .expected = "names of units in the table"});
+    return static_cast<std::size_t>(at - t.units.begin());
+  }
+
+  std::size_t entries_, rows_;
+  std::span<const double> costs_;
+  std::span<const std::size_t> bytes_;
+  std::vector<std::size_t> row_;  // [units]; empty = one row per unit
+  std::vector<double> sums_;
+  std::vector<std::size_t> sizes_;
+};
+
+}  // namespace precis::allocate::solver
+
+namespace precis::allocate {
+using solver::linked_units;
+}

@@ -1,0 +1,54 @@
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <span>
+#include <vector>
+
+namespace precis {
+
+/// The divisor of a variance of n values: n (they are the whole population) or n - 1 (they are a sample of it).
+enum class deviation { population, sample };
+
+/// The first two moments of some values.
+struct moments {
+  double mean = 0;
+  double standard_deviation = 0;
+};
+
+/// Mean and standard deviation in two passes in double.
+///
+/// Unit     that of the values.
+/// Errors   none. No values give zeros; a single value has no sample deviation, which is then NaN.
+/// Cost     O(values).
+[[nodiscard]] inline moments moments_of(std::span<const double> values, deviation divisor = deviation::population) {
+  moments m;
+  if (values.empty()) return m;
+  const auto count = static_cast<double>(values.size());
+  double squares = 0;
+  for (const double v : values) m.mean += v / count;  // dividing the sum instead could overflow
+  for (const double v : values) squares = std::fma(v - m.mean, v - m.mean, squares);
+  m.standard_deviation = std::sqrt(squares / (divisor == deviation::population ? count : count - 1));
+  return m;
+}
+
+/// How many standard deviations each value lies above the mean. All zeros for a single value, or if the deviation is at
+/// most 1e-12 of the largest |value| and therefore rounding noise.
+///
+/// Errors   none. Requires finite values.
+/// Cost     O(values).
+/// @post    z_scores(a values + b) equals z_scores(values) for a > 0, up to rounding.
+[[nodiscard]] inline std::vector<double> z_scores(std::span<const double> values,
+                                                  deviation divisor = deviation::population) {
+  std::vector<double> z(values.size());
+  if (values.size() < 2) return z;
+  double largest = 0;
+  for (const double v : values) largest = std::max(largest, std::abs(v));
+  const moments m = moments_of(values, divisor);
+  if (m.standard_deviation <= 1e-12 * largest) return z;
+  for (std::size_t i = 0; i < values.size(); ++i) z[i] = (values[i] - m.mean) / m.standard_deviation;
+  return z;
+}
+
+}  // namespace precis

@@ -19,7 +19,7 @@
 
 #include <precis/core/random.hpp>
 #include <precis/kernel/lanes.hpp>
-#include <precis/model/restrict.hpp>
+#include <precis/model/whole_forwards.hpp>
 #include <precis/score/causal_trace.hpp>
 
 #include <benchmark/benchmark.h>
@@ -176,7 +176,7 @@ struct question {
     basic_matrix<double> table(tokens, layers);
     for (std::size_t l = 0; l < layers; ++l)
       for (std::size_t t = 0; t < tokens; ++t) {
-        const auto [first, last] = score::detail::window_of(l, what.window, layers);
+        const auto [first, last] = score::restored_layers(l, what.window, layers);
         const auto tap = [&, first = first, last = last](site at, activations_view<float> x) {
           if (at.kind == site_kind::embedding)
             tap::add_noise{at, fact.subject_begin, noise.view()}(at, x.sequence_range(1, runs));
@@ -184,10 +184,10 @@ struct question {
           for (std::size_t k = 1; k <= runs; ++k) std::ranges::copy(x(0, t), x(k, t).begin());
         };
         const float_matrix logits = model.logits(batch, positions::all, tap);
-        std::vector<score::detail::answer_statistics> seen;
+        std::vector<score::answer_prediction> seen;
         for (std::size_t k = 1; k <= runs; ++k)
-          seen.push_back(score::detail::look_up(logits.row((k + 1) * tokens - 1), fact.answer));
-        table(t, l) = score::detail::average(seen).probability;
+          seen.push_back(score::predict_answer(logits.row((k + 1) * tokens - 1), fact.answer));
+        table(t, l) = score::average(seen).probability;
         work += layers * (runs + 1) * tokens;
       }
     return table;

@@ -5,5 +5,6 @@
 #include <precis/model/changes.hpp>
 #include <precis/model/concepts.hpp>
 #include <precis/model/guard.hpp>
-#include <precis/model/restrict.hpp>
+#include <precis/model/inputs.hpp>
 #include <precis/model/taps.hpp>
+#include <precis/model/whole_forwards.hpp>

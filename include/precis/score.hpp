@@ -14,5 +14,6 @@
 #include <precis/score/pruning_sensitivity.hpp>
 #include <precis/score/reconstruction_error.hpp>
 #include <precis/score/segments.hpp>
+#include <precis/score/stream_parts.hpp>
 #include <precis/score/taylor.hpp>
 #include <precis/score/weight_magnitude.hpp>

@@ -1,7 +1,7 @@
 #include <precis/model/changes.hpp>
 
 #include <precis/core/executor.hpp>
-#include <precis/model/restrict.hpp>
+#include <precis/model/whole_forwards.hpp>
 
 #include "catch.hpp"
 #include "micro_transformer.hpp"

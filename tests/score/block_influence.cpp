@@ -13,11 +13,11 @@
 using namespace precis;
 using score::block_influence;
 using score::displace;
-using measure = block_influence::measure;
+using distance = block_influence::distance;
 
 namespace {
 
-const measure every_measure[] = {measure::cosine, measure::l2, measure::l2_normalised, measure::norm_ratio};
+const distance every_distance[] = {distance::cosine, distance::l2, distance::l2_normalised, distance::norm_ratio};
 
 /// The micro-transformer with some of its maps set to zero: their part of the block adds nothing.
 micro_transformer without(std::vector<std::size_t> maps) {
@@ -62,7 +62,7 @@ TEST_CASE("a block's score is the mean over tokens from its entering to its leav
           "[score][block_influence][oracle]") {
   const micro_transformer model;
   const std::vector<token_batch> batches{micro_transformer::labelled(0, 3), micro_transformer::labelled(3, 2)};
-  for (const measure by : every_measure) {
+  for (const distance by : every_distance) {
     std::vector<double> expected(4);  // attention and MLP of both blocks
     std::vector<double> whole(2);
     for (const token_batch& b : batches) {
@@ -76,10 +76,10 @@ TEST_CASE("a block's score is the mean over tokens from its entering to its leav
           const std::vector<float> in{x[i], x[i + 1]}, middle{x[i] + a[i], x[i + 1] + a[i + 1]}, out{y[i], y[i + 1]};
           const auto of = [&](const std::vector<float>& from, const std::vector<float>& to) {
             const score::displacement d = displace(from, to);
-            return (by == measure::cosine          ? 1 - d.cosine
-                    : by == measure::l2            ? d.l2
-                    : by == measure::l2_normalised ? d.l2_normalised
-                                                   : d.norm_ratio) /
+            return (by == distance::cosine          ? 1 - d.cosine
+                    : by == distance::l2            ? d.l2
+                    : by == distance::l2_normalised ? d.l2_normalised
+                                                    : d.norm_ratio) /
                    15;
           };
           expected[2 * l] += of(in, middle);
@@ -99,7 +99,7 @@ TEST_CASE("a block's score is the mean over tokens from its entering to its leav
 
 TEST_CASE("a block that is the identity scores 0 in all measures", "[score][block_influence][property]") {
   const std::vector<token_batch> batches{micro_transformer::labelled()};
-  for (const measure by : every_measure) {
+  for (const distance by : every_distance) {
     const scores blocks = block_influence{.by = by}(without({2, 3}), batches);
     CHECK(blocks.values[0] > 0.01);
     CHECK(blocks.values[1] == 0);
@@ -125,7 +125,7 @@ TEST_CASE("block_influence @post: equal on any executor and for any split into b
   const micro_transformer model;
   const std::vector<token_batch> one{micro_transformer::labelled()},
       two{micro_transformer::labelled(0, 2), micro_transformer::labelled(2, 3)};
-  for (const measure by : every_measure) {
+  for (const distance by : every_distance) {
     const block_influence scorer{.by = by, .units = unit_kind::half};
     CHECK(scorer(model, one).values == scorer(model, two).values);
     CHECK(scorer(model, one).values == scorer(model, two, thread_pool{2}).values);
@@ -138,7 +138,7 @@ TEST_CASE("nothing to see, and activations that are not finite, are refused", "[
         "score::block_influence: no tokens in 0 batches; expected at least one");
   micro_transformer broken;
   broken.weights(3)(0, 0) = std::numeric_limits<float>::quiet_NaN();
-  for (const measure by : every_measure)
+  for (const distance by : every_distance)
     CHECK_THAT(refusal([&] { static_cast<void>(block_influence{.by = by}(broken, batches)); }),
                ContainsSubstring("block 1 moves by"));
 }

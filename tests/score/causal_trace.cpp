@@ -1,6 +1,6 @@
 #include <precis/score/causal_trace.hpp>
 
-#include <precis/model/restrict.hpp>
+#include <precis/model/whole_forwards.hpp>
 
 #include "micro_transformer.hpp"
 

@@ -1,6 +1,6 @@
 #include <precis/score/causal_trace.hpp>
 
-#include <precis/model/restrict.hpp>
+#include <precis/model/whole_forwards.hpp>
 
 #include <engine/files/json.hpp>
 #include <engine/files/load.hpp>
@@ -70,7 +70,7 @@ TEST_CASE("the noise scale of the real model's subjects", "[slow][score][causal_
     const token answer = tokens.encode(" " + f.at("attribute").get<std::string>(), engine::start::middle).front();
     const float_matrix z =
         real.model.logits(prompts(1, tokens.encode(f.at("prompt").get<std::string>())), positions::last);
-    if (score::detail::look_up(z.row(0), answer).first)
+    if (score::predict_answer(z.row(0), answer).first_choice)
       subjects.push_back(tokens.encode(f.at("subject").get<std::string>()));
   }
   CHECK(subjects.size() == json_of(*golden).at("known_first_token").get<std::size_t>());

@@ -2,7 +2,7 @@
 
 #include <precis/evaluate/perplexity.hpp>
 #include <precis/measure/kl_divergence.hpp>
-#include <precis/model/restrict.hpp>
+#include <precis/model/whole_forwards.hpp>
 
 #include "micro_transformer.hpp"
 
@@ -59,7 +59,7 @@ TEST_CASE("a dropped part costs what zeroing its weights costs", "[score][drop_o
 TEST_CASE("the divergence is that of the whole model from the one without", "[score][drop_one][oracle]") {
   const micro_transformer model;
   const std::vector<token_batch> batches{micro_transformer::labelled(0, 2), micro_transformer::labelled(2, 3)};
-  const scores s = drop_one{.by = drop_one::measure::kl}(model, batches);
+  const scores s = drop_one{.by = drop_one::quantity::kl}(model, batches);
   for (std::size_t l = 0; l < 2; ++l) {
     const double expected = measure::kl_divergence{}(model, without({2 * l, 2 * l + 1}), batches).mean_nats();
     CHECK(s.values[l] == Approx(expected).epsilon(1e-12));
@@ -71,7 +71,7 @@ TEST_CASE("the divergence is that of the whole model from the one without", "[sc
 TEST_CASE("drop_one @post: equal with and without resumable_model, bit for bit", "[score][drop_one][property]") {
   const micro_transformer model;
   for (const token_batch& batch : {micro_transformer::labelled(), everywhere()})
-    for (const auto by : {drop_one::measure::nll, drop_one::measure::kl})
+    for (const auto by : {drop_one::quantity::nll, drop_one::quantity::kl})
       for (const unit_kind units : {unit_kind::block, unit_kind::half}) {
         const std::vector<token_batch> batches{batch};
         const drop_one scorer{.by = by, .units = units};
@@ -83,7 +83,7 @@ TEST_CASE("drop_one @post: equal on any executor and for any split into batches"
   const micro_transformer model;
   const std::vector<token_batch> one{micro_transformer::labelled()},
       two{micro_transformer::labelled(0, 2), micro_transformer::labelled(2, 3)};
-  for (const auto by : {drop_one::measure::nll, drop_one::measure::kl}) {
+  for (const auto by : {drop_one::quantity::nll, drop_one::quantity::kl}) {
     const drop_one scorer{.by = by, .units = unit_kind::half};
     CHECK(scorer(model, one).values == scorer(model, two).values);
     CHECK(scorer(model, one).values == scorer(model, two, thread_pool{2}).values);
@@ -92,7 +92,7 @@ TEST_CASE("drop_one @post: equal on any executor and for any split into batches"
 
 TEST_CASE("drop_one @post: a block that is the identity scores 0", "[score][drop_one][property]") {
   const std::vector<token_batch> batches{micro_transformer::labelled()};
-  for (const auto by : {drop_one::measure::nll, drop_one::measure::kl})
+  for (const auto by : {drop_one::quantity::nll, drop_one::quantity::kl})
     CHECK(drop_one{.by = by}(without({2, 3}), batches).values[1] == 0);
 }
 
@@ -105,7 +105,7 @@ TEST_CASE("nothing to predict and impossible targets are refused", "[score][drop
   token_batch b = micro_transformer::labelled();
   b.targets.clear();
   CHECK_THAT(said(b), ContainsSubstring("0 targets for 15 tokens in batch 0"));
-  CHECK(said(b, {.by = drop_one::measure::kl}) == "(was not refused)");
+  CHECK(said(b, {.by = drop_one::quantity::kl}) == "(was not refused)");
   b.targets.assign(15, no_target);
   CHECK_THAT(said(b), ContainsSubstring("nothing to predict in 1 batches"));
   b.targets[4] = 3;

@@ -125,7 +125,7 @@ TEST_CASE("eigenpruning the real model's keys: biases do what they should", "[sl
   const spectra all = score::eigen_attribution{}(real.model, batches, heads);
   std::vector<std::size_t> matrices;
   for (const matrix_slice& s : heads) matrices.push_back(s.matrix);
-  const input_means means = measure_input_means(real.model, batches, matrices);
+  const measure::input_means means = measure::gather_means(real.model, batches, matrices);
   const nll before = real.model.loss(real.samples);
 
   engine::transformer same = real.model;

@@ -1,6 +1,6 @@
 #include <precis/score/input_taylor.hpp>
 
-#include <precis/model/restrict.hpp>
+#include <precis/model/whole_forwards.hpp>
 
 #include "catch.hpp"
 #include "micro_transformer.hpp"

@@ -1,4 +1,4 @@
-#include <precis/model/restrict.hpp>
+#include <precis/model/whole_forwards.hpp>
 #include <precis/score/pruning_sensitivity.hpp>
 #include <precis/score/taylor.hpp>
 

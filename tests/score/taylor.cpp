@@ -1,6 +1,6 @@
 #include <precis/score/taylor.hpp>
 
-#include <precis/model/restrict.hpp>
+#include <precis/model/whole_forwards.hpp>
 #include <precis/score/first_order_taylor.hpp>
 
 #include "catch.hpp"
@@ -40,7 +40,7 @@ constexpr double float_margin = 5e-6;
 TEST_CASE("losses with the worked noise", "[score][taylor][worked-example]") {
   micro_transformer model;
   const taylor scorer = worked(taylor::statistic::variation);
-  const score::perturbed_losses losses = scorer.measure(model, together, worked_noise);
+  const score::perturbed_losses losses = scorer.losses_of(model, together, worked_noise);
   const double expected[4] = {2.0225342675, 1.8451210018, 2.0783447041, 1.7640148936};
   REQUIRE(losses.changed.size() == 4);
   for (std::size_t i = 0; i < 4; ++i) {
@@ -54,7 +54,7 @@ TEST_CASE("variation, per sample, curvature and total of the worked losses", "[s
   micro_transformer model;
   const auto values = [&](taylor::statistic of) {
     const taylor scorer = worked(of);
-    return scorer.combine(model.matrices(), scorer.measure(model, one_by_one, worked_noise), 5).values;
+    return scorer.combine(model.matrices(), scorer.losses_of(model, one_by_one, worked_noise), 5).values;
   };
   const std::vector<double> variation = values(taylor::statistic::variation);
   CHECK(variation[0] == Approx((0.0861209918 + 0.0912922739) / 2).margin(float_margin));
@@ -121,7 +121,8 @@ TEST_CASE("curvature of a quadratic loss is e'Ae / 2", "[score][taylor][worked-e
   const taylor scorer{.of = taylor::statistic::curvature, .draws = 2};
   const auto noise = [](const matrix_info&, std::size_t, double, std::span<double> e) { e[0] = 0.1, e[1] = -0.2; };
   // e'Ae / 2 = 0.01 - 0.01 + 0.02; weights are floats near 1, so e is rounded by up to 6e-8 and L by a few times that.
-  CHECK(scorer.combine(model.matrices(), scorer.measure(model, data, noise), 1).values[0] == Approx(0.02).margin(1e-6));
+  CHECK(scorer.combine(model.matrices(), scorer.losses_of(model, data, noise), 1).values[0] ==
+        Approx(0.02).margin(1e-6));
 }
 
 TEST_CASE("expected first-order variation in closed form", "[score][first_order_taylor][worked-example]") {
@@ -187,7 +188,7 @@ TEST_CASE("taylor: after the call every weight has its bits again", "[score][tay
   static_cast<void>(taylor{}(model, together));
   CHECK(all_weights(model) == before);
   // Noise beyond every float: refused, and restored.
-  const taylor huge{.noise = {.size = 1e300, .unit = weight_noise::measure::absolute}};
+  const taylor huge{.noise = {.size = 1e300, .scale = weight_noise::scaling::absolute}};
   CHECK_THAT(refusal([&] { static_cast<void>(huge(model, together)); }),
              ContainsSubstring("with unit block.0 perturbed, draw 0 is"));
   CHECK(all_weights(model) == before);

@@ -114,7 +114,7 @@ struct eigenpruning {
   /// Prunes the model in place and says what went.
   template<mutable_model Model>
     requires bias_model<Model>
-  std::vector<eigen_removal> operator()(Model& model, const spectra& all, const input_means& means) const {
+  std::vector<eigen_removal> operator()(Model& model, const spectra& all, const measure::input_means& means) const {
     if constexpr (!token_bias_model<Model>)
       if (bias == absorption::token)
         refuse({.what = "a bias for every token",
@@ -174,7 +174,7 @@ struct eigenpruning {
   /// Chosen only when the overload above is not: says why, and what to do about it.
   template<class Model>
     requires(!(mutable_model<Model> && bias_model<Model>))
-  refused operator()(Model&, const spectra&, const input_means&) const {
+  refused operator()(Model&, const spectra&, const measure::input_means&) const {
     static_assert(
         mutable_model<Model>,
         "precis: prune::eigenpruning needs a mutable_model. Let weights(i) of a model that is not const return a "
@@ -216,8 +216,8 @@ struct eigenpruning {
   }
 
   /// E xbar, at every token where that is asked for.
-  void absorbed(const linear_algebra::singular_system& parts, const eigen_removal& removal, const input_means& means,
-                basic_matrix<double>& by_token, std::vector<double>& overall) const {
+  void absorbed(const linear_algebra::singular_system& parts, const eigen_removal& removal,
+                const measure::input_means& means, basic_matrix<double>& by_token, std::vector<double>& overall) const {
     if (bias == absorption::none) return;
     const matrix_slice& s = removal.slice;
     if (s.matrix >= means.by_token.size() || means.by_token[s.matrix].rows == 0 ||

@@ -1,4 +1,4 @@
-#include <precis/model/restrict.hpp>
+#include <precis/model/whole_forwards.hpp>
 
 #include "catch.hpp"
 #include "micro_transformer.hpp"

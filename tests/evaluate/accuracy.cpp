@@ -94,13 +94,13 @@ TEST_CASE("a classifier's rows are compared with its labels", "[evaluate][accura
 TEST_CASE("Wilson's interval: by hand, and at the ends", "[evaluate][accuracy][worked-example]") {
   // 371 of 600: share 0.61833, z^2/n = 0.0064024; middle 0.621534, half 1.96 sqrt(0.236/600 + 0.0000026677) = 0.0390,
   // both over 1.0064.
-  const auto some = evaluate::accuracy_report{{.correct = 371, .count = 600}}.confidence();
+  const auto some = evaluate::accuracy_report{.correct = 371, .count = 600}.confidence();
   CHECK(some.low() == Approx(0.57884).margin(5e-5));
   CHECK(some.high() == Approx(0.65635).margin(5e-5));
-  const auto all = evaluate::accuracy_report{{.correct = 10, .count = 10}}.confidence();
+  const auto all = evaluate::accuracy_report{.correct = 10, .count = 10}.confidence();
   CHECK(all.high() == Approx(1.0).margin(1e-12));
   CHECK(all.low() == Approx(1 / (1 + 0.38414588)).margin(1e-7));  // n / (n + z^2)
-  CHECK(evaluate::accuracy_report{{.correct = 0, .count = 10}}.confidence().low() == Approx(0.0).margin(1e-12));
+  CHECK(evaluate::accuracy_report{.correct = 0, .count = 10}.confidence().low() == Approx(0.0).margin(1e-12));
   CHECK_FALSE(evaluate::accuracy_report{}.confidence().sure());
 }
 

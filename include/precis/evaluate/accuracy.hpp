@@ -5,13 +5,19 @@
 #include <precis/measure/agreement.hpp>
 #include <precis/model/concepts.hpp>
 
+#include <cstddef>
 #include <span>
 #include <vector>
 
 namespace precis::evaluate {
 
 /// How many predictions are correct, and how far that generalises.
-struct accuracy_report : measure::agreement {
+struct accuracy_report {
+  std::size_t correct = 0;
+  std::size_t count = 0;
+
+  [[nodiscard]] double share() const noexcept { return measure::agreement{correct, count}.share(); }
+
   /// 95 % confidence interval for the share of correct predictions among all such samples.
   [[nodiscard]] interval confidence() const noexcept { return share_interval(correct, count); }
 };
@@ -32,7 +38,8 @@ struct accuracy {
     requires token_model<Model> || measure::labelled_batch<batch_of<Model>>
   [[nodiscard]] accuracy_report operator()(const Model& model, std::span<const batch_of<Model>> batches,
                                            Executor exec = {}) const {
-    return {measure::count_correct(model, batches, among, "evaluate::accuracy", exec)};
+    const measure::agreement found = measure::count_correct(model, batches, among, "evaluate::accuracy", exec);
+    return {.correct = found.correct, .count = found.count};
   }
 
   /// Chosen only if the overload above does not match: its error names the missing capability and how to add it.

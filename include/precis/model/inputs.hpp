@@ -18,9 +18,8 @@ void each_input(const Model& model, const batch_of<Model>& batch, Use&& use) {
   if constexpr (observable_model<Model>)
     model.inputs(batch, [&](const linear_input& i) { use(i.matrices, i.input); });
   else
-    static_cast<void>(model.backward(batch, [&](const linear_gradient& g) {
-      use(std::span<const std::size_t>(&g.matrix, 1), g.input);
-    }));
+    static_cast<void>(model.backward(
+        batch, [&](const linear_gradient& g) { use(std::span<const std::size_t>(&g.matrix, 1), g.input); }));
 }
 
 }  // namespace precis

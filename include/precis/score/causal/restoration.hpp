@@ -50,7 +50,7 @@ struct fact_trace {
 
 /// The layers [first, second) that a restoration centred on `layer` overwrites.
 [[nodiscard]] constexpr std::pair<std::size_t, std::size_t> restored_layers(std::size_t layer, std::size_t window,
-                                                                      std::size_t layers) noexcept {
+                                                                            std::size_t layers) noexcept {
   const std::size_t back = window / 2;
   return {layer > back ? layer - back : 0, std::min(layers, layer + (window + 1) / 2)};
 }

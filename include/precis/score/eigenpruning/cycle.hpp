@@ -91,7 +91,8 @@ class cycle {
     ends_.clear();
   }
 
-  void put(const float* x, const float* partner, const float* g, float weight, std::size_t sample_index, std::size_t token) {
+  void put(const float* x, const float* partner, const float* g, float weight, std::size_t sample_index,
+           std::size_t token) {
     if (!copy_row(partner, x, 1, difference_.row(rows_))) refuse_row("an input", name_, sample_index, token);
     if (!copy_row(g, nullptr, weight, gradient_.row(rows_)))
       refuse_row("the gradient at the output", name_, sample_index, token);

@@ -14,14 +14,14 @@ using namespace precis;
 
 namespace {
 
-/// X of methods B9: three tokens of two features.
+/// Three tokens of two features.
 const std::vector<float> worked_x{1, 2, 0, 1, 3, -1};
 activations_view<const float> worked_inputs() { return {std::span<const float>(worked_x), 1, 3, 2}; }
 
 const std::vector<token_batch> batches{micro_transformer::labelled(0, 2), micro_transformer::labelled(2, 3)};
 
-/// A model of several widths whose inputs are made up: 70 features for two maps that share them, 3 for a third.
-struct made_up {
+/// A model with synthetic inputs of different widths: 70 features shared by two maps, and 3 features for a third.
+struct synthetic_inputs {
   using batch_type = std::size_t;  // tokens
   std::vector<matrix_info> infos{
       {"query", 0, part::attention, 1, 70}, {"down", 0, part::mlp, 1, 3}, {"key", 0, part::attention, 2, 70}};
@@ -43,9 +43,9 @@ struct made_up {
     sink(linear_input{mlp, std::as_const(narrow).view()});
   }
 };
-static_assert(observable_model<made_up> && !differentiable_model<made_up>);
+static_assert(observable_model<synthetic_inputs> && !differentiable_model<synthetic_inputs>);
 
-/// The micro-transformer with nothing but its gradients.
+/// The micro-transformer without inputs(): only its backward pass.
 struct gradients_only {
   using batch_type = token_batch;
   micro_transformer model;
@@ -60,13 +60,13 @@ static_assert(differentiable_model<gradients_only> && !observable_model<gradient
 
 }  // namespace
 
-TEST_CASE("the Gram matrix of three tokens", "[model][gram][worked-example]") {
+TEST_CASE("the Gram matrix of three tokens by hand", "[measure][gram][worked-example]") {
   const measure::gram g = measure::gram_of(worked_inputs());
   CHECK(g.tokens == 3);
   CHECK(g.sum == basic_matrix<double>(2, 2, {10, -1, -1, 6}));  // 1 + 9, 2 - 3, 4 + 1 + 1
 }
 
-TEST_CASE("relative output error of the worked matrices", "[model][gram][worked-example]") {
+TEST_CASE("relative output error by hand", "[measure][gram][worked-example]") {
   const float_matrix w(2, 2, {1, -.5f, .2f, .8f}), compressed(2, 2, {1, -.4f, 0, .8f});
   const basic_matrix<double> g = measure::gram_of(worked_inputs()).sum;
   CHECK(measure::squared_output_error(w.view(), compressed.view(), g) / measure::squared_outputs(w.view(), g) ==
@@ -76,8 +76,8 @@ TEST_CASE("relative output error of the worked matrices", "[model][gram][worked-
         Approx(0.05 / 1.93).epsilon(1e-6));
 }
 
-TEST_CASE("tr(D G D') is the squared norm of the outputs X D'", "[model][gram][oracle]") {
-  // 19 rows: two whole blocks of eight and a rest. Small whole numbers: both sides are exact.
+TEST_CASE("tr(D G D') is the squared norm of the outputs X D'", "[measure][gram][oracle]") {
+  // Small integers make both sides exact. 19 rows are no multiple of a vector.
   const std::size_t out = 19, in = 37, tokens = 21;
   activations x(3, 7, in);
   for (std::size_t i = 0; i < x.values.size(); ++i) x.values[i] = static_cast<float>((i * 31) % 17) - 8;
@@ -94,8 +94,9 @@ TEST_CASE("tr(D G D') is the squared norm of the outputs X D'", "[model][gram][o
   CHECK(measure::squared_outputs(out, in, row, measure::gram_of(std::as_const(x).view()).sum) == expected);
 }
 
-TEST_CASE("matrices that read one input share its Gram matrix, summed over batches", "[model][gram][oracle]") {
-  const made_up model;
+TEST_CASE("matrices with the same input share its Gram matrix, which is summed over batches",
+          "[measure][gram][oracle]") {
+  const synthetic_inputs model;
   const std::vector<std::size_t> data{40, 6};
   const measure::input_grams grams = measure::gather_grams(model, std::span<const std::size_t>(data));
   REQUIRE(grams.distinct.size() == 2);
@@ -106,13 +107,14 @@ TEST_CASE("matrices that read one input share its Gram matrix, summed over batch
     double expected = 0;  // quarters: exact
     for (const std::size_t tokens : data)
       for (std::size_t t = 0; t < tokens; ++t)
-        expected += static_cast<double>(made_up::value(t, i)) * static_cast<double>(made_up::value(t, j));
+        expected +=
+            static_cast<double>(synthetic_inputs::value(t, i)) * static_cast<double>(synthetic_inputs::value(t, j));
     CHECK(grams[0].sum(i, j) == expected);
   }
   CHECK(measure::gather_grams(model, std::span<const std::size_t>(data), thread_pool{3}) == grams);
 }
 
-TEST_CASE("inputs from forward and from backward are the same", "[model][gram][property]") {
+TEST_CASE("Gram matrices from forward and from backward passes are equal", "[measure][gram][property]") {
   const micro_transformer model;
   const measure::input_grams forward = measure::gather_grams(model, std::span<const token_batch>(batches));
   CHECK(measure::gather_grams(gradients_only{model}, std::span<const token_batch>(batches)) == forward);
@@ -120,12 +122,12 @@ TEST_CASE("inputs from forward and from backward are the same", "[model][gram][p
   CHECK(forward[0].tokens == 15);
 }
 
-TEST_CASE("what makes no Gram matrix is refused", "[model][gram][refusal]") {
+TEST_CASE("missing, misshapen and non-finite inputs are refused", "[measure][gram][refusal]") {
   const std::vector<std::size_t> none, one{4};
-  const auto gather = [](const made_up& m, const std::vector<std::size_t>& data) {
+  const auto gather = [](const synthetic_inputs& m, const std::vector<std::size_t>& data) {
     return refusal([&] { static_cast<void>(measure::gather_grams(m, std::span<const std::size_t>(data))); });
   };
-  made_up model;
+  synthetic_inputs model;
   CHECK_THAT(gather(model, none), ContainsSubstring("no inputs of query in 0 batches"));
   model.bad = std::numeric_limits<float>::infinity();
   CHECK_THAT(gather(model, one), ContainsSubstring("input 1 of down is not finite"));

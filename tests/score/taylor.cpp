@@ -38,7 +38,7 @@ constexpr double float_margin = 5e-6;
 
 }  // namespace
 
-TEST_CASE("losses with the worked noise", "[score][taylor][worked-example]") {
+TEST_CASE("losses with explicit noise", "[score][taylor][worked-example]") {
   micro_transformer model;
   const taylor scorer = worked(taylor::statistic::variation);
   const score::perturbed_losses losses = scorer.losses_of(model, one_batch, worked_noise);
@@ -51,7 +51,7 @@ TEST_CASE("losses with the worked noise", "[score][taylor][worked-example]") {
   CHECK(losses.unchanged[0].mean() == Approx(1.9364132758).margin(float_margin));
 }
 
-TEST_CASE("variation, per sample, curvature and total of the worked losses", "[score][taylor][worked-example]") {
+TEST_CASE("all statistics of losses with explicit noise", "[score][taylor][worked-example]") {
   micro_transformer model;
   const auto values = [&](taylor::statistic of) {
     const taylor scorer = worked(of);

@@ -4,11 +4,10 @@
 
 #include <cmath>
 #include <cstddef>
-#include <utility>
 #include <vector>
 
 using namespace precis;
-using layer_range = std::pair<std::size_t, std::size_t>;
+using score::layer_range;
 
 TEST_CASE("the window of a restoration is centred and clipped to the model", "[score][causal_trace][worked-example]") {
   CHECK(score::restored_layers(5, 1, 12) == layer_range{5, 6});

@@ -9,7 +9,6 @@
 #include <cstddef>
 #include <span>
 #include <string>
-#include <utility>
 #include <vector>
 
 namespace precis::score {
@@ -48,9 +47,17 @@ struct fact_trace {
   bool operator==(const fact_trace&) const = default;
 };
 
-/// The layers [first, second) that a restoration centred on `layer` overwrites.
-[[nodiscard]] constexpr std::pair<std::size_t, std::size_t> restored_layers(std::size_t layer, std::size_t window,
-                                                                            std::size_t layers) noexcept {
+/// The layers [first, end).
+struct layer_range {
+  std::size_t first = 0;
+  std::size_t end = 0;
+
+  bool operator==(const layer_range&) const = default;
+};
+
+/// The layers that a restoration centred on `layer` overwrites, in a model of `layers` layers.
+[[nodiscard]] constexpr layer_range restored_layers(std::size_t layer, std::size_t window,
+                                                    std::size_t layers) noexcept {
   const std::size_t back = window / 2;
   return {layer > back ? layer - back : 0, std::min(layers, layer + (window + 1) / 2)};
 }

@@ -232,7 +232,7 @@ class resumed_restoration {
         model_.read_out({last, states.size() * runs, features_, static_cast<std::ptrdiff_t>(width * features_), 1});
     for (std::size_t i = 0; i < states.size(); ++i)
       for (std::size_t l = 0; l < layers_; ++l)
-        if (windows_[l].first == states[i].first && windows_[l].second == states[i].end)
+        if (windows_[l].first == states[i].first && windows_[l].end == states[i].end)
           for (std::size_t k = 0; k < runs; ++k) seen[l].push_back(predict_answer(logits.row(i * runs + k), answer_));
   }
 
@@ -279,8 +279,8 @@ class resumed_restoration {
   std::size_t features_;
   restoration what_;
   std::size_t* work_ = nullptr;
-  std::vector<std::pair<std::size_t, std::size_t>> windows_;  // [layers], the window centred on each
-  std::vector<activations> starts_;  // [layers], stream after a start layer with every position restored
+  std::vector<layer_range> windows_;  // [layers], the window centred on each
+  std::vector<activations> starts_;   // [layers], stream after a start layer with every position restored
 };
 
 }  // namespace detail

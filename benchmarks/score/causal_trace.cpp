@@ -1,9 +1,9 @@
-// Causal tracing of one fact on one thread with three algorithms: as published (one whole forward of the clean run and all
-// noisy runs per token and layer), without the clean run, and resumed from the corrupted run's cache. The tables must be
-// equal bit for bit; otherwise the benchmark reports an error.
+// Causal tracing of one fact on one thread with three algorithms: as published (one whole forward of the clean run and
+// all noisy runs per token and layer), without the clean run, and resumed from the corrupted run's cache. The tables
+// must be equal bit for bit; otherwise the benchmark reports an error.
 //
-// A random GPT-2 of 12 layers, 16 tokens with the subject at tokens 3 to 5, ten noisy runs, vocabulary 4096. The answer is
-// the first choice of the clean run.
+// A random GPT-2 of 12 layers, 16 tokens with the subject at tokens 3 to 5, ten noisy runs, vocabulary 4096. The answer
+// is the first choice of the clean run.
 //
 // Counters, for one fact and one restoration:
 //   published_s, whole_s   processor seconds of the first two algorithms, each timed once
@@ -42,8 +42,8 @@ namespace {
 /// Processor time of this process, which excludes other processes.
 double seconds() { return static_cast<double>(std::clock()) / CLOCKS_PER_SEC; }
 
-/// Peak floating-point operations per second of independent chains of fused multiply-adds in registers: the best of several
-/// attempts, in processor time (yardstick.hpp uses wall-clock time).
+/// Peak floating-point operations per second of independent chains of fused multiply-adds in registers: the best of
+/// several attempts, in processor time (yardstick.hpp uses wall-clock time).
 double fma_peak() {
   using lanes = kernel::native_lanes;
   constexpr int steps = 1 << 20;
@@ -165,8 +165,8 @@ struct question {
     return score::trace_fact(m, fact, noise.view(), score::corruption::mode::add, std::span(&what, 1));
   }
 
-  /// The published algorithm: every batch carries the clean run as row 0 and restores from it, and computes the logits of
-  /// all positions although only the last are read.
+  /// The published algorithm: every batch carries the clean run as row 0 and restores from it, and computes the logits
+  /// of all positions although only the last are read.
   [[nodiscard]] basic_matrix<double> as_published(score::restoration what, std::size_t& work) const {
     const std::size_t runs = noise.sequences, tokens = fact.prompt.size(), layers = model.layers();
     std::vector<token> repeated;

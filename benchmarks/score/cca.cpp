@@ -1,22 +1,23 @@
 // Canonical correlations of 12 layers, 2,000 rows, all 66 pairs, on one thread, with five algorithms in the same run:
 //
 //   precis        score::cca: all correlations, or for /index only the sum of their squares
-//   svcca         the algorithm of google/svcca, per pair: the covariances of both layers, their inverse square roots from
-//                 eigenvectors, and the SVD of the whitened cross-covariance (singular values and vectors)
+//   svcca         the algorithm of google/svcca, per pair: the covariances of both layers, their inverse square roots
+//                 from eigenvectors, and the SVD of the whitened cross-covariance (singular values and vectors)
 //   fresh         per pair: a QR of both layers, and the singular values of Q^T Q
 //   reused        12 QRs, then Q^T Q and its singular values per pair
 //   reused_index  12 QRs, then |Q^T Q|^2 per pair
 //
-// The last four use Eigen: HouseholderQR with its thin Q, SelfAdjointEigenSolver, BDCSVD. svcca and fresh are timed on one
-// pair and multiplied by 66; reused is timed on three layers and three pairs and multiplied by 4 and 22. The three pairs
-// must agree to 1e-6; otherwise the benchmark reports an error.
+// The last four use Eigen: HouseholderQR with its thin Q, SelfAdjointEigenSolver, BDCSVD. svcca and fresh are timed on
+// one pair and multiplied by 66; reused is timed on three layers and three pairs and multiplied by 4 and 22. The three
+// pairs must agree to 1e-6; otherwise the benchmark reports an error.
 //
-// The data is in float. Layer l is layer l-1 mixed with new noise. The columns have equal scales (even), or their scales
-// decrease by a factor of 1000 and neighbours are mixed (steep), which resembles residual streams.
+// The data is in float. Layer l is layer l-1 mixed with new noise. The columns have equal scales (even), or their
+// scales decrease by a factor of 1000 and neighbours are mixed (steep), which resembles residual streams.
 //
-// Counters: svcca_s, fresh_s, reused_s or reused_index_s: times; x_...: these relative to precis. gflops: operations per
-// second of the 12 bases (2 rows features^2 each) and 66 products (2 rows features^2 each); peak: the same relative to the
-// peak of fused multiply-adds in double, measured just before and after; products: that share for the products alone.
+// Counters: svcca_s, fresh_s, reused_s or reused_index_s: times; x_...: these relative to precis. gflops: operations
+// per second of the 12 bases (2 rows features^2 each) and 66 products (2 rows features^2 each); peak: the same relative
+// to the peak of fused multiply-adds in double, measured just before and after; products: that share for the products
+// alone.
 
 #include <precis/core/random.hpp>
 #include <precis/kernel/lanes.hpp>
@@ -47,7 +48,8 @@ namespace {
 using matrix = Eigen::MatrixXd;
 constexpr std::size_t layers = 12, rows = 2000, pairs = layers * (layers - 1) / 2;
 
-/// Peak floating-point operations per second of ten chains of fused multiply-adds in double: the best of several attempts.
+/// Peak floating-point operations per second of ten chains of fused multiply-adds in double: the best of several
+/// attempts.
 double fma_peak() {
   using lanes = kernel::native_double_lanes;
   using kernel::detail::unrolled;

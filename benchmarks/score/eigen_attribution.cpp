@@ -1,18 +1,18 @@
-// Eigen-attribution: the effects of the singular values of one matrix for samples of tokens, on one thread, compared in the
-// same run with
+// Eigen-attribution: the effects of the singular values of one matrix for samples of tokens, on one thread, compared in
+// the same run with
 //
 //   products   the two products alone: gradients x U and inputs x V
-//   parts      the published algorithm: for each singular value, form its rank-one part, apply it to the differences of the
-//              inputs, and take the maximum over pairs and tokens of the inner products with the gradients. It is timed for
-//              32 singular values and extrapolated; its results must agree to 1e-6 of the largest
+//   parts      the published algorithm: for each singular value, form its rank-one part, apply it to the differences of
+//              the inputs, and take the maximum over pairs and tokens of the inner products with the gradients. It is
+//              timed for 32 singular values and extrapolated; its results must agree to 1e-6 of the largest
 //   eigen      the SVD by Eigen's BDCSVD in float, with all factors
 //
 // Data: d x d weights, 80 samples of 8 tokens, normal numbers; one partner per sample, or all 79.
 //
-// Counters: effects_ms, svd_ms, products_ms: times. x_products: (effects + SVD) / (products + SVD), at most 1.2. x_parts:
-// parts / effects. x_parts_svd: (parts + SVD) / (effects + SVD). x_eigen: BDCSVD / our SVD. peak: throughput of the effects
-// (4 rows d^2 operations) relative to the fused multiply-add peak measured in the same run. all_over_one: time of all pairs
-// relative to one partner per sample.
+// Counters: effects_ms, svd_ms, products_ms: times. x_products: (effects + SVD) / (products + SVD), at most 1.2.
+// x_parts: parts / effects. x_parts_svd: (parts + SVD) / (effects + SVD). x_eigen: BDCSVD / our SVD. peak: throughput
+// of the effects (4 rows d^2 operations) relative to the fused multiply-add peak measured in the same run.
+// all_over_one: time of all pairs relative to one partner per sample.
 
 #include <precis/core/random.hpp>
 #include <precis/linear_algebra/singular_values.hpp>

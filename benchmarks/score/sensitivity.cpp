@@ -1,5 +1,5 @@
-// Scores and costs that change one unit at a time, with whole forwards and resumed at the changed layer (layered_model),
-// alternating in one run. Both must give the same bits; otherwise the benchmark reports an error.
+// Scores and costs that change one unit at a time, with whole forwards and resumed at the changed layer
+// (layered_model), alternating in one run. Both must give the same bits; otherwise the benchmark reports an error.
 //
 // A random GPT-2 of 12 layers, width 256, vocabulary 4096; four batches of one sequence of 128 tokens; blocks as units.
 //
@@ -8,8 +8,9 @@
 //   expected                   the number of resumed forwards by formula, 1 + versions (L + 1) / 2
 //   x_blocks, x_time           block runs and time (median of pairs) of whole forwards relative to resumed ones
 // For methods without a forward per unit:
-//   x_time                     the time of the (resumed) measurement that they approximate, relative to theirs. Measured costs
-//                              grow with the length of the text and reconstruction hardly does; 512 tokens are very few
+//   x_time                     the time of the (resumed) measurement that they approximate, relative to theirs.
+//                              Measured costs grow with the length of the text and reconstruction hardly does; 512
+//                              tokens are very few
 
 #include <yardstick.hpp>
 

@@ -17,8 +17,8 @@ TEST_CASE("lane_sum adds every addend once", "[measure][lane_sum][oracle]") {
 }
 
 TEST_CASE("lane_sum has a fixed order of addition: lane i mod 16, then a tree", "[measure][lane_sum][worked-example]") {
-  // In double 1 + 2^-53 rounds to 1, but 2^-53 + 2^-53 is exact. Addends 0 and 16 share a lane, addends 1 and 9 meet in the
-  // first level of the tree.
+  // In double 1 + 2^-53 rounds to 1, but 2^-53 + 2^-53 is exact. Addends 0 and 16 share a lane, addends 1 and 9 meet in
+  // the first level of the tree.
   const auto sum_of = [](std::size_t one_at, std::size_t small_at, std::size_t small_too_at) {
     lane_sum sum;
     sum.add(32, [&](std::size_t i) { return i == one_at ? 1.0 : i == small_at || i == small_too_at ? 0x1p-53 : 0.0; });

@@ -13,8 +13,8 @@
 #include <string>
 #include <vector>
 
-// Compares with an independent implementation in double on a real model. Probabilities have a relative tolerance of 1e-4;
-// entries of a table also an absolute one of 1e-4 of the clean probability, because some are tiny.
+// Compares with an independent implementation in double on a real model. Probabilities have a relative tolerance of
+// 1e-4; entries of a table also an absolute one of 1e-4 of the clean probability, because some are tiny.
 
 using namespace precis;
 

@@ -65,8 +65,8 @@ TEST_CASE("eigen_attribution of the real model's keys equals the golden spectra 
     REQUIRE(all.slices[i].values.size() == values.size());
     for (std::size_t r = 0; r < values.size(); ++r)
       CHECK(std::abs(all.slices[i].values[r] - values[r]) < 1e-6 * values[0]);
-    // Parts of nearly equal singular values can swap places, so both lists are sorted. The golden file has a tolerance of 1e-3
-    // of the largest.
+    // Parts of nearly equal singular values can swap places, so both lists are sorted. The golden file has a tolerance
+    // of 1e-3 of the largest.
     std::vector<double> found = all.slices[i].scores;
     std::ranges::sort(found);
     std::ranges::sort(scores);

@@ -25,8 +25,8 @@ TEST_CASE("expected first-order variation in closed form", "[score][first_order_
 
 TEST_CASE("taylor's variation with small noise and many draws tends to the closed form",
           "[score][first_order_taylor][property]") {
-  // 4000 draws of |normal|, whose deviation is 0.756 of its mean: three standard errors are 3.6 %, or 5 % for antithetic
-  // pairs, which count as one draw. The quadratic term is about e'Ae / 2 ~ 1e-6 against 1e-3.
+  // 4000 draws of |normal|, whose deviation is 0.756 of its mean: three standard errors are 3.6 %, or 5 % for
+  // antithetic pairs, which count as one draw. The quadratic term is about e'Ae / 2 ~ 1e-6 against 1e-3.
   quadratic model;
   const std::vector<std::vector<double>> data{{0.25, -1.875}};
   const weight_noise small{.size = 1e-3};

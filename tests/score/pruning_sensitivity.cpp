@@ -76,8 +76,8 @@ TEST_CASE("units can be halves and matrices", "[score][pruning_sensitivity][orac
 
 TEST_CASE("joint: one threshold for the matrices of a block", "[score][pruning_sensitivity][oracle]") {
   micro_transformer model, by_hand;
-  // Block 0 holds .5 .25 -.25 .5 (attention) and .5 -1 1 .5: the four smallest of eight by (|w|, position) are those of the
-  // attention.
+  // Block 0 holds .5 .25 -.25 .5 (attention) and .5 -1 1 .5: the four smallest of eight by (|w|, position) are those of
+  // the attention.
   for (std::size_t i = 0; i < 4; ++i) by_hand.weights(0)(i / 2, i % 2) = 0;
   const pruning_sensitivity joint{.compete = pruning_sensitivity::scope::joint};
   CHECK(joint(model, one_batch).values[0] == by_hand.loss(one_batch[0]).mean() - model.loss(one_batch[0]).mean());

@@ -22,12 +22,12 @@ struct accuracy_report {
   [[nodiscard]] interval confidence() const noexcept { return share_interval(correct, count); }
 };
 
-/// Share of targets (of token batches) or labels that are the model's most likely prediction. With `among`, the prediction
-/// is the most likely of these tokens, such as the answers that a question allows.
+/// Share of targets (of token batches) or labels that are the model's most likely prediction. With `among`, the
+/// prediction is the most likely of these tokens, such as the answers that a question allows.
 ///
 /// Unit     share of samples, in [0, 1].
-/// Errors   batches without targets or labels; targets outside the vocabulary or `among`; a predicted or target logit that
-///          is not finite.
+/// Errors   batches without targets or labels; targets outside the vocabulary or `among`; a predicted or target logit
+///          that is not finite.
 /// Cost     one forward per batch, for the last positions alone if only these have targets.
 /// Source   Nanda, Balija, Sahoo, "CPTQuant", Eq. 8.
 /// Differs  the paper calls the divisor the number of batches; here it is the number of samples.

@@ -25,8 +25,8 @@ struct nll_report {
   /// exp of the mean NLL per token.
   [[nodiscard]] double perplexity() const noexcept { return std::exp(total.mean()); }
 
-  /// Standard error of the mean NLL in nats per token, estimated from the variation between windows by the linearised ratio
-  /// estimator, which allows for windows of different sizes. No value with fewer than two windows.
+  /// Standard error of the mean NLL in nats per token, estimated from the variation between windows by the linearised
+  /// ratio estimator, which allows for windows of different sizes. No value with fewer than two windows.
   [[nodiscard]] std::optional<double> standard_error() const noexcept {
     std::size_t n = 0;
     double squares = 0;
@@ -41,8 +41,8 @@ struct nll_report {
     return std::sqrt(squares * count / (count - 1)) / static_cast<double>(total.count);
   }
 
-  /// 95 % confidence interval for the mean NLL in nats per token; exp of its bounds is an interval for the perplexity. It
-  /// treats windows as independent, which is optimistic for consecutive windows of one text.
+  /// 95 % confidence interval for the mean NLL in nats per token; exp of its bounds is an interval for the perplexity.
+  /// It treats windows as independent, which is optimistic for consecutive windows of one text.
   [[nodiscard]] interval confidence() const noexcept {
     const std::optional<double> se = standard_error();
     if (!se) return {.mean = total.mean()};

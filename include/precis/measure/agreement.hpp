@@ -73,11 +73,11 @@ inline void add_prediction(std::span<const float> logits, token target, std::spa
 
 }  // namespace detail
 
-/// Counts the targets of token batches, or the labels of other batches, that the model predicts. A prediction is the most
-/// likely token, or the most likely of `choices` if there are any; the first one wins ties.
+/// Counts the targets of token batches, or the labels of other batches, that the model predicts. A prediction is the
+/// most likely token, or the most likely of `choices` if there are any; the first one wins ties.
 ///
-/// Errors   batches without targets or labels; targets outside the vocabulary or the choices; a predicted or target logit
-///          that is not finite. `where` names the caller in messages.
+/// Errors   batches without targets or labels; targets outside the vocabulary or the choices; a predicted or target
+///          logit that is not finite. `where` names the caller in messages.
 /// Cost     one forward per batch, for the last positions alone if only these have targets.
 template<tappable_model Model, executor Executor = sequential>
   requires token_model<Model> || labelled_batch<batch_of<Model>>

@@ -83,7 +83,8 @@ inline void mirror(basic_matrix<double>& lower) noexcept {
 /// Errors   no tokens; an input that is not finite, by matrix; a matrix without input, or with one of the wrong width.
 /// Cost     that of each_input per batch, and tokens x in^2 / 2 multiply-adds in double and 8 in^2 bytes per distinct
 ///          input. The executor shares out the rows of each Gram matrix.
-/// Source   IST-DASLab/gptq, which averages over sequences and doubles; scale and damping are left to the fit that inverts G.
+/// Source   IST-DASLab/gptq, which averages over sequences and doubles; scale and damping are left to the fit that
+///          inverts G.
 /// @post    equal on any executor, bit for bit.
 template<weighted_model Model, executor Executor = sequential>
   requires observable_model<Model> || differentiable_model<Model>

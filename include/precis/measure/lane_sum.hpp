@@ -4,8 +4,8 @@
 
 namespace precis::measure {
 
-/// A sum with a fixed order of addition that a compiler can vectorise: addend i goes to lane i mod 16, and the lanes are
-/// added as a tree.
+/// A sum with a fixed order of addition that a compiler can vectorise: addend i goes to lane i mod 16, and the lanes
+/// are added as a tree.
 class lane_sum {
  public:
   static constexpr std::size_t lanes = 16;

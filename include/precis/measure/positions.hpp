@@ -6,8 +6,8 @@
 
 namespace precis::measure {
 
-/// Whether row `row` (sequence * tokens + token) of a batch's logits is a prediction that counts: if it has a target or, in
-/// a batch without targets, if it is not the last token of its sequence, whose successor is unknown.
+/// Whether row `row` (sequence * tokens + token) of a batch's logits is a prediction that counts: if it has a target
+/// or, in a batch without targets, if it is not the last token of its sequence, whose successor is unknown.
 [[nodiscard]] inline bool predicts(const token_batch& b, std::size_t row) noexcept {
   if (!b.targets.empty()) return b.targets[row] != no_target;
   return row % b.tokens + 1 != b.tokens;

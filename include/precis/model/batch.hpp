@@ -59,8 +59,8 @@ struct token_batch {
   return b;
 }
 
-/// Gathers the sequences with the indices `order`, counted over all batches, into one batch in that order. To make another
-/// batch type a divisible_batch, an engine overloads this function for it.
+/// Gathers the sequences with the indices `order`, counted over all batches, into one batch in that order. To make
+/// another batch type a divisible_batch, an engine overloads this function for it.
 ///
 /// Requires  indices below the number of sequences.
 /// Errors    batches of different sequence lengths; some batches with targets and some without.

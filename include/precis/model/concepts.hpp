@@ -54,8 +54,8 @@ concept weighted_model = requires(M& model, const M& constant, std::size_t i) {
   { constant.weights(i) } -> std::convertible_to<weight_view>;  // [out x in]; valid until the next call
 };
 
-/// A model whose weights can be overwritten in place. precis always does so under a weight_guard, which restores the exact
-/// bytes.
+/// A model whose weights can be overwritten in place. precis always does so under a weight_guard, which restores the
+/// exact bytes.
 template<class M>
 concept mutable_model = weighted_model<M> && requires(M& model, std::size_t i) {
   { model.weights(i) } -> std::convertible_to<mutable_weight_view>;
@@ -65,14 +65,15 @@ concept mutable_model = weighted_model<M> && requires(M& model, std::size_t i) {
 template<class M>
 using batch_of = typename M::batch_type;
 
-/// A model that computes the loss of a batch: the summed negative log-likelihood in nats, and the number of predictions.
+/// A model that computes the loss of a batch: the summed negative log-likelihood in nats, and the number of
+/// predictions.
 template<class M>
 concept evaluable_model = requires(const M& model, const batch_of<M>& batch) {
   { model.loss(batch) } -> std::same_as<nll>;
 };
 
-/// A model that calls tap(site, activations) at every site of a forward pass; the tap may overwrite the activations. Logits
-/// are [sequences x vocabulary] for positions::last and [sequences * tokens x vocabulary] for positions::all.
+/// A model that calls tap(site, activations) at every site of a forward pass; the tap may overwrite the activations.
+/// Logits are [sequences x vocabulary] for positions::last and [sequences * tokens x vocabulary] for positions::all.
 template<class M>
 concept tappable_model = requires(const M& model, const batch_of<M>& batch, detail::any_tap tap) {
   { model.layers() } -> std::convertible_to<std::size_t>;
@@ -83,8 +84,8 @@ concept tappable_model = requires(const M& model, const batch_of<M>& batch, deta
 /// A model that can resume from the residual stream entering a layer, with earlier positions taken from a cache.
 ///
 /// `capture` computes `logits` and fills a cache; `run_layer` advances a residual stream through one layer in place and
-/// calls the tap at that layer's attention and MLP sites; `read_out` turns the last token's residual into logits. All three
-/// return the same bits as a full run. `M::causal` is true if each position depends on earlier positions only.
+/// calls the tap at that layer's attention and MLP sites; `read_out` turns the last token's residual into logits. All
+/// three return the same bits as a full run. `M::causal` is true if each position depends on earlier positions only.
 template<class M>
 concept resumable_model =
     tappable_model<M> &&
@@ -116,9 +117,9 @@ concept differentiable_model =
 
 /// A model whose forward pass can be run layer by layer.
 ///
-/// `enter`, `run_layer` for each layer in order, and `read_loss` together return the bits of `loss(batch)`; `read_out` turns
-/// residuals into logits. A matrix of layer l is used by run_layer(l) only, and one of layer >= layers() by the two reads
-/// only, so that a run with changed weights can skip the layers before the change.
+/// `enter`, `run_layer` for each layer in order, and `read_loss` together return the bits of `loss(batch)`; `read_out`
+/// turns residuals into logits. A matrix of layer l is used by run_layer(l) only, and one of layer >= layers() by the
+/// two reads only, so that a run with changed weights can skip the layers before the change.
 template<class M>
 concept layered_model =
     evaluable_model<M> && requires(const M& model, const batch_of<M>& batch, std::size_t layer, activations& residual,
@@ -142,8 +143,8 @@ concept bias_model = weighted_model<M> && requires(M& model, std::size_t matrix,
   { model.add_bias(matrix, bias) } -> std::same_as<void>;  // [out], at every position
 };
 
-/// A model that can add a different constant at each token position. `later` [out] holds for positions beyond the rows of
-/// `by_token`; if it is empty, the model refuses longer sequences.
+/// A model that can add a different constant at each token position. `later` [out] holds for positions beyond the rows
+/// of `by_token`; if it is empty, the model refuses longer sequences.
 template<class M>
 concept token_bias_model = bias_model<M> && requires(M& model, std::size_t matrix, matrix_view<const double> by_token,
                                                      std::span<const double> later) {

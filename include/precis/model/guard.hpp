@@ -10,8 +10,8 @@
 
 namespace precis {
 
-/// Copies weight matrices and restores their exact bytes at the end of its scope, also if an evaluation throws. It keeps a
-/// copy instead of subtracting the perturbation, because (w + e) - e != w in floating point.
+/// Copies weight matrices and restores their exact bytes at the end of its scope, also if an evaluation throws. It
+/// keeps a copy instead of subtracting the perturbation, because (w + e) - e != w in floating point.
 template<mutable_model Model>
 class weight_guard {
  public:

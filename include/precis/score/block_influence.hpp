@@ -56,8 +56,8 @@ struct displacement {
 
 /// Scores a block by how much it changes the residual stream.
 ///
-/// Shapes    any batches. A half is measured from the stream entering it to the stream after adding its output (attention
-///           first, then MLP); a matrix gets the score of its half.
+/// Shapes    any batches. A half is measured from the stream entering it to the stream after adding its output
+///           (attention first, then MLP); a matrix gets the score of its half.
 /// Unit      see `distance`; mean over all tokens.
 /// Sign      high = keep. A block that is the identity scores 0 for every distance.
 /// Errors    no tokens; activations that are not finite; for norm_ratio, a stream that becomes zero.

@@ -32,7 +32,8 @@ enum class effect_reduction {
 /// The probability of the answer, or the share of noisy runs that answer correctly again.
 enum class effect_statistic { probability, recovery };
 
-/// Indirect effects, or each fact's effects relative to its total effect (facts with a total effect <= 1e-6 are skipped).
+/// Indirect effects, or each fact's effects relative to its total effect (facts with a total effect <= 1e-6 are
+/// skipped).
 enum class effect_scale { absolute, of_total };
 
 /// The effects of one restoration averaged over facts, by token role.
@@ -48,17 +49,17 @@ struct role_effects {
 
 /// Scores a layer's attention and MLP by how much of a fact they recover: causal tracing as a score.
 ///
-/// Shapes    facts of any lengths. A block's score is the mean of its attention score and its MLP score; a matrix gets the
-///           score of its half.
+/// Shapes    facts of any lengths. A block's score is the mean of its attention score and its MLP score; a matrix gets
+///           the score of its half.
 /// Unit      probability (indirect effect), or share of recovered runs.
 /// Sign      high = keep; may be negative.
 /// Errors    no fact that the model completes correctly on the clean prompt; those of trace_fact.
 /// Cost      that of trace_fact per fact; facts run on the executor.
-/// Source    Meng et al. 2022, "Locating and Editing Factual Associations in GPT", arXiv:2202.05262; as a layer score in
-///           Scarlatescu, Mehta, "Information-Aware Compression Schemes Using Causal Tracing".
-/// Differs   The default window is 1 instead of 10, which in a model of twelve layers gives all of them similar scores. Only
-///           attention and MLP outputs are restored, because restoring the last block's output reproduces the clean run.
-///           The score is the mean over token roles; the second paper gives no formula.
+/// Source    Meng et al. 2022, "Locating and Editing Factual Associations in GPT", arXiv:2202.05262; as a layer score
+///           in Scarlatescu, Mehta, "Information-Aware Compression Schemes Using Causal Tracing".
+/// Differs   The default window is 1 instead of 10, which in a model of twelve layers gives all of them similar scores.
+///           Only attention and MLP outputs are restored, because restoring the last block's output reproduces the
+///           clean run. The score is the mean over token roles; the second paper gives no formula.
 /// @post     amount == 0: every effect is 0.
 /// @post     equal with and without resumable_model, and on any executor, bit for bit.
 struct causal_trace {

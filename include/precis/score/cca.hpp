@@ -32,8 +32,8 @@ struct cca_table {
   bool operator==(const cca_table&) const = default;
 };
 
-/// Scores a layer by how little its output correlates with those of the other layers, by canonical correlation analysis:
-/// CMPQ of CPTQuant.
+/// Scores a layer by how little its output correlates with those of the other layers, by canonical correlation
+/// analysis: CMPQ of CPTQuant.
 ///
 /// Shapes    any batches; all layers are observed at the same rows. Blocks are compared by the residual stream leaving
 ///           them, halves by their output before it is added to the stream; a matrix gets the score of its half.

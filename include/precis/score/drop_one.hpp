@@ -28,8 +28,8 @@ namespace precis::score {
 ///           KL(original || without the block).
 /// Sign      high = keep. With the NLL a score can be negative; KL is non-negative up to rounding.
 /// Errors    nothing to predict; for the NLL, targets outside the vocabulary; logits that are not finite.
-/// Cost      layers + 1 forwards per batch; about half of that with resumable_model, which resumes after the dropped block.
-///           Batches run on the executor; each thread holds the logits of one batch.
+/// Cost      layers + 1 forwards per batch; about half of that with resumable_model, which resumes after the dropped
+///           block. Batches run on the executor; each thread holds the logits of one batch.
 /// Source    IST-DASLab/EvoPress, its search that drops one block at a time.
 /// @post     equal with and without resumable_model, on any executor and for any split into batches that gives the same
 ///           logits, bit for bit.
@@ -137,8 +137,8 @@ struct drop_one {
       for (std::size_t t = 0; t < x.tokens; ++t) std::ranges::fill(x(s, t), 0.f);
   }
 
-  /// Returns a function (i, use) that runs the batch without part i and calls use(n, logits) for the n-th of `rows`. If i
-  /// is the number of parts, nothing is dropped; this has to be the first run.
+  /// Returns a function (i, use) that runs the batch without part i and calls use(n, logits) for the n-th of `rows`. If
+  /// i is the number of parts, nothing is dropped; this has to be the first run.
   template<class Model>
   [[nodiscard]] auto forward_of(const Model& model, const token_batch& batch, std::span<const std::size_t> rows) const {
     const bool only_last =

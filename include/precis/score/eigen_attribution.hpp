@@ -35,13 +35,13 @@ namespace precis::score {
 /// Sign      high = keep, as in the paper: a negative effect means that the part degrades the model.
 /// Errors    fewer than two samples; batches of different sequence lengths; no slices, or invalid ones; weights,
 ///           activations or gradients that are not finite; no pair of samples with a common token.
-/// Cost      one forward and backward of every sample (pairing::all: one more forward unless all samples fit one batch), the
-///           singular values of each slice, and 2 tokens rank (in + out) operations per slice. Memory: the factors of all
-///           slices in float, rank (in + out) values each, twice the weights of a square matrix.
+/// Cost      one forward and backward of every sample (pairing::all: one more forward unless all samples fit one
+///           batch), the singular values of each slice, and 2 tokens rank (in + out) operations per slice. Memory: the
+///           factors of all slices in float, rank (in + out) values each, twice the weights of a square matrix.
 /// Source    Vergara-Browne, Soto, Aizawa, "Eigenpruning: an Interpretability-Inspired PEFT Method".
-/// Differs   As in the paper, x is the map's input; the authors' code reads the residual stream before the norm. Their code
-///           also divides a batch's loss by its size, pairs within batches of 5 (of 1 from its command line, where every
-///           effect is 0), and counts padding; `loss`, `pairs` and `padding` reproduce these three.
+/// Differs   As in the paper, x is the map's input; the authors' code reads the residual stream before the norm. Their
+///           code also divides a batch's loss by its size, pairs within batches of 5 (of 1 from its command line, where
+///           every effect is 0), and counts padding; `loss`, `pairs` and `padding` reproduce these three.
 /// @post     the effects of one pair and token sum to g . W (x' - x) over all singular values.
 /// @post     equal on any executor and for any split into batches, bit for bit.
 struct eigen_attribution {

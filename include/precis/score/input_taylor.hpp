@@ -21,11 +21,11 @@
 
 namespace precis::score {
 
-/// Scores a block by the variation of the loss when its input is perturbed by noise and its weights are not: TDMPQ as the
-/// paper's prose describes it, with derivatives with respect to a layer's inputs.
+/// Scores a block by the variation of the loss when its input is perturbed by noise and its weights are not: TDMPQ as
+/// the paper's prose describes it, with derivatives with respect to a layer's inputs.
 ///
-/// The block reads x + size * rms(x) * xi instead of x. The rms is over all activations of the batch, and xi is standard
-/// normal, drawn for (seed, layer, batch, pair, position). If x is all zeros, the deviation is `size`.
+/// The block reads x + size * rms(x) * xi instead of x. The rms is over all activations of the batch, and xi is
+/// standard normal, drawn for (seed, layer, batch, pair, position). If x is all zeros, the deviation is `size`.
 ///
 /// Shapes    any batches of the model. Units smaller than a block get their block's score.
 /// Unit      nats per prediction; the statistics are those of `taylor`.
@@ -33,8 +33,8 @@ namespace precis::score {
 /// Errors    invalid settings, as for taylor; losses that are not finite, by block and draw; nothing to predict.
 /// Cost      1 + draws x blocks forwards of all batches, about half with layered_model.
 /// Source    Nanda, Balija, Sahoo, "CPTQuant", method TDMPQ.
-/// Differs   The paper's equation perturbs weights. A perturbed residual stream also reaches all later blocks, so the score
-///           reflects a block's depth more than its weights.
+/// Differs   The paper's equation perturbs weights. A perturbed residual stream also reaches all later blocks, so the
+///           score reflects a block's depth more than its weights.
 /// @post     equal with and without layered_model, and on any executor, bit for bit.
 struct input_taylor {
   taylor::statistic of = taylor::statistic::variation;

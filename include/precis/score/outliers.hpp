@@ -16,8 +16,8 @@
 
 namespace precis::score {
 
-/// Scores a unit by its share of outliers: the weights whose |w| times the L2 norm of their input exceeds `multiple` times
-/// the unit's mean.
+/// Scores a unit by its share of outliers: the weights whose |w| times the L2 norm of their input exceeds `multiple`
+/// times the unit's mean.
 ///
 /// Shapes    any batches of the model.
 /// Unit      share of a unit's weights, in [0, 1].

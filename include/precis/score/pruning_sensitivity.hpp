@@ -22,7 +22,8 @@
 
 namespace precis::score {
 
-/// Reads how many predictions of a batch are wrong: the loss of a prediction is 0 or 1, or NaN if a logit is not finite.
+/// Reads how many predictions of a batch are wrong: the loss of a prediction is 0 or 1, or NaN if a logit is not
+/// finite.
 template<token_model Model>
 struct mistake_reading {
   std::span<const token_batch> batches;
@@ -61,8 +62,8 @@ struct mistake_reading {
 /// Cost      that of read_changes: 1 + sparsities x units forwards of all batches, about half with layered_model.
 /// Source    Nanda, Balija, Sahoo, "CPTQuant", method PMPQ (Algorithm 2).
 /// Differs   The default metric is the loss; on small sets accuracy ties most units. Exactly k weights are removed; a
-///           quantile threshold removes one too many and all ties. The paper does not give its sparsities (its code uses
-///           0.3); the default here is 0.5.
+///           quantile threshold removes one too many and all ties. The paper does not give its sparsities (its code
+///           uses 0.3); the default here is 0.5.
 /// @post     sparsity 0 gives exactly 0.
 /// @post     equal with and without layered_model, and on any executor, bit for bit.
 /// @post     every weight has its original bits after the call, also if the call is refused.

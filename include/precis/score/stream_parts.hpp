@@ -8,8 +8,8 @@
 
 namespace precis::score {
 
-/// The parts of a model between which its residual stream can be observed, in forward order: one per layer, or, for units
-/// smaller than a block, two per layer (attention, then MLP).
+/// The parts of a model between which its residual stream can be observed, in forward order: one per layer, or, for
+/// units smaller than a block, two per layer (attention, then MLP).
 struct stream_parts {
   std::size_t layers = 0;
   unit_kind units = unit_kind::block;

@@ -70,20 +70,20 @@ struct weight_noise {
 ///     curvature   mean over pairs of (L(W + e) + L(W - e)) / 2 - L(W): the second-order term alone
 ///     total       mean over draws of (sum over batches of the mean loss at W + e) / samples: the paper's TV / N
 ///
-/// e = deviation * xi, where xi is standard normal and drawn for (seed, matrix name, pair, position); so it does not depend
-/// on the units, their order or their grouping. Antithetic draws 2i and 2i + 1 are +e and -e.
+/// e = deviation * xi, where xi is standard normal and drawn for (seed, matrix name, pair, position); so it does not
+/// depend on the units, their order or their grouping. Antithetic draws 2i and 2i + 1 are +e and -e.
 ///
 /// Shapes    any batches of the model; for per_sample, one sample per batch.
 /// Unit      nats per prediction.
 /// Sign      high = keep. Only curvature can be negative.
-/// Errors    no draws; an odd number of antithetic draws; curvature with independent draws; noise that is not positive and
-///           finite; those of read_changes.
+/// Errors    no draws; an odd number of antithetic draws; curvature with independent draws; noise that is not positive
+///           and finite; those of read_changes.
 /// Cost      that of read_changes: 1 + draws x units forwards of all batches, about half with layered_model; one normal
 ///           number per weight and draw.
 /// Source    Nanda, Balija, Sahoo, "CPTQuant", method TDMPQ.
-/// Differs   The paper perturbs the first parameter of a layer with noise of deviation 1 and sums losses without comparing
-///           them to the original; literal() does that. By default, all matrices are perturbed by 0.01 of their rms, and
-///           the score is the variation.
+/// Differs   The paper perturbs the first parameter of a layer with noise of deviation 1 and sums losses without
+///           comparing them to the original; literal() does that. By default, all matrices are perturbed by 0.01 of
+///           their rms, and the score is the variation.
 /// @post     equal with and without layered_model, and on any executor, bit for bit.
 /// @post     every weight has its original bits after the call, also if the call is refused.
 struct taylor {
@@ -101,7 +101,8 @@ struct taylor {
 
   bool operator==(const taylor&) const = default;
 
-  /// The method as the paper states it: one draw of deviation 1 on the first matrix of a unit, scored by the loss itself.
+  /// The method as the paper states it: one draw of deviation 1 on the first matrix of a unit, scored by the loss
+  /// itself.
   [[nodiscard]] static constexpr taylor literal() noexcept {
     return {.of = statistic::total,
             .noise = {.size = 1, .scale = weight_noise::scaling::absolute},
@@ -124,7 +125,8 @@ struct taylor {
     return s;
   }
 
-  /// The losses behind the scores, for noise from the caller: source(matrix_info, pair, deviation, e) fills e, [out x in].
+  /// The losses behind the scores, for noise from the caller: source(matrix_info, pair, deviation, e) fills
+  /// e, [out x in].
   template<mutable_model Model, class Noise, executor Executor = sequential>
     requires evaluable_model<Model> &&
              std::invocable<Noise&, const matrix_info&, std::size_t, double, std::span<double>>

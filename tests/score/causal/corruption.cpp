@@ -13,7 +13,8 @@ using namespace precis;
 using score::corruption;
 
 TEST_CASE("the deviation of embeddings is unbiased and over all elements", "[score][causal_trace][worked-example]") {
-  // The micro-transformer embeds tokens 0, 1, 2 as (1,0), (0,1), (1,1): together 1,0,0,1,1,1 with mean 2/3 and sum of squares 4.
+  // The micro-transformer embeds tokens 0, 1, 2 as (1,0), (0,1), (1,1): together 1,0,0,1,1,1 with mean 2/3 and sum of
+  // squares 4.
   const std::vector<std::vector<token>> strings{{0, 1}, {2}};
   CHECK(score::embedding_deviation(micro_transformer{}, strings) == Approx(std::sqrt((4.0 - 6.0 * 4.0 / 9.0) / 5.0)));
 }
@@ -49,7 +50,8 @@ TEST_CASE("noise has the distribution of its rule", "[score][causal_trace][oracl
     const auto count = static_cast<double>(n.values.size());
     return std::array{sum / count, squares / count, largest};
   };
-  // 40,000 draws: the standard error of the mean is sigma / 200, that of the variance sigma^2 sqrt(2) / 200. Five of each.
+  // 40,000 draws: the standard error of the mean is sigma / 200, that of the variance sigma^2 sqrt(2) / 200. Five of
+  // each.
   const auto gaussian = moments(corruption::rule::gaussian);
   CHECK(std::abs(gaussian[0]) < 5 * 3.0 / 200);
   CHECK(gaussian[1] == Approx(9).margin(5 * 9 * std::sqrt(2.0) / 200));

@@ -7,8 +7,8 @@
 #include <utility>
 #include <vector>
 
-// One fact of the micro-transformer and explicit noise for it. The expected effects in the tests come from an independent
-// implementation in double.
+// One fact of the micro-transformer and explicit noise for it. The expected effects in the tests come from an
+// independent implementation in double.
 
 inline const precis::score::fact worked{
     .name = "worked", .prompt = {0, 1, 2}, .subject_begin = 1, .subject_end = 2, .answer = 1};

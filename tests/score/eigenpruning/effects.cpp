@@ -28,8 +28,8 @@ TEST_CASE("effects are products of projections, reduced over rows or over pairs"
   REQUIRE(slices[0].rank() == 2);
   const std::vector<eigenpruning::columns> ranges = eigenpruning::cut(slices);
   REQUIRE(ranges.size() == 1);
-  // Gradients (1, 0), (0, 1), (1, 1) and differences of inputs (1, 1), (2, -1), (-1, 1): the effects of the two singular
-  // values are 3 g0 d0 and 2 g1 d1.
+  // Gradients (1, 0), (0, 1), (1, 1) and differences of inputs (1, 1), (2, -1), (-1, 1): the effects of the two
+  // singular values are 3 g0 d0 and 2 g1 d1.
   const float_matrix g(3, 2, std::vector<float>{1, 0, 0, 1, 1, 1}), d(3, 2, std::vector<float>{1, 1, 2, -1, -1, 1});
   std::vector<float> workspace(kernel::product_workspace);
   const float_matrix p = eigenpruning::project(g.view(), slices[0].left, 0, ranges[0], workspace);

@@ -26,8 +26,8 @@ namespace precis::score::canonical {
 /// The canonical correlations, in descending order: the singular values of the cross product, clamped to [0, 1].
 ///
 /// Shapes    min(rows, cols) values
-/// Cost      rank^3 operations for C^T C and 4/3 rank^3 for its eigenvalues. These are squares: a correlation below 1e-8 is
-///           indistinguishable from 0, and larger ones are accurate to about 1e-16 / correlation.
+/// Cost      rank^3 operations for C^T C and 4/3 rank^3 for its eigenvalues. These are squares: a correlation below
+///           1e-8 is indistinguishable from 0, and larger ones are accurate to about 1e-16 / correlation.
 [[nodiscard]] inline std::vector<double> correlations(const matrix& cross, std::span<double> workspace) {
   const matrix_view<const double> thin = cross.rows < cross.cols ? cross.view().transposed() : cross.view();
   std::vector<double> values = eigenvalues(gram(thin, workspace), workspace);

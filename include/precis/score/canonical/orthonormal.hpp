@@ -52,8 +52,8 @@ namespace detail {
   return y;
 }
 
-/// The upper triangular T with T^T G T = I, from the upper triangle of G; no value if G is not numerically positive definite.
-/// T is the inverse of the Cholesky factor R of G: for X with X^T X = G, the columns of X T are orthonormal.
+/// The upper triangular T with T^T G T = I, from the upper triangle of G; no value if G is not numerically positive
+/// definite. T is the inverse of the Cholesky factor R of G: for X with X^T X = G, the columns of X T are orthonormal.
 [[nodiscard]] inline std::optional<matrix> whitening_triangle(matrix g, std::span<double> workspace) {
   const std::size_t n = g.rows;
   constexpr std::size_t block = 32;
@@ -98,8 +98,8 @@ namespace detail {
   return t;
 }
 
-/// An upper bound of the squared condition number of X: bounds of |G|_2 and |G^-1|_2 by traces, together at most size^2 times
-/// too large.
+/// An upper bound of the squared condition number of X: bounds of |G|_2 and |G^-1|_2 by traces, together at most size^2
+/// times too large.
 [[nodiscard]] inline double squared_condition_bound(const matrix& g, const matrix& t) noexcept {
   double trace = 0, inverse = 0;
   for (std::size_t i = 0; i < g.rows; ++i) {
@@ -138,7 +138,8 @@ struct subspace {
   [[nodiscard]] std::size_t rank() const noexcept { return basis.cols; }
 };
 
-/// Columns minus their means, in double. The first row is subtracted first, so that a constant column becomes exactly zero.
+/// Columns minus their means, in double. The first row is subtracted first, so that a constant column becomes exactly
+/// zero.
 ///
 /// Errors   an activation that is not finite, by row and feature; `name` is the site in the message.
 [[nodiscard]] inline matrix centred(matrix_view<const float> x, const std::string& name) {
@@ -165,11 +166,12 @@ struct subspace {
 ///
 /// Shapes    x [rows x features]
 /// Errors    activations that are not finite. Constant activations have rank 0.
-/// Cost      4 rows features^2 operations in products: X^T X = R^T R and X R^-1, twice if one pass leaves the columns more
-///           than 1e-12 from orthonormal. Eigenvectors of X^T X (about 9 features^3) only if directions are dropped.
+/// Cost      4 rows features^2 operations in products: X^T X = R^T R and X R^-1, twice if one pass leaves the columns
+///           more than 1e-12 from orthonormal. Eigenvectors of X^T X (about 9 features^3) only if directions are
+///           dropped.
 /// Source    Yamamoto, Nakatsukasa, Yanagisawa, Fukaya 2015, "Roundoff error analysis of the CholeskyQR2 algorithm".
-/// Differs   SVCCA takes an SVD of X. This gives the same bits on every machine and runs several times faster than Eigen's
-///           QR and SVD (benchmarks/score/cca).
+/// Differs   SVCCA takes an SVD of X. This gives the same bits on every machine and runs several times faster than
+///           Eigen's QR and SVD (benchmarks/score/cca).
 [[nodiscard]] inline subspace span_of(matrix_view<const float> x, const directions& keep, bool with_coordinates,
                                       const std::string& name, std::span<double> workspace) {
   const matrix centre = centred(x, name);

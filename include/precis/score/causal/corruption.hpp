@@ -21,10 +21,11 @@ namespace precis::score {
 ///
 /// Unit      `amount`: a factor on the standard deviation of the subjects' embeddings, or embedding units.
 /// Source    Meng et al. 2022, "Locating and Editing Factual Associations in GPT", arXiv:2202.05262, section 2.
-/// Differs   As in the authors' code, the standard deviation is over the subjects of the facts; the paper names a corpus.
+/// Differs   As in the authors' code, the standard deviation is over the subjects of the facts; the paper names a
+///           corpus.
 struct corruption {
   enum class rule {
-    gaussian_factor,  ///< N(0, (amount x standard deviation of the subjects' embeddings)^2); the paper's rule, with amount 3
+    gaussian_factor,  ///< N(0, (amount x deviation of the subjects' embeddings)^2); the paper's rule, with amount 3
     gaussian,         ///< N(0, amount^2)
     uniform,          ///< uniform on [-amount, amount]
   };

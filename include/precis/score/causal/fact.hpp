@@ -51,8 +51,8 @@ inline constexpr std::array<token_role, 6> token_roles{token_role::first_subject
   return "last token";
 }
 
-/// The positions with a given role in a prompt of `tokens` tokens. A position can have several roles: a one-token subject is
-/// both first and last. A role without positions is absent, and does not count as zero.
+/// The positions with a given role in a prompt of `tokens` tokens. A position can have several roles: a one-token
+/// subject is both first and last. A role without positions is absent, and does not count as zero.
 [[nodiscard]] inline std::vector<std::size_t> positions_of(token_role role, std::size_t subject_begin,
                                                            std::size_t subject_end, std::size_t tokens) {
   const auto range = [](std::size_t from, std::size_t to) {

@@ -13,8 +13,8 @@
 
 namespace precis::score {
 
-/// Which activations are restored: those of one kind of site, in a window of layers around each layer. `residual` stands for
-/// the block's output.
+/// Which activations are restored: those of one kind of site, in a window of layers around each layer. `residual`
+/// stands for the block's output.
 struct restoration {
   site_kind kind = site_kind::residual;
   std::size_t window = 1;  ///< layers [l - window/2, l + (window + 1)/2), clipped to the model

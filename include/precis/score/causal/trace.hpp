@@ -89,12 +89,12 @@ void restore_by_full_runs(const Model& model, const token_batch& noisy, const co
     }
 }
 
-/// The same numbers from the corrupted run's cache. It runs only the layers after the first restored one, the positions from
-/// the restored one on and, in the last layer, the last position; all layers' restorations share one run.
+/// The same numbers from the corrupted run's cache. It runs only the layers after the first restored one, the positions
+/// from the restored one on and, in the last layer, the last position; all layers' restorations share one run.
 ///
-/// For one token t, a *state* is a run that differs from the corrupted one from the first layer of its window on. All states
-/// advance layer by layer in one call. Windows that start at the same layer share a state until the first of them ends,
-/// where the state forks.
+/// For one token t, a *state* is a run that differs from the corrupted one from the first layer of its window on. All
+/// states advance layer by layer in one call. Windows that start at the same layer share a state until the first of
+/// them ends, where the state forks.
 template<resumable_model Model>
 class resumed_restoration {
  public:
@@ -110,7 +110,8 @@ class resumed_restoration {
         tokens_(cache.residual(0).tokens),
         features_(cache.residual(0).features) {}
 
-  /// `untouched` is the corrupted run's own prediction, the result of restoring a position that the noise does not affect.
+  /// `untouched` is the corrupted run's own prediction, the result of restoring a position that the noise does not
+  /// affect.
   void operator()(restoration_table& table, mean_prediction untouched, std::size_t& work) {
     what_ = table.what;
     work_ = &work;
@@ -134,8 +135,8 @@ class resumed_restoration {
     std::size_t end = 0;    ///< one past the last restored layer; 0 while the window is open
   };
 
-  /// Windows of attention and MLP sites start inside a layer. Within a layer's remaining sites positions do not interact, so
-  /// one run of each start layer with *every* position restored gives the start state of each position.
+  /// Windows of attention and MLP sites start inside a layer. Within a layer's remaining sites positions do not
+  /// interact, so one run of each start layer with *every* position restored gives the start state of each position.
   void prepare_starts() {
     starts_.assign(layers_, activations{});
     if (what_.kind == site_kind::residual) return;
@@ -290,11 +291,12 @@ class resumed_restoration {
 ///
 /// Shapes    noise [runs x subject tokens x features], already scaled; tables [tokens x layers].
 /// Unit      probability of the answer at the last position; recovery in [0, 1].
-/// Errors    a subject outside the prompt; an answer outside the vocabulary; noise of the wrong shape; a window of 0. A fact
-///           whose answer is not the first choice of the clean run is returned with known == false and without tables.
+/// Errors    a subject outside the prompt; an answer outside the vocabulary; noise of the wrong shape; a window of 0. A
+///           fact whose answer is not the first choice of the clean run is returned with known == false and without
+///           tables.
 /// Cost      tokens x layers forwards of `runs` rows per restoration; with resumable_model about (1 - subject_begin /
-///           tokens)^2 / 4 of that. Memory: layers x runs x tokens x features floats for the cache, and at most 64 MiB for
-///           the resumed runs.
+///           tokens)^2 / 4 of that. Memory: layers x runs x tokens x features floats for the cache, and at most 64 MiB
+///           for the resumed runs.
 /// Source    Meng et al. 2022, "Locating and Editing Factual Associations in GPT", arXiv:2202.05262, section 2.
 /// @post     equal with and without resumable_model, bit for bit.
 template<tappable_model Model>

@@ -20,8 +20,9 @@
 ///
 ///     effect(i, k, t, r) = (left_r . g_it) (right_r . (x_kt - x_it)),    left_r right_r^T = sigma_r u_r v_r^T
 ///
-/// x is the input of a linear map and g the gradient of the sample's loss at its output. Neither the parts nor the table of
-/// effects are stored: there are two products per block of rows, and a running maximum over pairs (and tokens).
+/// x is the input of a linear map and g the gradient of the sample's loss at its output. Neither the parts nor the
+/// table of effects are stored: there are two products per block of rows, and a running maximum over pairs (and
+/// tokens).
 namespace precis::score::eigenpruning {
 
 /// How the effects at the tokens of all pairs are reduced to one number per singular value.
@@ -79,7 +80,8 @@ struct columns {
   return pieces;
 }
 
-/// The product of rows and the columns `c` of the parts, [rows x c.count]; `first` is the slice's first column in the rows.
+/// The product of rows and the columns `c` of the parts, [rows x c.count]; `first` is the slice's first column in the
+/// rows.
 [[nodiscard]] inline float_matrix project(matrix_view<const float> rows, const float_matrix& part, std::size_t first,
                                           const columns& c, std::span<float> workspace) {
   float_matrix image(rows.rows, c.count);

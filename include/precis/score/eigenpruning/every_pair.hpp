@@ -17,12 +17,13 @@ namespace precis::score::eigenpruning {
 
 /// Pairs each sample with every other one: the exact maximum over n (n - 1) pairs at a cost linear in n.
 ///
-/// At a token, the best partner of a sample has the largest or the smallest projection of all, depending on the sign of the
-/// gradient's projection; so the two extremes and their runners-up (for the samples that are the extremes) suffice. Sums over
-/// tokens have no such shortcut: all projections of inputs are kept, at n^2 tokens rank more operations.
+/// At a token, the best partner of a sample has the largest or the smallest projection of all, depending on the sign of
+/// the gradient's projection; so the two extremes and their runners-up (for the samples that are the extremes) suffice.
+/// Sums over tokens have no such shortcut: all projections of inputs are kept, at n^2 tokens rank more operations.
 ///
-/// Call see(...) with all batches and then add(...) with the same batches in the same order, or add_all_samples(...) with one
-/// batch that holds every sample. Inputs are taken relative to the first sample's, which reduces the rounding of differences.
+/// Call see(...) with all batches and then add(...) with the same batches in the same order, or add_all_samples(...)
+/// with one batch that holds every sample. Inputs are taken relative to the first sample's, which reduces the rounding
+/// of differences.
 ///
 /// Cost     2 n rank in + 2 n rank (in + out) operations per slice for n tokens; add_all_samples: 2 n rank (in + out).
 ///          Memory: 4 tokens rank floats per slice; for sums samples tokens rank floats.
@@ -118,8 +119,8 @@ class every_pair {
   struct place {
     std::size_t sample, token;
   };
-  /// The projections kept for one slice: per token the largest, second largest, smallest and second smallest; for sums over
-  /// tokens, all projections in the order seen.
+  /// The projections kept for one slice: per token the largest, second largest, smallest and second smallest; for sums
+  /// over tokens, all projections in the order seen.
   struct extremes {
     std::vector<float> values;  ///< [4 tokens x rank] or [rows x rank]
     std::size_t rank = 0, from = 0;

@@ -1,6 +1,6 @@
 #pragma once
 
-/// Quantities measured in one pass over data, on which scores, costs and reports are built.
+/// Quantities measured in a pass over data, from which scores, costs and reports are built.
 #include <precis/measure/agreement.hpp>
 #include <precis/measure/exponential.hpp>
 #include <precis/measure/gram.hpp>

@@ -1,6 +1,6 @@
 #pragma once
 
-/// What a model must offer, and helpers for using one.
+/// The concepts that a model can satisfy, and helpers for using models.
 #include <precis/model/batch.hpp>
 #include <precis/model/changes.hpp>
 #include <precis/model/concepts.hpp>

@@ -1,6 +1,6 @@
 #pragma once
 
-/// Stage one: what is where. Each scorer turns a model (and data) into `precis::scores`, high = keep.
+/// Scorers: each turns a model (and data) into `precis::scores`, where high = keep.
 #include <precis/score/block_influence.hpp>
 #include <precis/score/causal_trace.hpp>
 #include <precis/score/cca.hpp>

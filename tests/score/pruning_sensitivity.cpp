@@ -162,5 +162,5 @@ TEST_CASE("the loss needs no tokens; the accuracy does", "[score][pruning_sensit
   // Half of (1, 2) pruned: w0 = 0, the mean loss falls by (3 + 5) / 2.
   CHECK(pruning_sensitivity{}(model, data).values == std::vector<double>{-4});
   CHECK_THROWS_WITH(pruning_sensitivity{.by = pruning_sensitivity::metric::accuracy}(model, data),
-                    ContainsSubstring("without tokens or logits"));
+                    ContainsSubstring("without token batches or logits"));
 }

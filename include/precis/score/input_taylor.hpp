@@ -9,6 +9,7 @@
 #include <precis/core/view.hpp>
 #include <precis/model/concepts.hpp>
 #include <precis/model/taps.hpp>
+#include <precis/score/stream_parts.hpp>
 #include <precis/score/taylor.hpp>
 
 #include <cmath>
@@ -58,10 +59,7 @@ struct input_taylor {
         .changed = std::vector<std::vector<nll>>(blocks.size() * draws, std::vector<nll>(batches.size()))};
     const std::size_t layers = model.layers();
     for (const unit& u : blocks)
-      if (u.layer >= layers)
-        refuse({.what = "unit " + u.name + " is in layer " + std::to_string(u.layer),
-                .where = "score::input_taylor",
-                .expected = "one of the model's " + std::to_string(layers) + " layers"});
+      static_cast<void>(stream_parts{layers, unit_kind::block}.index_of(u, "score::input_taylor"));
     run.for_each(batches.size(), [&](std::size_t b) {
       // The perturbed versions of all layers start from one residual stream, which advances through each layer once.
       std::vector<std::size_t> unit_of(layers, blocks.size());

@@ -62,13 +62,13 @@ struct layer_range {
   return {layer > back ? layer - back : 0, std::min(layers, layer + (window + 1) / 2)};
 }
 
-/// What one run predicts for the answer.
+/// The prediction of the answer in one run.
 struct answer_prediction {
   double probability = 0;
   bool first_choice = false;  ///< the answer is the arg-max; the lowest token wins ties
 };
 
-/// The probability and rank of the answer, from the logits of the last position.
+/// The probability of the answer, and whether it is the first choice, from the logits of the last position.
 [[nodiscard]] inline answer_prediction predict_answer(std::span<const float> logits, token answer) {
   std::size_t best = 0;
   for (std::size_t i = 1; i < logits.size(); ++i)

@@ -7,8 +7,8 @@
 #include <span>
 #include <vector>
 
-/// Fixture M of the methods: two blocks, width two, three tokens. Small enough to check by hand, and another adaptor:
-/// no heads, no norms, no positions, written without the engine.
+/// A transformer of two blocks, width two and three tokens: small enough to check by hand. It has no heads, norms or
+/// positions, and is an adaptor independent of the example engine.
 ///
 ///     a_t = Wa mean(h_0 .. h_t);  h += a;  m_t = Wm relu(h_t);  h += m;  logits = Wu h_last
 class micro_transformer {

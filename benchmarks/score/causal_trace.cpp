@@ -1,25 +1,25 @@
-// Causal tracing of one fact, three ways in one run on one thread: as published (every token and layer a whole forward of
-// the clean run and all noisy ones), without the clean run, and resumed from the corrupted run's cache. Equal tables are
-// checked, bit for bit; a benchmark whose tables differ is an error.
+// Causal tracing of one fact on one thread with three algorithms: as published (one whole forward of the clean run and
+// all noisy runs per token and layer), without the clean run, and resumed from the corrupted run's cache. The tables
+// must be equal bit for bit; otherwise the benchmark reports an error.
 //
-// A random GPT-2 of 12 layers, 16 tokens, the subject at tokens 3 to 5, ten noisy runs, vocabulary 4096. The answer is the
-// clean run's first choice.
+// A random GPT-2 of 12 layers, 16 tokens with the subject at tokens 3 to 5, ten noisy runs, vocabulary 4096. The answer
+// is the first choice of the clean run.
 //
-// Counters, of one fact and one restoration:
-//   published_s, whole_s   processor seconds of the two other ways (each timed once)
-//   x_published, x_whole   how many times longer they take than the resumed way
-//   work                   block positions (rows x positions, summed over blocks) of the resumed way
-//   x_work_published, x_work_whole
-//   gflops                 floating-point operations of the resumed way's products per second
-//   peak                   their share of what this processor's fused multiply-adds reach, measured just before
-//   effect                 the largest indirect effect, to show that the tables are not flat
+// Counters, for one fact and one restoration:
+//   published_s, whole_s   processor seconds of the first two algorithms, each timed once
+//   x_published, x_whole   their times relative to the resumed algorithm
+//   work                   block positions (rows x positions, summed over blocks) of the resumed algorithm
+//   x_work_published, x_work_whole   the same of the first two, relative to it
+//   gflops                 floating-point operations per second in the products of the resumed algorithm
+//   peak                   the same relative to the fused multiply-add peak, measured just before
+//   effect                 the largest indirect effect, which shows that the tables are not constant
 
 #include <engine/model/transformer.hpp>
 #include <engine/model/weights.hpp>
 
 #include <precis/core/random.hpp>
 #include <precis/kernel/lanes.hpp>
-#include <precis/model/restrict.hpp>
+#include <precis/model/whole_forwards.hpp>
 #include <precis/score/causal_trace.hpp>
 
 #include <benchmark/benchmark.h>
@@ -39,11 +39,11 @@ using namespace precis;
 
 namespace {
 
-/// Of this process on a processor: what others do meanwhile does not count.
+/// Processor time of this process, which excludes other processes.
 double seconds() { return static_cast<double>(std::clock()) / CLOCKS_PER_SEC; }
 
-/// Floating-point operations a second of independent chains of fused multiply-adds in registers, by the same clock as
-/// everything here (that of yardstick.hpp is on the wall): the best of several tries.
+/// Peak floating-point operations per second of independent chains of fused multiply-adds in registers: the best of
+/// several attempts, in processor time (yardstick.hpp uses wall-clock time).
 double fma_peak() {
   using lanes = kernel::native_lanes;
   constexpr int steps = 1 << 20;
@@ -88,7 +88,7 @@ engine::transformer random_gpt2(std::size_t width) {
   return engine::transformer(std::move(w));
 }
 
-/// The engine, counting the multiply-adds of its products as it goes.
+/// The engine, which counts the multiply-adds of its products.
 struct counting {
   using batch_type = token_batch;
   using cache_type = engine::cache;
@@ -122,7 +122,7 @@ struct counting {
   }
 
  private:
-  /// Keys and values of `tokens` positions; queries, attention, output map and MLP of the last `asking` of them.
+  /// Keys and values of `tokens` positions; queries, attention, output map and MLP of the last `asking` positions.
   void block(std::size_t rows, std::size_t first, std::size_t tokens, std::size_t asking) const {
     const auto d = static_cast<double>(model->shape().width);
     double seen = 0;
@@ -140,7 +140,7 @@ struct counting {
 };
 static_assert(resumable_model<counting>);
 
-/// One fact, its noise, and the model that answers it.
+/// One fact, its noise and the model.
 struct question {
   engine::transformer model;
   score::fact fact{.name = "random", .prompt = {}, .subject_begin = 3, .subject_end = 6, .answer = 0};
@@ -165,8 +165,8 @@ struct question {
     return score::trace_fact(m, fact, noise.view(), score::corruption::mode::add, std::span(&what, 1));
   }
 
-  /// The published organisation: row 0 is the clean run, carried in every batch, and restored from; logits of all
-  /// positions, of which the last are read.
+  /// The published algorithm: every batch carries the clean run as row 0 and restores from it, and computes the logits
+  /// of all positions although only the last are read.
   [[nodiscard]] basic_matrix<double> as_published(score::restoration what, std::size_t& work) const {
     const std::size_t runs = noise.sequences, tokens = fact.prompt.size(), layers = model.layers();
     std::vector<token> repeated;
@@ -176,7 +176,7 @@ struct question {
     basic_matrix<double> table(tokens, layers);
     for (std::size_t l = 0; l < layers; ++l)
       for (std::size_t t = 0; t < tokens; ++t) {
-        const auto [first, last] = score::detail::window_of(l, what.window, layers);
+        const auto [first, last] = score::restored_layers(l, what.window, layers);
         const auto tap = [&, first = first, last = last](site at, activations_view<float> x) {
           if (at.kind == site_kind::embedding)
             tap::add_noise{at, fact.subject_begin, noise.view()}(at, x.sequence_range(1, runs));
@@ -184,10 +184,10 @@ struct question {
           for (std::size_t k = 1; k <= runs; ++k) std::ranges::copy(x(0, t), x(k, t).begin());
         };
         const float_matrix logits = model.logits(batch, positions::all, tap);
-        std::vector<score::detail::answer_statistics> seen;
+        std::vector<score::answer_prediction> seen;
         for (std::size_t k = 1; k <= runs; ++k)
-          seen.push_back(score::detail::look_up(logits.row((k + 1) * tokens - 1), fact.answer));
-        table(t, l) = score::detail::average(seen).probability;
+          seen.push_back(score::predict_answer(logits.row((k + 1) * tokens - 1), fact.answer));
+        table(t, l) = score::average(seen).probability;
         work += layers * (runs + 1) * tokens;
       }
     return table;
@@ -209,7 +209,7 @@ void causal_trace(benchmark::State& state, std::size_t width, score::restoration
   const counting counted{&q.model};
   const score::fact_trace resumed = q.trace(counted, what);
   if (!resumed.known || resumed.tables != whole.tables || resumed.tables[0].probability != published) {
-    state.SkipWithError("the three ways disagree");
+    state.SkipWithError("the algorithms disagree");
     return;
   }
   const double peak = fma_peak();

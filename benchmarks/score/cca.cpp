@@ -1,22 +1,23 @@
-// Canonical correlations of 12 layers, 2,000 rows, all 66 pairs, on one thread, five ways in one run:
+// Canonical correlations of 12 layers, 2,000 rows, all 66 pairs, on one thread, with five algorithms in the same run:
 //
-//   precis        score::cca: all correlations, or for /index their squares' sum alone
-//   svcca         the organisation of google/svcca, pair by pair: covariances of both layers, both inverse square roots
-//                 from eigenvectors, the SVD of what lies between (singular values and vectors)
-//   fresh         pair by pair: a QR of both layers, the singular values of Q^T Q
-//   reused        12 QRs, then Q^T Q and its singular values for every pair
-//   reused_index  12 QRs, then |Q^T Q|^2 for every pair
+//   precis        score::cca: all correlations, or for /index only the sum of their squares
+//   svcca         the algorithm of google/svcca, per pair: the covariances of both layers, their inverse square roots
+//                 from eigenvectors, and the SVD of the whitened cross-covariance (singular values and vectors)
+//   fresh         per pair: a QR of both layers, and the singular values of Q^T Q
+//   reused        12 QRs, then Q^T Q and its singular values per pair
+//   reused_index  12 QRs, then |Q^T Q|^2 per pair
 //
-// The other four are Eigen's: HouseholderQR with its thin Q, SelfAdjointEigenSolver, BDCSVD. svcca and fresh are timed on
-// one pair and multiplied by 66, reused is timed on three layers and three pairs and multiplied by 4 and 22. Before that,
-// the three pairs must agree to 1e-6; a benchmark whose results differ is an error.
+// The last four use Eigen: HouseholderQR with its thin Q, SelfAdjointEigenSolver, BDCSVD. svcca and fresh are timed on
+// one pair and multiplied by 66; reused is timed on three layers and three pairs and multiplied by 4 and 22. The three
+// pairs must agree to 1e-6; otherwise the benchmark reports an error.
 //
-// The data is float: layer l = layer l-1 mixed with fresh noise; the columns are of one size (even), or their sizes fall
-// 1000 to 1 and neighbours are mixed (steep), nearer to what residual streams have.
+// The data is in float. Layer l is layer l-1 mixed with new noise. The columns have equal scales (even), or their
+// scales decrease by a factor of 1000 and neighbours are mixed (steep), which resembles residual streams.
 //
-// Counters: svcca_s, fresh_s, reused_s (or reused_index_s), and x_...: how many times longer they take than precis; gflops and
-// peak: operations of the 12 bases (2 rows features^2) and 66 products (2 rows features^2) a second, as a share of what fused
-// multiply-adds in double reach, measured just before and after; products: that share for the 66 products alone.
+// Counters: svcca_s, fresh_s, reused_s or reused_index_s: times; x_...: these relative to precis. gflops: operations
+// per second of the 12 bases (2 rows features^2 each) and 66 products (2 rows features^2 each); peak: the same relative
+// to the peak of fused multiply-adds in double, measured just before and after; products: that share for the products
+// alone.
 
 #include <precis/core/random.hpp>
 #include <precis/kernel/lanes.hpp>
@@ -47,7 +48,8 @@ namespace {
 using matrix = Eigen::MatrixXd;
 constexpr std::size_t layers = 12, rows = 2000, pairs = layers * (layers - 1) / 2;
 
-/// Floating-point operations a second of ten chains of fused multiply-adds in double: the better of a few tries.
+/// Peak floating-point operations per second of ten chains of fused multiply-adds in double: the best of several
+/// attempts.
 double fma_peak() {
   using lanes = kernel::native_double_lanes;
   using kernel::detail::unrolled;
@@ -124,7 +126,7 @@ double as_svcca(const matrix& x, const matrix& y) {
   return mean_of(Eigen::BDCSVD<matrix>(between, Eigen::ComputeThinU | Eigen::ComputeThinV).singularValues());
 }
 
-/// What the other ways take, measured once for each width and shape of data.
+/// The times of the other algorithms, measured once per width and shape of data.
 struct others {
   double svcca = 0, fresh = 0, reused = 0, reused_index = 0;
   double pair[3] = {};  ///< (0, 1), (0, 2), (1, 2) by QR
@@ -188,7 +190,7 @@ void cca(benchmark::State& state, std::size_t features, bool steep, bool index) 
   for (std::size_t i = 0; i < 3 && !index; ++i)
     if (std::abs(table.similarity(which[i].first, which[i].second) - p.rest.pair[i]) > 1e-6 ||
         std::abs(p.rest.by_svcca - p.rest.pair[0]) > 1e-6)
-      state.SkipWithError("the ways disagree");
+      state.SkipWithError("the algorithms disagree");
 
   // The products alone.
   std::vector<double> work(kernel::product_workspace), products;

@@ -1,21 +1,22 @@
-// Effects of the singular values of one matrix on samples of tokens: eigen-attribution, on one thread, in one run with
+// Eigen-attribution: the effects of the singular values of one matrix for samples of tokens, on one thread, compared in
+// the same run with
 //
 //   products   the two products alone: gradients x U and inputs x V
-//   parts      the published organisation: for each singular value, form its rank-one part, apply it to the differences of
-//              the inputs, take the inner products with the gradients, the maximum over pairs and tokens (timed for 32
-//              singular values and multiplied); its numbers must be ours to 1e-6 of the largest
-//   eigen      Eigen's BDCSVD in float, all factors: what the singular values take there
+//   parts      the published algorithm: for each singular value, form its rank-one part, apply it to the differences of
+//              the inputs, and take the maximum over pairs and tokens of the inner products with the gradients. It is
+//              timed for 32 singular values and extrapolated; its results must agree to 1e-6 of the largest
+//   eigen      the SVD by Eigen's BDCSVD in float, with all factors
 //
-// Cases: d x d weights, 80 samples of 8 tokens, one partner each (/one) or all 79 (/all), normal numbers.
+// Data: d x d weights, 80 samples of 8 tokens, normal numbers; one partner per sample, or all 79.
 //
-// Counters: effects_ms, svd_ms, products_ms, x_products: (effects + SVD) / (products + SVD), at most 1.2; x_parts: parts over
-// effects, x_parts_svd: (parts + SVD) over (effects + SVD); x_eigen: BDCSVD over our SVD; peak: operations of the products
-// a second (4 rows d^2, counted), for all of the effects, as a share of fused multiply-adds measured beside it; all_over_one:
-// what all pairs take against one each.
+// Counters: effects_ms, svd_ms, products_ms: times. x_products: (effects + SVD) / (products + SVD), at most 1.2.
+// x_parts: parts / effects. x_parts_svd: (parts + SVD) / (effects + SVD). x_eigen: BDCSVD / our SVD. peak: throughput
+// of the effects (4 rows d^2 operations) relative to the fused multiply-add peak measured in the same run.
+// all_over_one: time of all pairs relative to one partner per sample.
 
 #include <precis/core/random.hpp>
 #include <precis/linear_algebra/singular_values.hpp>
-#include <precis/score/eigenpruning/effects.hpp>
+#include <precis/score/eigenpruning/cycle.hpp>
 #include <precis/score/eigenpruning/every_pair.hpp>
 
 #include "yardstick.hpp"
@@ -92,7 +93,7 @@ struct problem {
   }
 
  private:
-  /// Forms rank-one parts, as many as there are in `some`.
+  /// Times explicit rank-one parts for `tried` singular values and compares their effects.
   void compare_parts() {
     const auto gradients = map_of(g);
     row_major differences = -map_of(x);
@@ -100,10 +101,10 @@ struct problem {
     differences.bottomRows(differences.rows() - sample) += map_of(x).topRows(differences.rows() - sample);
     differences.topRows(sample) += map_of(x).bottomRows(sample);
     std::vector<float> effects;
-    constexpr std::size_t some = 32;
+    constexpr std::size_t tried = 32;
     const double time = seconds([&] {
-      for (std::size_t i = 0; i < some; ++i) {
-        const std::size_t r = i * width / some;
+      for (std::size_t i = 0; i < tried; ++i) {
+        const std::size_t r = i * width / tried;
         row_major part(width, width);
         for (std::size_t o = 0; o < width; ++o)
           for (std::size_t f = 0; f < width; ++f)
@@ -114,34 +115,34 @@ struct problem {
         effects.push_back(image.cwiseProduct(gradients).rowwise().sum().maxCoeff());
       }
     });
-    parts_time = time * static_cast<double>(width) / some;
+    parts_time = time * static_cast<double>(width) / tried;
     eigenpruning::cycle pairs("w", tracked(), eigenpruning::reduction::max_over_pairs_and_tokens);
     pairs.add(seen(), sequential{});
     pairs.close(sequential{});
     const std::vector<float>& ours = pairs.slices()[0].most;
     const float largest = *std::ranges::max_element(ours);
     agrees = true;
-    for (std::size_t i = 0; i < some; ++i)
-      agrees = agrees && std::abs(effects[i] - ours[i * width / some]) < 1e-6f * largest;
+    for (std::size_t i = 0; i < tried; ++i)
+      agrees = agrees && std::abs(effects[i] - ours[i * width / tried]) < 1e-6f * largest;
   }
 };
 
 void effects(benchmark::State& state, std::size_t width) {
   const problem& p = problem::of(width);
-  if (!p.agrees) state.SkipWithError("not the numbers of explicit rank-one parts");
+  if (!p.agrees) state.SkipWithError("the effects differ from those of explicit rank-one parts");
   std::vector<float> workspace(kernel::product_workspace);
   const std::vector<eigenpruning::tracked> parts = p.tracked();
   float_matrix a(samples * tokens, width), b(samples * tokens, width);
   std::vector<double> one, all, products, shares, ratio, all_over_one;
   for (auto _ : state) {
     const double peak_before = yardstick::fma_peak();
-    eigenpruning::cycle neighbours("w", p.tracked(), eigenpruning::reduction::max_over_pairs_and_tokens);
-    eigenpruning::every_pair everybody("w", p.tracked(), eigenpruning::reduction::max_over_pairs_and_tokens);
+    eigenpruning::cycle one_partner("w", p.tracked(), eigenpruning::reduction::max_over_pairs_and_tokens);
+    eigenpruning::every_pair all_partners("w", p.tracked(), eigenpruning::reduction::max_over_pairs_and_tokens);
     one.push_back(seconds([&] {
-      neighbours.add(p.seen(), sequential{});
-      neighbours.close(sequential{});
+      one_partner.add(p.seen(), sequential{});
+      one_partner.close(sequential{});
     }));
-    all.push_back(seconds([&] { everybody.together(p.seen(), sequential{}); }));
+    all.push_back(seconds([&] { all_partners.add_all_samples(p.seen(), sequential{}); }));
     products.push_back(seconds([&] {
       kernel::product(p.g.view().as_matrix(), parts[0].left.view(), a.view(), workspace);
       kernel::product(p.x.view().as_matrix(), parts[0].right.view(), b.view(), workspace);

@@ -1,15 +1,16 @@
-// Scores and costs that change one unit at a time, with whole forwards and begun at the changed layer (layered_model), in
-// turns in one run. Both must give the same bits; a benchmark whose results differ is an error.
+// Scores and costs that change one unit at a time, with whole forwards and resumed at the changed layer
+// (layered_model), alternating in one run. Both must give the same bits; otherwise the benchmark reports an error.
 //
-// A random GPT-2 of 12 layers, width 256, vocabulary 4096; four batches of one sequence of 128 tokens; blocks.
+// A random GPT-2 of 12 layers, width 256, vocabulary 4096; four batches of one sequence of 128 tokens; blocks as units.
 //
 // Counters:
-//   forwards_whole, forwards   block runs divided by blocks x batches: how many forwards of all batches it took
-//   methods                    the count that methods B6, B7 and G2 give for the shorter way, 1 + versions (L + 1) / 2
-//   x_blocks, x_time           how many times more block runs and processor time (median of pairs) the whole forwards take
-// and of the ways that need no forward a unit:
-//   x_time                     how many times longer the measurement they stand for takes (begun at the changed layer). That of
-//                              measured costs grows with the text, a reconstruction's hardly does: 512 tokens are very little
+//   forwards_whole, forwards   the number of forwards of all batches: block runs divided by blocks x batches
+//   expected                   the number of resumed forwards by formula, 1 + versions (L + 1) / 2
+//   x_blocks, x_time           block runs and time (median of pairs) of whole forwards relative to resumed ones
+// For methods without a forward per unit:
+//   x_time                     the time of the (resumed) measurement that they approximate, relative to theirs.
+//                              Measured costs grow with the length of the text and reconstruction hardly does; 512
+//                              tokens are very few
 
 #include <yardstick.hpp>
 
@@ -96,7 +97,7 @@ struct counting {
 };
 static_assert(evaluable_model<counting> && mutable_model<counting> && !layered_model<counting>);
 
-/// And taken apart.
+/// The same as a layered_model.
 struct counting_layers : counting {
   [[nodiscard]] std::size_t layers() const { return model().layers(); }
   [[nodiscard]] activations enter(const token_batch& b) const { return model().enter(b); }
@@ -119,13 +120,13 @@ void both_ways(benchmark::State& state, const Method& method, std::size_t versio
     counting whole;
     counting_layers layered;
     decltype(method(whole, batches())) a, b;
-    const double long_way = yardstick::seconds([&] { a = method(whole, batches()); });
-    const double short_way = yardstick::seconds([&] { b = method(layered, batches()); });
+    const double whole_time = yardstick::seconds([&] { a = method(whole, batches()); });
+    const double resumed_time = yardstick::seconds([&] { b = method(layered, batches()); });
     if (!(a == b)) {
-      state.SkipWithError("the two ways disagree");
+      state.SkipWithError("whole and resumed forwards disagree");
       return;
     }
-    ratios.push_back(long_way / short_way);
+    ratios.push_back(whole_time / resumed_time);
     whole_blocks = whole.blocks;
     blocks = layered.blocks;
   }
@@ -133,7 +134,7 @@ void both_ways(benchmark::State& state, const Method& method, std::size_t versio
   const double one = count(model().layers() * batches().size());
   state.counters["forwards_whole"] = count(whole_blocks) / one;
   state.counters["forwards"] = count(blocks) / one;
-  state.counters["methods"] = 1 + count(versions) * (count(model().layers()) + 1) / 2;
+  state.counters["expected"] = 1 + count(versions) * (count(model().layers()) + 1) / 2;
   state.counters["x_blocks"] = count(whole_blocks) / count(blocks);
   state.counters["x_time"] = yardstick::median(ratios);
 }

@@ -83,7 +83,7 @@ class judge {
         const double norm = precis::measure::log_sum_exp(row);
         parts[w].nll += norm - static_cast<double>(row[target]);
         parts[w].kl += precis::measure::kl_of_logits(original_[w].row(i), norms_[w][i], row, norm);
-        parts[w].right += precis::evaluate::argmax(row) == target ? 1u : 0u;
+        parts[w].right += precis::measure::argmax(row) == target ? 1u : 0u;
         ++parts[w].count;
       }
     });

@@ -155,7 +155,7 @@ struct options {
 }
 
 /// The pruned weights as a model folder, with the tokenizer's files of the original beside them.
-void save_pruned(const options& o, const session& s, const eigen_report& r, const precis::input_means& means,
+void save_pruned(const options& o, const session& s, const eigen_report& r, const precis::measure::input_means& means,
                  const eigen_request& request) {
   engine::transformer copy = s.model;
   eigenpruning how = request.how;

@@ -31,7 +31,7 @@ using clock = std::chrono::steady_clock;
 
 [[nodiscard]] reply judge(std::span<const float> logits, precis::token wanted, std::span<const precis::token> among) {
   const auto logit = [&](precis::token t) { return logits[static_cast<std::size_t>(t)]; };
-  const precis::token best = among.empty() ? static_cast<precis::token>(precis::evaluate::argmax(logits))
+  const precis::token best = among.empty() ? static_cast<precis::token>(precis::measure::argmax(logits))
                                            : *std::ranges::max_element(among, {}, logit);
   const reply r{.right = best == wanted,
                 .nats = precis::measure::log_sum_exp(logits) - static_cast<double>(logit(wanted))};
@@ -213,7 +213,8 @@ eigen_report run_eigenpruning(const session& s, const eigen_request& r, const qu
       pieces.push_back(side_by_side(
           q, std::span(parts.train).subspan(first, std::min(scorer.sequences_at_a_time, parts.train.size() - first)),
           fixed == 0 ? scorer.padding : precis::no_target));
-    return precis::measure_input_means(s.model, std::span<const precis::token_batch>(pieces), matrices, scorer.padding);
+    return precis::measure::gather_means(s.model, std::span<const precis::token_batch>(pieces), matrices,
+                                         scorer.padding);
   }();
   out.scoring_seconds = seconds_since(began);
 

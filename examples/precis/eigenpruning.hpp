@@ -44,10 +44,10 @@ struct pruned_row {
 
 struct eigen_report {
   precis::spectra spectra;
-  precis::input_means means;       ///< of the prompts scored on
-  std::size_t samples = 0;         ///< how many those are
-  pruned_row original;             ///< portion 0
-  std::vector<pruned_row> rows;    ///< a portion each
+  precis::measure::input_means means;  ///< of the prompts scored on
+  std::size_t samples = 0;             ///< how many those are
+  pruned_row original;                 ///< portion 0
+  std::vector<pruned_row> rows;        ///< a portion each
   std::size_t chosen = 0;          ///< row: right most often on the validation prompts; then smallest loss, then first
   pruned_row smallest;             ///< as many values as in the chosen row, but the smallest ones of each pool
   std::vector<pruned_row> random;  ///< as many, drawn

@@ -47,7 +47,7 @@ exit_status run(const options& o) {
     std::string top;
     for (std::size_t i = 0; i < std::min<std::size_t>(5, order.size()); ++i)
       top += fmt::format("{}'{}' {:.3f}", i == 0 ? "" : ", ", s.tokens.text_of(static_cast<precis::token>(order[i])),
-                         precis::score::detail::look_up(z.row(0), static_cast<precis::token>(order[i])).probability);
+                         precis::score::predict_answer(z.row(0), static_cast<precis::token>(order[i])).probability);
     precis::refuse({.what = fmt::format("the model does not answer '{}' (probability {:.3f}); it would say {}",
                                         s.tokens.text_of(f.answer), t.clean, top),
                     .where = "trace",

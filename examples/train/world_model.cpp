@@ -53,7 +53,7 @@ exam examine(const engine::transformer& model, const lesson& l, precis::thread_p
     const precis::float_matrix z =
         model.logits(precis::prompts(1, l.tokenizer.encode(q.prompt)), precis::positions::last);
     const precis::token answer = l.tokenizer.encode(" " + l.world.facts[q.fact].answer, engine::start::middle).front();
-    right[i] = precis::evaluate::argmax(z.row(0)) == static_cast<std::size_t>(answer);
+    right[i] = precis::measure::argmax(z.row(0)) == static_cast<std::size_t>(answer);
   });
   for (std::size_t i = 0; i < e.asked; ++i) {
     const auto r = static_cast<std::size_t>(l.world.facts[l.questions[i].fact].relation);

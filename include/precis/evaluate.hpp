@@ -1,6 +1,6 @@
 #pragma once
 
-/// Reports: what compression cost in quality.
+/// Reports: the quality of a compressed model, with confidence intervals.
 #include <precis/evaluate/accuracy.hpp>
 #include <precis/evaluate/errors.hpp>
 #include <precis/evaluate/interval.hpp>

@@ -1,6 +1,6 @@
 #pragma once
 
-/// Stage one: what is where. Each scorer turns a model (and data) into `precis::scores`, high = keep.
+/// Scorers: each turns a model (and data) into `precis::scores`, where high = keep.
 #include <precis/score/block_influence.hpp>
 #include <precis/score/causal_trace.hpp>
 #include <precis/score/cca.hpp>
@@ -14,5 +14,6 @@
 #include <precis/score/pruning_sensitivity.hpp>
 #include <precis/score/reconstruction_error.hpp>
 #include <precis/score/segments.hpp>
+#include <precis/score/stream_parts.hpp>
 #include <precis/score/taylor.hpp>
 #include <precis/score/weight_magnitude.hpp>

@@ -5,7 +5,7 @@
 #include <precis/codec/standard_menu.hpp>
 #include <precis/core/random.hpp>
 #include <precis/measure/kl_divergence.hpp>
-#include <precis/model/restrict.hpp>
+#include <precis/model/whole_forwards.hpp>
 
 #include "catch.hpp"
 #include "micro_transformer.hpp"

@@ -76,7 +76,7 @@ TEST_CASE("a unit's cost is the sum of its matrices'", "[cost][reconstruction][p
 TEST_CASE("reconstruction: equal on any executor, bit for bit", "[cost][reconstruction][property]") {
   const micro_transformer model;
   CHECK(reconstruction{}(model, batches, thread_pool{3}) == reconstruction{}(model, batches));
-  CHECK(reconstruction{}.from_grams(model, gather_grams(model, std::span<const token_batch>(batches))) ==
+  CHECK(reconstruction{}.from_grams(model, measure::gather_grams(model, std::span<const token_batch>(batches))) ==
         reconstruction{}(model, batches));
 }
 
@@ -94,7 +94,7 @@ TEST_CASE("an entry that changes nothing costs exactly nothing, from weights alo
 TEST_CASE("what has no reconstruction error is refused", "[cost][reconstruction][refusal]") {
   micro_transformer model;
   CHECK_THROWS_WITH(reconstruction{.entries = {"affine9.row"}}(model, batches), ContainsSubstring("affine9.row"));
-  input_grams grams = gather_grams(model, std::span<const token_batch>(batches));
+  measure::input_grams grams = measure::gather_grams(model, std::span<const token_batch>(batches));
   grams.distinct[grams.index[1]].sum = basic_matrix<double>(3, 3);
   CHECK_THROWS_WITH(reconstruction{}.from_grams(model, grams),
                     ContainsSubstring("a Gram matrix of 3 inputs for block.0.mlp"));

@@ -314,7 +314,7 @@ TEST_CASE("encoder: scorers and evaluators that need no tokens run on it unchang
   std::size_t correct = 0;
   for (const text_batch& b : data)
     for (std::size_t s = 0; s < b.sequences; ++s)
-      correct += evaluate::argmax(m.logits(b).row(s)) == static_cast<std::size_t>(b.labels[s]);
+      correct += measure::argmax(m.logits(b).row(s)) == static_cast<std::size_t>(b.labels[s]);
   CHECK(report.correct == correct);
   CHECK(report.count == 3);
   const nll before = m.loss(data[0]);

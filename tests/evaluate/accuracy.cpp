@@ -10,7 +10,7 @@
 
 using namespace precis;
 
-TEST_CASE("fixture M answers two of five", "[evaluate][accuracy][worked-example]") {
+TEST_CASE("the micro-transformer predicts two of five targets", "[evaluate][accuracy][worked-example]") {
   const micro_transformer model;
   const std::vector<token_batch> whole{micro_transformer::labelled()};
   std::vector<token_batch> singles;
@@ -20,18 +20,18 @@ TEST_CASE("fixture M answers two of five", "[evaluate][accuracy][worked-example]
   CHECK(evaluate::accuracy{}(model, singles, thread_pool{.threads = 2}).correct == 2);
 }
 
-TEST_CASE("targets anywhere in a sequence are counted", "[evaluate][accuracy][property]") {
+TEST_CASE("targets count at any position", "[evaluate][accuracy][property]") {
   const micro_transformer model;
   token_batch b = micro_transformer::labelled();
   const float_matrix z = model.logits(b, positions::all, tap::none{});
-  for (std::size_t i = 0; i < b.targets.size(); ++i)  // the right answer at even positions, a wrong one at odd
-    b.targets[i] = static_cast<token>((evaluate::argmax(z.row(i)) + i % 2) % 3);
+  for (std::size_t i = 0; i < b.targets.size(); ++i)  // the prediction at even rows, another token at odd rows
+    b.targets[i] = static_cast<token>((measure::argmax(z.row(i)) + i % 2) % 3);
   const auto report = evaluate::accuracy{}(model, std::vector<token_batch>{b});
   CHECK(report.count == 15);
   CHECK(report.correct == 8);
 }
 
-TEST_CASE("among some choices the likeliest of them counts, whatever the others say", "[evaluate][accuracy][oracle]") {
+TEST_CASE("with choices, the prediction is the most likely of them", "[evaluate][accuracy][oracle]") {
   const micro_transformer model;
   const token_batch b = micro_transformer::labelled();
   const float_matrix z = model.logits(b, positions::last, tap::none{});
@@ -58,7 +58,7 @@ TEST_CASE("among some choices the likeliest of them counts, whatever the others 
 
 namespace {
 
-/// A batch is its logits and what they should say.
+/// A batch that holds its logits and labels.
 struct table_batch {
   float_matrix z;
   std::vector<token> labels;
@@ -91,12 +91,12 @@ TEST_CASE("a classifier's rows are compared with its labels", "[evaluate][accura
       ContainsSubstring("1 labels in batch 0; expected 3"));
 }
 
-TEST_CASE("Wilson's interval: by hand, and at the ends", "[evaluate][accuracy][worked-example]") {
+TEST_CASE("the interval of an accuracy by hand, and for shares of 0 and 1", "[evaluate][accuracy][worked-example]") {
   // 371 of 600: share 0.61833, z^2/n = 0.0064024; middle 0.621534, half 1.96 sqrt(0.236/600 + 0.0000026677) = 0.0390,
   // both over 1.0064.
-  const auto some = evaluate::accuracy_report{.correct = 371, .count = 600}.confidence();
-  CHECK(some.low() == Approx(0.57884).margin(5e-5));
-  CHECK(some.high() == Approx(0.65635).margin(5e-5));
+  const auto most = evaluate::accuracy_report{.correct = 371, .count = 600}.confidence();
+  CHECK(most.low() == Approx(0.57884).margin(5e-5));
+  CHECK(most.high() == Approx(0.65635).margin(5e-5));
   const auto all = evaluate::accuracy_report{.correct = 10, .count = 10}.confidence();
   CHECK(all.high() == Approx(1.0).margin(1e-12));
   CHECK(all.low() == Approx(1 / (1 + 0.38414588)).margin(1e-7));  // n / (n + z^2)
@@ -104,12 +104,7 @@ TEST_CASE("Wilson's interval: by hand, and at the ends", "[evaluate][accuracy][w
   CHECK_FALSE(evaluate::accuracy_report{}.confidence().sure());
 }
 
-TEST_CASE("argmax takes the lowest index on ties", "[evaluate][accuracy][worked-example]") {
-  CHECK(evaluate::argmax(std::vector<float>{1, 3, 3, 2}) == 1);
-  CHECK(evaluate::argmax(std::vector<float>{0, -0.f}) == 0);
-}
-
-TEST_CASE("batches without targets, and targets outside the vocabulary, are refused", "[evaluate][accuracy][refusal]") {
+TEST_CASE("batches without targets, and invalid targets and choices, are refused", "[evaluate][accuracy][refusal]") {
   const micro_transformer model;
   token_batch b = micro_transformer::labelled();
   b.targets[2] = 3;

@@ -8,7 +8,7 @@
 
 namespace evaluate = precis::evaluate;
 
-TEST_CASE("Student's t at 95 % is the tables' one", "[evaluate][interval][worked-example]") {
+TEST_CASE("the 95 % quantile of Student's t equals the tabulated one", "[evaluate][interval][worked-example]") {
   // Abramowitz and Stegun, table 26.10, and closed forms: tan(0.475 pi) for 1, 0.95 sqrt(2 / (1 - 0.95^2)) for 2.
   CHECK(evaluate::student_95(1) == Approx(std::tan(0.475 * 3.14159265358979323846)).epsilon(1e-12));
   CHECK(evaluate::student_95(2) == Approx(0.95 * std::sqrt(2 / (1 - 0.95 * 0.95))).epsilon(1e-12));
@@ -20,7 +20,7 @@ TEST_CASE("Student's t at 95 % is the tables' one", "[evaluate][interval][worked
   CHECK(std::isinf(evaluate::student_95(0)));
 }
 
-TEST_CASE("an interval of a mean", "[evaluate][interval][worked-example]") {
+TEST_CASE("the interval of a mean by hand", "[evaluate][interval][worked-example]") {
   // mean 3, variance 2.5, t(4) = 2.776445: 2.776445 * sqrt(2.5 / 5) = 1.963243
   const std::array<double, 5> samples{1, 2, 3, 4, 5};
   const evaluate::interval i = evaluate::mean_interval(samples);
@@ -30,7 +30,7 @@ TEST_CASE("an interval of a mean", "[evaluate][interval][worked-example]") {
   CHECK(i.low() == Approx(3 - 1.963243).epsilon(1e-6));
 }
 
-TEST_CASE("one sample, or none, is never sure", "[evaluate][interval][property]") {
+TEST_CASE("fewer than two samples give an infinite interval", "[evaluate][interval][property]") {
   CHECK_FALSE(evaluate::mean_interval({}).sure());
   CHECK(evaluate::mean_interval({}).mean == 0);
   const std::vector<double> one{5};

@@ -14,14 +14,14 @@ using namespace precis;
 
 namespace {
 
-/// X of methods B9: three tokens of two features.
+/// Three tokens of two features.
 const std::vector<float> worked_x{1, 2, 0, 1, 3, -1};
 activations_view<const float> worked_inputs() { return {std::span<const float>(worked_x), 1, 3, 2}; }
 
 const std::vector<token_batch> batches{micro_transformer::labelled(0, 2), micro_transformer::labelled(2, 3)};
 
-/// A model of several widths whose inputs are made up: 70 features for two maps that share them, 3 for a third.
-struct made_up {
+/// A model with synthetic inputs of different widths: 70 features shared by two maps, and 3 features for a third.
+struct synthetic_inputs {
   using batch_type = std::size_t;  // tokens
   std::vector<matrix_info> infos{
       {"query", 0, part::attention, 1, 70}, {"down", 0, part::mlp, 1, 3}, {"key", 0, part::attention, 2, 70}};
@@ -43,9 +43,9 @@ struct made_up {
     sink(linear_input{mlp, std::as_const(narrow).view()});
   }
 };
-static_assert(observable_model<made_up> && !differentiable_model<made_up>);
+static_assert(observable_model<synthetic_inputs> && !differentiable_model<synthetic_inputs>);
 
-/// The micro-transformer with nothing but its gradients.
+/// The micro-transformer without inputs(): only its backward pass.
 struct gradients_only {
   using batch_type = token_batch;
   micro_transformer model;
@@ -60,24 +60,24 @@ static_assert(differentiable_model<gradients_only> && !observable_model<gradient
 
 }  // namespace
 
-TEST_CASE("the Gram matrix of three tokens", "[model][gram][worked-example]") {
-  const gram g = gram_of(worked_inputs());
+TEST_CASE("the Gram matrix of three tokens by hand", "[measure][gram][worked-example]") {
+  const measure::gram g = measure::gram_of(worked_inputs());
   CHECK(g.tokens == 3);
   CHECK(g.sum == basic_matrix<double>(2, 2, {10, -1, -1, 6}));  // 1 + 9, 2 - 3, 4 + 1 + 1
 }
 
-TEST_CASE("relative output error of the worked matrices", "[model][gram][worked-example]") {
+TEST_CASE("relative output error by hand", "[measure][gram][worked-example]") {
   const float_matrix w(2, 2, {1, -.5f, .2f, .8f}), compressed(2, 2, {1, -.4f, 0, .8f});
-  const basic_matrix<double> g = gram_of(worked_inputs()).sum;
-  CHECK(squared_output_error(w.view(), compressed.view(), g) / squared_outputs(w.view(), g) ==
+  const basic_matrix<double> g = measure::gram_of(worked_inputs()).sum;
+  CHECK(measure::squared_output_error(w.view(), compressed.view(), g) / measure::squared_outputs(w.view(), g) ==
         Approx(0.0280146163).epsilon(1e-6));  // weights are rounded to float
   // From the weights alone: (0.1^2 + 0.2^2) / (1 + .25 + .04 + .64).
-  CHECK(squared_output_error(w.view(), compressed.view(), {}) / squared_outputs(w.view(), {}) ==
+  CHECK(measure::squared_output_error(w.view(), compressed.view(), {}) / measure::squared_outputs(w.view(), {}) ==
         Approx(0.05 / 1.93).epsilon(1e-6));
 }
 
-TEST_CASE("tr(D G D') is the squared norm of the outputs X D'", "[model][gram][oracle]") {
-  // 19 rows: two whole blocks of eight and a rest. Small whole numbers: both sides are exact.
+TEST_CASE("tr(D G D') is the squared norm of the outputs X D'", "[measure][gram][oracle]") {
+  // Small integers make both sides exact. 19 rows are no multiple of a vector.
   const std::size_t out = 19, in = 37, tokens = 21;
   activations x(3, 7, in);
   for (std::size_t i = 0; i < x.values.size(); ++i) x.values[i] = static_cast<float>((i * 31) % 17) - 8;
@@ -91,13 +91,14 @@ TEST_CASE("tr(D G D') is the squared norm of the outputs X D'", "[model][gram][o
       expected += y * y;
     }
   const auto row = [&](std::size_t r, std::span<double> to) { std::ranges::copy(d.row(r), to.begin()); };
-  CHECK(squared_outputs(out, in, row, gram_of(std::as_const(x).view()).sum) == expected);
+  CHECK(measure::squared_outputs(out, in, row, measure::gram_of(std::as_const(x).view()).sum) == expected);
 }
 
-TEST_CASE("matrices that read one input share its Gram matrix, summed over batches", "[model][gram][oracle]") {
-  const made_up model;
+TEST_CASE("matrices with the same input share its Gram matrix, which is summed over batches",
+          "[measure][gram][oracle]") {
+  const synthetic_inputs model;
   const std::vector<std::size_t> data{40, 6};
-  const input_grams grams = gather_grams(model, std::span<const std::size_t>(data));
+  const measure::input_grams grams = measure::gather_grams(model, std::span<const std::size_t>(data));
   REQUIRE(grams.distinct.size() == 2);
   CHECK(&grams[0] == &grams[2]);
   CHECK(grams[0].tokens == 46);
@@ -106,26 +107,27 @@ TEST_CASE("matrices that read one input share its Gram matrix, summed over batch
     double expected = 0;  // quarters: exact
     for (const std::size_t tokens : data)
       for (std::size_t t = 0; t < tokens; ++t)
-        expected += static_cast<double>(made_up::value(t, i)) * static_cast<double>(made_up::value(t, j));
+        expected +=
+            static_cast<double>(synthetic_inputs::value(t, i)) * static_cast<double>(synthetic_inputs::value(t, j));
     CHECK(grams[0].sum(i, j) == expected);
   }
-  CHECK(gather_grams(model, std::span<const std::size_t>(data), thread_pool{3}) == grams);
+  CHECK(measure::gather_grams(model, std::span<const std::size_t>(data), thread_pool{3}) == grams);
 }
 
-TEST_CASE("inputs from forward and from backward are the same", "[model][gram][property]") {
+TEST_CASE("Gram matrices from forward and from backward passes are equal", "[measure][gram][property]") {
   const micro_transformer model;
-  const input_grams forward = gather_grams(model, std::span<const token_batch>(batches));
-  CHECK(gather_grams(gradients_only{model}, std::span<const token_batch>(batches)) == forward);
+  const measure::input_grams forward = measure::gather_grams(model, std::span<const token_batch>(batches));
+  CHECK(measure::gather_grams(gradients_only{model}, std::span<const token_batch>(batches)) == forward);
   REQUIRE(forward.distinct.size() == 4);
   CHECK(forward[0].tokens == 15);
 }
 
-TEST_CASE("what makes no Gram matrix is refused", "[model][gram][refusal]") {
+TEST_CASE("missing, misshapen and non-finite inputs are refused", "[measure][gram][refusal]") {
   const std::vector<std::size_t> none, one{4};
-  const auto gather = [](const made_up& m, const std::vector<std::size_t>& data) {
-    return refusal([&] { static_cast<void>(gather_grams(m, std::span<const std::size_t>(data))); });
+  const auto gather = [](const synthetic_inputs& m, const std::vector<std::size_t>& data) {
+    return refusal([&] { static_cast<void>(measure::gather_grams(m, std::span<const std::size_t>(data))); });
   };
-  made_up model;
+  synthetic_inputs model;
   CHECK_THAT(gather(model, none), ContainsSubstring("no inputs of query in 0 batches"));
   model.bad = std::numeric_limits<float>::infinity();
   CHECK_THAT(gather(model, one), ContainsSubstring("input 1 of down is not finite"));
@@ -136,8 +138,9 @@ TEST_CASE("what makes no Gram matrix is refused", "[model][gram][refusal]") {
   model.infos[1].in = 3;
   CHECK_THAT(gather(model, one), ContainsSubstring("no inputs of forgotten"));
 
-  CHECK(relative_output_error(0, 0, "w", "test") == 0);
-  CHECK_THROWS_WITH(relative_output_error(1, 0, "w", "test"), ContainsSubstring("test: the outputs of w are zero"));
-  CHECK_THROWS_WITH(squared_output_error(float_matrix(1, 2).view(), float_matrix(2, 1).view(), {}),
+  CHECK(measure::relative_output_error(0, 0, "w", "test") == 0);
+  CHECK_THROWS_WITH(measure::relative_output_error(1, 0, "w", "test"),
+                    ContainsSubstring("test: the outputs of w are zero"));
+  CHECK_THROWS_WITH(measure::squared_output_error(float_matrix(1, 2).view(), float_matrix(2, 1).view(), {}),
                     ContainsSubstring("1 x 2 against 2 x 1"));
 }

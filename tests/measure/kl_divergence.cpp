@@ -13,8 +13,8 @@
 using namespace precis;
 
 namespace {
-/// Says the logits it was given, whatever it is asked.
-struct told {
+/// Returns fixed logits for any batch.
+struct fixed_logits {
   using batch_type = token_batch;
   float_matrix answer;
   std::size_t layers() const { return 1; }
@@ -29,14 +29,15 @@ struct told {
 };
 }  // namespace
 
-TEST_CASE("the divergence of methods A4, both ways", "[evaluate][kl][worked-example]") {
+TEST_CASE("the divergence of two predictions, in both directions", "[measure][kl][worked-example]") {
   const std::vector<float> teacher{2, 1, 0}, student{1.5f, 1.2f, 0.1f};
   CHECK(measure::kl_of_logits(teacher, student) == Approx(0.05390065).margin(5e-9));
   CHECK(measure::kl_of_logits(student, teacher) == Approx(0.05614686).margin(5e-9));
 }
 
-TEST_CASE("KL: zero of equals, never negative, blind to a constant, closed form for two classes",
-          "[evaluate][kl][property]") {
+TEST_CASE(
+    "KL is zero for equal logits, otherwise positive, invariant to a shift, and known in closed form for two classes",
+    "[measure][kl][property]") {
   const random_stream random(5, purpose("kl"));
   for (std::uint64_t trial = 0; trial < 200; ++trial) {
     std::vector<float> p(7), q(7), moved(7);
@@ -57,10 +58,10 @@ TEST_CASE("KL: zero of equals, never negative, blind to a constant, closed form 
   CHECK(measure::kl_of_logits(small, other) == Approx(measure::kl_of_logits(large, other)).epsilon(1e-12));
 }
 
-TEST_CASE("positions with targets count; without targets, all but the last of a sequence",
-          "[evaluate][kl][worked-example]") {
-  const told teacher{.answer = {3, 3, {2, 1, 0, 2, 1, 0, 2, 1, 0}}};
-  const told student{.answer = {3, 3, {1.5f, 1.2f, 0.1f, 2, 1, 0, 1.5f, 1.2f, 0.1f}}};
+TEST_CASE("positions with targets count; without targets, all but the last of each sequence",
+          "[measure][kl][worked-example]") {
+  const fixed_logits teacher{.answer = {3, 3, {2, 1, 0, 2, 1, 0, 2, 1, 0}}};
+  const fixed_logits student{.answer = {3, 3, {1.5f, 1.2f, 0.1f, 2, 1, 0, 1.5f, 1.2f, 0.1f}}};
   const std::vector<token_batch> open{{.sequences = 1, .tokens = 3, .ids = {0, 1, 2}, .targets = {}}};
   const std::vector<token_batch> last{
       {.sequences = 1, .tokens = 3, .ids = {0, 1, 2}, .targets = {no_target, no_target, 1}}};
@@ -73,8 +74,8 @@ TEST_CASE("positions with targets count; without targets, all but the last of a 
   CHECK(b.mean_nats() == Approx(0.05390065).margin(5e-9));
 }
 
-TEST_CASE("a model does not diverge from itself; a changed one does, on any number of threads alike",
-          "[evaluate][kl][property]") {
+TEST_CASE("a model does not diverge from itself; a changed one does, equally on any number of threads",
+          "[measure][kl][property]") {
   const micro_transformer original;
   micro_transformer changed;
   changed.weights(3)(0, 0) += 0.25f;
@@ -87,12 +88,13 @@ TEST_CASE("a model does not diverge from itself; a changed one does, on any numb
   CHECK(measure::kl_divergence{}(original, changed, batches, thread_pool{.threads = 3}).sum_nats == one.sum_nats);
 }
 
-TEST_CASE("different vocabularies, nothing to predict and broken logits are refused", "[evaluate][kl][refusal]") {
+TEST_CASE("different vocabularies, missing predictions and non-finite logits are refused", "[measure][kl][refusal]") {
   const std::vector<token_batch> open{{.sequences = 1, .tokens = 2, .ids = {0, 1}, .targets = {}}};
-  const told three{.answer = {2, 3, 1.f}}, four{.answer = {2, 4, 1.f}},
+  const fixed_logits of_three{.answer = {2, 3, 1.f}}, of_four{.answer = {2, 4, 1.f}},
       broken{.answer = {2, 3, std::numeric_limits<float>::quiet_NaN()}};
-  CHECK_THAT(refusal([&] { (void)measure::kl_divergence{}(three, four, open); }), ContainsSubstring("one vocabulary"));
-  CHECK_THAT(refusal([&] { (void)measure::kl_divergence{}(three, broken, open); }), ContainsSubstring("batch 0"));
-  CHECK_THAT(refusal([&] { (void)measure::kl_divergence{}(three, three, std::vector<token_batch>{}); }),
+  CHECK_THAT(refusal([&] { (void)measure::kl_divergence{}(of_three, of_four, open); }),
+             ContainsSubstring("the same vocabulary"));
+  CHECK_THAT(refusal([&] { (void)measure::kl_divergence{}(of_three, broken, open); }), ContainsSubstring("batch 0"));
+  CHECK_THAT(refusal([&] { (void)measure::kl_divergence{}(of_three, of_three, std::vector<token_batch>{}); }),
              ContainsSubstring("nothing to predict"));
 }

@@ -1,7 +1,7 @@
 #include <precis/model/changes.hpp>
 
 #include <precis/core/executor.hpp>
-#include <precis/model/restrict.hpp>
+#include <precis/model/whole_forwards.hpp>
 
 #include "catch.hpp"
 #include "micro_transformer.hpp"
@@ -48,7 +48,7 @@ std::vector<nll> run(Model& model, unit_kind kind, std::vector<float> factors, s
 
 }  // namespace
 
-TEST_CASE("changed losses are those of a model changed by hand", "[model][changes][oracle]") {
+TEST_CASE("losses equal those of a model changed by hand", "[model][changes][oracle]") {
   micro_transformer model;
   const std::vector<float> before = all_weights(model);
   for (const unit_kind kind : {unit_kind::block, unit_kind::half, unit_kind::matrix}) {
@@ -66,7 +66,8 @@ TEST_CASE("changed losses are those of a model changed by hand", "[model][change
   }
 }
 
-TEST_CASE("equal with and without layers, and on any executor", "[model][changes][property]") {
+TEST_CASE("read_changes @post: equal with and without layered_model, and on any executor, bit for bit",
+          "[model][changes][property]") {
   micro_transformer model;
   whole_forwards plain(model);
   seen layered, whole, threaded;
@@ -89,7 +90,7 @@ struct counting : micro_transformer {
 };
 static_assert(layered_model<counting>);
 
-/// One linear layer and a head that is a matrix of its own, in layer 1 of 1.
+/// One linear layer, and a head that is a separate matrix in layer 1.
 struct with_head {
   using batch_type = std::vector<float>;
   std::vector<matrix_info> infos{{"head", 1, part::other, 1, 1}, {"map", 0, part::other, 1, 1}};
@@ -130,16 +131,16 @@ struct halved {
 
 }  // namespace
 
-TEST_CASE("a layered model runs each batch once, and from the changed layer on for every version",
+TEST_CASE("a layered model runs each batch once, and each version from the changed layer on",
           "[model][changes][worked-example]") {
   counting model;
   seen changed;
   static_cast<void>(run(model, unit_kind::block, {0.5f, 2.f}, changed));
-  // Two layers: once 2; block 0 in two versions 2 x 2; block 1 in two versions 2 x 1. Three batches.
+  // Three batches, two layers: one whole run of 2; two versions of block 0, 2 x 2; two versions of block 1, 2 x 1.
   CHECK(model.layers_run == 3 * (2 + 4 + 2));
 }
 
-TEST_CASE("a matrix of the head runs no layer, and units may come in any order", "[model][changes][worked-example]") {
+TEST_CASE("a change of the head runs no layer, and units can be in any order", "[model][changes][worked-example]") {
   with_head model;
   const std::vector<std::vector<float>> data{{5}};
   const std::vector<unit> units = group_units(model.matrices(), unit_kind::matrix);
@@ -149,10 +150,10 @@ TEST_CASE("a matrix of the head runs no layer, and units may come in any order",
                                                   loss_reading<with_head>{data}, halved{model}, done, "test");
   CHECK(unchanged[0].sum == 30);
   CHECK(changed == std::vector<double>{15, 15});
-  CHECK(model.layers_run == 2);  // once for all, once for the map; the head starts after it
+  CHECK(model.layers_run == 2);  // once for the whole run, once for the map, not for the head
 }
 
-TEST_CASE("losses that are not finite are refused by batch, unit and version, weights restored",
+TEST_CASE("losses that are not finite are refused by batch, unit and version, and the weights restored",
           "[model][changes][refusal]") {
   micro_transformer model;
   const std::vector<float> before = all_weights(model);
@@ -162,12 +163,12 @@ TEST_CASE("losses that are not finite are refused by batch, unit and version, we
   CHECK_THAT(said, ContainsSubstring("test: the loss of batch 0 with unit block.0.attention times inf is"));
   CHECK(all_weights(model) == before);
 
-  model.weights(3)(0, 0) = infinite;  // the model itself
+  model.weights(3)(0, 0) = infinite;  // in the unchanged model
   CHECK_THAT(refusal([&] { static_cast<void>(run(model, unit_kind::half, {0.5f}, ignored)); }),
              ContainsSubstring("the loss of batch 0 of the unchanged model is"));
 }
 
-TEST_CASE("what a change refuses names the unit", "[model][changes][refusal]") {
+TEST_CASE("an error of a change names the unit", "[model][changes][refusal]") {
   micro_transformer model;
   struct refusing {
     void operator()(const unit&, std::size_t) const { refuse({.what = "no", .where = "change", .expected = "yes"}); }
@@ -181,7 +182,7 @@ TEST_CASE("what a change refuses names the unit", "[model][changes][refusal]") {
                     ContainsSubstring("test, unit block.0.attn: change: no"));
 }
 
-TEST_CASE("nothing to predict is refused", "[model][changes][refusal]") {
+TEST_CASE("batches without predictions are refused", "[model][changes][refusal]") {
   micro_transformer model;
   seen ignored;
   CHECK_THROWS_WITH(run(model, unit_kind::block, {1.f}, ignored, std::span<const token_batch>{}),

@@ -12,7 +12,7 @@ using namespace precis;
 
 namespace {
 
-/// The least a weighted model is: no loss, no layers, no tokens.
+/// A minimal weighted_model: no loss, no layers, no tokens.
 struct weights_only {
   std::vector<matrix_info> info{{"w", 0, part::other, 1, 1}};
   float value = 1;
@@ -23,25 +23,25 @@ static_assert(weighted_model<weights_only>);
 static_assert(!mutable_model<weights_only> && !evaluable_model<weights_only> && !tappable_model<weights_only> &&
               !differentiable_model<weights_only>);
 
-/// A loss over a batch that is not made of tokens: nothing in the concepts is transformer-shaped.
+/// A loss over a batch without tokens: the concepts do not require a transformer.
 struct line_fit {
   using batch_type = std::vector<double>;
   [[nodiscard]] nll loss(const batch_type& b) const { return {.sum = 0.5 * b[0] * b[0], .count = b.size()}; }
 };
 static_assert(evaluable_model<line_fit> && !token_model<line_fit> && !weighted_model<line_fit>);
 
-/// A loss that says only its mean cannot be merged over batches.
+/// A loss that returns only its mean, which cannot be merged over batches.
 struct mean_only {
   using batch_type = token_batch;
   [[nodiscard]] double loss(const batch_type&) const { return 1.0; }
 };
 static_assert(!evaluable_model<mean_only> && token_model<mean_only>);
 
-static_assert(!evaluable_model<int> && !weighted_model<int>);  // asking is never an error
+static_assert(!evaluable_model<int> && !weighted_model<int>);  // asking is not an error
 
 }  // namespace
 
-TEST_CASE("a resumed layer gives the bits of a full run", "[model][concepts][property]") {
+TEST_CASE("a resumed run gives the bits of a full run", "[model][concepts][property]") {
   const micro_transformer model;
   const token_batch batch = prompts(3, {0, 1, 2, 2, 2, 0, 1, 0, 2});
   micro_transformer::cache_type cache;
@@ -64,7 +64,7 @@ TEST_CASE("a resumed layer gives the bits of a full run", "[model][concepts][pro
   }
 }
 
-TEST_CASE("a model taken apart is the same model", "[model][concepts][property]") {
+TEST_CASE("enter, run_layer and read_loss give the bits of loss", "[model][concepts][property]") {
   const micro_transformer model;
   const token_batch batch = micro_transformer::labelled();
   activations h = model.enter(batch);
@@ -73,7 +73,7 @@ TEST_CASE("a model taken apart is the same model", "[model][concepts][property]"
   CHECK(model.read_out(std::as_const(h).view().as_matrix()) == model.logits(batch, positions::all, tap::none{}));
 }
 
-TEST_CASE("logits of all positions end with those of the last", "[model][concepts][property]") {
+TEST_CASE("logits of all positions include those of the last positions", "[model][concepts][property]") {
   const micro_transformer model;
   const token_batch batch = prompts(2, {0, 1, 2, 2, 1, 0});
   const float_matrix all = model.logits(batch, positions::all, tap::none{}),
@@ -98,8 +98,9 @@ TEST_CASE("weight gradients are output gradients times inputs", "[model][concept
   });
   CHECK(loss.sum == Approx(model.loss(batch).sum).epsilon(1e-12));
 
-  // Central differences. The loss is of order 10 in float logits (relative error 1e-7), so a step of 2^-7 leaves about
-  // 1e-6 / 2^-7 = 1.3e-4 of rounding and a truncation of the order of the step squared, 6e-5, times a third derivative.
+  // Central differences. The loss is of order 10 with float logits (relative error 1e-7), so with a step of 2^-7 the
+  // rounding error is about 1e-6 / 2^-7 = 1.3e-4, and the truncation error about 6e-5 (the step squared) times a third
+  // derivative.
   constexpr float step = 0x1p-7f;
   for (std::size_t m = 0; m < 4; ++m)
     for (std::size_t r = 0; r < 2; ++r)

@@ -27,22 +27,23 @@ const std::vector<std::size_t> first_and_last{0, 3};
 
 }  // namespace
 
-TEST_CASE("the exact bytes come back", "[model][guard][property]") {
+TEST_CASE("a guard restores the exact bytes", "[model][guard][property]") {
   micro_transformer model;
-  model.weights(3)(1, 1) = -0.f;                                      // signs of zero and
-  model.weights(0)(0, 1) = std::numeric_limits<float>::denorm_min();  // tiny values too
+  model.weights(3)(1, 1) = -0.f;                                      // negative zero and
+  model.weights(0)(0, 1) = std::numeric_limits<float>::denorm_min();  // denormal values too
   const auto before = bits_of(model);
   {
     const weight_guard guard(model, first_and_last);
     for (const std::size_t i : first_and_last)
       for (std::size_t r = 0; r < 2; ++r)
-        for (std::size_t c = 0; c < 2; ++c) model.weights(i)(r, c) += 1e6f;  // subtracting 1e6 again would not do
+        for (std::size_t c = 0; c < 2; ++c)
+          model.weights(i)(r, c) += 1e6f;  // subtracting 1e6 again would not restore them
     CHECK(bits_of(model) != before);
   }
   CHECK(bits_of(model) == before);
 }
 
-TEST_CASE("also when an evaluation throws", "[model][guard][property]") {
+TEST_CASE("a guard restores the weights also if an evaluation throws", "[model][guard][property]") {
   micro_transformer model;
   const auto before = bits_of(model);
   CHECK_THROWS_AS(
@@ -55,7 +56,7 @@ TEST_CASE("also when an evaluation throws", "[model][guard][property]") {
   CHECK(bits_of(model) == before);
 }
 
-TEST_CASE("a guard can restore many times", "[model][guard][property]") {
+TEST_CASE("a guard can restore repeatedly", "[model][guard][property]") {
   micro_transformer model;
   const auto before = bits_of(model);
   weight_guard guard(model, first_and_last);
@@ -66,7 +67,7 @@ TEST_CASE("a guard can restore many times", "[model][guard][property]") {
   }
 }
 
-TEST_CASE("matrices it was not told about are left alone", "[model][guard][worked-example]") {
+TEST_CASE("a guard does not touch other matrices", "[model][guard][worked-example]") {
   micro_transformer model;
   {
     const weight_guard guard(model, first_and_last);
@@ -75,12 +76,12 @@ TEST_CASE("matrices it was not told about are left alone", "[model][guard][worke
   CHECK(model.weights(1)(0, 0) == 42.f);
 }
 
-TEST_CASE("the loss is that of the original after a guarded change", "[model][guard][worked-example]") {
+TEST_CASE("after a guarded change the loss is that of the original", "[model][guard][worked-example]") {
   micro_transformer model;
   const auto batch = micro_transformer::labelled();
   const nll base = model.loss(batch);
   CHECK(base.count == 5);
-  CHECK(base.mean() == Approx(1.9364132758).epsilon(1e-6));  // methods A7, there in double
+  CHECK(base.mean() == Approx(1.9364132758).epsilon(1e-6));  // computed independently in double
   {
     const weight_guard guard(model, first_and_last);
     model.weights(0)(0, 0) = 0.f;

@@ -22,19 +22,19 @@ constexpr site here{site_kind::residual, 1}, elsewhere{site_kind::mlp, 1};
 
 }  // namespace
 
-TEST_CASE("record keeps a copy of the sites it wants", "[model][taps][worked-example]") {
+TEST_CASE("record copies the activations of the sites selected", "[model][taps][worked-example]") {
   tap::record recorder{[](site s) { return s.kind == site_kind::residual; }};
   activations x = counting(2, 3, 4);
   recorder(elsewhere, x.view());
   CHECK(recorder.seen.empty());
   recorder(here, x.view());
-  x.values.assign(24, -1.f);  // what happens to the original later does not matter
+  x.values.assign(24, -1.f);  // later changes of the original do not affect the copy
   REQUIRE(recorder.find(here) != nullptr);
   CHECK(*recorder.find(here) == counting(2, 3, 4));
   CHECK(recorder.find(elsewhere) == nullptr);
 }
 
-TEST_CASE("record makes a strided window dense", "[model][taps][property]") {
+TEST_CASE("record stores a strided view contiguously", "[model][taps][property]") {
   tap::record recorder{[](site) { return true; }};
   activations x = counting(2, 3, 4);
   recorder(here, x.view().token_range(1, 2));
@@ -43,7 +43,7 @@ TEST_CASE("record makes a strided window dense", "[model][taps][property]") {
   CHECK(seen.values == std::vector<float>{4, 5, 6, 7, 8, 9, 10, 11, 16, 17, 18, 19, 20, 21, 22, 23});
 }
 
-TEST_CASE("replace overwrites one token of every sequence at its site alone", "[model][taps][worked-example]") {
+TEST_CASE("replace overwrites one token of every sequence at its site only", "[model][taps][worked-example]") {
   const std::vector<float> values{-1.f, -2.f};
   const tap::replace replace{.at = here, .token = 1, .values = values};
   activations x = counting(2, 2, 2);
@@ -53,7 +53,7 @@ TEST_CASE("replace overwrites one token of every sequence at its site alone", "[
   CHECK(x.values == std::vector<float>{0, 1, -1, -2, 4, 5, -1, -2});
 }
 
-TEST_CASE("add_noise gives every sequence its own row", "[model][taps][worked-example]") {
+TEST_CASE("add_noise gives each sequence its own noise", "[model][taps][worked-example]") {
   const std::vector<float> noise{10, 20, 30, 40};
   const tap::add_noise add{.at = here, .first_token = 1, .noise = {noise, 2, 1, 2}};
   activations x = counting(2, 3, 2);
@@ -63,17 +63,26 @@ TEST_CASE("add_noise gives every sequence its own row", "[model][taps][worked-ex
   CHECK(x.values == std::vector<float>{0, 1, 12, 23, 4, 5, 6, 7, 38, 49, 10, 11});
 }
 
-TEST_CASE("chain calls its taps in order", "[model][taps][worked-example]") {
-  const std::vector<float> values{7.f};
-  tap::replace first{.at = here, .token = 0, .values = values};
-  tap::record second{[](site) { return true; }};
-  tap::chain both{first, second};
-  activations x = counting(1, 1, 1);
-  both(here, x.view());
-  CHECK(second.find(here)->values == values);  // the recorder came after the replacement
+TEST_CASE("copy_of and assign copy strided activations", "[model][taps][worked-example]") {
+  activations x = counting(2, 3, 2);
+  const activations tail = tap::copy_of(x.view().token_range(1, 2));
+  CHECK(tail.values == std::vector<float>{2, 3, 4, 5, 8, 9, 10, 11});
+  activations y(2, 3, 2);
+  tap::assign(y.view().token_range(0, 2), tail.view());
+  CHECK(y.values == std::vector<float>{2, 3, 4, 5, 0, 0, 8, 9, 10, 11, 0, 0});
 }
 
-TEST_CASE("the clean run of fixture M, read through taps", "[model][taps][worked-example]") {
+TEST_CASE("chain calls its taps in order", "[model][taps][worked-example]") {
+  const std::vector<float> values{7.f};
+  tap::replace overwrite{.at = here, .token = 0, .values = values};
+  tap::record recorder{[](site) { return true; }};
+  tap::chain both{overwrite, recorder};
+  activations x = counting(1, 1, 1);
+  both(here, x.view());
+  CHECK(recorder.find(here)->values == values);  // the recorder sees the replacement
+}
+
+TEST_CASE("the clean run of the micro-transformer, recorded by a tap", "[model][taps][worked-example]") {
   const micro_transformer model;
   tap::record recorder{[](site) { return true; }};
   const float_matrix z = model.logits(prompts(1, {0, 1, 2}), positions::last, recorder);
@@ -95,7 +104,7 @@ TEST_CASE("the clean run of fixture M, read through taps", "[model][taps][worked
     CHECK(std::exp(static_cast<double>(z(0, v))) / sum == Approx(probability[v]).margin(5e-7).epsilon(0));
 }
 
-TEST_CASE("replacing the last residual decides the logits", "[model][taps][property]") {
+TEST_CASE("replacing the last residual determines the logits", "[model][taps][property]") {
   const micro_transformer model;
   const std::vector<float> state{1.f, -2.f};
   const tap::replace replace{.at = {site_kind::residual, 2}, .token = 2, .values = state};

@@ -139,8 +139,8 @@ TEST_CASE("eigenprune removes the lowest scores, and reports what the pruned mod
   const precis::token_batch samples = program::side_by_side(q, parts.train, precis::no_target);
   std::vector<std::size_t> matrices;
   for (std::size_t m = 0; m < model.matrices().size(); ++m) matrices.push_back(m);
-  const precis::input_means means =
-      precis::measure_input_means(model, std::span<const precis::token_batch>(&samples, 1), matrices);
+  const precis::measure::input_means means =
+      precis::measure::gather_means(model, std::span<const precis::token_batch>(&samples, 1), matrices);
   for (std::size_t i = 0; i < 2; ++i) {
     engine::transformer pruned = model;
     const precis::prune::eigenpruning how{.portion = i == 0 ? 0.02 : 0.3,

@@ -104,7 +104,7 @@ TEST_CASE("evaluate --verdicts: a classifier and a language model, as counted by
     for (std::size_t i = 0; i < 3; ++i) {
       const std::vector<precis::token> ids = loaded.tokenizer.encode(v.texts[i]);
       const precis::float_matrix z = model.logits(engine::texts(std::span(&ids, 1)));
-      const std::size_t best = precis::evaluate::argmax(z.row(0));
+      const std::size_t best = precis::measure::argmax(z.row(0));
       correct += loaded.labels[best] == v.choices[v.labels[i]] ? 1u : 0u;
     }
     CHECK(b.at("verdicts_correct") == correct);

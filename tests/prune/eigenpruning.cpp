@@ -26,14 +26,14 @@ struct example {
   map_model model = example_map();
   std::vector<map_batch> samples{example_samples()};
   spectra scored;
-  input_means means;
+  measure::input_means means;
   std::vector<prune::pruned_slice> pruned;
 
   explicit example(const prune::eigenpruning& how) {
     model.bias = {0.1, -0.2};
     scored = in_order(model, samples, slices_of(model));
     const std::size_t matrices[] = {0};
-    means = measure_input_means(model, samples, matrices);
+    means = measure::gather_means(model, samples, matrices);
     pruned = how(model, scored, means);
   }
 
@@ -135,7 +135,7 @@ TEST_CASE("prune::eigenpruning @post: the mean output is unchanged, and a bias p
     samples[0].lengths = {3, 3, 2, 3, 1, 3, 3, 2, 3};
     const std::size_t matrices[] = {0};
     const spectra scored = in_order(model, samples, slices_of(model));
-    const input_means means = measure_input_means(model, samples, matrices);
+    const measure::input_means means = measure::gather_means(model, samples, matrices);
     CHECK(means.samples == std::vector<std::size_t>{9, 8, 6});
     prune::eigenpruning{.portion = portion, .bias = mode}(model, scored, means);
 
@@ -197,7 +197,7 @@ TEST_CASE("prune::eigenpruning: clusters are removed as a whole, and the excess 
 
 TEST_CASE("prune::eigenpruning refuses invalid input and changes nothing", "[prune][eigenpruning][refusal]") {
   example e({.portion = 0});
-  const auto says = [&](const prune::eigenpruning& how, const spectra& s, const input_means& m) {
+  const auto says = [&](const prune::eigenpruning& how, const spectra& s, const measure::input_means& m) {
     return refusal([&] { how(e.model, s, m); });
   };
   CHECK(says({.portion = 1.5}, e.scored, e.means) == "prune::eigenpruning: a portion of 1.5; expected 0 to 1");

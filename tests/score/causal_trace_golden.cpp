@@ -1,6 +1,6 @@
 #include <precis/score/causal_trace.hpp>
 
-#include <precis/model/restrict.hpp>
+#include <precis/model/whole_forwards.hpp>
 
 #include <engine/files/json.hpp>
 #include <engine/files/load.hpp>
@@ -13,8 +13,8 @@
 #include <string>
 #include <vector>
 
-// Against an independent implementation in double on a real model; relative 1e-4 for probabilities (its README). A table's
-// entry is compared with an absolute 1e-4 of the clean probability beside that: some restored probabilities are tiny.
+// Compares with an independent implementation in double on a real model. Probabilities have a relative tolerance of
+// 1e-4; entries of a table also an absolute one of 1e-4 of the clean probability, because some are tiny.
 
 using namespace precis;
 
@@ -63,14 +63,14 @@ TEST_CASE("the noise scale of the real model's subjects", "[slow][score][causal_
              facts = shared_path("data/known_1000.json");
   if (!folder || !golden || !facts) return;
   const real_model real(*folder);
-  // The golden scale is over the facts the model knows: those whose answer's first token is its first choice.
+  // The golden scale is over the known facts: those for which the first token of the answer is the first choice.
   std::vector<std::vector<token>> subjects;
   const engine::tokenizer& tokens = real.files.tokenizer;
   for (const engine::json& f : json_of(*facts)) {
     const token answer = tokens.encode(" " + f.at("attribute").get<std::string>(), engine::start::middle).front();
     const float_matrix z =
         real.model.logits(prompts(1, tokens.encode(f.at("prompt").get<std::string>())), positions::last);
-    if (score::detail::look_up(z.row(0), answer).first)
+    if (score::predict_answer(z.row(0), answer).first_choice)
       subjects.push_back(tokens.encode(f.at("subject").get<std::string>()));
   }
   CHECK(subjects.size() == json_of(*golden).at("known_first_token").get<std::size_t>());
@@ -86,11 +86,11 @@ TEST_CASE("the golden tables of four facts", "[slow][score][causal_trace][golden
   for (const engine::json& each : expected.at("facts")) {
     const score::fact f = fact_of(each);
     INFO(f.name);
-    std::vector<score::restoration> what;
-    for (const auto& [name, table] : each.at("p_restored").items()) what.push_back(restoration_of(name));
+    std::vector<score::restoration> restorations;
+    for (const auto& [name, table] : each.at("p_restored").items()) restorations.push_back(restoration_of(name));
     const activations noise = noise_of(each);
     const score::fact_trace trace =
-        score::trace_fact(real.model, f, std::as_const(noise).view(), score::corruption::mode::add, what);
+        score::trace_fact(real.model, f, std::as_const(noise).view(), score::corruption::mode::add, restorations);
     CHECK(trace.known);
     CHECK(trace.clean == Approx(each.at("p_clean").get<double>()).epsilon(1e-4));
     CHECK(trace.corrupted == Approx(each.at("p_corrupt").get<double>()).epsilon(1e-4));
@@ -119,11 +119,12 @@ TEST_CASE("resumed restoration equals whole forwards on the real model, bit for 
   activations noise = noise_of(each);
   noise.sequences = 2;  // two of the three runs
   noise.values.resize(2 * noise.tokens * noise.features);
-  const std::vector<score::restoration> what{{site_kind::residual, 1}, {site_kind::attention, 1}, {site_kind::mlp, 10}};
+  const std::vector<score::restoration> restorations{
+      {site_kind::residual, 1}, {site_kind::attention, 1}, {site_kind::mlp, 10}};
   const auto view = std::as_const(noise).view();
-  const score::fact_trace resumed = score::trace_fact(real.model, f, view, score::corruption::mode::add, what);
+  const score::fact_trace resumed = score::trace_fact(real.model, f, view, score::corruption::mode::add, restorations);
   const score::fact_trace whole =
-      score::trace_fact(whole_forwards(real.model), f, view, score::corruption::mode::add, what);
+      score::trace_fact(whole_forwards(real.model), f, view, score::corruption::mode::add, restorations);
   CHECK(resumed.tables == whole.tables);
   CHECK(resumed.corrupted == whole.corrupted);
   CHECK(4 * resumed.block_positions < whole.block_positions);

@@ -14,7 +14,7 @@ using score::cca_table;
 
 namespace {
 
-// The worked example of the methods, B4: three layers of two features, eight rows.
+// Three layers of two features, eight rows. The expected values come from an implementation in NumPy.
 const float_matrix X(8, 2, std::vector<float>{1, 2, 2, 1, 3, 5, 4, 3, 5, 6, 6, 4, 7, 8, 8, 5});
 const float_matrix Y(8, 2, std::vector<float>{2, 1, 1, 3, 4, 2, 3, 5, 6, 4, 5, 7, 8, 6, 6, 9});
 const float_matrix Z(8, 2, std::vector<float>{1, -1, -1, 1, 1, 1, -1, -1, 1, -1, -1, 1, 1, 1, -1, -1});
@@ -45,14 +45,14 @@ token_batch random_tokens(std::size_t sequences, std::size_t first = 0) {
 
 }  // namespace
 
-TEST_CASE("the worked scores", "[score][cca][worked-example]") {
+TEST_CASE("scores of the worked layers", "[score][cca][worked-example]") {
   const std::vector<double> s = values({}, {X, Y, Z});
   CHECK(s[0] == Approx(0.25509564).margin(5e-9));
   CHECK(s[1] == Approx(0.25292394).margin(5e-9));
   CHECK(s[2] == Approx(0.49847266).margin(5e-9));
 }
 
-TEST_CASE("the summaries of a pair", "[score][cca][worked-example]") {
+TEST_CASE("summaries of a pair of worked layers", "[score][cca][worked-example]") {
   CHECK(compare({.leading = 1}, {X, Y, Z}).similarity(0, 1) == Approx(0.99841782).margin(5e-9));
   CHECK(compare({.leading = 7}, {X, Y, Z}).similarity(0, 2) == Approx(0.4993556468).margin(5e-11));
   const double squares = (0.95951561 * 0.95951561 + 0.03919568 * 0.03919568) / 2;
@@ -65,7 +65,7 @@ TEST_CASE("the summaries of a pair", "[score][cca][worked-example]") {
   CHECK(compare(weighted, {Y, X}).similarity(0, 1) == Approx(0.9934054341).margin(5e-11));
 }
 
-TEST_CASE("identical layers correlate fully, and the table is symmetric", "[score][cca][property]") {
+TEST_CASE("identical layers have similarity 1, and the table is symmetric", "[score][cca][property]") {
   const cca_table t = compare({}, {X, X, Z});
   CHECK(t.similarity(0, 1) == Approx(1).epsilon(1e-14));
   for (std::size_t i = 0; i < 3; ++i) {
@@ -79,7 +79,7 @@ TEST_CASE("a single layer has no pairs and scores 0", "[score][cca][worked-examp
   CHECK(values({}, {X}) == std::vector<double>{0});
 }
 
-TEST_CASE("a constant layer is refused, or scores 1 and leaves the others alone", "[score][cca][refusal]") {
+TEST_CASE("a constant layer is refused, or scores 1 without affecting the others", "[score][cca][refusal]") {
   const float_matrix constant(8, 2, 0.3f);
   CHECK(
       refusal([&] { static_cast<void>(compare({}, {X, constant, Y})); }) ==
@@ -96,7 +96,7 @@ TEST_CASE("too few rows are refused with numbers", "[score][cca][refusal]") {
         {n, 2, std::vector<float>(X.values.begin(), X.values.begin() + 2 * static_cast<int>(n))},
         {n, 2, std::vector<float>(Z.values.begin(), Z.values.begin() + 2 * static_cast<int>(n))}};
   };
-  CHECK(compare({}, rows(5)).rows == 5);  // 5 - 1 = 2 x 2 directions: just enough
+  CHECK(compare({}, rows(5)).rows == 5);  // 5 - 1 = 2 x 2 directions
   CHECK(refusal([&] { static_cast<void>(compare({}, rows(4))); }) ==
         "score::cca: 4 rows for 2 directions of residual.1; expected at least 5, better 11; or fewer directions, with "
         "keep.variance or keep.most");
@@ -105,15 +105,15 @@ TEST_CASE("too few rows are refused with numbers", "[score][cca][refusal]") {
   CHECK_THAT(refusal([&] { static_cast<void>(compare({}, rows(1))); }), ContainsSubstring("1 rows"));
 }
 
-TEST_CASE("sites and outputs have to fit", "[score][cca][refusal]") {
+TEST_CASE("outputs that do not match the sites are refused", "[score][cca][refusal]") {
   CHECK_THAT(refusal([&] { static_cast<void>(compare({}, {X, float_matrix(7, 2)})); }),
-             ContainsSubstring("all of the same rows"));
+             ContainsSubstring("all with the same number of rows"));
   CHECK_THAT(
       refusal([&] { static_cast<void>(cca{.units = unit_kind::half}.combine(three_blocks, compare({}, {X, Y, Z}))); }),
-      ContainsSubstring("no activations at mlp.0"));
+      ContainsSubstring("needs activations at mlp.0"));
 }
 
-TEST_CASE("a model's blocks are compared by what leaves them, halves by their own output", "[score][cca][oracle]") {
+TEST_CASE("blocks are compared by the stream leaving them, halves by their output", "[score][cca][oracle]") {
   const micro_transformer model;
   const std::vector<token_batch> batches{random_tokens(9), random_tokens(6, 9)};
   const auto rows_at = [&](site wanted) {
@@ -138,16 +138,16 @@ TEST_CASE("a model's blocks are compared by what leaves them, halves by their ow
   CHECK(halves.compare(model, batches).similarity == compare(halves, outputs).similarity);
   CHECK(cca{.units = unit_kind::matrix}(model, batches).values == halves(model, batches).values);
 
-  // Every third row from the second on, counted over batches.
+  // Every third row, starting with row 1, counted over batches.
   const cca thinned{.every = 3, .first = 1};
-  float_matrix some[2] = {float_matrix(0, 2), float_matrix(0, 2)};
+  float_matrix selected[2] = {float_matrix(0, 2), float_matrix(0, 2)};
   for (std::size_t l = 0; l < 2; ++l)
-    for (std::size_t r = 1; r < 45; r += 3, ++some[l].rows)
-      for (std::size_t c = 0; c < 2; ++c) some[l].values.push_back(rows_at({site_kind::residual, l + 1})(r, c));
+    for (std::size_t r = 1; r < 45; r += 3, ++selected[l].rows)
+      for (std::size_t c = 0; c < 2; ++c) selected[l].values.push_back(rows_at({site_kind::residual, l + 1})(r, c));
   CHECK(thinned.compare(model, batches).rows == 15);
-  CHECK(thinned(model, batches).values == values({}, {some[0], some[1]}));
+  CHECK(thinned(model, batches).values == values({}, {selected[0], selected[1]}));
 
-  // Means over each sequence's three tokens.
+  // Means over the three tokens of each sequence.
   float_matrix means[2] = {float_matrix(15, 2), float_matrix(15, 2)};
   for (std::size_t l = 0; l < 2; ++l)
     for (std::size_t s = 0; s < 15; ++s)
@@ -163,7 +163,7 @@ TEST_CASE("a model's blocks are compared by what leaves them, halves by their ow
 TEST_CASE("cca @post: equal on any executor and for any split into batches, bit for bit", "[score][cca][property]") {
   const micro_transformer model;
   const std::vector<token_batch> one{random_tokens(15)}, two{random_tokens(4), random_tokens(11, 4)};
-  std::vector<token_batch> many;  // more than are run at a time
+  std::vector<token_batch> many;  // more batches than run at a time
   for (std::size_t i = 0; i < 15; ++i) many.push_back(random_tokens(1, i));
   const cca scorer{.every = 2, .units = unit_kind::half};
   CHECK(scorer(model, one).values == scorer(model, two).values);

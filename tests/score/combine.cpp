@@ -25,8 +25,8 @@ std::string said(const combine& how, const std::vector<scores>& tables) {
 
 }  // namespace
 
-TEST_CASE("ranks are averaged", "[score][combine][worked-example]") {
-  // Ranks 0, 1/2, 1 and 1, 1/4, 1/4 (a tie shares its places).
+TEST_CASE("ranks are averaged by weight", "[score][combine][worked-example]") {
+  // Ranks 0, 1/2, 1 and 1, 1/4, 1/4 (ties share their mean rank).
   const std::vector<scores> tables{table({-5, 2, 100}), table({9, 1, 1}, "b", "probability")};
   const scores s = combine{}(tables);
   CHECK(s.values == std::vector<double>{0.5, 0.375, 0.625});
@@ -37,7 +37,7 @@ TEST_CASE("ranks are averaged", "[score][combine][worked-example]") {
   CHECK(combine{.weights = {0, 2}}(tables).values == combine{}(std::vector{tables[1]}).values);
 }
 
-TEST_CASE("the other scales", "[score][combine][worked-example]") {
+TEST_CASE("the other scales by hand", "[score][combine][worked-example]") {
   const std::vector<scores> tables{table({0, 1, 4}), table({8, 0, 0}, "b")};
   using scale = combine::scale;
   CHECK(combine{.as = scale::minmax}(tables).values == std::vector<double>{0.5, 0.125, 0.5});
@@ -49,7 +49,7 @@ TEST_CASE("the other scales", "[score][combine][worked-example]") {
         std::vector<double>{-0.5, 0.5});
 }
 
-TEST_CASE("combine @post: a strictly increasing map of one table changes nothing by rank",
+TEST_CASE("combine @post: scale::rank: a strictly increasing map of one table changes nothing",
           "[score][combine][property]") {
   const std::vector<double> x{3, -1, 2.5, 2.5, 7}, y{0, 4, 1, -2, 3};
   std::vector<double> mapped;
@@ -57,7 +57,7 @@ TEST_CASE("combine @post: a strictly increasing map of one table changes nothing
   CHECK(combine{}(std::vector{table(x), table(y)}).values == combine{}(std::vector{table(mapped), table(y)}).values);
 }
 
-TEST_CASE("what cannot be combined is refused", "[score][combine][refusal]") {
+TEST_CASE("invalid weights and tables that do not match are refused", "[score][combine][refusal]") {
   const scores a = table({1, 2});
   CHECK_THAT(said({}, {}), ContainsSubstring("no scores"));
   CHECK_THAT(said({}, {a, table({1, 2, 3}, "longer")}), ContainsSubstring("the units of 'longer'"));

@@ -2,7 +2,7 @@
 
 #include <precis/evaluate/perplexity.hpp>
 #include <precis/measure/kl_divergence.hpp>
-#include <precis/model/restrict.hpp>
+#include <precis/model/whole_forwards.hpp>
 
 #include "micro_transformer.hpp"
 
@@ -17,7 +17,7 @@ using score::drop_one;
 
 namespace {
 
-/// The micro-transformer with some of its maps set to zero: their part of the block adds nothing.
+/// The micro-transformer with the given maps set to zero.
 micro_transformer without(std::vector<std::size_t> maps) {
   micro_transformer m;
   for (const std::size_t i : maps)
@@ -26,8 +26,8 @@ micro_transformer without(std::vector<std::size_t> maps) {
   return m;
 }
 
-/// Targets at every position but the last, so that not only last positions count.
-token_batch everywhere() {
+/// Targets at all positions but the last.
+token_batch early_targets() {
   token_batch b = micro_transformer::labelled();
   for (std::size_t i = 0; i < b.targets.size(); ++i)
     b.targets[i] = i % b.tokens + 1 == b.tokens ? no_target : b.ids[i + 1];
@@ -36,10 +36,9 @@ token_batch everywhere() {
 
 }  // namespace
 
-TEST_CASE("a dropped part costs what zeroing its weights costs", "[score][drop_one][oracle]") {
+TEST_CASE("dropping a part equals zeroing its weights", "[score][drop_one][oracle]") {
   const micro_transformer model;
-  // The loss that methods A7 gives for the whole model, and models without block l, or without half i.
-  for (const token_batch& batch : {micro_transformer::labelled(), everywhere()}) {
+  for (const token_batch& batch : {micro_transformer::labelled(), early_targets()}) {
     const std::vector<token_batch> batches{batch};
     const double whole = model.loss(batch).mean();
     if (batch == micro_transformer::labelled()) CHECK(whole == Approx(1.9364132758).epsilon(1e-6));
@@ -56,10 +55,10 @@ TEST_CASE("a dropped part costs what zeroing its weights costs", "[score][drop_o
   }
 }
 
-TEST_CASE("the divergence is that of the whole model from the one without", "[score][drop_one][oracle]") {
+TEST_CASE("by KL: the divergence of the model without the block from the original", "[score][drop_one][oracle]") {
   const micro_transformer model;
   const std::vector<token_batch> batches{micro_transformer::labelled(0, 2), micro_transformer::labelled(2, 3)};
-  const scores s = drop_one{.by = drop_one::measure::kl}(model, batches);
+  const scores s = drop_one{.by = drop_one::quantity::kl}(model, batches);
   for (std::size_t l = 0; l < 2; ++l) {
     const double expected = measure::kl_divergence{}(model, without({2 * l, 2 * l + 1}), batches).mean_nats();
     CHECK(s.values[l] == Approx(expected).epsilon(1e-12));
@@ -70,8 +69,8 @@ TEST_CASE("the divergence is that of the whole model from the one without", "[sc
 
 TEST_CASE("drop_one @post: equal with and without resumable_model, bit for bit", "[score][drop_one][property]") {
   const micro_transformer model;
-  for (const token_batch& batch : {micro_transformer::labelled(), everywhere()})
-    for (const auto by : {drop_one::measure::nll, drop_one::measure::kl})
+  for (const token_batch& batch : {micro_transformer::labelled(), early_targets()})
+    for (const auto by : {drop_one::quantity::nll, drop_one::quantity::kl})
       for (const unit_kind units : {unit_kind::block, unit_kind::half}) {
         const std::vector<token_batch> batches{batch};
         const drop_one scorer{.by = by, .units = units};
@@ -83,7 +82,7 @@ TEST_CASE("drop_one @post: equal on any executor and for any split into batches"
   const micro_transformer model;
   const std::vector<token_batch> one{micro_transformer::labelled()},
       two{micro_transformer::labelled(0, 2), micro_transformer::labelled(2, 3)};
-  for (const auto by : {drop_one::measure::nll, drop_one::measure::kl}) {
+  for (const auto by : {drop_one::quantity::nll, drop_one::quantity::kl}) {
     const drop_one scorer{.by = by, .units = unit_kind::half};
     CHECK(scorer(model, one).values == scorer(model, two).values);
     CHECK(scorer(model, one).values == scorer(model, two, thread_pool{2}).values);
@@ -92,11 +91,11 @@ TEST_CASE("drop_one @post: equal on any executor and for any split into batches"
 
 TEST_CASE("drop_one @post: a block that is the identity scores 0", "[score][drop_one][property]") {
   const std::vector<token_batch> batches{micro_transformer::labelled()};
-  for (const auto by : {drop_one::measure::nll, drop_one::measure::kl})
+  for (const auto by : {drop_one::quantity::nll, drop_one::quantity::kl})
     CHECK(drop_one{.by = by}(without({2, 3}), batches).values[1] == 0);
 }
 
-TEST_CASE("nothing to predict and impossible targets are refused", "[score][drop_one][refusal]") {
+TEST_CASE("missing predictions and invalid targets are refused", "[score][drop_one][refusal]") {
   const micro_transformer model;
   const auto said = [&](token_batch b, drop_one how = {}) {
     const std::vector<token_batch> batches{std::move(b)};
@@ -105,7 +104,7 @@ TEST_CASE("nothing to predict and impossible targets are refused", "[score][drop
   token_batch b = micro_transformer::labelled();
   b.targets.clear();
   CHECK_THAT(said(b), ContainsSubstring("0 targets for 15 tokens in batch 0"));
-  CHECK(said(b, {.by = drop_one::measure::kl}) == "(was not refused)");
+  CHECK(said(b, {.by = drop_one::quantity::kl}) == "(was not refused)");
   b.targets.assign(15, no_target);
   CHECK_THAT(said(b), ContainsSubstring("nothing to predict in 1 batches"));
   b.targets[4] = 3;

@@ -25,7 +25,7 @@ spectrum score_of(const eigen_attribution& how, const map_model& model, std::vec
   return how(model, batches, slices).slices.at(0);
 }
 
-/// The definition: explicit rank-one parts, one number after another, in double. `partner(i)` are the samples i is paired with.
+/// The definition, with explicit rank-one parts, in double. partners(i) returns the samples paired with i.
 template<class Partners>
 std::vector<double> oracle(const map_model& model, const map_batch& b, reduction reduce, Partners&& partners) {
   const linear_algebra::singular_system s = linear_algebra::singular_values(model.weight.view());
@@ -56,10 +56,10 @@ std::vector<double> oracle(const map_model& model, const map_batch& b, reduction
   return best;
 }
 
-auto neighbours(std::size_t samples) {
+auto previous_sample(std::size_t samples) {
   return [samples](std::size_t i) { return std::vector<std::size_t>{(i + samples - 1) % samples}; };
 }
-auto everybody(std::size_t samples) {
+auto all_others(std::size_t samples) {
   return [samples](std::size_t i) {
     std::vector<std::size_t> others;
     for (std::size_t k = 0; k < samples; ++k)
@@ -68,7 +68,7 @@ auto everybody(std::size_t samples) {
   };
 }
 
-/// Products in float: 1e-6 of the largest effect and of the terms that cancel in it (inputs of mean 3, up to 12 of them).
+/// The rounding of products in float: 3e-6 of the largest effect and of the terms that cancel in it.
 void check_near(const std::vector<double>& found, const std::vector<double>& expected) {
   REQUIRE(found.size() == expected.size());
   double largest = 0;
@@ -85,7 +85,7 @@ map_model random_map(std::size_t out, std::size_t in) {
 
 }  // namespace
 
-TEST_CASE("eigen_attribution: the methods' example", "[score][eigen_attribution][worked-example]") {
+TEST_CASE("eigen_attribution of the worked map", "[score][eigen_attribution][worked-example]") {
   const spectrum s = score_of({.pairs = pairing::cycle}, example_map(), {example_samples()});
   CHECK(s.values[0] == Approx(2.302776).epsilon(1e-6));
   CHECK(s.values[1] == Approx(1.302776).epsilon(1e-6));
@@ -97,21 +97,20 @@ TEST_CASE("eigen_attribution: the methods' example", "[score][eigen_attribution]
   CHECK(sums.scores[1] == Approx(0.947073).epsilon(2e-6));
 }
 
-TEST_CASE("eigen_attribution: every effect of the methods' example", "[score][eigen_attribution][worked-example]") {
-  // Pair i at token t alone: the other gradients are zero and the other token is padding.
+TEST_CASE("each effect of the worked map", "[score][eigen_attribution][worked-example]") {
+  // One pair and one token at a time.
   const double effects[3][2][2] = {{{-0.824423, -0.075577}, {0.010940, -0.210940}},
                                    {{-0.3, -0.3}, {0.033590, 0.366410}},
                                    {{0.191603, 0.108397}, {0.561325, 0.838675}}};
-  const double together[3][2] = {{-0.9, -0.2}, {-0.6, 0.4}, {0.3, 1.4}};
+  const double sum_of_effects[3][2] = {{-0.9, -0.2}, {-0.6, 0.4}, {0.3, 1.4}};
   for (std::size_t i = 0; i < 3; ++i)
     for (std::size_t t = 0; t < 2; ++t) {
       map_batch one{.sequences = 2, .tokens = 1, .inputs = {}, .gradients = {}, .lengths = {}};
       const map_batch all = example_samples();
       const std::size_t partner = (i + 2) % 3;
-      // Two samples: i and its partner, which has the opposite pair; its gradient makes that effect very negative.
+      // Two samples: i and its partner. The opposite pair has a zero gradient and therefore effect 0.
       one.inputs = {all.inputs[partner * 2 + t], all.inputs[i * 2 + t]};
       one.gradients = {{0, 0}, all.gradients[i * 2 + t]};
-      // With a zero gradient the opposite pair has effect 0: shift by it.
       const spectrum s = score_of({.pairs = pairing::cycle}, example_map(), {one});
       double sum = 0;
       for (std::size_t r = 0; r < 2; ++r) {
@@ -122,11 +121,11 @@ TEST_CASE("eigen_attribution: every effect of the methods' example", "[score][ei
         CHECK(opposite.scores[r] == Approx(std::max(0.0, -effects[i][t][r])).margin(2e-6));
         sum += s.scores[r] - opposite.scores[r];
       }
-      CHECK(sum == Approx(together[i][t]).margin(4e-6));  // the full attribution g . W (x' - x)
+      CHECK(sum == Approx(sum_of_effects[i][t]).margin(4e-6));  // the full attribution g . W (x' - x)
     }
 }
 
-TEST_CASE("eigen_attribution: explicit rank-one parts, all pairings and reductions",
+TEST_CASE("eigen_attribution equals explicit rank-one parts for all pairings and reductions",
           "[score][eigen_attribution][oracle]") {
   const auto [out, in] = GENERATE(std::pair<std::size_t, std::size_t>{6, 6}, std::pair<std::size_t, std::size_t>{5, 12},
                                   std::pair<std::size_t, std::size_t>{12, 5});
@@ -136,17 +135,17 @@ TEST_CASE("eigen_attribution: explicit rank-one parts, all pairings and reductio
   if (padded) b.lengths = {4, 2, 3, 4, 1, 4, 3};
   for (const reduction reduce : {reduction::max_over_pairs_and_tokens, reduction::sum_tokens_then_max}) {
     check_near(score_of({.pairs = pairing::cycle, .reduce = reduce}, model, {b}).scores,
-               oracle(model, b, reduce, neighbours(7)));
+               oracle(model, b, reduce, previous_sample(7)));
     check_near(score_of({.pairs = pairing::all, .reduce = reduce}, model, {b}).scores,
-               oracle(model, b, reduce, everybody(7)));
+               oracle(model, b, reduce, all_others(7)));
   }
 }
 
-TEST_CASE("eigen_attribution: the authors' batches are cycles of their own", "[score][eigen_attribution][oracle]") {
+TEST_CASE("eigen_attribution: cycle_in_batches pairs within each batch", "[score][eigen_attribution][oracle]") {
   const map_model model = random_map(5, 6);
   const map_batch b = random_samples(6, 2, 6, 5, 1);
   const spectrum s = score_of({.pairs = pairing::cycle_in_batches, .seed = 3, .sequences_at_a_time = 3}, model, {b});
-  // The shuffle is the one of shuffled_cycle with the same seed: find it by what is paired.
+  // The shuffle is that of shuffled_cycle with the same seed.
   std::vector<std::size_t> order(6);
   std::iota(order.begin(), order.end(), std::size_t{0});
   const random_stream draw(3, purpose("eigen_attribution pairs"));
@@ -185,8 +184,8 @@ TEST_CASE("eigen_attribution @post: equal for any split into batches and on any 
   }
 }
 
-TEST_CASE("eigen_attribution: slices are maps of their own", "[score][eigen_attribution][oracle]") {
-  // Rows 2 to 4 and columns 3 to 7 of a map, against a model of that part alone.
+TEST_CASE("eigen_attribution: a slice scores like a map of its own", "[score][eigen_attribution][oracle]") {
+  // Rows 2 to 4 and columns 3 to 7 of a map, compared with a model of that part alone.
   const map_model model = random_map(6, 9);
   const map_batch b = random_samples(5, 3, 9, 6, 4);
   const std::vector<matrix_slice> slices{{.name = "part", .first_out = 2, .out = 3, .first_in = 3, .in = 5}};
@@ -203,9 +202,8 @@ TEST_CASE("eigen_attribution: slices are maps of their own", "[score][eigen_attr
   CHECK(s.scores == score_of({.pairs = pairing::all}, map_model(part), {of_part}).scores);
 }
 
-TEST_CASE("eigen_attribution of a transformer: full attribution by summed gradients",
+TEST_CASE("eigen_attribution of a transformer: equal for any split, and spectra survive a round trip",
           "[score][eigen_attribution][property]") {
-  // Of two samples, the pair (1 <- 0) and its opposite give, for every matrix and token, effects that sum to g . W (x' - x).
   const micro_transformer model;
   const std::vector<token_batch> batches{micro_transformer::labelled()};
   const std::vector<matrix_slice> slices = slices_of(model);
@@ -217,8 +215,8 @@ TEST_CASE("eigen_attribution of a transformer: full attribution by summed gradie
   CHECK(parse_spectra(to_text(s), model.matrices()) == s);
 }
 
-TEST_CASE("eigen_attribution: padding by id is left out", "[score][eigen_attribution][oracle]") {
-  // Token 2 is padding: with it gone from every common position but the first, only the first token is compared.
+TEST_CASE("eigen_attribution: padding tokens do not count", "[score][eigen_attribution][oracle]") {
+  // Token 2 is padding. The samples have only their first token in common.
   const micro_transformer model;
   token_batch b{.sequences = 2, .tokens = 3, .ids = {0, 2, 2, 1, 1, 0}, .targets = {1, -1, -1, -1, -1, 2}};
   const std::vector<matrix_slice> slices = slices_of(model);
@@ -251,7 +249,8 @@ TEST_CASE("eigen_attribution: padding by id is left out", "[score][eigen_attribu
   }
 }
 
-TEST_CASE("eigen_attribution: the mean over a batch divides the gradients", "[score][eigen_attribution][oracle]") {
+TEST_CASE("eigen_attribution: batch_mean divides the gradients by the predictions",
+          "[score][eigen_attribution][oracle]") {
   const micro_transformer model;
   const std::vector<token_batch> batches{micro_transformer::labelled()};
   const std::vector<matrix_slice> slices = slices_of(model);
@@ -267,31 +266,29 @@ TEST_CASE("eigen_attribution refuses what it cannot score", "[score][eigen_attri
   const map_model model = example_map();
   const std::vector<matrix_slice> slices = slices_of(model);
   const auto says = [&](const eigen_attribution& how, std::vector<map_batch> batches,
-                        const std::vector<matrix_slice>& some) {
-    return refusal([&] { static_cast<void>(how(model, batches, some)); });
+                        const std::vector<matrix_slice>& scored) {
+    return refusal([&] { static_cast<void>(how(model, batches, scored)); });
   };
   const map_batch good = example_samples();
   CHECK(says({}, {}, slices) ==
-        "score::eigen_attribution: 0 samples; expected at least two: effects are differences between samples");
+        "score::eigen_attribution: 0 samples; expected at least two, because effects are differences between samples");
   CHECK(says({}, {good}, {}) ==
         "score::eigen_attribution: no slices; expected at least one to score, such as the keys of "
         "all heads");
   map_batch longer = random_samples(1, 3, 3, 2, 1);
-  CHECK(
-      says({}, {good, longer}, slices) ==
-      "score::eigen_attribution: batch 1 has sequences of 3 tokens; expected 2 as in batch 0: pairs are compared token "
-      "by token");
+  CHECK(says({}, {good, longer}, slices) ==
+        "score::eigen_attribution: batch 1 has sequences of 3 tokens; expected 2 as in batch 0, because pairs are "
+        "compared "
+        "token by token");
   CHECK(says({.pairs = pairing::cycle_in_batches, .sequences_at_a_time = 1}, {good}, slices) ==
-        "score::eigen_attribution: sequences_at_a_time = 1; expected at least 1, and 2 where batches are paired "
-        "within: a "
-        "sample alone has no partner");
+        "score::eigen_attribution: sequences_at_a_time = 1; expected at least 1, or 2 for cycle_in_batches, "
+        "where each sample needs a partner in its batch");
   map_batch broken = good;
   broken.gradients[3][1] = std::numeric_limits<float>::quiet_NaN();
   for (const pairing pairs : {pairing::cycle, pairing::all})
     CHECK(says({.pairs = pairs}, {broken}, slices) ==
           "score::eigen_attribution: the gradient at the output of map at sample 1, token 1 is not finite; expected "
-          "finite "
-          "activations and gradients");
+          "finite activations and gradients");
   broken = good;
   broken.inputs[4][0] = std::numeric_limits<float>::infinity();
   CHECK(says({.pairs = pairing::cycle}, {broken}, slices) ==
@@ -305,9 +302,9 @@ TEST_CASE("eigen_attribution refuses what it cannot score", "[score][eigen_attri
   CHECK(says({}, {good}, outside).find("slice map, rows 1 to 3") != std::string::npos);
 }
 
-TEST_CASE("useful_singular_values: the share above the lowest half",
+TEST_CASE("useful_singular_values: the share above the lowest portion",
           "[score][useful_singular_values][worked-example]") {
-  // Pooled scores ascending: -1 (a), 0 (b), 1 (a), 2 (b), 3 (b): portion 0.4 = the lowest two.
+  // Pooled scores in ascending order: -1 (a), 0 (b), 1 (a), 2 (b), 3 (b). A portion of 0.4 is the lowest two.
   const std::vector<matrix_info> matrices{{"a", 0, part::attention, 2, 2}, {"b", 1, part::mlp, 3, 3}};
   spectra s{.model = {}, .scorer = "by hand", .measure = "nats", .slices = {}};
   const std::vector<matrix_slice> whole = whole_matrices(matrices);

@@ -49,7 +49,7 @@ struct real_model {
 
 }  // namespace
 
-TEST_CASE("eigen_attribution of the real model's keys: the golden spectra and effects",
+TEST_CASE("eigen_attribution of the real model's keys equals the golden spectra and effects",
           "[slow][score][eigen_attribution][golden][oracle]") {
   const auto folder = shared_path("models/imdb-gpt2"), path = shared_path("golden/imdb-gpt2/eigen.json");
   if (!folder || !path) return;
@@ -65,7 +65,8 @@ TEST_CASE("eigen_attribution of the real model's keys: the golden spectra and ef
     REQUIRE(all.slices[i].values.size() == values.size());
     for (std::size_t r = 0; r < values.size(); ++r)
       CHECK(std::abs(all.slices[i].values[r] - values[r]) < 1e-6 * values[0]);
-    // Parts of nearly equal singular values may change places: sorted, 1e-3 of the largest (the golden file's tolerance).
+    // Parts of nearly equal singular values can swap places, so both lists are sorted. The golden file has a tolerance
+    // of 1e-3 of the largest.
     std::vector<double> found = all.slices[i].scores;
     std::ranges::sort(found);
     std::ranges::sort(scores);
@@ -75,7 +76,7 @@ TEST_CASE("eigen_attribution of the real model's keys: the golden spectra and ef
   }
 }
 
-TEST_CASE("full attribution on the real model: effects sum to g . W (x' - x)",
+TEST_CASE("eigen_attribution @post on the real model: effects sum to g . W (x' - x)",
           "[slow][score][eigen_attribution][golden][property]") {
   const auto folder = shared_path("models/imdb-gpt2"), path = shared_path("golden/imdb-gpt2/eigen.json");
   if (!folder || !path) return;
@@ -110,12 +111,12 @@ TEST_CASE("full attribution on the real model: effects sum to g . W (x' - x)",
         }
     }
   }));
-  // The reference ran in double: activations and gradients of float are 1e-4 off (the golden files' tolerance).
+  // The reference is in double; float activations and gradients differ by about 1e-4 (the golden files' tolerance).
   CHECK(totals[0] == Approx(real.golden.at("key_matrix").at("sum_over_r_total").get<double>()).epsilon(1e-3));
   CHECK(totals[1] == Approx(real.golden.at("key_head_2").at("sum_over_r_total").get<double>()).epsilon(1e-3));
 }
 
-TEST_CASE("eigenpruning the real model's keys: biases do what they should", "[slow][prune][eigen][golden][property]") {
+TEST_CASE("eigenpruning the real model's keys preserves their means", "[slow][prune][eigenpruning][golden][property]") {
   const auto folder = shared_path("models/imdb-gpt2"), path = shared_path("golden/imdb-gpt2/eigen.json");
   if (!folder || !path) return;
   real_model real(*folder, *path);
@@ -125,15 +126,15 @@ TEST_CASE("eigenpruning the real model's keys: biases do what they should", "[sl
   const spectra all = score::eigen_attribution{}(real.model, batches, heads);
   std::vector<std::size_t> matrices;
   for (const matrix_slice& s : heads) matrices.push_back(s.matrix);
-  const input_means means = measure_input_means(real.model, batches, matrices);
+  const measure::input_means means = measure::gather_means(real.model, batches, matrices);
   const nll before = real.model.loss(real.samples);
 
   engine::transformer same = real.model;
   prune::eigenpruning{.portion = 0, .bias = prune::eigenpruning::absorption::token}(same, all, means);
   CHECK(same.loss(real.samples) == before);
 
-  // A key is one of the map's outputs, so its mean over the samples stays, at every token: measured where the first pruned
-  // layer reads what it read before.
+  // A key is an output of the map, so its mean over the samples is preserved at each token. It is measured at the first
+  // pruned layer, whose input does not change.
   const auto mean_keys = [&](const engine::transformer& model) {
     const matrix_slice& first = heads.front();
     const std::size_t width = model.shape().width;
@@ -159,11 +160,11 @@ TEST_CASE("eigenpruning the real model's keys: biases do what they should", "[sl
   std::size_t removed = 0;
   for (const prune::pruned_slice& r : removals) removed += r.removed.size();
   CHECK(removed == static_cast<std::size_t>(0.3 * static_cast<double>(all.values())));
-  const basic_matrix<double> then = mean_keys(real.model), now = mean_keys(pruned);
+  const basic_matrix<double> expected = mean_keys(real.model), found = mean_keys(pruned);
   double worst = 0, largest = 0;
-  for (std::size_t i = 0; i < then.values.size(); ++i) {
-    worst = std::max(worst, std::abs(then.values[i] - now.values[i]));
-    largest = std::max(largest, std::abs(then.values[i]));
+  for (std::size_t i = 0; i < expected.values.size(); ++i) {
+    worst = std::max(worst, std::abs(expected.values[i] - found.values[i]));
+    largest = std::max(largest, std::abs(expected.values[i]));
   }
   CHECK(worst < 1e-5 * largest);  // weights and biases are rounded to float
   CHECK(pruned.loss(real.samples) != before);

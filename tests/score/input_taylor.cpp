@@ -1,6 +1,6 @@
 #include <precis/score/input_taylor.hpp>
 
-#include <precis/model/restrict.hpp>
+#include <precis/model/whole_forwards.hpp>
 
 #include "catch.hpp"
 #include "micro_transformer.hpp"
@@ -29,7 +29,7 @@ static_assert(layered_model<micro_transformer>);
 
 }  // namespace
 
-TEST_CASE("beginning at the perturbed layer and running all of them give equal bits",
+TEST_CASE("input_taylor @post: equal with and without layered_model, and on any executor, bit for bit",
           "[score][input_taylor][property]") {
   micro_transformer model;
   for (const auto of : {taylor::statistic::variation, taylor::statistic::per_sample, taylor::statistic::curvature,
@@ -46,7 +46,7 @@ TEST_CASE("beginning at the perturbed layer and running all of them give equal b
   CHECK(matrices.values == std::vector<double>{blocks.values[0], blocks.values[0], blocks.values[1], blocks.values[1]});
 }
 
-TEST_CASE("small noise moves the loss in proportion", "[score][input_taylor][property]") {
+TEST_CASE("the variation is proportional to small noise", "[score][input_taylor][property]") {
   const micro_transformer model;
   const auto values = [&](taylor::statistic of, double size) {
     return input_taylor{.of = of, .size = size}(model, one_by_one).values;
@@ -58,8 +58,8 @@ TEST_CASE("small noise moves the loss in proportion", "[score][input_taylor][pro
   }
 }
 
-TEST_CASE("one draw is the change of the loss under that noise", "[score][input_taylor][oracle]") {
-  // What the scorer does, by hand: the noise is the difference of the stream with and without it.
+TEST_CASE("one draw is the change of the loss under its noise", "[score][input_taylor][oracle]") {
+  // The same noise, added by a tap.
   const micro_transformer model;
   const token_batch& batch = one_by_one[2];
   const std::vector<token_batch> one{batch};
@@ -81,7 +81,7 @@ TEST_CASE("one draw is the change of the loss under that noise", "[score][input_
   }
 }
 
-TEST_CASE("bad settings and losses are refused", "[score][input_taylor][errors]") {
+TEST_CASE("invalid settings and losses are refused", "[score][input_taylor][refusal]") {
   micro_transformer model;
   CHECK_THAT(refusal([&] { (void)input_taylor{.draws = 3}(model, one_by_one); }), ContainsSubstring("3 antithetic"));
   CHECK_THAT(refusal([&] { (void)input_taylor{.size = -1}(model, one_by_one); }), ContainsSubstring("noise of size"));

@@ -9,7 +9,7 @@
 #include <utility>
 #include <vector>
 
-/// Samples of a linear map alone: its inputs, and the gradients of some loss at its outputs.
+/// Samples of a single linear map: its inputs, and the gradients of a loss at its outputs.
 struct map_batch {
   std::size_t sequences = 0, tokens = 0;
   std::vector<std::vector<float>> inputs, gradients;  ///< [sequences * tokens][in], [..][out]
@@ -33,7 +33,7 @@ struct map_batch {
   return b;
 }
 
-/// y = W x + b, one matrix; a model of one map that hands out what its batch holds.
+/// A model of one linear map y = W x + b that passes on the inputs and gradients of its batch.
 struct map_model {
   using batch_type = map_batch;
   std::vector<precis::matrix_info> infos;
@@ -66,8 +66,8 @@ struct map_model {
         b, [&](const precis::linear_gradient& g) { sink(precis::linear_input{std::span(&matrix, 1), g.input}); }));
   }
 
-  void add_bias(std::size_t, std::span<const double> more) {
-    for (std::size_t o = 0; o < bias.size(); ++o) bias[o] += more[o];
+  void add_bias(std::size_t, std::span<const double> added) {
+    for (std::size_t o = 0; o < bias.size(); ++o) bias[o] += added[o];
   }
   void add_token_bias(std::size_t, precis::matrix_view<const double> by_token, std::span<const double> after) {
     bias_by_token.resize(by_token.rows, std::vector<double>(bias.size()));
@@ -88,7 +88,7 @@ static_assert(precis::differentiable_model<map_model> && precis::observable_mode
               precis::mutable_model<map_model> && precis::token_bias_model<map_model> &&
               precis::divisible_batch<map_batch>);
 
-/// The example of methods B8 and E10: W = [[2,0,1],[0,1,-1]], three samples of two tokens.
+/// W = [[2,0,1],[0,1,-1]] and three samples of two tokens, the example of docs/methods/eigenpruning.md.
 inline map_model example_map() { return map_model(precis::float_matrix(2, 3, std::vector<float>{2, 0, 1, 0, 1, -1})); }
 inline map_batch example_samples() {
   return {.sequences = 3,
@@ -98,7 +98,7 @@ inline map_batch example_samples() {
           .lengths = {}};
 }
 
-/// Normal numbers.
+/// Samples of normal numbers, the inputs with mean 3.
 inline map_batch random_samples(std::size_t samples, std::size_t tokens, std::size_t in, std::size_t out,
                                 std::uint64_t seed) {
   map_batch b{.sequences = samples, .tokens = tokens, .inputs = {}, .gradients = {}, .lengths = {}};

@@ -13,7 +13,7 @@
 
 using namespace precis;
 
-TEST_CASE("norms of the real model's weights and gradients, matrix by matrix", "[slow][score][golden][oracle]") {
+TEST_CASE("norms of the real model's weights and gradients, per matrix", "[slow][score][golden][oracle]") {
   const auto folder = shared_path("models/imdb-gpt2"), path = shared_path("golden/imdb-gpt2/gradients.json");
   if (!folder || !path) return;
   std::ifstream file(*path);

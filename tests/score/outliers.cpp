@@ -15,7 +15,7 @@ using score::outliers;
 
 namespace {
 
-/// Three blocks of one row of eight weights: the metrics of methods B15, with inputs of norm 1 or half of it.
+/// Three blocks of one row of eight weights.
 struct three_rows {
   std::vector<matrix_info> infos;
   std::vector<float_matrix> values;
@@ -33,19 +33,19 @@ struct three_rows {
 
 }  // namespace
 
-TEST_CASE("shares of outliers: the examples of methods B15", "[score][outliers][worked-example]") {
+TEST_CASE("shares of outliers by hand", "[score][outliers][worked-example]") {
   const std::vector<std::vector<double>> norms(3, std::vector<double>(8, 1.0));
   CHECK(outliers{.multiple = 3}.from_norms(three_rows{}, norms).values == std::vector<double>{.125, .125, .25});
   CHECK(outliers{.multiple = 5}.from_norms(three_rows{}, norms).values == std::vector<double>{0, 0, 0});
 }
 
-TEST_CASE("the norm of the inputs counts as much as the weight", "[score][outliers][oracle]") {
+TEST_CASE("the metric is the weight times the norm of its input", "[score][outliers][oracle]") {
   std::vector<std::vector<double>> norms(3, std::vector<double>(8, 2.0));
   CHECK(outliers{.multiple = 3}.from_norms(three_rows{}, norms).values == std::vector<double>{.125, .125, .25});
-  norms[0][7] = 2.0 / 9;  // now all products are equal
+  norms[0][7] = 2.0 / 9;  // all products are equal now
   CHECK(outliers{.multiple = 1.5}.from_norms(three_rows{}, norms).values[0] == 0);
 
-  // On a model: the norms are those of what its matrices read.
+  // On a model, the norms are those of its matrices' inputs.
   const micro_transformer model;
   const std::vector<token_batch> batches{micro_transformer::labelled(0, 2), micro_transformer::labelled(2, 3)};
   std::vector<std::vector<double>> squares(4, std::vector<double>(2));
@@ -77,7 +77,7 @@ TEST_CASE("outliers @post: equal for any split into batches", "[score][outliers]
   }
 }
 
-TEST_CASE("outliers refuse what means nothing", "[score][outliers][refusal]") {
+TEST_CASE("missing inputs and an invalid multiple are refused", "[score][outliers][refusal]") {
   const micro_transformer model;
   const std::vector<token_batch> none;
   CHECK_THAT(refusal([&] { (void)outliers{}(model, none); }), ContainsSubstring("no inputs of"));

@@ -18,7 +18,7 @@ void halve(const matrix_info&, mutable_weight_view w) { prune::magnitude{.sparsi
 
 }  // namespace
 
-TEST_CASE("reconstruction error of a pruned matrix, by its outputs", "[score][reconstruction_error][oracle]") {
+TEST_CASE("reconstruction error of a pruned matrix, from its outputs", "[score][reconstruction_error][oracle]") {
   // Block 1's MLP [[1, .5], [-.5, 1]] pruned by half is [[1, 0], [0, 1]]: an input (a, b) loses (b / 2, -a / 2).
   const micro_transformer model;
   double lost = 0, all = 0;
@@ -38,18 +38,19 @@ TEST_CASE("reconstruction error of a pruned matrix, by its outputs", "[score][re
   CHECK(reconstruction_error{}(model, batches, halve, thread_pool{2}) == blocks);
 }
 
-TEST_CASE("from the weights alone it is the share of the squared norm",
+TEST_CASE("from the weights alone, the error is a share of the squared norm",
           "[score][reconstruction_error][worked-example]") {
   const micro_transformer model;
   // [[.5, .25], [-.25, .5]] loses .25 and -.25: .125 of .625.
   CHECK(reconstruction_error{.units = unit_kind::matrix}.from_weights(model, halve).values[0] == 0.125 / 0.625);
 }
 
-TEST_CASE("compress leaves everything as it is: every score is 0", "[score][reconstruction_error][property]") {
+TEST_CASE("reconstruction_error @post: every score is 0 if compress changes nothing",
+          "[score][reconstruction_error][property]") {
   for (const double s : reconstruction_error{}(micro_transformer{}, batches, [](auto&&...) {}).values) CHECK(s == 0);
 }
 
-TEST_CASE("scaling a matrix and its compressed version by k changes no score",
+TEST_CASE("reconstruction_error @post: scaling a matrix and its compressed version by k != 0 changes no score",
           "[score][reconstruction_error][property]") {
   micro_transformer model;
   const reconstruction_error scorer{.units = unit_kind::matrix};
@@ -58,7 +59,7 @@ TEST_CASE("scaling a matrix and its compressed version by k changes no score",
   CHECK(scorer(model, batches, halve).values[3] == before.values[3]);
 }
 
-TEST_CASE("reconstruction error: no data is refused", "[score][reconstruction_error][refusal]") {
+TEST_CASE("reconstruction_error refuses to score without data", "[score][reconstruction_error][refusal]") {
   CHECK_THROWS_WITH(reconstruction_error{}(micro_transformer{}, std::vector<token_batch>{}, halve),
                     ContainsSubstring("no inputs of block.0.attn"));
 }

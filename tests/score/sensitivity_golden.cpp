@@ -1,4 +1,4 @@
-#include <precis/model/restrict.hpp>
+#include <precis/model/whole_forwards.hpp>
 #include <precis/score/pruning_sensitivity.hpp>
 #include <precis/score/taylor.hpp>
 
@@ -24,7 +24,7 @@ TEST_CASE("pruning and perturbing the real model, block by block", "[score][gold
   const engine::json golden = engine::json::parse(file), batch = engine::json::parse(batch_file).at("batch");
   engine::transformer model(engine::load(*folder).weights);
 
-  // One sequence a batch: batches run in parallel, and losses add up to the same sum in any grouping.
+  // One sequence per batch: batches run in parallel, and losses add up to the same sum in any grouping.
   std::vector<token_batch> batches;
   for (const auto& row : batch) batches.push_back(next_token_batch(1, row.get<std::vector<token>>()));
   double sum = 0;
@@ -48,7 +48,7 @@ TEST_CASE("pruning and perturbing the real model, block by block", "[score][gold
   };
   const score::taylor taylor{
       .draws = 1, .draw = score::taylor::signs::independent, .perturb = score::taylor::target::first_matrix};
-  const score::perturbed_losses losses = taylor.measure(model, batches, sine, thread_pool{2});
+  const score::perturbed_losses losses = taylor.losses_of(model, batches, sine, thread_pool{2});
   for (const auto& each : golden.at("perturbation").at("values")) {
     INFO("layer " << each.at("layer"));
     CHECK(total(losses.changed[each.at("layer").get<std::size_t>()]).mean() - total(losses.unchanged).mean() ==
@@ -57,5 +57,5 @@ TEST_CASE("pruning and perturbing the real model, block by block", "[score][gold
 
   whole_forwards plain(model);
   const std::span<const token_batch> one = std::span<const token_batch>(batches).first(1);
-  CHECK(taylor.measure(plain, one, sine) == taylor.measure(model, one, sine));
+  CHECK(taylor.losses_of(plain, one, sine) == taylor.losses_of(model, one, sine));
 }

@@ -1,11 +1,12 @@
 #include <precis/score/taylor.hpp>
 
-#include <precis/model/restrict.hpp>
+#include <precis/model/whole_forwards.hpp>
 #include <precis/score/first_order_taylor.hpp>
 
 #include "catch.hpp"
 #include "micro_transformer.hpp"
 #include "refusal.hpp"
+#include "score/quadratic.hpp"
 
 #include <cmath>
 #include <limits>
@@ -19,12 +20,12 @@ using score::weight_noise;
 
 namespace {
 
-const std::vector<token_batch> together{micro_transformer::labelled()};
+const std::vector<token_batch> one_batch{micro_transformer::labelled()};
 const std::vector<token_batch> one_by_one{micro_transformer::labelled(0, 1), micro_transformer::labelled(1, 1),
                                           micro_transformer::labelled(2, 1), micro_transformer::labelled(3, 1),
                                           micro_transformer::labelled(4, 1)};
 
-/// The worked noise: [[0.1, -0.1], [0.05, 0]] on the attention's matrix, first of a block.
+/// Noise [[0.1, -0.1], [0.05, 0]] on the attention matrix, the first one of a block.
 void worked_noise(const matrix_info&, std::size_t, double, std::span<double> e) {
   const double values[4] = {0.1, -0.1, 0.05, 0};
   std::copy_n(values, 4, e.begin());
@@ -32,15 +33,15 @@ void worked_noise(const matrix_info&, std::size_t, double, std::span<double> e) 
 
 taylor worked(taylor::statistic of) { return {.of = of, .draws = 2, .perturb = taylor::target::first_matrix}; }
 
-// The logits are of order 10 in float: a loss differs from that of the same model in double by about 1e-6.
+// Float logits of order 10: the loss differs from that of the same model in double by about 1e-6.
 constexpr double float_margin = 5e-6;
 
 }  // namespace
 
-TEST_CASE("losses with the worked noise", "[score][taylor][worked-example]") {
+TEST_CASE("losses with explicit noise", "[score][taylor][worked-example]") {
   micro_transformer model;
   const taylor scorer = worked(taylor::statistic::variation);
-  const score::perturbed_losses losses = scorer.measure(model, together, worked_noise);
+  const score::perturbed_losses losses = scorer.losses_of(model, one_batch, worked_noise);
   const double expected[4] = {2.0225342675, 1.8451210018, 2.0783447041, 1.7640148936};
   REQUIRE(losses.changed.size() == 4);
   for (std::size_t i = 0; i < 4; ++i) {
@@ -50,11 +51,11 @@ TEST_CASE("losses with the worked noise", "[score][taylor][worked-example]") {
   CHECK(losses.unchanged[0].mean() == Approx(1.9364132758).margin(float_margin));
 }
 
-TEST_CASE("variation, per sample, curvature and total of the worked losses", "[score][taylor][worked-example]") {
+TEST_CASE("all statistics of losses with explicit noise", "[score][taylor][worked-example]") {
   micro_transformer model;
   const auto values = [&](taylor::statistic of) {
     const taylor scorer = worked(of);
-    return scorer.combine(model.matrices(), scorer.measure(model, one_by_one, worked_noise), 5).values;
+    return scorer.combine(model.matrices(), scorer.losses_of(model, one_by_one, worked_noise), 5).values;
   };
   const std::vector<double> variation = values(taylor::statistic::variation);
   CHECK(variation[0] == Approx((0.0861209918 + 0.0912922739) / 2).margin(float_margin));
@@ -65,100 +66,40 @@ TEST_CASE("variation, per sample, curvature and total of the worked losses", "[s
   const std::vector<double> curvature = values(taylor::statistic::curvature);
   CHECK(curvature[0] == Approx((0.0861209918 - 0.0912922739) / 2).margin(float_margin));
   CHECK(curvature[1] == Approx((0.1419314283 - 0.1723983821) / 2).margin(float_margin));
-  const std::vector<double> total = values(taylor::statistic::total);  // TV / N with one sample a batch: the mean loss
+  const std::vector<double> total =
+      values(taylor::statistic::total);  // TV / N with one sample per batch: the mean loss
   CHECK(total[0] == Approx((2.0225342675 + 1.8451210018) / 2).margin(float_margin));
   CHECK(total[1] == Approx((2.0783447041 + 1.7640148936) / 2).margin(float_margin));
 }
 
-TEST_CASE("the paper's words: batch means added up and divided by the samples", "[score][taylor][oracle]") {
-  // N = 5 samples in one batch: the sum over batches is one mean loss, so TV / N is that divided by five.
+TEST_CASE("the literal method sums batch means and divides by the samples", "[score][taylor][oracle]") {
+  // Five samples in one batch: the sum over batches is one mean loss, and TV / N is a fifth of it.
   micro_transformer model;
   const taylor literal = taylor::literal();
   CHECK(literal.draws == 1);
   CHECK(literal.noise.deviation(model.weights(0)) == 1.0);
-  const scores s = literal(model, together);
+  const scores s = literal(model, one_batch);
   score::perturbed_losses drawn;
   random_stream draws(0, purpose("score::taylor block.1.attn"));
   micro_transformer by_hand;
   for (std::size_t i = 0; i < 4; ++i)
     by_hand.weights(2)(i / 2, i % 2) =
         static_cast<float>(static_cast<double>(by_hand.weights(2)(i / 2, i % 2)) + draws.normal(i));
-  CHECK(s.values[1] == by_hand.loss(together[0]).mean() / 5);
+  CHECK(s.values[1] == by_hand.loss(one_batch[0]).mean() / 5);
   CHECK(s.scorer == "taylor total noise=1 draws=1 first_matrix");
 }
-
-namespace {
-
-/// L(w) = w'Aw / 2 + b'w, A = [[2, .5], [.5, 1]].
-struct quadratic {
-  using batch_type = std::vector<double>;  // b
-  std::vector<matrix_info> infos{{"w", 0, part::other, 1, 2}};
-  float w[2] = {0.75f, -0.5f};
-  [[nodiscard]] std::span<const matrix_info> matrices() const { return infos; }
-  [[nodiscard]] weight_view weights(std::size_t) const { return {w, 1, 2, 2, 1}; }
-  [[nodiscard]] mutable_weight_view weights(std::size_t) { return {w, 1, 2, 2, 1}; }
-  [[nodiscard]] nll loss(const batch_type& b) const {
-    const double x = static_cast<double>(w[0]), y = static_cast<double>(w[1]);
-    return {.sum = x * x + 0.5 * x * y + 0.5 * y * y + b[0] * x + b[1] * y, .count = 1};
-  }
-  template<class Sink>
-  [[nodiscard]] nll backward(const batch_type& b, Sink&& sink) const {
-    const std::vector<float> one{1}, x{1, 0}, y{0, 1};
-    const float dx = 2 * w[0] + 0.5f * w[1] + static_cast<float>(b[0]);
-    const float dy = 0.5f * w[0] + w[1] + static_cast<float>(b[1]);
-    const std::vector<float> in{1, 0, 0, 1}, gradient{dx, dy};
-    sink(linear_gradient{0, {std::span<const float>(in), 2, 1, 2}, {std::span<const float>(gradient), 2, 1, 1}});
-    return loss(b);
-  }
-};
-static_assert(evaluable_model<quadratic> && mutable_model<quadratic> && differentiable_model<quadratic>);
-
-}  // namespace
 
 TEST_CASE("curvature of a quadratic loss is e'Ae / 2", "[score][taylor][worked-example]") {
   quadratic model;
   const std::vector<std::vector<double>> data{{0.3, -0.7}};
   const taylor scorer{.of = taylor::statistic::curvature, .draws = 2};
   const auto noise = [](const matrix_info&, std::size_t, double, std::span<double> e) { e[0] = 0.1, e[1] = -0.2; };
-  // e'Ae / 2 = 0.01 - 0.01 + 0.02; weights are floats near 1, so e is rounded by up to 6e-8 and L by a few times that.
-  CHECK(scorer.combine(model.matrices(), scorer.measure(model, data, noise), 1).values[0] == Approx(0.02).margin(1e-6));
+  // e'Ae / 2 = 0.01 - 0.01 + 0.02. Weights near 1 in float round e by up to 6e-8, and L by a few times that.
+  CHECK(scorer.combine(model.matrices(), scorer.losses_of(model, data, noise), 1).values[0] ==
+        Approx(0.02).margin(1e-6));
 }
 
-TEST_CASE("expected first-order variation in closed form", "[score][first_order_taylor][worked-example]") {
-  CHECK(score::expected_variation(0.01, std::hypot(0.3, -0.4)) == Approx(0.0039894228).epsilon(1e-8));
-  // 2 x .75 + .5 x -.5 + .25 = 1.5, .5 x .75 - .5 - 1.875 = -2: the norm is 2.5; rms(w) = sqrt((.5625 + .25) / 2).
-  quadratic model;
-  const std::vector<std::vector<double>> data{{0.25, -1.875}};
-  const double rms = std::sqrt((0.5625 + 0.25) / 2);
-  CHECK(first_order_taylor{}(model, data).values[0] ==
-        Approx(0.01 * rms * 2.5 * std::sqrt(2 / 3.14159265358979)).epsilon(1e-12));
-}
-
-TEST_CASE("taylor's variation with small noise and many draws tends to the closed form",
-          "[score][first_order_taylor][property]") {
-  // 4000 draws of |normal|, whose deviation is 0.756 of its mean: three standard errors are 3.6 %. The quadratic term is
-  // below e'Ae / 2 ~ 1e-6 against 1e-3. Antithetic pairs carry half the information: 5 %.
-  quadratic model;
-  const std::vector<std::vector<double>> data{{0.25, -1.875}};
-  const weight_noise small{.size = 1e-3};
-  const double closed = first_order_taylor{.noise = small}(model, data).values[0];
-  CHECK(taylor{.noise = small, .draws = 4000}(model, data).values[0] == Approx(closed).epsilon(0.05));
-  CHECK(taylor{.noise = small, .draws = 4000, .draw = taylor::signs::independent}(model, data).values[0] ==
-        Approx(closed).epsilon(0.036));
-}
-
-TEST_CASE("independent noises of a unit's matrices: squares add up", "[score][first_order_taylor][property]") {
-  const micro_transformer model;
-  const scores blocks = first_order_taylor{}(model, together),
-               matrices = first_order_taylor{.units = unit_kind::matrix}(model, together);
-  for (std::size_t b = 0; b < 2; ++b)
-    CHECK(blocks.values[b] == Approx(std::hypot(matrices.values[2 * b], matrices.values[2 * b + 1])));
-  // Attention of block 0: rms sqrt(.625 / 4), squared gradient 7.1362978919 (methods B3).
-  CHECK(matrices.values[0] ==
-        Approx(0.01 * std::sqrt(0.625 / 4) * std::sqrt(7.1362978919) * 0.7978845608).epsilon(1e-5));
-}
-
-TEST_CASE("taylor: equal with and without layered_model, and on any executor, bit for bit",
+TEST_CASE("taylor @post: equal with and without layered_model, and on any executor, bit for bit",
           "[score][taylor][property]") {
   micro_transformer model;
   whole_forwards plain(model);
@@ -170,10 +111,10 @@ TEST_CASE("taylor: equal with and without layered_model, and on any executor, bi
   }
 }
 
-TEST_CASE("draws depend on seed and matrix, not on the grouping", "[score][taylor][property]") {
+TEST_CASE("draws depend on seed and matrix, not on the grouping into units", "[score][taylor][property]") {
   micro_transformer model;
   const auto first_only = [&](unit_kind kind, std::uint64_t seed) {
-    return taylor{.perturb = taylor::target::first_matrix, .seed = seed, .units = kind}(model, together).values;
+    return taylor{.perturb = taylor::target::first_matrix, .seed = seed, .units = kind}(model, one_batch).values;
   };
   const std::vector<double> blocks = first_only(unit_kind::block, 1), matrices = first_only(unit_kind::matrix, 1);
   CHECK(blocks[0] == matrices[0]);
@@ -181,30 +122,30 @@ TEST_CASE("draws depend on seed and matrix, not on the grouping", "[score][taylo
   CHECK(first_only(unit_kind::block, 2) != blocks);
 }
 
-TEST_CASE("taylor: after the call every weight has its bits again", "[score][taylor][property]") {
+TEST_CASE("taylor @post: every weight has its original bits after the call", "[score][taylor][property]") {
   micro_transformer model;
   const std::vector<float> before = all_weights(model);
-  static_cast<void>(taylor{}(model, together));
+  static_cast<void>(taylor{}(model, one_batch));
   CHECK(all_weights(model) == before);
-  // Noise beyond every float: refused, and restored.
-  const taylor huge{.noise = {.size = 1e300, .unit = weight_noise::measure::absolute}};
-  CHECK_THAT(refusal([&] { static_cast<void>(huge(model, together)); }),
+  // Noise beyond the range of float is refused, and the weights restored.
+  const taylor huge{.noise = {.size = 1e300, .scale = weight_noise::scaling::absolute}};
+  CHECK_THAT(refusal([&] { static_cast<void>(huge(model, one_batch)); }),
              ContainsSubstring("with unit block.0 perturbed, draw 0 is"));
   CHECK(all_weights(model) == before);
 }
 
-TEST_CASE("a matrix of zeros is perturbed by the size itself, and named", "[score][taylor][worked-example]") {
+TEST_CASE("a matrix of zeros gets noise of absolute size, and is named", "[score][taylor][worked-example]") {
   micro_transformer model;
   for (std::size_t i = 0; i < 4; ++i) model.weights(1)(i / 2, i % 2) = 0;
   CHECK(weight_noise{.size = 0.5}.deviation(model.weights(1)) == 0.5);
   CHECK(weight_noise{.size = 0.5}.deviation(model.weights(0)) == Approx(0.5 * std::sqrt(0.625 / 4)));
-  CHECK(taylor{}(model, together).scorer == "taylor variation noise=0.01rms draws=4 antithetic absolute:block.0.mlp");
-  CHECK(first_order_taylor{}(model, together).scorer == "first_order_taylor noise=0.01rms absolute:block.0.mlp");
+  CHECK(taylor{}(model, one_batch).scorer == "taylor variation noise=0.01rms draws=4 antithetic absolute:block.0.mlp");
+  CHECK(first_order_taylor{}(model, one_batch).scorer == "first_order_taylor noise=0.01rms absolute:block.0.mlp");
 }
 
-TEST_CASE("noise that makes no sense is refused", "[score][taylor][refusal]") {
+TEST_CASE("invalid noise is refused", "[score][taylor][refusal]") {
   micro_transformer model;
-  const auto said = [&](const taylor& t) { return refusal([&] { static_cast<void>(t(model, together)); }); };
+  const auto said = [&](const taylor& t) { return refusal([&] { static_cast<void>(t(model, one_batch)); }); };
   CHECK_THAT(said({.draws = 0}), ContainsSubstring("no draws"));
   CHECK_THAT(said({.draws = 3}), ContainsSubstring("3 antithetic draws"));
   CHECK_THAT(said({.of = taylor::statistic::curvature, .draw = taylor::signs::independent}),
@@ -213,5 +154,4 @@ TEST_CASE("noise that makes no sense is refused", "[score][taylor][refusal]") {
   CHECK_THAT(said({.noise = {.size = std::numeric_limits<double>::infinity()}}),
              ContainsSubstring("noise of size inf"));
   CHECK_THROWS_WITH(taylor{}.combine(model.matrices(), {}, 1), ContainsSubstring("expected 4 for each of 2 units"));
-  CHECK_THROWS_WITH(first_order_taylor{}(model, std::vector<token_batch>{}), ContainsSubstring("no targets"));
 }

@@ -9,12 +9,12 @@
 
 using namespace precis;
 
-TEST_CASE("squared norm of the worked matrix", "[score][weight_magnitude][worked-example]") {
+TEST_CASE("the squared norm by hand", "[score][weight_magnitude][worked-example]") {
   const std::vector<float> w{1.f, 2.f, -2.f, 0.5f};
   CHECK(score::squared_norm({w, 2, 2}, "w") == 9.25);
 }
 
-TEST_CASE("both blocks of the micro-transformer weigh the same", "[score][weight_magnitude][worked-example]") {
+TEST_CASE("both blocks of the micro-transformer have the same norm", "[score][weight_magnitude][worked-example]") {
   const micro_transformer model;
   CHECK(score::weight_magnitude{}(model).values == std::vector<double>{3.125, 3.125});
   CHECK(score::weight_magnitude{.units = unit_kind::half}(model).values == std::vector<double>{0.625, 2.5, 0.625, 2.5});
@@ -22,7 +22,7 @@ TEST_CASE("both blocks of the micro-transformer weigh the same", "[score][weight
         std::vector<double>{3.125 / 8, 3.125 / 8});
 }
 
-TEST_CASE("weights that are not finite are named", "[score][weight_magnitude][refusal]") {
+TEST_CASE("weights that are not finite are refused by position", "[score][weight_magnitude][refusal]") {
   micro_transformer model;
   model.weights(2)(1, 0) = std::numeric_limits<float>::quiet_NaN();
   CHECK_THROWS_WITH(score::weight_magnitude{}(model), ContainsSubstring("block.1.attn") && ContainsSubstring("[1, 0]"));

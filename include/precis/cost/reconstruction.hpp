@@ -26,7 +26,7 @@ namespace precis::cost {
 ///     relative   C = sum over the unit's matrices of tr(dW G dW') / tr(W G W')     (NMSE)
 ///     absolute   C = sum over the unit's matrices of tr(dW G dW')
 ///
-/// Shapes    Gram matrices of gather_grams; without them G is the identity and only weights count.
+/// Shapes    Gram matrices of measure::gather_grams; without them G is the identity and only weights count.
 /// Unit      share of the squared outputs; or squared outputs summed over tokens. Not nats: errors of early and late layers
 ///           count alike.
 /// Errors    entries that are not in the menu; Gram matrices of another model; relative errors of a matrix without any
@@ -49,12 +49,13 @@ struct reconstruction {
     requires observable_model<Model> || differentiable_model<Model>
   [[nodiscard]] cost_table operator()(const Model& model, std::span<const batch_of<Model>> batches,
                                       Executor&& run = {}) const {
-    return from_grams(model, gather_grams(model, batches, run), run);
+    return from_grams(model, measure::gather_grams(model, batches, run), run);
   }
 
   /// On Gram matrices gathered before.
   template<weighted_model Model, executor Executor = sequential>
-  [[nodiscard]] cost_table from_grams(const Model& model, const input_grams& grams, Executor&& run = {}) const {
+  [[nodiscard]] cost_table from_grams(const Model& model, const measure::input_grams& grams,
+                                      Executor&& run = {}) const {
     const std::span<const matrix_info> matrices = model.matrices();
     if (grams.index.size() != matrices.size())
       bad("Gram matrices for " + std::to_string(grams.index.size()) + " matrices",
@@ -105,13 +106,14 @@ struct reconstruction {
       for (const std::size_t m : t.units[u].matrices) {
         const matrix_info& info = matrices[m];
         const weight_view w = model.weights(m);
-        const double signal = by == scale::relative ? squared_outputs(w, gram_of_matrix(m)) : 0;
+        const double signal = by == scale::relative ? measure::squared_outputs(w, gram_of_matrix(m)) : 0;
         run.for_each(index.size(), [&](std::size_t e) {
           float_matrix decoded(info.out, info.in);
           round_trip<Menu>(w, info, index[e], fit, decoded.view());
-          const double moved = squared_output_error(w, decoded.view(), gram_of_matrix(m));
+          const double moved = measure::squared_output_error(w, decoded.view(), gram_of_matrix(m));
           t.costs[u * index.size() + e] +=
-              by == scale::relative ? relative_output_error(moved, signal, info.name, "cost::reconstruction") : moved;
+              by == scale::relative ? measure::relative_output_error(moved, signal, info.name, "cost::reconstruction")
+                                    : moved;
         });
       }
     check(t, "cost::reconstruction");

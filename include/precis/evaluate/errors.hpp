@@ -11,7 +11,7 @@
 
 namespace precis::evaluate {
 
-/// How far a compressed matrix is from the original.
+/// Errors of a compressed matrix relative to the original.
 struct error_report {
   std::size_t weights = 0;
   double sse = 0;        ///< sum of squared errors, weights^2
@@ -19,7 +19,7 @@ struct error_report {
   double max_error = 0;  ///< largest |error|
 
   [[nodiscard]] double mse() const noexcept { return weights == 0 ? 0.0 : sse / static_cast<double>(weights); }
-  /// Signal to quantization noise, decibel; infinity when nothing changed.
+  /// Signal-to-quantization-noise ratio in decibels; infinity if the matrices are equal.
   [[nodiscard]] double sqnr_db() const noexcept {
     return sse == 0 ? std::numeric_limits<double>::infinity() : 10.0 * std::log10(signal / sse);
   }
@@ -34,16 +34,16 @@ struct error_report {
 
 /// Compares two matrices weight by weight.
 ///
-/// Unit     weights; sums in double, in row-major order, fused.
-/// Errors   different shapes.
-/// Cost     one read of both.
-/// Source   methods A4.
+/// Unit     that of the weights, squared for sse and signal; summed in double, row by row, with fused multiply-adds.
+/// Errors   matrices of different shapes.
+/// Cost     one pass over both matrices.
+/// Source   none: textbook definitions.
 [[nodiscard]] inline error_report errors(weight_view original, weight_view compressed) {
   if (original.rows != compressed.rows || original.cols != compressed.cols)
     refuse({.what = std::to_string(original.rows) + " x " + std::to_string(original.cols) + " against " +
                     std::to_string(compressed.rows) + " x " + std::to_string(compressed.cols),
             .where = "evaluate::errors",
-            .expected = "two matrices of one shape"});
+            .expected = "two matrices of the same shape"});
   error_report e{.weights = original.size()};
   for (std::size_t r = 0; r < original.rows; ++r)
     for (std::size_t c = 0; c < original.cols; ++c) {

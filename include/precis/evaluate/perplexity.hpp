@@ -17,7 +17,7 @@
 
 namespace precis::evaluate {
 
-/// A loss over several windows of text: the total, token-weighted, and each window's share.
+/// The loss over several windows of text, in total and per window.
 struct nll_report {
   nll total;
   std::vector<nll> windows;
@@ -25,8 +25,8 @@ struct nll_report {
   /// exp of the mean NLL per token.
   [[nodiscard]] double perplexity() const noexcept { return std::exp(total.mean()); }
 
-  /// Standard error of the mean NLL, nats per token, from how much windows differ: the linearised ratio estimator, which
-  /// allows windows of different sizes. Nothing with fewer than two windows.
+  /// Standard error of the mean NLL in nats per token, estimated from the variation between windows by the linearised
+  /// ratio estimator, which allows for windows of different sizes. No value with fewer than two windows.
   [[nodiscard]] std::optional<double> standard_error() const noexcept {
     std::size_t n = 0;
     double squares = 0;
@@ -41,8 +41,8 @@ struct nll_report {
     return std::sqrt(squares * count / (count - 1)) / static_cast<double>(total.count);
   }
 
-  /// The mean NLL, nats per token, with 95 % confidence; exp of its ends is an interval for the perplexity. Windows are
-  /// taken as independent, which is optimistic when they follow each other in one text.
+  /// 95 % confidence interval for the mean NLL in nats per token; exp of its bounds is an interval for the perplexity.
+  /// It treats windows as independent, which is optimistic for consecutive windows of one text.
   [[nodiscard]] interval confidence() const noexcept {
     const std::optional<double> se = standard_error();
     if (!se) return {.mean = total.mean()};
@@ -51,13 +51,13 @@ struct nll_report {
   }
 };
 
-/// Token-weighted negative log-likelihood and perplexity over batches, one window a batch.
+/// Token-weighted negative log-likelihood and perplexity over batches, one window per batch.
 ///
-/// Unit     nats per token; perplexity exp of that.
+/// Unit     nats per token; perplexity is exp of that.
 /// Errors   nothing to predict; a loss that is not finite, by window.
-/// Cost     one forward a batch. Batches run on the executor and their sums are merged in order, so every executor and
-///          thread count gives the same bits.
-/// Source   methods A4: a mean of window means would be wrong where windows differ in size.
+/// Cost     one forward per batch; batches run on the executor.
+/// Source   none: the usual definition. A mean of window means would be wrong for windows of different sizes.
+/// @post    equal on any executor, bit for bit: sums are merged in order.
 struct perplexity {
   template<evaluable_model Model, executor Executor = sequential>
   [[nodiscard]] nll_report operator()(const Model& model, std::span<const batch_of<Model>> batches,
@@ -71,14 +71,11 @@ struct perplexity {
                 .expected = "a finite loss: weights and activations without NaN or infinity"});
       report.total += report.windows[i];
     }
-    if (report.total.count == 0)
-      refuse({.what = "nothing to predict in " + std::to_string(batches.size()) + " batches",
-              .where = "evaluate::perplexity",
-              .expected = "at least one target"});
+    require_predictions(report.total.count, batches.size(), "evaluate::perplexity");
     return report;
   }
 
-  /// Chosen only when the overload above is not: says what is missing, and how to add it.
+  /// Chosen only if the overload above does not match: its error names the missing capability and how to add it.
   template<class Model, class Batches, class... Rest>
     requires(!evaluable_model<Model>)
   refused operator()(const Model&, const Batches&, Rest&&...) const {

@@ -6,9 +6,9 @@
 #include <precis/core/view.hpp>
 #include <precis/kernel/float_product.hpp>
 #include <precis/model/concepts.hpp>
+#include <precis/model/inputs.hpp>
 
 #include <algorithm>
-#include <array>
 #include <cmath>
 #include <concepts>
 #include <cstddef>
@@ -18,9 +18,9 @@
 #include <utility>
 #include <vector>
 
-namespace precis {
+namespace precis::measure {
 
-/// Second moments of what a linear map multiplied: G = X'X, one row of X a token.
+/// Uncentred second moments of the inputs of a linear map: G = X'X, where each row of X is a token.
 struct gram {
   std::size_t tokens = 0;
   basic_matrix<double> sum;  ///< [in x in], symmetric
@@ -28,10 +28,10 @@ struct gram {
   bool operator==(const gram&) const = default;
 };
 
-/// One Gram matrix for every distinct input of a model's matrices.
+/// One Gram matrix per distinct input of a model's matrices.
 struct input_grams {
   std::vector<gram> distinct;
-  std::vector<std::size_t> index;  ///< [matrices] which of them is this matrix's
+  std::vector<std::size_t> index;  ///< [matrices] position in `distinct` of each matrix's Gram matrix
 
   [[nodiscard]] const gram& operator[](std::size_t matrix) const noexcept { return distinct[index[matrix]]; }
   bool operator==(const input_grams&) const = default;
@@ -39,18 +39,18 @@ struct input_grams {
 
 namespace detail {
 
-/// Adds the tokens of x to the lower half of a Gram matrix. Every element adds up token by token, in order.
+/// Adds the tokens of x to the lower triangle of a Gram matrix. Each element is summed token by token, in order.
 template<executor Executor>
 void add_lower_gram(activations_view<const float> x, gram& into, Executor&& run) {
   constexpr std::size_t rows_at_a_time = 128, tokens_at_a_time = 256;
   if (into.sum.rows == 0) into.sum = basic_matrix<double>(x.features, x.features);
   into.tokens += x.rows();
-  basic_matrix<double> some(std::min(tokens_at_a_time, x.rows()), x.features);
+  basic_matrix<double> buffer(std::min(tokens_at_a_time, x.rows()), x.features);
   for (std::size_t t0 = 0; t0 < x.rows(); t0 += tokens_at_a_time) {
     const std::size_t tokens = std::min(tokens_at_a_time, x.rows() - t0);
     for (std::size_t t = 0; t < tokens; ++t)
-      std::ranges::copy(x((t0 + t) / x.tokens, (t0 + t) % x.tokens), some.row(t).begin());
-    const auto rows = std::as_const(some).view().row_range(0, tokens);
+      std::ranges::copy(x((t0 + t) / x.tokens, (t0 + t) % x.tokens), buffer.row(t).begin());
+    const auto rows = std::as_const(buffer).view().row_range(0, tokens);
     run.for_each((x.features + rows_at_a_time - 1) / rows_at_a_time, [&](std::size_t block) {
       const std::size_t first = block * rows_at_a_time, height = std::min(rows_at_a_time, x.features - first);
       std::vector<double> workspace(kernel::product_workspace);
@@ -61,6 +61,7 @@ void add_lower_gram(activations_view<const float> x, gram& into, Executor&& run)
   }
 }
 
+/// Copies the lower triangle to the upper one.
 inline void mirror(basic_matrix<double>& lower) noexcept {
   for (std::size_t i = 0; i < lower.rows; ++i)
     for (std::size_t j = 0; j < i; ++j) lower(j, i) = lower(i, j);
@@ -76,14 +77,15 @@ inline void mirror(basic_matrix<double>& lower) noexcept {
   return g;
 }
 
-/// The Gram matrices of all inputs, over all batches. A differentiable_model that is not observable runs backward for them.
+/// The Gram matrices of all inputs, over all batches.
 ///
-/// Unit     squared activations, summed over tokens, not averaged and not damped.
-/// Errors   no tokens; an input that is not finite, by matrix; a matrix that was handed no input, or one of another width.
-/// Cost     one forward a batch; tokens x in^2 / 2 multiply-adds in double for each distinct input; 8 in^2 bytes each. The rows
-///          of a Gram matrix are split over the executor.
+/// Unit     squared activations, summed over tokens, neither averaged nor damped.
+/// Errors   no tokens; an input that is not finite, by matrix; a matrix without input, or with one of the wrong width.
+/// Cost     that of each_input per batch, and tokens x in^2 / 2 multiply-adds in double and 8 in^2 bytes per distinct
+///          input. The executor shares out the rows of each Gram matrix.
+/// Source   IST-DASLab/gptq, which averages over sequences and doubles; scale and damping are left to the fit that
+///          inverts G.
 /// @post    equal on any executor, bit for bit.
-/// Source   methods E3, without its factor 2 and its damping, which belong to the methods that invert G.
 template<weighted_model Model, executor Executor = sequential>
   requires observable_model<Model> || differentiable_model<Model>
 [[nodiscard]] input_grams gather_grams(const Model& model, std::span<const batch_of<Model>> batches,
@@ -91,7 +93,7 @@ template<weighted_model Model, executor Executor = sequential>
   const std::span<const matrix_info> matrices = model.matrices();
   constexpr std::size_t none = std::numeric_limits<std::size_t>::max();
   const auto bad = [](std::string what, std::string expected) {
-    refuse({.what = std::move(what), .where = "gather_grams", .expected = std::move(expected)});
+    refuse({.what = std::move(what), .where = "measure::gather_grams", .expected = std::move(expected)});
   };
   input_grams result{.distinct = {}, .index = std::vector<std::size_t>(matrices.size(), none)};
   const auto add = [&](std::span<const std::size_t> readers, activations_view<const float> x) {
@@ -102,19 +104,16 @@ template<weighted_model Model, executor Executor = sequential>
     for (const std::size_t m : readers)
       if (x.features != matrices[m].in)
         bad("an input of " + std::to_string(x.features) + " features for " + matrices[m].name,
-            std::to_string(matrices[m].in) + ", its columns");
+            std::to_string(matrices[m].in) + ", one per column");
     detail::add_lower_gram(x, result.distinct[result.index[readers.front()]], run);
   };
   for (const batch_of<Model>& batch : batches) {
-    if constexpr (observable_model<Model>)
-      model.inputs(batch, [&](const linear_input& i) { add(i.matrices, i.input); });
-    else
-      static_cast<void>(model.backward(batch, [&](const linear_gradient& g) { add(std::array{g.matrix}, g.input); }));
+    each_input(model, batch, add);
   }
   for (std::size_t m = 0; m < matrices.size(); ++m) {
     if (result.index[m] == none || result[m].tokens == 0)
       bad("no inputs of " + matrices[m].name + " in " + std::to_string(batches.size()) + " batches",
-          "at least one token, and a model that hands over the inputs of all its matrices");
+          "at least one token, and a model that reports the inputs of all its matrices");
     for (std::size_t i = 0; i < matrices[m].in; ++i)
       if (!std::isfinite(result[m].sum(i, i)))
         bad("input " + std::to_string(i) + " of " + matrices[m].name + " is not finite", "finite activations");
@@ -123,10 +122,10 @@ template<weighted_model Model, executor Executor = sequential>
   return result;
 }
 
-/// tr(D G D'), where row(r, d) fills d with row r of D: the squared outputs of D, summed over the tokens behind G.
-/// Without G (an empty matrix) G is the identity: the squared norm of D.
+/// tr(D G D'): the squared outputs of D, summed over the tokens behind G. row(r, d) fills d with row r of D. An empty G
+/// stands for the identity: the result is then the squared Frobenius norm of D.
 ///
-/// Cost     out * in^2 / 2 multiply-adds in double, and the blocks on the diagonal twice.
+/// Cost     out * in^2 / 2 multiply-adds in double; blocks on the diagonal of G are computed in full.
 template<std::invocable<std::size_t, std::span<double>> Row>
 [[nodiscard]] double squared_outputs(std::size_t out, std::size_t in, Row&& row, const basic_matrix<double>& g) {
   PRECIS_EXPECTS(g.rows == 0 || (g.rows == in && g.cols == in), "a Gram matrix of this matrix's inputs");
@@ -143,7 +142,7 @@ template<std::invocable<std::size_t, std::span<double>> Row>
         for (const double x : d.row(r)) sum += x * x;
       continue;
     }
-    // G is symmetric: what lies below a block on the diagonal counts twice, what lies beside it not at all.
+    // G is symmetric: elements below a diagonal block are counted twice, those above it are skipped.
     const auto left = std::as_const(d).view().row_range(0, rows);
     for (std::size_t j0 = 0; j0 < in; j0 += columns_at_a_time) {
       const std::size_t columns = std::min(columns_at_a_time, in - j0), below = j0 + columns;
@@ -161,26 +160,26 @@ template<std::invocable<std::size_t, std::span<double>> Row>
   return sum;
 }
 
-/// tr(W G W'): the squared outputs of a matrix on the inputs behind G; of its weights, where G is empty.
+/// tr(W G W'): the squared outputs of a matrix for the inputs behind G, or its squared norm if G is empty.
 [[nodiscard]] inline double squared_outputs(weight_view w, const basic_matrix<double>& g) {
   const auto row = [&](std::size_t r, std::span<double> d) {
     for (std::size_t c = 0; c < d.size(); ++c) d[c] = static_cast<double>(w(r, c));
   };
-  return std::max(0.0, squared_outputs(w.rows, w.cols, row, g));  // rounding alone can take a square below zero
+  return std::max(0.0, squared_outputs(w.rows, w.cols, row, g));  // rounding can make it negative
 }
 
-/// tr((W - Wc) G (W - Wc)'): how far a compressed matrix's outputs are from the original's.
+/// tr((W - Wc) G (W - Wc)'): the squared error of a compressed matrix's outputs.
 ///
-/// Errors   weights that differ in shape.
-/// Source   methods B9 (EvoPress's estimator of layer errors).
-/// Differs  there an input that is always zero gets a second moment of 1; here it costs nothing, as it does in the model.
+/// Errors   matrices of different shapes.
+/// Source   IST-DASLab/EvoPress, its estimator of layer errors.
+/// Differs  EvoPress gives an input that is always zero a second moment of 1; here it adds no error, as in the model.
 [[nodiscard]] inline double squared_output_error(weight_view original, weight_view compressed,
                                                  const basic_matrix<double>& g) {
   if (original.rows != compressed.rows || original.cols != compressed.cols)
     refuse({.what = std::to_string(original.rows) + " x " + std::to_string(original.cols) + " against " +
                     std::to_string(compressed.rows) + " x " + std::to_string(compressed.cols),
-            .where = "squared_output_error",
-            .expected = "two matrices of one shape"});
+            .where = "measure::squared_output_error",
+            .expected = "two matrices of the same shape"});
   const auto row = [&](std::size_t r, std::span<double> d) {
     for (std::size_t c = 0; c < d.size(); ++c)
       d[c] = static_cast<double>(original(r, c)) - static_cast<double>(compressed(r, c));
@@ -188,16 +187,17 @@ template<std::invocable<std::size_t, std::span<double>> Row>
   return std::max(0.0, squared_outputs(original.rows, original.cols, row, g));
 }
 
-/// The share of the squared outputs that is lost: error / signal (NMSE), 0 when both are 0. Errors: an error without any
-/// signal, by the matrix's name.
+/// Normalised mean squared error (NMSE): error / signal, 0 if both are 0.
+///
+/// Errors   a non-zero error without a signal. `matrix` and `where` appear in the message.
 [[nodiscard]] inline double relative_output_error(double error, double signal, const std::string& matrix,
                                                   const std::string& where) {
   if (error == 0) return 0;
   if (!(signal > 0) || !std::isfinite(error / signal))
-    refuse({.what = "the outputs of " + matrix + " are zero, those of its compressed version are not",
+    refuse({.what = "the outputs of " + matrix + " are zero, but those of its compressed version are not",
             .where = where,
-            .expected = "inputs that its weights react to, or absolute errors"});
+            .expected = "inputs with non-zero outputs, or absolute errors"});
   return error / signal;
 }
 
-}  // namespace precis
+}  // namespace precis::measure

@@ -2,6 +2,8 @@
 
 #include <precis/core/error.hpp>
 #include <precis/core/executor.hpp>
+#include <precis/measure/exponential.hpp>
+#include <precis/measure/lane_sum.hpp>
 #include <precis/measure/log_sum_exp.hpp>
 #include <precis/measure/positions.hpp>
 #include <precis/model/concepts.hpp>
@@ -17,40 +19,42 @@
 
 namespace precis::measure {
 
-/// KL(p || q) = sum p (log p - log q), nats, of two predictions given by their logits. Requires equal sizes, not empty, and
-/// `p_norm`, `q_norm` what log_sum_exp says of them: who compares many predictions with one takes that one's once.
+/// KL(p || q) = sum p (log p - log q), in nats, for two predictions given by their logits. `p_norm` and `q_norm` are
+/// their log_sum_exp, so that comparing many predictions with one computes that one's only once.
+///
+/// Requires  equal, non-zero sizes.
 [[nodiscard]] inline double kl_of_logits(std::span<const float> p_logits, double p_norm,
                                          std::span<const float> q_logits, double q_norm) noexcept {
-  PRECIS_EXPECTS(p_logits.size() == q_logits.size() && !p_logits.empty(), "two predictions over one vocabulary");
-  detail::lane_sum sum;
+  PRECIS_EXPECTS(p_logits.size() == q_logits.size() && !p_logits.empty(), "two predictions over the same vocabulary");
+  lane_sum sum;
   sum.add(p_logits.size(), [&](std::size_t i) {
     const double log_p = static_cast<double>(p_logits[i]) - p_norm;
     const double log_q = static_cast<double>(q_logits[i]) - q_norm;
-    return detail::exponential(log_p) * (log_p - log_q);
+    return exponential(log_p) * (log_p - log_q);
   });
   return sum.value();
 }
 
-/// The same from the logits alone.
+/// The same, computing both norms.
 [[nodiscard]] inline double kl_of_logits(std::span<const float> p_logits, std::span<const float> q_logits) noexcept {
   return kl_of_logits(p_logits, log_sum_exp(p_logits), q_logits, log_sum_exp(q_logits));
 }
 
+/// A divergence summed over positions.
 struct kl_report {
   double sum_nats = 0;
-  double worst_nats = 0;  ///< of a single position
+  double worst_nats = 0;  ///< largest at a single position
   std::size_t count = 0;  ///< positions
   [[nodiscard]] double mean_nats() const noexcept { return count == 0 ? 0.0 : sum_nats / static_cast<double>(count); }
 };
 
-/// How far a compressed model's predictions are from the original's: KL(original || compressed), mean over positions.
+/// How far a compressed model's predictions diverge from the original's: KL(original || compressed), averaged over the
+/// positions that `predicts` counts.
 ///
-/// Positions  those that predict something: where a token batch has targets; without targets, all but the last of each
-///            sequence; every row of other batches.
-/// Unit       nats per position.
-/// Errors     models of different vocabularies; logits that are not finite (named by batch); nothing to predict.
-/// Cost       one forward a batch of each model; logits of one batch of both in memory for each thread.
-/// Source     methods A4.
+/// Unit     nats per position.
+/// Errors   models with different vocabularies; a divergence that is not finite, by batch and position; no positions.
+/// Cost     one forward per batch and model; each thread holds both models' logits for one batch.
+/// Source   Kullback and Leibler 1951, "On Information and Sufficiency".
 struct kl_divergence {
   template<tappable_model Original, tappable_model Compressed, executor Executor = sequential>
     requires std::same_as<batch_of<Original>, batch_of<Compressed>>
@@ -64,7 +68,7 @@ struct kl_divergence {
         refuse({.what = "logits of " + std::to_string(p.rows) + " x " + std::to_string(p.cols) + " and " +
                         std::to_string(q.rows) + " x " + std::to_string(q.cols),
                 .where = "measure::kl_divergence",
-                .expected = "two models of one vocabulary"});
+                .expected = "two models with the same vocabulary"});
       for (std::size_t r = 0; r < p.rows; ++r) {
         if (p.cols == 0 || !predicts(batches[b], r)) continue;
         const double kl = kl_of_logits(p.row(r), q.row(r));
@@ -84,14 +88,11 @@ struct kl_divergence {
       all.worst_nats = std::max(all.worst_nats, part.worst_nats);
       all.count += part.count;
     }
-    if (all.count == 0)
-      refuse({.what = "nothing to predict in " + std::to_string(batches.size()) + " batches",
-              .where = "measure::kl_divergence",
-              .expected = "at least one position"});
+    require_predictions(all.count, batches.size(), "measure::kl_divergence", "at least one position");
     return all;
   }
 
-  /// Chosen only when the overload above is not: says what is missing, and how to add it.
+  /// Chosen only if the overload above does not match: its error names the missing capability and how to add it.
   template<class Original, class Compressed, class... Rest>
     requires(!(tappable_model<Original> && tappable_model<Compressed>))
   refused operator()(const Original&, const Compressed&, Rest&&...) const {

@@ -4,6 +4,7 @@
 #include <precis/core/view.hpp>
 #include <precis/model/batch.hpp>
 #include <precis/model/concepts.hpp>
+#include <precis/model/inputs.hpp>
 
 #include <algorithm>
 #include <cmath>
@@ -12,16 +13,16 @@
 #include <string>
 #include <vector>
 
-namespace precis {
+namespace precis::measure {
 
-/// Mean inputs of chosen matrices, at every token position.
+/// Mean inputs of selected matrices at each token position.
 struct input_means {
-  std::vector<std::size_t> samples;            ///< [tokens] how many sequences have a counted token there
-  std::vector<basic_matrix<double>> by_token;  ///< [matrices] [tokens x in]; empty where not asked for
+  std::vector<std::size_t> samples;            ///< [tokens] number of sequences whose token there is not padding
+  std::vector<basic_matrix<double>> by_token;  ///< [matrices] [tokens x in]; empty for matrices not selected
 
   [[nodiscard]] std::size_t tokens() const noexcept { return samples.size(); }
 
-  /// The mean over all counted positions of all sequences. Requires a matrix that was asked for.
+  /// The mean over all positions that are not padding. Requires a selected matrix.
   [[nodiscard]] std::vector<double> over_all(std::size_t matrix) const {
     const basic_matrix<double>& means = by_token[matrix];
     std::vector<double> sum(means.cols);
@@ -37,15 +38,16 @@ struct input_means {
   bool operator==(const input_means&) const = default;
 };
 
-/// Means over all sequences of all batches, padding left out (see counted_tokens). Sequences may differ in length; a matrix
-/// may be named more than once.
+/// Mean inputs over all sequences of all batches, without padding (see counted_tokens). Batches may differ in sequence
+/// length; `matrices` may repeat an index.
 ///
-/// Errors   nothing to average; a matrix that was never reached, or whose inputs are not finite.
-/// Cost     one forward of every batch (backward where the model is not observable). Adds up in double, sequence by
-///          sequence: any split into batches gives the same bits.
+/// Unit     activations.
+/// Errors   no token that is not padding; a matrix without inputs, or with inputs that are not finite.
+/// Cost     that of each_input per batch. Sums are in double, sequence by sequence.
+/// @post    equal for any split into batches, bit for bit.
 template<differentiable_model Model>
-[[nodiscard]] input_means measure_input_means(const Model& model, std::span<const batch_of<Model>> batches,
-                                              std::span<const std::size_t> matrices, token padding = no_target) {
+[[nodiscard]] input_means gather_means(const Model& model, std::span<const batch_of<Model>> batches,
+                                       std::span<const std::size_t> matrices, token padding = no_target) {
   input_means means{.samples = {}, .by_token = std::vector<basic_matrix<double>>(model.matrices().size())};
   for (const batch_of<Model>& batch : batches)
     if (batch.tokens > means.samples.size()) means.samples.resize(batch.tokens);
@@ -56,7 +58,7 @@ template<differentiable_model Model>
     const std::vector<unsigned char> counts = counted_tokens(batch, padding);
     for (std::size_t i = 0; i < batch.sequences * batch.tokens; ++i)
       if (counts.empty() || counts[i] != 0) ++means.samples[i % batch.tokens];
-    const auto add = [&](std::size_t m, activations_view<const float> x) {
+    const auto add_to = [&](std::size_t m, activations_view<const float> x) {
       reached[m] = true;
       basic_matrix<double>& sum = means.by_token[m];
       if (sum.cols == 0) return;
@@ -67,33 +69,32 @@ template<differentiable_model Model>
           for (std::size_t i = 0; i < sum.cols; ++i) sum(t, i) += static_cast<double>(from[i]);
         }
     };
-    if constexpr (observable_model<Model>)
-      model.inputs(batch, [&](const linear_input& in) {
-        for (const std::size_t m : in.matrices) add(m, in.input);
-      });
-    else
-      static_cast<void>(model.backward(batch, [&](const linear_gradient& g) { add(g.matrix, g.input); }));
+    each_input(model, batch, [&](std::span<const std::size_t> readers, activations_view<const float> x) {
+      for (const std::size_t m : readers) add_to(m, x);
+    });
   }
   if (std::ranges::all_of(means.samples, [](std::size_t n) { return n == 0; }))
     refuse({.what = "no tokens to average",
-            .where = "measure_input_means",
-            .expected = "at least one that is no padding"});
+            .where = "measure::gather_means",
+            .expected = "at least one that is not padding"});
   for (std::size_t m = 0; m < means.by_token.size(); ++m) {
-    if (means.by_token[m].cols == 0) continue;  // not asked for
+    if (means.by_token[m].cols == 0) continue;  // not selected
     const std::string& name = model.matrices()[m].name;
     if (!reached[m])
-      refuse({.what = "no inputs of " + name, .where = "measure_input_means", .expected = "one for every matrix"});
+      refuse({.what = "no inputs of " + name,
+              .where = "measure::gather_means",
+              .expected = "a model that reports the inputs of all its matrices"});
     basic_matrix<double>& mean = means.by_token[m];
     for (std::size_t t = 0; t < mean.rows; ++t)
       for (std::size_t i = 0; i < mean.cols; ++i) {
         mean(t, i) /= static_cast<double>(std::max<std::size_t>(1, means.samples[t]));
         if (!std::isfinite(mean(t, i)))
           refuse({.what = "the mean input of " + name + " at token " + std::to_string(t) + " is not finite",
-                  .where = "measure_input_means",
+                  .where = "measure::gather_means",
                   .expected = "finite activations"});
       }
   }
   return means;
 }
 
-}  // namespace precis
+}  // namespace precis::measure

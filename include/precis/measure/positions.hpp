@@ -6,14 +6,14 @@
 
 namespace precis::measure {
 
-/// Whether row `row` of a batch's logits (sequence * tokens + token) predicts something: where it has a target; in a
-/// batch without targets, anywhere but at the last token of a sequence, whose successor is unknown (methods A4).
+/// Whether row `row` (sequence * tokens + token) of a batch's logits is a prediction that counts: if it has a target
+/// or, in a batch without targets, if it is not the last token of its sequence, whose successor is unknown.
 [[nodiscard]] inline bool predicts(const token_batch& b, std::size_t row) noexcept {
   if (!b.targets.empty()) return b.targets[row] != no_target;
   return row % b.tokens + 1 != b.tokens;
 }
 
-/// Batches of other kinds: every row.
+/// In batches of other types every row counts.
 template<class Batch>
 [[nodiscard]] bool predicts(const Batch&, std::size_t) noexcept {
   return true;

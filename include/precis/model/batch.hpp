@@ -13,15 +13,15 @@ namespace precis {
 
 using token = std::int32_t;
 
-/// A target that is not counted in the loss (padding, or a position nobody asks about).
+/// The target of a position that does not count toward the loss, such as padding.
 inline constexpr token no_target = -1;
 
-/// Sequences of tokens of one length, and what each position should predict. What a language model's loss takes.
+/// Token sequences of equal length and the target of each position: the batch of a language model.
 struct token_batch {
   std::size_t sequences = 0;
   std::size_t tokens = 0;      ///< per sequence
   std::vector<token> ids;      ///< [sequences x tokens]
-  std::vector<token> targets;  ///< [sequences x tokens], `no_target` where nothing is predicted; may be empty
+  std::vector<token> targets;  ///< [sequences x tokens], `no_target` where none; may be empty
 
   [[nodiscard]] std::span<const token> sequence(std::size_t s) const noexcept {
     return std::span<const token>(ids).subspan(s * tokens, tokens);
@@ -29,22 +29,26 @@ struct token_batch {
   bool operator==(const token_batch&) const = default;
 };
 
-/// Prompts without targets, for logits.
+/// A batch of prompts without targets, for computing logits.
+///
+/// Errors   no sequences or no tokens; sequences of different lengths.
 [[nodiscard]] inline token_batch prompts(std::size_t sequences, std::vector<token> ids) {
   if (sequences == 0 || ids.empty() || ids.size() % sequences != 0)
     refuse({.what = std::to_string(ids.size()) + " tokens in " + std::to_string(sequences) + " sequences",
             .where = "prompts",
-            .expected = "at least one token and equal lengths"});
+            .expected = "at least one token and sequences of equal length"});
   const std::size_t tokens = ids.size() / sequences;
   return {.sequences = sequences, .tokens = tokens, .ids = std::move(ids), .targets = {}};
 }
 
-/// Sequences of n + 1 tokens as a batch of n positions, each predicting the next token.
+/// Turns sequences of n + 1 tokens into a batch of n positions, each of which predicts the next token.
+///
+/// Errors   no sequences; sequences of different lengths, or shorter than two tokens.
 [[nodiscard]] inline token_batch next_token_batch(std::size_t sequences, std::span<const token> ids) {
   if (sequences == 0 || ids.size() % sequences != 0 || ids.size() / sequences < 2)
     refuse({.what = std::to_string(ids.size()) + " tokens in " + std::to_string(sequences) + " sequences",
             .where = "next_token_batch",
-            .expected = "equal lengths of at least two tokens"});
+            .expected = "sequences of equal length with at least two tokens"});
   const std::size_t length = ids.size() / sequences;
   token_batch b{.sequences = sequences, .tokens = length - 1, .ids = {}, .targets = {}};
   for (std::size_t s = 0; s < sequences; ++s) {
@@ -55,10 +59,11 @@ struct token_batch {
   return b;
 }
 
-/// The sequences `order` of several batches as one, in that order; sequences are counted over all batches. What makes
-/// batches divisible: an engine with a batch of its own writes this function for it.
+/// Gathers the sequences with the indices `order`, counted over all batches, into one batch in that order. To make
+/// another batch type a divisible_batch, an engine overloads this function for it.
 ///
-/// Requires indices below the number of sequences. Errors: sequences of different lengths, or with and without targets.
+/// Requires  indices below the number of sequences.
+/// Errors    batches of different sequence lengths; some batches with targets and some without.
 [[nodiscard]] inline token_batch gather_sequences(std::span<const token_batch> batches,
                                                   std::span<const std::size_t> order) {
   token_batch b{.sequences = order.size(), .tokens = batches.empty() ? 0 : batches[0].tokens, .ids = {}, .targets = {}};
@@ -69,9 +74,9 @@ struct token_batch {
     const token_batch& source = batches[from];
     if (source.tokens != b.tokens || source.targets.empty() != batches[0].targets.empty())
       refuse({.what = "batch " + std::to_string(from) + " with " + std::to_string(source.tokens) +
-                      " tokens a sequence" + (source.targets.empty() ? " and no targets" : ""),
+                      " tokens per sequence" + (source.targets.empty() ? " and no targets" : ""),
               .where = "gather_sequences",
-              .expected = std::to_string(b.tokens) + " tokens as in batch 0, with targets in all batches or none"});
+              .expected = std::to_string(b.tokens) + " tokens as in batch 0, and targets in all batches or in none"});
     const auto take = [&](const std::vector<token>& values, std::vector<token>& into) {
       if (values.empty()) return;
       const std::span<const token> row = std::span<const token>(values).subspan(s * b.tokens, b.tokens);
@@ -83,7 +88,8 @@ struct token_batch {
   return b;
 }
 
-/// Which tokens of a batch are not padding; nothing where none is. A batch says so by its lengths, or by a token's id.
+/// [sequences x tokens] 1 for each token that counts and 0 for padding; empty if there is no padding. Padding follows
+/// from the batch's length(sequence) if it has that member, otherwise from the token id `padding`.
 template<class Batch>
 [[nodiscard]] std::vector<unsigned char> counted_tokens(const Batch& b, token padding) {
   std::vector<unsigned char> counts;
@@ -101,7 +107,7 @@ template<class Batch>
   return counts;
 }
 
-/// A loss before it is divided: sums merge exactly, means do not (methods A4).
+/// A negative log-likelihood as sum and count, so that losses of batches of different sizes merge correctly.
 struct nll {
   double sum = 0;         ///< nats
   std::size_t count = 0;  ///< predictions
@@ -114,5 +120,21 @@ struct nll {
   }
   bool operator==(const nll&) const = default;
 };
+
+/// The loss of several batches together, added in order.
+[[nodiscard]] inline nll total(std::span<const nll> losses) noexcept {
+  nll sum;
+  for (const nll& loss : losses) sum += loss;
+  return sum;
+}
+
+/// Refuses batches without any prediction. `where` and `expected` are those of the message.
+inline void require_predictions(std::size_t predictions, std::size_t batches, const std::string& where,
+                                const char* expected = "at least one target") {
+  if (predictions == 0)
+    refuse({.what = "nothing to predict in " + std::to_string(batches) + " batches",
+            .where = where,
+            .expected = expected});
+}
 
 }  // namespace precis

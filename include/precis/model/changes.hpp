@@ -17,7 +17,8 @@
 
 namespace precis {
 
-/// Reads a batch's loss off a whole forward, or off the residual entering the head. Other readings have the same two calls.
+/// Reads a batch's loss from a whole forward, or from the residual stream entering the head. Other readings offer the
+/// same two calls.
 template<evaluable_model Model>
 struct loss_reading {
   std::span<const batch_of<Model>> batches;
@@ -30,22 +31,23 @@ struct loss_reading {
   }
 };
 
-/// Changes the weights of one unit at a time and reads every batch's loss. What pruning, perturbation and measured costs share.
+/// Changes the weights of one unit at a time and reads the loss of every batch. Pruning sensitivity, perturbation and
+/// measured costs share it.
 ///
 ///     change(unit, version)            overwrites the unit's weights, which are the original ones when it is called
-///     change.describe(version)         what happened to the unit, for messages: "pruned by 0.5"
-///     done(index, version, losses)     takes the losses of that unit and version, one a batch
+///     change.describe(version)         describes the change for messages: "pruned by 0.5"
+///     done(index, version, losses)     receives the losses of that unit and version, one per batch
 ///
-/// Returns the losses of the unchanged model. Units come layer by layer, not in their own order. The weights are the
-/// original ones, to the bit, after every unit and whatever is thrown.
+/// Returns the losses of the unchanged model. Units are visited layer by layer, not in the order given. The weights are
+/// restored to the exact bits after each unit, also if an exception is thrown.
 ///
-/// Threads  units follow each other, because there is one set of weights; the batches of a version run on the executor. Give
-///          several batches to use several threads.
-/// Errors   a loss that is not finite, by batch, unit and version; nothing to predict; whatever change and done refuse.
-/// Cost     1 + versions x units forwards of all batches. A layered_model begins at the changed layer, with the residual
-///          that enters it, one a batch: 1 + versions x sum over units of (1 - layer / layers), half of it for blocks.
+/// Threads  units run one after the other, because they share one set of weights; the batches of a version run on the
+///          executor. Pass several batches to use several threads.
+/// Errors   a loss that is not finite, by batch, unit and version; nothing to predict; any error of `change` or `done`.
+/// Cost     1 + versions x units forwards of all batches. A layered_model resumes at the changed layer, from one
+///          residual stream per batch: 1 + versions x sum over units of (1 - layer / layers), about half of that for
+///          blocks.
 /// @post    equal with and without layered_model, and on any executor, bit for bit.
-/// Source   methods A2 (resume, mutation), B6.
 template<evaluable_model Model, class Read, class Change, class Done, executor Executor = sequential>
   requires mutable_model<Model>
 std::vector<nll> read_changes(Model& model, std::span<const batch_of<Model>> batches, std::span<const unit> units,
@@ -57,7 +59,7 @@ std::vector<nll> read_changes(Model& model, std::span<const batch_of<Model>> bat
     run.for_each(batches.size(), [&](std::size_t b) { losses[b] = body(b); });
     return losses;
   };
-  /// The loss of batch b, from layer l on where the model can start there.
+  // The loss of batch b, computed from layer l on if the model is layered.
   const auto read_from = [&](std::size_t l, activations entering, std::size_t b) {
     if constexpr (layered_model<Model>) {
       for (; l < constant.layers(); ++l) constant.run_layer(l, entering);
@@ -81,19 +83,16 @@ std::vector<nll> read_changes(Model& model, std::span<const batch_of<Model>> bat
               .where = where,
               .expected = "a finite loss"});
     }
-    if (predictions == 0)
-      refuse({.what = "nothing to predict in " + std::to_string(batches.size()) + " batches",
-              .where = where,
-              .expected = "at least one target"});
+    require_predictions(predictions, batches.size(), where);
   };
 
-  std::vector<activations> entering(batches.size());  // the layer that the units below are in
+  std::vector<activations> entering(batches.size());  // residual streams entering the current layer
   run.for_each(batches.size(), [&](std::size_t b) { entering[b] = enter(b); });
   const auto make_version = [&](const unit& u, std::size_t v) {
 #if defined(__cpp_exceptions)
     try {
       change(u, v);
-    } catch (const error& e) {  // it knows its matrix, not whose it is
+    } catch (const error& e) {  // names the matrix; add the unit
       problem named = e.reason();
       named.where = where + ", unit " + u.name + ": " + named.where;
       refuse(std::move(named));
@@ -102,7 +101,7 @@ std::vector<nll> read_changes(Model& model, std::span<const batch_of<Model>> bat
     change(u, v);
 #endif
   };
-  const auto measure = [&](std::size_t u, std::size_t layer) {
+  const auto visit = [&](std::size_t u, std::size_t layer) {
     weight_guard guard(model, units[u].matrices);
     for (std::size_t v = 0; v < versions; ++v) {
       make_version(units[u], v);
@@ -116,23 +115,16 @@ std::vector<nll> read_changes(Model& model, std::span<const batch_of<Model>> bat
   if constexpr (layered_model<Model>) {
     for (const std::size_t layers = constant.layers(); layer < layers; ++layer) {
       for (std::size_t u = 0; u < units.size(); ++u)
-        if (units[u].layer == layer) measure(u, layer);
+        if (units[u].layer == layer) visit(u, layer);
       run.for_each(batches.size(), [&](std::size_t b) { constant.run_layer(layer, entering[b]); });
     }
   }
-  for (std::size_t u = 0; u < units.size(); ++u)  // what is left: the head, or all of a model that is not layered
-    if (units[u].layer >= layer) measure(u, layer);
+  for (std::size_t u = 0; u < units.size(); ++u)  // the head, or every unit of a model that is not layered
+    if (units[u].layer >= layer) visit(u, layer);
 
   std::vector<nll> unchanged = each_batch([&](std::size_t b) { return read_from(layer, entering[b], b); });
   check(unchanged, " of the unchanged model");
   return unchanged;
-}
-
-/// The loss of several batches together: sums merge, in order (methods A4).
-[[nodiscard]] inline nll total(std::span<const nll> losses) noexcept {
-  nll sum;
-  for (const nll& loss : losses) sum += loss;
-  return sum;
 }
 
 }  // namespace precis

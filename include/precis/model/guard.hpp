@@ -10,8 +10,8 @@
 
 namespace precis {
 
-/// Copies weight matrices and puts the exact bytes back when it goes out of scope, also when an evaluation throws.
-/// Never by subtracting a perturbation: (w + e) - e != w in floating point (methods A2).
+/// Copies weight matrices and restores their exact bytes at the end of its scope, also if an evaluation throws. It
+/// keeps a copy instead of subtracting the perturbation, because (w + e) - e != w in floating point.
 template<mutable_model Model>
 class weight_guard {
  public:
@@ -30,7 +30,7 @@ class weight_guard {
   weight_guard& operator=(const weight_guard&) = delete;
   ~weight_guard() { restore(); }
 
-  /// Puts the weights back now; the guard stays armed.
+  /// Restores the weights now; the guard remains active.
   void restore() noexcept {
     for (const auto& [i, bytes] : saved_) {
       const mutable_weight_view w = model_->weights(i);

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <precis/core/error.hpp>
 #include <precis/core/site.hpp>
 #include <precis/core/view.hpp>
 
@@ -10,39 +11,53 @@
 #include <utility>
 #include <vector>
 
-/// Ready-made taps: what a model calls at every site. A tap is anything callable as tap(site, activations_view<float>).
+/// Ready-made taps. A tap is any callable tap(site, activations_view<float>); a model calls it at every site.
 namespace precis::tap {
 
-/// Looks at nothing.
+/// Does nothing.
 struct none {
   void operator()(site, activations_view<float>) const noexcept {}
 };
 
-/// Copies the activations of every site that `wanted(site)` accepts.
+/// A copy of activations, which are valid only during the call of the tap.
+[[nodiscard]] inline activations copy_of(activations_view<const float> x) {
+  activations copy(x.sequences, x.tokens, x.features);
+  for (std::size_t s = 0; s < x.sequences; ++s)
+    for (std::size_t t = 0; t < x.tokens; ++t) std::ranges::copy(x(s, t), copy.view()(s, t).begin());
+  return copy;
+}
+
+/// Overwrites activations with others of the same shape.
+inline void assign(activations_view<float> to, activations_view<const float> from) {
+  PRECIS_EXPECTS(to.sequences == from.sequences && to.tokens == from.tokens && to.features == from.features,
+                 "activations of the same shape");
+  for (std::size_t s = 0; s < to.sequences; ++s)
+    for (std::size_t t = 0; t < to.tokens; ++t) std::ranges::copy(from(s, t), to(s, t).begin());
+}
+
+/// Records a copy of the activations at each site that `wanted(site)` accepts.
 template<class Wanted>
 struct record {
   Wanted wanted;
-  std::vector<std::pair<site, activations>> seen = {};  ///< in the order of the forward pass
+  std::vector<std::pair<site, activations>> seen = {};  ///< in the order of the forward passes
 
   void operator()(site at, activations_view<float> x) {
-    if (!wanted(at)) return;
-    activations copy(x.sequences, x.tokens, x.features);
-    for (std::size_t s = 0; s < x.sequences; ++s)
-      for (std::size_t t = 0; t < x.tokens; ++t) std::ranges::copy(x(s, t), copy.view()(s, t).begin());
-    seen.emplace_back(at, std::move(copy));
+    if (wanted(at)) seen.emplace_back(at, copy_of(x));
   }
 
-  /// The recording of one site, or nullptr.
+  /// The first recording at a site, or nullptr.
   [[nodiscard]] const activations* find(site at) const noexcept {
-    for (const auto& [where, values] : seen)
-      if (where == at) return &values;
+    for (const auto& [recorded, values] : seen)
+      if (recorded == at) return &values;
     return nullptr;
   }
 };
 template<class Wanted>
 record(Wanted) -> record<Wanted>;
 
-/// Overwrites one token of every sequence at one site. Requires values.size() == features.
+/// Overwrites one token of every sequence at one site.
+///
+/// Requires  values.size() == features.
 struct replace {
   site at;
   std::size_t token = 0;
@@ -54,11 +69,11 @@ struct replace {
   }
 };
 
-/// Adds noise to a range of tokens at one site: sequence s gets noise row s.
+/// Adds noise to a range of tokens at one site: sequence s receives noise sequence s.
 struct add_noise {
   site at;
   std::size_t first_token = 0;
-  activations_view<const float> noise;  ///< [sequences x tokens noised x features]
+  activations_view<const float> noise;  ///< [sequences x noisy tokens x features]
 
   void operator()(site here, activations_view<float> x) const {
     if (here != at) return;
@@ -71,7 +86,7 @@ struct add_noise {
   }
 };
 
-/// One tap after another.
+/// Calls several taps in order.
 template<class... Taps>
 struct chain {
   std::tuple<Taps&...> taps;

@@ -115,7 +115,7 @@ struct eigenpruning {
   /// Prunes the model in place. Returns the removed singular values per slice.
   template<mutable_model Model>
     requires bias_model<Model>
-  std::vector<pruned_slice> operator()(Model& model, const spectra& all, const input_means& means) const {
+  std::vector<pruned_slice> operator()(Model& model, const spectra& all, const measure::input_means& means) const {
     if constexpr (!token_bias_model<Model>)
       if (bias == absorption::token)
         refuse({.what = "a bias per token",
@@ -175,7 +175,7 @@ struct eigenpruning {
   /// Selected only if the overload above is not viable: explains why, and what to add.
   template<class Model>
     requires(!(mutable_model<Model> && bias_model<Model>))
-  refused operator()(Model&, const spectra&, const input_means&) const {
+  refused operator()(Model&, const spectra&, const measure::input_means&) const {
     static_assert(
         mutable_model<Model>,
         "precis: prune::eigenpruning needs a mutable_model. Add mutable_weight_view weights(i) to the adaptor, for a "
@@ -219,7 +219,7 @@ struct eigenpruning {
   }
 
   /// E xbar: as the bias to add in this mode, and over all positions.
-  void absorb(const linear_algebra::singular_system& parts, const pruned_slice& pruned, const input_means& means,
+  void absorb(const linear_algebra::singular_system& parts, const pruned_slice& pruned, const measure::input_means& means,
               basic_matrix<double>& bias_to_add, std::vector<double>& mean_bias) const {
     if (bias == absorption::none) return;
     const matrix_slice& s = pruned.slice;

@@ -5,8 +5,9 @@
 #include <precis/core/scores.hpp>
 #include <precis/core/site.hpp>
 #include <precis/model/concepts.hpp>
+#include <precis/model/taps.hpp>
+#include <precis/score/stream_parts.hpp>
 
-#include <algorithm>
 #include <cmath>
 #include <cstddef>
 #include <span>
@@ -17,51 +18,56 @@
 
 namespace precis::score {
 
-/// How far a token's activations move.
+/// How much one token's activations change.
 struct displacement {
-  double cosine = 0;         ///< of the angle between before and after; 0 where one of them is zero
+  double cosine = 0;         ///< cosine of the angle between before and after; 0 if one of them is zero
   double l2 = 0;             ///< |after - before|
-  double l2_normalised = 0;  ///< the same with both scaled to length 1 (zero stays zero)
-  double norm_ratio = 0;     ///< |after - before| / |after|; 0 where nothing moved
+  double l2_normalised = 0;  ///< the same with both normalised to length 1 (zero stays zero)
+  double norm_ratio = 0;     ///< |after - before| / |after|; 0 if they are equal
 };
 
-/// Requires equal sizes. Sums in double, in order.
+/// The displacement between two vectors. Sums are in double, in index order.
+///
+/// Requires  equal sizes.
 [[nodiscard]] inline displacement displace(std::span<const float> before, std::span<const float> after) noexcept {
-  PRECIS_EXPECTS(before.size() == after.size(), "one token before and after");
-  double product = 0, x = 0, y = 0, moved = 0;
+  PRECIS_EXPECTS(before.size() == after.size(), "two vectors of the same size");
+  double product = 0, squares_before = 0, squares_after = 0, moved = 0;
   for (std::size_t f = 0; f < before.size(); ++f) {
     const double b = before[f], a = after[f];
     product = std::fma(a, b, product);
-    x = std::fma(b, b, x);
-    y = std::fma(a, a, y);
+    squares_before = std::fma(b, b, squares_before);
+    squares_after = std::fma(a, a, squares_after);
     moved = std::fma(a - b, a - b, moved);
   }
-  const double lengths = std::sqrt(x * y);  // of both at once: exactly x where y == x
-  const double longer = std::sqrt(y) - std::sqrt(x);
-  displacement d{.cosine = 0, .l2 = std::sqrt(moved), .l2_normalised = x == y ? 0.0 : 1.0, .norm_ratio = 0};
+  const double lengths = std::sqrt(squares_before * squares_after);  // |b| |a|; exact if they are equal
+  const double longer = std::sqrt(squares_after) - std::sqrt(squares_before);
+  displacement d{.cosine = 0,
+                 .l2 = std::sqrt(moved),
+                 .l2_normalised = squares_before == squares_after ? 0.0 : 1.0,
+                 .norm_ratio = 0};
   if (lengths != 0) {  // |a/|a| - b/|b||^2 = (|a - b|^2 - (|a| - |b|)^2) / (|a| |b|)
     d.cosine = product / lengths;
     const double turned = std::fma(-longer, longer, moved) / lengths;
-    d.l2_normalised = turned > 0 ? std::sqrt(turned) : turned * 0;  // NaN stays
+    d.l2_normalised = turned > 0 ? std::sqrt(turned) : turned * 0;  // keeps a NaN
   }
-  if (moved != 0) d.norm_ratio = std::sqrt(moved / y);
+  if (moved != 0) d.norm_ratio = std::sqrt(moved / squares_after);
   return d;
 }
 
-/// Scores a block by how much it changes the stream that passes through it.
+/// Scores a block by how much it changes the residual stream.
 ///
-/// Shapes    any batches. A half is measured from the stream entering it to the stream after its output was added
+/// Shapes    any batches. A half is measured from the stream entering it to the stream after adding its output
 ///           (attention first, then MLP); a matrix gets the score of its half.
-/// Unit      see `measure`; mean over all tokens.
-/// Sign      high = keep. A block that is the identity scores 0 in all measures.
-/// Errors    no batches; activations that are not finite; norm_ratio where a stream becomes zero.
-/// Cost      one forward a batch. Batches run on the executor.
-/// Source    IST-DASLab/EvoPress (its scores for dropping blocks); methods B14.
-/// Differs   1 - mean cosine where EvoPress has - mean cosine: the same order, and 0 for the identity.
+/// Unit      see `distance`; mean over all tokens.
+/// Sign      high = keep. A block that is the identity scores 0 for every distance.
+/// Errors    no tokens; activations that are not finite; for norm_ratio, a stream that becomes zero.
+/// Cost      one forward per batch. Batches run on the executor.
+/// Source    IST-DASLab/EvoPress, its scores for dropping blocks.
+/// Differs   EvoPress uses -mean cosine; 1 - mean cosine has the same order and is 0 for the identity.
 /// @post     equal on any executor and for any split into batches that gives the same activations, bit for bit.
 struct block_influence {
-  enum class measure { cosine, l2, l2_normalised, norm_ratio };  ///< cosine: 1 - mean cosine
-  measure by = measure::cosine;
+  enum class distance { cosine, l2, l2_normalised, norm_ratio };  ///< cosine: 1 - mean cosine
+  distance by = distance::cosine;
   unit_kind units = unit_kind::block;
 
   bool operator==(const block_influence&) const = default;
@@ -73,26 +79,20 @@ struct block_influence {
     const std::vector<double> moved = windows(model, batches, 1, run);
     scores s{.model = {},
              .scorer = "block_influence " + std::string(name()),
-             .measure = by == measure::cosine ? "1 - mean cosine" : "mean " + std::string(name()),
+             .measure = by == distance::cosine ? "1 - mean cosine" : "mean " + std::string(name()),
              .units = group_units(model.matrices(), units),
              .values = {}};
-    for (const unit& u : s.units) {
-      if (u.layer >= model.layers())
-        refuse({.what = "unit " + u.name + " is in layer " + std::to_string(u.layer),
-                .where = "score::block_influence",
-                .expected = "one of the model's " + std::to_string(model.layers()) + " layers"});
-      s.values.push_back(
-          moved[u.kind == unit_kind::block ? u.layer : 2 * u.layer + (u.part == part::attention ? 0 : 1)]);
-    }
+    const stream_parts parts{model.layers(), units};
+    for (const unit& u : s.units) s.values.push_back(moved[parts.index_of(u, "score::block_influence")]);
     return s;
   }
 
-  /// The same over every run of `steps` blocks (halves, where units are not blocks): element i is from the stream
-  /// entering block i to the stream leaving block i + steps - 1. For dropping several neighbours at once.
+  /// The same for each window of `steps` consecutive blocks (halves, if units are smaller than blocks), for dropping
+  /// several neighbours at once: element i compares the stream entering block i with that leaving block i + steps - 1.
   template<tappable_model Model, executor Executor = sequential>
   [[nodiscard]] std::vector<double> windows(const Model& model, std::span<const batch_of<Model>> batches,
                                             std::size_t steps, Executor&& run = {}) const {
-    const std::size_t parts = model.layers() * (units == unit_kind::block ? 1 : 2);
+    const std::size_t parts = stream_parts{model.layers(), units}.count();
     if (steps == 0 || steps > parts)
       refuse({.what = "windows of " + std::to_string(steps),
               .where = "score::block_influence",
@@ -101,16 +101,17 @@ struct block_influence {
     std::vector<tally> tallies(batches.size());
     run.for_each(batches.size(), [&](std::size_t b) {
       tally& t = tallies[b];
-      std::vector<activations> streams(parts + 1);  // those still needed are not empty
+      std::vector<activations> streams(parts + 1);  // emptied once no longer needed
       std::size_t reached = 0;
       const auto arrive = [&](activations stream) {
-        PRECIS_EXPECTS(reached <= parts, "one residual site a layer and one for the head, one attention site a layer");
-        if (reached >= steps) measure_all(streams[reached - steps], stream, t, count, reached - steps);
+        PRECIS_EXPECTS(reached <= parts,
+                       "one residual and one attention site per layer, and a residual site for the head");
+        if (reached >= steps) add_distances(streams[reached - steps], stream, t, count, reached - steps);
         if (reached >= steps) streams[reached - steps] = {};
         streams[reached++] = std::move(stream);
       };
-      const auto tap = [&](site at, activations_view<float> x) {
-        if (at.kind == site_kind::residual) arrive(copy_of(x));
+      const auto observe = [&](site at, activations_view<float> x) {
+        if (at.kind == site_kind::residual) arrive(tap::copy_of(x));
         if (at.kind != site_kind::attention || units == unit_kind::block) return;
         activations middle = streams[reached - 1];
         for (std::size_t s = 0; s < x.sequences; ++s)
@@ -118,7 +119,7 @@ struct block_influence {
             for (std::size_t f = 0; f < x.features; ++f) middle.view()(s, token)[f] += x(s, token)[f];
         arrive(std::move(middle));
       };
-      static_cast<void>(model.logits(batches[b], positions::last, tap));
+      static_cast<void>(model.logits(batches[b], positions::last, observe));
     });
 
     std::vector<double> sums(count);
@@ -134,17 +135,17 @@ struct block_influence {
               .expected = "at least one"});
     for (std::size_t i = 0; i < count; ++i) {
       sums[i] /= static_cast<double>(tokens);
-      if (by == measure::cosine) sums[i] = 1 - sums[i];
+      if (by == distance::cosine) sums[i] = 1 - sums[i];
       if (!std::isfinite(sums[i]))
         refuse({.what = "the stream through " + std::string(units == unit_kind::block ? "block " : "half ") +
                         std::to_string(i) + " moves by " + std::to_string(sums[i]),
                 .where = "score::block_influence",
-                .expected = "finite activations, and for norm_ratio none that become zero"});
+                .expected = "finite activations, and for norm_ratio a stream that stays non-zero"});
     }
     return sums;
   }
 
-  /// Chosen only when the overload above is not: says why, and what to do about it.
+  /// Chosen only if the overload above does not match: its error names the missing capability and how to add it.
   template<class Model, class Batches, class... Rest>
     requires(!(tappable_model<Model> && weighted_model<Model>))
   refused operator()(const Model&, const Batches&, Rest&&...) const {
@@ -160,7 +161,7 @@ struct block_influence {
   }
 
  private:
-  /// Sums of one batch, sequence by sequence: so that they add up in one order however sequences are batched.
+  /// Sums of one batch, kept per sequence so that the order of addition does not depend on the batching.
   struct tally {
     std::vector<double> sums = {};  ///< [sequences x windows]
     std::size_t tokens = 0;
@@ -168,32 +169,25 @@ struct block_influence {
 
   [[nodiscard]] std::string_view name() const noexcept {
     switch (by) {
-      case measure::cosine: return "cosine";
-      case measure::l2: return "l2";
-      case measure::l2_normalised: return "l2_normalised";
-      case measure::norm_ratio: break;
+      case distance::cosine: return "cosine";
+      case distance::l2: return "l2";
+      case distance::l2_normalised: return "l2_normalised";
+      case distance::norm_ratio: break;
     }
     return "norm_ratio";
   }
 
-  [[nodiscard]] static activations copy_of(activations_view<const float> x) {
-    activations copy(x.sequences, x.tokens, x.features);
-    for (std::size_t s = 0; s < x.sequences; ++s)
-      for (std::size_t t = 0; t < x.tokens; ++t) std::ranges::copy(x(s, t), copy.view()(s, t).begin());
-    return copy;
-  }
-
-  void measure_all(const activations& before, const activations& after, tally& t, std::size_t count,
-                   std::size_t window) const {
+  void add_distances(const activations& before, const activations& after, tally& t, std::size_t count,
+                     std::size_t window) const {
     t.sums.resize(after.sequences * count);
     t.tokens = after.sequences * after.tokens;
     for (std::size_t s = 0; s < after.sequences; ++s)
       for (std::size_t token = 0; token < after.tokens; ++token) {
         const displacement d = displace(before.view()(s, token), after.view()(s, token));
-        t.sums[s * count + window] += by == measure::cosine          ? d.cosine
-                                      : by == measure::l2            ? d.l2
-                                      : by == measure::l2_normalised ? d.l2_normalised
-                                                                     : d.norm_ratio;
+        t.sums[s * count + window] += by == distance::cosine          ? d.cosine
+                                      : by == distance::l2            ? d.l2
+                                      : by == distance::l2_normalised ? d.l2_normalised
+                                                                      : d.norm_ratio;
       }
   }
 };

@@ -7,6 +7,7 @@
 #include <precis/model/concepts.hpp>
 #include <precis/score/causal/corruption.hpp>
 #include <precis/score/causal/fact.hpp>
+#include <precis/score/causal/restoration.hpp>
 #include <precis/score/causal/trace.hpp>
 
 #include <algorithm>
@@ -19,44 +20,46 @@
 
 namespace precis::score {
 
-/// How one number a layer is made of the effects at all tokens.
+/// How the effects at all tokens are reduced to one number per layer.
 enum class effect_reduction {
-  mean_roles,    ///< mean over the roles that are present (default: no role's length counts, none is picked)
-  max_roles,     ///< largest of them; biased upward by noise
-  last_subject,  ///< the role where the causal tracing paper sees factual recall
+  mean_roles,    ///< mean over the roles present (default); each role has equal weight, whatever its length
+  max_roles,     ///< the largest of them; biased upward by noise
+  last_subject,  ///< the role where the causal tracing paper locates factual recall
   last_token,
-  mean_tokens,  ///< mean over all positions from the subject on, long prompts counting more
+  mean_tokens,  ///< mean over all positions from the subject on; long prompts have more weight
 };
 
-/// Probability of the answer, or the share of noisy runs that answer right again.
+/// The probability of the answer, or the share of noisy runs that answer correctly again.
 enum class effect_statistic { probability, recovery };
 
-/// Indirect effects, or each fact's effects divided by its total effect (facts with a total effect <= 1e-6 are skipped).
+/// Indirect effects, or each fact's effects relative to its total effect (facts with a total effect <= 1e-6 are
+/// skipped).
 enum class effect_scale { absolute, of_total };
 
-/// Effects averaged over facts for one restoration, by token role.
+/// The effects of one restoration averaged over facts, by token role.
 struct role_effects {
   restoration what;
   std::size_t layers = 0;
-  std::array<std::vector<double>, token_roles.size()> effect;  ///< [roles][layers]; empty where the role is absent
-  std::array<std::size_t, token_roles.size()> pairs{};         ///< (fact, position) pairs behind each role
+  std::array<std::vector<double>, token_roles.size()> effect;  ///< [roles][layers]; empty for an absent role
+  std::array<std::size_t, token_roles.size()> pairs{};         ///< number of (fact, position) pairs per role
   std::vector<double> token_effect;                            ///< [layers] mean over positions from the subject on
   double total = 0;                                            ///< mean total effect of the facts counted
   std::size_t facts = 0;                                       ///< facts counted
 };
 
-/// How much each layer's attention and MLP carry of what the model knows: causal tracing as a score.
+/// Scores a layer's attention and MLP by how much of a fact they recover: causal tracing as a score.
 ///
-/// Shapes    facts of any lengths; one score a unit. A block's score is the mean of its attention and its MLP score; a
-///           matrix gets the score of its half.
+/// Shapes    facts of any lengths. A block's score is the mean of its attention score and its MLP score; a matrix gets
+///           the score of its half.
 /// Unit      probability (indirect effect), or share of recovered runs.
 /// Sign      high = keep; may be negative.
-/// Errors    no fact whose answer the model gives on the clean prompt; those of trace_fact.
-/// Cost      see trace_fact; facts are independent and run on the executor.
-/// Source    Meng et al. 2022, arXiv:2202.05262; as a layer score "Information-Aware Compression Schemes Using Causal
-///           Tracing" (Scarlatescu, Mehta); methods B1.
-/// Differs   Window 1 instead of 10 (ten of twelve layers at once score alike); attention and MLP outputs, never the block
-///           output (restoring the last one is an identity); mean over token roles (the paper gives no formula).
+/// Errors    no fact that the model completes correctly on the clean prompt; those of trace_fact.
+/// Cost      that of trace_fact per fact; facts run on the executor.
+/// Source    Meng et al. 2022, "Locating and Editing Factual Associations in GPT", arXiv:2202.05262; as a layer score
+///           in Scarlatescu, Mehta, "Information-Aware Compression Schemes Using Causal Tracing".
+/// Differs   The default window is 1 instead of 10, which in a model of twelve layers gives all of them similar scores.
+///           Only attention and MLP outputs are restored, because restoring the last block's output reproduces the
+///           clean run. The score is the mean over token roles; the second paper gives no formula.
 /// @post     amount == 0: every effect is 0.
 /// @post     equal with and without resumable_model, and on any executor, bit for bit.
 struct causal_trace {
@@ -69,7 +72,7 @@ struct causal_trace {
 
   bool operator==(const causal_trace&) const = default;
 
-  /// The restorations a score needs.
+  /// The restorations that the score needs.
   [[nodiscard]] std::array<restoration, 2> restorations() const noexcept {
     return {restoration{site_kind::attention, window}, restoration{site_kind::mlp, window}};
   }
@@ -83,7 +86,7 @@ struct causal_trace {
     return combine(model.matrices(), traces);
   }
 
-  /// Chosen only when the overload above is not: says why, and what to do about it.
+  /// Chosen only if the overload above does not match: its error names the missing capability and how to add it.
   template<class Model, class... Rest>
     requires(!(tappable_model<Model> && token_model<Model> && weighted_model<Model>))
   refused operator()(const Model&, Rest&&...) const {
@@ -100,7 +103,7 @@ struct causal_trace {
     return {};
   }
 
-  /// Chosen when only the executor is wrong.
+  /// Chosen if only the executor does not match.
   template<class Model, class Facts, class Executor>
     requires(tappable_model<Model> && token_model<Model> && weighted_model<Model> && !executor<Executor>)
   refused operator()(const Model&, const Facts&, Executor&&) const {
@@ -111,22 +114,22 @@ struct causal_trace {
     return {};
   }
 
-  /// One fact, with noise of the given scale: the part worth saving when the run may be stopped.
+  /// Traces one fact with noise of the given scale. Long runs save these traces, in order to resume.
   template<tappable_model Model>
     requires token_model<Model>
   [[nodiscard]] fact_trace trace(const Model& model, const fact& f, double sigma,
                                  std::span<const restoration> what) const {
     check(f);
     std::size_t features = 0;
-    const auto measure = [&](site at, activations_view<float> x) {
+    const auto read_width = [&](site at, activations_view<float> x) {
       if (at.kind == site_kind::embedding) features = x.features;
     };
-    static_cast<void>(model.logits(prompts(1, {f.prompt.front()}), positions::last, measure));
+    static_cast<void>(model.logits(prompts(1, {f.prompt.front()}), positions::last, read_width));
     const activations drawn = draw_noise(noise, sigma, f.subject_end - f.subject_begin, features);
     return trace_fact(model, f, drawn.view(), noise.how, what);
   }
 
-  /// Effects of one restoration averaged over the known facts.
+  /// The effects of one restoration averaged over the known facts.
   [[nodiscard]] role_effects average(std::span<const fact_trace> traces, restoration what) const {
     role_effects sum;
     sum.what = what;
@@ -166,7 +169,7 @@ struct causal_trace {
     return sum;
   }
 
-  /// One number a layer.
+  /// One score per layer.
   [[nodiscard]] std::vector<double> layer_scores(const role_effects& effects) const {
     const auto role = [&](token_role wanted) {
       const auto& e = effects.effect[static_cast<std::size_t>(wanted)];
@@ -196,7 +199,7 @@ struct causal_trace {
     return out;
   }
 
-  /// Scores of the units, from traces that hold both restorations(). Traces from several runs merge here.
+  /// Scores of the units, from traces with both restorations(), possibly of several runs.
   [[nodiscard]] scores combine(std::span<const matrix_info> matrices, std::span<const fact_trace> traces) const {
     const auto [attention_sites, mlp_sites] = restorations();
     const std::vector<double> attention = layer_scores(average(traces, attention_sites));

@@ -18,12 +18,12 @@
 
 namespace precis::score {
 
-/// How alike the layers' outputs are, pair by pair.
+/// The similarity of the layers' outputs, for each pair of layers.
 struct cca_table {
-  std::vector<site> sites;            ///< [layers] whose outputs
-  std::size_t rows = 0;               ///< activations compared of each
-  std::vector<std::size_t> ranks;     ///< [layers] directions compared; 0: the layer's output is constant
-  std::vector<double> variance_kept;  ///< [layers] share of the variance those directions hold
+  std::vector<site> sites;            ///< [layers] where each output is observed
+  std::size_t rows = 0;               ///< number of activations compared per layer
+  std::vector<std::size_t> ranks;     ///< [layers] number of directions compared; 0 for a constant output
+  std::vector<double> variance_kept;  ///< [layers] share of the variance in those directions
   basic_matrix<double> similarity;    ///< [layers x layers] in [0, 1], 1 on the diagonal, 0 where a rank is 0
 
   [[nodiscard]] std::size_t most_directions() const noexcept {
@@ -32,37 +32,40 @@ struct cca_table {
   bool operator==(const cca_table&) const = default;
 };
 
-/// Scores a layer by how little its output correlates with the other layers': CPTQuant's CMPQ.
+/// Scores a layer by how little its output correlates with those of the other layers, by canonical correlation
+/// analysis: CMPQ of CPTQuant.
 ///
-/// Shapes    any batches; every layer is seen at the same rows. Blocks are compared by the stream that leaves them,
-///           halves by their own output before it is added to the stream; a matrix gets the score of its half.
+/// Shapes    any batches; all layers are observed at the same rows. Blocks are compared by the residual stream leaving
+///           them, halves by their output before it is added to the stream; a matrix gets the score of its half.
 /// Unit      1 - mean correlation, in [0, 1].
-/// Sign      high = keep: what no other layer says too. (The paper: low correlation = sensitive = more bits.)
+/// Sign      high = keep: the layer's output is hard to predict from other layers. The paper gives low correlation more
+///           bits.
 /// Errors    too few rows; activations that are not finite; a layer whose output is constant.
-/// Cost      one forward a batch; memory for all rows of all layers in float. Then for every layer 4 rows features^2
-///           operations, for every pair 2 rows features^2, features^3 and the eigenvalues; layers and pairs on the executor.
+/// Cost      one forward per batch; all rows of all layers in memory, in float. Then 4 rows features^2 operations per
+///           layer, and 2 rows features^2, features^3 and an eigenvalue problem per pair. Layers and pairs run on the
+///           executor.
 /// Source    Nanda, Balija, Sahoo, "CPTQuant", method CMPQ (Eqs. 13-14); Raghu et al. 2017, arXiv:1706.05806 (SVCCA);
-///           Morcos et al. 2018, arXiv:1806.05759 (PWCCA); methods B4, B5.
-/// Differs   the mean of all correlations instead of the largest, which is 1 between neighbours; PWCCA as its paper defines
-///           it, not as its code computes it. Dependent columns lower the rank and change nothing else.
+///           Morcos et al. 2018, arXiv:1806.05759 (PWCCA).
+/// Differs   The default is the mean of all correlations; the largest alone is close to 1 between neighbouring layers.
+///           PWCCA follows its paper, not its published code. Linearly dependent columns only lower the rank.
 /// @post     X -> X A + 1 c^T with an invertible A changes no similarity.
 /// @post     equal on any executor and for any split into batches that gives the same activations, bit for bit.
 struct cca {
   enum class summary {
-    mean,                 ///< of the correlations of a pair, or of the `leading` largest
-    mean_square,          ///< of their squares: no singular values needed
-    projection_weighted,  ///< PWCCA, seen from the layer of fewer features, or the earlier of the two
+    mean,                 ///< mean of the correlations of a pair, or of the `leading` largest
+    mean_square,          ///< mean of their squares, which needs no singular values
+    projection_weighted,  ///< PWCCA, weighted by the layer with fewer features; by the earlier one if equal
   };
-  enum class sample { tokens, sequences };     ///< a row is a token, or the mean of a sequence's tokens
-  enum class constant_layer { refuse, keep };  ///< keep: score 1, and left out of the others' means
+  enum class sample { tokens, sequences };     ///< a row is a token, or the mean over a sequence's tokens
+  enum class constant_layer { refuse, keep };  ///< keep: it scores 1 and is excluded from the means of the others
 
   summary of_pair = summary::mean;
-  std::size_t leading = 0;          ///< 0: all; 1: the one the paper's equations define
+  std::size_t leading = 0;          ///< 0: all; 1: the only one that the paper's equations define
   canonical::directions keep = {};  ///< SVCCA: {.variance = 0.99}, or {.most = 20}
   sample rows = sample::tokens;     ///< the paper's code: sequences
-  std::size_t every = 1;            ///< every so many rows, counted over all batches
+  std::size_t every = 1;            ///< take every n-th row, counted over all batches
   std::size_t first = 0;            ///< the first row taken
-  double rows_per_direction = 2;    ///< fewer are refused: below 2, correlations of 1 are forced by counting alone
+  double rows_per_direction = 2;    ///< fewer are refused; below 2 some correlations are 1 for any data
   constant_layer constant = constant_layer::refuse;
   unit_kind units = unit_kind::block;
 
@@ -75,7 +78,7 @@ struct cca {
     return combine(model.matrices(), compare(model, batches, run));
   }
 
-  /// The table behind the scores.
+  /// The similarity table behind the scores.
   template<tappable_model Model, executor Executor = sequential>
   [[nodiscard]] cca_table compare(const Model& model, std::span<const batch_of<Model>> batches,
                                   Executor&& run = {}) const {
@@ -92,7 +95,7 @@ struct cca {
     return compare(std::move(sites), views, run);
   }
 
-  /// The same for activations from anywhere: outputs[i] holds the rows seen at sites[i].
+  /// The same for given activations: outputs[i] holds the rows observed at sites[i].
   template<executor Executor = sequential>
   [[nodiscard]] cca_table compare(std::vector<site> sites, std::span<const matrix_view<const float>> outputs,
                                   Executor&& run = {}) const {
@@ -105,7 +108,7 @@ struct cca {
     if (outputs.size() != layers || std::ranges::any_of(outputs, [&](const auto& o) { return o.rows != table.rows; }))
       refuse({.what = std::to_string(outputs.size()) + " outputs for " + std::to_string(layers) + " sites",
               .where = "score::cca",
-              .expected = "one a site, all of the same rows"});
+              .expected = "one per site, all with the same number of rows"});
     if (table.rows < 2) refuse_rows(table.rows, 1, {});
 
     std::vector<canonical::subspace> spaces(layers);
@@ -134,12 +137,12 @@ struct cca {
         if (table.ranks[i] != 0 && table.ranks[j] != 0) pairs.emplace_back(i, j);
     run.for_each(pairs.size(), [&](std::size_t p) {
       const auto [i, j] = pairs[p];
-      table.similarity(i, j) = table.similarity(j, i) = alike(spaces[i], spaces[j]);
+      table.similarity(i, j) = table.similarity(j, i) = similarity_of(spaces[i], spaces[j]);
     });
     return table;
   }
 
-  /// Scores of the units from a table made with the same `units`.
+  /// Scores of the units, from a table made with the same `units`.
   [[nodiscard]] scores combine(std::span<const matrix_info> matrices, const cca_table& table) const {
     scores s{.model = {},
              .scorer = name() + " rows=" + std::to_string(table.rows) +
@@ -153,7 +156,7 @@ struct cca {
                                                       : site{site_kind::mlp, u.layer};
       const auto at = std::ranges::find(table.sites, wanted);
       if (at == table.sites.end())
-        refuse({.what = "unit " + u.name + " and no activations at " + wanted.name(),
+        refuse({.what = "unit " + u.name + " needs activations at " + wanted.name() + ", which the table lacks",
                 .where = "score::cca",
                 .expected = "a table of this model, for these units"});
       s.values.push_back(score_of(table, static_cast<std::size_t>(at - table.sites.begin())));
@@ -162,7 +165,7 @@ struct cca {
     return s;
   }
 
-  /// Chosen only when the overload above is not: says why, and what to do about it.
+  /// Chosen only if the overload above does not match: its error names the missing capability and how to add it.
   template<class Model, class Batches, class... Rest>
     requires(!(tappable_model<Model> && weighted_model<Model>))
   refused operator()(const Model&, const Batches&, Rest&&...) const {
@@ -185,23 +188,24 @@ struct cca {
     return n;
   }
 
-  [[noreturn]] void refuse_rows(std::size_t count, std::size_t rank, const std::string& where) const {
+  [[noreturn]] void refuse_rows(std::size_t count, std::size_t rank, const std::string& site_name) const {
     const auto times = [&](double factor) {
       return std::to_string(static_cast<std::size_t>(std::ceil(factor * static_cast<double>(rank))) + 1);
     };
-    refuse({.what = std::to_string(count) + " rows" +
-                    (where.empty() ? std::string() : " for " + std::to_string(rank) + " directions of " + where),
-            .where = "score::cca",
-            .expected = "at least " + times(rows_per_direction) + ", better " + times(5) +
-                        "; or fewer directions, with keep.variance or keep.most"});
+    refuse(
+        {.what = std::to_string(count) + " rows" +
+                 (site_name.empty() ? std::string() : " for " + std::to_string(rank) + " directions of " + site_name),
+         .where = "score::cca",
+         .expected = "at least " + times(rows_per_direction) + ", better " + times(5) +
+                     "; or fewer directions, with keep.variance or keep.most"});
   }
 
-  [[nodiscard]] double alike(const canonical::subspace& a, const canonical::subspace& b) const {
+  [[nodiscard]] double similarity_of(const canonical::subspace& a, const canonical::subspace& b) const {
     std::vector<double> workspace(kernel::product_workspace);
     if (of_pair == summary::projection_weighted) {
-      const bool swap = b.features < a.features;
-      const canonical::matrix cross = canonical::cross_product(swap ? b : a, swap ? a : b, workspace);
-      return canonical::projection_weighted_correlation(swap ? b : a, cross, workspace).mean;
+      const bool b_is_smaller = b.features < a.features;
+      const canonical::matrix cross = canonical::cross_product(b_is_smaller ? b : a, b_is_smaller ? a : b, workspace);
+      return canonical::projection_weighted_correlation(b_is_smaller ? b : a, cross, workspace).mean;
     }
     const canonical::matrix cross = canonical::cross_product(a, b, workspace);
     const std::size_t all = std::min(cross.rows, cross.cols);
@@ -215,7 +219,7 @@ struct cca {
     return sum / static_cast<double>(count);
   }
 
-  /// 1 - mean similarity to the other layers that have any directions; 0 where there are none.
+  /// 1 - mean similarity to the other layers that are not constant; 0 if there are none.
   [[nodiscard]] static double score_of(const cca_table& table, std::size_t i) {
     if (table.ranks[i] == 0) return 1;
     double sum = 0;
@@ -228,25 +232,26 @@ struct cca {
     return others == 0 ? 0 : 1 - sum / static_cast<double>(others);
   }
 
-  /// Runs the batches, a few at a time, and keeps the chosen rows of every site.
+  /// Runs the batches, a few at a time, and keeps the selected rows at each site.
   template<class Model, class Executor>
   [[nodiscard]] std::vector<float_matrix> gather(const Model& model, std::span<const batch_of<Model>> batches,
                                                  std::span<const site> sites, Executor& run) const {
-    if (every == 0) refuse({.what = "every 0th row", .where = "score::cca", .expected = "every = 1 or more"});
+    if (every == 0) refuse({.what = "every = 0", .where = "score::cca", .expected = "at least 1"});
     constexpr std::size_t at_a_time = 32;
     std::vector<float_matrix> outputs(sites.size());
     std::size_t seen = 0;
     for (std::size_t b0 = 0; b0 < batches.size(); b0 += at_a_time) {
       const std::size_t count = std::min(at_a_time, batches.size() - b0);
-      std::vector<std::vector<float_matrix>> part(count, std::vector<float_matrix>(sites.size()));  // [batches][sites]
+      std::vector<std::vector<float_matrix>> observed(count,
+                                                      std::vector<float_matrix>(sites.size()));  // [batches][sites]
       run.for_each(count, [&](std::size_t b) {
         const auto tap = [&](site at, activations_view<float> x) {
           const auto found = std::ranges::find(sites, at);
-          if (found != sites.end()) part[b][static_cast<std::size_t>(found - sites.begin())] = rows_of(x);
+          if (found != sites.end()) observed[b][static_cast<std::size_t>(found - sites.begin())] = rows_of(x);
         };
         static_cast<void>(model.logits(batches[b0 + b], positions::last, tap));
       });
-      for (std::vector<float_matrix>& of_batch : part) {
+      for (std::vector<float_matrix>& of_batch : observed) {
         for (std::size_t i = 0; i < sites.size(); ++i) append(outputs[i], of_batch[i], seen, sites[i]);
         seen += of_batch.empty() ? 0 : of_batch.front().rows;
         of_batch.clear();
@@ -279,7 +284,7 @@ struct cca {
     if (from.rows == 0 || to.cols != from.cols)
       refuse({.what = "activations of " + std::to_string(from.cols) + " features at " + at.name(),
               .where = "score::cca",
-              .expected = std::to_string(to.cols) + " in every batch, at every site of every layer"});
+              .expected = std::to_string(to.cols) + ", as in the other batches"});
     for (std::size_t r = 0; r < from.rows; ++r)
       if (seen + r >= first && (seen + r - first) % every == 0) {
         to.values.insert(to.values.end(), from.row(r).begin(), from.row(r).end());

@@ -13,20 +13,20 @@
 
 namespace precis::score {
 
-/// Several scores of the same units as one: their weighted mean, each brought to one scale first.
+/// Combines several score tables of the same units into one: the weighted mean after bringing each table to one scale.
 ///
-/// Unit      that of the scale: ranks and minmax in [0, 1], zscore in standard deviations, sum1 in shares of the sum.
-/// Sign      high = keep, as in every table that goes in.
-/// Errors    no tables; tables of different units or models; weights that are negative, do not sum to more than 0, or are
-///           not one a table; scores that are not finite; raw scores that measure different things.
-/// Cost      tables x units.
-/// Source    methods A3 (the scales).
-/// @post     scale::rank: any strictly increasing map of one table's scores changes nothing.
-/// @post     the order of the tables, with their weights, changes nothing but rounding.
+/// Unit      that of the scale: rank and minmax in [0, 1], zscore in standard deviations, sum1 as shares of the sum.
+/// Sign      high = keep, as in the tables combined.
+/// Errors    no tables; tables of different units or models; weights that are negative, sum to 0, or are not one per
+///           table; scores that are not finite; for scale::raw, scores of different measures.
+/// Cost      O(tables x units), and a sort per table for ranks.
+/// Source    none; the scales are those of precis::normalise (docs/methods/combine.md).
+/// @post     scale::rank: a strictly increasing map of one table's scores changes nothing.
+/// @post     permuting the tables together with their weights changes only rounding.
 struct combine {
   enum class scale { rank, minmax, zscore, sum1, raw };
   scale as = scale::rank;
-  std::vector<double> weights = {};  ///< one a table, >= 0; empty: all alike
+  std::vector<double> weights = {};  ///< one per table, >= 0; empty: equal weights
 
   bool operator==(const combine&) const = default;
 
@@ -35,7 +35,7 @@ struct combine {
     if (!weights.empty() && weights.size() != tables.size())
       refuse({.what = std::to_string(weights.size()) + " weights for " + std::to_string(tables.size()) + " tables",
               .where = "score::combine",
-              .expected = "one a table, or none"});
+              .expected = "one per table, or none"});
     double total = 0;
     for (std::size_t t = 0; t < tables.size(); ++t) {
       const double w = weight(t);
@@ -43,7 +43,8 @@ struct combine {
         refuse({.what = "weight " + std::to_string(w), .where = "score::combine", .expected = "weights >= 0"});
       total += w;
     }
-    if (!(total > 0)) refuse({.what = "weights that sum to 0", .where = "score::combine", .expected = "one above 0"});
+    if (!(total > 0))
+      refuse({.what = "weights that sum to 0", .where = "score::combine", .expected = "a positive sum"});
 
     scores s{.model = {},
              .scorer = "combine " + std::string(name()),
@@ -99,7 +100,7 @@ struct combine {
     if (as == scale::raw && table.measure != measure)
       refuse({.what = "raw scores that measure '" + std::string(measure) + "' and '" + table.measure + "'",
               .where = "score::combine",
-              .expected = "one measure, or another scale"});
+              .expected = "tables of one measure, or another scale"});
   }
 };
 

@@ -8,6 +8,8 @@
 #include <precis/core/spectra.hpp>
 #include <precis/linear_algebra/singular_values.hpp>
 #include <precis/model/concepts.hpp>
+#include <precis/model/inputs.hpp>
+#include <precis/score/eigenpruning/cycle.hpp>
 #include <precis/score/eigenpruning/effects.hpp>
 #include <precis/score/eigenpruning/every_pair.hpp>
 
@@ -25,40 +27,40 @@
 
 namespace precis::score {
 
-/// Scores every singular value of chosen slices by the effect on the loss that its part of the matrix has when the input is
-/// swapped for another sample's: eigenpruning's attribution.
+/// Scores each singular value of the given slices by the first-order effect on the loss of replacing the input of its
+/// rank-one part by that of another sample: the attribution of Eigenpruning.
 ///
-/// Shapes    batches of one length whose sequences are samples, with their targets; two samples at least.
+/// Shapes    batches of equal sequence length whose sequences are samples with targets; at least two samples.
 /// Unit      nats of a sample's summed loss.
-/// Sign      high = keep, as in the paper: a negative effect says that the part makes the model worse.
-/// Errors    fewer than two samples; batches of different lengths; no slices, or slices that are not the model's; weights,
-///           activations or gradients that are not finite; samples without a token in common.
-/// Cost      one forward and backward of every sample (pairing::all: a forward more, unless all fit one batch), the singular
-///           values of every slice, and two products: 2 tokens rank (in + out) operations a slice. Memory: the parts of all
-///           slices in float, which is the weights once more for whole square matrices twice.
-/// Source    Vergara-Browne, Soto, Aizawa, "Eigenpruning"; methods B8.
-/// Differs   the authors' code reads the stream before the norm where the paper reads the map's input (as here), divides a
-///           batch's loss by its size, pairs inside batches of 5 (1 from its command line, where every effect is 0), and
-///           counts padding. `loss`, `pairs` and `padding` bring back the last three.
+/// Sign      high = keep, as in the paper: a negative effect means that the part degrades the model.
+/// Errors    fewer than two samples; batches of different sequence lengths; no slices, or invalid ones; weights,
+///           activations or gradients that are not finite; no pair of samples with a common token.
+/// Cost      one forward and backward of every sample (pairing::all: one more forward unless all samples fit one
+///           batch), the singular values of each slice, and 2 tokens rank (in + out) operations per slice. Memory: the
+///           factors of all slices in float, rank (in + out) values each, twice the weights of a square matrix.
+/// Source    Vergara-Browne, Soto, Aizawa, "Eigenpruning: an Interpretability-Inspired PEFT Method".
+/// Differs   As in the paper, x is the map's input; the authors' code reads the residual stream before the norm. Their
+///           code also divides a batch's loss by its size, pairs within batches of 5 (of 1 from its command line, where
+///           every effect is 0), and counts padding; `loss`, `pairs` and `padding` reproduce these three.
 /// @post     the effects of one pair and token sum to g . W (x' - x) over all singular values.
 /// @post     equal on any executor and for any split into batches, bit for bit.
 struct eigen_attribution {
   enum class pairing {
-    shuffled_cycle,    ///< each sample with the one before it, after one shuffle of all samples
+    shuffled_cycle,    ///< each sample with the previous one, after shuffling all samples
     cycle,             ///< the same without the shuffle
-    cycle_in_batches,  ///< as the authors' code: after the shuffle, within batches of `sequences_at_a_time`
+    cycle_in_batches,  ///< as in the authors' code: shuffled, within batches of `sequences_at_a_time`
     all,               ///< each sample with every other one
   };
   enum class loss_scale {
     per_sample,  ///< the gradient of a sample's own loss
-    batch_mean,  ///< as the authors' code: divided by the predictions of the batch it runs in
+    batch_mean,  ///< as in the authors' code: divided by the number of predictions in its batch
   };
   pairing pairs = pairing::shuffled_cycle;
   eigenpruning::reduction reduce = eigenpruning::reduction::max_over_pairs_and_tokens;
   loss_scale loss = loss_scale::per_sample;
   std::uint64_t seed = 0;
-  token padding = no_target;             ///< tokens of this id are padding; a batch that has lengths says it by itself
-  std::size_t sequences_at_a_time = 32;  ///< run through the model
+  token padding = no_target;             ///< id of padding tokens, for batches without length()
+  std::size_t sequences_at_a_time = 32;  ///< batch size of the model runs
 
   bool operator==(const eigen_attribution&) const = default;
 
@@ -74,7 +76,7 @@ struct eigen_attribution {
     std::vector<std::vector<eigenpruning::tracked>> of_matrix(model.matrices().size());
     decompose(model, slices, run, result, of_matrix);
     if (pairs == pairing::all)
-      pair_all<eigenpruning::every_pair>(model, batches, samples, of_matrix, run);
+      pair_all(model, batches, samples, of_matrix, run);
     else
       pair_neighbours(model, batches, samples, of_matrix, run);
 
@@ -86,14 +88,15 @@ struct eigen_attribution {
         else
           s.scores.assign(t.sums.begin(), t.sums.end());
         if (std::ranges::any_of(s.scores, [](double v) { return !std::isfinite(v); }))
-          bad("no pair of samples has a token in common, or slice " + s.slice.name + " was never reached",
-              "a model that hands over every matrix, samples with tokens that are no padding, moderate numbers");
+          bad("no pair of samples has a token in common, or slice " + s.slice.name + " has no inputs",
+              "a model that reports every matrix, samples that overlap outside padding, effects within the range of "
+              "float");
       }
     check(result, where);
     return result;
   }
 
-  /// Chosen only when the overload above is not: says why, and what to do about it.
+  /// Chosen only if the overload above does not match: its error names the missing capability and how to add it.
   template<class Model, class Batches, class Slices, class... Rest>
     requires(!(differentiable_model<Model> && divisible_batch<batch_of<Model>>))
   refused operator()(const Model&, const Batches&, const Slices&, Rest&&...) const {
@@ -101,10 +104,11 @@ struct eigen_attribution {
         differentiable_model<Model>,
         "precis: score::eigen_attribution needs a differentiable_model. Add nll backward(batch, sink) to the adaptor. "
         "See docs/models.md#differentiable");
-    static_assert(
-        !differentiable_model<Model> || divisible_batch<batch_of<Model>>,
-        "precis: score::eigen_attribution pairs sequences of any batches. Give the batch members sequences and tokens, "
-        "and write gather_sequences(batches, order) for it. See docs/models.md#differentiable");
+    static_assert(!differentiable_model<Model> || divisible_batch<batch_of<Model>>,
+                  "precis: score::eigen_attribution needs a divisible_batch: it pairs sequences of any batches. Give "
+                  "the batch members "
+                  "sequences and tokens, and overload gather_sequences(batches, order) for it. See "
+                  "docs/models.md#differentiable");
     return {};
   }
 
@@ -133,16 +137,17 @@ struct eigen_attribution {
       samples += batches[b].sequences;
       if (batches[b].tokens != batches[0].tokens)
         bad("batch " + std::to_string(b) + " has sequences of " + std::to_string(batches[b].tokens) + " tokens",
-            std::to_string(batches[0].tokens) + " as in batch 0: pairs are compared token by token");
+            std::to_string(batches[0].tokens) + " as in batch 0, because pairs are compared token by token");
     }
-    if (samples < 2) bad(std::to_string(samples) + " samples", "at least two: effects are differences between samples");
+    if (samples < 2)
+      bad(std::to_string(samples) + " samples", "at least two, because effects are differences between samples");
     if (sequences_at_a_time == 0 || (pairs == pairing::cycle_in_batches && sequences_at_a_time < 2))
       bad("sequences_at_a_time = " + std::to_string(sequences_at_a_time),
-          "at least 1, and 2 where batches are paired within: a sample alone has no partner");
+          "at least 1, or 2 for cycle_in_batches, where each sample needs a partner in its batch");
     return samples;
   }
 
-  /// A permutation of all samples by its seed (Fisher and Yates).
+  /// A random permutation of all samples (Fisher-Yates shuffle).
   [[nodiscard]] std::vector<std::size_t> order_of(std::size_t samples) const {
     std::vector<std::size_t> order(samples);
     std::iota(order.begin(), order.end(), std::size_t{0});
@@ -157,25 +162,26 @@ struct eigen_attribution {
                         std::vector<std::vector<eigenpruning::tracked>>& of_matrix) {
     constexpr std::size_t at_a_time = 16;
     for (std::size_t first = 0; first < slices.size(); first += at_a_time) {
-      const std::span<const matrix_slice> some = slices.subspan(first, std::min(at_a_time, slices.size() - first));
-      std::vector<float_matrix> weights;  // copies: a model's view lasts until it is asked for the next one
-      for (const matrix_slice& s : some) {
+      const std::span<const matrix_slice> block = slices.subspan(first, std::min(at_a_time, slices.size() - first));
+      std::vector<float_matrix> weights;  // copies, because a view is valid only until the next call of weights()
+      for (const matrix_slice& s : block) {
         const weight_view w = part_of(weight_view(model.weights(s.matrix)), s);
         weights.emplace_back(s.out, s.in);
         for (std::size_t o = 0; o < s.out; ++o)
           for (std::size_t i = 0; i < s.in; ++i) weights.back()(o, i) = w(o, i);
       }
-      std::vector<linear_algebra::singular_system> parts(some.size());
-      run.for_each(some.size(),
-                   [&](std::size_t i) { parts[i] = linear_algebra::singular_values(weights[i].view(), some[i].name); });
-      for (std::size_t i = 0; i < some.size(); ++i) {
-        of_matrix[some[i].matrix].emplace_back(some[i], parts[i]);
-        result.slices.push_back({.slice = some[i], .values = std::move(parts[i].values), .scores = {}});
+      std::vector<linear_algebra::singular_system> parts(block.size());
+      run.for_each(block.size(), [&](std::size_t i) {
+        parts[i] = linear_algebra::singular_values(weights[i].view(), block[i].name);
+      });
+      for (std::size_t i = 0; i < block.size(); ++i) {
+        of_matrix[block[i].matrix].emplace_back(block[i], parts[i]);
+        result.slices.push_back({.slice = block[i], .values = std::move(parts[i].values), .scores = {}});
       }
     }
   }
 
-  /// Runs the samples through the model, a few at a time: f(batch, counts) for each.
+  /// Gathers the samples into batches of sequences_at_a_time and calls f(batch, counts) for each.
   template<class Batch, class F>
   void each_batch(std::span<const Batch> batches, std::span<const std::size_t> order, F&& f) const {
     for (std::size_t first = 0; first < order.size(); first += sequences_at_a_time) {
@@ -186,8 +192,8 @@ struct eigen_attribution {
     }
   }
 
-  /// Runs backward; f(matrix, observed) for the chosen matrices. The loss is known only after the gradients: for the mean
-  /// over a batch its predictions are counted first.
+  /// Runs backward and calls f(matrix, observed) for the chosen matrices. The gradients arrive before the loss, so for
+  /// batch_mean the predictions are counted beforehand.
   template<class Model, class F>
   void observe(const Model& model, const batch_of<Model>& batch, std::span<const unsigned char> counts,
                const std::vector<bool>& chosen, F&& f) const {
@@ -204,8 +210,8 @@ struct eigen_attribution {
     const nll total = model.backward(batch, [&](const linear_gradient& g) {
       if (chosen[g.matrix]) f(g.matrix, eigenpruning::observed{g.input, g.output_gradient, counts, weight});
     });
-    if (total.count == 0) bad("a batch without a prediction", "targets to take the loss of");
-    if (!std::isfinite(total.sum)) bad("a loss of " + std::to_string(total.sum), "a finite one");
+    if (total.count == 0) bad("a batch without a prediction", "at least one target per batch");
+    if (!std::isfinite(total.sum)) bad("a loss of " + std::to_string(total.sum), "a finite loss");
   }
 
   template<class Pairs, class Model>
@@ -246,12 +252,12 @@ struct eigen_attribution {
     take_back(all, index, chosen, of_matrix);
   }
 
-  template<class Every, class Model, class Executor>
+  template<class Model, class Executor>
   void pair_all(const Model& model, std::span<const batch_of<Model>> batches, std::size_t samples,
                 std::vector<std::vector<eigenpruning::tracked>>& of_matrix, Executor& run) const {
     std::vector<std::size_t> index;
     std::vector<bool> chosen;
-    std::vector<Every> all = pairs_of<Every>(model, of_matrix, index, chosen);
+    std::vector<eigenpruning::every_pair> all = pairs_of<eigenpruning::every_pair>(model, of_matrix, index, chosen);
     const std::vector<std::size_t> order = order_of(samples);
     const bool at_once = samples <= sequences_at_a_time;
     if (!at_once)
@@ -259,17 +265,14 @@ struct eigen_attribution {
         const auto see = [&](std::size_t m, activations_view<const float> x) {
           if (chosen[m]) all[index[m]].see(x, counts, run);
         };
-        if constexpr (observable_model<Model>)
-          model.inputs(batch, [&](const linear_input& in) {
-            for (const std::size_t m : in.matrices) see(m, in.input);
-          });
-        else
-          static_cast<void>(model.backward(batch, [&](const linear_gradient& g) { see(g.matrix, g.input); }));
+        each_input(model, batch, [&](std::span<const std::size_t> readers, activations_view<const float> x) {
+          for (const std::size_t m : readers) see(m, x);
+        });
       });
     each_batch(batches, order, [&](const auto& batch, auto counts) {
       observe(model, batch, counts, chosen, [&](std::size_t m, const eigenpruning::observed& o) {
         if (at_once)
-          all[index[m]].together(o, run);
+          all[index[m]].add_all_samples(o, run);
         else
           all[index[m]].add(o, run);
       });
@@ -278,15 +281,15 @@ struct eigen_attribution {
   }
 };
 
-/// Scores a unit by the share of its singular values that are useful: not among the lowest `portion` of all.
+/// Scores a unit by its share of useful singular values: those not among the lowest `portion` of all singular values.
 ///
 /// Unit      share of singular values, in [0, 1].
 /// Sign      high = keep.
-/// Errors    a portion outside [0, 1]; a unit none of whose matrices has scored slices.
-/// Source    methods B8, E10 (the same pooled order that pruning follows).
+/// Errors    a portion outside [0, 1]; a unit without scored slices.
+/// Source    Vergara-Browne, Soto, Aizawa, "Eigenpruning", whose pruning removes the same lowest portion.
 /// @post     portion == 0: every unit scores 1.
 struct useful_singular_values {
-  double portion = 0.5;  ///< of all singular values together that count as useless; ties go by slice and place
+  double portion = 0.5;  ///< share of all singular values that is useless; ties are broken by slice and index
   unit_kind units = unit_kind::block;
 
   bool operator==(const useful_singular_values&) const = default;
@@ -296,7 +299,7 @@ struct useful_singular_values {
     if (!(portion >= 0 && portion <= 1))
       refuse({.what = "a portion of " + std::to_string(portion),
               .where = "score::useful_singular_values",
-              .expected = "0 to 1"});
+              .expected = "a number in [0, 1]"});
     std::vector<double> pooled;
     std::vector<std::size_t> owner, total(matrices.size()), useless(matrices.size());
     for (const spectrum& s : all.slices) {

@@ -14,23 +14,22 @@
 
 namespace precis::score {
 
-/// E |<g, e>| for noise e of independent normal numbers of this standard deviation, g a vector of this norm.
+/// E |<g, e>| for a vector g of norm `gradient_norm` and noise e of independent normal numbers with this deviation.
 [[nodiscard]] inline double expected_variation(double deviation, double gradient_norm) noexcept {
   return deviation * gradient_norm * std::sqrt(2.0 / std::numbers::pi);
 }
 
-/// What score::taylor's variation is to first order, in closed form: the expected |<gradient, noise>|, without any noise.
+/// The first-order approximation of score::taylor's variation in closed form: the expected |<gradient, noise>|.
 ///
 ///     S(unit) = sqrt(2 / pi) * sqrt(sum over its matrices of (deviation * || d(mean NLL) / dW ||_F)^2)
 ///
-/// Shapes    any batches the model takes.
+/// Shapes    any batches of the model.
 /// Unit      nats per prediction.
 /// Sign      high = keep; never negative.
-/// Errors    those of score::gradient_magnitude: no targets, gradients that are not finite.
-/// Cost      one backward of every batch for all units, against forwards for every unit and draw.
-/// Source    methods B7 (closed-form first-order variant of CPTQuant's TDMPQ).
-/// Differs   a unit of several matrices: their noises are independent, so squares add up.
-/// @post     score::taylor's variation with ever smaller noise and ever more draws tends to it.
+/// Errors    those of score::gradient_magnitude: no targets; gradients that are not finite.
+/// Cost      one backward per batch for all units.
+/// Source    docs/methods/sensitivity.md; it approximates TDMPQ of Nanda, Balija, Sahoo, "CPTQuant".
+/// @post     score::taylor's variation tends to it as the noise decreases and the number of draws grows.
 struct first_order_taylor {
   weight_noise noise = {};
   unit_kind units = unit_kind::block;
@@ -57,7 +56,7 @@ struct first_order_taylor {
     return s;
   }
 
-  /// Chosen only when the overload above is not: says why, and what to do about it.
+  /// Chosen only if the overload above does not match: its error names the missing capability and how to add it.
   template<class Model, class Batches>
     requires(!differentiable_model<Model>)
   refused operator()(const Model&, const Batches&) const {

@@ -13,9 +13,10 @@
 
 namespace precis::score {
 
-/// Adds the weight gradient outputs' x inputs of one linear map, summed over its tokens, to `into` [out x in].
+/// Adds the weight gradient of one linear map, the product of its transposed output gradients and its inputs, to `into`
+/// [out x in].
 ///
-/// Cost     tokens * out * in multiply-adds in float, one addition a weight in double.
+/// Cost     tokens * out * in multiply-adds in float, and one addition per weight in double.
 inline void add_weight_gradient(const linear_gradient& g, basic_matrix<double>& into) {
   float_matrix sum(g.output_gradient.features, g.input.features);
   std::vector<float> workspace(kernel::product_workspace);
@@ -27,17 +28,17 @@ inline void add_weight_gradient(const linear_gradient& g, basic_matrix<double>& 
 
 /// Scores a unit by the squared Frobenius norm of the loss gradient with respect to its weights: a baseline.
 ///
-/// Shapes    any batches the model takes.
-/// Unit      (nats per token and unit of weight) squared, summed over the unit's weights.
-/// Sign      high = keep.
-/// Errors    no batches, no targets; a gradient that is not finite, naming the matrix.
-/// Cost      one backward of every batch; memory for one double per weight.
-/// Source    "Information-Aware Compression Schemes Using Causal Tracing" (Scarlatescu, Mehta), baseline; methods B3.
-/// Differs   the paper does not say whether gradients are averaged before or after squaring: both are here.
+/// Shapes    any batches of the model.
+/// Unit      squared nats per token and unit of weight, summed over the unit's weights.
+/// Sign      high = keep; never negative.
+/// Errors    no batches, or batches without targets; a gradient that is not finite, by matrix.
+/// Cost      one backward per batch; one double per weight in memory.
+/// Source    Scarlatescu, Mehta, "Information-Aware Compression Schemes Using Causal Tracing", a baseline there.
+/// Differs   The paper does not say whether gradients are averaged before or after squaring; `squares` selects either.
 struct gradient_magnitude {
   enum class order {
-    mean_then_square,  ///< of the gradient of the mean NLL over all batches
-    square_then_mean,  ///< mean over batches of that of each batch's mean NLL: give one sample a batch (Fisher trace)
+    mean_then_square,  ///< squared gradient of the mean NLL over all batches
+    square_then_mean,  ///< mean of each batch's squared gradient; with one sample per batch the empirical Fisher trace
   };
   order squares = order::mean_then_square;
   unit_kind units = unit_kind::block;
@@ -55,9 +56,7 @@ struct gradient_magnitude {
     std::vector<double> norms(matrices.size());
     const auto add_norms = [&](nll loss, double weight) {
       if (loss.count == 0)
-        refuse({.what = "no targets",
-                .where = "score::gradient_magnitude",
-                .expected = "at least one prediction to take the loss of"});
+        refuse({.what = "no targets", .where = "score::gradient_magnitude", .expected = "at least one target"});
       const double each = 1.0 / static_cast<double>(loss.count);
       for (std::size_t i = 0; i < matrices.size(); ++i) {
         double sum = 0;
@@ -97,7 +96,7 @@ struct gradient_magnitude {
     return s;
   }
 
-  /// Chosen only when the overload above is not: says why, and what to do about it.
+  /// Chosen only if the overload above does not match: its error names the missing capability and how to add it.
   template<class Model, class Batches>
     requires(!differentiable_model<Model>)
   refused operator()(const Model&, const Batches&) const {

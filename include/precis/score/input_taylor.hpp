@@ -9,6 +9,7 @@
 #include <precis/core/view.hpp>
 #include <precis/model/concepts.hpp>
 #include <precis/model/taps.hpp>
+#include <precis/score/stream_parts.hpp>
 #include <precis/score/taylor.hpp>
 
 #include <cmath>
@@ -21,19 +22,20 @@
 
 namespace precis::score {
 
-/// Scores a block by how much the loss moves when what it reads is perturbed, its weights left alone: the prose of TDMPQ,
-/// which speaks of derivatives with respect to a layer's inputs.
+/// Scores a block by the variation of the loss when its input is perturbed by noise and its weights are not: TDMPQ as
+/// the paper's prose describes it, with derivatives with respect to a layer's inputs.
 ///
-/// x + size * rms(x) * xi enters the block instead of x: rms over all activations of the batch, xi standard normal, drawn for
-/// (seed, layer, batch, pair, position). Statistics are those of `taylor`; an x of all zeros takes `size` itself.
+/// The block reads x + size * rms(x) * xi instead of x. The rms is over all activations of the batch, and xi is
+/// standard normal, drawn for (seed, layer, batch, pair, position). If x is all zeros, the deviation is `size`.
 ///
-/// Unit      nats per prediction. Units smaller than a block get their block's score.
+/// Shapes    any batches of the model. Units smaller than a block get their block's score.
+/// Unit      nats per prediction; the statistics are those of `taylor`.
 /// Sign      high = keep. Only curvature can be negative.
-/// Errors    those of taylor; losses that are not finite, by block and draw; nothing to predict.
-/// Cost      1 + draws x blocks forwards of all batches, half of it with layered_model.
-/// Source    Nanda, Balija, Sahoo, "CPTQuant", method TDMPQ; methods B7, `perturb_inputs`.
-/// Differs   a perturbed residual stream reaches all later blocks too, so this says more of where a block stands than of its
-///           weights.
+/// Errors    invalid settings, as for taylor; losses that are not finite, by block and draw; nothing to predict.
+/// Cost      1 + draws x blocks forwards of all batches, about half with layered_model.
+/// Source    Nanda, Balija, Sahoo, "CPTQuant", method TDMPQ.
+/// Differs   The paper's equation perturbs weights. A perturbed residual stream also reaches all later blocks, so the
+///           score reflects a block's depth more than its weights.
 /// @post     equal with and without layered_model, and on any executor, bit for bit.
 struct input_taylor {
   taylor::statistic of = taylor::statistic::variation;
@@ -57,10 +59,9 @@ struct input_taylor {
         .changed = std::vector<std::vector<nll>>(blocks.size() * draws, std::vector<nll>(batches.size()))};
     const std::size_t layers = model.layers();
     for (const unit& u : blocks)
-      if (u.layer >= layers)
-        refuse({.what = u.name, .where = "score::input_taylor", .expected = "blocks that are layers of the model"});
+      static_cast<void>(stream_parts{layers, unit_kind::block}.index_of(u, "score::input_taylor"));
     run.for_each(batches.size(), [&](std::size_t b) {
-      // Every layer's versions are made from one stream, so that a batch is advanced layer by layer once.
+      // The perturbed versions of all layers start from one residual stream, which advances through each layer once.
       std::vector<std::size_t> unit_of(layers, blocks.size());
       for (std::size_t u = 0; u < blocks.size(); ++u) unit_of[blocks[u].layer] = u;
       if constexpr (layered_model<Model>) {
@@ -91,19 +92,19 @@ struct input_taylor {
             "unit " + blocks[i / draws].name + " with its input perturbed, draw " + std::to_string(i % draws));
     std::size_t samples = 0;
     for (const batch_of<Model>& b : batches) samples += taylor::samples_in(b);
-    const scores whole = statistics.combine(model.matrices(), losses, samples);
+    const scores of_blocks = statistics.combine(model.matrices(), losses, samples);
     scores s{.model = {},
-             .scorer = "input_" + whole.scorer,
-             .measure = whole.measure,
+             .scorer = "input_" + of_blocks.scorer,
+             .measure = of_blocks.measure,
              .units = group_units(model.matrices(), units),
              .values = {}};
-    for (const unit& small : s.units)
+    for (const unit& scored : s.units)
       for (std::size_t u = 0; u < blocks.size(); ++u)
-        if (blocks[u].layer == small.layer) s.values.push_back(whole.values[u]);
+        if (blocks[u].layer == scored.layer) s.values.push_back(of_blocks.values[u]);
     return s;
   }
 
-  /// Chosen only when the overload above is not: says why, and what to do about it.
+  /// Chosen only if the overload above does not match: its error names the missing capability and how to add it.
   template<class Model, class Batches, class... Rest>
     requires(!(weighted_model<Model> && tappable_model<Model>))
   refused operator()(const Model&, const Batches&, Rest&&...) const {
@@ -132,16 +133,13 @@ struct input_taylor {
         for (float& v : x(s, t)) v = static_cast<float>(static_cast<double>(v) + deviation * normal.normal(i++));
   }
 
-  static void check(std::span<const nll> losses, const std::string& of_what) {
+  static void check(std::span<const nll> losses, const std::string& subject) {
     const nll all = total(losses);
     if (!std::isfinite(all.sum))
-      refuse({.what = "the loss of " + of_what + " is " + std::to_string(all.sum),
+      refuse({.what = "the loss of " + subject + " is " + std::to_string(all.sum),
               .where = "score::input_taylor",
               .expected = "a finite loss"});
-    if (all.count == 0)
-      refuse({.what = "nothing to predict in " + std::to_string(losses.size()) + " batches",
-              .where = "score::input_taylor",
-              .expected = "at least one target"});
+    require_predictions(all.count, losses.size(), "score::input_taylor");
   }
 };
 

@@ -16,15 +16,16 @@
 
 namespace precis::score {
 
-/// Scores a unit by how many of its weights matter far more than most: the share whose |w| times the norm of its input is
-/// above `multiple` times the unit's mean.
+/// Scores a unit by its share of outliers: the weights whose |w| times the L2 norm of their input exceeds `multiple`
+/// times the unit's mean.
 ///
-/// Shapes    any batches the model takes.
-/// Unit      share of a unit's weights.
-/// Sign      high = keep: outliers are what pruning must not touch.
-/// Errors    a multiple that is not positive; inputs that are not finite or missing, by matrix.
-/// Cost      one forward a batch, and two reads of every weight.
-/// Source    OWL's layer-wise outlier distribution (Yin et al. 2023, arXiv:2310.05175); methods B15, E2.
+/// Shapes    any batches of the model.
+/// Unit      share of a unit's weights, in [0, 1].
+/// Sign      high = keep: units with many outliers tolerate less pruning.
+/// Errors    a multiple that is not positive and finite; inputs that are missing or not finite, by matrix.
+/// Cost      one forward per batch, and two passes over the weights.
+/// Source    Yin et al. 2023, arXiv:2310.05175 (OWL), layer-wise outlier distribution; the metric |w| |x| is Wanda's,
+///           Sun et al. 2023, arXiv:2306.11695, Eq. 1.
 /// @post     equal for any split into batches, bit for bit.
 /// @post     scaling all inputs or all weights of a unit by k != 0 changes nothing; a unit of zeros scores 0.
 struct outliers {
@@ -37,10 +38,11 @@ struct outliers {
     requires observable_model<Model>
   [[nodiscard]] scores operator()(const Model& model, std::span<const batch_of<Model>> batches) const {
     const std::span<const matrix_info> matrices = model.matrices();
-    std::vector<std::vector<double>> squares(matrices.size());  // [in] of every matrix
+    std::vector<std::vector<double>> squares(matrices.size());  // [matrices][in]
     for (const batch_of<Model>& batch : batches)
       model.inputs(batch, [&](const linear_input& i) {
-        std::vector<double> sums = std::move(squares[i.matrices.front()]);  // token by token, whatever the batches
+        std::vector<double> sums =
+            std::move(squares[i.matrices.front()]);  // summed token by token, independently of the batching
         sums.resize(i.input.features);
         for (std::size_t s = 0; s < i.input.sequences; ++s)
           for (std::size_t t = 0; t < i.input.tokens; ++t) {
@@ -51,7 +53,8 @@ struct outliers {
       });
     for (std::size_t m = 0; m < matrices.size(); ++m) {
       if (squares[m].size() != matrices[m].in)
-        bad("no inputs of " + matrices[m].name, "at least one batch, and a model that hands over all inputs");
+        bad("no inputs of " + matrices[m].name,
+            "at least one batch, and a model that reports the inputs of all its matrices");
       for (double& x : squares[m]) {
         if (!std::isfinite(x)) bad("an input of " + matrices[m].name + " is not finite", "finite activations");
         x = std::sqrt(x);
@@ -60,10 +63,11 @@ struct outliers {
     return from_norms(model, squares);
   }
 
-  /// From the norms of every matrix's inputs, [matrices][in].
+  /// From the L2 norms of the inputs of each matrix, [matrices][in].
   template<weighted_model Model>
   [[nodiscard]] scores from_norms(const Model& model, std::span<const std::vector<double>> norms) const {
-    if (!(multiple > 0) || !std::isfinite(multiple)) bad("a multiple of " + text::number(multiple), "a positive one");
+    if (!(multiple > 0) || !std::isfinite(multiple))
+      bad("a multiple of " + text::number(multiple), "a positive, finite number");
     scores s{.model = {},
              .scorer = "outliers multiple=" + text::number(multiple),
              .measure = "share of weights",
@@ -91,7 +95,7 @@ struct outliers {
     return s;
   }
 
-  /// Chosen only when the overload above is not: says why, and what to do about it.
+  /// Chosen only if the overload above does not match: its error names the missing capability and how to add it.
   template<class Model, class Batches, class... Rest>
     requires(!observable_model<Model>)
   refused operator()(const Model&, const Batches&, Rest&&...) const {

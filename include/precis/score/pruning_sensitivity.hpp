@@ -6,7 +6,7 @@
 #include <precis/core/text.hpp>
 #include <precis/core/unit.hpp>
 #include <precis/core/view.hpp>
-#include <precis/evaluate/accuracy.hpp>
+#include <precis/measure/agreement.hpp>
 #include <precis/model/changes.hpp>
 #include <precis/model/concepts.hpp>
 #include <precis/model/taps.hpp>
@@ -22,8 +22,8 @@
 
 namespace precis::score {
 
-/// Reads how many predictions of a batch are wrong: a loss of 1 or 0 a prediction. Logits that are not finite have no
-/// first choice: the loss is NaN then.
+/// Reads how many predictions of a batch are wrong: the loss of a prediction is 0 or 1, or NaN if a logit is not
+/// finite.
 template<token_model Model>
 struct mistake_reading {
   std::span<const token_batch> batches;
@@ -46,31 +46,31 @@ struct mistake_reading {
       if (b.targets[i] == no_target) continue;
       const std::span<const float> row = logits.row(i);
       const bool finite = std::ranges::all_of(row, [](float z) { return std::isfinite(z); });
-      const bool right = evaluate::argmax(row) == static_cast<std::size_t>(b.targets[i]);
+      const bool right = measure::argmax(row) == static_cast<std::size_t>(b.targets[i]);
       wrong += {.sum = !finite ? std::numeric_limits<double>::quiet_NaN() : right ? 0.0 : 1.0, .count = 1};
     }
     return wrong;
   }
 };
 
-/// Scores a unit by what pruning it alone does to the model: S = loss(pruned) - loss(original), PMPQ of CPTQuant.
+/// Scores a unit by the loss increase of pruning it alone, S = loss(pruned) - loss(original): PMPQ of CPTQuant.
 ///
-/// Shapes    any batches the model takes; accuracy needs token_batch.
-/// Unit      nats per prediction, or the share of predictions that become wrong.
-/// Sign      high = keep. May be negative: pruning can improve a model, and such a unit ranks lowest. No absolute values.
-/// Errors    no sparsities, or one outside [0, 1]; weights that are not finite; those of read_changes: losses that are not
-///           finite, by unit and sparsity, and nothing to predict.
-/// Cost      that of read_changes: 1 + sparsities x units forwards of all batches, half of it with layered_model.
-/// Source    Nanda, Balija, Sahoo, "CPTQuant", method PMPQ; methods B6.
-/// Differs   Loss instead of accuracy, which on small sets ties most units; exactly k weights instead of a quantile, which
-///           removes one too many and all ties; the sparsities are not given in the paper (its code has 0.3), 0.5 here.
+/// Shapes    any batches of the model; metric::accuracy needs token_batch.
+/// Unit      nats per prediction, or the drop of the share of correct predictions.
+/// Sign      high = keep. A score can be negative: pruning can improve a model, and such a unit ranks lowest.
+/// Errors    no sparsities, or one outside [0, 1]; weights that are not finite; those of read_changes.
+/// Cost      that of read_changes: 1 + sparsities x units forwards of all batches, about half with layered_model.
+/// Source    Nanda, Balija, Sahoo, "CPTQuant", method PMPQ (Algorithm 2).
+/// Differs   The default metric is the loss; on small sets accuracy ties most units. Exactly k weights are removed; a
+///           quantile threshold removes one too many and all ties. The paper does not give its sparsities (its code
+///           uses 0.3); the default here is 0.5.
 /// @post     sparsity 0 gives exactly 0.
 /// @post     equal with and without layered_model, and on any executor, bit for bit.
-/// @post     after the call every weight has its bits again, also when the call was refused.
+/// @post     every weight has its original bits after the call, also if the call is refused.
 struct pruning_sensitivity {
   enum class metric { loss, accuracy };
   enum class reduction { mean, max };      ///< over the sparsities
-  enum class scope { per_matrix, joint };  ///< joint: the weights of a unit's matrices compete with each other
+  enum class scope { per_matrix, joint };  ///< joint: one threshold for all matrices of a unit
 
   std::vector<double> sparsities{0.5};
   metric by = metric::loss;
@@ -101,7 +101,7 @@ struct pruning_sensitivity {
     return s;
   }
 
-  /// One sensitivity a unit and sparsity: [units x sparsities].
+  /// The sensitivity of each unit at each sparsity, [units x sparsities].
   template<mutable_model Model, executor Executor = sequential>
     requires evaluable_model<Model>
   [[nodiscard]] basic_matrix<double> table(Model& model, std::span<const batch_of<Model>> batches,
@@ -111,7 +111,7 @@ struct pruning_sensitivity {
     for (const double s : sparsities) static_cast<void>(exact_count(s, 0));
     const std::vector<unit> all = group_units(model.matrices(), units);
     basic_matrix<double> result(all.size(), sparsities.size());
-    const auto measure = [&](const auto& reading) {
+    const auto fill = [&](const auto& reading) {
       const auto done = [&](std::size_t u, std::size_t v, std::span<const nll> losses) {
         result(u, v) = total(losses).mean();
       };
@@ -122,18 +122,18 @@ struct pruning_sensitivity {
       for (double& loss : result.values) loss -= before;
     };
     if (by == metric::loss) {
-      measure(loss_reading<Model>{batches});
+      fill(loss_reading<Model>{batches});
     } else if constexpr (token_model<Model> && (layered_model<Model> || tappable_model<Model>)) {
-      measure(mistake_reading<Model>{batches});
+      fill(mistake_reading<Model>{batches});
     } else {
-      refuse({.what = "an accuracy was asked for of a model without tokens or logits",
+      refuse({.what = "metric::accuracy for a model without token batches or logits",
               .where = "score::pruning_sensitivity",
               .expected = "metric::loss, or a token_model that is tappable or layered"});
     }
     return result;
   }
 
-  /// Chosen only when the overload above is not: says why, and what to do about it.
+  /// Chosen only if the overload above does not match: its error names the missing capability and how to add it.
   template<class Model, class Batches, class... Rest>
     requires(!(mutable_model<Model> && evaluable_model<Model>))
   refused operator()(const Model&, const Batches&, Rest&&...) const {

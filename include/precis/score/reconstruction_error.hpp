@@ -16,33 +16,33 @@
 
 namespace precis::score {
 
-/// Scores a unit by how far its matrices' outputs move when all units are compressed in the same way:
+/// Scores a unit by the relative error of its matrices' outputs when all units are compressed in the same way:
 ///
 ///     S = sum over the unit's matrices of tr(dW G dW') / tr(W G W')     (NMSE)
 ///
-/// compress(matrix_info, mutable_weight_view) overwrites a copy of a matrix: prune it, or encode and decode it. For errors in
-/// every entry of a menu, which are costs and no scores, see cost::reconstruction.
+/// compress(matrix_info, mutable_weight_view) overwrites a copy of a matrix, for example by pruning, or by encoding and
+/// decoding it. cost::reconstruction computes such errors for each entry of a menu, as costs.
 ///
-/// Unit      share of the squared outputs.
-/// Sign      high = keep: what suffers most from the same compression. Never negative.
-/// Errors    those of gather_grams; a matrix without any outputs whose compressed version has some, by name.
-/// Cost      one forward a batch and that of gather_grams; out * in^2 multiply-adds in double a matrix.
-/// Source    methods B9 (EvoPress's estimator of layer errors).
-/// Differs   there one linear layer; a unit of several adds up their shares.
-/// @post     compress leaves everything as it is: every score is 0.
+/// Unit      share of the squared outputs, summed over the unit's matrices.
+/// Sign      high = keep; never negative.
+/// Errors    those of measure::gather_grams; a matrix whose outputs are all zero but not after compression, by name.
+/// Cost      that of measure::gather_grams, and out * in^2 multiply-adds in double per matrix.
+/// Source    IST-DASLab/EvoPress, its estimator of layer errors.
+/// Differs   EvoPress scores single linear layers; here the errors of a unit's matrices are summed.
+/// @post     every score is 0 if compress changes nothing.
 /// @post     scaling a matrix and its compressed version by k != 0 changes no score.
 struct reconstruction_error {
   unit_kind units = unit_kind::block;
 
   bool operator==(const reconstruction_error&) const = default;
 
-  /// On the inputs that the model's matrices see in these batches.
+  /// With the inputs of the model's matrices in these batches.
   template<weighted_model Model, class Compress, executor Executor = sequential>
     requires(observable_model<Model> || differentiable_model<Model>) &&
             std::invocable<Compress&, const matrix_info&, mutable_weight_view>
   [[nodiscard]] scores operator()(const Model& model, std::span<const batch_of<Model>> batches, Compress&& compress,
                                   Executor&& run = {}) const {
-    const input_grams grams = gather_grams(model, batches, run);
+    const measure::input_grams grams = measure::gather_grams(model, batches, run);
     return fill(model, [&](std::size_t m) -> const basic_matrix<double>& { return grams[m].sum; }, compress);
   }
 
@@ -54,7 +54,7 @@ struct reconstruction_error {
     return fill(model, [&](std::size_t) -> const basic_matrix<double>& { return identity; }, compress);
   }
 
-  /// Chosen only when the overload above is not: says why, and what to do about it.
+  /// Chosen only if the overload above does not match: its error names the missing capability and how to add it.
   template<class Model, class Batches, class... Rest>
     requires(!(observable_model<Model> || differentiable_model<Model>))
   refused operator()(const Model&, const Batches&, Rest&&...) const {
@@ -83,8 +83,9 @@ struct reconstruction_error {
           for (std::size_t c = 0; c < w.cols; ++c) copy(r, c) = w(r, c);
         compress(matrices[m], copy.view());
         const basic_matrix<double>& g = gram_of_matrix(m);
-        sum += relative_output_error(squared_output_error(w, copy.view(), g), squared_outputs(w, g), matrices[m].name,
-                                     "score::reconstruction_error");
+        sum += measure::relative_output_error(measure::squared_output_error(w, copy.view(), g),
+                                              measure::squared_outputs(w, g), matrices[m].name,
+                                              "score::reconstruction_error");
       }
       s.values.push_back(sum);
     }

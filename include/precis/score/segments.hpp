@@ -12,19 +12,20 @@
 
 namespace precis::score {
 
-/// Some neighbouring layers and how their scores are spread.
+/// A run of consecutive layers, and the mean and deviation of their scores.
 struct segment {
   std::size_t layers = 0;
   double mean = 0;
-  std::optional<double> deviation = {};  ///< of a sample; nothing for fewer than two layers
+  std::optional<double> deviation = {};  ///< sample standard deviation; no value with fewer than two layers
 };
 
-/// The first 30 % of the layers, the next 30 % and the rest. A layer's score is the mean of its units'.
+/// Statistics of the first 30 % of the layers, the next 30 % and the rest. A layer's score is the mean over its units.
 ///
-/// Shapes    [first, middle, rest]; rounded down, so rest has the most.
+/// Shapes    [first, middle, rest]; the first two are rounded down.
+/// Unit      that of the scores.
 /// Errors    scores that are not finite.
-/// Source    CPTQuant's statistics of layer-wise sensitivity; methods F2.
-/// Differs   an undefined deviation is nothing; there it is printed as NaN.
+/// Source    Nanda, Balija, Sahoo, "CPTQuant", its statistics of layer-wise sensitivity.
+/// Differs   An undefined deviation has no value; the paper's table prints NaN.
 [[nodiscard]] inline std::array<segment, 3> segments(const scores& s) {
   check_finite(s, "score::segments");
   std::vector<double> sums;
@@ -42,8 +43,8 @@ struct segment {
   for (std::size_t l = 0; l < sums.size(); ++l)
     if (counts[l] != 0) layers.push_back(sums[l] / static_cast<double>(counts[l]));
 
-  const std::size_t third = layers.size() * 3 / 10;
-  const std::array<std::size_t, 4> bounds{0, third, 2 * third, layers.size()};
+  const std::size_t width = layers.size() * 3 / 10;
+  const std::array<std::size_t, 4> bounds{0, width, 2 * width, layers.size()};
   std::array<segment, 3> out;
   for (std::size_t i = 0; i < out.size(); ++i) {
     segment& g = out[i];

@@ -22,35 +22,35 @@
 
 namespace precis::score {
 
-/// Losses of a model with noise in one unit at a time.
+/// Losses of a model with noise added to one unit at a time.
 struct perturbed_losses {
   std::vector<nll> unchanged;             ///< [batches]
-  std::vector<std::vector<nll>> changed;  ///< [units * draws][batches], draw by draw within a unit
+  std::vector<std::vector<nll>> changed;  ///< [units * draws][batches]; the draws of a unit are consecutive
 
   bool operator==(const perturbed_losses&) const = default;
 };
 
-/// How large noise in weights is.
+/// The standard deviation of noise added to weights.
 struct weight_noise {
-  enum class measure { of_rms, absolute };
+  enum class scaling { by_rms, absolute };
   double size = 0.01;
-  measure unit = measure::of_rms;  ///< of_rms: standard deviations in root mean squares of the matrix
+  scaling scale = scaling::by_rms;  ///< by_rms: `size` is relative to the root mean square of the matrix
 
-  /// The standard deviation for one matrix: size * rms(W); size itself where that is zero (methods B7).
+  /// The standard deviation for one matrix: size * rms(W), or size itself if rms(W) is zero.
   [[nodiscard]] double deviation(weight_view w) const {
-    const double scale = unit == measure::absolute ? 1.0 : rms(w);
-    return scale == 0 ? size : size * scale;
+    const double unit = scale == scaling::absolute ? 1.0 : rms(w);
+    return unit == 0 ? size : size * unit;
   }
-  /// The matrices whose rms is zero, for a scorer's description: " absolute:NAME" each.
+  /// " absolute:NAME" for each matrix whose rms is zero, for a scorer's description.
   template<weighted_model Model>
   [[nodiscard]] std::string exceptions(const Model& model) const {
     std::string names;
-    for (std::size_t m = 0; unit == measure::of_rms && m < model.matrices().size(); ++m)
+    for (std::size_t m = 0; scale == scaling::by_rms && m < model.matrices().size(); ++m)
       if (rms(model.weights(m)) == 0) names += " absolute:" + model.matrices()[m].name;
     return names;
   }
   [[nodiscard]] std::string describe() const {
-    return "noise=" + text::number(size) + (unit == measure::of_rms ? "rms" : "");
+    return "noise=" + text::number(size) + (scale == scaling::by_rms ? "rms" : "");
   }
   bool operator==(const weight_noise&) const = default;
 
@@ -63,28 +63,29 @@ struct weight_noise {
   }
 };
 
-/// Scores a unit by how much the loss moves when its weights are perturbed: TDMPQ of CPTQuant, made a variation.
+/// Scores a unit by the variation of the loss when its weights are perturbed by noise: TDMPQ of CPTQuant.
 ///
-///     variation   mean over draws of | L(W + e) - L(W) |, L the mean loss of all batches
-///     per_sample  the same, the absolute value taken batch by batch: gains and losses of different batches do not cancel
+///     variation   mean over draws of | L(W + e) - L(W) |, where L is the mean loss of all batches
+///     per_sample  the same with the absolute value per batch, so that gains and losses of batches do not cancel
 ///     curvature   mean over pairs of (L(W + e) + L(W - e)) / 2 - L(W): the second-order term alone
-///     total       mean over draws of (sum over batches of their mean losses at W + e) / samples: the paper's TV / N
+///     total       mean over draws of (sum over batches of the mean loss at W + e) / samples: the paper's TV / N
 ///
-/// e = deviation * xi, xi standard normal, drawn for (seed, matrix name, pair, position): other units, orders and groupings
-/// use the same draws. Antithetic draws 2i and 2i + 1 are +e and -e.
+/// e = deviation * xi, where xi is standard normal and drawn for (seed, matrix name, pair, position); so it does not
+/// depend on the units, their order or their grouping. Antithetic draws 2i and 2i + 1 are +e and -e.
 ///
-/// Shapes    any batches the model takes. Per sample: give one sample a batch.
+/// Shapes    any batches of the model; for per_sample, one sample per batch.
 /// Unit      nats per prediction.
 /// Sign      high = keep. Only curvature can be negative.
-/// Errors    no draws; an odd number of antithetic draws; curvature without them; noise that is not positive and finite;
-///           those of read_changes: losses that are not finite, by unit and draw, and nothing to predict.
-/// Cost      that of read_changes: 1 + draws x units forwards of all batches, half of it with layered_model; one normal
-///           number a weight and draw.
-/// Source    Nanda, Balija, Sahoo, "CPTQuant", method TDMPQ; methods B7.
-/// Differs   the paper's text perturbs the first parameter of a layer by noise of deviation 1 and adds up losses, without
-///           comparing them to the original's: literal() is that. Here all matrices, 0.01 of their rms, and the variation.
+/// Errors    no draws; an odd number of antithetic draws; curvature with independent draws; noise that is not positive
+///           and finite; those of read_changes.
+/// Cost      that of read_changes: 1 + draws x units forwards of all batches, about half with layered_model; one normal
+///           number per weight and draw.
+/// Source    Nanda, Balija, Sahoo, "CPTQuant", method TDMPQ.
+/// Differs   The paper perturbs the first parameter of a layer with noise of deviation 1 and sums losses without
+///           comparing them to the original; literal() does that. By default, all matrices are perturbed by 0.01 of
+///           their rms, and the score is the variation.
 /// @post     equal with and without layered_model, and on any executor, bit for bit.
-/// @post     after the call every weight has its bits again, also when the call was refused.
+/// @post     every weight has its original bits after the call, also if the call is refused.
 struct taylor {
   enum class statistic { variation, per_sample, curvature, total };
   enum class signs { antithetic, independent };
@@ -100,10 +101,11 @@ struct taylor {
 
   bool operator==(const taylor&) const = default;
 
-  /// The words of the paper: one draw of deviation 1 on the first matrix of a unit, and the loss itself.
+  /// The method as the paper states it: one draw of deviation 1 on the first matrix of a unit, scored by the loss
+  /// itself.
   [[nodiscard]] static constexpr taylor literal() noexcept {
     return {.of = statistic::total,
-            .noise = {.size = 1, .unit = weight_noise::measure::absolute},
+            .noise = {.size = 1, .scale = weight_noise::scaling::absolute},
             .draws = 1,
             .draw = signs::independent,
             .perturb = target::first_matrix};
@@ -118,17 +120,18 @@ struct taylor {
     };
     std::size_t samples = 0;
     for (const batch_of<Model>& b : batches) samples += samples_in(b);
-    scores s = combine(model.matrices(), measure(model, batches, drawn, run), samples);
+    scores s = combine(model.matrices(), losses_of(model, batches, drawn, run), samples);
     s.scorer += noise.exceptions(model);
     return s;
   }
 
-  /// The losses behind the scores, with noise of your own: noise(matrix_info, pair, deviation, e) fills e, [out x in].
+  /// The losses behind the scores, for noise from the caller: source(matrix_info, pair, deviation, e) fills
+  /// e, [out x in].
   template<mutable_model Model, class Noise, executor Executor = sequential>
     requires evaluable_model<Model> &&
              std::invocable<Noise&, const matrix_info&, std::size_t, double, std::span<double>>
-  [[nodiscard]] perturbed_losses measure(Model& model, std::span<const batch_of<Model>> batches, Noise&& source,
-                                         Executor&& run = {}) const {
+  [[nodiscard]] perturbed_losses losses_of(Model& model, std::span<const batch_of<Model>> batches, Noise&& source,
+                                           Executor&& run = {}) const {
     check();
     const std::vector<unit> all = group_units(model.matrices(), units);
     perturbed_losses result{.unchanged = {}, .changed = std::vector<std::vector<nll>>(all.size() * draws)};
@@ -141,7 +144,9 @@ struct taylor {
     return result;
   }
 
-  /// Scores of the units from their losses; `samples` is the N of TV / N. Errors: losses of other units or draws.
+  /// Scores of the units from their losses; `samples` is the N of TV / N.
+  ///
+  /// Errors   losses for another number of units or draws.
   [[nodiscard]] scores combine(std::span<const matrix_info> matrices, const perturbed_losses& losses,
                                std::size_t samples) const {
     check();
@@ -165,28 +170,28 @@ struct taylor {
     return s;
   }
 
-  /// Sequences of a batch of tokens; another batch is one sample.
+  /// The number of sequences of a batch; 1 for batches without that member.
   template<class Batch>
   [[nodiscard]] static std::size_t samples_in(const Batch& batch) noexcept {
     if constexpr (requires { static_cast<std::size_t>(batch.sequences); }) return batch.sequences;
     return 1;
   }
 
-  /// Refuses settings that mean nothing.
+  /// Refuses invalid settings.
   void check() const {
     const auto bad = [](std::string what, std::string expected) {
       refuse({.what = std::move(what), .where = "score::taylor", .expected = std::move(expected)});
     };
     if (draws == 0) bad("no draws", "at least one");
     if (draw == signs::antithetic && draws % 2 != 0)
-      bad(std::to_string(draws) + " antithetic draws", "an even number: they come in pairs");
+      bad(std::to_string(draws) + " antithetic draws", "an even number, because they come in pairs");
     if (draw != signs::antithetic && of == statistic::curvature)
-      bad("curvature of independent draws", "antithetic ones: it compares +e with -e");
+      bad("curvature of independent draws", "antithetic draws, because it compares +e with -e");
     if (!(noise.size > 0 && std::isfinite(noise.size)))
       bad("noise of size " + text::number(noise.size), "a positive, finite size");
   }
 
-  /// Chosen only when the overload above is not: says why, and what to do about it.
+  /// Chosen only if the overload above does not match: its error names the missing capability and how to add it.
   template<class Model, class Batches, class... Rest>
     requires(!(mutable_model<Model> && evaluable_model<Model>))
   refused operator()(const Model&, const Batches&, Rest&&...) const {
@@ -215,7 +220,7 @@ struct taylor {
   [[nodiscard]] double one_draw(std::span<const nll> before, std::span<const nll> after, std::size_t samples) const {
     const double change = precis::total(after).mean() - precis::total(before).mean();
     if (of == statistic::variation) return std::abs(change);
-    if (of == statistic::curvature) return change;  // the mean of a pair's two is (L+ + L-) / 2 - L
+    if (of == statistic::curvature) return change;  // the mean over a pair is (L+ + L-) / 2 - L
     double sum = 0;
     for (std::size_t b = 0; b < after.size(); ++b)
       sum += of == statistic::total ? after[b].mean() : std::abs(after[b].mean() - before[b].mean());

@@ -10,7 +10,9 @@
 
 namespace precis::score {
 
-/// Squared Frobenius norm of a matrix, in double. Refuses NaN and infinity, naming the element.
+/// Squared Frobenius norm of a matrix, in double.
+///
+/// Errors   a weight that is not finite, by position; `name` is the matrix's name in the message.
 [[nodiscard]] inline double squared_norm(weight_view w, const std::string& name) {
   double sum = 0;
   for (std::size_t r = 0; r < w.rows; ++r)
@@ -30,13 +32,13 @@ namespace precis::score {
 /// Scores a unit by the squared Frobenius norm of its weight matrices: a baseline.
 ///
 /// Unit      squared weights.
-/// Sign      high = keep.
-/// Errors    NaN or infinite weights, named.
-/// Cost      each weight read once; one matrix at a time.
-/// Source    "Information-Aware Compression Schemes Using Causal Tracing" (Scarlatescu, Mehta), baseline; methods B2.
+/// Sign      high = keep; never negative.
+/// Errors    a weight that is not finite, by matrix and position.
+/// Cost      one pass over the weights, one matrix at a time.
+/// Source    Scarlatescu, Mehta, "Information-Aware Compression Schemes Using Causal Tracing", a baseline there.
 struct weight_magnitude {
   enum class scale { per_unit, per_weight };
-  scale by = scale::per_unit;  ///< per_weight divides by the number of weights; for units of different sizes
+  scale by = scale::per_unit;  ///< per_weight: divided by the number of weights, to compare units of different sizes
   unit_kind units = unit_kind::block;
 
   bool operator==(const weight_magnitude&) const = default;
@@ -57,7 +59,7 @@ struct weight_magnitude {
     return s;
   }
 
-  /// Chosen only when the overload above is not: says why, and what to do about it.
+  /// Chosen only if the overload above does not match: its error names the missing capability and how to add it.
   template<class Model>
     requires(!weighted_model<Model>)
   refused operator()(const Model&) const {

@@ -17,33 +17,36 @@
 
 namespace precis::score {
 
-/// How the subject of a fact is made unreadable.
+/// How the subject of a fact is corrupted by noise.
 ///
-/// Unit      `amount`: a factor of the subjects' standard deviation, or embedding units.
-/// Source    Meng et al., "Locating and Editing Factual Associations in GPT"; methods B1.
+/// Unit      `amount`: a factor on the standard deviation of the subjects' embeddings, or embedding units.
+/// Source    Meng et al. 2022, "Locating and Editing Factual Associations in GPT", arXiv:2202.05262, section 2.
+/// Differs   As in the authors' code, the standard deviation is over the subjects of the facts; the paper names a
+///           corpus.
 struct corruption {
   enum class rule {
-    gaussian_factor,  ///< N(0, (amount x standard deviation of the subjects' embeddings)^2): the paper's, amount 3
+    gaussian_factor,  ///< N(0, (amount x deviation of the subjects' embeddings)^2); the paper's rule, with amount 3
     gaussian,         ///< N(0, amount^2)
     uniform,          ///< uniform on [-amount, amount]
   };
-  enum class mode { add, replace };              ///< noise on top of the embedding, or instead of it
-  enum class generator { counter_based, rome };  ///< ours, or the published one (Mersenne twister, polar method)
+  enum class mode { add, replace };              ///< added to the embedding, or in place of it
+  enum class generator { counter_based, rome };  ///< rome: the authors' (Mersenne Twister, polar method)
 
   rule draw = rule::gaussian_factor;
   double amount = 3;
   mode how = mode::add;
   generator source = generator::counter_based;
   std::uint32_t seed = 1;
-  std::size_t runs = 10;  ///< noisy runs a fact; the same noise for every site and fact
+  std::size_t runs = 10;  ///< noisy runs per fact; every site and fact gets the same noise
 
   bool operator==(const corruption&) const = default;
 };
 
-/// Unbiased standard deviation of all scalar entries of the token embeddings of these token strings together.
+/// Unbiased standard deviation of all elements of the token embeddings of the given token strings together.
 ///
-/// Cost      one forward of every string, of which only the embeddings are looked at.
-/// Errors    fewer than two scalars.
+/// Unit      embedding units.
+/// Errors    fewer than two elements.
+/// Cost      one forward per string, of which only the embeddings are used.
 template<tappable_model Model>
   requires token_model<Model>
 [[nodiscard]] double embedding_deviation(const Model& model, std::span<const std::vector<token>> strings) {
@@ -65,7 +68,7 @@ template<tappable_model Model>
     ++count;
   });
   if (count < 2)
-    refuse({.what = "no subject to take the noise scale from",
+    refuse({.what = "no subject to derive the noise scale from",
             .where = "score::causal_trace",
             .expected = "at least one fact"});
   const double mean = sum / static_cast<double>(count);
@@ -73,7 +76,9 @@ template<tappable_model Model>
   return std::sqrt(std::max(variance, 0.0));
 }
 
-/// The absolute scale of the noise: a standard deviation, or a half-width for uniform noise.
+/// The absolute scale of the noise: its standard deviation, or half its range for uniform noise.
+///
+/// Errors    an amount that is negative or not finite; no facts; a subject outside its prompt.
 template<tappable_model Model>
   requires token_model<Model>
 [[nodiscard]] double noise_scale(const corruption& c, const Model& model, std::span<const fact> facts) {
@@ -93,7 +98,8 @@ template<tappable_model Model>
   return c.amount * embedding_deviation(model, subjects);
 }
 
-/// Noise of a given scale: [runs x subject tokens x features], drawn in that order, the same for every call.
+/// Noise of a given scale, [runs x subject tokens x features], drawn in that order. Equal for equal arguments.
+///
 /// Errors    no runs.
 [[nodiscard]] inline activations draw_noise(const corruption& c, double scale, std::size_t subject_tokens,
                                             std::size_t features) {

@@ -11,14 +11,14 @@
 
 namespace precis::score {
 
-/// A prompt whose next token states something about a subject inside it.
+/// A prompt about a subject, and the token that completes it.
 struct fact {
   std::string name;                       ///< for reports and messages
   std::vector<token> prompt;              ///< [tokens]
   std::size_t subject_begin = 0;          ///< first subject token
   std::size_t subject_end = 0;            ///< one past the last subject token
-  token answer = 0;                       ///< the token expected after the prompt
-  std::vector<token> subject_alone = {};  ///< the subject tokenised by itself, for the noise scale; may be empty
+  token answer = 0;                       ///< the token that follows the prompt
+  std::vector<token> subject_alone = {};  ///< the subject tokenised alone, for the noise scale; may be empty
 
   bool operator==(const fact&) const = default;
 };
@@ -32,7 +32,7 @@ inline void check(const fact& f) {
             .expected = "at least one subject token inside the prompt"});
 }
 
-/// What a position is to its fact; prompts differ in length, roles do not (methods B1).
+/// The role of a position in its prompt: prompts of different lengths have the same roles.
 enum class token_role { first_subject, middle_subject, last_subject, first_after, further, last };
 
 inline constexpr std::array<token_role, 6> token_roles{token_role::first_subject, token_role::middle_subject,
@@ -51,8 +51,8 @@ inline constexpr std::array<token_role, 6> token_roles{token_role::first_subject
   return "last token";
 }
 
-/// The positions of a prompt of `tokens` tokens that carry a role. A position may carry two (a one-token subject is the
-/// first and the last of it); a role may have none, and is then absent, not zero.
+/// The positions with a given role in a prompt of `tokens` tokens. A position can have several roles: a one-token
+/// subject is both first and last. A role without positions is absent, and does not count as zero.
 [[nodiscard]] inline std::vector<std::size_t> positions_of(token_role role, std::size_t subject_begin,
                                                            std::size_t subject_end, std::size_t tokens) {
   const auto range = [](std::size_t from, std::size_t to) {

@@ -7,6 +7,7 @@
 #include <precis/model/taps.hpp>
 #include <precis/score/causal/corruption.hpp>
 #include <precis/score/causal/fact.hpp>
+#include <precis/score/causal/restoration.hpp>
 
 #include <algorithm>
 #include <cmath>
@@ -18,81 +19,9 @@
 
 namespace precis::score {
 
-/// What is restored: one kind of site, in a window of layers around each layer. `residual` means the block's output.
-struct restoration {
-  site_kind kind = site_kind::residual;
-  std::size_t window = 1;  ///< layers [l - window/2, l + (window + 1)/2), clipped to the model
-
-  bool operator==(const restoration&) const = default;
-};
-
-/// Answer statistics of one restoration for every token and layer.
-struct restoration_table {
-  restoration what;
-  basic_matrix<double> probability;  ///< [tokens x layers] mean over runs of P(answer)
-  basic_matrix<double> recovery;     ///< [tokens x layers] share of runs whose first choice is the answer
-
-  bool operator==(const restoration_table&) const = default;
-};
-
-/// Everything a trace of one fact found.
-struct fact_trace {
-  std::string name;
-  std::size_t tokens = 0;
-  std::size_t subject_begin = 0;
-  std::size_t subject_end = 0;
-  bool known = false;                     ///< the clean run's first choice is the answer
-  double clean = 0;                       ///< P(answer), clean run
-  double corrupted = 0;                   ///< mean P(answer) over the noisy runs
-  double corrupted_recovery = 0;          ///< share of noisy runs whose first choice is the answer anyway
-  std::vector<restoration_table> tables;  ///< empty when the fact is not known
-  std::size_t block_positions = 0;        ///< work done: rows x positions, summed over blocks run
-
-  bool operator==(const fact_trace&) const = default;
-};
-
 namespace detail {
 
-/// The layers [first, second) that a restoration centred on `layer` overwrites.
-[[nodiscard]] constexpr std::pair<std::size_t, std::size_t> window_of(std::size_t layer, std::size_t window,
-                                                                      std::size_t layers) noexcept {
-  const std::size_t back = window / 2;
-  return {layer > back ? layer - back : 0, std::min(layers, layer + (window + 1) / 2)};
-}
-
-struct answer_statistics {
-  double probability = 0;
-  bool first = false;  ///< the answer is the arg-max; ties go to the lowest token
-};
-
-[[nodiscard]] inline answer_statistics look_up(std::span<const float> logits, token answer) {
-  std::size_t best = 0;
-  for (std::size_t i = 1; i < logits.size(); ++i)
-    if (logits[i] > logits[best]) best = i;
-  const double top = logits[best];
-  double sum = 0;
-  for (const float z : logits) sum += std::exp(static_cast<double>(z) - top);
-  const auto a = static_cast<std::size_t>(answer);
-  return {std::exp(static_cast<double>(logits[a]) - top) / sum, best == a};
-}
-
-/// Mean over rows, in row order.
-struct mean_statistics {
-  double probability = 0;
-  double recovery = 0;
-};
-[[nodiscard]] inline mean_statistics average(std::span<const answer_statistics> runs) {
-  mean_statistics m;
-  for (const answer_statistics& r : runs) {
-    m.probability += r.probability;
-    m.recovery += r.first ? 1.0 : 0.0;
-  }
-  m.probability /= static_cast<double>(runs.size());
-  m.recovery /= static_cast<double>(runs.size());
-  return m;
-}
-
-/// Corrupts the subject: run k gets noise row k.
+/// A tap that corrupts the subject: run k receives noise sequence k.
 struct corrupt {
   corruption::mode how;
   std::size_t first_token;
@@ -109,7 +38,7 @@ struct corrupt {
   }
 };
 
-/// Clean activations of every site that can be restored, for one fact.
+/// The clean activations of one fact at each site that can be restored.
 class clean_states {
  public:
   explicit clean_states(std::size_t layers) : layers_(layers), values_(3 * layers) {}
@@ -134,14 +63,14 @@ class clean_states {
   std::vector<activations> values_;
 };
 
-/// The one definition: a full forward for every token and layer. What the shorter way below must equal, bit for bit.
+/// The definition: one full forward per token and layer. resumed_restoration must equal it bit for bit.
 template<tappable_model Model>
 void restore_by_full_runs(const Model& model, const token_batch& noisy, const corrupt& noise, const clean_states& clean,
                           token answer, restoration_table& table, std::size_t& work) {
   const std::size_t layers = model.layers();
   for (std::size_t l = 0; l < layers; ++l)
     for (std::size_t t = 0; t < noisy.tokens; ++t) {
-      const auto [first, last] = window_of(l, table.what.window, layers);
+      const auto [first, last] = restored_layers(l, table.what.window, layers);
       const auto tap = [&, first = first, last = last](site at, activations_view<float> x) {
         noise(at, x);
         if (at.kind != table.what.kind) return;
@@ -151,21 +80,21 @@ void restore_by_full_runs(const Model& model, const token_batch& noisy, const co
           std::ranges::copy(clean.at(at.kind, at.layer - shift, t), x(k, t).begin());
       };
       const float_matrix logits = model.logits(noisy, positions::last, tap);
-      std::vector<answer_statistics> runs;
-      for (std::size_t k = 0; k < logits.rows; ++k) runs.push_back(look_up(logits.row(k), answer));
-      const mean_statistics m = average(runs);
+      std::vector<answer_prediction> runs;
+      for (std::size_t k = 0; k < logits.rows; ++k) runs.push_back(predict_answer(logits.row(k), answer));
+      const mean_prediction m = average(runs);
       table.probability(t, l) = m.probability;
       table.recovery(t, l) = m.recovery;
       work += layers * noisy.sequences * noisy.tokens;
     }
 }
 
-/// The same numbers from the corrupted run's cache: only layers after the first restored one, only positions from the
-/// restored one on, only the last position in the last layer, and one run for all layers together (methods B1, cost).
+/// The same numbers from the corrupted run's cache. It runs only the layers after the first restored one, the positions
+/// from the restored one on and, in the last layer, the last position; all layers' restorations share one run.
 ///
-/// For one token t, a *state* is a run that differs from the corrupted one from some layer on. It starts where its
-/// window starts and is followed layer by layer; all states of all layers advance in one call. Windows that start at
-/// the same layer are one state until the first of them ends, and fork there.
+/// For one token t, a *state* is a run that differs from the corrupted one from the first layer of its window on. All
+/// states advance layer by layer in one call. Windows that start at the same layer share a state until the first of
+/// them ends, where the state forks.
 template<resumable_model Model>
 class resumed_restoration {
  public:
@@ -181,15 +110,16 @@ class resumed_restoration {
         tokens_(cache.residual(0).tokens),
         features_(cache.residual(0).features) {}
 
-  /// `untouched`: the corrupted run's own statistics, which is what restoring an unaffected position gives.
-  void operator()(restoration_table& table, mean_statistics untouched, std::size_t& work) {
+  /// `untouched` is the corrupted run's own prediction, the result of restoring a position that the noise does not
+  /// affect.
+  void operator()(restoration_table& table, mean_prediction untouched, std::size_t& work) {
     what_ = table.what;
     work_ = &work;
     windows_.clear();
-    for (std::size_t l = 0; l < layers_; ++l) windows_.push_back(window_of(l, what_.window, layers_));
+    for (std::size_t l = 0; l < layers_; ++l) windows_.push_back(restored_layers(l, what_.window, layers_));
     prepare_starts();
 
-    // Before the subject a causal model is not disturbed at all: restoring the clean value there changes nothing.
+    // In a causal model the noise does not affect positions before the subject, so restoring them changes nothing.
     const std::size_t first = Model::causal ? subject_ : 0;
     for (std::size_t t = 0; t < first; ++t)
       for (std::size_t l = 0; l < layers_; ++l) {
@@ -202,11 +132,11 @@ class resumed_restoration {
  private:
   struct state {
     std::size_t first = 0;  ///< first restored layer
-    std::size_t end = 0;    ///< one past the last restored layer; 0 while windows that start here are still open
+    std::size_t end = 0;    ///< one past the last restored layer; 0 while the window is open
   };
 
-  /// Attention and MLP windows start inside a layer. Positions do not mix between a layer's sites, so one run of each
-  /// starting layer with *every* position restored gives each position's own start.
+  /// Windows of attention and MLP sites start inside a layer. Within a layer's remaining sites positions do not
+  /// interact, so one run of each start layer with *every* position restored gives the start state of each position.
   void prepare_starts() {
     starts_.assign(layers_, activations{});
     if (what_.kind == site_kind::residual) return;
@@ -229,30 +159,30 @@ class resumed_restoration {
     }
   }
 
-  /// All layers of one token.
-  void restore(std::size_t t, restoration_table& table, mean_statistics untouched) {
+  /// Restores one token, at all layers.
+  void restore(std::size_t t, restoration_table& table, mean_prediction untouched) {
     const std::size_t begin = Model::causal ? t : 0;
     const std::size_t width = tokens_ - begin;
-    // Noisy runs are independent: take as many at a time as fit the buffer.
+    // Noisy runs are independent; process as many at a time as fit the buffer.
     constexpr std::size_t buffer_floats = std::size_t{1} << 24;
     const std::size_t per_run = layers_ * width * features_;
     const std::size_t chunk = std::clamp<std::size_t>(buffer_floats / std::max<std::size_t>(per_run, 1), 1, runs_);
 
-    std::vector<std::vector<answer_statistics>> seen(layers_);  // [layers][runs]
+    std::vector<std::vector<answer_prediction>> seen(layers_);  // [layers][runs]
     for (std::size_t k0 = 0; k0 < runs_; k0 += chunk) follow(t, begin, k0, std::min(chunk, runs_ - k0), seen);
     for (std::size_t l = 0; l < layers_; ++l) {
-      const mean_statistics m = seen[l].empty() ? untouched : average(seen[l]);
+      const mean_prediction m = seen[l].empty() ? untouched : average(seen[l]);
       table.probability(t, l) = m.probability;
       table.recovery(t, l) = m.recovery;
     }
   }
 
   void follow(std::size_t t, std::size_t begin, std::size_t k0, std::size_t runs,
-              std::vector<std::vector<answer_statistics>>& seen) {
+              std::vector<std::vector<answer_prediction>>& seen) {
     const std::size_t width = tokens_ - begin;
     const bool at_last = t + 1 == tokens_;
     std::vector<state> states;
-    activations rows(layers_ * runs, width, features_);  // state i owns rows [i * runs, (i + 1) * runs)
+    activations rows(layers_ * runs, width, features_);  // state i has rows [i * runs, (i + 1) * runs)
     std::vector<std::size_t> origin(layers_ * runs);
     for (std::size_t i = 0; i < origin.size(); ++i) origin[i] = k0 + i % runs;
 
@@ -264,7 +194,7 @@ class resumed_restoration {
         const positions outputs = layer == last_layer ? positions::last : positions::all;
         const auto tap = [&](site at, activations_view<float> x) {
           if (at.kind != what_.kind || at.kind == site_kind::residual) return;
-          if (x.tokens != width && !at_last) return;  // only the last position is computed, and it is not t
+          if (x.tokens != width && !at_last) return;  // only the last position is computed, and t is not the last
           for (std::size_t i = 0; i < states.size(); ++i)
             if (states[i].end == 0)
               for (std::size_t k = 0; k < runs; ++k)
@@ -279,7 +209,7 @@ class resumed_restoration {
           for (std::size_t i = 0; i < states.size(); ++i)
             if (states[i].end == 0) put_clean(rows, i * runs, runs, t - begin, layer, t);
       }
-      // A window that starts in the last layer reaches the answer only from the last position.
+      // A window that starts in the last layer affects the answer only at the last position.
       const bool matters = layer != last_layer || at_last;
       if (matters && std::ranges::any_of(windows_, [&](const auto& w) { return w.first == layer; })) {
         const std::size_t slot = states.size() * runs;
@@ -303,21 +233,21 @@ class resumed_restoration {
         model_.read_out({last, states.size() * runs, features_, static_cast<std::ptrdiff_t>(width * features_), 1});
     for (std::size_t i = 0; i < states.size(); ++i)
       for (std::size_t l = 0; l < layers_; ++l)
-        if (windows_[l].first == states[i].first && windows_[l].second == states[i].end)
-          for (std::size_t k = 0; k < runs; ++k) seen[l].push_back(look_up(logits.row(i * runs + k), answer_));
+        if (windows_[l].first == states[i].first && windows_[l].end == states[i].end)
+          for (std::size_t k = 0; k < runs; ++k) seen[l].push_back(predict_answer(logits.row(i * runs + k), answer_));
   }
 
-  /// Windows that end at `layer` part from those that go on.
+  /// Closes the windows that end at `layer`, and forks a state that other windows still share.
   void close_windows(std::size_t layer, std::vector<state>& states, activations& rows, std::size_t runs,
                      std::size_t width) {
     const std::size_t open = states.size();
     for (std::size_t i = 0; i < open; ++i) {
       if (states[i].end != 0) continue;
-      bool ends = false, goes_on = false;
+      bool ends = false, continues = false;
       for (const auto& [first, end] : windows_)
-        if (first == states[i].first) (end == layer ? ends : goes_on) |= end >= layer;
+        if (first == states[i].first) (end == layer ? ends : continues) |= end >= layer;
       if (!ends) continue;
-      if (!goes_on) {
+      if (!continues) {
         states[i].end = layer;
         continue;
       }
@@ -350,22 +280,25 @@ class resumed_restoration {
   std::size_t features_;
   restoration what_;
   std::size_t* work_ = nullptr;
-  std::vector<std::pair<std::size_t, std::size_t>> windows_;  // [layers], centred on each
-  std::vector<activations> starts_;  // [layers], residual after a start layer, every position restored
+  std::vector<layer_range> windows_;  // [layers], the window centred on each
+  std::vector<activations> starts_;   // [layers], stream after a start layer with every position restored
 };
 
 }  // namespace detail
 
-/// Traces one fact: breaks its subject with noise, then restores one site at a time and watches the answer come back.
+/// Traces one fact: corrupts its subject with noise, then restores one site at a time and measures how far the answer
+/// recovers.
 ///
 /// Shapes    noise [runs x subject tokens x features], already scaled; tables [tokens x layers].
 /// Unit      probability of the answer at the last position; recovery in [0, 1].
-/// Errors    subject outside the prompt; an answer outside the vocabulary; noise of another shape; a window of 0.
-///           A fact whose answer is not the clean run's first choice comes back with known == false and no tables.
-/// Cost      with resumable_model, about (1 - subject_begin/tokens)^2 / 4 of tokens x layers forwards of `runs` rows for
-///           each restoration; otherwise all of them. Same bits either way. Memory: layers x runs x tokens x features
-///           floats for the cache, at most 64 MiB more for the runs that are followed.
-/// Source    Meng et al. 2022, arXiv:2202.05262, section 2; methods B1.
+/// Errors    a subject outside the prompt; an answer outside the vocabulary; noise of the wrong shape; a window of 0. A
+///           fact whose answer is not the first choice of the clean run is returned with known == false and without
+///           tables.
+/// Cost      tokens x layers forwards of `runs` rows per restoration; with resumable_model about (1 - subject_begin /
+///           tokens)^2 / 4 of that. Memory: layers x runs x tokens x features floats for the cache, and at most 64 MiB
+///           for the resumed runs.
+/// Source    Meng et al. 2022, "Locating and Editing Factual Associations in GPT", arXiv:2202.05262, section 2.
+/// @post     equal with and without resumable_model, bit for bit.
 template<tappable_model Model>
   requires token_model<Model>
 [[nodiscard]] fact_trace trace_fact(const Model& model, const fact& f, activations_view<const float> noise,
@@ -390,23 +323,23 @@ template<tappable_model Model>
 
   detail::clean_states clean(layers);
   std::size_t features = 0;
-  const auto keep = [&](site at, activations_view<float> x) {
+  const auto record = [&](site at, activations_view<float> x) {
     features = x.features;
     clean(at, x);
   };
-  const float_matrix clean_logits = model.logits(prompts(1, f.prompt), positions::last, keep);
+  const float_matrix clean_logits = model.logits(prompts(1, f.prompt), positions::last, record);
   trace.block_positions += layers * tokens;
   if (f.answer < 0 || static_cast<std::size_t>(f.answer) >= clean_logits.cols)
     refuse({.what = "answer token " + std::to_string(f.answer) + " of fact '" + f.name + "'",
             .where = "score::causal_trace",
-            .expected = "a token of the vocabulary, 0 to " + std::to_string(clean_logits.cols - 1)});
+            .expected = "a token in the vocabulary, 0 to " + std::to_string(clean_logits.cols - 1)});
   if (noise.features != features)
     refuse({.what = "noise with " + std::to_string(noise.features) + " features",
             .where = "score::causal_trace, fact '" + f.name + "'",
             .expected = std::to_string(features) + ", the width of the token embeddings"});
-  const detail::answer_statistics before = detail::look_up(clean_logits.row(0), f.answer);
-  trace.clean = before.probability;
-  trace.known = before.first;
+  const answer_prediction predicted = predict_answer(clean_logits.row(0), f.answer);
+  trace.clean = predicted.probability;
+  trace.known = predicted.first_choice;
   if (!trace.known) return trace;
 
   std::vector<token> repeated;
@@ -414,9 +347,9 @@ template<tappable_model Model>
   const token_batch noisy = prompts(runs, std::move(repeated));
   const detail::corrupt corrupt{how, f.subject_begin, noise};
   const auto finish = [&](const float_matrix& logits, auto&& restore) {
-    std::vector<detail::answer_statistics> each;
-    for (std::size_t k = 0; k < runs; ++k) each.push_back(detail::look_up(logits.row(k), f.answer));
-    const detail::mean_statistics untouched = detail::average(each);
+    std::vector<answer_prediction> each;
+    for (std::size_t k = 0; k < runs; ++k) each.push_back(predict_answer(logits.row(k), f.answer));
+    const mean_prediction untouched = average(each);
     trace.corrupted = untouched.probability;
     trace.corrupted_recovery = untouched.recovery;
     trace.block_positions += layers * runs * tokens;
@@ -429,11 +362,11 @@ template<tappable_model Model>
     typename Model::cache_type cache;
     const float_matrix logits = model.capture(noisy, cache, corrupt);
     detail::resumed_restoration<Model> restore(model, cache, clean, runs, f.subject_begin, f.answer);
-    finish(logits, [&](restoration_table& table, detail::mean_statistics untouched) {
+    finish(logits, [&](restoration_table& table, mean_prediction untouched) {
       restore(table, untouched, trace.block_positions);
     });
   } else {
-    finish(model.logits(noisy, positions::last, corrupt), [&](restoration_table& table, detail::mean_statistics) {
+    finish(model.logits(noisy, positions::last, corrupt), [&](restoration_table& table, mean_prediction) {
       detail::restore_by_full_runs(model, noisy, corrupt, clean, f.answer, table, trace.block_positions);
     });
   }

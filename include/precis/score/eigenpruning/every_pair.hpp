@@ -1,34 +1,47 @@
 #pragma once
 
+#include <precis/core/executor.hpp>
+#include <precis/core/view.hpp>
+#include <precis/kernel/float_product.hpp>
 #include <precis/score/eigenpruning/effects.hpp>
+
+#include <algorithm>
+#include <cstddef>
+#include <limits>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
 
 namespace precis::score::eigenpruning {
 
-/// Pairs every sample with every other one, exactly: n (n - 1) pairs for little more than n.
+/// Pairs each sample with every other one: the exact maximum over n (n - 1) pairs at a cost linear in n.
 ///
-/// At a token, the best partner of a sample is the one with the largest or the smallest projection, whichever sign the
-/// gradient's projection has: two extremes and their runners-up (for the sample that is the extreme itself) say it all. Sums
-/// over tokens have no such shortcut: all projections of inputs are kept, and n^2 tokens rank operations come on top.
+/// At a token, the best partner of a sample has the largest or the smallest projection of all, depending on the sign of
+/// the gradient's projection; so the two extremes and their runners-up (for the samples that are the extremes) suffice.
+/// Sums over tokens have no such shortcut: all projections of inputs are kept, at n^2 tokens rank more operations.
 ///
-/// Call see(...) with all batches, then add(...) with the same ones in the same order; or together(...) where one batch has
-/// every sample. Inputs are taken relative to the first sample's: differences stay what they are, their rounding shrinks.
+/// Call see(...) with all batches and then add(...) with the same batches in the same order, or add_all_samples(...)
+/// with one batch that holds every sample. Inputs are taken relative to the first sample's, which reduces the rounding
+/// of differences.
 ///
-/// Cost     products: 2 n rank in + 2 n rank (in + out) operations a slice for n tokens; together: 2 n rank (in + out).
-///          Memory: 4 tokens rank floats, for sums samples tokens rank floats.
-/// @post    any split into batches gives the same bits.
+/// Cost     2 n rank in + 2 n rank (in + out) operations per slice for n tokens; add_all_samples: 2 n rank (in + out).
+///          Memory: 4 tokens rank floats per slice; for sums samples tokens rank floats.
+/// @post    equal for any split into batches and on any executor, bit for bit.
 class every_pair {
  public:
   every_pair(std::string name, std::vector<tracked> slices, reduction reduce)
       : name_(std::move(name)), slices_(std::move(slices)), reduce_(reduce), extremes_(slices_.size()) {}
 
+  /// First pass: records the projections of the inputs.
   template<executor Executor>
   void see(activations_view<const float> input, std::span<const unsigned char> counts, Executor&& run) {
     const observed o{input, {}, counts};
     begin(input);
-    each_block(o, false, [&](std::size_t) {
-      const std::vector<detail::columns> pieces = detail::cut(slices_);
+    each_block(o, false, [&] {
+      const std::vector<columns> pieces = cut(slices_);
       run.for_each(pieces.size(), [&](std::size_t i) {
-        const detail::columns& c = pieces[i];
+        const columns& c = pieces[i];
         std::vector<float> workspace(kernel::product_workspace);
         const float_matrix q = project_inputs(c, workspace);
         extremes& e = of(c);
@@ -46,12 +59,13 @@ class every_pair {
     samples_ += input.sequences;
   }
 
+  /// Second pass: updates the largest effects.
   template<executor Executor>
   void add(const observed& o, Executor&& run) {
-    each_block(o, true, [&](std::size_t) {
-      const std::vector<detail::columns> pieces = detail::cut(slices_);
+    each_block(o, true, [&] {
+      const std::vector<columns> pieces = cut(slices_);
       run.for_each(pieces.size(), [&](std::size_t i) {
-        const detail::columns& c = pieces[i];
+        const columns& c = pieces[i];
         std::vector<float> workspace(kernel::product_workspace);
         const float_matrix p = project_gradients(c, workspace);
         if (reduce_ == reduction::sum_tokens_then_max) {
@@ -67,9 +81,9 @@ class every_pair {
     added_ += o.input.sequences;
   }
 
-  /// Every sample at once, a few tokens at a time.
+  /// Pairs all samples of one batch, a few tokens at a time.
   template<executor Executor>
-  void together(const observed& o, Executor&& run) {
+  void add_all_samples(const observed& o, Executor&& run) {
     if (reduce_ == reduction::sum_tokens_then_max) {
       see(o.input, o.counts, run);
       add(o, run);
@@ -77,17 +91,17 @@ class every_pair {
     }
     begin(o.input);
     const std::size_t samples = std::max<std::size_t>(1, o.input.sequences), tokens = o.input.tokens;
-    const std::size_t each = std::max<std::size_t>(1, detail::rows_at_a_time / samples);
+    const std::size_t each = std::max<std::size_t>(1, rows_at_a_time / samples);
     for (std::size_t first = 0; first < tokens; first += each) {
       rows_.clear();
       for (std::size_t t = first; t < std::min(tokens, first + each); ++t)
         for (std::size_t s = 0; s < o.input.sequences; ++s)
-          if (detail::counts(o, s, t)) rows_.push_back({s, t});
+          if (counts(o, s, t)) rows_.push_back({s, t});
       take_rows(o, true, 0);
       for (const place& at : rows_) ++seen_at_[at.token];
-      const std::vector<detail::columns> pieces = detail::cut(slices_);
+      const std::vector<columns> pieces = cut(slices_);
       run.for_each(pieces.size(), [&](std::size_t i) {
-        const detail::columns& c = pieces[i];
+        const columns& c = pieces[i];
         std::vector<float> workspace(kernel::product_workspace);
         const float_matrix p = project_gradients(c, workspace), q = project_inputs(c, workspace);
         extremes& e = of(c);
@@ -105,21 +119,21 @@ class every_pair {
   struct place {
     std::size_t sample, token;
   };
-  /// Of one slice: for every token a row each of the largest projections, the second largest, smallest, second smallest; or
-  /// all projections, in the order they were seen.
+  /// The projections kept for one slice: per token the largest, second largest, smallest and second smallest; for sums
+  /// over tokens, all projections in the order seen.
   struct extremes {
     std::vector<float> values;  ///< [4 tokens x rank] or [rows x rank]
     std::size_t rank = 0, from = 0;
   };
 
-  [[nodiscard]] extremes& of(const detail::columns& c) noexcept {
+  [[nodiscard]] extremes& of(const columns& c) noexcept {
     return extremes_[static_cast<std::size_t>(c.of - slices_.data())];
   }
-  [[nodiscard]] static std::ptrdiff_t offset(std::size_t row, const detail::columns& c) noexcept {
+  [[nodiscard]] static std::ptrdiff_t offset(std::size_t row, const columns& c) noexcept {
     return static_cast<std::ptrdiff_t>(row * c.of->rank() + c.first);
   }
 
-  /// Remembers the first sample's inputs.
+  /// Stores the first sample's inputs and resets the extremes.
   void begin(activations_view<const float> x) {
     if (origin_.rows != 0 || x.sequences == 0) return;
     origin_ = float_matrix(x.tokens, x.features);
@@ -139,22 +153,22 @@ class every_pair {
     }
   }
 
-  /// f(first row) for a few samples at a time, with their rows in input_ and gradient_.
+  /// Calls f() for a few samples at a time, with their rows in input_ and gradient_.
   template<class F>
   void each_block(const observed& o, bool gradients, F&& f) {
     const std::size_t samples = o.input.sequences, tokens = o.input.tokens;
-    const std::size_t each = std::max<std::size_t>(1, detail::rows_at_a_time / std::max<std::size_t>(1, tokens));
+    const std::size_t each = std::max<std::size_t>(1, rows_at_a_time / std::max<std::size_t>(1, tokens));
     for (std::size_t first = 0; first < samples; first += each) {
       rows_.clear();
       for (std::size_t s = first; s < std::min(samples, first + each); ++s)
         for (std::size_t t = 0; t < tokens; ++t)
-          if (detail::counts(o, s, t)) rows_.push_back({s, t});
+          if (counts(o, s, t)) rows_.push_back({s, t});
       take_rows(o, gradients, gradients ? added_ : samples_);
       for (place& at : rows_) at.sample += gradients ? added_ : samples_;
       if (reduce_ == reduction::sum_tokens_then_max && !gradients)
         for (std::size_t i = 0; i < slices_.size(); ++i)
           extremes_[i].values.resize((extremes_[i].from + rows_.size()) * slices_[i].rank());
-      if (!rows_.empty()) f(first);
+      if (!rows_.empty()) f();
     }
   }
 
@@ -165,37 +179,38 @@ class every_pair {
       gradient_ = float_matrix(rows_.size(), o.output_gradient.features);
     for (std::size_t row = 0; row < rows_.size(); ++row) {
       const auto [s, t] = rows_[row];
-      if (!detail::copy_row(o.input(s, t).data(), origin_.row(t).data(), 1, input_.row(row)))
-        detail::refuse_row("an input", name_, first_sample + s, t);
-      if (gradients && !detail::copy_row(o.output_gradient(s, t).data(), nullptr, o.weight, gradient_.row(row)))
-        detail::refuse_row("the gradient at the output", name_, first_sample + s, t);
+      if (!copy_row(o.input(s, t).data(), origin_.row(t).data(), 1, input_.row(row)))
+        refuse_row("an input", name_, first_sample + s, t);
+      if (gradients && !copy_row(o.output_gradient(s, t).data(), nullptr, o.weight, gradient_.row(row)))
+        refuse_row("the gradient at the output", name_, first_sample + s, t);
     }
   }
 
-  [[nodiscard]] float_matrix project_inputs(const detail::columns& c, std::span<float> workspace) const {
-    return detail::project(input_.view().row_range(0, rows_.size()), c.of->right, c.of->slice.first_in, c, workspace);
+  [[nodiscard]] float_matrix project_inputs(const columns& c, std::span<float> workspace) const {
+    return project(input_.view().row_range(0, rows_.size()), c.of->right, c.of->slice.first_in, c, workspace);
   }
-  [[nodiscard]] float_matrix project_gradients(const detail::columns& c, std::span<float> workspace) const {
-    return detail::project(gradient_.view().row_range(0, rows_.size()), c.of->left, c.of->slice.first_out, c,
-                           workspace);
+  [[nodiscard]] float_matrix project_gradients(const columns& c, std::span<float> workspace) const {
+    return project(gradient_.view().row_range(0, rows_.size()), c.of->left, c.of->slice.first_out, c, workspace);
   }
 
-  static void widen(extremes& e, std::size_t token, const float* q, const detail::columns& c) noexcept {
+  /// Updates the extremes at a token with the projections q.
+  static void widen(extremes& e, std::size_t token, const float* q, const columns& c) noexcept {
     float* const high = e.values.data() + offset(4 * token, c);
     float *const next_high = high + c.of->rank(), *const low = next_high + c.of->rank(),
                  *const next_low = low + c.of->rank();
     for (std::size_t r = 0; r < c.count; ++r) {
       const float value = q[r], h = high[r], l = low[r];
-      const float second = value < h ? value : h, second_low = value > l ? value : l;
-      next_high[r] = second > next_high[r] ? second : next_high[r];
-      next_low[r] = second_low < next_low[r] ? second_low : next_low[r];
+      const float below_high = value < h ? value : h, above_low = value > l ? value : l;
+      next_high[r] = below_high > next_high[r] ? below_high : next_high[r];
+      next_low[r] = above_low < next_low[r] ? above_low : next_low[r];
       high[r] = value > h ? value : h;
       low[r] = value < l ? value : l;
     }
   }
 
+  /// Updates the largest effects with that of the best partner of a sample whose projections are p and q.
   static void add_best(const extremes& e, std::size_t token, const float* p, const float* q,
-                       const detail::columns& c) noexcept {
+                       const columns& c) noexcept {
     const float* const high = e.values.data() + offset(4 * token, c);
     const float *const next_high = high + c.of->rank(), *const low = next_high + c.of->rank(),
                        *const next_low = low + c.of->rank();
@@ -208,8 +223,8 @@ class every_pair {
     }
   }
 
-  /// Effects of the samples whose gradients' projections are p, with every other sample, summed over common tokens.
-  void add_sums(const float_matrix& p, const detail::columns& c) {
+  /// Updates the largest sums over common tokens, for the samples whose gradient projections are p and all partners.
+  void add_sums(const float_matrix& p, const columns& c) {
     const extremes& e = of(c);
     double* const best = c.of->sums.data() + c.first;
     std::vector<double> sum(c.count);
@@ -246,10 +261,10 @@ class every_pair {
   reduction reduce_;
   std::vector<extremes> extremes_;
   float_matrix origin_;               ///< [tokens x in]
-  float_matrix input_, gradient_;     ///< of rows_
-  std::vector<place> rows_;           ///< of the block
-  std::vector<place> places_;         ///< of everything seen
-  std::vector<std::size_t> seen_at_;  ///< [tokens] samples seen there
+  float_matrix input_, gradient_;     ///< the rows of rows_
+  std::vector<place> rows_;           ///< of the current block
+  std::vector<place> places_;         ///< of all rows seen
+  std::vector<std::size_t> seen_at_;  ///< [tokens] number of samples seen
   std::size_t samples_ = 0, added_ = 0;
 };
 

@@ -1,4 +1,4 @@
-#include <precis/model/restrict.hpp>
+#include <precis/model/whole_forwards.hpp>
 
 #include "catch.hpp"
 #include "micro_transformer.hpp"
@@ -11,7 +11,7 @@ static_assert(!resumable_model<plain_model> && !layered_model<plain_model> && !d
 static_assert(!mutable_model<whole_forwards<const micro_transformer>> &&
               weighted_model<whole_forwards<const micro_transformer>>);
 
-TEST_CASE("a model without its shortcuts is the same model", "[model][restrict][property]") {
+TEST_CASE("a model restricted to whole forwards computes the same", "[model][whole_forwards][property]") {
   const micro_transformer model;
   const whole_forwards plain(model);
   const auto batch = micro_transformer::labelled();
@@ -23,7 +23,7 @@ TEST_CASE("a model without its shortcuts is the same model", "[model][restrict][
   CHECK(plain.weights(2).data == model.weights(2).data);
 }
 
-TEST_CASE("taps still overwrite through it", "[model][restrict][property]") {
+TEST_CASE("taps can overwrite activations through the adaptor", "[model][whole_forwards][property]") {
   const micro_transformer model;
   const whole_forwards plain(model);
   const auto batch = micro_transformer::labelled();
@@ -37,7 +37,7 @@ TEST_CASE("taps still overwrite through it", "[model][restrict][property]") {
   CHECK(plain.loss(batch, silence) != model.loss(batch));
 }
 
-TEST_CASE("what is written through it is the model's weight", "[model][restrict][property]") {
+TEST_CASE("writing through the adaptor changes the model's weights", "[model][whole_forwards][property]") {
   micro_transformer model;
   whole_forwards plain(model);
   plain.weights(1)(0, 1) = 0.25f;

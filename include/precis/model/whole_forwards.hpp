@@ -8,8 +8,8 @@
 
 namespace precis {
 
-/// A model without its shortcuts: only whole forwards. For comparing a fast path with the definition it must equal.
-/// The weights of a model that is not const may be overwritten through it.
+/// Adapts a model so that only whole forwards are available, without resuming or running single layers. Tests and
+/// benchmarks compare the fast paths with it. A mutable_model that is not const stays mutable.
 template<tappable_model Model>
 struct whole_forwards {
   using batch_type = batch_of<Model>;

@@ -12,13 +12,14 @@
 using namespace precis;
 using score::corruption;
 
-TEST_CASE("deviation of embeddings: unbiased, over all scalars", "[score][causal_trace][worked-example]") {
-  // Fixture M embeds tokens 0, 1, 2 as (1,0), (0,1), (1,1): together 1,0,0,1,1,1 with mean 2/3 and sum of squares 4.
+TEST_CASE("the deviation of embeddings is unbiased and over all elements", "[score][causal_trace][worked-example]") {
+  // The micro-transformer embeds tokens 0, 1, 2 as (1,0), (0,1), (1,1): together 1,0,0,1,1,1 with mean 2/3 and sum of
+  // squares 4.
   const std::vector<std::vector<token>> strings{{0, 1}, {2}};
   CHECK(score::embedding_deviation(micro_transformer{}, strings) == Approx(std::sqrt((4.0 - 6.0 * 4.0 / 9.0) / 5.0)));
 }
 
-TEST_CASE("the scale comes from subjects alone where the facts bring them", "[score][causal_trace][worked-example]") {
+TEST_CASE("the noise scale is that of subject_alone if the facts have it", "[score][causal_trace][worked-example]") {
   score::fact f{.name = "f", .prompt = {0, 1, 2}, .subject_begin = 1, .subject_end = 2, .answer = 1};
   const corruption c{.amount = 2};
   CHECK(score::noise_scale(c, micro_transformer{}, std::vector{f}) == Approx(2 * std::sqrt(0.5)));  // of (0, 1)
@@ -28,7 +29,7 @@ TEST_CASE("the scale comes from subjects alone where the facts bring them", "[sc
         0.25);
 }
 
-TEST_CASE("noise is the same for every call, and longer subjects draw on", "[score][causal_trace][property]") {
+TEST_CASE("noise is equal for equal arguments and proportional to its scale", "[score][causal_trace][property]") {
   const corruption c{.seed = 7, .runs = 3};
   CHECK(score::draw_noise(c, 1, 2, 5) == score::draw_noise(c, 1, 2, 5));
   const activations once = score::draw_noise(c, 1, 2, 5), doubled = score::draw_noise(c, 2, 2, 5);
@@ -36,7 +37,7 @@ TEST_CASE("noise is the same for every call, and longer subjects draw on", "[sco
   CHECK(score::draw_noise({.seed = 8, .runs = 3}, 1, 2, 5) != once);
 }
 
-TEST_CASE("drawn noise has the distribution it says", "[score][causal_trace][oracle]") {
+TEST_CASE("noise has the distribution of its rule", "[score][causal_trace][oracle]") {
   const auto source = GENERATE(corruption::generator::counter_based, corruption::generator::rome);
   const auto moments = [&](corruption::rule rule) {
     const activations n = score::draw_noise({.draw = rule, .source = source, .runs = 100}, 3, 4, 100);
@@ -49,7 +50,8 @@ TEST_CASE("drawn noise has the distribution it says", "[score][causal_trace][ora
     const auto count = static_cast<double>(n.values.size());
     return std::array{sum / count, squares / count, largest};
   };
-  // 40,000 draws: the mean's standard error is sigma / 200, the variance's sigma^2 sqrt(2) / 200 (normal). Five of each.
+  // 40,000 draws: the standard error of the mean is sigma / 200, that of the variance sigma^2 sqrt(2) / 200. Five of
+  // each.
   const auto gaussian = moments(corruption::rule::gaussian);
   CHECK(std::abs(gaussian[0]) < 5 * 3.0 / 200);
   CHECK(gaussian[1] == Approx(9).margin(5 * 9 * std::sqrt(2.0) / 200));
@@ -60,14 +62,14 @@ TEST_CASE("drawn noise has the distribution it says", "[score][causal_trace][ora
   CHECK(uniform[2] <= 3);
 }
 
-TEST_CASE("the published generator: NumPy's RandomState(1).randn, in order", "[score][causal_trace][worked-example]") {
+TEST_CASE("generator::rome draws NumPy's RandomState(1).randn, in order", "[score][causal_trace][worked-example]") {
   const activations n = score::draw_noise({.source = corruption::generator::rome, .seed = 1, .runs = 1}, 1, 1, 6);
   const float expected[6] = {1.6243453637f,  -0.6117564137f, -0.5281717523f,
                              -1.0729686222f, 0.8654076293f,  -2.3015386969f};
   for (std::size_t i = 0; i < 6; ++i) CHECK(n.values[i] == Approx(expected[i]).epsilon(1e-6));
 }
 
-TEST_CASE("impossible corruptions are refused", "[score][causal_trace][refusal]") {
+TEST_CASE("invalid corruptions are refused", "[score][causal_trace][refusal]") {
   const score::fact f{.name = "f", .prompt = {0, 1}, .subject_begin = 0, .subject_end = 1, .answer = 1};
   CHECK_THROWS_WITH(score::draw_noise({.runs = 0}, 1, 1, 1), ContainsSubstring("no noisy runs"));
   CHECK_THROWS_WITH(score::noise_scale({.amount = -1}, micro_transformer{}, std::vector{f}),

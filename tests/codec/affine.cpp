@@ -1,6 +1,6 @@
 #include <precis/codec/affine.hpp>
 
-#include "encoded.hpp"
+#include "codec/encoded.hpp"
 
 #include "catch.hpp"
 

@@ -1,6 +1,6 @@
 #include <precis/codec/min_anchored.hpp>
 
-#include "encoded.hpp"
+#include "codec/encoded.hpp"
 
 #include "catch.hpp"
 

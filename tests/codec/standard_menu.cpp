@@ -4,7 +4,7 @@
 #include <precis/codec/scaled_float.hpp>
 #include <precis/core/menu.hpp>
 
-#include "encoded.hpp"
+#include "codec/encoded.hpp"
 
 #include "catch.hpp"
 

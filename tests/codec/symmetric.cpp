@@ -1,6 +1,6 @@
 #include <precis/codec/symmetric.hpp>
 
-#include "encoded.hpp"
+#include "codec/encoded.hpp"
 
 #include "catch.hpp"
 

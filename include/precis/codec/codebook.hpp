@@ -134,7 +134,7 @@ struct codebook_codec {
 
   static void encode(weight_view weights, std::span<std::byte> packed) {
     const auto l = format.layout_of(weights.rows, weights.cols);
-    if (packed.size() != l.bytes) detail::refuse_size(name(), packed.size(), l.bytes, weights);
+    if (packed.size() != l.bytes) refuse_size(name(), packed.size(), l.bytes, weights);
     check_finite(weights, "codec " + name());
     if (l.groups == 0) return;
     float_matrix w(weights.rows, weights.cols);
@@ -146,26 +146,24 @@ struct codebook_codec {
       if (r == 0 || Group == per_row) {
         make_book(Group == per_row ? row : std::span<const float>(w.values), book);
         for (std::size_t i = 0; i < levels; ++i)
-          detail::put_scale(book[i], Scale,
-                            &packed[l.scales + ((Group == per_row ? r * levels : 0) + i) * level_bytes]);
+          store_scale(book[i], Scale, &packed[l.scales + ((Group == per_row ? r * levels : 0) + i) * level_bytes]);
       }
       for (std::size_t c = 0; c < row.size(); ++c) codes[c] = nearest(book, row[c]);
-      detail::put_row<std::uint8_t>(l, Bits, weights.rows, r, codes, packed);
+      store_row_codes<std::uint8_t>(l, Bits, weights.rows, r, codes, packed);
     }
   }
 
   static void decode(std::span<const std::byte> packed, mutable_weight_view weights) {
     const auto l = format.layout_of(weights.rows, weights.cols);
-    if (packed.size() != l.bytes) detail::refuse_size(name(), packed.size(), l.bytes, weights);
+    if (packed.size() != l.bytes) refuse_size(name(), packed.size(), l.bytes, weights);
     if (l.groups == 0) return;
     std::vector<float> book(levels);
     std::vector<std::uint8_t> codes(weights.cols);
     for (std::size_t r = 0; r < weights.rows; ++r) {
       if (r == 0 || Group == per_row)
         for (std::size_t i = 0; i < levels; ++i)
-          book[i] =
-              detail::get_scale(Scale, &packed[l.scales + ((Group == per_row ? r * levels : 0) + i) * level_bytes]);
-      detail::get_row<std::uint8_t>(l, Bits, weights.rows, r, packed, codes);
+          book[i] = load_scale(Scale, &packed[l.scales + ((Group == per_row ? r * levels : 0) + i) * level_bytes]);
+      load_row_codes<std::uint8_t>(l, Bits, weights.rows, r, packed, codes);
       for (std::size_t c = 0; c < codes.size(); ++c) weights(r, c) = book[codes[c]];
     }
   }

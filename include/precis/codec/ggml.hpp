@@ -71,7 +71,7 @@ struct ggml {
               .expected = "a multiple of 32; affine" + std::to_string(kernel::layout_of(Type).bits) +
                           ".g32.h and symmetric" + std::to_string(kernel::layout_of(Type).bits) +
                           ".g32.h take rows of any length"});
-    if (size != bytes(w.rows, w.cols)) detail::refuse_size(name(), size, bytes(w.rows, w.cols), w);
+    if (size != bytes(w.rows, w.cols)) refuse_size(name(), size, bytes(w.rows, w.cols), w);
   }
 };
 

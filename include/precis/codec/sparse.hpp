@@ -41,10 +41,6 @@ inline void positions_kept(std::span<const float> x, std::size_t keep, std::vect
   std::ranges::sort(order);
 }
 
-inline void check_size(const std::string& name, std::size_t have, std::size_t need, weight_view w) {
-  if (have != need) refuse_size(name, have, need, w);
-}
-
 }  // namespace detail
 
 /// At most Keep of every Group consecutive weights along `in`; a shorter last group of n keeps ceil(Keep n / Group).
@@ -83,7 +79,7 @@ struct keep_of {
   }
 
   static void encode(weight_view weights, std::span<std::byte> packed) {
-    detail::check_size(name(), packed.size(), bytes(weights.rows, weights.cols), weights);
+    check_size(name(), packed.size(), bytes(weights.rows, weights.cols), weights);
     check_finite(weights, "codec " + name());
     const with_contiguous_rows contiguous(weights);
     const weight_view w = contiguous.view();
@@ -102,21 +98,21 @@ struct keep_of {
           values(r, at++) = group[i];
         }
       }
-      detail::put_row<std::uint8_t>(l, columns.place_bits(), w.rows, r, places, packed);
+      store_row_codes<std::uint8_t>(l, columns.place_bits(), w.rows, r, places, packed);
     }
     Values::encode(values.view(), packed.subspan(l.bytes));
   }
 
   /// Errors: a wrong number of bytes; a position outside its group.
   static void decode(std::span<const std::byte> packed, mutable_weight_view weights) {
-    detail::check_size(name(), packed.size(), bytes(weights.rows, weights.cols), weights);
+    check_size(name(), packed.size(), bytes(weights.rows, weights.cols), weights);
     const std::size_t count = kept(weights.cols);
     const grid_format::layout l = columns.layout_of_places(weights.rows, weights.cols);
     float_matrix values(weights.rows, count);
     Values::decode(packed.subspan(l.bytes), values.view());
     std::vector<std::uint8_t> places(count);
     for (std::size_t r = 0; r < weights.rows; ++r) {
-      detail::get_row<std::uint8_t>(l, columns.place_bits(), weights.rows, r, packed, places);
+      load_row_codes<std::uint8_t>(l, columns.place_bits(), weights.rows, r, packed, places);
       std::size_t at = 0;
       for (std::size_t first = 0; first < weights.cols; first += Group) {
         const std::size_t size = std::min(Group, weights.cols - first), keep = (Keep * size + Group - 1) / Group;
@@ -161,7 +157,7 @@ struct bitmap {
   }
 
   static void encode(weight_view weights, std::span<std::byte> packed) {
-    detail::check_size(name(), packed.size(), bytes(weights.rows, weights.cols), weights);
+    check_size(name(), packed.size(), bytes(weights.rows, weights.cols), weights);
     check_finite(weights, "codec " + name());
     float_matrix all(weights.rows, weights.cols);
     copy_values(weights, all.view());
@@ -180,7 +176,7 @@ struct bitmap {
 
   /// Errors: a wrong number of bytes; more or fewer bits than weights kept.
   static void decode(std::span<const std::byte> packed, mutable_weight_view weights) {
-    detail::check_size(name(), packed.size(), bytes(weights.rows, weights.cols), weights);
+    check_size(name(), packed.size(), bytes(weights.rows, weights.cols), weights);
     const std::size_t row_bytes = packed_bytes(weights.cols, 1), bits = weights.rows * row_bytes;
     float_matrix values(1, kept(weights.rows, weights.cols));
     std::size_t set = 0, at = 0;

@@ -5,6 +5,7 @@
 #include <precis/core/executor.hpp>
 #include <precis/core/scores.hpp>
 #include <precis/core/text.hpp>
+#include <precis/cost/entry.hpp>
 #include <precis/cost/error_scan.hpp>
 #include <precis/model/concepts.hpp>
 
@@ -54,20 +55,10 @@ struct weighted_error {
     if (s.units.empty() && !matrices.empty())
       refuse({.what = "no scores", .where = where, .expected = "one score a unit"});
 
-    cost_table t{
-        .model = s.model,
-        .maker = std::string("weighted_error ") + (by == scale::relative ? "relative" : "absolute") + " of " + s.scorer,
-        .measure = by == scale::relative ? "scored share of squared weights" : "scored squared weights",
-        .original_bytes = 0,
-        .entries = entries,
-        .units = s.units,
-        .bytes = {},
-        .costs = {}};
-    if (t.entries.empty())
-      for (const std::string& name : Menu::names()) t.entries.push_back(name);
-    for (const matrix_info& m : matrices) t.original_bytes += (m.weights() * original_bits + 7) / 8;
-    t.bytes = exact_bytes<Menu>(matrices, t.units, t.entries);
-    t.costs.assign(t.bytes.size(), 0.0);
+    cost_table t = blank_table<Menu>(matrices, s.units, entries, original_bits, where);
+    t.model = s.model;
+    t.maker = std::string("weighted_error ") + (by == scale::relative ? "relative" : "absolute") + " of " + s.scorer;
+    t.measure = by == scale::relative ? "scored share of squared weights" : "scored squared weights";
     check(t, where);
 
     std::vector<std::size_t> index;

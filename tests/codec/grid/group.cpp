@@ -1,7 +1,6 @@
 #include <precis/codec/grid/group.hpp>
 
-#include "encoded.hpp"
-#include "refusal.hpp"
+#include "codec/encoded.hpp"
 
 #include "catch.hpp"
 
@@ -59,10 +58,16 @@ TEST_CASE("half of a step goes to the even code", "[codec][grid][worked-example]
   CHECK(back == std::vector<float>{-1, -1, 0, 0, 2, 2});
 }
 
-TEST_CASE("the first weight that is not finite is named", "[codec][grid][refusal]") {
-  float_matrix w(2, 3);
-  CHECK_NOTHROW(codec::check_finite(w.view(), "here"));
-  w(1, 2) = -std::numeric_limits<float>::infinity();
-  CHECK(refusal([&] { codec::check_finite(w.view(), "here"); }) ==
-        "here: the weight in row 1, column 2 is -infinity; expected finite weights");
+TEST_CASE("quantization_errors @post: the errors are those of fake_quantize", "[codec][grid][property]") {
+  for (const grid_format& f : encoded::every_format()) {
+    CAPTURE(to_string(f));
+    float_matrix w = encoded::weights(1, 300, 11);
+    if (f.is_power())
+      for (float& x : w.values) x = std::abs(x);
+    const codec::grid g = codec::spanning_grid(f, codec::extent_of(w.view()));
+    std::vector<float> decoded(300), errors(300);
+    codec::fake_quantize(f, g, w.row(0), decoded);
+    codec::quantization_errors(f, g, w.row(0), errors);
+    for (std::size_t i = 0; i < 300; ++i) CHECK(errors[i] == decoded[i] - w.values[i]);
+  }
 }

@@ -5,7 +5,7 @@
 #include <precis/codec/symmetric.hpp>
 #include <precis/core/menu.hpp>
 
-#include "encoded.hpp"
+#include "codec/encoded.hpp"
 
 #include "catch.hpp"
 

@@ -199,7 +199,7 @@ TEST_CASE("weighted_error refuses what it cannot weigh", "[cost][weighted_error]
              ContainsSubstring("cost::weighted_error: the score of unit block.1"));
   scores others = of(m, {1, 2});
   others.units[1].name = "block.7";
-  CHECK_THAT(refusal([&] { (void)method(m, others); }), ContainsSubstring("scores of other units"));
+  CHECK_THAT(refusal([&] { (void)method(m, others); }), ContainsSubstring("the units of the scores differ"));
   CHECK_THAT(refusal([&] { (void)cost::weighted_error<formats>{.floor = 0}(m, of(m, {1, 2})); }),
              ContainsSubstring("a floor of 0"));
   CHECK_THAT(refusal([&] { (void)cost::weighted_error<formats>{.entries = {"affine9"}}(m, of(m, {1, 2})); }),

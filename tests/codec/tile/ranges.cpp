@@ -28,8 +28,7 @@ TEST_CASE("ranges and spanning grids of a tile are those of its groups", "[codec
       for (std::size_t k = 0; k < 3; ++k)
         for (std::size_t r = 0; r < 16; ++r) {
           const codec::extent range = codec::extent_of(w.view().row_range(r, 1).col_range(32 * k, 32));
-          const codec::grid expected =
-              codec::spanning_grid(f, {.lo = factor * range.lo, .hi = factor * range.hi});
+          const codec::grid expected = codec::spanning_grid(f, {.lo = factor * range.lo, .hi = factor * range.hi});
           REQUIRE(grids.scale[16 * k + r] == expected.scale);
           REQUIRE(grids.zero_point[16 * k + r] == static_cast<float>(expected.zero_point));
         }

@@ -33,9 +33,8 @@ void decode_block(const std::byte* at, const float* scale, const float* shift, f
   typename Code::words words[Bits], codes[block_vectors][row_quads];
   for_constants<Bits>([&](auto v) __attribute__((always_inline)) { words[v] = Code::load(at + v * tile_rows * 4); });
   for_constants<block_vectors>([&](auto p) __attribute__((always_inline)) {
-    for_constants<row_quads>([&](auto i) __attribute__((always_inline)) {
-      codes[p][i] = codes_of<Code, Bits, p * row_quads + i>(words);
-    });
+    for_constants<row_quads>(
+        [&](auto i) __attribute__((always_inline)) { codes[p][i] = codes_of<Code, Bits, p * row_quads + i>(words); });
     Code::turn_quads(codes[p]);
   });
   for_constants<width>([&](auto r) __attribute__((always_inline)) {
@@ -82,12 +81,11 @@ void decode_rows(const grid_format& f, stored_parts<const std::byte> from, const
       }
       from.scales += tile_rows * f.scale_bytes();
       from.offsets += 2 * bits;
-      for (std::size_t c = column; c < std::min(column + length, in);
-           c += block_columns, at += bits * tile_rows * 4)
+      for (std::size_t c = column; c < std::min(column + length, in); c += block_columns, at += bits * tile_rows * 4)
         for (std::size_t r = 0; r < tile_rows; r += Code::rows)
           detail::decode_block<Code, bits, Streaming>(
-              at + 4 * r, scale + r, shift + r,
-              weights.data + static_cast<std::ptrdiff_t>(r) * weights.row_stride + c, weights.row_stride);
+              at + 4 * r, scale + r, shift + r, weights.data + static_cast<std::ptrdiff_t>(r) * weights.row_stride + c,
+              weights.row_stride);
     }
   });
   if constexpr (Streaming) Code::finish_stores();

@@ -62,18 +62,20 @@ struct group_batch {
   std::size_t index = 0;              ///< index of the first row's first group in the matrix
   std::size_t groups_per_row = 0;     ///< groups of a whole row of the matrix
   alignas(64) float lo[max_grids]{};  ///< the smallest weight of each group and 0; symmetric formats: -hi
-  alignas(64) float hi[max_grids]{};  ///< the largest weight of each group and 0; symmetric formats: the largest magnitude
+  alignas(
+      64) float hi[max_grids]{};  ///< the largest weight of each group and 0; symmetric formats: the largest magnitude
 };
 
 /// Pointers to the stored parts of one tile of a packed matrix. With a per_tensor grid, `scales` and `offsets` are those of the
 /// whole matrix.
 template<class Byte>
 struct stored_parts {
-  Byte* blocks;   ///< codes
+  Byte* blocks;  ///< codes
   Byte* scales;
   Byte* offsets;  ///< zero points (affine) or minima (min_anchored)
 
-  stored_parts(const grid_format& f, const grid_format::layout& l, std::size_t in, std::size_t first_row, Byte* packed) noexcept
+  stored_parts(const grid_format& f, const grid_format::layout& l, std::size_t in, std::size_t first_row,
+               Byte* packed) noexcept
       : blocks(packed + first_row * l.row_words * 4),
         scales(packed + l.scales + first_row * f.groups_per_row(in) * f.scale_bytes()),
         offsets(packed + l.second +

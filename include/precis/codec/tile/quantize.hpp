@@ -115,7 +115,8 @@ class quantizer {
       return Lanes::fma(Lanes::fma(q, minus_scale, x), reciprocal, q);
     }
     [[nodiscard]] typename Lanes::vector decoded(typename Lanes::vector x) const noexcept {
-      const typename Lanes::vector magic = Lanes::all(0x1.8p23f);  // adding it rounds to the nearest integer, ties to even
+      const typename Lanes::vector magic =
+          Lanes::all(0x1.8p23f);  // adding it rounds to the nearest integer, ties to even
       const typename Lanes::vector q = Lanes::smaller(Lanes::larger(quotient(x), lo), hi);
       const typename Lanes::vector code = Lanes::subtract(Lanes::add(q, magic), magic);
       return Lanes::multiply(Lanes::subtract(Lanes::zero(), minus_scale), code);
@@ -131,7 +132,8 @@ class quantizer {
   alignas(64) float minus_scale_[max_grids];
   alignas(64) float lo_[max_grids];
   alignas(64) float hi_[max_grids];
-  alignas(64) std::int16_t zeros_[4 * max_grids];  // each row's zero point four times; symmetric: the same for every four rows
+  alignas(64)
+      std::int16_t zeros_[4 * max_grids];  // each row's zero point four times; symmetric: the same for every four rows
   std::int32_t top_;
   std::size_t zero_step_;
 };

@@ -53,8 +53,7 @@ template<class Lanes>
   vector not_finite[block_vectors];  // sums of 0 * weight: 0, or NaN once a weight is NaN or infinite
   for (vector& v : not_finite) v = Lanes::zero();
   for (std::size_t at = 0; at < g.count * tile_rows; at += width) {
-    const float* x =
-        g.weights + at / tile_rows * g.columns + static_cast<std::ptrdiff_t>(at % tile_rows) * g.stride;
+    const float* x = g.weights + at / tile_rows * g.columns + static_cast<std::ptrdiff_t>(at % tile_rows) * g.stride;
     vector low[width], high[width];
     if (f.rule == grid_rule::affine) {
       for (std::size_t i = 0; i < width; ++i, x += g.stride) {

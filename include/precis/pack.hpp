@@ -34,9 +34,9 @@ concept codec_menu = requires(std::size_t i, std::string_view name, weight_view 
   { M::decode(i, stored, decoded) } -> std::same_as<void>;
 };
 
-/// Optional properties of menu entries: the format of integer and small-float entries, and whether an entry keeps zero. A codec
-/// type states them as static members `format` and `keeps_zero`. This primary template is for menus with functions of these names,
-/// like codec::standard.
+/// Optional properties of menu entries: the format of integer and small-float entries, and whether an entry keeps zero.
+/// A codec type states them as static members `format` and `keeps_zero`. This primary template is for menus with
+/// functions of these names, like codec::standard.
 template<class Menu>
 struct menu_facts {
   static std::optional<codec::grid_format> format(std::size_t entry) { return Menu::format(entry); }
@@ -92,11 +92,12 @@ struct matrix_choice {
   bool operator==(const matrix_choice&) const = default;
 };
 
-/// Expands a plan into one choice per matrix, in the model's order. Refuses every invalid plan here, before any work starts.
+/// Expands a plan into one choice per matrix, in the model's order. Refuses every invalid plan here, before any work
+/// starts.
 ///
-/// Errors   a plan for a different model; a unit that is not in the model, or is missing from the plan; a codec that is not in the
-///          menu; a choice with rank=N (a low-rank codec is a menu entry that contains its rank: codec::low_rank); a codec that
-///          does not keep zero on a pruned unit.
+/// Errors   a plan for a different model; a unit that is not in the model, or is missing from the plan; a codec that is
+///          not in the menu; a choice with rank=N (a low-rank codec is a menu entry that contains its rank:
+///          codec::low_rank); a codec that does not keep zero on a pruned unit.
 /// Cost     O(matrices x units); no weight is read.
 template<codec_menu Menu>
 [[nodiscard]] std::vector<matrix_choice> resolve(std::span<const matrix_info> matrices, const plan& p,
@@ -223,10 +224,11 @@ struct applied {
   std::size_t removed = 0;  ///< number of pruned weights
 };
 
-/// Prunes, packs and decodes every matrix in place, so that the compressed model can be evaluated. A weight_guard restores the
-/// original weights.
+/// Prunes, packs and decodes every matrix in place, so that the compressed model can be evaluated. A weight_guard
+/// restores the original weights.
 ///
-/// Errors   those of `resolve`, before anything is changed; those of `pack_matrix`, after the preceding matrices were replaced.
+/// Errors   those of `resolve`, before anything is changed; those of `pack_matrix`, after the preceding matrices were
+///          replaced.
 /// Cost     memory: one packed and one pruned matrix at a time.
 /// @post    the weights are those of `pack`, decoded.
 template<codec_menu Menu, mutable_model Model, class Fit = fit::nearest>

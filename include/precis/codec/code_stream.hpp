@@ -12,8 +12,8 @@
 #include <limits>
 #include <span>
 
-/// Bit streams of codes of any width: code i holds stream bits [i width, (i + 1) width), starting with bit 0 of the code and with
-/// bit 0 of each byte (little-endian on every machine). Unused bits of the last byte are zero.
+/// Bit streams of codes of any width: code i holds stream bits [i width, (i + 1) width), starting with bit 0 of the
+/// code and with bit 0 of each byte (little-endian on every machine). Unused bits of the last byte are zero.
 namespace precis::codec {
 
 using kernel::packed_bytes;
@@ -21,8 +21,8 @@ using kernel::widest_code;
 
 namespace detail {
 
-// `squeeze` moves eight codes, one per byte of a 64-bit word, to the low 8 * Width bits; `spread` moves them back. Neighbours are
-// joined in three steps that double the distance.
+// `squeeze` moves eight codes, one per byte of a 64-bit word, to the low 8 * Width bits; `spread` moves them back.
+// Neighbours are joined in three steps that double the distance.
 template<unsigned Width>
 [[nodiscard]] constexpr std::uint64_t squeeze(std::uint64_t x) noexcept {
   constexpr std::uint64_t each = ((1ull << Width) - 1) * 0x0101'0101'0101'0101ull;

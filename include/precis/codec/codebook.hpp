@@ -22,11 +22,11 @@ namespace precis::codec {
 
 namespace detail {
 
-/// The `count` levels, in ascending order, that minimize the sum of squared distances of the values to their nearest level: k-means
-/// in one dimension. Clusters are runs of the sorted values, so dynamic programming finds the optimum.
+/// The `count` levels, in ascending order, that minimize the sum of squared distances of the values to their nearest
+/// level: k-means in one dimension. Clusters are runs of the sorted values, so dynamic programming finds the optimum.
 ///
-/// More than 4096 distinct values are first binned into 4096 equal-width bins; levels are still means of values, not of bins. If
-/// there are fewer distinct values than levels, the last level is repeated.
+/// More than 4096 distinct values are first binned into 4096 equal-width bins; levels are still means of values, not of
+/// bins. If there are fewer distinct values than levels, the last level is repeated.
 [[nodiscard]] inline std::vector<double> best_levels(std::span<const float> values, std::size_t count) {
   constexpr std::size_t max_points = 4096;
   // Prefix sums over the points: the number of values, the values, and their squares.
@@ -106,7 +106,8 @@ namespace detail {
 
 }  // namespace detail
 
-/// 2^Bits freely placed levels for a matrix or for each of its rows. A weight is stored as the index of the nearest level.
+/// 2^Bits freely placed levels for a matrix or for each of its rows. A weight is stored as the index of the nearest
+/// level.
 ///
 ///     levels = k-means of the weights in one dimension, exact up to 4096 distinct weights (above that: 4096 bins)
 ///
@@ -118,7 +119,8 @@ namespace detail {
 /// Layout    kernel::codebook_format.
 /// Errors    weights that are not finite, by row and column; half levels above 65504.
 /// Cost      sorting the weights, and 2^Bits x points x log(points) operations for up to 4096 points.
-/// @post     no matrix with that many levels has a smaller squared error (float32 levels, at most 4096 distinct weights).
+/// @post     no matrix with that many levels has a smaller squared error (float32 levels, at most 4096 distinct
+///           weights).
 /// Source    docs/methods/codebook.md.
 template<bool Zero, unsigned Bits, std::size_t Group, scale_type Scale>
 struct codebook_codec {

@@ -8,8 +8,8 @@
 
 namespace precis::codec {
 
-/// Copies a matrix to another of the same shape, in square tiles, so that a transposed source is not read one cache line per
-/// element. Requires equal shapes and no overlap.
+/// Copies a matrix to another of the same shape, in square tiles, so that a transposed source is not read one cache
+/// line per element. Requires equal shapes and no overlap.
 inline void copy_values(weight_view from, mutable_weight_view to) {
   PRECIS_EXPECTS(from.rows == to.rows && from.cols == to.cols, "equal shapes");
   constexpr std::size_t tile = 16;

@@ -42,7 +42,8 @@ void encode_numbers(const std::string& name, weight_view weights, std::span<std:
   check_size(name, packed.size(), weights.size() * sizeof(Word), weights);
   const with_contiguous_rows contiguous(weights);
   const weight_view w = contiguous.view();
-  // All exponent bits are set in NaN, infinity and numbers that overflowed. The flags are accumulated, so that the loop has no exit.
+  // All exponent bits are set in NaN, infinity and numbers that overflowed. The flags are accumulated, so that the loop
+  // has no exit.
   Word overflow = 0;
   constexpr Word exponent = to.exponent;
   for (std::size_t r = 0; r < w.rows; ++r) {
@@ -116,7 +117,8 @@ struct float16 {
   }
 };
 
-/// The upper half of a float32, rounded to nearest even: the range of float32 with 8 bits of precision. Layout: as float16.
+/// The upper half of a float32, rounded to nearest even: the range of float32 with 8 bits of precision. Layout: as
+/// float16.
 struct bfloat16 {
   static constexpr bool keeps_zero = true;
   [[nodiscard]] static std::string name() { return "bfloat16"; }

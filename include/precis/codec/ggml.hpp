@@ -15,11 +15,13 @@ namespace precis::codec {
 /// ggml's blocks of 32 weights, row by row: the bytes that ggml writes and llama.cpp reads.
 ///
 /// Name      "q4_0", "q4_1", "q5_0", "q5_1", "q8_0": 4.5, 5, 5.5, 6 and 8.5 bits per weight.
-/// Layout    per block: the scale d and, for q4_1 and q5_1, the minimum m, as little-endian halves; for 5-bit codes, a word with the
-///           fifth bits; then bytes of which byte j holds the low four bits of codes j and 16 + j (8 bits: code j, signed).
-/// Errors    rows whose length is not a multiple of 32 (the message names codecs that accept them); weights that are not finite;
-///           a block whose scale or minimum exceeds 65504. A scale below 2^-25 is stored as 0, as in ggml.
-/// Cost      one read. To multiply, convert once with kernel::repack_ggml, which keeps the size, then use kernel::matvec.
+/// Layout    per block: the scale d and, for q4_1 and q5_1, the minimum m, as little-endian halves; for 5-bit codes, a
+///           word with the fifth bits; then bytes of which byte j holds the low four bits of codes j and 16 + j (8
+///           bits: code j, signed).
+/// Errors    rows whose length is not a multiple of 32 (the message names codecs that accept them); weights that are
+///           not finite; a block whose scale or minimum exceeds 65504. A scale below 2^-25 is stored as 0, as in ggml.
+/// Cost      one read. To multiply, convert once with kernel::repack_ggml, which keeps the size, then use
+///           kernel::matvec.
 /// @post     byte-identical to ggml's reference quantizers.
 /// Source    docs/methods/ggml.md: the reference row quantizers of ggml-org/ggml (ggml-quants.c).
 template<kernel::ggml_type Type>

@@ -4,8 +4,8 @@
 
 namespace precis::codec {
 
-/// Powers of two (log2) or of its square root (log_sqrt2) below one scale per group, for tensors with many small values and no
-/// negative ones, such as attention probabilities. Multiplying by such a value is a shift.
+/// Powers of two (log2) or of its square root (log_sqrt2) below one scale per group, for tensors with many small values
+/// and no negative ones, such as attention probabilities. Multiplying by such a value is a shift.
 ///
 ///     s = max x (1 if x is all zero), r = x / s
 ///     log2       k = rne(-log2 r)                                                                   real = s 2^-k
@@ -20,8 +20,8 @@ namespace precis::codec {
 /// @post     0 decodes to exactly 0; the largest weight of a group is exact (half scales: up to their rounding).
 /// @post     encoding decoded weights again on the same grids gives the same bytes.
 /// Source    docs/methods/log2.md: the quantizer of RepQuant (Li et al. 2024, arXiv:2402.05628).
-/// Differs   RepQuant only simulates quantization, so it can use every code as a level and still round small values to 0; here one
-///           code is reserved for 0. The quotient is rounded to float before its logarithm is taken.
+/// Differs   RepQuant only simulates quantization, so it can use every code as a level and still round small values to
+///           0; here one code is reserved for 0. The quotient is rounded to float before its logarithm is taken.
 template<unsigned Bits, std::size_t Group = per_row, scale_type Scale = scale_type::float32>
 struct log2 : grid_codec<grid_rule::log2, Bits, Group, Scale> {};
 template<unsigned Bits, std::size_t Group = per_row, scale_type Scale = scale_type::float32>

@@ -14,19 +14,20 @@
 
 namespace precis::codec {
 
-/// A matrix as the product of two factors, both stored in another codec. The rank is part of the codec, so it is a menu entry like
-/// any other.
+/// A matrix as the product of two factors, both stored in another codec. The rank is part of the codec, so it is a menu
+/// entry like any other.
 ///
 ///     W ~ A B,   A = U_r sqrt(Sigma_r) [out x r],   B = sqrt(Sigma_r) V_r^T [r x in]
 ///
 /// Shapes    r = max(1, floor(Percent min(out, in) / 100)).
-/// Unit      size: the bytes of both factors in `Inner`. This is less than Inner needs for the whole matrix if r is below about
-///           out in / (out + in); above that, allocators choose the full-rank entry.
+/// Unit      size: the bytes of both factors in `Inner`. This is less than Inner needs for the whole matrix if r is
+///           below about out in / (out + in); above that, allocators choose the full-rank entry.
 /// Name      "rank50.float16".
 /// Errors    weights that are not finite; those of Inner.
-/// Cost      encode: a singular value decomposition, 9 min(out, in)^3 operations, and products. decode: 2 out r in operations.
-/// Source    Yao et al. 2023 (ZeroQuant-V2), arXiv:2303.08302, whose low-rank compensation splits the singular values likewise: both
-///           factors get their square roots, so that one grid suits both.
+/// Cost      encode: a singular value decomposition, 9 min(out, in)^3 operations, and products. decode: 2 out r in
+///           operations.
+/// Source    Yao et al. 2023 (ZeroQuant-V2), arXiv:2303.08302, whose low-rank compensation splits the singular values
+///           likewise: both factors get their square roots, so that one grid suits both.
 /// Differs   the factors store the matrix itself, not the error of a quantized one.
 /// @post     a matrix of rank at most r is exact up to the errors of Inner and float rounding.
 template<std::size_t Percent, matrix_codec Inner>

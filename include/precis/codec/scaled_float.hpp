@@ -6,7 +6,8 @@ namespace precis::codec {
 
 /// Floats of 8 or 4 bits (FP8, FP4) with one scale per group.
 ///
-///     s = max|x| / F (1 if x is all zero), F = the largest finite float of the type; code = the float nearest to x / s, ties to even
+///     s = max|x| / F (1 if x is all zero), F = the largest finite float of the type
+///     code = the float nearest to x / s, ties to even
 ///     real = s float(code)
 ///
 ///                  sign, exponent, mantissa bits     F        smallest above 0

@@ -18,7 +18,8 @@
 #include <string>
 #include <vector>
 
-/// Sparse codecs, which store only some of the weights: first the positions of the kept weights, then their values in another codec.
+/// Sparse codecs, which store only some of the weights: first the positions of the kept weights, then their values in
+/// another codec.
 namespace precis::codec {
 
 namespace detail {
@@ -26,8 +27,8 @@ namespace detail {
 template<class Values>
 inline constexpr bool values_keep_zero = requires { requires Values::keeps_zero; };
 
-/// The positions of the `keep` weights of x that are kept, in ascending order: those of largest magnitude, the later of equal ones. If
-/// fewer than `keep` weights are nonzero, the first zeros are kept too.
+/// The positions of the `keep` weights of x that are kept, in ascending order: those of largest magnitude, the later of
+/// equal ones. If fewer than `keep` weights are nonzero, the first zeros are kept too.
 inline void positions_kept(std::span<const float> x, std::size_t keep, std::vector<std::size_t>& order) {
   order.resize(x.size());
   for (std::size_t i = 0; i < x.size(); ++i) order[i] = i;
@@ -44,15 +45,17 @@ inline void positions_kept(std::span<const float> x, std::size_t keep, std::vect
 
 }  // namespace detail
 
-/// N:M sparsity: keeps at most Keep of every Group consecutive weights along `in`. A shorter last group of n weights keeps
-/// ceil(Keep n / Group).
+/// N:M sparsity: keeps at most Keep of every Group consecutive weights along `in`. A shorter last group of n weights
+/// keeps ceil(Keep n / Group).
 ///
-///     The weights of largest magnitude in a group are kept, the later of equal ones; if fewer are nonzero, its first zeros too.
+///     The weights of largest magnitude in a group are kept, the later of equal ones; if fewer are nonzero, its first
+///     zeros too.
 ///
 /// Values    any codec that keeps zero, applied to the matrix [out x kept weights per row]: float16, affine<4, 32>, ...
 /// Name      "keep2of4.float16".
-/// Layout    the positions of the kept weights in their groups, ascending, as codes of ceil(log2 Group) bits in the blocks and tails
-///           of kernel::grid_format; then the values in the layout of their codec. kernel::packed_kept multiplies it.
+/// Layout    the positions of the kept weights in their groups, ascending, as codes of ceil(log2 Group) bits in the
+///           blocks and tails of kernel::grid_format; then the values in the layout of their codec. kernel::packed_kept
+///           multiplies it.
 /// Errors    weights that are not finite; those of Values.
 /// Cost      one read and a copy of the kept weights.
 /// @post     weights that are not kept decode to exactly 0; kept weights decode as with Values.
@@ -132,14 +135,15 @@ struct keep_of {
   }
 };
 
-/// Unstructured sparsity: keeps Kept_percent of all weights of a matrix, at any position, with a bitmap of one bit per weight.
+/// Unstructured sparsity: keeps Kept_percent of all weights of a matrix, at any position, with a bitmap of one bit per
+/// weight.
 ///
 ///     kept = ceil(out in Kept_percent / 100); the weights of largest magnitude are kept, with the ties of keep_of
 ///
 /// Values    any codec that keeps zero, applied to one row of all kept weights in row-major order.
 /// Name      "bitmap50.float16".
-/// Layout    the bitmap, row by row: bit c mod 8 of byte c / 8 of a row is set if weight c is kept, and rows are padded with zeros to
-///           a byte; then the values in the layout of their codec.
+/// Layout    the bitmap, row by row: bit c mod 8 of byte c / 8 of a row is set if weight c is kept, and rows are padded
+///           with zeros to a byte; then the values in the layout of their codec.
 /// Errors, Cost, @post    as in keep_of.
 /// Source    docs/methods/sparse.md.
 template<unsigned Kept_percent, matrix_codec Values>

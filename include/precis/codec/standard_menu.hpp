@@ -27,9 +27,9 @@ namespace precis::codec {
 ///     q5_1, q8_0; codebooks of 2, 3 and 4 bits (.tensor; 3 and 4 also .row); keep2of4 and bitmap50 of {float16,
 ///     symmetric4.g32, symmetric8.g32}.
 ///
-/// The 480 integer and small-float formats are run-time values, so they compile as fast as one codec. A program that knows its codecs
-/// at compile time writes menu<affine<4, 32>, ...> and instantiates nothing else. log2, low_rank and other parameters of codebook,
-/// keep_of and bitmap are not in this menu.
+/// The 480 integer and small-float formats are run-time values, so they compile as fast as one codec. A program that
+/// knows its codecs at compile time writes menu<affine<4, 32>, ...> and instantiates nothing else. log2, low_rank and
+/// other parameters of codebook, keep_of and bitmap are not in this menu.
 struct standard {
   static constexpr std::array rules{grid_rule::affine, grid_rule::symmetric, grid_rule::symmetric_full,
                                     grid_rule::min_anchored, grid_rule::min_anchored_floor};

@@ -16,8 +16,8 @@ namespace precis::codec {
 template<unsigned Bits, std::size_t Group = per_row, scale_type Scale = scale_type::float32>
 struct symmetric : grid_codec<grid_rule::symmetric, Bits, Group, Scale> {};
 
-/// codec::symmetric over the full range of two's complement: s = 2 max|x| / (2^b - 1), q from -2^(b-1) to 2^(b-1) - 1. The steps are
-/// finer, and neither +max nor -max is exact.
+/// codec::symmetric over the full range of two's complement: s = 2 max|x| / (2^b - 1), q from -2^(b-1) to 2^(b-1) - 1.
+/// The steps are finer, and neither +max nor -max is exact.
 ///
 /// Name      "symmetric_full4.row".
 /// Layout    kernel::grid_format; the stored code is q + 2^(b-1).

@@ -15,7 +15,8 @@ namespace precis::cost {
 
 /// A table of these units with exact bytes, in which every cost is 0. No entries: those of the whole menu.
 ///
-/// Errors   entries that are not in the menu or are listed twice, and whatever else `check` refuses. Messages start with `where`.
+/// Errors   entries that are not in the menu or are listed twice, and whatever else `check` refuses. Messages start
+///          with `where`.
 template<codec_menu Menu>
 [[nodiscard]] cost_table blank_table(std::span<const matrix_info> matrices, std::vector<unit> units,
                                      std::vector<std::string> entries, std::size_t original_bits,

@@ -22,8 +22,9 @@
 /// The quantization error of a matrix in each of many menu entries, without packing it where that is not necessary.
 namespace precis::cost {
 
-/// A sum of squares in sixteen lanes: addend i is added to lane i mod 16, and the lanes are added as a tree. Addends are floats, so
-/// their squares are exact in double and the sum has the same bits whether or not multiply-adds are fused.
+/// A sum of squares in sixteen lanes: addend i is added to lane i mod 16, and the lanes are added as a tree. Addends
+/// are floats, so their squares are exact in double and the sum has the same bits whether or not multiply-adds are
+/// fused.
 class square_sum {
  public:
   static constexpr std::size_t lanes = 16;
@@ -37,8 +38,8 @@ class square_sum {
     for (std::size_t l = 0; l < addends.size() % lanes; ++l)
       lanes_[l] += static_cast<double>(x[l]) * static_cast<double>(x[l]);
   }
-  /// Calls body(add_sixteen), where add_sixteen(x) adds the squares of the sixteen floats at x. The sums stay in registers until body
-  /// returns.
+  /// Calls body(add_sixteen), where add_sixteen(x) adds the squares of the sixteen floats at x. The sums stay in
+  /// registers until body returns.
   template<class Body>
   [[gnu::always_inline]] void add_with(const Body& body) noexcept {
     using doubles = kernel::native_double_lanes;
@@ -78,8 +79,8 @@ struct row_ranges {
   bool finite = true;
   std::vector<float> lo, hi;  ///< ends of each range, 0 included, for a multiple of sixteen groups
 
-  /// Finds the ranges of as many whole sixteens of groups of `length` as the row has; of none if `length` is not a multiple of a
-  /// block. Sixteen consecutive groups are treated like the rows of a tile.
+  /// Finds the ranges of as many whole sixteens of groups of `length` as the row has; of none if `length` is not a
+  /// multiple of a block. Sixteen consecutive groups are treated like the rows of a tile.
   void find(const float* row, std::size_t in, std::size_t length) {
     group = length;
     finite = true;
@@ -98,8 +99,8 @@ struct row_ranges {
   }
 };
 
-/// Adds the squared errors of a row's first groups on spanning grids: of the groups whose ranges are known, up to the first batch
-/// that needs real divisions. Returns the number of these groups.
+/// Adds the squared errors of a row's first groups on spanning grids: of the groups whose ranges are known, up to the
+/// first batch that needs real divisions. Returns the number of these groups.
 [[nodiscard]] inline std::size_t add_batches(const codec::grid_format& f, const row_ranges& ranges, const float* row,
                                              square_sum& sum) {
   if (!ranges.finite || f.wide() || f.has_minimum() || f.is_float()) return 0;
@@ -123,8 +124,8 @@ struct row_ranges {
   return k;
 }
 
-/// Adds the squared errors of one row: nearest codes on spanning grids. `tensor_grid` is the grid of a per_tensor format. Returns
-/// false if a grid cannot be stored.
+/// Adds the squared errors of one row: nearest codes on spanning grids. `tensor_grid` is the grid of a per_tensor
+/// format. Returns false if a grid cannot be stored.
 [[nodiscard]] inline bool add_row(const codec::grid_format& f, weight_view row, const codec::grid& tensor_grid,
                                   const row_ranges& ranges, std::vector<codec::grid>& grids, std::span<float> errors,
                                   square_sum& sum) {
@@ -169,11 +170,13 @@ template<codec_menu Menu>
 
 }  // namespace detail
 
-/// Scans a matrix once for all integer and small-float formats, block of rows by block of rows. Other codecs encode and decode it.
+/// Scans a matrix once for all integer and small-float formats, block of rows by block of rows. Other codecs encode and
+/// decode it.
 ///
 /// Unit     squared weights, summed in double in an order that depends on the shape alone.
 /// Errors   weights that are not finite and weights that an entry cannot hold; messages name the matrix by `info`.
-/// Cost     one read, and per entry the ranges and one rounding per weight. Other codecs: one packed and one decoded copy at a time.
+/// Cost     one read, and per entry the ranges and one rounding per weight. Other codecs: one packed and one decoded
+///          copy at a time.
 /// @post    each sum is that of the matrix which `pack_matrix` and `decode` return; equal on any executor.
 /// Source   docs/methods/weighted_error.md; docs/methods/affine.md for the formats.
 template<codec_menu Menu, executor Executor = sequential>

@@ -26,7 +26,8 @@
 
 namespace precis::cost {
 
-/// The measurements of one unit: the mean loss of the model with this unit in each entry. A stopped run resumes from such rows.
+/// The measurements of one unit: the mean loss of the model with this unit in each entry. A stopped run resumes from
+/// such rows.
 struct measured_row {
   std::string unit;
   std::vector<double> losses;  ///< [entries], nats per prediction
@@ -34,7 +35,8 @@ struct measured_row {
   bool operator==(const measured_row&) const = default;
 };
 
-/// Computes KL(original || changed) over the predictions of a batch. Keeps the original model's logits of all predictions.
+/// Computes KL(original || changed) over the predictions of a batch. Keeps the original model's logits of all
+/// predictions.
 template<evaluable_model Model>
   requires layered_model<Model> || tappable_model<Model>
 class divergence_reading {
@@ -103,7 +105,8 @@ class divergence_reading {
   std::vector<std::vector<double>> norms_;  ///< log_sum_exp of each row of original_
 };
 
-/// The cost of every unit in every entry, measured as the loss of the whole model with only that unit packed and decoded.
+/// The cost of every unit in every entry, measured as the loss of the whole model with only that unit packed and
+/// decoded.
 ///
 ///     nll   C = NLL(unit in entry) - NLL(original)      may be negative
 ///     kl    C = KL(original || unit in entry)           never negative; needs no targets
@@ -112,15 +115,16 @@ class divergence_reading {
 ///
 /// Shapes    any batches that the model accepts.
 /// Unit      nats per prediction.
-/// Errors    entries that are not in the menu, before any work; those of read_changes: losses that are not finite, by unit and entry,
-///           and batches without predictions; weights that a codec cannot hold, by unit and matrix; known rows of other units or
-///           entries.
-/// Cost      that of read_changes: 1 + entries x units forward passes of all batches, about half with layered_model. Each matrix is
-///           encoded and decoded once per entry. kl keeps the original's logits of all predictions in memory and needs one more
-///           forward pass.
-/// Source    docs/methods/measured_costs.md. kl: the divergence score of auto_quantize in github.com/NVIDIA/Model-Optimizer.
-/// Differs   allocators add the costs of different units as if they did not interact. This holds for small errors and is not
-///           checked here.
+/// Errors    entries that are not in the menu, before any work; those of read_changes: losses that are not finite, by
+///           unit and entry, and batches without predictions; weights that a codec cannot hold, by unit and matrix;
+///           known rows of other units or entries.
+/// Cost      that of read_changes: 1 + entries x units forward passes of all batches, about half with layered_model.
+///           Each matrix is encoded and decoded once per entry. kl keeps the original's logits of all predictions in
+///           memory and needs one more forward pass.
+/// Source    docs/methods/measured_costs.md. kl: the divergence score of auto_quantize in
+///           github.com/NVIDIA/Model-Optimizer.
+/// Differs   allocators add the costs of different units as if they did not interact. This holds for small errors and
+///           is not checked here.
 /// @post     equal with and without layered_model, on any executor, and resumed from any of its rows, bit for bit.
 /// @post     every weight has its original bits after the call, also if the call was refused.
 template<codec_menu Menu, class Fit = fit::nearest>
@@ -140,9 +144,9 @@ struct measured {
     return resume(model, batches, {}, [](const measured_row&) {}, run);
   }
 
-  /// Resumes a run: units with a `known` row are not measured again. Calls done(row) after each unit; a program that saves these
-  /// rows can stop (for instance by an exception from `done`) and resume later. Rows arrive layer by layer, not in the order of the
-  /// units.
+  /// Resumes a run: units with a `known` row are not measured again. Calls done(row) after each unit; a program that
+  /// saves these rows can stop (for instance by an exception from `done`) and resume later. Rows arrive layer by layer,
+  /// not in the order of the units.
   template<mutable_model Model, class Done, executor Executor = sequential>
     requires evaluable_model<Model> && std::invocable<Done&, const measured_row&>
   [[nodiscard]] cost_table resume(Model& model, std::span<const batch_of<Model>> batches,

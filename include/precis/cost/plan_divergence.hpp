@@ -23,29 +23,33 @@
 
 namespace precis::cost {
 
-/// The end-to-end loss of whole plans: KL(original || every unit in its entry), on a sample of the sequences. This is the fitness
-/// function of allocate::evolve.
+/// The end-to-end loss of whole plans: KL(original || every unit in its entry), on a sample of the sequences. This is
+/// the fitness function of allocate::evolve.
 ///
 ///     plan_divergence<menu, model> fitness(model, batches, table);
 ///     allocate::evolve{...}.solve(table, fitness.tokens(), fitness);
 ///
-/// Every batch holds one sequence. A unit is packed once per entry, on first use, and decoded only if its entry differs from that of
-/// the previous plan. Plans are evaluated in an order in which consecutive ones share their first layers; a layered_model restarts
-/// at the first layer that differs.
+/// Every batch holds one sequence. A unit is packed once per entry, on first use, and decoded only if its entry differs
+/// from that of the previous plan. Plans are evaluated in an order in which consecutive ones share their first layers;
+/// a layered_model restarts at the first layer that differs.
 ///
 /// Unit      nats per prediction.
 /// Errors    those of cost::measured; a batch without predictions.
-/// Cost      per plan, at most one forward pass of each sequence in the sample. Memory: the original's logits of all predictions, a
-///           copy of the weights, the packed units, and `memory` bytes of inputs of layers.
-/// Threads   plans are evaluated one after another, because there is one set of weights; the sequences of a plan run on the executor.
-/// Source    EvoPress (Sieberling et al. 2024, arXiv:2410.14649): the KL divergence of its fitness. docs/methods/evolve.md.
-/// @post     the loss of a plan depends neither on the plans evaluated with it or before it nor on layered_model, bit for bit.
+/// Cost      per plan, at most one forward pass of each sequence in the sample. Memory: the original's logits of all
+///           predictions, a copy of the weights, the packed units, and `memory` bytes of inputs of layers.
+/// Threads   plans are evaluated one after another, because there is one set of weights; the sequences of a plan run on
+///           the executor.
+/// Source    EvoPress (Sieberling et al. 2024, arXiv:2410.14649): the KL divergence of its fitness.
+///           docs/methods/evolve.md.
+/// @post     the loss of a plan depends neither on the plans evaluated with it or before it nor on layered_model, bit
+///           for bit.
 /// @post     the model's weights have their original bits once the object is destroyed.
 template<codec_menu Menu, mutable_model Model, executor Executor = sequential, class Fit = fit::nearest>
   requires evaluable_model<Model> && (layered_model<Model> || tappable_model<Model>)
 class plan_divergence {
  public:
-  /// The entries of candidates are indices into those of the table. The model, the batches and the table must outlive the object.
+  /// The entries of candidates are indices into those of the table. The model, the batches and the table must outlive
+  /// the object.
   plan_divergence(Model& model, std::span<const batch_of<Model>> batches, const cost_table& table, Executor run = {},
                   Fit fit = {}, std::size_t memory = std::size_t{1} << 28)
       : model_(&model),
@@ -89,7 +93,8 @@ class plan_divergence {
   /// [batches] The number of predictions per batch, which is its length in tokens for a sample.
   [[nodiscard]] std::span<const std::size_t> tokens() const noexcept { return tokens_; }
 
-  /// The mean loss of each candidate on sample.sequences. Of the last sequence only the first sample.tokens_of_last predictions count.
+  /// The mean loss of each candidate on sample.sequences. Of the last sequence only the first sample.tokens_of_last
+  /// predictions count.
   template<class Sample>
   [[nodiscard]] std::vector<double> operator()(std::span<const std::vector<std::size_t>> candidates,
                                                const Sample& sample) {

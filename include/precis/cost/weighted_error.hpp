@@ -19,21 +19,23 @@
 
 namespace precis::cost {
 
-/// The cost of every unit in every entry from one score per unit and the error of its weights. It needs no data and no forward pass.
+/// The cost of every unit in every entry from one score per unit and the error of its weights. It needs no data and no
+/// forward pass.
 ///
 ///     relative   C(u, e) = S^(u) sum over the unit's matrices of |W - decoded|^2 / |W|^2     (NMSE with G = I)
 ///     absolute   C(u, e) = S^(u) sum over the unit's matrices of |W - decoded|^2
-///     S^ = floor + (1 - floor) minmax(S), so scores may have any sign and magnitude; without the floor, errors of the lowest unit
-///     would be free
+///     S^ = floor + (1 - floor) minmax(S), so scores may have any sign and magnitude; without the floor, errors of the
+///     lowest unit would be free
 ///
 /// Unit      score-weighted shares of squared weights, or score-weighted squared weights. Not nats.
 /// Sign      scores are high = keep: a high score makes every error of the unit expensive.
-/// Errors    entries that are not in the menu; scores that are not finite or belong to other units than the model's; a floor outside
-///           (0, 1]; a nonzero relative error of a matrix of zeros; weights that a codec cannot hold, by matrix.
+/// Errors    entries that are not in the menu; scores that are not finite or belong to other units than the model's; a
+///           floor outside (0, 1]; a nonzero relative error of a matrix of zeros; weights that a codec cannot hold, by
+///           matrix.
 /// Cost      `scan_errors` for every matrix: each weight is read once for all integer formats.
 /// @post     S -> a S + b with a > 0 changes nothing (up to rounding); equal on any executor, bit for bit.
-/// Source    docs/methods/weighted_error.md. CPTQuant needs such a table and states no objective; the error is EvoPress's layer error
-///           estimator with the identity as Gram matrix.
+/// Source    docs/methods/weighted_error.md. CPTQuant needs such a table and states no objective; the error is
+///           EvoPress's layer error estimator with the identity as Gram matrix.
 template<codec_menu Menu>
 struct weighted_error {
   enum class scale { relative, absolute };

@@ -17,7 +17,8 @@ namespace precis::fit {
 
 namespace detail {
 
-/// Adds (decoded - x)^2 of sixteen transposed rows (codec::tile::transpose_rows) to sums[row], in the order of the columns.
+/// Adds (decoded - x)^2 of sixteen transposed rows (codec::tile::transpose_rows) to sums[row], in the order of the
+/// columns.
 template<class Doubles>
 void add_squares(const float* decoded, const float* x, std::size_t columns, double* sums) noexcept {
   constexpr std::size_t rows = kernel::tile_rows, vectors = rows / Doubles::width;
@@ -59,21 +60,23 @@ void add_powers(float* decoded, const float* x, std::size_t columns, const float
 
 }  // namespace detail
 
-/// Shrinks the range of every group step by step and keeps the grid with the smallest error. Large weights are clipped where
-/// that reduces the error of the others by more.
+/// Shrinks the range of every group step by step and keeps the grid with the smallest error. Large weights are clipped
+/// where that reduces the error of the others by more.
 ///
 ///     for i = 0 ... steps - 1:  both ends of the range times 1 - i step,  error = sum |decoded - x|^power
 ///
 /// The first strict minimum wins, so a group that clipping does not improve keeps its full range.
 /// Unit     error: weights^power, summed in double in the order of the weights.
-/// Errors   those of codec::encode_on_grids; a step or power that is not positive; steps that shrink the range to zero or below.
-/// Cost     `steps` encodings and, unless power is 2, one approximate power per weight and step, computed in vector lanes; only the
-///          ranges whose error is close to the minimum are compared again with std::pow. With affine and symmetric formats the
-///          search stops at the first range that clips more of the largest weight alone than the best error allows. Formats that
-///          codec::tile::supports are searched sixteen rows at a time. Memory: 16 * `steps` doubles.
+/// Errors   those of codec::encode_on_grids; a step or power that is not positive; steps that shrink the range to zero
+///          or below.
+/// Cost     `steps` encodings and, unless power is 2, one approximate power per weight and step, computed in vector
+///          lanes; only the ranges whose error is close to the minimum are compared again with std::pow. With affine
+///          and symmetric formats the search stops at the first range that clips more of the largest weight alone than
+///          the best error allows. Formats that codec::tile::supports are searched sixteen rows at a time. Memory: 16 *
+///          `steps` doubles.
 /// @post    the error of a group is never larger than with fit::nearest.
-/// Source   GPTQ's reference implementation (github.com/IST-DASLab/gptq, quant.py): 80 steps of 1 %, power 2.4. There the search is
-///          off by default.
+/// Source   GPTQ's reference implementation (github.com/IST-DASLab/gptq, quant.py): 80 steps of 1 %, power 2.4. There
+///          the search is off by default.
 struct clip_search {
   std::size_t steps = 80;
   double step = 0.01;
@@ -116,8 +119,8 @@ struct clip_search {
     const double magnitude = std::max(-lo, hi);
     return magnitude > 0 ? std::ldexp(1.f, std::min(-std::ilogb(magnitude), 126)) : 1.f;
   }
-  /// The index of the first strict minimum of exact(i), i < approximate.size(), given values of it within the tolerance. Calls
-  /// `exact` only for indices that could be the minimum, and not at all if there is only one.
+  /// The index of the first strict minimum of exact(i), i < approximate.size(), given values of it within the
+  /// tolerance. Calls `exact` only for indices that could be the minimum, and not at all if there is only one.
   template<class Exact>
   [[nodiscard]] std::size_t first_minimum(std::span<const double> approximate, const Exact& exact) const {
     double bound = infinity;
@@ -236,8 +239,8 @@ struct clip_search {
         if (!codec::tile::reciprocal_is_exact(f, g, grids)) return false;
         double clipping[rows];
         least_clipping(f, g, grids, clipping);
-        // If both ends are clipped, the sum of their squares is at least half the square of the total. The loop has no branches, so
-        // that it vectorizes.
+        // If both ends are clipped, the sum of their squares is at least half the square of the total. The loop has no
+        // branches, so that it vectorizes.
         int may_improve = 0;
         for (std::size_t r = 0; r < rows; ++r)
           may_improve |=
@@ -321,8 +324,8 @@ struct clip_search {
       return f.rule == codec::grid_rule::affine;
     }
 
-    /// A lower bound of how much a grid of this scale, and every later grid of the search, clips from a range: from its larger end
-    /// or (affine) from both ends together. Scales never grow as ranges shrink.
+    /// A lower bound of how much a grid of this scale, and every later grid of the search, clips from a range: from its
+    /// larger end or (affine) from both ends together. Scales never grow as ranges shrink.
     [[nodiscard]] static double least_clipping(const codec::grid_format& f, double lo, double hi,
                                                double scale) noexcept {
       const int zero = f.fixed_zero_point(), top = f.top_code();

@@ -9,7 +9,8 @@ namespace precis::fit {
 
 /// Rounds every weight to the nearest code on the grid that spans its group, like a codec's own `encode`.
 ///
-/// A fit chooses codes for an integer or small-float format. It is any type that can be called as fit(format, weights, packed).
+/// A fit chooses codes for an integer or small-float format. It is any type that can be called as fit(format, weights,
+/// packed).
 /// Errors    those of codec::encode_on_grids.
 /// Cost      that of codec::encode_on_grids.
 /// Source    docs/methods/affine.md.

@@ -10,8 +10,8 @@ namespace precis::fit {
 /// The relative error of `power` is at most this times p + 1.
 inline constexpr double power_tolerance = 1e-6;
 
-/// x^p with a relative error of at most power_tolerance (p + 1), for p > 0 and 0 <= x < 4 that is 0 or normal. Results below 2^-100
-/// have an absolute error of at most 2^-100.
+/// x^p with a relative error of at most power_tolerance (p + 1), for p > 0 and 0 <= x < 4 that is 0 or normal. Results
+/// below 2^-100 have an absolute error of at most 2^-100.
 ///
 ///     x = 2^k m, 1 <= m < 2:  log2 m = 1/2 + 2 / ln 2 (t + t^3 / 3 + ... + t^9 / 9),  t = (m - sqrt 2) / (m + sqrt 2)
 ///     x^p = 2^n 2^r,  n = the integer nearest to p (k + log2 m),  2^r by its Taylor polynomial

@@ -13,7 +13,7 @@ using namespace precis;
 using codec::grid_format;
 using codec::grid_rule;
 
-TEST_CASE("the range of rows of any length is that of their smallest and largest weight", "[codec][grid][property]") {
+TEST_CASE("extent_of finds the smallest and largest weight of rows of any length", "[codec][grid][property]") {
   for (const std::size_t in : {1u, 31u, 32u, 33u, 511u, 512u, 513u, 1056u, 1100u}) {
     CAPTURE(in);
     float_matrix w(3, in);
@@ -32,11 +32,11 @@ TEST_CASE("the range of rows of any length is that of their smallest and largest
   }
 }
 
-TEST_CASE("a group alone comes back as it does in a matrix, bit for bit", "[codec][grid][property]") {
+TEST_CASE("fake_quantize of a group gives the bits that it decodes to in a matrix", "[codec][grid][property]") {
   for (const grid_format& f : encoded::every_format()) {
     CAPTURE(to_string(f));
     const bool any_length = f.group == codec::per_row || f.group == codec::per_tensor;
-    const std::size_t in = any_length ? 300 : f.group;  // 300: more than fake_quantize takes at a time
+    const std::size_t in = any_length ? 300 : f.group;  // 300 is more than fake_quantize processes at a time
     float_matrix w = encoded::weights(1, in, 7);
     if (f.is_power())
       for (float& x : w.values) x = std::abs(x);
@@ -47,7 +47,7 @@ TEST_CASE("a group alone comes back as it does in a matrix, bit for bit", "[code
   }
 }
 
-TEST_CASE("half of a step goes to the even code", "[codec][grid][worked-example]") {
+TEST_CASE("ties are rounded to the even code", "[codec][grid][worked-example]") {
   const std::vector<float> x{-2.5f, -1.5f, -0.5f, 0.5f, 1.5f, 2.5f};
   std::vector<float> back(x.size());
   const grid_format symmetric{.rule = grid_rule::symmetric, .code_bits = 4};

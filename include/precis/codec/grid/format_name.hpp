@@ -8,11 +8,12 @@
 #include <string>
 #include <string_view>
 
-/// The names of the integer and small-float formats. precis/kernel/grid_format.hpp defines the formats and their layout.
+/// The names of the integer and small-float formats. precis/kernel/grid_format.hpp defines the formats and their
+/// layout.
 namespace precis::kernel {
 
-/// The name of a format: "affine4.g32", "symmetric8.row", "symmetric_full4.tensor", "min_anchored8.row", "e4m3.g32", "log2_4.g32". The
-/// suffix ".h" stands for half scales.
+/// The name of a format: "affine4.g32", "symmetric8.row", "symmetric_full4.tensor", "min_anchored8.row", "e4m3.g32",
+/// "log2_4.g32". The suffix ".h" stands for half scales.
 [[nodiscard]] inline std::string to_string(const grid_format& f) {
   std::string name;
   switch (f.rule) {

@@ -14,12 +14,12 @@
 #include <span>
 #include <type_traits>
 
-/// The scalar definition: quantization of one group of weights to integers or small floats. The format is a run-time value, so a
-/// menu of hundreds of entries costs one instantiation. codec/grid/matrix.hpp applies it to matrices.
+/// The scalar definition: quantization of one group of weights to integers or small floats. The format is a run-time
+/// value, so a menu of hundreds of entries costs one instantiation. codec/grid/matrix.hpp applies it to matrices.
 ///
-/// The arithmetic is defined element by element and contains no multiply-add whose result depends on whether the compiler fuses it:
-/// a quotient is rounded before anything is added to it; scale * (code - zero_point) is one product; the product in
-/// scale * code + minimum is exact in double (24 + 24 bits), so the sum is the same fused or not.
+/// The arithmetic is defined element by element and contains no multiply-add whose result depends on whether the
+/// compiler fuses it: a quotient is rounded before anything is added to it; scale * (code - zero_point) is one product;
+/// the product in scale * code + minimum is exact in double (24 + 24 bits), so the sum is the same fused or not.
 namespace precis::codec {
 
 /// The side data of one group:  real = scale * (code - zero_point) + minimum.
@@ -39,8 +39,8 @@ struct extent {
 
 namespace detail {
 
-// Maps floats to integers of the same order. Integer minima vectorize without compiler flags, and NaN and infinity map to keys
-// outside the range of the finite floats.
+// Maps floats to integers of the same order. Integer minima vectorize without compiler flags, and NaN and infinity map
+// to keys outside the range of the finite floats.
 [[nodiscard]] inline std::int32_t ordered(float x) noexcept {
   const auto bits = std::bit_cast<std::int32_t>(x);
   return bits ^ ((bits >> 31) & 0x7FFF'FFFF);
@@ -50,8 +50,8 @@ namespace detail {
 }
 inline constexpr std::int32_t largest_finite = 0x7F7F'FFFF;
 
-// Adding 1.5 * 2^52 leaves the nearest integer, ties to even, in the low bits of the sum. This is exact for |x| < 2^31, identical in
-// every vector width, and no optimizer can undo it because the constant is never subtracted again.
+// Adding 1.5 * 2^52 leaves the nearest integer, ties to even, in the low bits of the sum. This is exact for |x| < 2^31,
+// identical in every vector width, and no optimizer can undo it because the constant is never subtracted again.
 [[nodiscard]] inline std::int32_t round_half_even(double x) noexcept {
   return static_cast<std::int32_t>(std::bit_cast<std::int64_t>(x + 0x1.8p52) & 0xFFFF'FFFF);
 }
@@ -60,7 +60,8 @@ inline constexpr std::int32_t largest_finite = 0x7F7F'FFFF;
   return std::bit_cast<std::int32_t>(x + 0x1.8p23f) - std::bit_cast<std::int32_t>(0x1.8p23f);
 }
 
-/// The storable number nearest to `value` or, if `up`, the smallest one that is not below it. Infinity if there is none.
+/// The storable number nearest to `value` or, if `up`, the smallest one that is not below it. Infinity if there is
+/// none.
 [[nodiscard]] inline float storable(double value, scale_type type, bool up) noexcept {
   constexpr float infinite = std::numeric_limits<float>::infinity();
   const bool too_large = value > static_cast<double>(std::numeric_limits<float>::max());
@@ -82,8 +83,9 @@ inline constexpr std::int32_t largest_finite = 0x7F7F'FFFF;
 
 using kernel::detail::with_float;
 
-// Groups are short. A loop of known length compiles to straight vector code; a loop of unknown length also gets a head and a tail
-// that cost more than the work itself. body(first, count) is therefore instantiated with a constant count wherever that is possible.
+// Groups are short. A loop of known length compiles to straight vector code; a loop of unknown length also gets a head
+// and a tail that cost more than the work itself. body(first, count) is therefore instantiated with a constant count
+// wherever that is possible.
 inline constexpr std::size_t run_length = 32;
 template<class Body>
 void in_runs(std::size_t count, const Body& body) {
@@ -128,9 +130,10 @@ void in_long_runs(std::size_t count, const Body& body) {
 /// The grid that spans `range`. Its scale is rounded to the stored type before anything else is computed from it.
 ///
 /// Floats    scale = max|x| / the largest finite float. Powers of two: the scale is NaN if a value is negative.
-/// Rounding  float32 scales of codes up to 8 bits are rounded to nearest. With wider codes and half scales they are rounded up,
-///           because a scale rounded down would clip the largest weights by many steps (2^24 steps of 2^-24 each). So
-///           |error| <= scale / 2 (min_anchored_floor: scale), up to the rounding of the quotient and of the decoded value.
+/// Rounding  float32 scales of codes up to 8 bits are rounded to nearest. With wider codes and half scales they are
+///           rounded up, because a scale rounded down would clip the largest weights by many steps (2^24 steps of 2^-24
+///           each). So |error| <= scale / 2 (min_anchored_floor: scale), up to the rounding of the quotient and of the
+///           decoded value.
 /// Edges     a range below 1e-30 counts as all zero and gets scale 1 (min_anchored: 0, which decodes to the minimum).
 ///           Half scales below 2^-24 become 2^-24. A scale too large for its type is returned as infinity.
 /// Source    docs/methods/affine.md, docs/methods/min_anchored.md, docs/methods/scaled_float.md, docs/methods/log2.md.
@@ -172,8 +175,8 @@ void in_long_runs(std::size_t count, const Body& body) {
 
 namespace detail {
 
-/// A grid as the inner loops use it. Quotients are clamped to [lo, hi] before they are rounded, which gives the same codes as
-/// clamping afterwards (the bounds are integers) and keeps every decoded value finite.
+/// A grid as the inner loops use it. Quotients are clamped to [lo, hi] before they are rounded, which gives the same
+/// codes as clamping afterwards (the bounds are integers) and keeps every decoded value finite.
 struct quotient_bounds {
   double scale;
   double minimum;
@@ -196,7 +199,8 @@ struct quotient_bounds {
   }
 };
 
-// Codes of up to 8 bits use float quotients. The rounding of the quotient can move a value across a tie only within 1e-5 of it.
+// Codes of up to 8 bits use float quotients. The rounding of the quotient can move a value across a tie only within
+// 1e-5 of it.
 inline void quantize(const float* x, std::size_t count, const quotient_bounds& s, std::uint8_t* codes) noexcept {
   const auto scale = static_cast<float>(s.scale);
   const auto lo = static_cast<float>(s.lo);
@@ -279,7 +283,8 @@ void dequantize_group(const grid_format& f, const grid& g, const Code* codes, st
   }
 }
 
-/// Calls body(Code{}) with a type that holds a code. There are two such types, so a program compiles two bodies instead of nine.
+/// Calls body(Code{}) with a type that holds a code. There are two such types, so a program compiles two bodies instead
+/// of nine.
 template<class Body>
 void with_code_type(const grid_format& f, const Body& body) {
   if (f.wide()) return body(std::uint32_t{});

@@ -60,7 +60,8 @@ struct choose_given {
 
 namespace detail {
 
-/// Refuses a group whose chosen grid is not finite: names the weight that caused it or, if all weights are valid, the group.
+/// Refuses a group whose chosen grid is not finite: names the weight that caused it or, if all weights are valid, the
+/// group.
 [[noreturn]] inline void refuse_group(const grid_format& f, weight_view weights, std::size_t index) {
   const std::string where = "codec " + to_string(f);
   check_finite(weights, where);
@@ -75,13 +76,13 @@ namespace detail {
 
 /// Encodes a matrix on the grids that choose(format, weights of the group, index of the group) returns.
 ///
-/// If `choose` also has for_tile(format, tile::group_batch, tile::grid_batch&), it is called for sixteen rows at a time wherever
-/// tile::supports allows; when it returns false, these rows are encoded group by group.
+/// If `choose` also has for_tile(format, tile::group_batch, tile::grid_batch&), it is called for sixteen rows at a time
+/// wherever tile::supports allows; when it returns false, these rows are encoded group by group.
 ///
-/// Shapes   weights [out x in], any strides. The weights of a group are a view with contiguous rows: one row of at most f.group
-///          weights or, for a per_tensor format, the whole matrix.
-/// Errors   weights that are not finite, by row and column; a grid that cannot be stored (half scales above 65504); a buffer of
-///          the wrong size.
+/// Shapes   weights [out x in], any strides. The weights of a group are a view with contiguous rows: one row of at most
+///          f.group weights or, for a per_tensor format, the whole matrix.
+/// Errors   weights that are not finite, by row and column; a grid that cannot be stored (half scales above 65504); a
+///          buffer of the wrong size.
 /// Cost     one read for the ranges and one for the codes. A matrix whose rows are not contiguous is copied first.
 template<class Choose>
 void encode_on_grids(const grid_format& f, weight_view weights, std::span<std::byte> packed, const Choose& choose) {
@@ -118,7 +119,8 @@ void encode_on_grids(const grid_format& f, weight_view weights, std::span<std::b
           };
           if (tile::encode_rows(f, rows, first, to, choose_batch)) continue;
         }
-      // First all grids, then all codes: the divisions of consecutive groups overlap only if nothing comes between them.
+      // First all grids, then all codes: the divisions of consecutive groups overlap only if nothing comes between
+      // them.
       if (!per_matrix) grids.resize(rows.rows * groups);
       for (std::size_t i = 0; i < (per_matrix ? 0 : grids.size()); ++i) {
         const std::size_t column = i % groups * length;
@@ -136,7 +138,8 @@ void encode_on_grids(const grid_format& f, weight_view weights, std::span<std::b
   });
 }
 
-/// Encodes every weight to the nearest code on the grid that spans its group. Errors and cost are those of `encode_on_grids`.
+/// Encodes every weight to the nearest code on the grid that spans its group. Errors and cost are those of
+/// `encode_on_grids`.
 inline void encode(const grid_format& f, weight_view weights, std::span<std::byte> packed) {
   encode_on_grids(f, weights, packed, choose_nearest{});
 }
@@ -168,8 +171,8 @@ void read_codes(const grid_format& f, std::span<const std::byte> packed, std::si
 /// Decodes into a matrix of any strides. The result depends on the bytes alone.
 ///
 /// Errors   a buffer of the wrong size.
-/// Cost     one write. Matrices of 32 MiB and more whose rows start at cache lines are written with non-temporal stores, up to
-///          twice as fast as others, so align large matrices.
+/// Cost     one write. Matrices of 32 MiB and more whose rows start at cache lines are written with non-temporal
+///          stores, up to twice as fast as others, so align large matrices.
 inline void decode(const grid_format& f, std::span<const std::byte> packed, mutable_weight_view weights) {
   const grid_format::layout l = f.layout_of(weights.rows, weights.cols);
   if (packed.size() != l.bytes) refuse_size(to_string(f), packed.size(), l.bytes, weights);
@@ -248,7 +251,8 @@ inline void decode_row(const grid_format& f, std::span<const std::byte> packed, 
   });
 }
 
-/// An integer or small-float format as a stateless codec: the base of `affine`, `symmetric`, `min_anchored`, `e4m3`, `log2`, ...
+/// An integer or small-float format as a stateless codec: the base of `affine`, `symmetric`, `min_anchored`, `e4m3`,
+/// `log2`, ...
 template<grid_rule Rule, unsigned Bits, std::size_t Group, scale_type Scale>
 struct grid_codec {
   static_assert((Bits >= 2 && Bits <= 8) || Bits == 16 || Bits == 24, "precis: codes of 2 to 8, 16 or 24 bits");

@@ -14,8 +14,8 @@
 #include <span>
 #include <vector>
 
-/// Scales, codes of a row and grids of a tile at their places in a packed matrix (the layout of kernel::grid_format). Codecs with
-/// the same layout share these functions.
+/// Scales, codes of a row and grids of a tile at their places in a packed matrix (the layout of kernel::grid_format).
+/// Codecs with the same layout share these functions.
 namespace precis::codec {
 
 /// Stores a scale: two or four bytes, little-endian.

@@ -8,8 +8,8 @@
 
 /// The fast path for integer formats: sixteen rows (a tile) at a time, with vector lanes.
 ///
-/// Encoding (codec/grid/matrix.hpp), the clip search (fit/clip_search.hpp) and the error scan (cost/error_scan.hpp) share
-/// these steps and nothing else of each other:
+/// Encoding (codec/grid/matrix.hpp), the clip search (fit/clip_search.hpp) and the error scan (cost/error_scan.hpp)
+/// share these steps and nothing else of each other:
 ///
 ///     supports             which formats and row lengths have a fast path
 ///     find_ranges          the range of every group of a batch; false: a weight is not finite
@@ -34,15 +34,15 @@ using kernel::detail::for_constants;
 using kernel::detail::planes_of;
 using kernel::detail::with_bits;
 
-/// Whether rows of `in` weights are encoded and decoded by tiles: integer codes of at most a byte without a minimum, and rows and
-/// groups that consist of whole blocks.
+/// Whether rows of `in` weights are encoded and decoded by tiles: integer codes of at most a byte without a minimum,
+/// and rows and groups that consist of whole blocks.
 [[nodiscard]] constexpr bool supports(const grid_format& f, std::size_t in) noexcept {
   return kernel::native_code_lanes::rows > 1 && !f.wide() && !f.has_minimum() && !f.is_float() && in > 0 &&
          in % block_columns == 0 && (f.group >= in || f.group % block_columns == 0);
 }
 
-/// Short groups are processed in batches of up to this many columns, so that the divisions of one group overlap with those of the
-/// next.
+/// Short groups are processed in batches of up to this many columns, so that the divisions of one group overlap with
+/// those of the next.
 inline constexpr std::size_t batch_columns = 256;
 /// The most grids of a batch: one per row and group.
 inline constexpr std::size_t max_grids = batch_columns / block_columns * tile_rows;
@@ -66,8 +66,8 @@ struct group_batch {
       64) float hi[max_grids]{};  ///< the largest weight of each group and 0; symmetric formats: the largest magnitude
 };
 
-/// Pointers to the stored parts of one tile of a packed matrix. With a per_tensor grid, `scales` and `offsets` are those of the
-/// whole matrix.
+/// Pointers to the stored parts of one tile of a packed matrix. With a per_tensor grid, `scales` and `offsets` are
+/// those of the whole matrix.
 template<class Byte>
 struct stored_parts {
   Byte* blocks;  ///< codes

@@ -9,8 +9,8 @@
 /// Codes, errors and decoded weights of the groups of a batch on given grids.
 namespace precis::codec::tile {
 
-/// Whether `quantizer` gives the codes of a division for all weights of a batch: scales can be stored, and no quotient overflows
-/// or underflows in a way that could change a code.
+/// Whether `quantizer` gives the codes of a division for all weights of a batch: scales can be stored, and no quotient
+/// overflows or underflows in a way that could change a code.
 [[nodiscard]] inline bool reciprocal_is_exact(const grid_format& f, const group_batch& g,
                                               const grid_batch& grids) noexcept {
   const float largest = f.scales == scale_type::float16 ? 65504.f : 0x1p100f;
@@ -28,9 +28,9 @@ namespace precis::codec::tile {
 /// Requires  reciprocal_is_exact for these grids and the weights that are quantized.
 /// @post     codes are those of the division x / scale.
 /// Source    Markstein 1990, IBM Journal of Research and Development 34(1).
-/// Differs   Markstein requires a first quotient within one unit in the last place; this one may be off by two. The result was
-///           checked by enumeration over all 2^23 significands of a scale and the floats around all quotients k + 1/2, k < 256,
-///           the only ones that could round differently: even the quotients are equal.
+/// Differs   Markstein requires a first quotient within one unit in the last place; this one may be off by two. The
+///           result was checked by enumeration over all 2^23 significands of a scale and the floats around all
+///           quotients k + 1/2, k < 256, the only ones that could round differently: even the quotients are equal.
 class quantizer {
  public:
   /// The first `count` grids.
@@ -47,8 +47,8 @@ class quantizer {
       for (std::size_t j = 0; j < 4; ++j) zeros_[4 * i + j] = static_cast<std::int16_t>(grids.zero_point[i]);
   }
 
-  /// The codes of one block of Code::rows rows, which use the grids from `first_grid` on: quads[i] holds, for each row in its
-  /// lane, the codes of columns 4 i ... 4 i + 3.
+  /// The codes of one block of Code::rows rows, which use the grids from `first_grid` on: quads[i] holds, for each row
+  /// in its lane, the codes of columns 4 i ... 4 i + 3.
   template<class Code>
   void block_codes(const float* weights, std::ptrdiff_t stride, std::size_t first_grid,
                    typename Code::words (&quads)[8]) const noexcept {
@@ -77,8 +77,8 @@ class quantizer {
     });
   }
 
-  /// Quantization errors, decoded - weight, of `columns` weights of one row on grid `i`. Calls consume(pointer to sixteen errors)
-  /// for every sixteen columns, in order.
+  /// Quantization errors, decoded - weight, of `columns` weights of one row on grid `i`. Calls consume(pointer to
+  /// sixteen errors) for every sixteen columns, in order.
   template<class Lanes, class Consume>
   [[gnu::always_inline]] void errors(std::size_t i, const float* weights, std::size_t columns,
                                      const Consume& consume) const noexcept {
@@ -93,7 +93,8 @@ class quantizer {
     }
   }
 
-  /// Quantized and decoded weights of sixteen rows on the first sixteen grids. Both arrays are transposed (`transpose_rows`).
+  /// Quantized and decoded weights of sixteen rows on the first sixteen grids. Both arrays are transposed
+  /// (`transpose_rows`).
   template<class Lanes>
   void round_trip(const float* transposed, std::size_t columns, float* decoded) const noexcept {
     for (std::size_t r = 0; r < tile_rows; r += Lanes::width) {

@@ -11,11 +11,12 @@
 /// The ranges of the groups of a batch, and the grids that span them.
 namespace precis::codec::tile {
 
-/// Whether rows this far apart (in floats) map to the same sets of a first-level cache, which holds only eight to twelve of them:
-/// rows that are read twice are then copied first.
+/// Whether rows this far apart (in floats) map to the same sets of a first-level cache, which holds only eight to
+/// twelve of them: rows that are read twice are then copied first.
 [[nodiscard]] inline bool rows_share_cache_sets(std::ptrdiff_t stride) noexcept { return stride % 1024 == 0; }
 
-/// Copies up to batch_columns columns of sixteen rows to rows that are batch_columns apart, and prefetches the next columns.
+/// Copies up to batch_columns columns of sixteen rows to rows that are batch_columns apart, and prefetches the next
+/// columns.
 template<class Lanes>
 void copy_rows(const float* from, std::ptrdiff_t stride, std::size_t columns, float* to) noexcept {
   for (std::size_t r = 0; r < tile_rows; ++r, from += stride, to += batch_columns)
@@ -92,8 +93,8 @@ template<class Lanes>
 
 /// The grids that codec::spanning_grid gives for `count` ranges (a multiple of sixteen), each multiplied by `factor`.
 ///
-/// @post  equal to codec::spanning_grid bit for bit, except that a scale too large for its type is some number above the largest
-///        that can be stored; reciprocal_is_exact then returns false.
+/// @post  equal to codec::spanning_grid bit for bit, except that a scale too large for its type is some number above
+///        the largest that can be stored; reciprocal_is_exact then returns false.
 inline void spanning_grids(const grid_format& f, const float* lo, const float* hi, std::size_t count, grid_batch& grids,
                            double factor = 1) noexcept {
   const bool affine = f.rule == grid_rule::affine;

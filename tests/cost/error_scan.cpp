@@ -43,7 +43,7 @@ TEST_CASE("scan_errors gives the same sums for groups that are scanned sixteen a
   // Short groups that fill sixteens and leave a rest, groups of several lengths, and weights whose scales need real
   // divisions. The sums are those of the addends decoded - weight, lane by lane and block of rows by block of rows.
   using short_groups = menu<codec::affine<4, 32>, codec::symmetric<8, 32>, codec::affine<2, 64>,
-                       codec::symmetric_full<3, 32>, codec::affine<8, 32, codec::scale_type::float16>>;
+                            codec::symmetric_full<3, 32>, codec::affine<8, 32, codec::scale_type::float16>>;
   const random_stream random(9, purpose("weights"));
   for (const double unit : {1.0, 1e-36}) {
     const matrix_info info{"m", 0, part::mlp, 37, 32 * 37 + 5};
@@ -84,8 +84,10 @@ TEST_CASE("scan_errors @post: equal on any executor, and with any strides", "[co
   CHECK(sequential_errors.signal == threaded.signal);
   float_matrix turned(m.infos[0].in, m.infos[0].out);
   codec::copy_values(m.weights(0), turned.view().transposed());
-  CHECK(cost::scan_errors<formats>(std::as_const(turned).view().transposed(), m.infos[0], all).squares == sequential_errors.squares);
+  CHECK(cost::scan_errors<formats>(std::as_const(turned).view().transposed(), m.infos[0], all).squares ==
+        sequential_errors.squares);
   // Scanning one entry at a time gives the sums of scanning all.
   for (const std::size_t e : all)
-    CHECK(cost::scan_errors<formats>(m.weights(0), m.infos[0], std::vector{e}).squares[0] == sequential_errors.squares[e]);
+    CHECK(cost::scan_errors<formats>(m.weights(0), m.infos[0], std::vector{e}).squares[0] ==
+          sequential_errors.squares[e]);
 }

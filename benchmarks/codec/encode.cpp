@@ -1,13 +1,17 @@
-// Weights to codes and back, beside scalar loops of the same work and beside what bounds both, all interleaved in one run:
-// medians of ratios within one round, one thread.
+// Encoding, decoding, clip search and error scan, compared with scalar loops that do the same work and with upper bounds
+// for both. All three run interleaved in one thread; counters are medians of the ratios within one round.
 //
 //     bench_codec_encode                                 all
 //     bench_codec_encode --benchmark_filter=decode       decoding only
 //
-// Counters: gbytes (10^9 bytes of float32 in or out a second), times_scalar (of the scalar loop named in the benchmark: q4_0 and
-// q8_0 as ggml's reference quantizers, search and error as written below), of_limit (of the limit named after it):
-//     copy    reads the float32 and writes as many bytes as the codec      write    writes the float32
-//     read    reads the float32                                            hand     reads, scales, rounds, clamps to bytes
+// Counters:
+//     gbytes          10^9 bytes of float32 read or written per second
+//     times_scalar    speed relative to a scalar loop below; q4_0 and q8_0 follow ggml's reference quantizers
+//     of_limit        speed relative to the upper bound that the benchmark's name ends with:
+//         copy    reads the float32 and writes as many bytes as the codec
+//         write   writes the float32
+//         read    reads the float32
+//         hand    reads, scales, rounds and clamps to bytes
 
 #include <precis/codec/standard_menu.hpp>
 #include <precis/core/random.hpp>
@@ -30,9 +34,9 @@
 namespace {
 
 using namespace precis;
+using codec::tile::for_constants;
 using kernel::native_code_lanes;
 using kernel::native_lanes;
-using kernel::detail::for_constants;
 using vector = native_lanes::vector;
 constexpr std::size_t width = native_lanes::width;
 
@@ -52,7 +56,7 @@ const float_matrix& weights(shape s) {
   return w;
 }
 
-/// Rounds of: the subject, the scalar loop, the limit.
+/// Measures the limit, the subject and the scalar loop, round by round.
 template<class Subject, class Scalar, class Limit>
 void compare(benchmark::State& state, double bytes, const Subject& subject, const Scalar& scalar, const Limit& limit) {
   const int repeats = static_cast<int>(1 + 3e6 / bytes);
@@ -95,10 +99,10 @@ void read(std::span<const float> x) {
   benchmark::DoNotOptimize(result);
 }
 void write(std::span<float> x) {
-  const vector some = native_lanes::all(1.f);
-  for (std::size_t i = 0; i + width <= x.size(); i += width) native_lanes::store(x.data() + i, some);
+  const vector ones = native_lanes::all(1.f);
+  for (std::size_t i = 0; i + width <= x.size(); i += width) native_lanes::store(x.data() + i, ones);
 }
-/// A vector of bytes for every `each` vectors that are read.
+/// Writes one vector of bytes per `each` vectors that are read.
 void copy(std::span<const float> x, std::span<std::byte> bytes) {
   const std::size_t vectors = x.size() / width, lines = std::max<std::size_t>(1, bytes.size() / (4 * width));
   const std::size_t each = std::max<std::size_t>(1, vectors / lines);
@@ -122,7 +126,7 @@ void hand(std::span<const float> x, std::span<std::byte> bytes) {
   }
 }
 
-// Scalar loops, for compilers to make of what they can.
+// Scalar loops, which compilers may vectorize.
 
 void scalar_encode(unsigned bits, std::span<const float> x, std::byte* to) {
   if (bits == 8)
@@ -173,7 +177,7 @@ double scalar_error(float scale, const float* x, std::size_t count, float lo, fl
   }
   return sum;
 }
-/// 80 symmetric grids of 4 bits for every 32 weights.
+/// The errors of 80 symmetric 4-bit grids per 32 weights.
 double scalar_search(std::span<const float> x) {
   double all = 0;
   for (std::size_t first = 0; first < x.size(); first += 32) {
@@ -220,9 +224,9 @@ void decode(benchmark::State& state, const std::string& name, shape s) {
   std::vector<std::byte> packed(f.layout_of(s.out, s.in).bytes), other(w.values.size() * 2);
   codec::encode(f, w.view(), packed);
   scalar_encode(f.code_bits, w.values, other.data());
-  std::vector<float> room(w.values.size() + 16);  // rows at cache lines, as an engine has them
-  const std::size_t start = (64 - reinterpret_cast<std::uintptr_t>(room.data()) % 64) % 64 / 4;
-  const std::span<float> to = std::span(room).subspan(start, w.values.size());
+  std::vector<float> buffer(w.values.size() + 16);  // rows start at cache lines, as in an engine
+  const std::size_t start = (64 - reinterpret_cast<std::uintptr_t>(buffer.data()) % 64) % 64 / 4;
+  const std::span<float> to = std::span(buffer).subspan(start, w.values.size());
   compare(
       state, static_cast<double>(to.size() * 4), [&] { codec::decode(f, packed, {to, s.out, s.in}); },
       [&] { scalar_decode(f.code_bits, other.data(), to); }, [&] { write(to); });
@@ -266,8 +270,8 @@ void activations(benchmark::State& state, std::size_t segment) {
   const auto add = [](const std::string& name, auto&& run) {
     benchmark::RegisterBenchmark(name.c_str(), run)->UseManualTime()->Iterations(15)->Unit(benchmark::kMicrosecond);
   };
-  const std::vector<std::string> six{"affine2.g32", "affine3.g32", "affine4.g32",
-                                     "affine5.g32", "affine6.g32", "affine8.g32"};
+  const std::vector<std::string> six_widths{"affine2.g32", "affine3.g32", "affine4.g32",
+                                            "affine5.g32", "affine6.g32", "affine8.g32"};
   for (const shape s : {cache, memory}) {
     const std::string at = std::string("/") + s.name + "/";
     for (const char* name : {"symmetric4.g32", "symmetric4.g128", "affine4.g32", "symmetric8.g32", "affine8.row"}) {
@@ -278,7 +282,7 @@ void activations(benchmark::State& state, std::size_t segment) {
     for (const char* name : {"symmetric8.row", "symmetric8.tensor"})
       add("given" + at + name + "/hand", [=](auto& state) { encode(state, name, s, true, true); });
     add("error_scan" + at + "one/read", [=](auto& state) { error_scan(state, s, {"affine4.g32"}); });
-    add("error_scan" + at + "six/read", [=](auto& state) { error_scan(state, s, six); });
+    add("error_scan" + at + "six/read", [=](auto& state) { error_scan(state, s, six_widths); });
   }
   for (const shape s : {near_cache, cache, memory})
     for (const char* name : {"symmetric4.g32", "affine4.g32", "symmetric8.g32", "affine8.row"})

@@ -1,6 +1,6 @@
 #pragma once
 
-/// How weights are stored.
+/// How weights are stored: every codec, and the standard menu.
 
 #include <precis/codec/affine.hpp>
 #include <precis/codec/code_stream.hpp>

@@ -1,5 +1,5 @@
 #pragma once
 
-/// How the codes of a format are chosen.
+/// How the codes of a format are chosen: every fit.
 #include <precis/fit/clip_search.hpp>
 #include <precis/fit/nearest.hpp>

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <precis/codec/checks.hpp>
 #include <precis/codec/dense_copy.hpp>
 #include <precis/codec/grid/matrix.hpp>
 #include <precis/core/menu.hpp>
@@ -19,10 +20,10 @@
 #include <utility>
 #include <vector>
 
-/// From a plan to bytes: prune, then encode, matrix by matrix (methods F1).
+/// From a plan to bytes: prunes and encodes matrix by matrix.
 namespace precis {
 
-/// What `menu` offers, as `codec::standard` does too.
+/// The static members of `menu` that packing needs. `codec::standard` has them too.
 template<class M>
 concept codec_menu = requires(std::size_t i, std::string_view name, weight_view weights, std::span<std::byte> packed,
                               std::span<const std::byte> stored, mutable_weight_view decoded) {
@@ -33,16 +34,26 @@ concept codec_menu = requires(std::size_t i, std::string_view name, weight_view 
   { M::decode(i, stored, decoded) } -> std::same_as<void>;
 };
 
-namespace detail {
-
-/// What a menu's entries say of themselves, beyond matrix_codec.
+/// Optional properties of menu entries: the format of integer and small-float entries, and whether an entry keeps zero.
+/// A codec type states them as static members `format` and `keeps_zero`. This primary template is for menus with
+/// functions of these names, like codec::standard.
 template<class Menu>
-struct menu_facts {  // a menu of values, like codec::standard
+struct menu_facts {
   static std::optional<codec::grid_format> format(std::size_t entry) { return Menu::format(entry); }
   static bool keeps_zero(std::size_t entry) { return Menu::keeps_zero(entry); }
 };
 template<class... Codecs>
 struct menu_facts<menu<Codecs...>> {
+  static std::optional<codec::grid_format> format(std::size_t entry) {
+    static constexpr std::array<std::optional<codec::grid_format>, sizeof...(Codecs)> all{format_of<Codecs>()...};
+    return all[entry];
+  }
+  static bool keeps_zero(std::size_t entry) {
+    static constexpr std::array<bool, sizeof...(Codecs)> all{zero_of<Codecs>()...};
+    return all[entry];
+  }
+
+ private:
   template<class C>
   static constexpr std::optional<codec::grid_format> format_of() {
     if constexpr (requires {
@@ -52,49 +63,41 @@ struct menu_facts<menu<Codecs...>> {
     return std::nullopt;
   }
   template<class C>
-  static constexpr bool zero_of() {  // a codec that does not say is taken not to
+  static constexpr bool zero_of() {  // without the member, a codec counts as one that does not keep zero
     if constexpr (requires {
                     { C::keeps_zero } -> std::convertible_to<bool>;
                   })
       return C::keeps_zero;
     return false;
   }
-  static std::optional<codec::grid_format> format(std::size_t entry) {
-    static constexpr std::array<std::optional<codec::grid_format>, sizeof...(Codecs)> all{format_of<Codecs>()...};
-    return all[entry];
-  }
-  static bool keeps_zero(std::size_t entry) {
-    static constexpr std::array<bool, sizeof...(Codecs)> all{zero_of<Codecs>()...};
-    return all[entry];
-  }
 };
-
-}  // namespace detail
 
 struct pack_options {
-  std::string model = {};  ///< the model's fingerprint; a plan made for another one is refused. Empty = not checked
-  bool let_zeros_move = false;     ///< allow formats that do not keep zero (min_anchored) on pruned matrices
-  std::size_t original_bits = 32;  ///< bits a weight of the original takes in its file, for the size report
+  std::string model = {};       ///< the model's fingerprint: a plan for a different one is refused. Empty = not checked
+  bool let_zeros_move = false;  ///< allow codecs that do not keep zero (min_anchored) on pruned matrices
+  std::size_t original_bits = 32;  ///< bits per weight of the original file, for the size report
 };
 
-/// What a plan says of one matrix, checked against model and menu.
+/// A plan's choice for one matrix, checked against model and menu.
 struct matrix_choice {
   std::size_t matrix = 0;  ///< index into the model's matrices()
   std::string name;        ///< of the matrix
-  std::string unit;        ///< the unit it belongs to
-  std::string codec;       ///< menu entry, by name
-  std::size_t entry = 0;   ///< menu entry, by index
+  std::string unit;        ///< name of the unit that contains it
+  std::string codec;       ///< name of the menu entry
+  std::size_t entry = 0;   ///< index of the menu entry
   double sparsity = 0;
   std::size_t out = 0;
   std::size_t in = 0;
-  std::size_t bytes = 0;  ///< packed
+  std::size_t bytes = 0;  ///< packed size
   bool operator==(const matrix_choice&) const = default;
 };
 
-/// A plan, matrix by matrix, in the model's order; everything that can be wrong with it is refused here, before work.
+/// Expands a plan into one choice per matrix, in the model's order. Refuses every invalid plan here, before any work
+/// starts.
 ///
-/// Errors   a plan for another model; a unit that the model does not have, or that the plan leaves out; a codec that is
-///          not in the menu; a rank (not supported by any codec yet); a format that does not keep zero on a pruned unit.
+/// Errors   a plan for a different model; a unit that is not in the model, or is missing from the plan; a codec that is
+///          not in the menu; a choice with rank=N (a low-rank codec is a menu entry that contains its rank:
+///          codec::low_rank); a codec that does not keep zero on a pruned unit.
 /// Cost     O(matrices x units); no weight is read.
 template<codec_menu Menu>
 [[nodiscard]] std::vector<matrix_choice> resolve(std::span<const matrix_info> matrices, const plan& p,
@@ -118,11 +121,11 @@ template<codec_menu Menu>
     if (c == nullptr) bad("unit " + u.name + " has no choice", "one line for every unit of the model");
     const std::size_t entry = Menu::index_of(c->codec);
     if (c->rank != 0)
-      bad("unit " + u.name + " asks for rank " + std::to_string(c->rank), "no rank: there are no low-rank formats yet");
-    if (c->sparsity > 0 && !options.let_zeros_move && !detail::menu_facts<Menu>::keeps_zero(entry))
-      bad("unit " + u.name + " is pruned, but " + c->codec +
-              " does not keep zeros: they would come back as something else",
-          "a format that keeps zero (affine, symmetric, float16), no pruning, or let_zeros_move");
+      bad("unit " + u.name + " asks for rank " + std::to_string(c->rank),
+          "no rank= here: a low-rank codec states its rank in its name, like rank50.float16");
+    if (c->sparsity > 0 && !options.let_zeros_move && !menu_facts<Menu>::keeps_zero(entry))
+      bad("unit " + u.name + " is pruned, but " + c->codec + " does not keep zero: pruned weights would not stay zero",
+          "a codec that keeps zero (affine, symmetric, float16), no pruning, or let_zeros_move");
     for (const std::size_t m : u.matrices) {
       const matrix_info& info = matrices[m];
       result[m] = {.matrix = m,
@@ -139,7 +142,7 @@ template<codec_menu Menu>
   return result;
 }
 
-/// Exact sizes of a resolved plan, before anything is encoded.
+/// The exact sizes of a resolved plan, known before anything is encoded.
 [[nodiscard]] inline size_report size_of(std::span<const matrix_choice> choices,
                                          std::size_t original_bits = 32) noexcept {
   size_report sum;
@@ -150,8 +153,8 @@ template<codec_menu Menu>
 
 /// Prunes a copy of one matrix and encodes it. Requires packed.size() == choice.bytes.
 ///
-/// The fit chooses the codes of integer formats; other codecs encode themselves.
-/// Errors   weights that are not finite, by matrix, row and column; whatever the codec cannot hold.
+/// The fit chooses the codes of integer and small-float formats; other codecs use their own `encode`.
+/// Errors   weights that are not finite, by matrix, row and column; weights that the codec cannot hold.
 template<codec_menu Menu, class Fit = fit::nearest>
 void pack_matrix(weight_view weights, const matrix_choice& choice, std::span<std::byte> packed, const Fit& fit = {}) {
   std::vector<float> pruned;
@@ -164,7 +167,7 @@ void pack_matrix(weight_view weights, const matrix_choice& choice, std::span<std
     weights = copy;
   }
   const auto encode = [&] {
-    if (const auto format = detail::menu_facts<Menu>::format(choice.entry))
+    if (const auto format = menu_facts<Menu>::format(choice.entry))
       fit(*format, weights, packed);
     else
       Menu::encode(choice.entry, weights, packed);
@@ -172,7 +175,7 @@ void pack_matrix(weight_view weights, const matrix_choice& choice, std::span<std
 #if defined(__cpp_exceptions)
   try {
     encode();
-  } catch (const error& e) {  // a codec knows its format, not whose weights they are
+  } catch (const error& e) {  // the codec does not know the name of the matrix
     problem named = e.reason();
     named.where = choice.name + ": " + named.where;
     refuse(std::move(named));
@@ -182,7 +185,7 @@ void pack_matrix(weight_view weights, const matrix_choice& choice, std::span<std
 #endif
 }
 
-/// One matrix in the bytes an engine runs.
+/// One matrix and the bytes that an engine runs.
 struct packed_matrix {
   matrix_choice choice;
   std::vector<std::byte> bytes;
@@ -190,15 +193,15 @@ struct packed_matrix {
 
 /// A packed model: a plain value.
 struct packed_model {
-  std::string model;                    ///< fingerprint of the original; empty = not said
+  std::string model;                    ///< fingerprint of the original; empty = unknown
   std::vector<packed_matrix> matrices;  ///< in the model's order
   size_report size;
 };
 
-/// Packs every matrix as the plan says. The model is not changed.
+/// Packs every matrix according to the plan. The model is not changed.
 ///
-/// Errors   `resolve` and `pack_matrix`.
-/// Cost     memory: the packed bytes, and one pruned copy at a time.
+/// Errors   those of `resolve` and `pack_matrix`.
+/// Cost     memory: the packed bytes and one pruned copy at a time.
 template<codec_menu Menu, weighted_model Model, class Fit = fit::nearest>
 [[nodiscard]] packed_model pack(const Model& model, const plan& p, const Fit& fit = {},
                                 const pack_options& options = {}) {
@@ -214,19 +217,20 @@ template<codec_menu Menu, weighted_model Model, class Fit = fit::nearest>
   return result;
 }
 
-/// What `apply` did.
+/// The result of `apply`.
 struct applied {
   std::vector<matrix_choice> matrices;
   size_report size;
-  std::size_t removed = 0;  ///< weights pruned
+  std::size_t removed = 0;  ///< number of pruned weights
 };
 
-/// Replaces every matrix by what it decodes to after pruning and packing, so that the compressed model can be evaluated.
-/// Guard the weights (weight_guard) to get the original back.
+/// Prunes, packs and decodes every matrix in place, so that the compressed model can be evaluated. A weight_guard
+/// restores the original weights.
 ///
+/// Errors   those of `resolve`, before anything is changed; those of `pack_matrix`, after the preceding matrices were
+///          replaced.
+/// Cost     memory: one packed and one pruned matrix at a time.
 /// @post    the weights are those of `pack`, decoded.
-/// Errors   `resolve`, before anything is changed; `pack_matrix`, with the matrices before that one replaced already.
-/// Cost     memory: one matrix, packed and pruned, at a time.
 template<codec_menu Menu, mutable_model Model, class Fit = fit::nearest>
 applied apply(Model& model, const plan& p, const Fit& fit = {}, const pack_options& options = {}) {
   applied result{.matrices = resolve<Menu>(model.matrices(), p, options), .size = {}, .removed = 0};

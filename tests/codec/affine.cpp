@@ -1,6 +1,6 @@
 #include <precis/codec/affine.hpp>
 
-#include "encoded.hpp"
+#include "codec/encoded.hpp"
 
 #include "catch.hpp"
 
@@ -9,8 +9,8 @@
 using namespace precis;
 using namespace encoded;
 
-TEMPLATE_TEST_CASE_SIG("affine codes of the five weights of methods D1", "[codec][affine][worked-example]",
-                       ((unsigned B), B), 2, 4, 8) {
+TEMPLATE_TEST_CASE_SIG("affine codes of five weights, by hand", "[codec][affine][worked-example]", ((unsigned B), B), 2,
+                       4, 8) {
   struct row {
     unsigned bits;
     double scale;
@@ -26,7 +26,7 @@ TEMPLATE_TEST_CASE_SIG("affine codes of the five weights of methods D1", "[codec
   for (const row& expected : table) {
     if (expected.bits != B) continue;
     using format = codec::affine<B>;
-    const auto packed = bytes_of(format::format, {five, 1, 5});
+    const auto packed = bytes_of(format::format, {example_weights, 1, 5});
     const auto grids = codec::read_grids(format::format, packed, 1, 5);
     CHECK(static_cast<double>(grids[0].scale) == Approx(expected.scale).margin(5e-8));
     CHECK(grids[0].zero_point == expected.zero_point);
@@ -36,7 +36,7 @@ TEMPLATE_TEST_CASE_SIG("affine codes of the five weights of methods D1", "[codec
   }
 }
 
-TEST_CASE("affine spans zero even when no weight does", "[codec][affine][property]") {
+TEST_CASE("the affine range includes zero even if no weight has the other sign", "[codec][affine][property]") {
   const std::vector<float> high{3.f, 4.f, 5.f}, low{-3.f, -4.f, -5.f};
   const auto above = codec::spanning_grid(codec::affine<4>::format, codec::extent_of({high, 1, 3}));
   const auto below = codec::spanning_grid(codec::affine<4>::format, codec::extent_of({low, 1, 3}));

@@ -22,7 +22,7 @@ std::vector<std::byte> bytes(std::initializer_list<unsigned> values) {
   return out;
 }
 
-// The definition, one bit at a time: stream bit i * width + k is bit k of code i.
+// The definition bit by bit: stream bit i * width + k is bit k of code i.
 template<class Code>
 std::vector<std::byte> by_definition(const std::vector<Code>& codes, unsigned width) {
   std::vector<std::byte> stream((codes.size() * width + 7) / 8, std::byte{0});
@@ -50,14 +50,14 @@ void round_trips(unsigned width) {
 }
 }  // namespace
 
-TEST_CASE("codes are packed as methods D3 prints them", "[codec][packing][worked-example]") {
+TEST_CASE("codes are packed to the bytes worked out by hand", "[codec][code_stream][worked-example]") {
   CHECK(packed<std::uint8_t>({5, 2, 7, 0, 3, 6, 1, 4}, 3) == bytes({0xd5, 0x31, 0x87}));
   CHECK(packed<std::uint32_t>({5, 2, 7, 0, 3, 6, 1, 4}, 3) == bytes({0xd5, 0x31, 0x87}));
   CHECK(packed<std::uint32_t>({0x123456, 0xABCDEF}, 24) == bytes({0x56, 0x34, 0x12, 0xef, 0xcd, 0xab}));
 }
 
-TEST_CASE("packing is the bit-by-bit definition and its own inverse, for every width and length",
-          "[codec][packing][oracle]") {
+TEST_CASE("packing matches the bit-by-bit definition, and unpacking inverts it, for every width and length",
+          "[codec][code_stream][oracle]") {
   const unsigned width = GENERATE(range(1u, 25u));
   CAPTURE(width);
   if (width <= 8) round_trips<std::uint8_t>(width);
@@ -65,12 +65,12 @@ TEST_CASE("packing is the bit-by-bit definition and its own inverse, for every w
   round_trips<std::uint32_t>(width);
 }
 
-TEST_CASE("bits above the width are dropped, never smeared into the neighbour", "[codec][packing][property]") {
+TEST_CASE("bits above the width are dropped and do not reach the next code", "[codec][code_stream][property]") {
   CHECK(packed<std::uint8_t>({0xFF, 0, 0xFF, 0, 0xFF, 0, 0xFF, 0}, 4) == bytes({0x0F, 0x0F, 0x0F, 0x0F}));
   CHECK(packed<std::uint32_t>({0xFFFFFFFF, 0}, 4) == bytes({0x0F}));
 }
 
-TEST_CASE("the size of a stream is known when compiling, and does not wrap", "[codec][packing][property]") {
+TEST_CASE("the size of a stream is a constant expression and does not overflow", "[codec][code_stream][property]") {
   static_assert(codec::packed_bytes(0, 3) == 0);
   static_assert(codec::packed_bytes(1, 3) == 1);
   static_assert(codec::packed_bytes(8, 3) == 3);

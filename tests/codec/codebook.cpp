@@ -3,7 +3,7 @@
 #include <precis/codec/affine.hpp>
 #include <precis/core/menu.hpp>
 
-#include "encoded.hpp"
+#include "codec/encoded.hpp"
 
 #include "catch.hpp"
 
@@ -34,7 +34,7 @@ double squared_error(weight_view a, weight_view b) {
   return sum;
 }
 
-/// The best split of sorted values into `count` runs, by trying all.
+/// The smallest squared error over all splits of sorted values into `count` runs, by exhaustive search.
 double best_of_all(const std::vector<double>& x, std::size_t first, std::size_t count) {
   const auto spread = [&](std::size_t last) {
     double mean = 0, sum = 0;
@@ -51,7 +51,7 @@ double best_of_all(const std::vector<double>& x, std::size_t first, std::size_t 
 
 }  // namespace
 
-TEST_CASE("the codebook of methods D7", "[codec][codebook][worked-example]") {
+TEST_CASE("a codebook of twelve weights, by hand", "[codec][codebook][worked-example]") {
   const std::vector<float> x{-1, -.95f, -.4f, -.38f, -.35f, .02f, .05f, 0, .6f, .65f, .7f, .62f};
   const float_matrix d = round_trip<codec::codebook<2>>({x, 1, 12});
   const std::vector<float> levels{-.975f,    -.975f,    -.3766667f, -.3766667f, -.3766667f, .0233333f,
@@ -64,19 +64,19 @@ TEST_CASE("the codebook of methods D7", "[codec][codebook][worked-example]") {
   CHECK(z.values[0] == Approx(-.975));
 }
 
-TEST_CASE("codebook @post: no matrix of that many levels is nearer", "[codec][codebook][oracle]") {
+TEST_CASE("codebook @post: no matrix with that many levels has a smaller squared error", "[codec][codebook][oracle]") {
   for (std::uint64_t seed = 1; seed <= 8; ++seed) {
     const float_matrix w = weights(1, 14, seed);
     std::vector<double> sorted(w.values.begin(), w.values.end());
     std::ranges::sort(sorted);
     const double best = best_of_all(sorted, 0, 4);
-    // Levels are rounded to float: errors move by rounding twice |error| |level| 2^-24 each.
+    // Levels are rounded to float, which changes each squared error by about 2 |error| |level| 2^-24.
     CHECK(squared_error(round_trip<codec::codebook<2>>(w.view()).view(), w.view()) ==
           Approx(best).epsilon(1e-5).margin(1e-12));
   }
 }
 
-TEST_CASE("a codebook is never worse than affine with as many levels, also above 4096 different weights",
+TEST_CASE("a codebook is never worse than affine with the same number of levels, also above 4096 distinct weights",
           "[codec][codebook][property]") {
   for (const std::size_t out : {3u, 130u}) {
     const float_matrix w = weights(out, 70);
@@ -87,7 +87,7 @@ TEST_CASE("a codebook is never worse than affine with as many levels, also above
   }
 }
 
-TEST_CASE("as many levels as different weights: nothing changes; zeros stay zero where asked for",
+TEST_CASE("with as many levels as distinct weights nothing changes, and codebook_with_zero keeps zeros",
           "[codec][codebook][property]") {
   float_matrix w(5, 37);
   for (std::size_t i = 0; i < w.values.size(); ++i) w.values[i] = static_cast<float>(i % 7) - 2.5f;

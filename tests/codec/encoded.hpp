@@ -8,7 +8,7 @@
 #include <span>
 #include <vector>
 
-/// What the codec tests share.
+/// Helpers that codec tests share.
 namespace encoded {
 
 using namespace precis;
@@ -26,7 +26,7 @@ inline float_matrix decoded(const codec::grid_format& f, std::span<const std::by
   return m;
 }
 
-/// The codes as the paper writes them: stored codes moved by `shift`.
+/// The codes as published: stored codes plus `shift`.
 inline std::vector<int> codes(const codec::grid_format& f, std::span<const std::byte> packed, std::size_t out,
                               std::size_t in, int shift = 0) {
   std::vector<int> all;
@@ -38,7 +38,7 @@ inline std::vector<int> codes(const codec::grid_format& f, std::span<const std::
   return all;
 }
 
-/// Normal weights, a few of them larger and some exactly zero.
+/// Normally distributed weights, of which a few are larger and some exactly zero.
 inline float_matrix weights(std::size_t out, std::size_t in, std::uint64_t seed = 1) {
   const random_stream random(seed, purpose("weights"));
   float_matrix m(out, in);
@@ -49,8 +49,8 @@ inline float_matrix weights(std::size_t out, std::size_t in, std::uint64_t seed 
   return m;
 }
 
-/// The five weights of methods D1 and D2.
-inline const std::vector<float> five{-1.f, -0.3f, 0.f, 0.4f, 1.2f};
+/// The weights of the worked numbers in docs/methods/affine.md and docs/methods/min_anchored.md.
+inline const std::vector<float> example_weights{-1.f, -0.3f, 0.f, 0.4f, 1.2f};
 
 /// Every rule, width, granularity (groups of 8 and 5 leave tails) and scale type.
 inline std::vector<codec::grid_format> every_format() {

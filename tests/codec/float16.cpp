@@ -2,7 +2,7 @@
 
 #include <precis/core/menu.hpp>
 
-#include "encoded.hpp"
+#include "codec/encoded.hpp"
 
 #include "catch.hpp"
 
@@ -42,8 +42,8 @@ TEST_CASE("halves are row-major, little-endian and rounded to even", "[codec][fl
   CHECK(through<codec::float32>(0.1f) == 0.1f);
 }
 
-TEMPLATE_TEST_CASE("floats survive a second passage, any strides, and keep zero", "[codec][float16][property]",
-                   codec::float16, codec::bfloat16, codec::float32) {
+TEMPLATE_TEST_CASE("a second round trip changes nothing, with any strides, and zeros stay zero",
+                   "[codec][float16][property]", codec::float16, codec::bfloat16, codec::float32) {
   static_assert(matrix_codec<TestType> && TestType::keeps_zero);
   const float_matrix w = encoded::weights(7, 20);
   float_matrix turned(20, 7), once(7, 20), twice(7, 20);
@@ -59,7 +59,7 @@ TEMPLATE_TEST_CASE("floats survive a second passage, any strides, and keep zero"
   }
 }
 
-TEST_CASE("what does not fit is refused by row and column", "[codec][float16][refusal]") {
+TEST_CASE("a weight out of range is refused by row and column", "[codec][float16][refusal]") {
   float_matrix w(2, 3, 1.f);
   w(1, 2) = 65520.f;  // rounds to infinity
   std::vector<std::byte> half(12), full(24);

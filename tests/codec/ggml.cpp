@@ -44,7 +44,8 @@ std::string hex(const std::vector<std::byte>& bytes) {
       text += "0123456789abcdef"[nibble];
   return text;
 }
-/// The golden file's FNV-1a of 64 bits. It starts from 1469598103934665603, FNV's own 14695981039346656037 without a digit.
+/// The 64-bit FNV-1a hash of the golden file. It starts from 1469598103934665603, which is FNV's offset basis
+/// 14695981039346656037 with one digit missing.
 std::string fnv(const std::byte* bytes, std::size_t count) {
   std::uint64_t hash = 1469598103934665603u;
   for (std::size_t i = 0; i < count; ++i) hash = (hash ^ static_cast<std::uint64_t>(bytes[i])) * 0x100000001b3u;
@@ -61,7 +62,7 @@ std::vector<float> ramp() {
 
 }  // namespace
 
-TEST_CASE("ggml blocks: the bytes of methods D8", "[codec][ggml][worked-example]") {
+TEST_CASE("ggml blocks have the bytes worked out by hand", "[codec][ggml][worked-example]") {
   const struct {
     ggml_type type;
     const char* bytes;
@@ -81,7 +82,7 @@ TEST_CASE("ggml blocks: the bytes of methods D8", "[codec][ggml][worked-example]
     double largest = 0;
     for (std::size_t j = 0; j < 32; ++j)
       largest = std::max(largest, std::abs(static_cast<double>(back[j]) - static_cast<double>(x[j])));
-    CHECK(largest == Approx(e.largest_error).margin(5.1e-8));  // seven digits after the point
+    CHECK(largest == Approx(e.largest_error).margin(5.1e-8));  // printed with seven decimals
   }
   const auto q4 = values_of(ggml_type::q4_0, blocks_of(ggml_type::q4_0, x));
   CHECK(q4[0] == Approx(-1.4853516).margin(5.1e-8));
@@ -126,7 +127,8 @@ TEST_CASE("ggml @post: byte-identical to the reference quantizers", "[codec][ggm
     const auto back = values_of(type, blocks);
     std::vector<std::byte> little(back.size() * 4);
     for (std::size_t i = 0; i < back.size(); ++i)
-      kernel::detail::put_word32(std::bit_cast<std::uint32_t>(back[i]), &little[4 * i]);
+      for (std::size_t b = 0; b < 4; ++b)
+        little[4 * i + b] = static_cast<std::byte>(std::bit_cast<std::uint32_t>(back[i]) >> (8 * b) & 0xFFu);
     bool fits = true;
     for (std::size_t b = 0; b < blocks.size(); b += kernel::layout_of(type).bytes)
       fits = fits && kernel::fits_half(type, &blocks[b]);
@@ -158,7 +160,8 @@ TEST_CASE("repack_ggml @post: every weight decodes to the same bits as before", 
   }
 }
 
-TEST_CASE("ggml codecs are a menu's; strided weights give the bytes of a dense copy", "[codec][ggml][property]") {
+TEST_CASE("ggml codecs work in a menu, and strided weights give the bytes of a contiguous copy",
+          "[codec][ggml][property]") {
   using formats = menu<codec::q4_0, codec::q4_1, codec::q5_0, codec::q5_1, codec::q8_0>;
   CHECK(formats::names() == std::array<std::string, 5>{"q4_0", "q4_1", "q5_0", "q5_1", "q8_0"});
   static_assert(codec::q4_0::bytes(1, 4096) * 8 == 4096 * 45 / 10 && codec::q8_0::bytes(2, 32) == 68);
@@ -178,7 +181,7 @@ TEST_CASE("ggml codecs are a menu's; strided weights give the bytes of a dense c
   }
 }
 
-TEST_CASE("ggml blocks: zeros", "[codec][ggml][worked-example]") {
+TEST_CASE("ggml blocks of zeros", "[codec][ggml][worked-example]") {
   const std::vector<float> zeros(32, 0.f);
   CHECK(hex(blocks_of(ggml_type::q4_0, zeros)).substr(4) == std::string(32, '8'));
   CHECK(hex(blocks_of(ggml_type::q5_0, zeros)).substr(4) == "ffffffff" + std::string(32, '0'));
@@ -186,7 +189,7 @@ TEST_CASE("ggml blocks: zeros", "[codec][ggml][worked-example]") {
   for (const ggml_type type : every_type) CHECK(values_of(type, blocks_of(type, zeros)) == zeros);
 }
 
-TEST_CASE("ggml codecs refuse rows that do not fit, halves that overflow, and what is not finite",
+TEST_CASE("ggml codecs refuse rows that are not whole blocks, halves that overflow, and weights that are not finite",
           "[codec][ggml][refusal]") {
   std::vector<float> w(2 * 48, 1.f);
   std::vector<std::byte> packed(codec::q5_1::bytes(2, 48));

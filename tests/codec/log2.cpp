@@ -2,7 +2,7 @@
 
 #include <precis/core/menu.hpp>
 
-#include "encoded.hpp"
+#include "codec/encoded.hpp"
 
 #include "catch.hpp"
 
@@ -15,7 +15,7 @@ using namespace encoded;
 
 namespace {
 
-/// Attention-like: many small, none negative.
+/// Weights like attention probabilities: most are small, none is negative.
 float_matrix probabilities(std::size_t rows, std::size_t cols) {
   float_matrix w = weights(rows, cols);
   for (float& x : w.values) x = std::exp(4.f * x);
@@ -28,7 +28,7 @@ const std::vector<codec::grid_format> formats{codec::log2<4>::format, codec::log
 
 }  // namespace
 
-TEST_CASE("powers of two of methods D6", "[codec][log2][worked-example]") {
+TEST_CASE("log2 and log_sqrt2 of eight weights, by hand", "[codec][log2][worked-example]") {
   const std::vector<float> x{1.f, .7f, .5f, .3f, .1f, .02f, .004f, 0.f};
   const auto check = [&](const codec::grid_format& f, const std::vector<int>& expected, double mse) {
     const auto packed = bytes_of(f, {x, 1, 8});
@@ -43,7 +43,7 @@ TEST_CASE("powers of two of methods D6", "[codec][log2][worked-example]") {
   check(codec::log_sqrt2<4>::format, {0, 1, 2, 3, 7, 11, 15, 15}, 0.0003842125);
 }
 
-TEST_CASE("falling powers: the nearest in the logarithm, every code its own again", "[codec][log2][oracle]") {
+TEST_CASE("falling powers are nearest in the logarithm, and every code encodes to itself", "[codec][log2][oracle]") {
   const auto check = [](auto power, int per_octave) {
     using kind = decltype(power);
     for (std::uint8_t c = 0; c < kind::zero; ++c) {
@@ -55,7 +55,7 @@ TEST_CASE("falling powers: the nearest in the logarithm, every code its own agai
     CHECK(kind::encode(0.f) == kind::zero);
     CHECK(kind::encode(1e-40f) == kind::zero);
     CHECK(kind::encode(3.f) == 0);
-    // The last 24-bit number on either side of every boundary 2^-((k + 1/2) / per_octave), and random ones.
+    // The adjacent floats on either side of every boundary 2^-((k + 1/2) / per_octave), and random numbers.
     for (int k = 0; k <= kind::zero; ++k) {
       const auto boundary = std::exp2(-(static_cast<long double>(k) + 0.5L) / per_octave);
       auto x = static_cast<float>(boundary);
@@ -71,7 +71,8 @@ TEST_CASE("falling powers: the nearest in the logarithm, every code its own agai
   check(kernel::falling_power<4, 2>{}, 2);
 }
 
-TEST_CASE("log2 @post: encoding decoded values on the same grids gives the same bytes", "[codec][log2][property]") {
+TEST_CASE("log2 @post: encoding decoded weights again on the same grids gives the same bytes",
+          "[codec][log2][property]") {
   const float_matrix w = probabilities(19, 75);
   for (const auto& f : formats) {
     const auto packed = bytes_of(f, w.view());
@@ -83,7 +84,7 @@ TEST_CASE("log2 @post: encoding decoded values on the same grids gives the same 
   }
 }
 
-TEST_CASE("log2 @post: 0 decodes to 0, the largest of a group to itself", "[codec][log2][property]") {
+TEST_CASE("log2 @post: 0 decodes to exactly 0; the largest weight of a group is exact", "[codec][log2][property]") {
   float_matrix w = probabilities(5, 64);
   w(2, 7) = 0;
   for (std::size_t c = 32; c < 64; ++c) w(3, c) = 0;  // a group of zeros
@@ -94,7 +95,7 @@ TEST_CASE("log2 @post: 0 decodes to 0, the largest of a group to itself", "[code
   CHECK(largest(d) == largest(w));
 }
 
-TEST_CASE("log2: names, sizes, and what is refused", "[codec][log2][refusal]") {
+TEST_CASE("log2: names, sizes and refusals", "[codec][log2][refusal]") {
   CHECK(codec::log2<4, 32>::name() == "log2_4.g32");
   CHECK(codec::log_sqrt2<3, codec::per_row, codec::scale_type::float16>::name() == "log_sqrt2_3.row.h");
   for (const auto& f : formats) CHECK(codec::parse_grid_format(to_string(f)) == f);

@@ -14,7 +14,7 @@ using namespace precis;
 
 namespace {
 
-/// Sums of `rank` outer products of small whole numbers, in any view.
+/// Fills a view with the sum of `rank` outer products of small integers.
 float_matrix of_rank(std::size_t rank, std::size_t rows, std::size_t cols) {
   float_matrix w(rows, cols);
   for (std::size_t k = 0; k < rank; ++k)
@@ -43,7 +43,7 @@ double distance(const float_matrix& a, weight_view b) {
 
 }  // namespace
 
-TEST_CASE("low_rank: bytes are those of both factors", "[codec][low_rank][worked-example]") {
+TEST_CASE("the size of low_rank is that of both factors", "[codec][low_rank][worked-example]") {
   using quarter = codec::low_rank<25, codec::float16>;
   static_assert(matrix_codec<quarter>);
   CHECK(quarter::name() == "rank25." + std::string(codec::float16::name()));
@@ -53,11 +53,12 @@ TEST_CASE("low_rank: bytes are those of both factors", "[codec][low_rank][worked
   CHECK(menu<codec::float16, quarter>::bytes(1, 8, 12) == 80);
 }
 
-TEST_CASE("low_rank @post: a matrix of low rank is stored without error", "[codec][low_rank][property]") {
+TEST_CASE("low_rank @post: a matrix of rank at most r is exact up to the errors of Inner and float rounding",
+          "[codec][low_rank][property]") {
   const float_matrix w = of_rank(2, 8, 12), t = of_rank(2, 12, 8);
   double norm = 0;
   for (const float v : w.values) norm += static_cast<double>(v * v);
-  // Halves of eleven bits: each factor is 2^-11 off, relative.
+  // Halves have eleven significant bits, so each factor has a relative error of 2^-11.
   CHECK(distance(through<codec::low_rank<25, codec::float16>>(w.view()), w.view()) < std::sqrt(norm) * 2 * 0x1p-11);
   CHECK(distance(through<codec::low_rank<25, codec::float16>>(t.view().transposed()), t.view().transposed()) <
         std::sqrt(norm) * 2 * 0x1p-10);
@@ -65,7 +66,7 @@ TEST_CASE("low_rank @post: a matrix of low rank is stored without error", "[code
                  float_matrix(8, 12).view()) == 0);
 }
 
-TEST_CASE("low_rank: the error is that of the singular values left out", "[codec][low_rank][oracle]") {
+TEST_CASE("the error of low_rank is that of the omitted singular values", "[codec][low_rank][oracle]") {
   const float_matrix w = of_rank(6, 9, 14);
   const linear_algebra::singular_system s = linear_algebra::singular_values(w.view());
   double tail = 0;

@@ -2,7 +2,7 @@
 
 #include <precis/core/menu.hpp>
 
-#include "encoded.hpp"
+#include "codec/encoded.hpp"
 
 #include "catch.hpp"
 
@@ -13,7 +13,7 @@
 using namespace precis;
 using namespace encoded;
 
-TEST_CASE("scaled fp4 of methods D4", "[codec][scaled_float][worked-example]") {
+TEST_CASE("scaled e2m1 of eight weights, by hand", "[codec][scaled_float][worked-example]") {
   const std::vector<float> x{-.9f, -.31f, 0.f, .07f, .22f, .5f, 1.1f, 1.8f};
   const auto f = codec::e2m1<>::format;
   const auto packed = bytes_of(f, {x, 1, 8});
@@ -21,12 +21,12 @@ TEST_CASE("scaled fp4 of methods D4", "[codec][scaled_float][worked-example]") {
   const std::vector<float> expected{-.9f, -.3f, 0.f, 0.f, .15f, .45f, 1.2f, 1.8f};
   const auto d = decoded(f, packed, 1, 8).values;
   for (std::size_t i = 0; i < 8; ++i) CHECK(d[i] == Approx(expected[i]).margin(1e-7));
-  // Codes 0 ... 7 = 0, .5, 1, 1.5, 2, 3, 4, 6, the sign above.
+  // Codes 0 ... 7 stand for 0, .5, 1, 1.5, 2, 3, 4, 6; bit 3 is the sign.
   CHECK(codes(f, packed, 1, 8) == std::vector<int>{8 + 5, 8 + 2, 0, 0, 1, 3, 6, 7});
 }
 
-TEST_CASE("scaled floats: every code of every kind is its own code again", "[codec][scaled_float][oracle]") {
-  // The largest float is there, so the scale is 1 and nothing is rounded.
+TEST_CASE("every code of every scaled float decodes and encodes to itself", "[codec][scaled_float][oracle]") {
+  // The largest float is among the weights, so the scale is 1 and nothing is rounded.
   const auto check = [](auto small, const codec::grid_format& f) {
     using kind = decltype(small);
     std::vector<float> all;
@@ -40,14 +40,15 @@ TEST_CASE("scaled floats: every code of every kind is its own code again", "[cod
     CHECK(codes(f, packed, 1, all.size()) == expected);
     const auto d = decoded(f, packed, 1, all.size()).values;
     CHECK(d == all);
-    for (std::size_t i = 0; i < all.size(); ++i) CHECK(std::signbit(d[i]) == std::signbit(all[i]));  // -0 stays
+    for (std::size_t i = 0; i < all.size(); ++i)
+      CHECK(std::signbit(d[i]) == std::signbit(all[i]));  // -0 keeps its sign
   };
   check(kernel::float8_e4m3{}, codec::e4m3<>::format);
   check(kernel::float8_e5m2{}, codec::e5m2<>::format);
   check(kernel::float4_e2m1{}, codec::e2m1<>::format);
 }
 
-TEST_CASE("scaled floats @post: -x decodes to minus what x decodes to", "[codec][scaled_float][property]") {
+TEST_CASE("scaled floats @post: decoded(-x) == -decoded(x)", "[codec][scaled_float][property]") {
   const float_matrix w = weights(3, 70);
   float_matrix minus = w;
   for (float& x : minus.values) x = -x;

@@ -4,7 +4,7 @@
 #include <precis/codec/float16.hpp>
 #include <precis/core/menu.hpp>
 
-#include "encoded.hpp"
+#include "codec/encoded.hpp"
 
 #include "catch.hpp"
 
@@ -36,34 +36,34 @@ using half_of_four = codec::keep_of<2, 4, codec::float32>;
 
 }  // namespace
 
-TEST_CASE("2:4 by hand: ties lose their lower index first, zeros fill up from below",
+TEST_CASE("2:4 by hand: of equal weights the earlier is dropped, and zeros fill the lowest positions",
           "[codec][sparse][worked-example]") {
-  // methods D9: (.5, .5, .2, .5) loses indices 2 and 0.
+  // (.5, .5, .2, .5) loses indices 2 and 0.
   const std::vector<float> w{.5f, .5f, .2f, .5f, 0, -3, 0, 0, 7, 0, 0, 1};
   CHECK(round_trip<half_of_four>({w, 1, 12}) == std::vector<float>{0, .5f, 0, .5f, 0, -3, 0, 0, 7, 0, 0, 1});
-  // Positions 1, 3; 0 (a zero), 1; 0, 3: two bits each, the first one lowest.
+  // Positions 1, 3; 0 (a zero), 1; 0, 3, with two bits each, lowest bits first.
   const auto packed = packed_by<half_of_four>({w, 1, 12});
   REQUIRE(packed.size() == 2 + 6 * 4);
   CHECK(packed[0] == std::byte{1 | 3 << 2 | 0 << 4 | 1 << 6});
   CHECK(packed[1] == std::byte{0 | 3 << 2});
 }
 
-TEST_CASE("sparse sizes: index bits, bitmap and values, tails too", "[codec][sparse][worked-example]") {
-  // 2 of 4: four index bits a group. A tail of 3 keeps ceil(2 * 3 / 4) = 2, of 1 keeps 1.
+TEST_CASE("sparse sizes: position bits, bitmap and values, with tails", "[codec][sparse][worked-example]") {
+  // 2 of 4 takes four position bits per group. A tail of 3 keeps ceil(2 * 3 / 4) = 2 weights, a tail of 1 keeps 1.
   CHECK(half_of_four::kept(8) == 4);
   CHECK(half_of_four::kept(7) == 4);
   CHECK(half_of_four::kept(5) == 3);
   static_assert(half_of_four::bytes(3, 8) == 3 * 1 + 3 * 4 * 4);
   static_assert(codec::keep_of<4, 8, codec::float16>::bytes(2, 16) == 2 * 3 + 2 * 8 * 2);  // three bits each
   static_assert(codec::keep_of<2, 4, codec::affine<4, 32>>::bytes(2, 64) == 2 * 8 + codec::affine<4, 32>::bytes(2, 32));
-  // 30 % of 3 x 11 = 33: ceil(9.9) = 10; two bytes of bits a row.
+  // 30 % of 3 x 11 = 33 weights are ceil(9.9) = 10; the bitmap takes two bytes per row.
   static_assert(codec::bitmap<30, codec::float32>::bytes(3, 11) == 3 * 2 + 10 * 4);
   CHECK(codec::keep_of<2, 4, codec::affine<4, 32>>::name() == "keep2of4.affine4.g32");
   CHECK(codec::bitmap<30, codec::float16>::name() == "bitmap30.float16");
   static_assert(matrix_codec<half_of_four> && matrix_codec<codec::bitmap<50, codec::affine<8>>>);
 }
 
-TEST_CASE("sparse @post: what is sparse enough comes back whole, and what is dropped is the smallest",
+TEST_CASE("sparse @post: a matrix that is sparse already is unchanged, and the smallest weights are dropped",
           "[codec][sparse][property]") {
   for (const std::size_t in : {1u, 3u, 4u, 6u, 63u, 64u}) {
     const float_matrix w = weights(5, in, in);
@@ -104,8 +104,7 @@ TEST_CASE("every group of a 2:4 matrix keeps its two largest", "[codec][sparse][
   }
 }
 
-TEST_CASE("values of a sparse matrix are what their codec makes of the weights kept, and strides do not matter",
-          "[codec][sparse][property]") {
+TEST_CASE("kept weights decode as with their codec, with any strides", "[codec][sparse][property]") {
   const float_matrix w = weights(6, 64);
   using sparse = codec::keep_of<2, 4, codec::affine<4, 32>>;
   const auto kept = round_trip<half_of_four>(w.view());
@@ -120,7 +119,7 @@ TEST_CASE("values of a sparse matrix are what their codec makes of the weights k
   const auto d = round_trip<sparse>(w.view());
   for (std::size_t r = 0; r < 6; ++r) {
     std::size_t at = 0;
-    bool full = true;  // a group with fewer than two numbers that are not zero has a zero among its values
+    bool full = true;  // a group with fewer than two nonzero weights stores a zero
     for (std::size_t c = 0; c < 64; c += 4)
       full = full && std::count(&kept[r * 64 + c], &kept[r * 64 + c] + 4, 0.f) == 2;
     if (!full) continue;
@@ -133,7 +132,8 @@ TEST_CASE("values of a sparse matrix are what their codec makes of the weights k
   CHECK(packed_by<marked>(turned.view().transposed()) == packed_by<marked>(w.view()));
 }
 
-TEST_CASE("sparse formats refuse what is not finite, wrong sizes and bytes nobody wrote", "[codec][sparse][refusal]") {
+TEST_CASE("sparse codecs refuse weights that are not finite, wrong sizes and invalid bytes",
+          "[codec][sparse][refusal]") {
   float_matrix w = weights(2, 12);
   std::vector<std::byte> packed = packed_by<half_of_four>(w.view());
   float_matrix into(2, 12);

@@ -4,7 +4,7 @@
 #include <precis/codec/scaled_float.hpp>
 #include <precis/core/menu.hpp>
 
-#include "encoded.hpp"
+#include "codec/encoded.hpp"
 
 #include "catch.hpp"
 
@@ -14,7 +14,7 @@
 using namespace precis;
 using codec::standard;
 
-TEST_CASE("every name of the standard menu is its own, and finds its entry", "[codec][standard_menu][property]") {
+TEST_CASE("names of the standard menu are unique and find their entries", "[codec][standard_menu][property]") {
   std::vector<std::string> names = standard::names();
   REQUIRE(names.size() == standard::size);
   for (const char* known : {"affine4.g32", "symmetric8.tensor", "symmetric_full2.row", "min_anchored24.g128.h",
@@ -25,7 +25,7 @@ TEST_CASE("every name of the standard menu is its own, and finds its entry", "[c
   CHECK(std::ranges::adjacent_find(names) == names.end());
 }
 
-TEST_CASE("an entry of the standard menu stores what the codec type stores", "[codec][standard_menu][property]") {
+TEST_CASE("an entry of the standard menu stores the bytes of the codec type", "[codec][standard_menu][property]") {
   using typed =
       menu<codec::affine<4, 32>, codec::affine<16, codec::per_tensor, codec::scale_type::float16>, codec::e2m1<32>,
            codec::e4m3<64, codec::scale_type::float16>, codec::float16, codec::bfloat16, codec::float32, codec::q4_0,
@@ -46,7 +46,7 @@ TEST_CASE("an entry of the standard menu stores what the codec type stores", "[c
   }
 }
 
-TEST_CASE("sizes are those that docs/compressed-folder.md writes down", "[codec][standard_menu][worked-example]") {
+TEST_CASE("sizes are those stated in docs/compressed-folder.md", "[codec][standard_menu][worked-example]") {
   const auto bytes = [](const char* name, std::size_t out, std::size_t in) {
     return standard::bytes(standard::index_of(name), out, in);
   };
@@ -59,15 +59,15 @@ TEST_CASE("sizes are those that docs/compressed-folder.md writes down", "[codec]
   CHECK(bytes("codebook2.tensor", 7, 70) == 4 * 7 * 2 * 2 + 4 * 4 + 7 * 2);
   CHECK(bytes("codebook3.row", 7, 70) == 4 * 7 * 2 * 3 + 4 * 8 * 7 + 7 * 3);
   CHECK(bytes("codebook4.tensor", 7, 70) == 4 * 7 * 2 * 4 + 4 * 16 + 7 * 3);
-  // Two of every four of 70 columns, and one of the last two: 35.
-  const std::size_t places = 4 * 7 * 1 * 2 + 7 * 1;  // codes of 2 bits: a block, and 3 codes in a byte
+  // Two of every four of 70 columns and one of the last two are kept: 35.
+  const std::size_t places = 4 * 7 * 1 * 2 + 7 * 1;  // 2-bit codes: a block, and 3 codes in a byte
   CHECK(bytes("keep2of4.float16", 7, 70) == places + 2 * 7 * 35);
   CHECK(bytes("keep2of4.symmetric8.g32", 7, 70) == places + bytes("symmetric8.g32", 7, 35));
   CHECK(bytes("bitmap50.float16", 7, 70) == 7 * 9 + 2 * 245);
   CHECK(bytes("bitmap50.symmetric4.g32", 7, 71) == 7 * 9 + bytes("symmetric4.g32", 1, 249));
 }
 
-TEST_CASE("grid names are read back, and no other word is one", "[codec][standard_menu][property]") {
+TEST_CASE("names of formats are parsed, and every other word is rejected", "[codec][standard_menu][property]") {
   for (std::size_t i = 0; i < standard::size; ++i)
     CHECK(codec::parse_grid_format(standard::name(i)) == standard::format(i));
   CHECK(codec::parse_grid_format("affine4.g96.h")->group == 96);
@@ -78,7 +78,7 @@ TEST_CASE("grid names are read back, and no other word is one", "[codec][standar
     CHECK_FALSE(codec::parse_grid_format(wrong));
 }
 
-TEST_CASE("what an entry says of zeros is what its codec says", "[codec][standard_menu][property]") {
+TEST_CASE("keeps_zero of an entry is that of its codec", "[codec][standard_menu][property]") {
   for (const char* name : {"float16", "bfloat16", "float32", "q4_0", "q5_0", "q8_0", "affine4.g32", "keep2of4.float16",
                            "bitmap50.float16"})
     CHECK(standard::keeps_zero(standard::index_of(name)));
@@ -86,7 +86,7 @@ TEST_CASE("what an entry says of zeros is what its codec says", "[codec][standar
     CHECK_FALSE(standard::keeps_zero(standard::index_of(name)));
 }
 
-TEST_CASE("an unknown name is answered with how names are made", "[codec][standard_menu][refusal]") {
+TEST_CASE("an unknown name is refused with the grammar of names", "[codec][standard_menu][refusal]") {
   CHECK_FALSE(standard::contains("affine9.row"));
   CHECK_THROWS_WITH(standard::index_of("affine9.row"),
                     ContainsSubstring("no codec called 'affine9.row'") && ContainsSubstring("affine4.g32"));

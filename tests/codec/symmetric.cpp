@@ -1,6 +1,6 @@
 #include <precis/codec/symmetric.hpp>
 
-#include "encoded.hpp"
+#include "codec/encoded.hpp"
 
 #include "catch.hpp"
 
@@ -12,7 +12,7 @@ using namespace encoded;
 namespace {
 template<class Codec>
 void check(double scale, int shift, const std::vector<int>& expected_codes, const std::vector<double>& expected) {
-  const auto packed = bytes_of(Codec::format, {five, 1, 5});
+  const auto packed = bytes_of(Codec::format, {example_weights, 1, 5});
   CHECK(static_cast<double>(codec::read_grids(Codec::format, packed, 1, 5)[0].scale) == Approx(scale).margin(5e-8));
   CHECK(codes(Codec::format, packed, 1, 5, shift) == expected_codes);
   const float_matrix d = decoded(Codec::format, packed, 1, 5);
@@ -20,14 +20,14 @@ void check(double scale, int shift, const std::vector<int>& expected_codes, cons
 }
 }  // namespace
 
-TEST_CASE("symmetric codes of the five weights of methods D1", "[codec][symmetric][worked-example]") {
+TEST_CASE("symmetric codes of five weights, by hand", "[codec][symmetric][worked-example]") {
   check<codec::symmetric<2>>(1.2, -1, {-1, 0, 0, 0, 1}, {-1.2, 0, 0, 0, 1.2});
   check<codec::symmetric<4>>(0.1714286, -7, {-6, -2, 0, 2, 7}, {-1.028571, -0.342857, 0, 0.342857, 1.2});
   check<codec::symmetric<8>>(0.0094488, -127, {-106, -32, 0, 42, 127}, {-1.001575, -0.302362, 0, 0.396850, 1.2});
   check<codec::symmetric_full<4>>(0.16, -8, {-6, -2, 0, 2, 7}, {-0.96, -0.32, 0, 0.32, 1.12});
 }
 
-TEST_CASE("symmetric is odd: -x decodes to minus what x decodes to", "[codec][symmetric][property]") {
+TEST_CASE("symmetric @post: decoded(-x) == -decoded(x)", "[codec][symmetric][property]") {
   const float_matrix w = weights(3, 50);
   float_matrix negative = w;
   for (float& x : negative.values) x = -x;

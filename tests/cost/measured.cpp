@@ -26,7 +26,7 @@ using measured = cost::measured<formats>;
 const std::vector<token_batch> batches{micro_transformer::labelled(0, 2), micro_transformer::labelled(2, 2),
                                        micro_transformer::labelled(4, 1)};
 
-/// The model with one unit in one entry and the others unchanged, through `apply`, which is not what the header uses.
+/// The model with one unit in one entry and the others unchanged, by `apply`, which the header does not use.
 micro_transformer with(const std::string& unit_name, const std::string& entry, unit_kind kind) {
   micro_transformer model;
   plan p{.model = {}, .units = kind, .notes = {}, .choices = {}};
@@ -62,7 +62,7 @@ TEST_CASE("a measured cost is the loss of the model with one unit packed", "[cos
   }
 }
 
-TEST_CASE("an entry that changes nothing costs exactly nothing", "[cost][measured][property]") {
+TEST_CASE("an entry that changes nothing costs exactly 0", "[cost][measured][property]") {
   micro_transformer model;
   for (const auto by : {measured::loss::nll, measured::loss::kl}) {
     const cost_table t = measured{.entries = {"float32"}, .by = by}(model, batches);
@@ -70,7 +70,7 @@ TEST_CASE("an entry that changes nothing costs exactly nothing", "[cost][measure
   }
 }
 
-TEST_CASE("by divergence: that of the evaluator, with and without targets", "[cost][measured][oracle]") {
+TEST_CASE("loss::kl is the divergence of the evaluator, with and without targets", "[cost][measured][oracle]") {
   micro_transformer model;
   std::vector<token_batch> prompts_only = batches;
   for (token_batch& b : prompts_only) b.targets.clear();
@@ -85,7 +85,7 @@ TEST_CASE("by divergence: that of the evaluator, with and without targets", "[co
       CHECK(t.costs_of(u)[e] == measure::kl_divergence{}(model, changed, batches).mean_nats());
       CHECK(t.costs_of(u)[e] >= 0);
     }
-  // One answer a prompt has a target, two of three positions have a successor.
+  // One answer per prompt has a target; two of three positions have a successor.
   const cost_table everywhere = by_kl(model, prompts_only);
   CHECK(everywhere.maker == "measured kl on 10 predictions");
 }
@@ -132,19 +132,19 @@ TEST_CASE("measured: resumed from any of its rows, bit for bit", "[cost][measure
   }
 }
 
-TEST_CASE("a measured table is text and back", "[cost][measured][property]") {
+TEST_CASE("a measured table survives writing and reading", "[cost][measured][property]") {
   micro_transformer model;
   cost_table t = measured{}(model, batches);
   CHECK(parse_costs(to_text(t), model.matrices()) == t);
 }
 
-TEST_CASE("any menu of values will do", "[cost][measured][worked-example]") {
+TEST_CASE("measured accepts a menu of run-time values", "[cost][measured][worked-example]") {
   micro_transformer model;
   const cost_table t = cost::measured<codec::standard>{.entries = {"affine4.row", "float16"}}(model, batches);
   CHECK(t.costs_of(0)[0] == measured{}(model, batches).costs_of(0)[1]);
 }
 
-TEST_CASE("what cannot be measured is refused, the weights restored", "[cost][measured][refusal]") {
+TEST_CASE("measured refuses invalid input and restores the weights", "[cost][measured][refusal]") {
   micro_transformer model;
   const auto said = [&](const measured& how, std::span<const measured_row> rows = {}) {
     return refusal([&] { static_cast<void>(how.resume(model, batches, rows, ignore)); });

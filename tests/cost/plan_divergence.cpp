@@ -32,7 +32,7 @@ cost_table table_of(const micro_transformer& model) {
 
 }  // namespace
 
-TEST_CASE("a plan's divergence is that of the packed model", "[cost][plan_divergence][oracle]") {
+TEST_CASE("the divergence of a plan is that of the packed model", "[cost][plan_divergence][oracle]") {
   micro_transformer model;
   const std::vector<float> before = all_weights(model);
   const cost_table t = table_of(model);
@@ -57,7 +57,7 @@ TEST_CASE("a plan's divergence is that of the packed model", "[cost][plan_diverg
   CHECK(all_weights(model) == before);
 }
 
-TEST_CASE("plan_divergence @post: whatever is asked with it or was before, with and without layers, in any memory",
+TEST_CASE("plan_divergence @post: a loss does not depend on other plans, layered_model or memory",
           "[cost][plan_divergence][property]") {
   micro_transformer model;
   const cost_table t = table_of(model);
@@ -68,7 +68,7 @@ TEST_CASE("plan_divergence @post: whatever is asked with it or was before, with 
   }
   candidates.push_back(candidates[5]);
   candidates.push_back(candidates[0]);
-  candidates.back()[3] = (candidates.back()[3] + 1) % 3;  // differs in the last layer alone
+  candidates.back()[3] = (candidates.back()[3] + 1) % 3;  // differs only in the last layer
   const evaluation_sample all{{0, 1, 2, 3, 4}, 1};
   const std::vector<double> losses = [&] {
     cost::plan_divergence<formats, micro_transformer> fitness(model, data, t);
@@ -91,11 +91,11 @@ TEST_CASE("plan_divergence @post: whatever is asked with it or was before, with 
   }
 }
 
-TEST_CASE("a sample is its sequences, and the last one's beginning", "[cost][plan_divergence]") {
+TEST_CASE("a sample contains its sequences and the first predictions of the last one", "[cost][plan_divergence]") {
   micro_transformer model;
   const cost_table t = table_of(model);
   std::vector<token_batch> longer = data;
-  longer[1].targets.assign(longer[1].ids.size(), 1);  // a prediction at every token
+  longer[1].targets.assign(longer[1].ids.size(), 1);  // every token has a prediction
   cost::plan_divergence<formats, micro_transformer> fitness(model, longer, t);
   REQUIRE(fitness.tokens()[1] == longer[1].ids.size());
   const std::vector<std::vector<std::size_t>> one{{0, 0, 1, 1}};
@@ -110,8 +110,7 @@ TEST_CASE("a sample is its sequences, and the last one's beginning", "[cost][pla
   CHECK(fitness(one, evaluation_sample{{3, 1}, fitness.tokens()[1] - 1}).front() == expected);
 }
 
-TEST_CASE("evolution of real plans: no worse than where it began, on any executor",
-          "[cost][plan_divergence][allocate]") {
+TEST_CASE("evolving real plans is never worse than the start, on any executor", "[cost][plan_divergence][allocate]") {
   const auto run = [](auto executor) {
     micro_transformer model;
     const cost_table t = table_of(model);

@@ -20,7 +20,7 @@ using reconstruction = cost::reconstruction<formats>;
 
 const std::vector<token_batch> batches{micro_transformer::labelled(0, 2), micro_transformer::labelled(2, 3)};
 
-/// Squared outputs of a matrix, or of the difference of two, on every input it sees.
+/// The sum of the squared outputs of a matrix, or of the difference of two, over all inputs that it receives.
 double squared_outputs_of(const micro_transformer& model, std::size_t matrix, const float_matrix& d) {
   double sum = 0;
   for (const token_batch& b : batches)
@@ -39,7 +39,7 @@ double squared_outputs_of(const micro_transformer& model, std::size_t matrix, co
 
 }  // namespace
 
-TEST_CASE("the cost is how far the outputs move, matrix by matrix", "[cost][reconstruction][oracle]") {
+TEST_CASE("the cost is the squared change of the outputs, summed over matrices", "[cost][reconstruction][oracle]") {
   const micro_transformer model;
   const cost_table share = reconstruction{.units = unit_kind::matrix}(model, batches);
   const cost_table absolute =
@@ -54,7 +54,7 @@ TEST_CASE("the cost is how far the outputs move, matrix by matrix", "[cost][reco
         original.values[i] = model.weights(m)(i / 2, i % 2);
         difference.values[i] = original.values[i] - back.values[i];
       }
-      // The difference is rounded to float here: 6e-8 of it, and so 1.2e-7 of its square.
+      // The difference is rounded to float here: a relative error of 6e-8, and of 1.2e-7 in its square.
       const double moved = squared_outputs_of(model, m, difference);
       CHECK(absolute.costs_of(m)[e] == Approx(moved).epsilon(1e-6));
       CHECK(share.costs_of(m)[e] == Approx(moved / squared_outputs_of(model, m, original)).epsilon(1e-6));
@@ -64,7 +64,7 @@ TEST_CASE("the cost is how far the outputs move, matrix by matrix", "[cost][reco
   CHECK(share.original_bytes == 64);
 }
 
-TEST_CASE("a unit's cost is the sum of its matrices'", "[cost][reconstruction][property]") {
+TEST_CASE("the cost of a unit is the sum over its matrices", "[cost][reconstruction][property]") {
   const micro_transformer model;
   const cost_table matrices = reconstruction{.units = unit_kind::matrix}(model, batches),
                    blocks = reconstruction{}(model, batches);
@@ -80,7 +80,7 @@ TEST_CASE("reconstruction: equal on any executor, bit for bit", "[cost][reconstr
         reconstruction{}(model, batches));
 }
 
-TEST_CASE("an entry that changes nothing costs exactly nothing, from weights alone too",
+TEST_CASE("an entry that changes nothing costs exactly 0, also from weights alone",
           "[cost][reconstruction][property]") {
   const micro_transformer model;
   const cost_table t = reconstruction{}(model, batches), w = reconstruction{}.from_weights(model);
@@ -91,7 +91,7 @@ TEST_CASE("an entry that changes nothing costs exactly nothing, from weights alo
   }
 }
 
-TEST_CASE("what has no reconstruction error is refused", "[cost][reconstruction][refusal]") {
+TEST_CASE("reconstruction refuses invalid input", "[cost][reconstruction][refusal]") {
   micro_transformer model;
   CHECK_THROWS_WITH(reconstruction{.entries = {"affine9.row"}}(model, batches), ContainsSubstring("affine9.row"));
   measure::input_grams grams = measure::gather_grams(model, std::span<const token_batch>(batches));
@@ -99,6 +99,6 @@ TEST_CASE("what has no reconstruction error is refused", "[cost][reconstruction]
   CHECK_THROWS_WITH(reconstruction{}.from_grams(model, grams),
                     ContainsSubstring("a Gram matrix of 3 inputs for block.0.mlp"));
   CHECK_THROWS_WITH(reconstruction{}.from_grams(model, {}), ContainsSubstring("Gram matrices for 0 matrices"));
-  grams.distinct[grams.index[1]].sum = basic_matrix<double>(2, 2);  // no input reaches it
+  grams.distinct[grams.index[1]].sum = basic_matrix<double>(2, 2);  // the matrix receives no input
   CHECK(reconstruction{.entries = {"float32"}}.from_grams(model, grams).costs_of(0)[0] == 0);
 }

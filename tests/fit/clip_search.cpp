@@ -4,7 +4,7 @@
 #include <precis/codec/affine.hpp>
 #include <precis/codec/symmetric.hpp>
 
-#include "../codec/encoded.hpp"
+#include "codec/encoded.hpp"
 
 #include "catch.hpp"
 
@@ -29,9 +29,9 @@ double power_error(const float_matrix& a, const float_matrix& b, double power) {
 }
 }  // namespace
 
-TEST_CASE("clip search gives up the outlier for the many", "[fit][clip_search][oracle]") {
-  // 199 weights of +-0.5 and one of 1 at 2 bits (codes -1, 0, 1): spanning, the scale is 1 and every 0.5 becomes 0.
-  // The brute force over the same 80 ranges must agree.
+TEST_CASE("clip search clips an outlier in favour of the other weights", "[fit][clip_search][oracle]") {
+  // 199 weights of +-0.5 and one of 1 with 2 bits (codes -1, 0, 1): on the spanning grid, the scale is 1 and every 0.5
+  // becomes 0. An exhaustive search over the same 80 ranges must agree.
   std::vector<float> w(200);
   for (std::size_t i = 0; i < 200; ++i) w[i] = i == 0 ? 1.f : i % 2 == 0 ? 0.5f : -0.5f;
   double best = std::numeric_limits<double>::infinity(), best_scale = 0;
@@ -51,11 +51,11 @@ TEST_CASE("clip search gives up the outlier for the many", "[fit][clip_search][o
   CHECK(best_scale < 0.6);
 }
 
-TEST_CASE("clip search never does worse than nearest, and changes nothing where it cannot win",
+TEST_CASE("clip search @post: the error of a group is never larger than with fit::nearest; exact groups do not change",
           "[fit][clip_search][property]") {
   const float_matrix w = encoded::weights(3, 37);
   for (const codec::grid_format& f : encoded::every_format()) {
-    if (f.code_bits == 5 || f.code_bits == 7 || f.group == 1) continue;  // enough widths
+    if (f.code_bits == 5 || f.code_bits == 7 || f.group == 1) continue;  // the other widths suffice
     CAPTURE(to_string(f));
     const double power = f.code_bits == 3 ? 2.0 : 2.4;
     CHECK(power_error(w, fitted(fit::clip_search{.power = power}, f, w.view()), power) <=
@@ -68,8 +68,7 @@ TEST_CASE("clip search never does worse than nearest, and changes nothing where 
   CHECK(a == b);
 }
 
-TEST_CASE("clip search refuses searches that make no sense, and weights that are not finite",
-          "[fit][clip_search][refusal]") {
+TEST_CASE("clip search refuses invalid parameters, and weights that are not finite", "[fit][clip_search][refusal]") {
   const std::vector<float> w{1.f, std::numeric_limits<float>::infinity()};
   std::vector<std::byte> packed(codec::affine<4>::bytes(1, 2));
   CHECK_THROWS_WITH((fit::clip_search{.steps = 101}(codec::affine<4>::format, {w, 1, 2}, packed)),
@@ -80,9 +79,9 @@ TEST_CASE("clip search refuses searches that make no sense, and weights that are
                     ContainsSubstring("row 0, column 1"));
 }
 
-TEST_CASE("clip search finds what trying every range finds", "[fit][clip_search][oracle]") {
-  // The definition, written out: every candidate of every group, sums in the order of the weights. Sixteen rows at a time and one
-  // group at a time, it must be the same grids.
+TEST_CASE("clip search finds the grids of an exhaustive search", "[fit][clip_search][oracle]") {
+  // The definition: every range of every group, with sums in the order of the weights. Searching sixteen rows at a time
+  // and one group at a time must both give the same grids.
   const auto searched = [](const codec::grid_format& f, weight_view w, const fit::clip_search& how) {
     std::vector<std::byte> packed(f.layout_of(w.rows, w.cols).bytes);
     codec::encode_on_grids(f, w, packed, [&](const codec::grid_format&, weight_view group, std::size_t) {

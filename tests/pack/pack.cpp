@@ -5,8 +5,8 @@
 #include <precis/fit.hpp>
 #include <precis/model/guard.hpp>
 
-#include "../codec/encoded.hpp"
 #include "catch.hpp"
+#include "codec/encoded.hpp"
 #include "micro_transformer.hpp"
 #include "refusal.hpp"
 
@@ -19,7 +19,7 @@ using codec::standard;
 
 namespace {
 
-/// Weights alone: two blocks of two matrices, the second one of each stored in x out.
+/// A model without a forward pass: two blocks of two matrices, the second of which is stored in x out.
 struct weights_only {
   std::vector<matrix_info> infos{{"b0.attn", 0, part::attention, 12, 40},
                                  {"b0.mlp", 0, part::mlp, 20, 12},
@@ -43,7 +43,8 @@ plan by_block(std::string first, std::string second, double s0 = 0, double s1 = 
 
 }  // namespace
 
-TEST_CASE("pack stores exactly the bytes it says, and apply leaves what they decode to", "[pack][property]") {
+TEST_CASE("pack stores exactly the bytes that it reports; apply @post: the weights are those of pack, decoded",
+          "[pack][property]") {
   weights_only model;
   const plan p = by_block("affine4.g32", "symmetric3.row", 0.3, 0.0);
   const packed_model packed = pack<standard>(model, p);
@@ -74,20 +75,19 @@ TEST_CASE("pack stores exactly the bytes it says, and apply leaves what they dec
   }
 }
 
-TEST_CASE("a menu of types packs what the standard menu packs", "[pack][property]") {
+TEST_CASE("a menu of types packs the bytes of the standard menu", "[pack][property]") {
   const weights_only model;
   using typed = menu<codec::affine<4, 32>, codec::symmetric<3>, codec::float16>;
   const plan p = by_block("affine4.g32", "float16", 0.1, 0.5);
   const packed_model a = pack<typed>(model, p), b = pack<standard>(model, p);
   for (std::size_t i = 0; i < 4; ++i) CHECK(a.matrices[i].bytes == b.matrices[i].bytes);
-  // The fit reaches the integer formats, and only them.
+  // The fit applies to integer formats only.
   const packed_model searched = pack<typed>(model, p, fit::clip_search{});
   CHECK(searched.matrices[0].bytes != a.matrices[0].bytes);
   CHECK(searched.matrices[2].bytes == a.matrices[2].bytes);
 }
 
-TEST_CASE("sizes are those of methods A4: 1000 weights to 4 bits with ten 16-bit scales",
-          "[pack][size][worked-example]") {
+TEST_CASE("sizes by hand: 1000 weights with 4 bits and ten 16-bit scales", "[pack][size][worked-example]") {
   struct one_matrix {
     std::vector<matrix_info> infos{{"w", 0, part::mlp, 1, 1000}};
     float_matrix values = encoded::weights(1, 1000);
@@ -106,7 +106,7 @@ TEST_CASE("sizes are those of methods A4: 1000 weights to 4 bits with ten 16-bit
   CHECK(size.bits_per_weight() == Approx(4.16).epsilon(1e-12));
 }
 
-TEST_CASE("24 bits and no pruning leave fixture M's loss where it was", "[pack][oracle]") {
+TEST_CASE("24 bits without pruning do not change the loss of the micro transformer", "[pack][oracle]") {
   micro_transformer model;
   const auto set = micro_transformer::labelled();
   const double before = model.loss(set).mean();
@@ -114,7 +114,7 @@ TEST_CASE("24 bits and no pruning leave fixture M's loss where it was", "[pack][
   {
     const weight_guard guard(model, all);
     apply<standard>(model, by_block("affine24.row", "affine24.row"));
-    CHECK(model.loss(set).mean() == Approx(before).epsilon(1e-5));  // methods F1
+    CHECK(model.loss(set).mean() == Approx(before).epsilon(1e-5));
     apply<standard>(model, by_block("symmetric2.tensor", "symmetric2.tensor", 0.25, 0.25));
     CHECK(std::abs(model.loss(set).mean() - before) > 0.01);
   }
@@ -142,7 +142,7 @@ TEST_CASE("a plan that does not fit model or menu is refused before anything cha
   CHECK_THAT(say(twice), ContainsSubstring("chosen twice"));
   plan ranked = by_block("affine4.row", "affine4.row");
   ranked.choices[1].rank = 4;
-  CHECK_THAT(say(ranked), ContainsSubstring("rank 4"));
+  CHECK_THAT(say(ranked), ContainsSubstring("rank 4") && ContainsSubstring("rank50.float16"));
 
   CHECK_THAT(say(by_block("min_anchored8.row", "affine4.row", 0.1)),
              ContainsSubstring("block.0 is pruned") && ContainsSubstring("min_anchored8.row"));
@@ -150,6 +150,15 @@ TEST_CASE("a plan that does not fit model or menu is refused before anything cha
   CHECK(say(by_block("min_anchored8.row", "affine4.row", 0.1), {.let_zeros_move = true}) == "(was not refused)");
   model = original;
   CHECK(say(by_block("min_anchored8.row", "affine4.row", 0.0, 0.1)) == "(was not refused)");
+}
+
+TEST_CASE("a low-rank codec is packed like any other entry of a menu", "[pack][property]") {
+  const weights_only model;
+  using low_rank = codec::low_rank<50, codec::float16>;
+  const packed_model packed = pack<menu<codec::affine<4>, low_rank>>(model, by_block("rank50.float16", "affine4.row"));
+  std::vector<std::byte> expected(low_rank::bytes(12, 40));
+  low_rank::encode(model.weights(0), expected);
+  CHECK(packed.matrices[0].bytes == expected);
 }
 
 TEST_CASE("a weight that is not finite is refused by matrix, row and column", "[pack][refusal]") {

@@ -12,8 +12,8 @@
 #include <limits>
 #include <span>
 
-/// Streams of codes of any width: code i holds stream bits [i width, (i + 1) width), bit 0 of a code first, bit 0 of
-/// each byte first (little-endian on every machine). The bits after the last code of the last byte are zero.
+/// Bit streams of codes of any width: code i holds stream bits [i width, (i + 1) width), starting with bit 0 of the
+/// code and with bit 0 of each byte (little-endian on every machine). Unused bits of the last byte are zero.
 namespace precis::codec {
 
 using kernel::packed_bytes;
@@ -21,8 +21,8 @@ using kernel::widest_code;
 
 namespace detail {
 
-// Eight codes, one a byte of a 64-bit word, squeezed to the low 8 * Width bits, and back: neighbours move together in
-// three steps of twice the distance.
+// `squeeze` moves eight codes, one per byte of a 64-bit word, to the low 8 * Width bits; `spread` moves them back.
+// Neighbours are joined in three steps that double the distance.
 template<unsigned Width>
 [[nodiscard]] constexpr std::uint64_t squeeze(std::uint64_t x) noexcept {
   constexpr std::uint64_t each = ((1ull << Width) - 1) * 0x0101'0101'0101'0101ull;
@@ -60,7 +60,7 @@ void unpack_eights(const std::byte* stream, std::size_t eights, std::uint8_t* co
   }
 }
 
-/// Handles as many whole runs of eight codes as a fast way exists for; returns how many codes that was.
+/// Packs the whole runs of eight codes for which a fast path exists. Returns the number of packed codes.
 [[nodiscard]] inline std::size_t pack_runs(const std::uint8_t* codes, std::size_t count, unsigned width,
                                            std::byte* stream) noexcept {
   if constexpr (std::endian::native == std::endian::little) {
@@ -78,6 +78,7 @@ void unpack_eights(const std::byte* stream, std::size_t eights, std::uint8_t* co
   }
   return 0;
 }
+/// Unpacks likewise.
 [[nodiscard]] inline std::size_t unpack_runs(const std::byte* stream, std::size_t count, unsigned width,
                                              std::uint8_t* codes) noexcept {
   if constexpr (std::endian::native == std::endian::little) {
@@ -98,13 +99,14 @@ void unpack_eights(const std::byte* stream, std::size_t eights, std::uint8_t* co
 
 }  // namespace detail
 
-/// Writes codes as a stream.
+/// Packs codes into a stream.
 ///
 /// Requires  1 <= width <= widest_code and width <= bits of Code; every code < 2^width (higher bits are dropped);
 ///           stream.size() == packed_bytes(codes.size(), width).
 /// Errors    none: noexcept, no allocation.
-/// Cost      O(codes); eight 8-bit codes at a time up to 8 bits, one at a time above.
-/// @post     the words of methods D3: 3-bit 5,2,7,0,3,6,1,4 become d5 31 87.
+/// Cost      O(codes); codes of up to 8 bits are packed eight at a time, wider ones one at a time.
+/// @post     the 3-bit codes 5, 2, 7, 0, 3, 6, 1, 4 become the bytes d5 31 87.
+/// Source    docs/methods/affine.md.
 template<std::unsigned_integral Code>
 constexpr void pack_codes(std::span<const Code> codes, unsigned width, std::span<std::byte> stream) noexcept {
   PRECIS_EXPECTS(width >= 1 && width <= widest_code && width <= std::numeric_limits<Code>::digits,
@@ -131,7 +133,7 @@ constexpr void pack_codes(std::span<const Code> codes, unsigned width, std::span
   if (bits > 0) stream[at] = static_cast<std::byte>(pending & 0xFFu);
 }
 
-/// Reads what `pack_codes` writes, codes.size() codes of it. Same requirements, same cost.
+/// Unpacks codes.size() codes from a stream that `pack_codes` wrote. Requirements and cost are the same.
 template<std::unsigned_integral Code>
 constexpr void unpack_codes(std::span<const std::byte> stream, unsigned width, std::span<Code> codes) noexcept {
   PRECIS_EXPECTS(width >= 1 && width <= widest_code && width <= std::numeric_limits<Code>::digits,

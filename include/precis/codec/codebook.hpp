@@ -1,9 +1,12 @@
 #pragma once
 
-#include <precis/codec/grid/matrix.hpp>
+#include <precis/codec/checks.hpp>
+#include <precis/codec/dense_copy.hpp>
+#include <precis/codec/grid/storage.hpp>
 #include <precis/core/error.hpp>
 #include <precis/core/view.hpp>
 #include <precis/kernel/codebook_format.hpp>
+#include <precis/kernel/half.hpp>
 
 #include <algorithm>
 #include <cmath>
@@ -19,14 +22,14 @@ namespace precis::codec {
 
 namespace detail {
 
-/// The `count` levels with the smallest sum of squared distances to their nearest values, rising: k-means in one dimension,
-/// where clusters are runs of the sorted values, so that dynamic programming finds the best ones.
+/// The `count` levels, in ascending order, that minimize the sum of squared distances of the values to their nearest
+/// level: k-means in one dimension. Clusters are runs of the sorted values, so dynamic programming finds the optimum.
 ///
-/// More than 4096 different values are put into 4096 bins of one width first; levels are means of the values, not of the bins.
-/// Fewer different values than levels: the last is repeated.
+/// More than 4096 distinct values are first binned into 4096 equal-width bins; levels are still means of values, not of
+/// bins. If there are fewer distinct values than levels, the last level is repeated.
 [[nodiscard]] inline std::vector<double> best_levels(std::span<const float> values, std::size_t count) {
-  constexpr std::size_t most = 4096;
-  // Sums over the first i points: of how many values each, of the values, of their squares.
+  constexpr std::size_t max_points = 4096;
+  // Prefix sums over the points: the number of values, the values, and their squares.
   std::vector<float> sorted(values.begin(), values.end());
   std::ranges::sort(sorted);
   std::vector<double> n{0}, sum{0}, squares{0};
@@ -41,10 +44,11 @@ namespace detail {
     sum.push_back(sum.back() + all);
     squares.push_back(squares.back() + square);
   };
-  std::size_t different = sorted.empty() ? 0 : 1;
-  for (std::size_t i = 1; i < sorted.size(); ++i) different += sorted[i] != sorted[i - 1];
+  std::size_t distinct = sorted.empty() ? 0 : 1;
+  for (std::size_t i = 1; i < sorted.size(); ++i) distinct += sorted[i] != sorted[i - 1];
   const double lowest = sorted.empty() ? 0 : static_cast<double>(sorted.front());
-  const double width = different > most ? (static_cast<double>(sorted.back()) - lowest) / static_cast<double>(most) : 0;
+  const double width =
+      distinct > max_points ? (static_cast<double>(sorted.back()) - lowest) / static_cast<double>(max_points) : 0;
   const auto bin = [&](std::size_t i) { return std::floor((static_cast<double>(sorted[i]) - lowest) / width); };
   for (std::size_t first = 0; first < sorted.size();) {
     std::size_t last = first + 1;
@@ -58,7 +62,7 @@ namespace detail {
   const std::size_t points = n.size() - 1;
   if (points == 0) return std::vector<double>(count, 0.0);
 
-  // The squared distances of points first ... last - 1 to their mean.
+  // The sum of the squared distances of points first ... last - 1 to their mean.
   const auto spread = [&](std::size_t first, std::size_t last) {
     const double total = sum[last] - sum[first];
     return std::max(0.0, squares[last] - squares[first] - total * total / (n[last] - n[first]));
@@ -67,7 +71,7 @@ namespace detail {
   std::vector<double> best(points + 1), next(points + 1);
   std::vector<std::vector<std::uint32_t>> from(used, std::vector<std::uint32_t>(points + 1));
   for (std::size_t i = 1; i <= points; ++i) best[i] = spread(0, i);
-  // Where the last cluster of the first i points starts never falls with i: divide and conquer.
+  // The start of the last cluster of the first i points never decreases with i, so divide and conquer applies.
   const auto fill = [&](auto&& self, std::size_t level, std::size_t lo, std::size_t hi, std::size_t left,
                         std::size_t right) -> void {
     if (lo > hi) return;
@@ -102,20 +106,22 @@ namespace detail {
 
 }  // namespace detail
 
-/// 2^Bits free levels for a matrix or for each row; a weight is stored as the number of the level nearest to it.
+/// 2^Bits freely placed levels for a matrix or for each of its rows. A weight is stored as the index of the nearest
+/// level.
 ///
-///     levels = k-means of the weights in one dimension, exact up to 4096 different weights (more: 4096 bins first)
+///     levels = k-means of the weights in one dimension, exact up to 4096 distinct weights (above that: 4096 bins)
 ///
 /// Bits      2 ... 8.
-/// Group     per_tensor or per_row: who has levels of its own.
-/// Scale     how levels are stored: scale_type::float32 or float16. Codes are chosen for the stored levels.
-/// Zero      codebook_with_zero moves the level nearest to 0 there, so that pruned weights stay pruned.
+/// Group     per_tensor or per_row: one set of levels per matrix or per row.
+/// Scale     the type of the stored levels: scale_type::float32 or float16. Codes are chosen for the stored levels.
+/// Zero      codebook_with_zero moves the level nearest to 0 to exactly 0, so that pruned weights stay pruned.
 /// Name      "codebook4.tensor", "codebook_with_zero3.row.h".
 /// Layout    kernel::codebook_format.
-/// Errors    weights that are not finite, by row and column; half levels beyond 65504.
-/// Cost      sorting the weights, and 2^Bits x points x log(points) for up to 4096 points.
-/// @post     no matrix of that many levels is nearer (float32 levels, at most 4096 different weights).
-/// Source    methods D7.
+/// Errors    weights that are not finite, by row and column; half levels above 65504.
+/// Cost      sorting the weights, and 2^Bits x points x log(points) operations for up to 4096 points.
+/// @post     no matrix with that many levels has a smaller squared error (float32 levels, at most 4096 distinct
+///           weights).
+/// Source    docs/methods/codebook.md.
 template<bool Zero, unsigned Bits, std::size_t Group, scale_type Scale>
 struct codebook_codec {
   static_assert(Bits >= 2 && Bits <= 8, "precis: codebooks have codes of 2 to 8 bits");
@@ -134,69 +140,70 @@ struct codebook_codec {
 
   static void encode(weight_view weights, std::span<std::byte> packed) {
     const auto l = format.layout_of(weights.rows, weights.cols);
-    if (packed.size() != l.bytes) detail::refuse_size(name(), packed.size(), l.bytes, weights);
+    check_size(name(), packed.size(), l.bytes, weights);
     check_finite(weights, "codec " + name());
     if (l.groups == 0) return;
     float_matrix w(weights.rows, weights.cols);
     copy_values(weights, w.view());
-    std::vector<float> book(levels);
+    std::vector<float> stored_levels(levels);
     std::vector<std::uint8_t> codes(w.cols);
     for (std::size_t r = 0; r < weights.rows; ++r) {
       const std::span<const float> row = w.view().row(r);
       if (r == 0 || Group == per_row) {
-        make_book(Group == per_row ? row : std::span<const float>(w.values), book);
+        choose_levels(Group == per_row ? row : std::span<const float>(w.values), stored_levels);
         for (std::size_t i = 0; i < levels; ++i)
-          detail::put_scale(book[i], Scale,
-                            &packed[l.scales + ((Group == per_row ? r * levels : 0) + i) * level_bytes]);
+          store_scale(stored_levels[i], Scale,
+                      &packed[l.scales + ((Group == per_row ? r * levels : 0) + i) * level_bytes]);
       }
-      for (std::size_t c = 0; c < row.size(); ++c) codes[c] = nearest(book, row[c]);
-      detail::put_row<std::uint8_t>(l, Bits, weights.rows, r, codes, packed);
+      for (std::size_t c = 0; c < row.size(); ++c) codes[c] = nearest(stored_levels, row[c]);
+      store_row_codes<std::uint8_t>(l, Bits, weights.rows, r, codes, packed);
     }
   }
 
   static void decode(std::span<const std::byte> packed, mutable_weight_view weights) {
     const auto l = format.layout_of(weights.rows, weights.cols);
-    if (packed.size() != l.bytes) detail::refuse_size(name(), packed.size(), l.bytes, weights);
+    check_size(name(), packed.size(), l.bytes, weights);
     if (l.groups == 0) return;
-    std::vector<float> book(levels);
+    std::vector<float> stored_levels(levels);
     std::vector<std::uint8_t> codes(weights.cols);
     for (std::size_t r = 0; r < weights.rows; ++r) {
       if (r == 0 || Group == per_row)
         for (std::size_t i = 0; i < levels; ++i)
-          book[i] =
-              detail::get_scale(Scale, &packed[l.scales + ((Group == per_row ? r * levels : 0) + i) * level_bytes]);
-      detail::get_row<std::uint8_t>(l, Bits, weights.rows, r, packed, codes);
-      for (std::size_t c = 0; c < codes.size(); ++c) weights(r, c) = book[codes[c]];
+          stored_levels[i] =
+              load_scale(Scale, &packed[l.scales + ((Group == per_row ? r * levels : 0) + i) * level_bytes]);
+      load_row_codes<std::uint8_t>(l, Bits, weights.rows, r, packed, codes);
+      for (std::size_t c = 0; c < codes.size(); ++c) weights(r, c) = stored_levels[codes[c]];
     }
   }
 
  private:
   static constexpr std::size_t level_bytes = format.level_bytes();
 
-  static void make_book(std::span<const float> values, std::vector<float>& book) {
+  static void choose_levels(std::span<const float> values, std::vector<float>& stored) {
     std::vector<double> best = detail::best_levels(values, levels);
     if (Zero) {
-      const auto size = [](double a, double b) { return std::abs(a) < std::abs(b); };
-      *std::ranges::min_element(best, size) = 0;  // still rising: nothing lies between it and 0
+      const auto magnitude = [](double a, double b) { return std::abs(a) < std::abs(b); };
+      *std::ranges::min_element(best, magnitude) = 0;  // levels stay sorted: none lies between this one and 0
     }
     for (std::size_t i = 0; i < levels; ++i) {
       const auto level = static_cast<float>(best[i]);
-      book[i] = Scale == scale_type::float32 ? level : kernel::half_to_float(kernel::float_to_half(level));
-      if (!std::isfinite(book[i]))
+      stored[i] = Scale == scale_type::float32 ? level : kernel::half_to_float(kernel::float_to_half(level));
+      if (!std::isfinite(stored[i]))
         refuse({.what = "a level of " + std::to_string(level) + " is too large to store",
                 .where = "codec " + name(),
                 .expected = "levels of at most 65504, or float32 levels"});
     }
   }
-  /// The nearest level; in the middle of two, the lower one.
-  [[nodiscard]] static std::uint8_t nearest(const std::vector<float>& book, float x) noexcept {
-    const auto above = static_cast<std::size_t>(std::lower_bound(book.begin(), book.end(), x) - book.begin());
+  /// The index of the nearest level; ties go to the lower level.
+  [[nodiscard]] static std::uint8_t nearest(const std::vector<float>& stored, float x) noexcept {
+    const auto above = static_cast<std::size_t>(std::lower_bound(stored.begin(), stored.end(), x) - stored.begin());
     if (above == 0) return 0;
-    const std::size_t below = static_cast<std::size_t>(std::lower_bound(book.begin(), book.end(), book[above - 1]) -
-                                                       book.begin());  // the first of equal levels
+    const std::size_t below =
+        static_cast<std::size_t>(std::lower_bound(stored.begin(), stored.end(), stored[above - 1]) -
+                                 stored.begin());  // the first of equal levels
     if (above == levels) return static_cast<std::uint8_t>(below);
-    const double down = static_cast<double>(x) - static_cast<double>(book[below]);
-    const double up = static_cast<double>(book[above]) - static_cast<double>(x);
+    const double down = static_cast<double>(x) - static_cast<double>(stored[below]);
+    const double up = static_cast<double>(stored[above]) - static_cast<double>(x);
     return static_cast<std::uint8_t>(up < down ? above : below);
   }
 };

@@ -8,8 +8,8 @@
 
 namespace precis::codec {
 
-/// Copies one matrix over another of the same shape, in square tiles so that a transposed one is not read a cache line
-/// for every element. Requires equal shapes that do not overlap.
+/// Copies a matrix to another of the same shape, in square tiles, so that a transposed source is not read one cache
+/// line per element. Requires equal shapes and no overlap.
 inline void copy_values(weight_view from, mutable_weight_view to) {
   PRECIS_EXPECTS(from.rows == to.rows && from.cols == to.cols, "equal shapes");
   constexpr std::size_t tile = 16;
@@ -19,7 +19,7 @@ inline void copy_values(weight_view from, mutable_weight_view to) {
         for (std::size_t c = c0; c < std::min(c0 + tile, from.cols); ++c) to(r, c) = from(r, c);
 }
 
-/// A matrix whose rows are contiguous: the one given if it is so already, else a copy of it.
+/// A view with contiguous rows: of the given matrix if its rows are contiguous, otherwise of a copy.
 class with_contiguous_rows {
  public:
   explicit with_contiguous_rows(weight_view w) : view_(w) {

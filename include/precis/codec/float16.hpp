@@ -1,7 +1,8 @@
 #pragma once
 
+#include <precis/codec/checks.hpp>
 #include <precis/codec/dense_copy.hpp>
-#include <precis/codec/grid/matrix.hpp>
+#include <precis/core/error.hpp>
 #include <precis/core/view.hpp>
 #include <precis/kernel/half.hpp>
 
@@ -19,14 +20,14 @@ namespace precis::codec {
 namespace detail {
 
 template<class Word>
-void put_word(Word word, std::byte* at) noexcept {
+void store_word(Word word, std::byte* at) noexcept {
   if constexpr (std::endian::native == std::endian::little)
     std::memcpy(at, &word, sizeof word);
   else
     for (unsigned i = 0; i < sizeof(Word); ++i) at[i] = static_cast<std::byte>(word >> (8 * i) & 0xFFu);
 }
 template<class Word>
-[[nodiscard]] Word get_word(const std::byte* at) noexcept {
+[[nodiscard]] Word load_word(const std::byte* at) noexcept {
   Word word = 0;
   if constexpr (std::endian::native == std::endian::little)
     std::memcpy(&word, at, sizeof word);
@@ -35,14 +36,14 @@ template<class Word>
   return word;
 }
 
-/// One number after another, row-major, little-endian: `Word` is stored, `to` and `from` convert.
+/// Stores one little-endian `Word` per weight, row-major. `to` converts a weight to its word.
 template<class Word, class To>
 void encode_numbers(const std::string& name, weight_view weights, std::span<std::byte> packed, To to) {
-  if (packed.size() != weights.size() * sizeof(Word))
-    refuse_size(name, packed.size(), weights.size() * sizeof(Word), weights);
+  check_size(name, packed.size(), weights.size() * sizeof(Word), weights);
   const with_contiguous_rows contiguous(weights);
   const weight_view w = contiguous.view();
-  // All exponent bits set: NaN, infinity, or a number that has overflowed. Collected, so that the loop has no exits.
+  // All exponent bits are set in NaN, infinity and numbers that overflowed. The flags are accumulated, so that the loop
+  // has no exit.
   Word overflow = 0;
   constexpr Word exponent = to.exponent;
   for (std::size_t r = 0; r < w.rows; ++r) {
@@ -51,7 +52,7 @@ void encode_numbers(const std::string& name, weight_view weights, std::span<std:
     for (std::size_t c = 0; c < w.cols; ++c) {
       const Word word = to(x[c]);
       overflow |= static_cast<Word>((word & exponent) == exponent);
-      put_word(word, row + c * sizeof(Word));
+      store_word(word, row + c * sizeof(Word));
     }
   }
   if (overflow == 0) return;
@@ -65,11 +66,11 @@ void encode_numbers(const std::string& name, weight_view weights, std::span<std:
                 .expected = "weights that " + name + " can hold"});
 }
 
+/// Reads what encode_numbers stored. `from` converts a word to a weight.
 template<class Word, class From>
 void decode_numbers(const std::string& name, std::span<const std::byte> packed, mutable_weight_view weights,
                     From from) {
-  if (packed.size() != weights.size() * sizeof(Word))
-    refuse_size(name, packed.size(), weights.size() * sizeof(Word), weights);
+  check_size(name, packed.size(), weights.size() * sizeof(Word), weights);
   std::vector<float> scratch;
   mutable_weight_view w = weights;
   if (!weights.rows_contiguous()) {
@@ -79,7 +80,7 @@ void decode_numbers(const std::string& name, std::span<const std::byte> packed, 
   for (std::size_t r = 0; r < w.rows; ++r) {
     float* x = w.row(r).data();
     const std::byte* row = packed.data() + r * w.cols * sizeof(Word);
-    for (std::size_t c = 0; c < w.cols; ++c) x[c] = from(get_word<Word>(row + c * sizeof(Word)));
+    for (std::size_t c = 0; c < w.cols; ++c) x[c] = from(load_word<Word>(row + c * sizeof(Word)));
   }
   if (!scratch.empty()) copy_values(w, weights);
 }
@@ -99,9 +100,9 @@ struct to_float32 {
 
 }  // namespace detail
 
-/// IEEE half precision, 16 bits a weight, rounded to nearest even. Layout: row-major, little-endian.
+/// IEEE half precision: 16 bits per weight, rounded to nearest even. Layout: row-major, little-endian.
 ///
-/// Errors   weights that are not finite, or round beyond 65504; by row and column.
+/// Errors   weights that are not finite or that round to more than 65504, by row and column.
 /// Cost     one read.
 struct float16 {
   static constexpr bool keeps_zero = true;
@@ -116,7 +117,8 @@ struct float16 {
   }
 };
 
-/// The upper half of a float32, rounded to nearest even: float32's range, 8 bits of precision. Layout as float16.
+/// The upper half of a float32, rounded to nearest even: the range of float32 with 8 bits of precision. Layout: as
+/// float16.
 struct bfloat16 {
   static constexpr bool keeps_zero = true;
   [[nodiscard]] static std::string name() { return "bfloat16"; }
@@ -130,7 +132,7 @@ struct bfloat16 {
   }
 };
 
-/// The weights as they are. Layout: row-major, little-endian.
+/// The weights unchanged. Layout: row-major, little-endian.
 struct float32 {
   static constexpr bool keeps_zero = true;
   [[nodiscard]] static std::string name() { return "float32"; }

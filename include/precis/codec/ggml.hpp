@@ -1,6 +1,7 @@
 #pragma once
 
-#include <precis/codec/grid/matrix.hpp>
+#include <precis/codec/checks.hpp>
+#include <precis/codec/dense_copy.hpp>
 #include <precis/core/error.hpp>
 #include <precis/core/view.hpp>
 #include <precis/kernel/ggml_blocks.hpp>
@@ -8,20 +9,21 @@
 #include <cstddef>
 #include <span>
 #include <string>
-#include <vector>
 
 namespace precis::codec {
 
-/// ggml's blocks of 32 weights: the bytes that ggml writes and llama.cpp reads, row after row.
+/// ggml's blocks of 32 weights, row by row: the bytes that ggml writes and llama.cpp reads.
 ///
-/// Name      "q4_0", "q4_1", "q5_0", "q5_1", "q8_0": 4.5, 5, 5.5, 6 and 8.5 bits a weight.
-/// Layout    of a block: scale d and, of q4_1 and q5_1, minimum m as halves, little-endian; of 5 bits, a word with the fifth
-///           bits; then byte j holds the low four bits of codes j and 16 + j (8 bits: code j, signed).
-/// Errors    rows that are no multiple of 32 (the message names formats that take them); weights that are not finite; a block
-///           whose scale or minimum is beyond 65504. A scale below 2^-25 is stored as 0, as ggml does.
-/// Cost      one read. To multiply: kernel::repack_ggml once, then kernel::matvec; the size stays the same.
+/// Name      "q4_0", "q4_1", "q5_0", "q5_1", "q8_0": 4.5, 5, 5.5, 6 and 8.5 bits per weight.
+/// Layout    per block: the scale d and, for q4_1 and q5_1, the minimum m, as little-endian halves; for 5-bit codes, a
+///           word with the fifth bits; then bytes of which byte j holds the low four bits of codes j and 16 + j (8
+///           bits: code j, signed).
+/// Errors    rows whose length is not a multiple of 32 (the message names codecs that accept them); weights that are
+///           not finite; a block whose scale or minimum exceeds 65504. A scale below 2^-25 is stored as 0, as in ggml.
+/// Cost      one read. To multiply, convert once with kernel::repack_ggml, which keeps the size, then use
+///           kernel::matvec.
 /// @post     byte-identical to ggml's reference quantizers.
-/// Source    methods D8.
+/// Source    docs/methods/ggml.md: the reference row quantizers of ggml-org/ggml (ggml-quants.c).
 template<kernel::ggml_type Type>
 struct ggml {
   static constexpr bool keeps_zero = !kernel::layout_of(Type).has_minimum;  ///< weights of 0 decode to exactly 0
@@ -30,7 +32,7 @@ struct ggml {
     constexpr const char* names[] = {"q4_0", "q4_1", "q5_0", "q5_1", "q8_0"};
     return names[static_cast<std::size_t>(Type)];
   }
-  /// Rows that are no multiple of 32 count as if filled up; `encode` refuses them.
+  /// Counts rows as if they were padded to a multiple of 32; `encode` refuses rows that would need it.
   [[nodiscard]] static constexpr std::size_t bytes(std::size_t out, std::size_t in) {
     return out * (in / kernel::ggml_block + (in % kernel::ggml_block != 0)) * block_bytes;
   }
@@ -71,7 +73,7 @@ struct ggml {
               .expected = "a multiple of 32; affine" + std::to_string(kernel::layout_of(Type).bits) +
                           ".g32.h and symmetric" + std::to_string(kernel::layout_of(Type).bits) +
                           ".g32.h take rows of any length"});
-    if (size != bytes(w.rows, w.cols)) detail::refuse_size(name(), size, bytes(w.rows, w.cols), w);
+    check_size(name(), size, bytes(w.rows, w.cols), w);
   }
 };
 

@@ -14,17 +14,22 @@
 
 namespace precis::codec {
 
-/// A matrix as the product of two factors, each in another codec: "rank r + codec" as a menu entry like any other.
+/// A matrix as the product of two factors, both stored in another codec. The rank is part of the codec, so it is a menu
+/// entry like any other.
 ///
 ///     W ~ A B,   A = U_r sqrt(Sigma_r) [out x r],   B = sqrt(Sigma_r) V_r^T [r x in]
 ///
-/// Shapes    r = max(1, Percent of min(out, in)), rounded down.
-/// Unit      bytes: those of both factors in `Inner`, and nothing else. Fewer than Inner's of the whole matrix where
-///           r < out in / (out + in), about: otherwise the dense entry is the better one, and allocators take it.
-/// Errors    weights that are not finite; whatever Inner refuses.
-/// Cost      encode: the singular values, 9 min(out, in)^3 operations and products. decode: 2 out r in operations.
-/// Source    methods C10, E8 (both factors get the root of the singular values, so that one grid fits either).
-/// @post     a matrix of rank at most r is stored without error but for Inner's and rounding of float.
+/// Shapes    r = max(1, floor(Percent min(out, in) / 100)).
+/// Unit      size: the bytes of both factors in `Inner`. This is less than Inner needs for the whole matrix if r is
+///           below about out in / (out + in); above that, allocators choose the full-rank entry.
+/// Name      "rank50.float16".
+/// Errors    weights that are not finite; those of Inner.
+/// Cost      encode: a singular value decomposition, 9 min(out, in)^3 operations, and products. decode: 2 out r in
+///           operations.
+/// Source    Yao et al. 2023 (ZeroQuant-V2), arXiv:2303.08302, whose low-rank compensation splits the singular values
+///           likewise: both factors get their square roots, so that one grid suits both.
+/// Differs   the factors store the matrix itself, not the error of a quantized one.
+/// @post     a matrix of rank at most r is exact up to the errors of Inner and float rounding.
 template<std::size_t Percent, matrix_codec Inner>
 struct low_rank {
   static_assert(Percent > 0 && Percent <= 100, "precis: a rank in percent of the smaller extent is 1 to 100");
@@ -42,11 +47,12 @@ struct low_rank {
   }
 
   static void encode(weight_view weights, std::span<std::byte> packed) {
-    PRECIS_EXPECTS(packed.size() == bytes(weights.rows, weights.cols), "as many bytes as bytes(out, in)");
+    PRECIS_EXPECTS(packed.size() == bytes(weights.rows, weights.cols), "a buffer of bytes(out, in)");
     if (weights.empty()) return;
     const linear_algebra::singular_system s = linear_algebra::singular_values(weights);
     const std::size_t r = rank(weights.rows, weights.cols), first = Inner::bytes(weights.rows, r);
-    const bool tall = weights.rows >= weights.cols;  // then `left` has the lengths
+    const bool tall =
+        weights.rows >= weights.cols;  // then the singular values are contained in `left`, otherwise in `right`
     float_matrix a(weights.rows, r), b(r, weights.cols);
     for (std::size_t k = 0; k < r; ++k) {
       const double root = std::sqrt(s.values[k]), inverse = s.values[k] > 0 ? 1 / root : 0.0;

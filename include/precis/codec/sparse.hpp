@@ -1,8 +1,9 @@
 #pragma once
 
+#include <precis/codec/checks.hpp>
 #include <precis/codec/code_stream.hpp>
 #include <precis/codec/dense_copy.hpp>
-#include <precis/codec/grid/matrix.hpp>
+#include <precis/codec/grid/storage.hpp>
 #include <precis/core/error.hpp>
 #include <precis/core/menu.hpp>
 #include <precis/core/view.hpp>
@@ -17,16 +18,17 @@
 #include <string>
 #include <vector>
 
-/// Matrices of which only some weights are stored: where those are, then their values in any other format.
+/// Sparse codecs, which store only some of the weights: first the positions of the kept weights, then their values in
+/// another codec.
 namespace precis::codec {
 
 namespace detail {
 
 template<class Values>
-inline constexpr bool holds_zero = requires { requires Values::keeps_zero; };
+inline constexpr bool values_keep_zero = requires { requires Values::keeps_zero; };
 
-/// Positions of the `keep` weights of x that stay, rising: the largest |w|, of equal ones the later; where fewer are not zero,
-/// the first zeros besides.
+/// The positions of the `keep` weights of x that are kept, in ascending order: those of largest magnitude, the later of
+/// equal ones. If fewer than `keep` weights are nonzero, the first zeros are kept too.
 inline void positions_kept(std::span<const float> x, std::size_t keep, std::vector<std::size_t>& order) {
   order.resize(x.size());
   for (std::size_t i = 0; i < x.size(); ++i) order[i] = i;
@@ -41,30 +43,29 @@ inline void positions_kept(std::span<const float> x, std::size_t keep, std::vect
   std::ranges::sort(order);
 }
 
-inline void check_size(const std::string& name, std::size_t have, std::size_t need, weight_view w) {
-  if (have != need) refuse_size(name, have, need, w);
-}
-
 }  // namespace detail
 
-/// At most Keep of every Group consecutive weights along `in`; a shorter last group of n keeps ceil(Keep n / Group).
+/// N:M sparsity: keeps at most Keep of every Group consecutive weights along `in`. A shorter last group of n weights
+/// keeps ceil(Keep n / Group).
 ///
-///     the largest |w| of a group stay; of equal ones the later. Fewer that are not zero: the first zeros of the group too.
+///     The weights of largest magnitude in a group are kept, the later of equal ones; if fewer are nonzero, its first
+///     zeros too.
 ///
-/// Values    any codec that keeps zero, for the matrix [out x weights kept of a row]: float16, affine<4, 32>, ...
+/// Values    any codec that keeps zero, applied to the matrix [out x kept weights per row]: float16, affine<4, 32>, ...
 /// Name      "keep2of4.float16".
-/// Layout    the positions kept inside their groups, rising, as codes of ceil(log2 Group) bits in the layout of grid_format, blocks and
-///           tails; then the values, as their codec lays them out. kernel::packed_kept multiplies it.
-/// Errors    weights that are not finite, and those of Values.
-/// Cost      one read; a copy of the weights kept.
-/// @post     weights that are not kept decode to exactly 0; those kept, to what Values makes of them.
-/// @post     a matrix that is so sparse already comes back as Values alone would give it.
-/// Source    methods D9.
+/// Layout    the positions of the kept weights in their groups, ascending, as codes of ceil(log2 Group) bits in the
+///           blocks and tails of kernel::grid_format; then the values in the layout of their codec. kernel::packed_kept
+///           multiplies it.
+/// Errors    weights that are not finite; those of Values.
+/// Cost      one read and a copy of the kept weights.
+/// @post     weights that are not kept decode to exactly 0; kept weights decode as with Values.
+/// @post     a matrix that already has this sparsity decodes as with Values alone.
+/// Source    docs/methods/sparse.md.
 template<std::size_t Keep, std::size_t Group, matrix_codec Values>
 struct keep_of {
   static_assert(Keep > 0 && Keep < Group && Group >= 3 && Group <= 256,
                 "precis: keep_of keeps some, not all, of 3 to 256 weights");
-  static_assert(detail::holds_zero<Values>,
+  static_assert(detail::values_keep_zero<Values>,
                 "precis: values of a sparse format must keep zero, as affine and float16 do");
   static constexpr bool keeps_zero = true;
   static constexpr kernel::kept_columns columns{.keep = Keep, .group = Group};
@@ -72,9 +73,9 @@ struct keep_of {
   [[nodiscard]] static std::string name() {
     return "keep" + std::to_string(Keep) + "of" + std::to_string(Group) + "." + Values::name();
   }
-  /// Weights kept of a row.
+  /// The number of kept weights per row.
   [[nodiscard]] static constexpr std::size_t kept(std::size_t in) noexcept { return columns.count(in); }
-  /// Bytes of the places, which come first.
+  /// The size of the positions, which are stored first.
   [[nodiscard]] static constexpr std::size_t place_bytes(std::size_t out, std::size_t in) noexcept {
     return columns.layout_of_places(out, in).bytes;
   }
@@ -83,7 +84,7 @@ struct keep_of {
   }
 
   static void encode(weight_view weights, std::span<std::byte> packed) {
-    detail::check_size(name(), packed.size(), bytes(weights.rows, weights.cols), weights);
+    check_size(name(), packed.size(), bytes(weights.rows, weights.cols), weights);
     check_finite(weights, "codec " + name());
     const with_contiguous_rows contiguous(weights);
     const weight_view w = contiguous.view();
@@ -102,21 +103,21 @@ struct keep_of {
           values(r, at++) = group[i];
         }
       }
-      detail::put_row<std::uint8_t>(l, columns.place_bits(), w.rows, r, places, packed);
+      store_row_codes<std::uint8_t>(l, columns.place_bits(), w.rows, r, places, packed);
     }
     Values::encode(values.view(), packed.subspan(l.bytes));
   }
 
-  /// Errors: a wrong number of bytes; a position outside its group.
+  /// Errors: a buffer of the wrong size; a position outside its group.
   static void decode(std::span<const std::byte> packed, mutable_weight_view weights) {
-    detail::check_size(name(), packed.size(), bytes(weights.rows, weights.cols), weights);
+    check_size(name(), packed.size(), bytes(weights.rows, weights.cols), weights);
     const std::size_t count = kept(weights.cols);
     const grid_format::layout l = columns.layout_of_places(weights.rows, weights.cols);
     float_matrix values(weights.rows, count);
     Values::decode(packed.subspan(l.bytes), values.view());
     std::vector<std::uint8_t> places(count);
     for (std::size_t r = 0; r < weights.rows; ++r) {
-      detail::get_row<std::uint8_t>(l, columns.place_bits(), weights.rows, r, packed, places);
+      load_row_codes<std::uint8_t>(l, columns.place_bits(), weights.rows, r, packed, places);
       std::size_t at = 0;
       for (std::size_t first = 0; first < weights.cols; first += Group) {
         const std::size_t size = std::min(Group, weights.cols - first), keep = (Keep * size + Group - 1) / Group;
@@ -134,20 +135,21 @@ struct keep_of {
   }
 };
 
-/// Kept_percent of all weights of a matrix, wherever they are: one bit a weight says which.
+/// Unstructured sparsity: keeps Kept_percent of all weights of a matrix, at any position, with a bitmap of one bit per
+/// weight.
 ///
-///     kept = ceil(out in Kept_percent / 100); the largest |w| stay, as in keep_of
+///     kept = ceil(out in Kept_percent / 100); the weights of largest magnitude are kept, with the ties of keep_of
 ///
-/// Values    any codec that keeps zero, for a matrix of one row with all weights kept, in row order.
+/// Values    any codec that keeps zero, applied to one row of all kept weights in row-major order.
 /// Name      "bitmap50.float16".
-/// Layout    row by row, bit c of a row (bit c mod 8 of its byte c / 8): is weight c kept? Rows padded with zeros to a byte. Then
-///           the values, as their codec lays them out.
-/// Errors, Cost, @post    as keep_of.
-/// Source    methods D9.
+/// Layout    the bitmap, row by row: bit c mod 8 of byte c / 8 of a row is set if weight c is kept, and rows are padded
+///           with zeros to a byte; then the values in the layout of their codec.
+/// Errors, Cost, @post    as in keep_of.
+/// Source    docs/methods/sparse.md.
 template<unsigned Kept_percent, matrix_codec Values>
 struct bitmap {
   static_assert(Kept_percent > 0 && Kept_percent < 100, "precis: a bitmap keeps 1 to 99 percent");
-  static_assert(detail::holds_zero<Values>,
+  static_assert(detail::values_keep_zero<Values>,
                 "precis: values of a sparse format must keep zero, as affine and float16 do");
   static constexpr bool keeps_zero = true;
 
@@ -161,7 +163,7 @@ struct bitmap {
   }
 
   static void encode(weight_view weights, std::span<std::byte> packed) {
-    detail::check_size(name(), packed.size(), bytes(weights.rows, weights.cols), weights);
+    check_size(name(), packed.size(), bytes(weights.rows, weights.cols), weights);
     check_finite(weights, "codec " + name());
     float_matrix all(weights.rows, weights.cols);
     copy_values(weights, all.view());
@@ -178,9 +180,9 @@ struct bitmap {
     Values::encode(values.view(), packed.subspan(weights.rows * row_bytes));
   }
 
-  /// Errors: a wrong number of bytes; more or fewer bits than weights kept.
+  /// Errors: a buffer of the wrong size; a bitmap whose number of set bits differs from the number of kept weights.
   static void decode(std::span<const std::byte> packed, mutable_weight_view weights) {
-    detail::check_size(name(), packed.size(), bytes(weights.rows, weights.cols), weights);
+    check_size(name(), packed.size(), bytes(weights.rows, weights.cols), weights);
     const std::size_t row_bytes = packed_bytes(weights.cols, 1), bits = weights.rows * row_bytes;
     float_matrix values(1, kept(weights.rows, weights.cols));
     std::size_t set = 0, at = 0;
@@ -193,8 +195,8 @@ struct bitmap {
     Values::decode(packed.subspan(bits), values.view());
     for (std::size_t r = 0; r < weights.rows; ++r)
       for (std::size_t c = 0; c < weights.cols; ++c) {
-        const bool here = (packed[r * row_bytes + c / 8] >> (c % 8) & std::byte{1}) != std::byte{0};
-        weights(r, c) = here && at < set ? values.values[at++] : 0.f;
+        const bool is_kept = (packed[r * row_bytes + c / 8] >> (c % 8) & std::byte{1}) != std::byte{0};
+        weights(r, c) = is_kept && at < set ? values.values[at++] : 0.f;
       }
   }
 };

@@ -19,7 +19,7 @@
 
 namespace precis::codec {
 
-/// Every format a command line may name, with the static members of a `menu`:
+/// The menu that the command line program offers, with the static members of a `menu`:
 ///
 ///     {affine, symmetric, symmetric_full, min_anchored, min_anchored_floor} x {2 ... 8, 16, 24 bits}
 ///       x {.tensor, .row, .g32, .g64, .g128} x {float32 scales, half scales .h},
@@ -27,8 +27,9 @@ namespace precis::codec {
 ///     q5_1, q8_0; codebooks of 2, 3 and 4 bits (.tensor; 3 and 4 also .row); keep2of4 and bitmap50 of {float16,
 ///     symmetric4.g32, symmetric8.g32}.
 ///
-/// The integer and small float formats are values, not types, so all 480 of them compile as fast as one. A program that
-/// knows its formats when it is compiled writes menu<affine<4, 32>, ...> instead and gets nothing else.
+/// The 480 integer and small-float formats are run-time values, so they compile as fast as one codec. A program that
+/// knows its codecs at compile time writes menu<affine<4, 32>, ...> and instantiates nothing else. log2, low_rank and
+/// other parameters of codebook, keep_of and bitmap are not in this menu.
 struct standard {
   static constexpr std::array rules{grid_rule::affine, grid_rule::symmetric, grid_rule::symmetric_full,
                                     grid_rule::min_anchored, grid_rule::min_anchored_floor};
@@ -41,10 +42,10 @@ struct standard {
   using others = menu<float16, bfloat16, float32, q4_0, q4_1, q5_0, q5_1, q8_0, codebook<2>, codebook<3>, codebook<4>,
                       codebook<3, per_row>, codebook<4, per_row>, keep_of<2, 4, float16>,
                       keep_of<2, 4, symmetric<4, 32>>, keep_of<2, 4, symmetric<8, 32>>, bitmap<50, float16>,
-                      bitmap<50, symmetric<4, 32>>, bitmap<50, symmetric<8, 32>>>;  ///< what comes after the grids
+                      bitmap<50, symmetric<4, 32>>, bitmap<50, symmetric<8, 32>>>;  ///< the entries after the grids
   static constexpr std::size_t size = grids + others::size;
 
-  /// The integer or small float format of entry `index`; nothing for the others.
+  /// The integer or small-float format of entry `index`; nullopt for the other entries.
   [[nodiscard]] static constexpr std::optional<grid_format> format(std::size_t index) noexcept {
     if (index >= grids) return std::nullopt;
     grid_format f;
@@ -76,7 +77,7 @@ struct standard {
     return all;
   }
 
-  /// Exact bytes of an `out x in` matrix in entry `index`. Requires index < size.
+  /// The exact size of an `out x in` matrix in entry `index`. Requires index < size.
   [[nodiscard]] static constexpr std::size_t bytes(std::size_t index, std::size_t out, std::size_t in) noexcept {
     PRECIS_EXPECTS(index < size, "no such menu entry");
     if (const auto f = format(index)) return f->layout_of(out, in).bytes;
@@ -99,7 +100,7 @@ struct standard {
 
   [[nodiscard]] static bool contains(std::string_view wanted) { return position(wanted) < size; }
 
-  /// The entry called `wanted`. Errors: no such entry; the message says how names are made.
+  /// The index of the entry called `wanted`. Errors: there is no such entry; the message lists the grammar of names.
   [[nodiscard]] static std::size_t index_of(std::string_view wanted) {
     const std::size_t at = position(wanted);
     if (at == size)

@@ -13,19 +13,16 @@
 
 namespace precis::cost {
 
-/// A table whose costs are still 0: units, entries (no names: the whole menu) and exact bytes.
+/// A table of these units with exact bytes, in which every cost is 0. No entries: those of the whole menu.
 ///
-/// Errors   entries that are not in the menu or are named twice, and whatever else `check` refuses; `where` speaks.
+/// Errors   entries that are not in the menu or are listed twice, and whatever else `check` refuses. Messages start
+///          with `where`.
 template<codec_menu Menu>
-[[nodiscard]] cost_table blank_table(std::span<const matrix_info> matrices, unit_kind units,
+[[nodiscard]] cost_table blank_table(std::span<const matrix_info> matrices, std::vector<unit> units,
                                      std::vector<std::string> entries, std::size_t original_bits,
                                      const std::string& where) {
-  cost_table t{.maker = {},
-               .measure = {},
-               .entries = std::move(entries),
-               .units = group_units(matrices, units),
-               .bytes = {},
-               .costs = {}};
+  cost_table t{
+      .maker = {}, .measure = {}, .entries = std::move(entries), .units = std::move(units), .bytes = {}, .costs = {}};
   if (t.entries.empty())
     for (const std::string& name : Menu::names()) t.entries.push_back(name);
   for (const matrix_info& m : matrices) t.original_bytes += (m.weights() * original_bits + 7) / 8;
@@ -35,9 +32,17 @@ template<codec_menu Menu>
   return t;
 }
 
-/// A matrix in the bytes of a menu entry, as `pack` makes them.
+/// A blank table of all units of one kind.
+template<codec_menu Menu>
+[[nodiscard]] cost_table blank_table(std::span<const matrix_info> matrices, unit_kind units,
+                                     std::vector<std::string> entries, std::size_t original_bits,
+                                     const std::string& where) {
+  return blank_table<Menu>(matrices, group_units(matrices, units), std::move(entries), original_bits, where);
+}
+
+/// The bytes of a matrix in a menu entry, as `pack` would write them.
 ///
-/// Errors   those of pack_matrix, by matrix.
+/// Errors   those of pack_matrix; messages name the matrix.
 template<codec_menu Menu, class Fit>
 [[nodiscard]] std::vector<std::byte> packed_in(weight_view weights, const matrix_info& info, std::size_t entry,
                                                const Fit& fit) {
@@ -55,13 +60,13 @@ template<codec_menu Menu, class Fit>
   return packed;
 }
 
-/// What a matrix comes back as from a menu entry: packed and decoded to `back`, which may be the matrix itself.
+/// Packs a matrix in a menu entry and decodes it to `decoded`, which may be the matrix itself.
 ///
-/// Errors   those of pack_matrix, by matrix.
+/// Errors   those of pack_matrix; messages name the matrix.
 template<codec_menu Menu, class Fit>
 void round_trip(weight_view weights, const matrix_info& info, std::size_t entry, const Fit& fit,
-                mutable_weight_view back) {
-  Menu::decode(entry, packed_in<Menu>(weights, info, entry, fit), back);
+                mutable_weight_view decoded) {
+  Menu::decode(entry, packed_in<Menu>(weights, info, entry, fit), decoded);
 }
 
 }  // namespace precis::cost

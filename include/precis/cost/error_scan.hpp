@@ -2,9 +2,12 @@
 
 #include <precis/codec/dense_copy.hpp>
 #include <precis/codec/grid/matrix.hpp>
-#include <precis/codec/tiles.hpp>
+#include <precis/codec/tile/quantize.hpp>
+#include <precis/codec/tile/ranges.hpp>
 #include <precis/core/executor.hpp>
 #include <precis/core/view.hpp>
+#include <precis/cost/entry.hpp>
+#include <precis/fit/nearest.hpp>
 #include <precis/kernel/lanes.hpp>
 #include <precis/pack.hpp>
 
@@ -16,11 +19,12 @@
 #include <span>
 #include <vector>
 
-/// How far a matrix comes back from each of many menu entries, without packing it where that can be known otherwise.
+/// The quantization error of a matrix in each of many menu entries, without packing it where that is not necessary.
 namespace precis::cost {
 
-/// A sum of squares in sixteen lanes: addend i goes to lane i mod 16, the lanes are added as a tree. Addends are floats, so
-/// their squares are exact in double, and fused or not the sum has the same bits.
+/// A sum of squares in sixteen lanes: addend i is added to lane i mod 16, and the lanes are added as a tree. Addends
+/// are floats, so their squares are exact in double and the sum has the same bits whether or not multiply-adds are
+/// fused.
 class square_sum {
  public:
   static constexpr std::size_t lanes = 16;
@@ -28,26 +32,27 @@ class square_sum {
   void add(std::span<const float> addends) noexcept {
     const float* x = addends.data();
     const float* const whole = x + addends.size() / lanes * lanes;
-    add_with([&](const auto& more) __attribute__((always_inline)) {
-      for (; x != whole; x += lanes) more(x);
+    add_with([&](const auto& add_sixteen) __attribute__((always_inline)) {
+      for (; x != whole; x += lanes) add_sixteen(x);
     });
     for (std::size_t l = 0; l < addends.size() % lanes; ++l)
       lanes_[l] += static_cast<double>(x[l]) * static_cast<double>(x[l]);
   }
-  /// Calls body(more): more(x) adds the squares of the sixteen floats from x on. The sums stay in registers meanwhile.
+  /// Calls body(add_sixteen), where add_sixteen(x) adds the squares of the sixteen floats at x. The sums stay in
+  /// registers until body returns.
   template<class Body>
   [[gnu::always_inline]] void add_with(const Body& body) noexcept {
     using doubles = kernel::native_double_lanes;
-    constexpr std::size_t parts = lanes / doubles::width;
-    typename doubles::vector sum[parts];
-    for (std::size_t p = 0; p < parts; ++p) sum[p] = doubles::load(&lanes_[p * doubles::width]);
+    constexpr std::size_t vectors = lanes / doubles::width;
+    typename doubles::vector sum[vectors];
+    for (std::size_t p = 0; p < vectors; ++p) sum[p] = doubles::load(&lanes_[p * doubles::width]);
     body([&](const float* x) __attribute__((always_inline)) {
-      kernel::detail::for_constants<parts>([&](auto p) __attribute__((always_inline)) {
+      codec::tile::for_constants<vectors>([&](auto p) __attribute__((always_inline)) {
         const auto e = doubles::load_floats(x + p * doubles::width);
         sum[p] = doubles::fma(e, e, sum[p]);
       });
     });
-    for (std::size_t p = 0; p < parts; ++p) doubles::store(&lanes_[p * doubles::width], sum[p]);
+    for (std::size_t p = 0; p < vectors; ++p) doubles::store(&lanes_[p * doubles::width], sum[p]);
   }
   [[nodiscard]] double value() const noexcept {
     std::array<double, lanes> sum = lanes_;
@@ -60,7 +65,7 @@ class square_sum {
   std::array<double, lanes> lanes_{};
 };
 
-/// Squared errors of one matrix in several entries, and the squares of its weights.
+/// Squared errors of one matrix in several entries, and the sum of its squared weights.
 struct scanned_errors {
   std::vector<double> squares;  ///< [entries], sum of (decoded - weight)^2
   double signal = 0;            ///< sum of weight^2
@@ -68,183 +73,168 @@ struct scanned_errors {
 
 namespace detail {
 
-/// The ranges of a row's groups of one length, for all formats that have it: of sixteen groups at a time.
+/// The ranges of a row's groups of one length. All formats with groups of this length share them.
 struct row_ranges {
   std::size_t group = 0;
   bool finite = true;
-  std::vector<float> lo, hi;  ///< of whole sixteens of groups; with 0
+  std::vector<float> lo, hi;  ///< ends of each range, 0 included, for a multiple of sixteen groups
 
-  /// Ranges of the groups of `length` in a row; none where that is no multiple of a block.
-  void of(const float* x, std::size_t in, std::size_t length) {
-    constexpr std::size_t together = kernel::tile_rows;
+  /// Finds the ranges of as many whole sixteens of groups of `length` as the row has; of none if `length` is not a
+  /// multiple of a block. Sixteen consecutive groups are treated like the rows of a tile.
+  void find(const float* row, std::size_t in, std::size_t length) {
     group = length;
     finite = true;
-    const bool blocks = kernel::native_lanes::width > 1 && length != 0 && length % kernel::block_columns == 0;
-    const std::size_t count = blocks ? in / length / together * together : 0;
+    const bool whole_blocks = kernel::native_lanes::width > 1 && length != 0 && length % kernel::block_columns == 0;
+    const std::size_t count = whole_blocks ? in / length / kernel::tile_rows * kernel::tile_rows : 0;
     lo.resize(count);
     hi.resize(count);
-    constexpr codec::grid_format both{.rule = codec::grid_rule::affine};
-    for (std::size_t k = 0; k < count && finite; k += together) {
-      codec::detail::tile_groups g{
-          .rows = x + k * length, .stride = static_cast<std::ptrdiff_t>(length), .columns = length, .count = 1};
-      finite = codec::detail::find_ranges<kernel::native_lanes>(both, g);
-      std::copy_n(g.lo, together, &lo[k]);
-      std::copy_n(g.hi, together, &hi[k]);
+    constexpr codec::grid_format both_ends{.rule = codec::grid_rule::affine};
+    for (std::size_t k = 0; k < count && finite; k += kernel::tile_rows) {
+      codec::tile::group_batch g{
+          .weights = row + k * length, .stride = static_cast<std::ptrdiff_t>(length), .columns = length, .count = 1};
+      finite = codec::tile::find_ranges<kernel::native_lanes>(both_ends, g);
+      std::copy_n(g.lo, kernel::tile_rows, &lo[k]);
+      std::copy_n(g.hi, kernel::tile_rows, &hi[k]);
     }
   }
 };
 
-/// Adds what the first groups of a row, as many as there are ranges of, come back as on spanning grids, less the weights.
-/// Returns how many groups that was; fewer where scales need more care.
-[[nodiscard]] inline std::size_t add_groups(const codec::grid_format& f, const row_ranges& ranges, const float* x,
-                                            square_sum& sum) {
+/// Adds the squared errors of a row's first groups on spanning grids: of the groups whose ranges are known, up to the
+/// first batch that needs real divisions. Returns the number of these groups.
+[[nodiscard]] inline std::size_t add_batches(const codec::grid_format& f, const row_ranges& ranges, const float* row,
+                                             square_sum& sum) {
   if (!ranges.finite || f.wide() || f.has_minimum() || f.is_float()) return 0;
-  codec::detail::tile_groups g{.columns = ranges.group};
+  codec::tile::group_batch g{.columns = ranges.group};
   std::size_t k = 0;
   while (k < ranges.lo.size()) {
-    const std::size_t count = std::min(codec::detail::most_grids, ranges.lo.size() - k);
+    const std::size_t count = std::min(codec::tile::max_grids, ranges.lo.size() - k);
     g.count = count / kernel::tile_rows;
     std::copy_n(&ranges.lo[k], count, g.lo);
     std::copy_n(&ranges.hi[k], count, g.hi);
-    codec::detail::tile_grids grids;
-    codec::detail::spanning_grids(f, g.lo, g.hi, count, grids);
-    if (!codec::detail::divides_well(f, g, grids)) break;
-    const codec::detail::tile_quantizer quantize(f, grids, count);
-    sum.add_with([&](const auto& more) __attribute__((always_inline)) {
+    codec::tile::grid_batch grids;
+    codec::tile::spanning_grids(f, g.lo, g.hi, count, grids);
+    if (!codec::tile::reciprocal_is_exact(f, g, grids)) break;
+    const codec::tile::quantizer quantize(f, grids, count);
+    sum.add_with([&](const auto& add_sixteen) __attribute__((always_inline)) {
       for (std::size_t i = 0; i < count; ++i)
-        quantize.errors<kernel::native_lanes>(i, x + (k + i) * ranges.group, ranges.group, more);
+        quantize.errors<kernel::native_lanes>(i, row + (k + i) * ranges.group, ranges.group, add_sixteen);
     });
     k += count;
   }
   return k;
 }
 
-/// Adds what one row comes back as, less the row: nearest codes on spanning grids. False where a grid cannot be stored.
-[[nodiscard]] inline bool add_row(const codec::grid_format& f, weight_view row, const codec::grid& whole,
+/// Adds the squared errors of one row: nearest codes on spanning grids. `tensor_grid` is the grid of a per_tensor
+/// format. Returns false if a grid cannot be stored.
+[[nodiscard]] inline bool add_row(const codec::grid_format& f, weight_view row, const codec::grid& tensor_grid,
                                   const row_ranges& ranges, std::vector<codec::grid>& grids, std::span<float> errors,
                                   square_sum& sum) {
   const std::span<const float> x = row.row(0);
   const std::size_t group = f.group == codec::per_tensor ? x.size() : std::min(f.group, x.size());
-  const std::size_t done = add_groups(f, ranges, x.data(), sum);
-  // All grids first: divisions of one group overlap with the next only if nothing is between.
+  const std::size_t done = add_batches(f, ranges, x.data(), sum);
+  // First all grids: the divisions of consecutive groups overlap only if nothing comes between them.
   grids.resize(done);
   for (std::size_t first = done * group; first < x.size(); first += group) {
     const weight_view values = row.col_range(first, std::min(group, x.size() - first));
-    grids.push_back(f.group == codec::per_tensor ? whole : codec::choose_nearest{}(f, values, 0));
+    grids.push_back(f.group == codec::per_tensor ? tensor_grid : codec::choose_nearest{}(f, values, 0));
     if (!std::isfinite(grids.back().scale) || !std::isfinite(grids.back().minimum)) return false;
   }
   for (std::size_t k = done; k < grids.size(); ++k) {
     const std::size_t first = k * group, count = std::min(group, x.size() - first);
-    if (f.wide() || f.has_minimum() || f.is_float()) {
-      codec::fake_quantize(f, grids[k], x.subspan(first, count), errors.subspan(first, count));
-      for (std::size_t i = first; i < first + count; ++i) errors[i] -= x[i];
-      continue;
-    }
-    // codec::fake_quantize without codes: the zero point is added and taken away again.
-    const codec::detail::steps s(f, grids[k]);
-    const auto scale = static_cast<float>(s.scale), lo = static_cast<float>(s.lo), hi = static_cast<float>(s.hi);
-    const float* const from = x.data() + first;
-    float* const to = errors.data() + first;
-    codec::detail::in_runs(count, [=](std::size_t at, auto length) {
-      float local[codec::detail::run];  // cannot alias x, as far as the compiler knows
-      for (std::size_t i = 0; i < length; ++i) {
-        float q = from[at + i] / scale;
-        q = q < lo ? lo : q;
-        q = q > hi ? hi : q;
-        local[i] = scale * static_cast<float>(codec::detail::round_half_even(q)) - from[at + i];
-      }
-      std::copy_n(local, static_cast<std::size_t>(length), to + at);
-    });
+    codec::quantization_errors(f, grids[k], x.subspan(first, count), errors.subspan(first, count));
   }
   sum.add(errors.subspan(std::min(done * group, x.size())));
   return true;
 }
 
+inline constexpr std::size_t scan_block_rows =
+    32;  ///< rows whose squares are summed before they are added to the total
+
+/// The sum of the squared errors of a matrix in an entry that has to be packed and decoded.
+template<codec_menu Menu>
+[[nodiscard]] double packed_error(weight_view w, const matrix_info& info, std::size_t entry) {
+  float_matrix decoded(info.out, info.in);
+  round_trip<Menu>(w, info, entry, fit::nearest{}, decoded.view());
+  std::vector<float> errors(w.cols);
+  double total = 0;
+  for (std::size_t first = 0; first < w.rows; first += scan_block_rows) {
+    square_sum sum;
+    for (std::size_t r = first; r < std::min(first + scan_block_rows, w.rows); ++r) {
+      for (std::size_t c = 0; c < w.cols; ++c) errors[c] = decoded(r, c) - w(r, c);
+      sum.add(errors);
+    }
+    total += sum.value();
+  }
+  return total;
+}
+
 }  // namespace detail
 
-/// Scans a matrix once for all integer formats together, row block by row block; other codecs encode and decode it.
+/// Scans a matrix once for all integer and small-float formats, block of rows by block of rows. Other codecs encode and
+/// decode it.
 ///
-/// Unit     weights squared; sums in double, in an order that depends on the shape alone.
-/// Errors   weights that are not finite, and whatever an entry cannot hold, named by `info`.
-/// Cost     one read, and the range and one rounding a weight and entry; a packed copy at a time for other codecs.
-/// @post    each sum is that of the matrix which `pack_matrix` and `decode` give back; equal on any executor.
-/// Source   methods A4, D1.
+/// Unit     squared weights, summed in double in an order that depends on the shape alone.
+/// Errors   weights that are not finite and weights that an entry cannot hold; messages name the matrix by `info`.
+/// Cost     one read, and per entry the ranges and one rounding per weight. Other codecs: one packed and one decoded
+///          copy at a time.
+/// @post    each sum is that of the matrix which `pack_matrix` and `decode` return; equal on any executor.
+/// Source   docs/methods/weighted_error.md; docs/methods/affine.md for the formats.
 template<codec_menu Menu, executor Executor = sequential>
 [[nodiscard]] scanned_errors scan_errors(weight_view weights, const matrix_info& info,
                                          std::span<const std::size_t> entries, Executor&& run = {}) {
-  constexpr std::size_t block_rows = 32;
   const codec::with_contiguous_rows contiguous(weights);
   const weight_view w = contiguous.view();
-  const std::size_t blocks = (w.rows + block_rows - 1) / block_rows;
-  struct scanned {
-    std::size_t place;
+  const std::size_t blocks = (w.rows + detail::scan_block_rows - 1) / detail::scan_block_rows;
+  struct scanned_format {
+    std::size_t index;  // into `entries`
     codec::grid_format format;
-    codec::grid whole;  // per_tensor only
+    codec::grid tensor_grid;  // per_tensor only
   };
-  std::vector<scanned> formats;
-  std::vector<std::size_t> others;
+  std::vector<scanned_format> formats;
+  std::vector<std::size_t> packed;  // indices into `entries` of those that are packed instead
   std::optional<codec::extent> range;
   for (std::size_t e = 0; e < entries.size(); ++e) {
-    const auto f = precis::detail::menu_facts<Menu>::format(entries[e]);
+    const auto f = menu_facts<Menu>::format(entries[e]);
     if (!f) {
-      others.push_back(e);
+      packed.push_back(e);
       continue;
     }
     formats.push_back({e, *f, {}});
     if (f->group != codec::per_tensor || w.empty()) continue;
     if (!range) range = codec::extent_of(w);
-    formats.back().whole = range->finite ? codec::spanning_grid(*f, *range) : codec::choose_nearest{}(*f, w, 0);
+    formats.back().tensor_grid = range->finite ? codec::spanning_grid(*f, *range) : codec::choose_nearest{}(*f, w, 0);
   }
 
-  const std::size_t columns = formats.size() + 1;  // of `parts`; the last: the signal
-  std::vector<double> parts(blocks * columns);
+  const std::size_t columns = formats.size() + 1;  // one sum per format, then the signal
+  std::vector<double> sums_of_block(blocks * columns);
   std::vector<char> failed(blocks * columns);
   run.for_each(blocks, [&](std::size_t b) {
     std::vector<codec::grid> grids;
     std::vector<float> errors(w.cols);
     std::vector<square_sum> sums(columns);
     detail::row_ranges ranges;
-    for (std::size_t r = b * block_rows; r < std::min((b + 1) * block_rows, w.rows); ++r) {
-      const weight_view row = w.row_range(r, 1);  // stays in the nearest cache for all formats
+    for (std::size_t r = b * detail::scan_block_rows; r < std::min((b + 1) * detail::scan_block_rows, w.rows); ++r) {
+      const weight_view row = w.row_range(r, 1);  // stays in the first-level cache for all formats
       for (std::size_t f = 0; f < formats.size(); ++f) {
-        if (f == 0 || ranges.group != formats[f].format.group) ranges.of(row.data, w.cols, formats[f].format.group);
-        if (!detail::add_row(formats[f].format, row, formats[f].whole, ranges, grids, errors, sums[f]))
+        if (f == 0 || ranges.group != formats[f].format.group) ranges.find(row.data, w.cols, formats[f].format.group);
+        if (!detail::add_row(formats[f].format, row, formats[f].tensor_grid, ranges, grids, errors, sums[f]))
           failed[b * columns + f] = 1;
       }
       sums.back().add(row.row(0));
     }
-    for (std::size_t c = 0; c < columns; ++c) parts[b * columns + c] = sums[c].value();
+    for (std::size_t c = 0; c < columns; ++c) sums_of_block[b * columns + c] = sums[c].value();
   });
 
   scanned_errors result{.squares = std::vector<double>(entries.size())};
   for (std::size_t b = 0; b < blocks; ++b) {
     for (std::size_t f = 0; f < formats.size(); ++f) {
-      result.squares[formats[f].place] += parts[b * columns + f];
-      if (failed[b * columns + f] != 0) others.push_back(formats[f].place);  // its own encode says what is wrong
+      result.squares[formats[f].index] += sums_of_block[b * columns + f];
+      if (failed[b * columns + f] != 0) packed.push_back(formats[f].index);  // encoding it reports the reason
     }
-    result.signal += parts[b * columns + formats.size()];
+    result.signal += sums_of_block[b * columns + formats.size()];
   }
-  run.for_each(others.size(), [&](std::size_t i) {
-    const std::size_t entry = entries[others[i]];
-    std::vector<std::byte> packed(Menu::bytes(entry, info.out, info.in));
-    matrix_choice choice;
-    choice.name = info.name;
-    choice.entry = entry;
-    choice.bytes = packed.size();
-    pack_matrix<Menu>(w, choice, packed);
-    float_matrix decoded(info.out, info.in);
-    Menu::decode(entry, packed, decoded.view());
-    std::vector<float> errors(w.cols);
-    double total = 0;
-    for (std::size_t first = 0; first < w.rows; first += block_rows) {
-      square_sum sum;
-      for (std::size_t r = first; r < std::min(first + block_rows, w.rows); ++r) {
-        for (std::size_t c = 0; c < w.cols; ++c) errors[c] = decoded(r, c) - w(r, c);
-        sum.add(errors);
-      }
-      total += sum.value();
-    }
-    result.squares[others[i]] = total;
+  run.for_each(packed.size(), [&](std::size_t i) {
+    result.squares[packed[i]] = detail::packed_error<Menu>(w, info, entries[packed[i]]);
   });
   return result;
 }

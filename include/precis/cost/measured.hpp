@@ -26,7 +26,8 @@
 
 namespace precis::cost {
 
-/// What was measured of one unit: the mean loss of the model with this unit in each entry. Enough to go on from.
+/// The measurements of one unit: the mean loss of the model with this unit in each entry. A stopped run resumes from
+/// such rows.
 struct measured_row {
   std::string unit;
   std::vector<double> losses;  ///< [entries], nats per prediction
@@ -34,7 +35,8 @@ struct measured_row {
   bool operator==(const measured_row&) const = default;
 };
 
-/// Reads KL(original || changed) of a batch's predictions. Keeps the original's logits wherever something is predicted.
+/// Computes KL(original || changed) over the predictions of a batch. Keeps the original model's logits of all
+/// predictions.
 template<evaluable_model Model>
   requires layered_model<Model> || tappable_model<Model>
 class divergence_reading {
@@ -44,18 +46,20 @@ class divergence_reading {
       : batches_(batches), original_(batches.size()), norms_(batches.size()) {
     run.for_each(batches.size(), [&](std::size_t b) {
       const float_matrix all = logits(model, b);
-      std::vector<float> kept;
+      std::vector<float> predicted;
       for (std::size_t r = 0; r < all.rows; ++r) {
         if (!measure::predicts(batches_[b], r)) continue;
-        kept.insert(kept.end(), all.row(r).begin(), all.row(r).end());
+        predicted.insert(predicted.end(), all.row(r).begin(), all.row(r).end());
         norms_[b].push_back(measure::log_sum_exp(all.row(r)));
       }
-      original_[b] = float_matrix(norms_[b].size(), all.cols, std::move(kept));
+      original_[b] = float_matrix(norms_[b].size(), all.cols, std::move(predicted));
     });
   }
 
-  [[nodiscard]] nll operator()(const Model& model, std::size_t b) const { return compare(logits(model, b), b, none); }
-  /// Of the first predictions alone.
+  [[nodiscard]] nll operator()(const Model& model, std::size_t b) const {
+    return compare(logits(model, b), b, no_limit);
+  }
+  /// The same over the first `count` predictions only.
   [[nodiscard]] nll first(const Model& model, std::size_t b, std::size_t count) const {
     return compare(logits(model, b), b, count);
   }
@@ -69,7 +73,7 @@ class divergence_reading {
   [[nodiscard]] nll operator()(const Model& model, std::size_t b, activations_view<const float> last) const
     requires layered_model<Model>
   {
-    return compare(model.read_out(last.as_matrix()), b, none);
+    return compare(model.read_out(last.as_matrix()), b, no_limit);
   }
 
  private:
@@ -82,11 +86,11 @@ class divergence_reading {
       return model.logits(batches_[b], positions::all, tap::none{});
     }
   }
-  static constexpr std::size_t none = std::numeric_limits<std::size_t>::max();  // no end
+  static constexpr std::size_t no_limit = std::numeric_limits<std::size_t>::max();
 
-  [[nodiscard]] nll compare(const float_matrix& changed, std::size_t b, std::size_t most) const {
+  [[nodiscard]] nll compare(const float_matrix& changed, std::size_t b, std::size_t limit) const {
     nll sum;
-    for (std::size_t r = 0; r < changed.rows && sum.count < most; ++r) {
+    for (std::size_t r = 0; r < changed.rows && sum.count < limit; ++r) {
       if (!measure::predicts(batches_[b], r)) continue;
       const std::span<const float> now = changed.row(r);
       sum += {.sum = measure::kl_of_logits(original_[b].row(sum.count), norms_[b][sum.count], now,
@@ -98,28 +102,31 @@ class divergence_reading {
 
   std::span<const batch_of<Model>> batches_;
   std::vector<float_matrix> original_;
-  std::vector<std::vector<double>> norms_;  ///< log_sum_exp of each row of it
+  std::vector<std::vector<double>> norms_;  ///< log_sum_exp of each row of original_
 };
 
-/// The cost of every unit in every entry, measured: the loss of the whole model with that unit alone packed and decoded.
+/// The cost of every unit in every entry, measured as the loss of the whole model with only that unit packed and
+/// decoded.
 ///
 ///     nll   C = NLL(unit in entry) - NLL(original)      may be negative
 ///     kl    C = KL(original || unit in entry)           never negative; needs no targets
 ///
-/// Measured once, a table serves every budget: allocators only add its numbers up.
+/// One table serves every budget, because allocators only add its numbers.
 ///
-/// Shapes    any batches the model takes.
+/// Shapes    any batches that the model accepts.
 /// Unit      nats per prediction.
-/// Errors    entries that are not in the menu, before work; those of read_changes: losses that are not finite, by unit and
-///           entry, and nothing to predict; weights that a codec cannot hold, by unit and matrix; rows of other units or
-///           entries.
-/// Cost      that of read_changes: 1 + entries x units forwards of all batches, half of it with layered_model; each matrix
-///           is encoded and decoded once an entry. kl keeps the original's logits of all predictions in memory, and costs
-///           one forward more.
-/// Source    methods C3 (i); kl: B11, as Model-Optimizer's search by divergence.
-/// Differs   costs of different units are added as if they did not interact: true for small errors, and unchecked here.
+/// Errors    entries that are not in the menu, before any work; those of read_changes: losses that are not finite, by
+///           unit and entry, and batches without predictions; weights that a codec cannot hold, by unit and matrix;
+///           known rows of other units or entries.
+/// Cost      that of read_changes: 1 + entries x units forward passes of all batches, about half with layered_model.
+///           Each matrix is encoded and decoded once per entry. kl keeps the original's logits of all predictions in
+///           memory and needs one more forward pass.
+/// Source    docs/methods/measured_costs.md. kl: the divergence score of auto_quantize in
+///           github.com/NVIDIA/Model-Optimizer.
+/// Differs   allocators add the costs of different units as if they did not interact. This holds for small errors and
+///           is not checked here.
 /// @post     equal with and without layered_model, on any executor, and resumed from any of its rows, bit for bit.
-/// @post     after the call every weight has its bits again, also when the call was refused.
+/// @post     every weight has its original bits after the call, also if the call was refused.
 template<codec_menu Menu, class Fit = fit::nearest>
 struct measured {
   enum class loss { nll, kl };
@@ -127,7 +134,7 @@ struct measured {
   std::vector<std::string> entries = {};  ///< names of menu entries; empty: the whole menu
   loss by = loss::nll;
   unit_kind units = unit_kind::block;
-  std::size_t original_bits = 32;  ///< bits a weight of the original takes in its file
+  std::size_t original_bits = 32;  ///< bits per weight of the original file
   Fit fit = {};
 
   template<mutable_model Model, executor Executor = sequential>
@@ -137,19 +144,22 @@ struct measured {
     return resume(model, batches, {}, [](const measured_row&) {}, run);
   }
 
-  /// The same, without measuring what is known, and telling each row as it is done: save them, and a run that was stopped
-  /// (by an exception of `done`, say) goes on from there. Rows come layer by layer, not in the order of the units.
+  /// Resumes a run: units with a `known` row are not measured again. Calls done(row) after each unit; a program that
+  /// saves these rows can stop (for instance by an exception from `done`) and resume later. Rows arrive layer by layer,
+  /// not in the order of the units.
   template<mutable_model Model, class Done, executor Executor = sequential>
     requires evaluable_model<Model> && std::invocable<Done&, const measured_row&>
   [[nodiscard]] cost_table resume(Model& model, std::span<const batch_of<Model>> batches,
                                   std::span<const measured_row> known, Done&& done, Executor&& run = {}) const {
-    cost_table table = empty_table(model.matrices());
-    std::vector<unit> left;
+    cost_table table = blank_table<Menu>(model.matrices(), units, entries, original_bits, name);
+    table.maker = by == loss::nll ? "measured nll" : "measured kl";
+    table.measure = by == loss::nll ? "increase of the loss (nats)" : "divergence from the original (nats)";
+    std::vector<unit> remaining;
     std::vector<std::size_t> index;
     for (std::size_t u = 0; u < table.units.size(); ++u) {
       const auto row = std::ranges::find(known, table.units[u].name, &measured_row::unit);
       if (row == known.end()) {
-        left.push_back(table.units[u]);
+        remaining.push_back(table.units[u]);
         index.push_back(u);
       } else {
         put(*row, u, table);
@@ -157,20 +167,20 @@ struct measured {
     }
     for (const measured_row& row : known)
       if (std::ranges::find(table.units, row.unit, &unit::name) == table.units.end())
-        bad("a row of unit " + row.unit, "rows of this model's units");
+        bad("a row of unit " + row.unit + ", which this model does not have", "rows of this model's units");
 
     measured_row row;
     const auto collect = [&](std::size_t u, std::size_t e, std::span<const nll> losses) {
-      if (e == 0) row = {.unit = left[u].name, .losses = {}};
+      if (e == 0) row = {.unit = remaining[u].name, .losses = {}};
       row.losses.push_back(total(losses).mean());
       if (row.losses.size() < table.entries.size()) return;
       put(row, index[u], table);
       done(std::as_const(row));
     };
-    const packing<Model> change{*this, model, table.entries};
+    const round_trip_of_unit<Model> change{*this, model, table.entries};
     const auto measure = [&](const auto& reading) {
       const nll before =
-          total(read_changes(model, batches, left, table.entries.size(), reading, change, collect, name, run));
+          total(read_changes(model, batches, remaining, table.entries.size(), reading, change, collect, name, run));
       for (double& c : table.costs) c -= before.mean();
       table.maker += " on " + std::to_string(before.count) + " predictions";
     };
@@ -179,13 +189,13 @@ struct measured {
     } else if constexpr (layered_model<Model> || tappable_model<Model>) {
       measure(divergence_reading<Model>(std::as_const(model), batches, run));
     } else {
-      bad("a divergence was asked for of a model without logits", "loss::nll, or a model that is tappable or layered");
+      bad("the divergence of a model without logits", "loss::nll, or a tappable_model or layered_model");
     }
     check(table, name);
     return table;
   }
 
-  /// Chosen only when the overload above is not: says why, and what to do about it.
+  /// Chosen only if the overload above is not viable: explains which capability is missing and how to add it.
   template<class Model, class Batches, class... Rest>
     requires(!(mutable_model<Model> && evaluable_model<Model>))
   refused operator()(const Model&, const Batches&, Rest&&...) const {
@@ -207,25 +217,19 @@ struct measured {
     refuse({.what = std::move(what), .where = name, .expected = std::move(expected)});
   }
 
-  [[nodiscard]] cost_table empty_table(std::span<const matrix_info> matrices) const {
-    cost_table t = blank_table<Menu>(matrices, units, entries, original_bits, name);
-    t.maker = by == loss::nll ? "measured nll" : "measured kl";
-    t.measure = by == loss::nll ? "increase of the loss (nats)" : "divergence from the original (nats)";
-    return t;
-  }
-
   static void put(const measured_row& row, std::size_t u, cost_table& t) {
     if (row.losses.size() != t.entries.size())
       bad("a row of " + std::to_string(row.losses.size()) + " losses for unit " + row.unit,
-          std::to_string(t.entries.size()) + ", one an entry");
+          std::to_string(t.entries.size()) + ", one per entry");
     for (std::size_t e = 0; e < row.losses.size(); ++e) {
       if (!std::isfinite(row.losses[e])) bad("a loss of unit " + row.unit + " that is not finite", "finite losses");
       t.costs[u * t.entries.size() + e] = row.losses[e];
     }
   }
 
+  /// The change that read_changes applies: a unit, packed and decoded in an entry.
   template<class Model>
-  struct packing {
+  struct round_trip_of_unit {
     const measured& how;
     Model& model;
     const std::vector<std::string>& names;

@@ -23,29 +23,33 @@
 
 namespace precis::cost {
 
-/// The loss of whole plans, end to end: KL(original || every unit in its entry), on some sequences of the data. What
-/// allocate::evolve calls its fitness.
+/// The end-to-end loss of whole plans: KL(original || every unit in its entry), on a sample of the sequences. This is
+/// the fitness function of allocate::evolve.
 ///
 ///     plan_divergence<menu, model> fitness(model, batches, table);
 ///     allocate::evolve{...}.solve(table, fitness.tokens(), fitness);
 ///
-/// One sequence a batch. A unit is packed once an entry, when it is first asked for; only units that differ from the plan before
-/// are decoded. Plans are visited in an order in which neighbours share first layers, and a layered_model starts where they
-/// differ.
+/// Every batch holds one sequence. A unit is packed once per entry, on first use, and decoded only if its entry differs
+/// from that of the previous plan. Plans are evaluated in an order in which consecutive ones share their first layers;
+/// a layered_model restarts at the first layer that differs.
 ///
 /// Unit      nats per prediction.
-/// Errors    as cost::measured; a batch without predictions.
-/// Cost      at most a forward of every sequence asked for, a plan; the original's logits of all predictions, a copy of the
-///           weights and what was packed stay in memory, and `memory` bytes of what enters the layers.
-/// Threads   plans follow each other, because there is one set of weights; the sequences of one run on the executor.
-/// Source    methods C6 (fitness), A4 (KL).
-/// @post     a plan's loss does not depend on what is asked with it or was before, nor on layered_model, bit for bit.
-/// @post     the model's weights have their bits again when this goes out of scope.
+/// Errors    those of cost::measured; a batch without predictions.
+/// Cost      per plan, at most one forward pass of each sequence in the sample. Memory: the original's logits of all
+///           predictions, a copy of the weights, the packed units, and `memory` bytes of inputs of layers.
+/// Threads   plans are evaluated one after another, because there is one set of weights; the sequences of a plan run on
+///           the executor.
+/// Source    EvoPress (Sieberling et al. 2024, arXiv:2410.14649): the KL divergence of its fitness.
+///           docs/methods/evolve.md.
+/// @post     the loss of a plan depends neither on the plans evaluated with it or before it nor on layered_model, bit
+///           for bit.
+/// @post     the model's weights have their original bits once the object is destroyed.
 template<codec_menu Menu, mutable_model Model, executor Executor = sequential, class Fit = fit::nearest>
   requires evaluable_model<Model> && (layered_model<Model> || tappable_model<Model>)
 class plan_divergence {
  public:
-  /// Entries of candidates are those of the table. The model, the batches and the table must outlive this.
+  /// The entries of candidates are indices into those of the table. The model, the batches and the table must outlive
+  /// the object.
   plan_divergence(Model& model, std::span<const batch_of<Model>> batches, const cost_table& table, Executor run = {},
                   Fit fit = {}, std::size_t memory = std::size_t{1} << 28)
       : model_(&model),
@@ -55,7 +59,7 @@ class plan_divergence {
         memory_(memory),
         fit_(std::move(fit)),
         reading_(std::as_const(model), batches, run_),
-        now_(units_.size(), original) {
+        installed_(units_.size(), original) {
     for (const std::string& entry : table.entries) entries_.push_back(Menu::index_of(entry));
     for (std::size_t m = 0; m < model.matrices().size(); ++m) {
       const weight_view w = std::as_const(model).weights(m);
@@ -73,7 +77,7 @@ class plan_divergence {
       if (tokens_.back() == 0)
         refuse({.what = "nothing to predict in batch " + std::to_string(b),
                 .where = name,
-                .expected = "at least one target in every one"});
+                .expected = "at least one target per batch"});
     }
   }
   plan_divergence(const plan_divergence&) = delete;
@@ -86,10 +90,11 @@ class plan_divergence {
     }
   }
 
-  /// [batches] predictions of each, which is how long it counts.
+  /// [batches] The number of predictions per batch, which is its length in tokens for a sample.
   [[nodiscard]] std::span<const std::size_t> tokens() const noexcept { return tokens_; }
 
-  /// `sample` has `sequences`, and `tokens_of_last`: of the last one only the first predictions count.
+  /// The mean loss of each candidate on sample.sequences. Of the last sequence only the first sample.tokens_of_last
+  /// predictions count.
   template<class Sample>
   [[nodiscard]] std::vector<double> operator()(std::span<const std::vector<std::size_t>> candidates,
                                                const Sample& sample) {
@@ -106,11 +111,11 @@ class plan_divergence {
       for (std::size_t k = 0; k < order.size(); ++k) {
         const std::size_t c = order[k];
         const std::size_t layer = k == 0 ? 0 : first_difference(candidates[order[k - 1]], candidates[c]);
-        put(candidates[c]);
+        install(candidates[c]);
         run_.for_each(entering.size(), [&](std::size_t i) {
           const std::size_t b = sample.sequences[first + i];
-          const std::size_t most = first + i + 1 == sequences ? sample.tokens_of_last : tokens_[b];
-          read[c * sequences + first + i] = read_from(layer, entering[i], b, most);
+          const std::size_t limit = first + i + 1 == sequences ? sample.tokens_of_last : tokens_[b];
+          read[c * sequences + first + i] = read_from(layer, entering[i], b, limit);
         });
       }
       first += entering.size();
@@ -125,29 +130,30 @@ class plan_divergence {
   static constexpr const char* name = "cost::plan_divergence";
   static constexpr std::size_t original = std::numeric_limits<std::size_t>::max();
 
-  void put(const std::vector<std::size_t>& candidate) {
+  /// Brings the model's weights to those of a candidate.
+  void install(const std::vector<std::size_t>& candidate) {
     for (std::size_t u = 0; u < units_.size(); ++u) {
       const std::size_t e = candidate[u];
-      if (now_[u] == e) continue;
-      now_[u] = original;  // should packing be refused half way
+      if (installed_[u] == e) continue;
+      installed_[u] = original;  // in case packing is refused half-way
       for (const std::size_t m : units_[u].matrices) {
         std::vector<std::byte>& bytes = packed_[m][e];
         if (bytes.empty())
           bytes = packed_in<Menu>(std::as_const(weights_[m]).view(), model_->matrices()[m], entries_[e], fit_);
         Menu::decode(entries_[e], bytes, model_->weights(m));
       }
-      now_[u] = e;
+      installed_[u] = e;
     }
   }
 
-  /// The first layer in which two plans differ; beyond all of them where they do not.
+  /// The first layer in which two plans differ, or a number above all layers if they are equal.
   [[nodiscard]] std::size_t first_difference(const std::vector<std::size_t>& a,
                                              const std::vector<std::size_t>& b) const noexcept {
     const auto at = std::ranges::find_if(by_layer_, [&](std::size_t u) { return a[u] != b[u]; });
     return at == by_layer_.end() ? std::numeric_limits<std::size_t>::max() : units_[*at].layer;
   }
 
-  /// For as many sequences as `memory` holds what enters all their layers, at least one: what enters layer 0.
+  /// The inputs of layer 0 for as many sequences as fit into `memory` with the inputs of all layers, at least for one.
   [[nodiscard]] std::vector<std::vector<activations>> enter(std::span<const std::size_t> sequences) const {
     std::vector<std::vector<activations>> entering;
     if constexpr (layered_model<Model>) {
@@ -169,18 +175,18 @@ class plan_divergence {
   }
 
   [[nodiscard]] nll read_from(std::size_t layer, std::vector<activations>& entering, std::size_t b,
-                              std::size_t most) const {
+                              std::size_t limit) const {
     const Model& constant = *model_;
     if constexpr (layered_model<Model>) {
       for (std::size_t l = layer; l < constant.layers(); ++l) {
         entering[l + 1] = entering[l];
         constant.run_layer(l, entering[l + 1]);
       }
-      return reading_.first(constant, b, most, std::as_const(entering.back()).view());
+      return reading_.first(constant, b, limit, std::as_const(entering.back()).view());
     } else {
       static_cast<void>(layer);
       static_cast<void>(entering);
-      return reading_.first(constant, b, most);
+      return reading_.first(constant, b, limit);
     }
   }
 
@@ -191,11 +197,11 @@ class plan_divergence {
   std::size_t memory_;
   Fit fit_;
   divergence_reading<Model> reading_;
-  std::vector<float_matrix> weights_;                        // the original ones
-  std::vector<std::vector<std::vector<std::byte>>> packed_;  // [matrices][the table's entries], empty until asked for
-  std::vector<std::size_t> by_layer_;                        // units
-  std::vector<std::size_t> entries_;                         // of the menu, by the table's
-  std::vector<std::size_t> now_;                             // [units] the table's entry that is in the model
+  std::vector<float_matrix> weights_;                        // the original weights
+  std::vector<std::vector<std::vector<std::byte>>> packed_;  // [matrices][entries of the table], empty until first use
+  std::vector<std::size_t> by_layer_;                        // indices of units, sorted by layer
+  std::vector<std::size_t> entries_;                         // [entries of the table] index of the menu entry
+  std::vector<std::size_t> installed_;                       // [units] the table's entry whose weights the model has
   std::vector<std::size_t> tokens_;
 };
 

@@ -20,19 +20,21 @@
 
 namespace precis::cost {
 
-/// The cost of every unit in every entry, from how far each matrix's own outputs move: no forward but the one that gathers
-/// the Gram matrices, whatever the number of entries.
+/// The cost of every unit in every entry from the change of each matrix's own outputs. It needs one forward pass, which
+/// gathers the Gram matrices, for any number of entries.
 ///
 ///     relative   C = sum over the unit's matrices of tr(dW G dW') / tr(W G W')     (NMSE)
 ///     absolute   C = sum over the unit's matrices of tr(dW G dW')
 ///
-/// Shapes    Gram matrices of measure::gather_grams; without them G is the identity and only weights count.
-/// Unit      share of the squared outputs; or squared outputs summed over tokens. Not nats: errors of early and late layers
-///           count alike.
-/// Errors    entries that are not in the menu; Gram matrices of another model; relative errors of a matrix without any
-///           outputs, by name; weights that a codec cannot hold, by matrix.
-/// Cost      out * in^2 / 2 multiply-adds in double a matrix and entry. The entries of a matrix run on the executor.
-/// Source    methods B9, E3 (EvoPress's estimator of layer errors).
+/// Shapes    Gram matrices G of measure::gather_grams; without them G is the identity, and the cost depends on the weights
+///           alone.
+/// Unit      share of the squared outputs, or squared outputs summed over tokens. Not nats: errors of early and late
+///           layers count alike.
+/// Errors    entries that are not in the menu; Gram matrices of a different model; relative errors of a matrix whose
+///           outputs are all zero, by name; weights that a codec cannot hold, by matrix.
+/// Cost      out * in^2 / 2 multiply-adds in double per matrix and entry. The entries of a matrix run on the executor.
+/// Source    docs/methods/measured_costs.md: the layer error estimator of EvoPress (Sieberling et al. 2024,
+///           arXiv:2410.14649).
 /// @post     equal on any executor, bit for bit.
 template<codec_menu Menu, class Fit = fit::nearest>
 struct reconstruction {
@@ -41,10 +43,10 @@ struct reconstruction {
   std::vector<std::string> entries = {};  ///< names of menu entries; empty: the whole menu
   scale by = scale::relative;
   unit_kind units = unit_kind::block;
-  std::size_t original_bits = 32;  ///< bits a weight of the original takes in its file
+  std::size_t original_bits = 32;  ///< bits per weight of the original file
   Fit fit = {};
 
-  /// On the inputs that the model's matrices see in these batches.
+  /// Costs on the inputs that the model's matrices receive in these batches.
   template<weighted_model Model, executor Executor = sequential>
     requires observable_model<Model> || differentiable_model<Model>
   [[nodiscard]] cost_table operator()(const Model& model, std::span<const batch_of<Model>> batches,
@@ -52,7 +54,7 @@ struct reconstruction {
     return from_grams(model, measure::gather_grams(model, batches, run), run);
   }
 
-  /// On Gram matrices gathered before.
+  /// Costs on Gram matrices that were gathered before.
   template<weighted_model Model, executor Executor = sequential>
   [[nodiscard]] cost_table from_grams(const Model& model, const measure::input_grams& grams,
                                       Executor&& run = {}) const {
@@ -69,7 +71,7 @@ struct reconstruction {
     return t;
   }
 
-  /// From the weights alone.
+  /// Costs from the weights alone.
   template<weighted_model Model, executor Executor = sequential>
   [[nodiscard]] cost_table from_weights(const Model& model, Executor&& run = {}) const {
     const basic_matrix<double> identity;
@@ -78,7 +80,7 @@ struct reconstruction {
     return t;
   }
 
-  /// Chosen only when the overload above is not: says why, and what to do about it.
+  /// Chosen only if the overload above is not viable: explains which capability is missing and how to add it.
   template<class Model, class Batches, class... Rest>
     requires(!(observable_model<Model> || differentiable_model<Model>))
   refused operator()(const Model&, const Batches&, Rest&&...) const {

@@ -5,6 +5,7 @@
 #include <precis/core/executor.hpp>
 #include <precis/core/scores.hpp>
 #include <precis/core/text.hpp>
+#include <precis/cost/entry.hpp>
 #include <precis/cost/error_scan.hpp>
 #include <precis/model/concepts.hpp>
 
@@ -18,19 +19,23 @@
 
 namespace precis::cost {
 
-/// The cost of every unit in every entry from one score a unit and the error of its weights: no data, no forward.
+/// The cost of every unit in every entry from one score per unit and the error of its weights. It needs no data and no
+/// forward pass.
 ///
 ///     relative   C(u, e) = S^(u) sum over the unit's matrices of |W - decoded|^2 / |W|^2     (NMSE with G = I)
 ///     absolute   C(u, e) = S^(u) sum over the unit's matrices of |W - decoded|^2
-///     S^ = floor + (1 - floor) minmax(S): scores of any sign and size; a weight of zero would make a unit free to destroy
+///     S^ = floor + (1 - floor) minmax(S), so scores may have any sign and magnitude; without the floor, errors of the
+///     lowest unit would be free
 ///
-/// Unit      scored shares of squared weights, or scored squared weights. Not nats.
-/// Sign      scores are high = keep: a high score makes every error of the unit dear.
-/// Errors    entries that are not in the menu; scores that are not finite or of other units than the model's; a floor
-///           outside (0, 1]; a relative error of a matrix of zeros; weights that a codec cannot hold, by matrix.
-/// Cost      `scan_errors` of every matrix: each weight read once for all integer formats.
+/// Unit      score-weighted shares of squared weights, or score-weighted squared weights. Not nats.
+/// Sign      scores are high = keep: a high score makes every error of the unit expensive.
+/// Errors    entries that are not in the menu; scores that are not finite or belong to other units than the model's; a
+///           floor outside (0, 1]; a nonzero relative error of a matrix of zeros; weights that a codec cannot hold, by
+///           matrix.
+/// Cost      `scan_errors` for every matrix: each weight is read once for all integer formats.
 /// @post     S -> a S + b with a > 0 changes nothing (up to rounding); equal on any executor, bit for bit.
-/// Source    methods C3 (v), B9, A3; the default table for CPTQuant, whose paper gives no objective.
+/// Source    docs/methods/weighted_error.md. CPTQuant needs such a table and states no objective; the error is
+///           EvoPress's layer error estimator with the identity as Gram matrix.
 template<codec_menu Menu>
 struct weighted_error {
   enum class scale { relative, absolute };
@@ -38,7 +43,7 @@ struct weighted_error {
   std::vector<std::string> entries = {};  ///< names of menu entries; empty: the whole menu
   scale by = scale::relative;
   double floor = 1e-3;             ///< the weight of the lowest score
-  std::size_t original_bits = 32;  ///< bits a weight of the original takes in its file
+  std::size_t original_bits = 32;  ///< bits per weight of the original file
 
   template<weighted_model Model, executor Executor = sequential>
   [[nodiscard]] cost_table operator()(const Model& model, const scores& s, Executor&& run = {}) const {
@@ -48,26 +53,16 @@ struct weighted_error {
     if (!(floor > 0 && floor <= 1))
       refuse({.what = "a floor of " + text::number(floor), .where = where, .expected = "above 0, at most 1"});
     if (!s.units.empty() && s.units != group_units(matrices, s.units.front().kind))
-      refuse({.what = "scores of other units than this model has",
+      refuse({.what = "the units of the scores differ from those of this model",
               .where = where,
               .expected = "scores of all units of this model, in its order"});
     if (s.units.empty() && !matrices.empty())
-      refuse({.what = "no scores", .where = where, .expected = "one score a unit"});
+      refuse({.what = "no scores", .where = where, .expected = "one score per unit"});
 
-    cost_table t{
-        .model = s.model,
-        .maker = std::string("weighted_error ") + (by == scale::relative ? "relative" : "absolute") + " of " + s.scorer,
-        .measure = by == scale::relative ? "scored share of squared weights" : "scored squared weights",
-        .original_bytes = 0,
-        .entries = entries,
-        .units = s.units,
-        .bytes = {},
-        .costs = {}};
-    if (t.entries.empty())
-      for (const std::string& name : Menu::names()) t.entries.push_back(name);
-    for (const matrix_info& m : matrices) t.original_bytes += (m.weights() * original_bits + 7) / 8;
-    t.bytes = exact_bytes<Menu>(matrices, t.units, t.entries);
-    t.costs.assign(t.bytes.size(), 0.0);
+    cost_table t = blank_table<Menu>(matrices, s.units, entries, original_bits, where);
+    t.model = s.model;
+    t.maker = std::string("weighted_error ") + (by == scale::relative ? "relative" : "absolute") + " of " + s.scorer;
+    t.measure = by == scale::relative ? "scored share of squared weights" : "scored squared weights";
     check(t, where);
 
     std::vector<std::size_t> index;
@@ -82,7 +77,7 @@ struct weighted_error {
             if (errors.signal == 0)
               refuse({.what = "the relative error of " + matrices[m].name + ", all zeros, in " + t.entries[e],
                       .where = where,
-                      .expected = "weights other than zero, a format that keeps zero, or absolute errors"});
+                      .expected = "nonzero weights, a codec that keeps zero, or absolute errors"});
             error /= errors.signal;
           }
           t.costs[u * index.size() + e] += (floor + (1 - floor) * share[u]) * error;
@@ -92,7 +87,7 @@ struct weighted_error {
     return t;
   }
 
-  /// Chosen only when the overload above is not: says why, and what to do about it.
+  /// Chosen only if the overload above is not viable: explains which capability is missing and how to add it.
   template<class Model, class... Rest>
     requires(!weighted_model<Model>)
   refused operator()(const Model&, const scores&, Rest&&...) const {

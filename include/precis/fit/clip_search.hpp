@@ -1,7 +1,8 @@
 #pragma once
 
 #include <precis/codec/grid/matrix.hpp>
-#include <precis/codec/tiles.hpp>
+#include <precis/codec/tile/quantize.hpp>
+#include <precis/codec/tile/ranges.hpp>
 #include <precis/fit/power.hpp>
 
 #include <algorithm>
@@ -16,61 +17,66 @@ namespace precis::fit {
 
 namespace detail {
 
-/// The sums of squared differences of sixteen rows, column by column: each sum in the order of the columns.
-template<class Lanes>
+/// Adds (decoded - x)^2 of sixteen transposed rows (codec::tile::transpose_rows) to sums[row], in the order of the
+/// columns.
+template<class Doubles>
 void add_squares(const float* decoded, const float* x, std::size_t columns, double* sums) noexcept {
-  constexpr std::size_t rows = kernel::tile_rows, parts = rows / Lanes::width;
+  constexpr std::size_t rows = kernel::tile_rows, vectors = rows / Doubles::width;
   const double minus_one = -1;
-  const typename Lanes::vector minus = Lanes::broadcast(&minus_one);
-  typename Lanes::vector sum[parts];
-  for (std::size_t p = 0; p < parts; ++p) sum[p] = Lanes::load(sums + p * Lanes::width);
+  const typename Doubles::vector minus = Doubles::broadcast(&minus_one);
+  typename Doubles::vector sum[vectors];
+  for (std::size_t p = 0; p < vectors; ++p) sum[p] = Doubles::load(sums + p * Doubles::width);
   for (std::size_t at = 0; at < columns * rows; at += rows)
-    kernel::detail::for_constants<parts>([&](auto p) __attribute__((always_inline)) {
-      const std::size_t i = at + p * Lanes::width;
-      const auto e = Lanes::fma(Lanes::load_floats(x + i), minus, Lanes::load_floats(decoded + i));
-      sum[p] = Lanes::fma(e, e, sum[p]);
+    codec::tile::for_constants<vectors>([&](auto p) __attribute__((always_inline)) {
+      const std::size_t i = at + p * Doubles::width;
+      const auto e = Doubles::fma(Doubles::load_floats(x + i), minus, Doubles::load_floats(decoded + i));
+      sum[p] = Doubles::fma(e, e, sum[p]);
     });
-  for (std::size_t p = 0; p < parts; ++p) Lanes::store(sums + p * Lanes::width, sum[p]);
+  for (std::size_t p = 0; p < vectors; ++p) Doubles::store(sums + p * Doubles::width, sum[p]);
 }
 
-/// Adds (|decoded - x| by)^p of sixteen rows, column by column; `decoded` becomes these powers.
+/// Adds (factor[row] |decoded - x|)^p of sixteen transposed rows to sums[row]. Overwrites `decoded` with these powers.
 template<class Lanes, class Doubles>
-void add_powers(float* decoded, const float* x, std::size_t columns, const float* by, float p, double* sums) noexcept {
-  constexpr std::size_t rows = kernel::tile_rows, parts = rows / Doubles::width;
+void add_powers(float* decoded, const float* x, std::size_t columns, const float* factor, float p,
+                double* sums) noexcept {
+  constexpr std::size_t rows = kernel::tile_rows, vectors = rows / Doubles::width;
   for (std::size_t r = 0; r < rows; r += Lanes::width) {
-    const typename Lanes::vector unit = Lanes::load(by + r);
+    const typename Lanes::vector scale = Lanes::load(factor + r);
     for (std::size_t at = r; at < columns * rows; at += rows) {
-      const auto e = Lanes::multiply(Lanes::subtract(Lanes::load(decoded + at), Lanes::load(x + at)), unit);
+      const auto e = Lanes::multiply(Lanes::subtract(Lanes::load(decoded + at), Lanes::load(x + at)), scale);
       Lanes::store(decoded + at, power<Lanes>(Lanes::larger(e, Lanes::subtract(Lanes::zero(), e)), p));
     }
   }
   const double one = 1;
-  const typename Doubles::vector once = Doubles::broadcast(&one);
-  typename Doubles::vector sum[parts];
-  for (std::size_t i = 0; i < parts; ++i) sum[i] = Doubles::load(sums + i * Doubles::width);
+  const typename Doubles::vector ones = Doubles::broadcast(&one);
+  typename Doubles::vector sum[vectors];
+  for (std::size_t i = 0; i < vectors; ++i) sum[i] = Doubles::load(sums + i * Doubles::width);
   for (std::size_t at = 0; at < columns * rows; at += rows)
-    kernel::detail::for_constants<parts>([&](auto i) __attribute__((always_inline)) {
-      sum[i] = Doubles::fma(Doubles::load_floats(decoded + at + i * Doubles::width), once, sum[i]);
+    codec::tile::for_constants<vectors>([&](auto i) __attribute__((always_inline)) {
+      sum[i] = Doubles::fma(Doubles::load_floats(decoded + at + i * Doubles::width), ones, sum[i]);
     });
-  for (std::size_t i = 0; i < parts; ++i) Doubles::store(sums + i * Doubles::width, sum[i]);
+  for (std::size_t i = 0; i < vectors; ++i) Doubles::store(sums + i * Doubles::width, sum[i]);
 }
 
 }  // namespace detail
 
-/// Shrinks the range of every group a step at a time and keeps the grid with the smallest error: large weights are
-/// clipped where that pays for the others.
+/// Shrinks the range of every group step by step and keeps the grid with the smallest error. Large weights are clipped
+/// where that reduces the error of the others by more.
 ///
-///     for i = 0 ... steps - 1:  both ends times p = 1 - i step,  error = sum |decoded - x|^power
+///     for i = 0 ... steps - 1:  both ends of the range times 1 - i step,  error = sum |decoded - x|^power
 ///
-/// The first strict minimum wins, so nothing changes where clipping does not help.
+/// The first strict minimum wins, so a group that clipping does not improve keeps its full range.
 /// Unit     error: weights^power, summed in double in the order of the weights.
-/// Errors   as codec::encode_on_grids; a step or power that is not positive, or steps that shrink below zero.
-/// Cost     `steps` encodings and, unless power is 2, as many powers a weight, in lanes and nearly right; the few ranges that are
-///          nearly best are compared again with std::pow. Fewer for affine and symmetric: no range is tried that clips more of the
-///          largest weight alone than the best error. Integers of at most a byte in groups of whole blocks are searched sixteen
-///          rows at a time. `steps` doubles of memory, times sixteen.
+/// Errors   those of codec::encode_on_grids; a step or power that is not positive; steps that shrink the range to zero
+///          or below.
+/// Cost     `steps` encodings and, unless power is 2, one approximate power per weight and step, computed in vector
+///          lanes; only the ranges whose error is close to the minimum are compared again with std::pow. With affine
+///          and symmetric formats the search stops at the first range that clips more of the largest weight alone than
+///          the best error allows. Formats that codec::tile::supports are searched sixteen rows at a time. Memory: 16 *
+///          `steps` doubles.
 /// @post    the error of a group is never larger than with fit::nearest.
-/// Source   methods D1 (GPTQ's grid: 80 steps of 1 %, power 2.4; its published default is off).
+/// Source   GPTQ's reference implementation (github.com/IST-DASLab/gptq, quant.py): 80 steps of 1 %, power 2.4. There
+///          the search is off by default.
 struct clip_search {
   std::size_t steps = 80;
   double step = 0.01;
@@ -81,13 +87,19 @@ struct clip_search {
       refuse({.what = std::to_string(steps) + " steps of " + std::to_string(step) + ", power " + std::to_string(power),
               .where = "fit::clip_search",
               .expected = "at least one step, a positive step and power, and (steps - 1) * step below 1"});
-    codec::encode_on_grids(f, weights, packed, search{*this, {}, {}, {}});
+    codec::encode_on_grids(f, weights, packed, choose_clipped{*this, {}, {}, {}});
   }
 
  private:
-  [[nodiscard]] double shrunk(std::size_t i) const noexcept { return std::fma(-static_cast<double>(i), step, 1.0); }
-  [[nodiscard]] double error(const codec::grid_format& f, const codec::grid& g, weight_view group,
-                             std::span<float> decoded) const {
+  static constexpr double infinity = std::numeric_limits<double>::infinity();
+
+  /// The factor of try i: ends of the range are multiplied by it.
+  [[nodiscard]] double shrink_factor(std::size_t i) const noexcept {
+    return std::fma(-static_cast<double>(i), step, 1.0);
+  }
+  /// The error of a group on grid g, with std::pow.
+  [[nodiscard]] double exact_error(const codec::grid_format& f, const codec::grid& g, weight_view group,
+                                   std::span<float> decoded) const {
     double sum = 0;
     for (std::size_t r = 0; r < group.rows; ++r) {
       const std::span<const float> x = group.row(r);
@@ -100,88 +112,91 @@ struct clip_search {
     return sum;
   }
 
-  /// How far an error from `power` may be from the error.
+  /// Relative error bound of an error that was computed with fit::power.
   [[nodiscard]] double tolerance() const noexcept { return power_tolerance * (power + 2); }
-  /// What brings weights of a range to below 2: a power of two, by which every error of the group is multiplied alike.
-  [[nodiscard]] static float unit(double lo, double hi) noexcept {
-    const double size = std::max(-lo, hi);
-    return size > 0 ? std::ldexp(1.f, std::min(-std::ilogb(size), 126)) : 1.f;
+  /// A power of two that scales the weights of a range to below 2. All errors of a group are multiplied by it alike.
+  [[nodiscard]] static float normalizer(double lo, double hi) noexcept {
+    const double magnitude = std::max(-lo, hi);
+    return magnitude > 0 ? std::ldexp(1.f, std::min(-std::ilogb(magnitude), 126)) : 1.f;
   }
-  /// The first strict minimum of exact(i), i < nearly.size(), of which `nearly` has values within the tolerance: a call for
-  /// each that could be it, unless that is one.
+  /// The index of the first strict minimum of exact(i), i < approximate.size(), given values of it within the
+  /// tolerance. Calls `exact` only for indices that could be the minimum, and not at all if there is only one.
   template<class Exact>
-  [[nodiscard]] std::size_t first_least(std::span<const double> nearly, const Exact& exact) const {
-    double bound = std::numeric_limits<double>::infinity();
-    for (const double e : nearly) bound = e < bound ? e : bound;
-    // Of next to nothing the tolerance says nothing.
-    bound = bound > 0x1p-60 && bound < 0x1p60 ? bound * (1 + 3 * tolerance()) : std::numeric_limits<double>::infinity();
+  [[nodiscard]] std::size_t first_minimum(std::span<const double> approximate, const Exact& exact) const {
+    double bound = infinity;
+    for (const double e : approximate) bound = e < bound ? e : bound;
+    // The relative tolerance does not hold for sums close to 0 or to the end of the range of float.
+    bound = bound > 0x1p-60 && bound < 0x1p60 ? bound * (1 + 3 * tolerance()) : infinity;
     const auto possible = [&](double e) { return !(e > bound); };
-    if (std::ranges::count_if(nearly, possible) == 1)
-      return static_cast<std::size_t>(std::ranges::find_if(nearly, possible) - nearly.begin());
+    if (std::ranges::count_if(approximate, possible) == 1)
+      return static_cast<std::size_t>(std::ranges::find_if(approximate, possible) - approximate.begin());
     std::size_t best = 0;
-    double least = std::numeric_limits<double>::infinity();
-    for (std::size_t i = 0; i < nearly.size(); ++i) {
-      if (!possible(nearly[i])) continue;
+    double smallest = infinity;
+    for (std::size_t i = 0; i < approximate.size(); ++i) {
+      if (!possible(approximate[i])) continue;
       const double e = exact(i);
-      if (e < least) least = e, best = i;
+      if (e < smallest) smallest = e, best = i;
     }
     return best;
   }
 
-  /// The grids that encode_on_grids asks for.
-  struct search {
-    const clip_search& how;
-    mutable std::vector<float> decoded, turned;
-    mutable std::vector<double> nearly;  ///< [steps], or [sixteen rows x steps]
+  /// Chooses the grids for encode_on_grids.
+  struct choose_clipped {
+    const clip_search& search;
+    mutable std::vector<float> decoded, transposed;
+    mutable std::vector<double> approximate;  ///< errors [tries] of a group, or [sixteen rows x steps] of a tile
 
     codec::grid operator()(const codec::grid_format& f, weight_view group, std::size_t index) const {
-      const codec::grid whole = codec::choose_nearest{}(f, group, index);
-      if (!std::isfinite(whole.scale)) return whole;
+      const codec::grid unclipped = codec::choose_nearest{}(f, group, index);
+      if (!std::isfinite(unclipped.scale)) return unclipped;
       decoded.resize(group.cols);
       const codec::extent range = codec::extent_of(group);
       const double lo = std::min(0.0, range.lo), hi = std::max(0.0, range.hi);
-      const auto at = [&](std::size_t i) {
-        const double p = how.shrunk(i);
-        return codec::spanning_grid(f, {.lo = p * range.lo, .hi = p * range.hi});
+      const auto grid_of = [&](std::size_t i) {
+        const double factor = search.shrink_factor(i);
+        return codec::spanning_grid(f, {.lo = factor * range.lo, .hi = factor * range.hi});
       };
-      const auto exact = [&](std::size_t i) { return how.error(f, at(i), group, decoded); };
-      const float by = unit(lo, hi);
-      double smallest = std::numeric_limits<double>::infinity();
-      nearly.clear();
-      for (std::size_t i = 0; i < how.steps; ++i) {
-        const codec::grid g = at(i);
+      const float normal = normalizer(lo, hi);
+      double smallest = infinity;
+      approximate.clear();
+      for (std::size_t i = 0; i < search.steps; ++i) {
+        const codec::grid g = grid_of(i);
         if (!f.is_float() && !f.has_minimum()) {
-          double less = clipped(f, lo, hi, static_cast<double>(g.scale)) * (affine(f) ? 0.5 : 1);  // of one end
-          if (how.power != 2) less *= static_cast<double>(by);
-          if (less > 0 && std::pow(less, how.power) > smallest * (1 + 3 * how.tolerance())) break;
+          double one_end = least_clipping(f, lo, hi, static_cast<double>(g.scale)) * (affine(f) ? 0.5 : 1);
+          if (search.power != 2) one_end *= static_cast<double>(normal);
+          if (one_end > 0 && std::pow(one_end, search.power) > smallest * (1 + 3 * search.tolerance())) break;
         }
-        const double e = how.power == 2 ? how.error(f, g, group, decoded) : powers(f, g, group, by);
-        nearly.push_back(e);
+        const double e =
+            search.power == 2 ? search.exact_error(f, g, group, decoded) : approximate_error(f, g, group, normal);
+        approximate.push_back(e);
         smallest = e < smallest ? e : smallest;
       }
-      if (how.power != 2) return at(how.first_least(nearly, exact));
-      // Exact already: the first strict minimum; where there is no number at all, the whole range.
-      const auto least = std::ranges::find(nearly, smallest);
-      return least == nearly.end() ? whole : at(static_cast<std::size_t>(least - nearly.begin()));
+      if (search.power != 2)
+        return grid_of(search.first_minimum(
+            approximate, [&](std::size_t i) { return search.exact_error(f, grid_of(i), group, decoded); }));
+      // These errors are exact. If none of them is a number, the full range is kept.
+      const auto best = std::ranges::find(approximate, smallest);
+      return best == approximate.end() ? unclipped : grid_of(static_cast<std::size_t>(best - approximate.begin()));
     }
 
-    /// The error in units, nearly.
-    [[nodiscard]] double powers(const codec::grid_format& f, const codec::grid& g, weight_view group, float by) const {
-      const auto p = static_cast<float>(how.power);
+    /// The error of a group on grid g times normal^power, within the tolerance.
+    [[nodiscard]] double approximate_error(const codec::grid_format& f, const codec::grid& g, weight_view group,
+                                           float normal) const {
+      const auto p = static_cast<float>(search.power);
       double sum = 0;
       for (std::size_t r = 0; r < group.rows; ++r) {
         const std::span<const float> x = group.row(r);
         codec::fake_quantize(f, g, x, decoded);
-        raise<kernel::native_lanes>(x.data(), x.size(), by, p);
+        raise_errors<kernel::native_lanes>(x.data(), x.size(), normal, p);
         for (const float e : decoded) sum += static_cast<double>(e);
       }
       return sum;
     }
-    /// (|decoded - x| by)^p in place of `decoded`.
+    /// Replaces `decoded` by (normal |decoded - x|)^p.
     template<class L>
-    void raise(const float* x, std::size_t n, float by, float p) const noexcept {
+    void raise_errors(const float* x, std::size_t n, float normal, float p) const noexcept {
       const auto raised = [&](typename L::vector back, typename L::vector from) {
-        const auto e = L::multiply(L::subtract(back, from), L::all(by));
+        const auto e = L::multiply(L::subtract(back, from), L::all(normal));
         return fit::power<L>(L::larger(e, L::subtract(L::zero(), e)), p);
       };
       std::size_t i = 0;
@@ -192,104 +207,115 @@ struct clip_search {
                       n - i);
     }
 
-    /// The same of sixteen rows at a time, a row a lane.
-    [[nodiscard]] bool tile(const codec::grid_format& f, const codec::detail::tile_groups& g,
-                            codec::detail::tile_grids& best) const {
+    /// Chooses the grids of sixteen rows at a time, one row per lane.
+    [[nodiscard]] bool for_tile(const codec::grid_format& f, const codec::tile::group_batch& batch,
+                                codec::tile::grid_batch& chosen) const {
       constexpr std::size_t rows = kernel::tile_rows;
-      turned.resize(g.columns * rows);
-      decoded.resize(g.columns * rows);
-      codec::detail::tile_groups one{.rows = g.rows, .stride = g.stride, .columns = g.columns, .count = 1};
-      for (std::size_t k = 0; k < g.count; ++k, one.rows += g.columns) {
-        std::copy_n(g.lo + k * rows, rows, one.lo);
-        std::copy_n(g.hi + k * rows, rows, one.hi);
-        if (!(how.power == 2 ? search_squares(f, one, best, k * rows) : search_powers(f, one, best, k * rows)))
+      transposed.resize(batch.columns * rows);
+      decoded.resize(batch.columns * rows);
+      codec::tile::group_batch group{
+          .weights = batch.weights, .stride = batch.stride, .columns = batch.columns, .count = 1};
+      for (std::size_t k = 0; k < batch.count; ++k, group.weights += batch.columns) {
+        std::copy_n(batch.lo + k * rows, rows, group.lo);
+        std::copy_n(batch.hi + k * rows, rows, group.hi);
+        if (!(search.power == 2 ? search_squares(f, group, chosen, k * rows)
+                                : search_powers(f, group, chosen, k * rows)))
           return false;
       }
       return true;
     }
 
-    [[nodiscard]] bool search_squares(const codec::grid_format& f, const codec::detail::tile_groups& g,
-                                      codec::detail::tile_grids& best, std::size_t to) const {
+    /// Searches one group of sixteen rows by squared errors; stores the grids from index `to` on.
+    [[nodiscard]] bool search_squares(const codec::grid_format& f, const codec::tile::group_batch& g,
+                                      codec::tile::grid_batch& chosen, std::size_t to) const {
       using lanes = kernel::native_lanes;
       constexpr std::size_t rows = kernel::tile_rows;
-      codec::detail::turn_rows<lanes>(g.rows, g.stride, g.columns, turned.data());
+      codec::tile::transpose_rows<lanes>(g.weights, g.stride, g.columns, transposed.data());
       double smallest[rows];
-      std::fill_n(smallest, rows, std::numeric_limits<double>::infinity());
-      for (std::size_t i = 0; i < how.steps; ++i) {
-        codec::detail::tile_grids some;
-        codec::detail::spanning_grids(f, g.lo, g.hi, rows, some, how.shrunk(i));
-        if (!codec::detail::divides_well(f, g, some)) return false;
-        double less[rows];
-        clipped(f, g, some, less);
-        int open = 0;                           // without branches: a vector's work
-        for (std::size_t r = 0; r < rows; ++r)  // two ends: their squares add up to half its square at least
-          open |= static_cast<int>(!(less[r] > 0 && less[r] * less[r] > (affine(f) ? 2 : 1) * smallest[r]));
-        if (open == 0) break;
-        const codec::detail::tile_quantizer quantize(f, some, rows);
-        quantize.decoded_columns<lanes>(turned.data(), g.columns, decoded.data());
+      std::fill_n(smallest, rows, infinity);
+      for (std::size_t i = 0; i < search.steps; ++i) {
+        codec::tile::grid_batch grids;
+        codec::tile::spanning_grids(f, g.lo, g.hi, rows, grids, search.shrink_factor(i));
+        if (!codec::tile::reciprocal_is_exact(f, g, grids)) return false;
+        double clipping[rows];
+        least_clipping(f, g, grids, clipping);
+        // If both ends are clipped, the sum of their squares is at least half the square of the total. The loop has no
+        // branches, so that it vectorizes.
+        int may_improve = 0;
+        for (std::size_t r = 0; r < rows; ++r)
+          may_improve |=
+              static_cast<int>(!(clipping[r] > 0 && clipping[r] * clipping[r] > (affine(f) ? 2 : 1) * smallest[r]));
+        if (may_improve == 0) break;
+        const codec::tile::quantizer quantize(f, grids, rows);
+        quantize.round_trip<lanes>(transposed.data(), g.columns, decoded.data());
         double sums[rows] = {};
-        detail::add_squares<kernel::native_double_lanes>(decoded.data(), turned.data(), g.columns, sums);
+        detail::add_squares<kernel::native_double_lanes>(decoded.data(), transposed.data(), g.columns, sums);
         for (std::size_t r = 0; r < rows; ++r) {
           const bool smaller = sums[r] < smallest[r];
           smallest[r] = smaller ? sums[r] : smallest[r];
-          best.scale[to + r] = smaller ? some.scale[r] : best.scale[to + r];
-          best.zero_point[to + r] = smaller ? some.zero_point[r] : best.zero_point[to + r];
+          chosen.scale[to + r] = smaller ? grids.scale[r] : chosen.scale[to + r];
+          chosen.zero_point[to + r] = smaller ? grids.zero_point[r] : chosen.zero_point[to + r];
         }
       }
       return true;
     }
 
-    [[nodiscard]] bool search_powers(const codec::grid_format& f, const codec::detail::tile_groups& g,
-                                     codec::detail::tile_grids& best, std::size_t to) const {
+    /// Searches one group of sixteen rows by |error|^power; stores the grids from index `to` on.
+    [[nodiscard]] bool search_powers(const codec::grid_format& f, const codec::tile::group_batch& g,
+                                     codec::tile::grid_batch& chosen, std::size_t to) const {
       using lanes = kernel::native_lanes;
       constexpr std::size_t rows = kernel::tile_rows;
-      codec::detail::turn_rows<lanes>(g.rows, g.stride, g.columns, turned.data());
-      const auto p = static_cast<float>(how.power);
-      alignas(64) float by[rows];
+      codec::tile::transpose_rows<lanes>(g.weights, g.stride, g.columns, transposed.data());
+      const auto p = static_cast<float>(search.power);
+      alignas(64) float normal[rows];
       double smallest[rows];
-      for (std::size_t r = 0; r < rows; ++r) by[r] = unit(static_cast<double>(g.lo[r]), static_cast<double>(g.hi[r]));
-      std::fill_n(smallest, rows, std::numeric_limits<double>::infinity());
-      nearly.resize(rows * how.steps);
-      std::size_t tried = 0;
-      for (; tried < how.steps; ++tried) {
-        codec::detail::tile_grids some;
-        codec::detail::spanning_grids(f, g.lo, g.hi, rows, some, how.shrunk(tried));
-        if (!codec::detail::divides_well(f, g, some)) return false;
-        double less[rows];
-        clipped(f, g, some, less);
-        alignas(64) float of_one_end[rows];
+      for (std::size_t r = 0; r < rows; ++r)
+        normal[r] = normalizer(static_cast<double>(g.lo[r]), static_cast<double>(g.hi[r]));
+      std::fill_n(smallest, rows, infinity);
+      approximate.resize(rows * search.steps);
+      std::size_t tries = 0;
+      for (; tries < search.steps; ++tries) {
+        codec::tile::grid_batch grids;
+        codec::tile::spanning_grids(f, g.lo, g.hi, rows, grids, search.shrink_factor(tries));
+        if (!codec::tile::reciprocal_is_exact(f, g, grids)) return false;
+        double clipping[rows];
+        least_clipping(f, g, grids, clipping);
+        alignas(64) float one_end[rows];
         for (std::size_t r = 0; r < rows; ++r) {
-          const auto end = static_cast<float>(less[r] * (affine(f) ? 0.5 : 1)) * by[r];
-          of_one_end[r] = end > 0 ? end : 0.f;
+          const auto end = static_cast<float>(clipping[r] * (affine(f) ? 0.5 : 1)) * normal[r];
+          one_end[r] = end > 0 ? end : 0.f;
         }
         for (std::size_t r = 0; r < rows; r += lanes::width)
-          lanes::store(of_one_end + r, fit::power<lanes>(lanes::load(of_one_end + r), p));
-        int open = 0;  // without branches: a vector's work
+          lanes::store(one_end + r, fit::power<lanes>(lanes::load(one_end + r), p));
+        int may_improve = 0;  // no branches, so that the loop vectorizes
         for (std::size_t r = 0; r < rows; ++r)
-          open |= static_cast<int>(!(static_cast<double>(of_one_end[r]) > smallest[r] * (1 + 3 * how.tolerance())));
-        if (open == 0) break;
-        const codec::detail::tile_quantizer quantize(f, some, rows);
-        quantize.decoded_columns<lanes>(turned.data(), g.columns, decoded.data());
+          may_improve |=
+              static_cast<int>(!(static_cast<double>(one_end[r]) > smallest[r] * (1 + 3 * search.tolerance())));
+        if (may_improve == 0) break;
+        const codec::tile::quantizer quantize(f, grids, rows);
+        quantize.round_trip<lanes>(transposed.data(), g.columns, decoded.data());
         double sums[rows] = {};
-        detail::add_powers<lanes, kernel::native_double_lanes>(decoded.data(), turned.data(), g.columns, by, p, sums);
+        detail::add_powers<lanes, kernel::native_double_lanes>(decoded.data(), transposed.data(), g.columns, normal, p,
+                                                               sums);
         for (std::size_t r = 0; r < rows; ++r) {
-          nearly[r * how.steps + tried] = sums[r];
+          approximate[r * search.steps + tries] = sums[r];
           smallest[r] = sums[r] < smallest[r] ? sums[r] : smallest[r];
         }
       }
       for (std::size_t r = 0; r < rows; ++r) {
-        const auto at = [&](std::size_t i) {
-          const double by_i = how.shrunk(i);
+        const auto grid_of = [&](std::size_t i) {
+          const double factor = search.shrink_factor(i);
           return codec::spanning_grid(
-              f, {.lo = by_i * static_cast<double>(g.lo[r]), .hi = by_i * static_cast<double>(g.hi[r])});
+              f, {.lo = factor * static_cast<double>(g.lo[r]), .hi = factor * static_cast<double>(g.hi[r])});
         };
-        const weight_view row(std::span(g.rows + static_cast<std::ptrdiff_t>(r) * g.stride, g.columns), 1, g.columns);
-        const codec::grid chosen =
-            at(how.first_least(std::span(nearly).subspan(r * how.steps, tried), [&](std::size_t i) {
-              return how.error(f, at(i), row, std::span(decoded).first(g.columns));
+        const weight_view row(std::span(g.weights + static_cast<std::ptrdiff_t>(r) * g.stride, g.columns), 1,
+                              g.columns);
+        const codec::grid best =
+            grid_of(search.first_minimum(std::span(approximate).subspan(r * search.steps, tries), [&](std::size_t i) {
+              return search.exact_error(f, grid_of(i), row, std::span(decoded).first(g.columns));
             }));
-        best.scale[to + r] = chosen.scale;
-        best.zero_point[to + r] = static_cast<float>(chosen.zero_point);
+        chosen.scale[to + r] = best.scale;
+        chosen.zero_point[to + r] = static_cast<float>(best.zero_point);
       }
       return true;
     }
@@ -298,20 +324,21 @@ struct clip_search {
       return f.rule == codec::grid_rule::affine;
     }
 
-    /// What a grid of that scale, and of every smaller range, lacks of a group's range at least: of the larger end, or (affine) of
-    /// both together. Scales never grow as ranges shrink.
-    [[nodiscard]] static double clipped(const codec::grid_format& f, double lo, double hi, double scale) noexcept {
+    /// A lower bound of how much a grid of this scale, and every later grid of the search, clips from a range: from its
+    /// larger end or (affine) from both ends together. Scales never grow as ranges shrink.
+    [[nodiscard]] static double least_clipping(const codec::grid_format& f, double lo, double hi,
+                                               double scale) noexcept {
       const int zero = f.fixed_zero_point(), top = f.top_code();
       const int steps = affine(f) ? top : std::max(zero, top - zero);
-      const double range = affine(f) ? hi - lo : std::max(-lo, hi), slack = 1e-5 * (hi - lo);  // more than roundings
+      const double range = affine(f) ? hi - lo : std::max(-lo, hi), slack = 1e-5 * (hi - lo);  // covers rounding errors
       return range - static_cast<double>(steps) * scale - slack;
     }
-    /// The same of every row.
-    static void clipped(const codec::grid_format& f, const codec::detail::tile_groups& g,
-                        const codec::detail::tile_grids& grids, double (&less)[kernel::tile_rows]) noexcept {
+    /// The bound for each of sixteen rows.
+    static void least_clipping(const codec::grid_format& f, const codec::tile::group_batch& g,
+                               const codec::tile::grid_batch& grids, double (&clipping)[kernel::tile_rows]) noexcept {
       for (std::size_t r = 0; r < kernel::tile_rows; ++r)
-        less[r] =
-            clipped(f, static_cast<double>(g.lo[r]), static_cast<double>(g.hi[r]), static_cast<double>(grids.scale[r]));
+        clipping[r] = least_clipping(f, static_cast<double>(g.lo[r]), static_cast<double>(g.hi[r]),
+                                     static_cast<double>(grids.scale[r]));
     }
   };
 };

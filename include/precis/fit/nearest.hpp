@@ -7,11 +7,13 @@
 
 namespace precis::fit {
 
-/// Every weight to the nearest code, on the grid that spans its group: what a codec's own `encode` does.
+/// Rounds every weight to the nearest code on the grid that spans its group, like a codec's own `encode`.
 ///
-/// A fit chooses codes for an integer format; it is any type callable as fit(format, weights, packed).
-/// Errors, cost    codec::encode_on_grids.
-/// Source          methods D1, D2.
+/// A fit chooses codes for an integer or small-float format. It is any type that can be called as fit(format, weights,
+/// packed).
+/// Errors    those of codec::encode_on_grids.
+/// Cost      that of codec::encode_on_grids.
+/// Source    docs/methods/affine.md.
 struct nearest {
   void operator()(const codec::grid_format& f, weight_view weights, std::span<std::byte> packed) const {
     codec::encode(f, weights, packed);

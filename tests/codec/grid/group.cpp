@@ -1,7 +1,6 @@
 #include <precis/codec/grid/group.hpp>
 
-#include "encoded.hpp"
-#include "refusal.hpp"
+#include "codec/encoded.hpp"
 
 #include "catch.hpp"
 
@@ -14,7 +13,7 @@ using namespace precis;
 using codec::grid_format;
 using codec::grid_rule;
 
-TEST_CASE("the range of rows of any length is that of their smallest and largest weight", "[codec][grid][property]") {
+TEST_CASE("extent_of finds the smallest and largest weight of rows of any length", "[codec][grid][property]") {
   for (const std::size_t in : {1u, 31u, 32u, 33u, 511u, 512u, 513u, 1056u, 1100u}) {
     CAPTURE(in);
     float_matrix w(3, in);
@@ -33,11 +32,11 @@ TEST_CASE("the range of rows of any length is that of their smallest and largest
   }
 }
 
-TEST_CASE("a group alone comes back as it does in a matrix, bit for bit", "[codec][grid][property]") {
+TEST_CASE("fake_quantize of a group gives the bits that it decodes to in a matrix", "[codec][grid][property]") {
   for (const grid_format& f : encoded::every_format()) {
     CAPTURE(to_string(f));
     const bool any_length = f.group == codec::per_row || f.group == codec::per_tensor;
-    const std::size_t in = any_length ? 300 : f.group;  // 300: more than fake_quantize takes at a time
+    const std::size_t in = any_length ? 300 : f.group;  // 300 is more than fake_quantize processes at a time
     float_matrix w = encoded::weights(1, in, 7);
     if (f.is_power())
       for (float& x : w.values) x = std::abs(x);
@@ -48,7 +47,7 @@ TEST_CASE("a group alone comes back as it does in a matrix, bit for bit", "[code
   }
 }
 
-TEST_CASE("half of a step goes to the even code", "[codec][grid][worked-example]") {
+TEST_CASE("ties are rounded to the even code", "[codec][grid][worked-example]") {
   const std::vector<float> x{-2.5f, -1.5f, -0.5f, 0.5f, 1.5f, 2.5f};
   std::vector<float> back(x.size());
   const grid_format symmetric{.rule = grid_rule::symmetric, .code_bits = 4};
@@ -59,10 +58,16 @@ TEST_CASE("half of a step goes to the even code", "[codec][grid][worked-example]
   CHECK(back == std::vector<float>{-1, -1, 0, 0, 2, 2});
 }
 
-TEST_CASE("the first weight that is not finite is named", "[codec][grid][refusal]") {
-  float_matrix w(2, 3);
-  CHECK_NOTHROW(codec::check_finite(w.view(), "here"));
-  w(1, 2) = -std::numeric_limits<float>::infinity();
-  CHECK(refusal([&] { codec::check_finite(w.view(), "here"); }) ==
-        "here: the weight in row 1, column 2 is -infinity; expected finite weights");
+TEST_CASE("quantization_errors @post: the errors are those of fake_quantize", "[codec][grid][property]") {
+  for (const grid_format& f : encoded::every_format()) {
+    CAPTURE(to_string(f));
+    float_matrix w = encoded::weights(1, 300, 11);
+    if (f.is_power())
+      for (float& x : w.values) x = std::abs(x);
+    const codec::grid g = codec::spanning_grid(f, codec::extent_of(w.view()));
+    std::vector<float> decoded(300), errors(300);
+    codec::fake_quantize(f, g, w.row(0), decoded);
+    codec::quantization_errors(f, g, w.row(0), errors);
+    for (std::size_t i = 0; i < 300; ++i) CHECK(errors[i] == decoded[i] - w.values[i]);
+  }
 }

@@ -5,7 +5,7 @@
 #include <precis/codec/symmetric.hpp>
 #include <precis/core/menu.hpp>
 
-#include "encoded.hpp"
+#include "codec/encoded.hpp"
 
 #include "catch.hpp"
 
@@ -31,7 +31,7 @@ double rne(double v) {  // by the definition, not by the library's trick
   return std::fmod(below, 2.0) == 0 ? below : below + 1;
 }
 
-/// The distance between the two floats of a rule around v: by methods D4.
+/// The distance between the two floats of a rule around v (docs/methods/scaled_float.md).
 double spacing(grid_rule rule, double v) {
   const int mantissa = rule == grid_rule::e4m3 ? 3 : rule == grid_rule::e5m2 ? 2 : 1;
   const int least = rule == grid_rule::e4m3 ? -6 : rule == grid_rule::e5m2 ? -14 : 0;
@@ -41,13 +41,13 @@ double spacing(grid_rule rule, double v) {
 }
 double largest(grid_rule rule) { return rule == grid_rule::e4m3 ? 448 : rule == grid_rule::e5m2 ? 57344 : 6; }
 
-/// What lies between two numbers of a format at x, decoded.
+/// The distance between the two decoded values around x.
 double step_at(const grid_format& f, const codec::grid& g, float x) {
   const auto s = static_cast<double>(g.scale);
   return f.is_float() ? s * spacing(f.rule, static_cast<double>(x) / s) : s;
 }
 
-/// One decoded value in double from the stored side data: methods D1 and D2, one value at a time.
+/// One decoded value, computed in double from the stored grid (docs/methods/affine.md, docs/methods/min_anchored.md).
 float oracle(const grid_format& f, const codec::grid& g, float x, double& slack) {
   const double top = f.top_code();
   const double s = static_cast<double>(g.scale);
@@ -83,7 +83,7 @@ double ulp(float x) {
 
 }  // namespace
 
-TEST_CASE("every format decodes to what the definition says of the stored side data", "[codec][grid][oracle]") {
+TEST_CASE("every format decodes to the values of the definition on the stored grids", "[codec][grid][oracle]") {
   const float_matrix w = weights(5, 19);
   for (const grid_format& f : every_format()) {
     CAPTURE(to_string(f));
@@ -102,8 +102,7 @@ TEST_CASE("every format decodes to what the definition says of the stored side d
   }
 }
 
-TEST_CASE("no weight moves by more than half a step (floor: a step), at every width, group and tail",
-          "[codec][grid][property]") {
+TEST_CASE("no error exceeds half a step (floor: one step), at every width, group and tail", "[codec][grid][property]") {
   for (const std::size_t in : {1u, 7u, 8u, 40u, 41u}) {
     const float_matrix w = weights(4, in, in);
     for (const grid_format& f : every_format()) {
@@ -115,8 +114,8 @@ TEST_CASE("no weight moves by more than half a step (floor: a step), at every wi
         for (std::size_t c = 0; c < in; ++c) {
           const codec::grid& g = grid_at(f, grids, r, c, in);
           const double step = step_at(f, g, w(r, c)) * (f.rule == grid_rule::min_anchored_floor ? 1.0 : 0.5);
-          // Up to 8 bits with float32 scales the scale is rounded to nearest: 255 steps of 2^-24 each. The quotient is
-          // rounded once in float, and the decoded value once.
+          // Up to 8 bits, float32 scales are rounded to nearest, which adds up to 255 steps of 2^-24 each. The quotient
+          // and the decoded value are rounded to float once each.
           const double bound = step * (1 + (f.wide() ? 1e-9 : 4 * 0x1.0p-16)) + ulp(d(r, c));
           REQUIRE(std::abs(static_cast<double>(d(r, c)) - static_cast<double>(w(r, c))) <= bound);
         }
@@ -126,7 +125,7 @@ TEST_CASE("no weight moves by more than half a step (floor: a step), at every wi
 
 TEST_CASE("decode_row @post: the bits that decode gives the row", "[codec][grid][property]") {
   for (const std::size_t in : {33u, 7u}) {
-    const float_matrix w = weights(18, in, in);  // a whole tile of rows and a part of one
+    const float_matrix w = weights(18, in, in);  // one whole tile and a part of one
     for (const grid_format& f : every_format()) {
       CAPTURE(to_string(f), in);
       const auto packed = bytes_of(f, w.view());
@@ -140,7 +139,7 @@ TEST_CASE("decode_row @post: the bits that decode gives the row", "[codec][grid]
   }
 }
 
-TEST_CASE("zero decodes to exactly zero wherever the codec says so", "[codec][grid][property]") {
+TEST_CASE("zero decodes to exactly zero in every format that keeps zero", "[codec][grid][property]") {
   float_matrix w = weights(3, 33);
   for (std::size_t c = 0; c < 33; c += 2) w(1, c) = 0;
   for (const grid_format& f : every_format()) {
@@ -150,15 +149,15 @@ TEST_CASE("zero decodes to exactly zero wherever the codec says so", "[codec][gr
     for (std::size_t i = 0; i < w.values.size(); ++i)
       if (w.values[i] == 0) REQUIRE(d.values[i] == 0);
   }
-  const auto five_at_4 =
-      decoded(codec::min_anchored<4>::format, bytes_of(codec::min_anchored<4>::format, {five, 1, 5}), 1, 5);
-  CHECK(five_at_4(0, 2) == Approx(0.026667).epsilon(1e-4));  // and this one does not
+  const auto decoded_with_4_bits =
+      decoded(codec::min_anchored<4>::format, bytes_of(codec::min_anchored<4>::format, {example_weights, 1, 5}), 1, 5);
+  CHECK(decoded_with_4_bits(0, 2) == Approx(0.026667).epsilon(1e-4));  // min_anchored does not keep zero
 }
 
 TEST_CASE("encoding decoded weights on the same grids changes nothing, bit for bit", "[codec][grid][property]") {
   const float_matrix w = weights(4, 43);
   for (const grid_format& f : every_format()) {
-    if (f.rule == grid_rule::min_anchored_floor) continue;  // a floor of a rounded product falls again
+    if (f.rule == grid_rule::min_anchored_floor) continue;  // the floor of a rounded product may drop by one more code
     CAPTURE(to_string(f));
     const auto packed = bytes_of(f, w.view());
     const float_matrix once = decoded(f, packed, 4, 43);
@@ -170,7 +169,7 @@ TEST_CASE("encoding decoded weights on the same grids changes nothing, bit for b
   }
 }
 
-TEST_CASE("strided and transposed weights give the bytes of a dense copy, and decode into any strides",
+TEST_CASE("strided and transposed weights give the bytes of a contiguous copy, and decode into any strides",
           "[codec][grid][property]") {
   const float_matrix w = weights(9, 21);
   float_matrix turned(21, 9);
@@ -193,9 +192,8 @@ TEST_CASE("strided and transposed weights give the bytes of a dense copy, and de
   }
 }
 
-TEST_CASE("the size is the byte count: scales, zero points, codes and the padding of every row",
-          "[codec][grid][worked-example]") {
-  // 3 rows of 7 four-bit codes: 4 bytes a row. Groups of 3: three a row, nine in all.
+TEST_CASE("the size counts scales, zero points, codes and the padding of every row", "[codec][grid][worked-example]") {
+  // 3 rows of 7 four-bit codes take 4 bytes per row. Groups of 3: three per row, nine in total.
   CHECK(codec::symmetric<4, 3>::bytes(3, 7) == 9 * 4 + 3 * 4);
   CHECK(codec::affine<4, 3>::bytes(3, 7) == 9 * 4 + 5 + 3 * 4);  // nine 4-bit zero points: 36 bits
   CHECK(codec::affine<4, 3, scale_type::float16>::bytes(3, 7) == 9 * 2 + 5 + 3 * 4);
@@ -204,14 +202,14 @@ TEST_CASE("the size is the byte count: scales, zero points, codes and the paddin
   CHECK(codec::affine<24, codec::per_row>::bytes(3, 7) == 3 * 4 + 3 * 3 + 3 * 21);
   CHECK(codec::affine<4>::bytes(0, 7) == 0);
   CHECK(codec::affine<4>::bytes(7, 0) == 0);
-  // methods A4: 1000 weights, 4 bits, ten 16-bit scales. methods D3: 4.125 and 4.15625 bits with groups of 128.
+  // 1000 weights of 4 bits and ten 16-bit scales. Groups of 128 take 4.125 and 4.15625 bits per weight.
   static_assert(codec::symmetric<4, 100, scale_type::float16>::bytes(1, 1000) * 8 == 4160);
   static_assert(codec::symmetric<4, 128, scale_type::float16>::bytes(64, 4096) * 8 == 4125 * 64 * 4096 / 1000);
   static_assert(codec::affine<4, 128, scale_type::float16>::bytes(64, 4096) * 100000 * 8 == 415625ull * 64 * 4096);
 }
 
-TEST_CASE("the layout is the one documented, to the bit", "[codec][grid][worked-example]") {
-  // Two rows of three; groups of two, (0, 3), (2), (2, -1), (4), at 2 bits. Scales 1, 2/3, 1, 4/3.
+TEST_CASE("the layout is the documented one, to the bit", "[codec][grid][worked-example]") {
+  // Two rows of three weights with 2 bits in groups of two: (0, 3), (2), (2, -1), (4). Scales 1, 2/3, 1, 4/3.
   const std::vector<float> w{0, 3, 2, 2, -1, 4};
   const grid_format f{.rule = grid_rule::affine, .code_bits = 2, .group = 2, .scales = scale_type::float32};
   const auto packed = bytes_of(f, {w, 2, 3});
@@ -221,7 +219,7 @@ TEST_CASE("the layout is the one documented, to the bit", "[codec][grid][worked-
     for (unsigned i = 0; i < 4; ++i) bits |= static_cast<std::uint32_t>(packed[at + i]) << (8 * i);
     return std::bit_cast<float>(bits);
   };
-  // One tile of two rows: the first groups of both, then the second groups.
+  // One tile of two rows stores the first groups of both rows, then the second groups.
   CHECK(float_at(0) == 1.f);
   CHECK(float_at(4) == 1.f);
   CHECK(float_at(8) == 2.f / 3.f);
@@ -231,8 +229,8 @@ TEST_CASE("the layout is the one documented, to the bit", "[codec][grid][worked-
   CHECK(packed[17] == std::byte{0x3c});
   CHECK(packed[18] == std::byte{0x33});
 
-  // 18 rows of 34, 3 bits, zero points 0: a tile of sixteen rows, one of two; one block, tails of two codes. Row r, column
-  // c holds (r + c) mod 8, row by row 0 and 7 are there, so scale 1.
+  // 18 rows of 34 weights, 3 bits, zero points 0: a tile of sixteen rows and one of two, with one block and tails of
+  // two codes. Row r, column c holds (r + c) mod 8. Every row contains 0 and 7, so all scales are 1.
   std::vector<float> wide(18 * 34);
   for (std::size_t r = 0; r < 18; ++r)
     for (std::size_t c = 0; c < 34; ++c) wide[r * 34 + c] = static_cast<float>((r + c) % 8);
@@ -248,7 +246,7 @@ TEST_CASE("the layout is the one documented, to the bit", "[codec][grid][worked-
   CHECK(word_at(0) == 0xffaa5500);
   CHECK(word_at(1 * 64) == 0xffaa5500);
   CHECK(word_at(2 * 64) == 0xaaaaaaaa);
-  CHECK(word_at(1 * 4) == 0x00ffaa55);           // row 1 beside it
+  CHECK(word_at(1 * 4) == 0x00ffaa55);           // row 1 is next to it
   CHECK(word_at(2 * 64 + 1 * 4) == 0x55aaaaaa);  // column 3 of row 1 is 4
   CHECK(word_at(3 * 64) == 0xffaa5500);          // row 16 starts the second tile, two rows wide
   CHECK(word_at(3 * 64 + 2 * 2 * 4) == 0xaaaaaaaa);
@@ -256,7 +254,7 @@ TEST_CASE("the layout is the one documented, to the bit", "[codec][grid][worked-
   CHECK(tiles[18 * 12 + 18 * 4 + 7 + 17] == std::byte{1 + (2 << 3)});  // of row 17: 1, 2
 }
 
-TEST_CASE("groups of zeros, of one value and of next to nothing", "[codec][grid][worked-example]") {
+TEST_CASE("groups of zeros, of equal weights and of negligible weights", "[codec][grid][worked-example]") {
   for (const grid_format& f : every_format()) {
     CAPTURE(to_string(f));
     const std::vector<float> zeros(6, 0.f), tiny(6, 9e-31f);
@@ -267,7 +265,7 @@ TEST_CASE("groups of zeros, of one value and of next to nothing", "[codec][grid]
       for (const float value : {5.f, -5.f, 0.1f, 3e38f}) {
         const std::vector<float> same(6, value);
         const auto d = decoded(f, bytes_of(f, {same, 2, 3}), 2, 3).values;
-        // symmetric_full never reaches its ends: half a step, max / (2^b - 1), is missing.
+        // symmetric_full does not reach its ends: it misses them by half a step, max / (2^b - 1).
         const double miss = f.rule == grid_rule::symmetric_full ? std::abs(value) / ((1u << f.code_bits) - 1.0) : 0.0;
         for (const float x : d)
           CHECK(std::abs(static_cast<double>(x) - static_cast<double>(value)) <= miss * 1.001 + 2 * ulp(value));
@@ -275,7 +273,7 @@ TEST_CASE("groups of zeros, of one value and of next to nothing", "[codec][grid]
       }
     }
   }
-  // methods D1: other people's quantizers decode a constant 5 to about 1, and (0.2, 1.0) at 4 bits to (0.2, 0.4667).
+  // Published quantizers decode a constant 5 to about 1 (EvoPress) and (0.2, 1.0) at 4 bits to (0.2, 0.4667) (GPTQ).
   CHECK(codec::spanning_grid(codec::affine<4>::format, {.lo = 5, .hi = 5}).scale == 5.f / 15.f);
   const std::vector<float> positive{0.2f, 1.f};
   const auto d = decoded(codec::symmetric<4>::format, bytes_of(codec::symmetric<4>::format, {positive, 1, 2}), 1, 2);
@@ -300,18 +298,19 @@ TEST_CASE("ranges that overflow float and the largest floats decode to finite va
   }
 }
 
-TEST_CASE("quotients at exact halves go to the even code", "[codec][grid][worked-example]") {
-  // Scale 1 in all of them: x = 0.5, 1.5, 2.5 and their negatives.
+TEST_CASE("quotients at exact halves are rounded to the even code", "[codec][grid][worked-example]") {
+  // All scales are 1: x = 0.5, 1.5, 2.5 and their negatives.
   const std::vector<float> w{-7.f, -2.5f, -1.5f, -0.5f, 0.5f, 1.5f, 2.5f, 7.f};
   CHECK(codes(codec::symmetric<4>::format, bytes_of(codec::symmetric<4>::format, {w, 1, 8}), 1, 8, -7) ==
         std::vector<int>{-7, -2, -2, 0, 0, 2, 2, 7});
-  // Affine with an odd zero point: x / s is rounded before z is added (GPTQ); rounding the sum would give 4, 6, 6, 8, ...
-  const std::vector<float> odd{-7.f, -2.5f, -1.5f, -0.5f, 0.5f, 1.5f, 2.5f, 8.f};
-  CHECK(codes(codec::affine<4>::format, bytes_of(codec::affine<4>::format, {odd, 1, 8}), 1, 8) ==
+  // With an odd affine zero point, x / s is rounded before z is added (GPTQ); rounding the sum would give 4, 6, 6, 8,
+  // ...
+  const std::vector<float> ties{-7.f, -2.5f, -1.5f, -0.5f, 0.5f, 1.5f, 2.5f, 8.f};
+  CHECK(codes(codec::affine<4>::format, bytes_of(codec::affine<4>::format, {ties, 1, 8}), 1, 8) ==
         std::vector<int>{0, 5, 5, 7, 7, 9, 9, 15});
 }
 
-TEST_CASE("half scales are rounded before they are used, upwards, and cost two bytes", "[codec][grid][property]") {
+TEST_CASE("half scales are rounded up before they are used, and take two bytes", "[codec][grid][property]") {
   const float_matrix w = weights(4, 64);
   for (const unsigned bits : {2u, 4u, 8u, 16u}) {
     const grid_format f{.rule = grid_rule::symmetric, .code_bits = bits, .group = 16, .scales = scale_type::float16};

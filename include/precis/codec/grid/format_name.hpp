@@ -8,12 +8,12 @@
 #include <string>
 #include <string_view>
 
-/// The integer and small float formats as values, and their names. What they are and how they are stored is the kernels' to say:
-/// precis/kernel/grid_format.hpp.
+/// The names of the integer and small-float formats. precis/kernel/grid_format.hpp defines the formats and their
+/// layout.
 namespace precis::kernel {
 
-/// "affine4.g32", "symmetric8.row", "symmetric_full4.tensor", "min_anchored8.row", "e4m3.g32", "log2_4.g32"; ".h":
-/// half scales.
+/// The name of a format: "affine4.g32", "symmetric8.row", "symmetric_full4.tensor", "min_anchored8.row", "e4m3.g32",
+/// "log2_4.g32". The suffix ".h" stands for half scales.
 [[nodiscard]] inline std::string to_string(const grid_format& f) {
   std::string name;
   switch (f.rule) {
@@ -39,13 +39,13 @@ namespace precis::kernel {
   return name;
 }
 
-/// The format whose name that is; nothing for any other word.
-/// @post parse_grid_format(to_string(f)) == f, and every other way to write it is refused.
+/// The format called `name`, or nullopt.
+/// @post parse_grid_format(to_string(f)) == f; every other spelling gives nullopt.
 [[nodiscard]] inline std::optional<grid_format> parse_grid_format(std::string_view name) {
   struct family {
     std::string_view word;
     grid_rule rule;
-    unsigned bits;  // 0: the name says
+    unsigned bits;  // 0: stated by the name
   };
   constexpr family families[] = {{"affine", grid_rule::affine, 0},
                                  {"symmetric_full", grid_rule::symmetric_full, 0},
@@ -61,11 +61,11 @@ namespace precis::kernel {
     const char* const end = text.data() + text.size();
     text.remove_prefix(static_cast<std::size_t>(std::from_chars(text.data(), end, value).ptr - text.data()));
   };
-  for (const family& all : families) {
-    if (!name.starts_with(all.word)) continue;
-    grid_format f{.rule = all.rule, .code_bits = all.bits};
-    std::string_view rest = name.substr(all.word.size());
-    if (all.bits == 0) number(rest, f.code_bits);
+  for (const family& each : families) {
+    if (!name.starts_with(each.word)) continue;
+    grid_format f{.rule = each.rule, .code_bits = each.bits};
+    std::string_view rest = name.substr(each.word.size());
+    if (each.bits == 0) number(rest, f.code_bits);
     if (f.code_bits < 2 || (f.code_bits > 8 && f.code_bits != 16 && f.code_bits != 24)) return std::nullopt;
     if (f.is_power() && f.code_bits != 3 && f.code_bits != 4) return std::nullopt;
     if (rest.ends_with(".h")) f.scales = scale_type::float16;
@@ -74,7 +74,7 @@ namespace precis::kernel {
       rest.remove_prefix(2);
       number(rest, f.group);
     }
-    return to_string(f) == name ? std::optional(f) : std::nullopt;  // anything else that is there shows here
+    return to_string(f) == name ? std::optional(f) : std::nullopt;  // any leftover characters make the names differ
   }
   return std::nullopt;
 }

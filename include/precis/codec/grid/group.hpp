@@ -1,7 +1,6 @@
 #pragma once
 
 #include <precis/codec/grid/format_name.hpp>
-#include <precis/core/error.hpp>
 #include <precis/core/view.hpp>
 #include <precis/kernel/half.hpp>
 
@@ -13,15 +12,14 @@
 #include <cstring>
 #include <limits>
 #include <span>
-#include <string>
 #include <type_traits>
 
-/// Quantization of one group of weights to integers and small floats, once for all formats: the format is a run-time
-/// value here, so a menu of two hundred entries costs one instantiation. Matrices of groups: grid_codec.hpp.
+/// The scalar definition: quantization of one group of weights to integers or small floats. The format is a run-time
+/// value, so a menu of hundreds of entries costs one instantiation. codec/grid/matrix.hpp applies it to matrices.
 ///
-/// The arithmetic is defined element by element and has no multiply-add that a compiler could fuse with another result:
-/// a quotient is rounded before anything is added to it; scale * (code - zero_point) is one product; the product of
-/// scale * code + minimum is exact in double (24 + 24 bits), so fused or not the sum is the same.
+/// The arithmetic is defined element by element and contains no multiply-add whose result depends on whether the
+/// compiler fuses it: a quotient is rounded before anything is added to it; scale * (code - zero_point) is one product;
+/// the product in scale * code + minimum is exact in double (24 + 24 bits), so the sum is the same fused or not.
 namespace precis::codec {
 
 /// The side data of one group:  real = scale * (code - zero_point) + minimum.
@@ -32,7 +30,7 @@ struct grid {
   bool operator==(const grid&) const = default;
 };
 
-/// The smallest and the largest of some values; meaningful only when they are all finite.
+/// The smallest and the largest of a set of values; meaningful only if all of them are finite.
 struct extent {
   double lo = 0;
   double hi = 0;
@@ -41,7 +39,8 @@ struct extent {
 
 namespace detail {
 
-// Floats as integers of the same order. Integer minima vectorise without any flag, and NaN and infinity lie outside.
+// Maps floats to integers of the same order. Integer minima vectorize without compiler flags, and NaN and infinity map
+// to keys outside the range of the finite floats.
 [[nodiscard]] inline std::int32_t ordered(float x) noexcept {
   const auto bits = std::bit_cast<std::int32_t>(x);
   return bits ^ ((bits >> 31) & 0x7FFF'FFFF);
@@ -51,17 +50,18 @@ namespace detail {
 }
 inline constexpr std::int32_t largest_finite = 0x7F7F'FFFF;
 
-// Adding 1.5 * 2^52 leaves the nearest integer, ties to even, in the low bits of the sum: exact for |x| < 2^31, the same
-// in every vector width, and no optimiser can undo it because the sum is never subtracted from again.
+// Adding 1.5 * 2^52 leaves the nearest integer, ties to even, in the low bits of the sum. This is exact for |x| < 2^31,
+// identical in every vector width, and no optimizer can undo it because the constant is never subtracted again.
 [[nodiscard]] inline std::int32_t round_half_even(double x) noexcept {
   return static_cast<std::int32_t>(std::bit_cast<std::int64_t>(x + 0x1.8p52) & 0xFFFF'FFFF);
 }
-// The same in float: 1.5 * 2^23, for |x| <= 2^22.
+// In float the constant is 1.5 * 2^23, for |x| <= 2^22.
 [[nodiscard]] inline std::int32_t round_half_even(float x) noexcept {
   return std::bit_cast<std::int32_t>(x + 0x1.8p23f) - std::bit_cast<std::int32_t>(0x1.8p23f);
 }
 
-/// The nearest storable number, or (up) the smallest that is not below. Infinity when there is none.
+/// The storable number nearest to `value` or, if `up`, the smallest one that is not below it. Infinity if there is
+/// none.
 [[nodiscard]] inline float storable(double value, scale_type type, bool up) noexcept {
   constexpr float infinite = std::numeric_limits<float>::infinity();
   const bool too_large = value > static_cast<double>(std::numeric_limits<float>::max());
@@ -69,10 +69,10 @@ inline constexpr std::int32_t largest_finite = 0x7F7F'FFFF;
   float f = static_cast<float>(value);
   if (type == scale_type::float32) return up && static_cast<double>(f) < value ? std::nextafter(f, infinite) : f;
   std::uint16_t half = kernel::float_to_half(f);
-  if (up && static_cast<double>(kernel::half_to_float(half)) < value) ++half;  // positive: the next larger one
+  if (up && static_cast<double>(kernel::half_to_float(half)) < value) ++half;  // the next larger one: value is positive
   return kernel::half_to_float(half);
 }
-/// The largest storable number that is not above. Minus infinity when there is none.
+/// The largest storable number that is not above `value`. Minus infinity if there is none.
 [[nodiscard]] inline float storable_below(float value, scale_type type) noexcept {
   if (type == scale_type::float32) return value;
   std::uint16_t half = kernel::float_to_half(value);
@@ -81,23 +81,22 @@ inline constexpr std::int32_t largest_finite = 0x7F7F'FFFF;
   return kernel::half_to_float(half);
 }
 
-}  // namespace detail
+using kernel::detail::with_float;
 
-namespace detail {
-
-// Groups are short: loops of a known length compile to straight vector code, loops of any length to that and a head and
-// a tail that cost more than the work. body(first, count) is inlined with count == run wherever it is.
-inline constexpr std::size_t run = 32;
+// Groups are short. A loop of known length compiles to straight vector code; a loop of unknown length also gets a head
+// and a tail that cost more than the work itself. body(first, count) is therefore instantiated with a constant count
+// wherever that is possible.
+inline constexpr std::size_t run_length = 32;
 template<class Body>
 void in_runs(std::size_t count, const Body& body) {
   std::size_t i = 0;
-  for (; i + run <= count; i += run) body(i, std::integral_constant<std::size_t, run>{});
+  for (; i + run_length <= count; i += run_length) body(i, std::integral_constant<std::size_t, run_length>{});
   if (i < count) body(i, count - i);
 }
-// What a run leaves behind is one number, so the longer the better.
+// For reductions, where every run ends with a horizontal operation: longer runs first.
 template<class Body>
 void in_long_runs(std::size_t count, const Body& body) {
-  constexpr std::size_t longer = 16 * run;
+  constexpr std::size_t longer = 16 * run_length;
   if (count < longer) return in_runs(count, body);
   std::size_t i = 0;
   for (; i + longer <= count; i += longer) body(i, std::integral_constant<std::size_t, longer>{});
@@ -106,7 +105,7 @@ void in_long_runs(std::size_t count, const Body& body) {
 
 }  // namespace detail
 
-/// Smallest and largest value. Requires contiguous rows. Cost: one read, vectorised.
+/// The smallest and the largest weight. Requires contiguous rows. Cost: one read, vectorized.
 [[nodiscard]] inline extent extent_of(weight_view values) noexcept {
   std::int32_t lo = std::numeric_limits<std::int32_t>::max();
   std::int32_t hi = std::numeric_limits<std::int32_t>::min();
@@ -128,17 +127,18 @@ void in_long_runs(std::size_t count, const Body& body) {
   return {.lo = static_cast<double>(detail::from_ordered(lo)), .hi = static_cast<double>(detail::from_ordered(hi))};
 }
 
-/// The grid that spans `range`, scale rounded to what is stored before anything else is computed with it.
+/// The grid that spans `range`. Its scale is rounded to the stored type before anything else is computed from it.
 ///
-/// Floats    scale = max|x| / the largest finite float. Powers: NaN where a value is negative.
-/// Rounding  float32 scales of up to 8 bits: to nearest. Wider codes and half scales: up, because a scale rounded down
-///           would cut the largest weights off by many steps (2^24 steps of 2^-24 each). So |error| <= scale / 2 always
-///           (min_anchored_floor: scale), to within the rounding of the quotient and of the decoded value.
-/// Edges     a range below 1e-30 counts as all zero: scale 1 (min_anchored: 0, which decodes to the minimum).
-///           Half scales below 2^-24 become 2^-24. A scale too large for its type comes back infinite.
-/// Source    methods D1, D2, D4.
+/// Floats    scale = max|x| / the largest finite float. Powers of two: the scale is NaN if a value is negative.
+/// Rounding  float32 scales of codes up to 8 bits are rounded to nearest. With wider codes and half scales they are
+///           rounded up, because a scale rounded down would clip the largest weights by many steps (2^24 steps of 2^-24
+///           each). So |error| <= scale / 2 (min_anchored_floor: scale), up to the rounding of the quotient and of the
+///           decoded value.
+/// Edges     a range below 1e-30 counts as all zero and gets scale 1 (min_anchored: 0, which decodes to the minimum).
+///           Half scales below 2^-24 become 2^-24. A scale too large for its type is returned as infinity.
+/// Source    docs/methods/affine.md, docs/methods/min_anchored.md, docs/methods/scaled_float.md, docs/methods/log2.md.
 [[nodiscard]] inline grid spanning_grid(const grid_format& f, extent range) noexcept {
-  constexpr double nothing = 1e-30;
+  constexpr double negligible = 1e-30;
   const bool up = f.wide() || f.scales == scale_type::float16;
   const double levels = static_cast<double>((1u << f.code_bits) - 1u);
   grid g{.scale = 1, .minimum = 0, .zero_point = f.fixed_zero_point()};
@@ -146,24 +146,24 @@ void in_long_runs(std::size_t count, const Body& body) {
   if (f.has_minimum()) {
     g.minimum = detail::storable_below(static_cast<float>(range.lo), f.scales);
     const double span = range.hi - static_cast<double>(g.minimum);
-    g.scale = span < nothing ? 0.f : detail::storable(span / levels, f.scales, up);
+    g.scale = span < negligible ? 0.f : detail::storable(span / levels, f.scales, up);
   } else if (f.rule == grid_rule::affine) {
     const double lo = std::min(0.0, range.lo);
     const double hi = std::max(0.0, range.hi);
-    if (hi - lo < nothing) return g;
+    if (hi - lo < negligible) return g;
     g.scale = detail::storable((hi - lo) / levels, f.scales, up);
     if (std::isfinite(g.scale))
       g.zero_point = std::clamp(detail::round_half_even(-lo / static_cast<double>(g.scale)), 0, f.top_code());
   } else {
     const double largest = std::max(std::abs(range.lo), std::abs(range.hi));
-    if (largest < nothing) return g;
+    if (largest < negligible) return g;
     if (f.is_power() && range.lo < 0) return {.scale = std::numeric_limits<float>::quiet_NaN()};
     if (f.is_float()) {
-      kernel::detail::with_float(f, [&](auto small) {
+      detail::with_float(f, [&](auto small) {
         const auto top = static_cast<double>(small.decode(small.top));
         g.scale = detail::storable(largest / top, f.scales, up);
         if (static_cast<double>(g.scale) * top > static_cast<double>(std::numeric_limits<float>::max()))
-          g.scale = std::nextafter(g.scale, 0.f);  // what it decodes to stays finite
+          g.scale = std::nextafter(g.scale, 0.f);  // decoded values stay finite
       });
       return g;
     }
@@ -175,16 +175,16 @@ void in_long_runs(std::size_t count, const Body& body) {
 
 namespace detail {
 
-/// What the inner loops need of a grid: quotients are clamped to [lo, hi] before they are rounded, which gives the same
-/// codes as clamping after (the bounds are whole numbers) and keeps every decoded value finite.
-struct steps {
+/// A grid as the inner loops use it. Quotients are clamped to [lo, hi] before they are rounded, which gives the same
+/// codes as clamping afterwards (the bounds are integers) and keeps every decoded value finite.
+struct quotient_bounds {
   double scale;
   double minimum;
   double lo;
   double hi;
   std::int32_t zero_point;
 
-  steps(const grid_format& f, const grid& g) noexcept
+  quotient_bounds(const grid_format& f, const grid& g) noexcept
       : scale(static_cast<double>(g.scale)), minimum(static_cast<double>(g.minimum)), zero_point(g.zero_point) {
     constexpr double largest = std::numeric_limits<float>::max();
     lo = -static_cast<double>(zero_point);
@@ -199,14 +199,15 @@ struct steps {
   }
 };
 
-// Up to 8 bits: float quotients. The quotient's own rounding can move a value across a tie only within 1e-5 of one.
-inline void quantize(const float* x, std::size_t count, const steps& s, std::uint8_t* codes) noexcept {
+// Codes of up to 8 bits use float quotients. The rounding of the quotient can move a value across a tie only within
+// 1e-5 of it.
+inline void quantize(const float* x, std::size_t count, const quotient_bounds& s, std::uint8_t* codes) noexcept {
   const auto scale = static_cast<float>(s.scale);
   const auto lo = static_cast<float>(s.lo);
   const auto hi = static_cast<float>(s.hi);
   const std::int32_t shift = s.zero_point;
   in_runs(count, [=](std::size_t first, auto length) {
-    std::uint8_t local[run];  // cannot alias x, as far as the compiler knows
+    std::uint8_t local[run_length];  // the compiler knows that a local array does not alias x
     for (std::size_t i = 0; i < length; ++i) {
       float q = x[first + i] / scale;
       q = q < lo ? lo : q;
@@ -216,8 +217,8 @@ inline void quantize(const float* x, std::size_t count, const steps& s, std::uin
     std::memcpy(codes + first, local, length);
   });
 }
-// 16 and 24 bits: double quotients.
-inline void quantize(const float* x, std::size_t count, const steps& s, std::uint32_t* codes) noexcept {
+// Codes of 16 and 24 bits use double quotients.
+inline void quantize(const float* x, std::size_t count, const quotient_bounds& s, std::uint32_t* codes) noexcept {
   const std::int32_t shift = s.zero_point;
   for (std::size_t i = 0; i < count; ++i) {
     double q = static_cast<double>(x[i]) / s.scale;
@@ -227,7 +228,8 @@ inline void quantize(const float* x, std::size_t count, const steps& s, std::uin
   }
 }
 template<class Code>
-void quantize_from_minimum(const float* x, std::size_t count, const steps& s, bool floor, Code* codes) noexcept {
+void quantize_from_minimum(const float* x, std::size_t count, const quotient_bounds& s, bool floor,
+                           Code* codes) noexcept {
   if (s.scale == 0) {
     std::fill_n(codes, count, Code{0});
     return;
@@ -240,21 +242,26 @@ void quantize_from_minimum(const float* x, std::size_t count, const steps& s, bo
   }
 }
 
+}  // namespace detail
+
+/// The codes of `count` weights on grid g. Code: std::uint8_t up to 8 bits, std::uint32_t above.
+/// Source    docs/methods/affine.md, docs/methods/min_anchored.md, docs/methods/scaled_float.md, docs/methods/log2.md.
 template<class Code>
 void quantize_group(const grid_format& f, const grid& g, const float* x, std::size_t count, Code* codes) noexcept {
   if (f.is_float()) {
-    kernel::detail::with_float(f, [&](auto small) {
+    detail::with_float(f, [&](auto small) {
       for (std::size_t i = 0; i < count; ++i) codes[i] = small.encode(x[i] / g.scale);
     });
     return;
   }
-  const steps s(f, g);
+  const detail::quotient_bounds s(f, g);
   if (f.has_minimum())
-    quantize_from_minimum(x, count, s, f.rule == grid_rule::min_anchored_floor, codes);
+    detail::quantize_from_minimum(x, count, s, f.rule == grid_rule::min_anchored_floor, codes);
   else
-    quantize(x, count, s, codes);
+    detail::quantize(x, count, s, codes);
 }
 
+/// The weights that `count` codes on grid g decode to.
 template<class Code>
 void dequantize_group(const grid_format& f, const grid& g, const Code* codes, std::size_t count, float* x) noexcept {
   if (f.has_minimum()) {
@@ -263,53 +270,66 @@ void dequantize_group(const grid_format& f, const grid& g, const Code* codes, st
     for (std::size_t i = 0; i < count; ++i)
       x[i] = static_cast<float>(static_cast<double>(static_cast<std::int32_t>(codes[i])) * scale + minimum);
   } else if (f.is_float()) {
-    kernel::detail::with_float(f, [&](auto small) {
+    detail::with_float(f, [&](auto small) {
       for (std::size_t i = 0; i < count; ++i) x[i] = g.scale * small.decode(static_cast<std::uint8_t>(codes[i]));
     });
   } else {
     const float scale = g.scale;
     const std::int32_t zero_point = g.zero_point;
-    in_runs(count, [=](std::size_t first, auto length) {
+    detail::in_runs(count, [=](std::size_t first, auto length) {
       for (std::size_t i = first; i < first + length; ++i)
         x[i] = scale * static_cast<float>(static_cast<std::int32_t>(codes[i]) - zero_point);
     });
   }
 }
 
-// Calls body(Code{}) with a type that holds a code: two types, so that a program compiles two bodies and not nine.
+/// Calls body(Code{}) with a type that holds a code. There are two such types, so a program compiles two bodies instead
+/// of nine.
 template<class Body>
 void with_code_type(const grid_format& f, const Body& body) {
   if (f.wide()) return body(std::uint32_t{});
   return body(std::uint8_t{});
 }
 
-}  // namespace detail
-
-/// Refuses the first weight that is NaN or infinite, by row and column. Cost: one read.
-inline void check_finite(weight_view w, const std::string& where) {
-  for (std::size_t r = 0; r < w.rows; ++r)
-    for (std::size_t c = 0; c < w.cols; ++c)
-      if (!std::isfinite(w(r, c)))
-        refuse({.what = "the weight in row " + std::to_string(r) + ", column " + std::to_string(c) + " is " +
-                        (std::isnan(w(r, c)) ? "NaN"
-                         : w(r, c) > 0       ? "infinity"
-                                             : "-infinity"),
-                .where = where,
-                .expected = "finite weights"});
-}
-
-/// What `values` become when they are encoded on `g` and decoded. Requires decoded.size() == values.size().
+/// Quantizes and decodes `values` on grid g. Requires decoded.size() == values.size().
 inline void fake_quantize(const grid_format& f, const grid& g, std::span<const float> values,
                           std::span<float> decoded) {
-  PRECIS_EXPECTS(decoded.size() == values.size(), "one decoded value a value");
-  detail::with_code_type(f, [&](auto code) {
+  PRECIS_EXPECTS(decoded.size() == values.size(), "one decoded value per value");
+  with_code_type(f, [&](auto code) {
     constexpr std::size_t chunk = 256;
     decltype(code) codes[chunk];
     for (std::size_t first = 0; first < values.size(); first += chunk) {
       const std::size_t count = std::min(chunk, values.size() - first);
-      detail::quantize_group(f, g, values.data() + first, count, codes);
-      detail::dequantize_group(f, g, codes, count, decoded.data() + first);
+      quantize_group(f, g, values.data() + first, count, codes);
+      dequantize_group(f, g, codes, count, decoded.data() + first);
     }
+  });
+}
+
+/// Quantization errors on grid g: decoded - value. Requires errors.size() == values.size().
+/// @post  the errors are those of fake_quantize.
+inline void quantization_errors(const grid_format& f, const grid& g, std::span<const float> values,
+                                std::span<float> errors) {
+  PRECIS_EXPECTS(errors.size() == values.size(), "one error per value");
+  if (f.wide() || f.has_minimum() || f.is_float()) {
+    fake_quantize(f, g, values, errors);
+    for (std::size_t i = 0; i < values.size(); ++i) errors[i] -= values[i];
+    return;
+  }
+  // Without codes: adding the zero point and subtracting it again would change nothing.
+  const detail::quotient_bounds s(f, g);
+  const auto scale = static_cast<float>(s.scale), lo = static_cast<float>(s.lo), hi = static_cast<float>(s.hi);
+  const float* const x = values.data();
+  float* const error = errors.data();
+  detail::in_runs(values.size(), [=](std::size_t first, auto length) {
+    float local[detail::run_length];  // the compiler knows that a local array does not alias x
+    for (std::size_t i = 0; i < length; ++i) {
+      float q = x[first + i] / scale;
+      q = q < lo ? lo : q;
+      q = q > hi ? hi : q;
+      local[i] = scale * static_cast<float>(detail::round_half_even(q)) - x[first + i];
+    }
+    std::copy_n(local, static_cast<std::size_t>(length), error + first);
   });
 }
 

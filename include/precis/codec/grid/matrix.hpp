@@ -1,16 +1,17 @@
 #pragma once
 
-#include <precis/codec/code_stream.hpp>
+#include <precis/codec/checks.hpp>
 #include <precis/codec/dense_copy.hpp>
 #include <precis/codec/grid/format_name.hpp>
 #include <precis/codec/grid/group.hpp>
-#include <precis/codec/tiles.hpp>
+#include <precis/codec/grid/storage.hpp>
+#include <precis/codec/tile/decode.hpp>
+#include <precis/codec/tile/encode.hpp>
 #include <precis/core/error.hpp>
 #include <precis/core/view.hpp>
-#include <precis/kernel/half.hpp>
+#include <precis/kernel/lanes.hpp>
 
 #include <algorithm>
-#include <bit>
 #include <cmath>
 #include <concepts>
 #include <cstddef>
@@ -20,226 +21,141 @@
 #include <string>
 #include <vector>
 
-/// Encoding and decoding of matrices, group by group on the grids of grid.hpp, once for all formats; and a type for each.
+/// Encoding and decoding of whole matrices in any integer or small-float format, and the codec type that a menu lists.
 namespace precis::codec {
 
-namespace detail {
-
-inline void put_scale(float value, scale_type type, std::byte* at) noexcept {
-  const std::uint32_t bits =
-      type == scale_type::float32 ? std::bit_cast<std::uint32_t>(value) : std::uint32_t{kernel::float_to_half(value)};
-  at[0] = static_cast<std::byte>(bits & 0xFFu);
-  at[1] = static_cast<std::byte>(bits >> 8 & 0xFFu);
-  if (type != scale_type::float32) return;
-  at[2] = static_cast<std::byte>(bits >> 16 & 0xFFu);
-  at[3] = static_cast<std::byte>(bits >> 24);
-}
-[[nodiscard]] inline float get_scale(scale_type type, const std::byte* at) noexcept {
-  const auto low = static_cast<std::uint32_t>(at[0]) | static_cast<std::uint32_t>(at[1]) << 8;
-  if (type != scale_type::float32) return kernel::half_to_float(static_cast<std::uint16_t>(low));
-  return std::bit_cast<float>(low | static_cast<std::uint32_t>(at[2]) << 16 | static_cast<std::uint32_t>(at[3]) << 24);
-}
-
-/// Where the codes of one row lie.
-struct place_of_row {
-  std::size_t tile;         ///< byte where the row's tile starts
-  std::size_t rows;         ///< of the tile
-  std::size_t lane;         ///< rows of the tile before this one
-  std::size_t blocks;       ///< whole blocks of the row
-  std::size_t tail;         ///< byte where its tail starts
-  std::size_t tail_column;  ///< the tail's first column
-
-  place_of_row(const grid_format::layout& l, std::size_t out, std::size_t in, std::size_t row) noexcept
-      : lane(row % kernel::tile_rows), blocks(in / kernel::block_columns) {
-    const std::size_t first = row - lane;
-    tile = first * l.row_words * 4;
-    rows = std::min(out - first, kernel::tile_rows);
-    tail = l.tails + row * l.tail_bytes;
-    tail_column = blocks * kernel::block_columns;
-  }
-};
-
-/// The codes of one row to where they lie, and back.
-template<class Code>
-void put_row(const grid_format::layout& l, unsigned bits, std::size_t out, std::size_t row, std::span<const Code> codes,
-             std::span<std::byte> packed) {
-  const place_of_row p(l, out, codes.size(), row);
-  kernel::pack_row(codes.data(), bits, p.blocks, packed.data() + p.tile, p.rows, p.lane);
-  pack_codes(codes.subspan(p.tail_column), bits, packed.subspan(p.tail, l.tail_bytes));
-}
-template<class Code>
-void get_row(const grid_format::layout& l, unsigned bits, std::size_t out, std::size_t row,
-             std::span<const std::byte> packed, std::span<Code> codes) {
-  const place_of_row p(l, out, codes.size(), row);
-  kernel::unpack_row(packed.data() + p.tile, p.rows, p.lane, bits, p.blocks, codes.data());
-  unpack_codes(packed.subspan(p.tail, l.tail_bytes), bits, codes.subspan(p.tail_column));
-}
-
-/// The grids of the `rows` rows of one tile, row by row (per_tensor: of all), to and from where they are stored.
-inline void put_grids(const grid_format& f, std::span<const grid> grids, std::size_t rows,
-                      tile_place<std::byte> to) noexcept {
-  const std::size_t step = f.scale_bytes(), groups = grids.size() / rows;
-  std::vector<std::uint32_t> zeros;
-  for (std::size_t i = 0; i < grids.size(); ++i) {
-    const grid& g = grids[i % rows * groups + i / rows];
-    put_scale(g.scale, f.scales, to.scales + i * step);
-    if (f.has_minimum()) put_scale(g.minimum, f.scales, to.second + i * step);
-    if (f.rule == grid_rule::affine) zeros.push_back(static_cast<std::uint32_t>(g.zero_point));
-  }
-  if (!zeros.empty())
-    pack_codes(std::span<const std::uint32_t>(zeros), f.code_bits,
-               {to.second, packed_bytes(zeros.size(), f.code_bits)});
-}
-inline void get_grids(const grid_format& f, tile_place<const std::byte> from, std::size_t rows,
-                      std::span<grid> grids) noexcept {
-  const std::size_t step = f.scale_bytes(), groups = grids.size() / rows;
-  std::vector<std::uint32_t> zeros(f.rule == grid_rule::affine ? grids.size() : 0);
-  if (!zeros.empty())
-    unpack_codes({from.second, packed_bytes(zeros.size(), f.code_bits)}, f.code_bits, std::span<std::uint32_t>(zeros));
-  for (std::size_t i = 0; i < grids.size(); ++i) {
-    grid& g = grids[i % rows * groups + i / rows];
-    g.scale = get_scale(f.scales, from.scales + i * step);
-    g.zero_point = zeros.empty() ? f.fixed_zero_point() : static_cast<std::int32_t>(zeros[i]);
-    if (f.has_minimum()) g.minimum = get_scale(f.scales, from.second + i * step);
-  }
-}
-
-inline void check_not_negative(weight_view weights, const std::string& where) {
-  for (std::size_t r = 0; r < weights.rows; ++r)
-    for (std::size_t c = 0; c < weights.cols; ++c)
-      if (weights(r, c) < 0)
-        refuse(
-            {.what = std::to_string(weights(r, c)) + " in row " + std::to_string(r) + ", column " + std::to_string(c),
-             .where = where,
-             .expected = "nothing below 0: powers of two have no sign"});
-}
-
-[[noreturn]] inline void refuse_size(const std::string& name, std::size_t have, std::size_t need, weight_view w) {
-  refuse({.what = std::to_string(have) + " bytes for a matrix of " + std::to_string(w.rows) + " x " +
-                  std::to_string(w.cols),
-          .where = "codec " + name,
-          .expected = std::to_string(need) + " bytes"});
-}
-
-}  // namespace detail
-
-/// The grid that holds every value of a group: min and max, nothing searched.
+/// The grid that spans all weights of a group: their minimum and maximum, without a search.
 struct choose_nearest {
   grid operator()(const grid_format& f, weight_view values, std::size_t) const noexcept {
     const extent range = extent_of(values);
     if (range.finite) return spanning_grid(f, range);
     return {.scale = std::numeric_limits<float>::quiet_NaN()};
   }
-  [[nodiscard]] bool tile(const grid_format& f, const detail::tile_groups& g, detail::tile_grids& to) const noexcept {
-    detail::spanning_grids(f, g.lo, g.hi, g.count * kernel::tile_rows, to);
+  [[nodiscard]] bool for_tile(const grid_format& f, const tile::group_batch& g,
+                              tile::grid_batch& chosen) const noexcept {
+    tile::spanning_grids(f, g.lo, g.hi, g.count * kernel::tile_rows, chosen);
     return true;
   }
 };
 
-/// Uses grids made before (for instance those of `read_grids`), one a group.
+/// Grids that exist already, one per group, for instance those of `read_grids`.
 struct choose_given {
   std::span<const grid> grids;
   grid operator()(const grid_format&, weight_view values, std::size_t index) const noexcept {
     if (extent_of(values).finite) return grids[index];
     return {.scale = std::numeric_limits<float>::quiet_NaN()};
   }
-  [[nodiscard]] bool tile(const grid_format& f, const detail::tile_groups& g, detail::tile_grids& to) const noexcept {
-    bool stored = true;
+  [[nodiscard]] bool for_tile(const grid_format& f, const tile::group_batch& g,
+                              tile::grid_batch& chosen) const noexcept {
+    bool valid = true;
     for (std::size_t i = 0; i < g.count * kernel::tile_rows; ++i) {
-      const grid& given = grids[g.index + i / kernel::tile_rows + i % kernel::tile_rows * g.groups];
-      to.scale[i] = given.scale;
-      to.zero_point[i] = static_cast<float>(given.zero_point);
-      stored &= given.zero_point >= 0 && given.zero_point <= f.top_code();
+      const grid& given = grids[g.index + i / kernel::tile_rows + i % kernel::tile_rows * g.groups_per_row];
+      chosen.scale[i] = given.scale;
+      chosen.zero_point[i] = static_cast<float>(given.zero_point);
+      valid &= given.zero_point >= 0 && given.zero_point <= f.top_code();
     }
-    return stored;
+    return valid;
   }
 };
 
-/// Encodes a matrix on the grids that `choose(format, values of the group, index of the group)` returns for each group.
-/// A `choose` that also has tile(format, tile_groups, tile_grids) is asked for sixteen rows together; false: one by one.
+namespace detail {
+
+/// Refuses a group whose chosen grid is not finite: names the weight that caused it or, if all weights are valid, the
+/// group.
+[[noreturn]] inline void refuse_group(const grid_format& f, weight_view weights, std::size_t index) {
+  const std::string where = "codec " + to_string(f);
+  check_finite(weights, where);
+  if (f.is_power()) check_not_negative(weights, where);
+  refuse({.what = "group " + std::to_string(index) + " needs a scale or minimum too large to store",
+          .where = where,
+          .expected = f.scales == scale_type::float16 ? "scales and minima of at most 65504, or float32 scales"
+                                                      : "smaller weights"});
+}
+
+}  // namespace detail
+
+/// Encodes a matrix on the grids that choose(format, weights of the group, index of the group) returns.
 ///
-/// Shapes   weights [out x in], any strides; the values of a group are a view with contiguous rows: 1 x (up to) group,
-///          or the whole matrix when there is one grid for all.
-/// Errors   weights that are not finite, named by row and column; a grid that cannot be stored (half scales above
-///          65504); a wrong number of bytes.
-/// Cost     one read for the range and one for the codes. Copies a matrix whose rows are not contiguous.
+/// If `choose` also has for_tile(format, tile::group_batch, tile::grid_batch&), it is called for sixteen rows at a time
+/// wherever tile::supports allows; when it returns false, these rows are encoded group by group.
+///
+/// Shapes   weights [out x in], any strides. The weights of a group are a view with contiguous rows: one row of at most
+///          f.group weights or, for a per_tensor format, the whole matrix.
+/// Errors   weights that are not finite, by row and column; a grid that cannot be stored (half scales above 65504); a
+///          buffer of the wrong size.
+/// Cost     one read for the ranges and one for the codes. A matrix whose rows are not contiguous is copied first.
 template<class Choose>
 void encode_on_grids(const grid_format& f, weight_view weights, std::span<std::byte> packed, const Choose& choose) {
   const grid_format::layout l = f.layout_of(weights.rows, weights.cols);
-  if (packed.size() != l.bytes) detail::refuse_size(to_string(f), packed.size(), l.bytes, weights);
+  if (packed.size() != l.bytes) refuse_size(to_string(f), packed.size(), l.bytes, weights);
   if (l.groups == 0) return;
   const with_contiguous_rows contiguous(weights);
   const weight_view w = contiguous.view();
 
   const auto choose_checked = [&](weight_view values, std::size_t index) {
     const grid g = choose(f, values, index);
-    if (!std::isfinite(g.scale) || !std::isfinite(g.minimum)) {
-      check_finite(weights, "codec " + to_string(f));
-      if (f.is_power()) detail::check_not_negative(weights, "codec " + to_string(f));
-      refuse({.what = "group " + std::to_string(index) + " needs a scale or minimum too large to store",
-              .where = "codec " + to_string(f),
-              .expected = f.scales == scale_type::float16 ? "scales and minima of at most 65504, or float32 scales"
-                                                          : "smaller weights"});
-    }
+    if (!std::isfinite(g.scale) || !std::isfinite(g.minimum)) detail::refuse_group(f, weights, index);
     return g;
   };
-  const bool whole = f.group == per_tensor;
-  std::vector<grid> grids;  // of one tile, row by row; or the one of all
-  if (whole) {
+  const bool per_matrix = f.group == per_tensor;
+  std::vector<grid> grids;  // those of one tile, row by row; per_tensor: the only one
+  if (per_matrix) {
     grids.push_back(choose_checked(w, 0));
-    detail::put_grids(f, grids, 1, {f, l, w.cols, 0, packed.data()});
+    store_grids(f, grids, 1, {f, l, w.cols, 0, packed.data()});
   }
-  const std::size_t groups = f.groups_per_row(w.cols), length = whole ? w.cols : std::min(f.group, w.cols);
-  const bool by_tiles = detail::by_tiles(f, w.cols);
+  const std::size_t groups = f.groups_per_row(w.cols), length = per_matrix ? w.cols : std::min(f.group, w.cols);
+  const bool by_tiles = tile::supports(f, w.cols);
 
-  detail::with_code_type(f, [&](auto code) {
+  with_code_type(f, [&](auto code) {
     std::vector<decltype(code)> codes(w.cols);
     for (std::size_t first = 0; first < w.rows; first += kernel::tile_rows) {
-      const weight_view tile = w.row_range(first, std::min(kernel::tile_rows, w.rows - first));
-      const detail::tile_place to(f, l, w.cols, first, packed.data());
+      const weight_view rows = w.row_range(first, std::min(kernel::tile_rows, w.rows - first));
+      const tile::stored_parts to(f, l, w.cols, first, packed.data());
       if constexpr (kernel::native_code_lanes::rows > 1 &&
-                    requires(detail::tile_groups g, detail::tile_grids some) { choose.tile(f, g, some); })
-        if (by_tiles && tile.rows == kernel::tile_rows) {
-          const auto of_group = [&](const detail::tile_groups& g, detail::tile_grids& some) {
-            return whole ? choose_given{grids}.tile(f, g, some) : choose.tile(f, g, some);
+                    requires(tile::group_batch g, tile::grid_batch chosen) { choose.for_tile(f, g, chosen); })
+        if (by_tiles && rows.rows == kernel::tile_rows) {
+          const auto choose_batch = [&](const tile::group_batch& g, tile::grid_batch& chosen) {
+            return per_matrix ? choose_given{grids}.for_tile(f, g, chosen) : choose.for_tile(f, g, chosen);
           };
-          if (detail::encode_tile(f, tile.data, tile.row_stride, w.cols, first, to, of_group)) continue;
+          if (tile::encode_rows(f, rows, first, to, choose_batch)) continue;
         }
-      // All grids, then all codes: divisions of one group overlap with the next only if nothing is between.
-      if (!whole) grids.resize(tile.rows * groups);
-      for (std::size_t i = 0; i < (whole ? 0 : grids.size()); ++i) {
+      // First all grids, then all codes: the divisions of consecutive groups overlap only if nothing comes between
+      // them.
+      if (!per_matrix) grids.resize(rows.rows * groups);
+      for (std::size_t i = 0; i < (per_matrix ? 0 : grids.size()); ++i) {
         const std::size_t column = i % groups * length;
-        const weight_view row = tile.row_range(i / groups, 1);
+        const weight_view row = rows.row_range(i / groups, 1);
         grids[i] = choose_checked(row.col_range(column, std::min(length, w.cols - column)), first * groups + i);
       }
-      for (std::size_t r = 0; r < tile.rows; ++r) {
+      for (std::size_t r = 0; r < rows.rows; ++r) {
         for (std::size_t k = 0, column = 0; column < w.cols; ++k, column += length)
-          detail::quantize_group(f, grids[whole ? 0 : r * groups + k], tile.row(r).data() + column,
-                                 std::min(length, w.cols - column), &codes[column]);
-        detail::put_row<decltype(code)>(l, f.code_bits, w.rows, first + r, codes, packed);
+          quantize_group(f, grids[per_matrix ? 0 : r * groups + k], rows.row(r).data() + column,
+                         std::min(length, w.cols - column), &codes[column]);
+        store_row_codes<decltype(code)>(l, f.code_bits, w.rows, first + r, codes, packed);
       }
-      if (!whole) detail::put_grids(f, grids, tile.rows, to);
+      if (!per_matrix) store_grids(f, grids, rows.rows, to);
     }
   });
 }
 
-/// Encodes to the nearest codes on spanning grids. Errors, cost: `encode_on_grids`.
+/// Encodes every weight to the nearest code on the grid that spans its group. Errors and cost are those of
+/// `encode_on_grids`.
 inline void encode(const grid_format& f, weight_view weights, std::span<std::byte> packed) {
   encode_on_grids(f, weights, packed, choose_nearest{});
 }
 
-/// The side data of every group of an encoded `out x in` matrix. Errors: a wrong number of bytes.
+/// The grid of every group of an encoded `out x in` matrix. Errors: a buffer of the wrong size.
 [[nodiscard]] inline std::vector<grid> read_grids(const grid_format& f, std::span<const std::byte> packed,
                                                   std::size_t out, std::size_t in) {
   const grid_format::layout l = f.layout_of(out, in);
-  if (packed.size() != l.bytes) detail::refuse_size(to_string(f), packed.size(), l.bytes, {nullptr, out, in, 0, 1});
+  if (packed.size() != l.bytes) refuse_size(to_string(f), packed.size(), l.bytes, {nullptr, out, in, 0, 1});
   std::vector<grid> grids(l.groups);
   const std::size_t groups = f.groups_per_row(in);
   for (std::size_t first = 0; first < (f.group == per_tensor ? std::min<std::size_t>(out, 1) : out);
        first += kernel::tile_rows) {
     const std::size_t rows = f.group == per_tensor ? 1 : std::min(kernel::tile_rows, out - first);
-    detail::get_grids(f, {f, l, in, first, packed.data()}, rows,
-                      std::span(grids).subspan(first * groups, f.group == per_tensor ? l.groups : rows * groups));
+    load_grids(f, {f, l, in, first, packed.data()}, rows,
+               std::span(grids).subspan(first * groups, f.group == per_tensor ? l.groups : rows * groups));
   }
   return grids;
 }
@@ -249,15 +165,17 @@ template<std::unsigned_integral Code>
 void read_codes(const grid_format& f, std::span<const std::byte> packed, std::size_t out, std::size_t row,
                 std::span<Code> codes) {
   const grid_format::layout l = f.layout_of(out, codes.size());
-  detail::get_row(l, f.code_bits, out, row, packed, codes);
+  load_row_codes(l, f.code_bits, out, row, packed, codes);
 }
 
-/// Decodes into a matrix of any strides. A pure function of the bytes. Errors: a wrong number of bytes.
-/// Cost     one write. From 32 MiB on, rows that start at cache lines are written past the caches, without being read before: up to
-///          twice as fast as others, so align what is large.
+/// Decodes into a matrix of any strides. The result depends on the bytes alone.
+///
+/// Errors   a buffer of the wrong size.
+/// Cost     one write. Matrices of 32 MiB and more whose rows start at cache lines are written with non-temporal
+///          stores, up to twice as fast as others, so align large matrices.
 inline void decode(const grid_format& f, std::span<const std::byte> packed, mutable_weight_view weights) {
   const grid_format::layout l = f.layout_of(weights.rows, weights.cols);
-  if (packed.size() != l.bytes) detail::refuse_size(to_string(f), packed.size(), l.bytes, weights);
+  if (packed.size() != l.bytes) refuse_size(to_string(f), packed.size(), l.bytes, weights);
   if (l.groups == 0) return;
   std::vector<float> scratch;
   mutable_weight_view w = weights;
@@ -265,43 +183,43 @@ inline void decode(const grid_format& f, std::span<const std::byte> packed, muta
     scratch.resize(weights.size());
     w = {scratch, weights.rows, weights.cols};
   }
-  const bool whole = f.group == per_tensor, by_tiles = detail::by_tiles(f, w.cols);
-  const std::size_t groups = f.groups_per_row(w.cols), length = whole ? w.cols : std::min(f.group, w.cols);
-  grid one;  // of all
-  if (whole) detail::get_grids(f, {f, l, w.cols, 0, packed.data()}, 1, {&one, 1});
+  const bool per_matrix = f.group == per_tensor, by_tiles = tile::supports(f, w.cols);
+  const std::size_t groups = f.groups_per_row(w.cols), length = per_matrix ? w.cols : std::min(f.group, w.cols);
+  grid tensor_grid;
+  if (per_matrix) load_grids(f, {f, l, w.cols, 0, packed.data()}, 1, {&tensor_grid, 1});
   using lanes = kernel::native_code_lanes;
-  const bool past_caches = by_tiles && detail::past_caches<lanes>(w);
-  std::vector<grid> grids;  // of one tile, row by row
-  detail::with_code_type(f, [&](auto code) {
+  const bool streaming = by_tiles && tile::use_streaming_stores<lanes>(w);
+  std::vector<grid> grids;  // those of one tile, row by row
+  with_code_type(f, [&](auto code) {
     std::vector<decltype(code)> codes;
     for (std::size_t first = 0; first < w.rows; first += kernel::tile_rows) {
-      const mutable_weight_view tile = w.row_range(first, std::min(kernel::tile_rows, w.rows - first));
-      const detail::tile_place from(f, l, w.cols, first, packed.data());
+      const mutable_weight_view rows = w.row_range(first, std::min(kernel::tile_rows, w.rows - first));
+      const tile::stored_parts from(f, l, w.cols, first, packed.data());
       if constexpr (lanes::rows > 1)
-        if (by_tiles && tile.rows == kernel::tile_rows) {
-          if (past_caches)
-            detail::decode_tile<lanes, true>(f, from, one, w.cols, tile.data, tile.row_stride);
+        if (by_tiles && rows.rows == kernel::tile_rows) {
+          if (streaming)
+            tile::decode_rows<lanes, true>(f, from, tensor_grid, rows);
           else
-            detail::decode_tile(f, from, one, w.cols, tile.data, tile.row_stride);
+            tile::decode_rows(f, from, tensor_grid, rows);
           continue;
         }
       codes.resize(w.cols);
-      if (!whole) {
-        grids.resize(tile.rows * groups);
-        detail::get_grids(f, from, tile.rows, grids);
+      if (!per_matrix) {
+        grids.resize(rows.rows * groups);
+        load_grids(f, from, rows.rows, grids);
       }
-      for (std::size_t r = 0; r < tile.rows; ++r) {
+      for (std::size_t r = 0; r < rows.rows; ++r) {
         read_codes(f, packed, w.rows, first + r, std::span<decltype(code)>(codes));
         for (std::size_t k = 0, column = 0; column < w.cols; ++k, column += length)
-          detail::dequantize_group(f, whole ? one : grids[r * groups + k], codes.data() + column,
-                                   std::min(length, w.cols - column), tile.row(r).data() + column);
+          dequantize_group(f, per_matrix ? tensor_grid : grids[r * groups + k], codes.data() + column,
+                           std::min(length, w.cols - column), rows.row(r).data() + column);
       }
     }
   });
   if (!scratch.empty()) copy_values(w, weights);
 }
 
-/// One row of what `decode` writes: for tables that are looked up, not multiplied.
+/// Decodes one row, for tables that are looked up instead of multiplied.
 ///
 /// Requires  packed of the right size, row < out, x.size() == in.
 /// Cost      one read of the row; allocates its codes.
@@ -311,9 +229,9 @@ inline void decode_row(const grid_format& f, std::span<const std::byte> packed, 
   const grid_format::layout l = f.layout_of(out, x.size());
   PRECIS_EXPECTS(packed.size() == l.bytes && row < out, "a row of the matrix");
   const auto grid_at = [&](std::size_t at) {
-    grid g{.scale = detail::get_scale(f.scales, &packed[l.scales + at * f.scale_bytes()])};
+    grid g{.scale = load_scale(f.scales, &packed[l.scales + at * f.scale_bytes()])};
     g.zero_point = f.fixed_zero_point();
-    if (f.has_minimum()) g.minimum = detail::get_scale(f.scales, &packed[l.second + at * f.scale_bytes()]);
+    if (f.has_minimum()) g.minimum = load_scale(f.scales, &packed[l.second + at * f.scale_bytes()]);
     if (f.rule != grid_rule::affine) return g;
     std::uint32_t zero = 0;
     for (std::size_t i = 0; i < f.code_bits; ++i) {
@@ -323,17 +241,18 @@ inline void decode_row(const grid_format& f, std::span<const std::byte> packed, 
     g.zero_point = static_cast<std::int32_t>(zero);
     return g;
   };
-  detail::with_code_type(f, [&](auto code) {
+  with_code_type(f, [&](auto code) {
     std::vector<decltype(code)> codes(x.size());
     read_codes(f, packed, out, row, std::span<decltype(code)>(codes));
     const std::size_t group = f.group == per_tensor ? x.size() : f.group;
     for (std::size_t first = 0, k = 0; first < x.size(); first += std::min(group, x.size() - first), ++k)
-      detail::dequantize_group(f, grid_at(f.group_at(out, x.size(), row, k)), codes.data() + first,
-                               std::min(group, x.size() - first), x.data() + first);
+      dequantize_group(f, grid_at(f.group_at(out, x.size(), row, k)), codes.data() + first,
+                       std::min(group, x.size() - first), x.data() + first);
   });
 }
 
-/// A codec of this family as a stateless type: what `affine`, `symmetric` and `min_anchored` are.
+/// An integer or small-float format as a stateless codec: the base of `affine`, `symmetric`, `min_anchored`, `e4m3`,
+/// `log2`, ...
 template<grid_rule Rule, unsigned Bits, std::size_t Group, scale_type Scale>
 struct grid_codec {
   static_assert((Bits >= 2 && Bits <= 8) || Bits == 16 || Bits == 24, "precis: codes of 2 to 8, 16 or 24 bits");

@@ -1,0 +1,49 @@
+#pragma once
+
+#include <precis/core/error.hpp>
+#include <precis/core/view.hpp>
+
+#include <cmath>
+#include <cstddef>
+#include <string>
+
+/// What codecs check before they encode or decode.
+namespace precis::codec {
+
+/// Refuses the first weight that is NaN or infinite, by row and column. Cost: one read.
+inline void check_finite(weight_view w, const std::string& where) {
+  for (std::size_t r = 0; r < w.rows; ++r)
+    for (std::size_t c = 0; c < w.cols; ++c)
+      if (!std::isfinite(w(r, c)))
+        refuse({.what = "the weight in row " + std::to_string(r) + ", column " + std::to_string(c) + " is " +
+                        (std::isnan(w(r, c)) ? "NaN"
+                         : w(r, c) > 0       ? "infinity"
+                                             : "-infinity"),
+                .where = where,
+                .expected = "finite weights"});
+}
+
+/// Refuses the first weight below 0, by row and column: formats of powers have no sign. Cost: one read.
+inline void check_not_negative(weight_view w, const std::string& where) {
+  for (std::size_t r = 0; r < w.rows; ++r)
+    for (std::size_t c = 0; c < w.cols; ++c)
+      if (w(r, c) < 0)
+        refuse({.what = std::to_string(w(r, c)) + " in row " + std::to_string(r) + ", column " + std::to_string(c),
+                .where = where,
+                .expected = "nothing below 0: powers of two have no sign"});
+}
+
+/// Refuses a buffer of `have` bytes for a matrix that needs `need` bytes in the codec called `name`.
+[[noreturn]] inline void refuse_size(const std::string& name, std::size_t have, std::size_t need, weight_view w) {
+  refuse({.what = std::to_string(have) + " bytes for a matrix of " + std::to_string(w.rows) + " x " +
+                  std::to_string(w.cols),
+          .where = "codec " + name,
+          .expected = std::to_string(need) + " bytes"});
+}
+
+/// Refuses a buffer that does not have `need` bytes.
+inline void check_size(const std::string& name, std::size_t have, std::size_t need, weight_view w) {
+  if (have != need) refuse_size(name, have, need, w);
+}
+
+}  // namespace precis::codec

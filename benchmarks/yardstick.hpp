@@ -1,5 +1,6 @@
 #pragma once
 
+#include <precis/kernel/constants.hpp>
 #include <precis/kernel/float_product.hpp>
 #include <precis/kernel/lanes.hpp>
 
@@ -52,21 +53,21 @@ template<class F>
 template<bool Beside>
 [[nodiscard]] double fma_seconds(std::size_t steps) {
   using lanes = precis::kernel::native_lanes;
-  using precis::kernel::detail::unrolled;
+  using precis::kernel::for_constants;
   constexpr std::size_t chains = 10;
   float values[(chains + 1) * lanes::width];
   for (std::size_t i = 0; i < (chains + 1) * lanes::width; ++i) values[i] = 1e-9f * static_cast<float>(i + 1);
   benchmark::DoNotOptimize(values);
   const double time = seconds([&] {
     typename lanes::vector sum[chains];
-    unrolled<chains>([&](auto c) { sum[c] = lanes::load(values + c * lanes::width); });
+    for_constants<chains>([&](auto c) { sum[c] = lanes::load(values + c * lanes::width); });
     const typename lanes::vector factor = lanes::load(values + chains * lanes::width);
     for (std::size_t step = 0; step < steps; ++step)
-      unrolled<chains>([&](auto c) {
+      for_constants<chains>([&](auto c) {
         sum[c] = lanes::fma(sum[c], factor, sum[c]);
         if constexpr (Beside && c < 7) asm volatile("nop");
       });
-    unrolled<chains>([&](auto c) { lanes::store(values + c * lanes::width, sum[c]); });
+    for_constants<chains>([&](auto c) { lanes::store(values + c * lanes::width, sum[c]); });
   });
   benchmark::DoNotOptimize(values);
   return time;
@@ -102,18 +103,18 @@ template<bool Beside>
 /// Reads `size` bytes from p on: eight vectors at a time, each in a register of its own.
 inline void read(const std::byte* p, std::size_t size) {
   using code = precis::kernel::native_code_lanes;
-  using precis::kernel::detail::unrolled;
+  using precis::kernel::for_constants;
   constexpr std::size_t width = code::rows * 4, step = 8 * width;
   constexpr std::uint32_t ones = 0x0101'0101u;
   typename code::words sum[8];
-  unrolled<8>([&](auto i) __attribute__((always_inline)) { sum[i] = code::load(p); });
+  for_constants<8>([&](auto i) PRECIS_INLINE_LAMBDA { sum[i] = code::load(p); });
   for (const std::byte* const end = p + size / step * step; p != end; p += step)
-    unrolled<8>([&](auto i) __attribute__((always_inline)) {
+    for_constants<8>([&](auto i) PRECIS_INLINE_LAMBDA {
       sum[i] = code::template merge<0, ones>(sum[i], code::load(p + i * width));
     });
   typename code::words result = sum[0];
-  unrolled<7>([&](auto i)
-                  __attribute__((always_inline)) { result = code::template merge<0, ones << 1>(result, sum[i + 1]); });
+  for_constants<7>([&](auto i)
+                       PRECIS_INLINE_LAMBDA { result = code::template merge<0, ones << 1>(result, sum[i + 1]); });
   benchmark::DoNotOptimize(result);
 }
 

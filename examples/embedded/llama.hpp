@@ -87,11 +87,10 @@ inline void unpack_row(const kernel::packed_grid& m, std::size_t row, float* out
   for (std::size_t c = 0; c < m.in; c += kernel::block_columns) {
     std::uint32_t words[8];
     std::uint8_t codes[kernel::block_columns];
-    for (unsigned v = 0; v < f.code_bits; ++v, from += rows * 4) words[v] = kernel::scalar_code_lanes::load(from);
+    for (unsigned v = 0; v < f.code_bits; ++v, from += rows * 4) words[v] = kernel::get_word32(from);
     kernel::unpack_block(words, f.code_bits, codes);
     const std::byte* const at = m.data + l.scales + f.group_at(m.out, m.in, row, c / f.group) * f.scale_bytes();
-    const float scale = f.scales == kernel::scale_type::float32 ? kernel::scalar_code_lanes::load_floats(at)
-                                                                : kernel::scalar_code_lanes::load_halves(at);
+    const float scale = kernel::stored_float(at, f.scales);
     for (std::size_t i = 0; i < kernel::block_columns; ++i)
       out[c + i] = scale * static_cast<float>(static_cast<std::int32_t>(codes[i]) - f.fixed_zero_point());
   }

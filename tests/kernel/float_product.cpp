@@ -1,4 +1,5 @@
 #include <precis/kernel/float_product.hpp>
+#include <precis/kernel/lanes_scalar.hpp>
 
 #include "catch.hpp"
 

@@ -3,6 +3,8 @@
 #include <precis/codec/grid/matrix.hpp>
 #include <precis/core/random.hpp>
 #include <precis/kernel/lanes.hpp>
+#include <precis/kernel/lanes_avx2.hpp>
+#include <precis/kernel/lanes_scalar.hpp>
 
 #include <cmath>
 #include <cstdint>

@@ -6,7 +6,7 @@
 #include <precis/core/error.hpp>
 #include <precis/core/menu.hpp>
 #include <precis/core/view.hpp>
-#include <precis/kernel/kept_columns.hpp>
+#include <precis/kernel/keep_of_format.hpp>
 
 #include <algorithm>
 #include <bit>
@@ -54,7 +54,7 @@ inline void check_size(const std::string& name, std::size_t have, std::size_t ne
 /// Values    any codec that keeps zero, for the matrix [out x weights kept of a row]: float16, affine<4, 32>, ...
 /// Name      "keep2of4.float16".
 /// Layout    the positions kept inside their groups, rising, as codes of ceil(log2 Group) bits in the layout of grid_format, blocks and
-///           tails; then the values, as their codec lays them out. kernel::packed_kept multiplies it.
+///           tails; then the values, as their codec lays them out. kernel::packed_keep_of multiplies it.
 /// Errors    weights that are not finite, and those of Values.
 /// Cost      one read; a copy of the weights kept.
 /// @post     weights that are not kept decode to exactly 0; those kept, to what Values makes of them.
@@ -67,7 +67,7 @@ struct keep_of {
   static_assert(detail::holds_zero<Values>,
                 "precis: values of a sparse format must keep zero, as affine and float16 do");
   static constexpr bool keeps_zero = true;
-  static constexpr kernel::kept_columns columns{.keep = Keep, .group = Group};
+  static constexpr kernel::keep_of_format columns{.keep = Keep, .group = Group};
 
   [[nodiscard]] static std::string name() {
     return "keep" + std::to_string(Keep) + "of" + std::to_string(Group) + "." + Values::name();

@@ -71,7 +71,7 @@ struct tile_place {
              Byte* packed) noexcept
       : blocks(packed + first * l.row_words * 4),
         scales(packed + l.scales + first * f.groups_per_row(in) * f.scale_bytes()),
-        second(packed + l.second +
+        second(packed + l.offsets +
                first * f.groups_per_row(in) * (f.has_minimum() ? f.scale_bytes() * 8 : f.code_bits) / 8) {}
 };
 

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <precis/kernel/code_planes.hpp>
 #include <precis/kernel/grid_format.hpp>
 #include <precis/kernel/half.hpp>
 
@@ -35,13 +36,6 @@ namespace detail {
 // One rounding after another, whatever the compiler may fuse: the product of two floats is exact in double.
 [[nodiscard]] constexpr float rounded_product(float a, float b) noexcept {
   return static_cast<float>(static_cast<double>(a) * static_cast<double>(b));
-}
-constexpr void put_half(std::uint16_t half, std::byte* at) noexcept {
-  at[0] = static_cast<std::byte>(half & 0xFFu);
-  at[1] = static_cast<std::byte>(half >> 8);
-}
-[[nodiscard]] constexpr std::uint16_t get_half(const std::byte* at) noexcept {
-  return static_cast<std::uint16_t>(static_cast<unsigned>(at[0]) | static_cast<unsigned>(at[1]) << 8);
 }
 
 /// Codes 0 ... 2^bits - 1 to where a block has them, and back. `at` is what follows d and m.
@@ -101,8 +95,8 @@ constexpr void encode_ggml(ggml_type type, const float* x, std::byte* to) noexce
                   : l.has_minimum ? (hi - lo) / top
                                   : largest / -half;
   const float by = d != 0 ? 1.f / d : 0.f;
-  detail::put_half(float_to_half(d), to);
-  if (l.has_minimum) detail::put_half(float_to_half(lo), to + 2);
+  put_word16(float_to_half(d), to);
+  if (l.has_minimum) put_word16(float_to_half(lo), to + 2);
   std::uint8_t codes[ggml_block] = {};
   for (std::size_t j = 0; j < ggml_block; ++j) {
     if (l.bits == 8) {
@@ -123,14 +117,14 @@ constexpr void encode_ggml(ggml_type type, const float* x, std::byte* to) noexce
 /// Whether d and m of an encoded block are finite.
 [[nodiscard]] constexpr bool fits_half(ggml_type type, const std::byte* block) noexcept {
   const auto finite = [](std::uint16_t h) { return (h & 0x7C00u) != 0x7C00u; };
-  return finite(detail::get_half(block)) && (!layout_of(type).has_minimum || finite(detail::get_half(block + 2)));
+  return finite(get_word16(block)) && (!layout_of(type).has_minimum || finite(get_word16(block + 2)));
 }
 
 /// The 32 weights of a block. Exact but for one rounding where there is a minimum.
 constexpr void decode_ggml(ggml_type type, const std::byte* block, float* x) noexcept {
   const ggml_layout l = layout_of(type);
-  const float d = half_to_float(detail::get_half(block));
-  const float m = l.has_minimum ? half_to_float(detail::get_half(block + 2)) : 0.f;
+  const float d = half_to_float(get_word16(block));
+  const float m = l.has_minimum ? half_to_float(get_word16(block + 2)) : 0.f;
   std::uint8_t codes[ggml_block] = {};
   detail::get_ggml_codes(block + (l.has_minimum ? 4 : 2), l.bits, codes);
   const int zero = l.has_minimum ? 0 : 1 << (l.bits - 1);
@@ -170,8 +164,8 @@ inline void repack_ggml(ggml_type type, const std::byte* blocks, std::size_t out
         for (std::uint8_t& c : codes) c = static_cast<std::uint8_t>(c ^ 0x80u);  // signed to from 128
       pack_row(codes, l.bits, 1, packed + first * to.row_words * 4 + k * l.bits * rows * 4, rows, lane);
       const std::size_t at = f.group_at(out, in, r, k);
-      detail::put_half(detail::get_half(blocks), packed + to.scales + 2 * at);
-      if (l.has_minimum) detail::put_half(detail::get_half(blocks + 2), packed + to.second + 2 * at);
+      put_word16(get_word16(blocks), packed + to.scales + 2 * at);
+      if (l.has_minimum) put_word16(get_word16(blocks + 2), packed + to.offsets + 2 * at);
     }
   }
 }

@@ -1,23 +1,15 @@
 #pragma once
 
+#include <precis/kernel/code_planes.hpp>
 #include <precis/kernel/minifloat.hpp>
 
-#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <type_traits>
-#include <utility>
 
 /// How matrices of small integers are stored. The layout is made for multiplying: sixteen rows lie side by side, one
 /// 32-bit word each, so that a vector register holds the same columns of several rows, whatever its width.
 namespace precis::kernel {
-
-inline constexpr unsigned widest_code = 24;
-
-/// Bytes of a stream of `count` codes of `width` bits. Requires 1 <= width <= widest_code.
-[[nodiscard]] constexpr std::size_t packed_bytes(std::size_t count, unsigned width) noexcept {
-  return count / 8 * width + (count % 8 * width + 7) / 8;  // not count * width: that could wrap
-}
 
 /// Weights that share one scale: `group` consecutive ones along `in` (the last group of a row may be shorter) ...
 inline constexpr std::size_t per_row = static_cast<std::size_t>(-1);  ///< ... a whole row (output channel) ...
@@ -40,9 +32,6 @@ enum class grid_rule : std::uint8_t {
 
 /// How scales (and the minima of min_anchored) are stored.
 enum class scale_type : std::uint8_t { float32, float16 };
-
-inline constexpr std::size_t tile_rows = 16;      ///< rows that lie side by side
-inline constexpr std::size_t block_columns = 32;  ///< columns of one block: `code_bits` words a row
 
 /// One format of the integers and small floats, as a value: what the codec types of precis/codec are made of.
 ///
@@ -121,7 +110,7 @@ struct grid_format {
     std::size_t groups = 0;
     std::size_t row_words = 0;   ///< words of a row in whole blocks
     std::size_t scales = 0;      ///< where the scales start, after the blocks
-    std::size_t second = 0;      ///< where zero points or minima start
+    std::size_t offsets = 0;     ///< where zero points or minima start
     std::size_t tails = 0;       ///< where the tail of row 0 starts
     std::size_t tail_bytes = 0;  ///< from the tail of one row to that of the next
     std::size_t bytes = 0;       ///< of everything
@@ -131,8 +120,8 @@ struct grid_format {
     l.groups = groups(out, in);
     l.row_words = in / block_columns * code_bits;
     l.scales = out * l.row_words * 4;
-    l.second = l.scales + l.groups * scale_bytes();
-    l.tails = l.second;
+    l.offsets = l.scales + l.groups * scale_bytes();
+    l.tails = l.offsets;
     if (rule == grid_rule::affine) l.tails += packed_bytes(l.groups, code_bits);
     if (has_minimum()) l.tails += l.groups * scale_bytes();
     l.tail_bytes = packed_bytes(in % block_columns, code_bits);
@@ -140,166 +129,6 @@ struct grid_format {
     return l;
   }
 };
-
-/// Four columns of a block: 4 K ... 4 K + 3.
-template<std::size_t K>
-struct quad : std::integral_constant<std::size_t, K> {};
-
-namespace detail {
-
-/// f(constant 0), ..., f(constant N - 1), so that arrays indexed by the constants stay in registers.
-template<std::size_t N, class F>
-[[gnu::always_inline]] inline void for_constants(F&& f) noexcept {
-  [&]<std::size_t... I>(std::index_sequence<I...>) __attribute__((always_inline)) {
-    (f(std::integral_constant<std::size_t, I>{}), ...);
-  }(std::make_index_sequence<N>{});
-}
-
-/// Code `i` of a stream of codes of `Bits` bits: up to 8, 16 or 24. Reads no byte that holds nothing of it.
-template<unsigned Bits>
-[[nodiscard]] constexpr std::uint32_t code_at(const std::byte* stream, std::size_t i) noexcept {
-  static_assert(Bits <= 8 || Bits % 8 == 0, "precis: wide codes are whole bytes");
-  const std::size_t first = i * Bits / 8, bit = i * Bits % 8;
-  auto held = static_cast<std::uint32_t>(stream[first]);
-  for (unsigned b = 1; b < Bits / 8; ++b) held |= static_cast<std::uint32_t>(stream[first + b]) << (8 * b);
-  if (bit + Bits > 8 && Bits < 8) held |= static_cast<std::uint32_t>(stream[first + 1]) << 8;
-  return held >> bit & ((1u << Bits) - 1u);
-}
-
-/// The planes of a code: plane i holds `width` bits from bit `low` on and takes the words from `word` on.
-struct code_plane {
-  unsigned low = 0;
-  unsigned width = 0;
-  unsigned word = 0;
-};
-struct code_planes {
-  unsigned count = 0;
-  code_plane at[3] = {};
-};
-[[nodiscard]] constexpr code_planes planes_of(unsigned bits) noexcept {
-  code_planes planes;
-  for (unsigned low = 0; low < bits;) {
-    const unsigned left = bits - low;
-    const unsigned width = left >= 8 ? 8 : left >= 4 ? 4 : left >= 2 ? 2 : 1;
-    planes.at[planes.count++] = {low, width, low};
-    low += width;
-  }
-  return planes;
-}
-
-/// Which word of a block holds the plane's bits of `column`, and from which bit on.
-struct code_place {
-  unsigned word = 0;
-  unsigned bit = 0;
-};
-[[nodiscard]] constexpr code_place place_of(code_plane plane, unsigned column) noexcept {
-  const unsigned quad = column / 4, each = 8 / plane.width;
-  return {plane.word + quad / each, column % 4 * 8 + quad % each * plane.width};
-}
-
-/// The codes of four columns, one a byte, from the words of a block. Loose: as they come, among other bits.
-template<class Code, unsigned Bits, std::size_t K, bool Loose = false>
-[[nodiscard, gnu::always_inline]] inline typename Code::words codes_of(const typename Code::words (&w)[Bits]) noexcept {
-  constexpr code_planes planes = planes_of(Bits);
-  constexpr auto word = [](code_plane p) { return p.word + K * p.width / 8; };
-  constexpr auto bit = [](code_plane p) { return static_cast<int>(K * p.width % 8); };
-  constexpr auto mask = [](code_plane p) { return ((1u << p.width) - 1u) * 0x0101'0101u; };
-  constexpr code_plane a = planes.at[0], b = planes.at[1], c = planes.at[2];
-  if constexpr (Loose && planes.count == 1) return w[word(a)];
-  typename Code::words codes = Code::template digits<bit(a), Loose ? ~0u : mask(a)>(w[word(a)]);
-  if constexpr (planes.count > 1)
-    codes = Code::template merge<bit(b) - static_cast<int>(b.low), (mask(b) << b.low)>(codes, w[word(b)]);
-  if constexpr (planes.count > 2)
-    codes = Code::template merge<bit(c) - static_cast<int>(c.low), (mask(c) << c.low)>(codes, w[word(c)]);
-  return codes;
-}
-
-/// Words are little-endian everywhere.
-[[nodiscard]] constexpr std::uint32_t get_word32(const std::byte* at) noexcept {
-  if constexpr (std::endian::native == std::endian::little) {
-    if (!std::is_constant_evaluated()) {
-      std::uint32_t word;
-      __builtin_memcpy(&word, at, 4);
-      return word;
-    }
-  }
-  return static_cast<std::uint32_t>(at[0]) | static_cast<std::uint32_t>(at[1]) << 8 |
-         static_cast<std::uint32_t>(at[2]) << 16 | static_cast<std::uint32_t>(at[3]) << 24;
-}
-constexpr void put_word32(std::uint32_t word, std::byte* at) noexcept {
-  if constexpr (std::endian::native == std::endian::little) {
-    if (!std::is_constant_evaluated()) {
-      __builtin_memcpy(at, &word, 4);
-      return;
-    }
-  }
-  for (unsigned i = 0; i < 4; ++i) at[i] = static_cast<std::byte>(word >> (8 * i) & 0xFFu);
-}
-
-}  // namespace detail
-
-/// The words of one row of a block from its 32 codes. Requires bits as in grid_format and every code < 2^bits.
-template<class Code>
-constexpr void pack_block(const Code* codes, unsigned bits, std::uint32_t* words) noexcept {
-  for (unsigned w = 0; w < bits; ++w) words[w] = 0;
-  const detail::code_planes planes = detail::planes_of(bits);
-  for (unsigned i = 0; i < planes.count; ++i) {
-    const detail::code_plane plane = planes.at[i];
-    const std::uint32_t mask = (1u << plane.width) - 1u;
-    for (unsigned c = 0; c < block_columns; ++c) {
-      const detail::code_place place = detail::place_of(plane, c);
-      words[place.word] |= (static_cast<std::uint32_t>(codes[c]) >> plane.low & mask) << place.bit;
-    }
-  }
-}
-
-/// The 32 codes of one row of a block from its words.
-template<class Code>
-constexpr void unpack_block(const std::uint32_t* words, unsigned bits, Code* codes) noexcept {
-  for (unsigned c = 0; c < block_columns; ++c) codes[c] = 0;
-  const detail::code_planes planes = detail::planes_of(bits);
-  for (unsigned i = 0; i < planes.count; ++i) {
-    const detail::code_plane plane = planes.at[i];
-    const std::uint32_t mask = (1u << plane.width) - 1u;
-    for (unsigned c = 0; c < block_columns; ++c) {
-      const detail::code_place place = detail::place_of(plane, c);
-      codes[c] = static_cast<Code>(codes[c] | (words[place.word] >> place.bit & mask) << plane.low);
-    }
-  }
-}
-
-namespace detail {
-
-/// The same for codes of a byte, four at a time, with words `stride` bytes apart.
-template<unsigned Bits>
-void pack_bytes(const std::uint8_t* codes, std::byte* words, std::size_t stride) noexcept {
-  constexpr code_planes planes = planes_of(Bits);
-  std::uint32_t four[8];
-  for (unsigned k = 0; k < 8; ++k) four[k] = get_word32(reinterpret_cast<const std::byte*>(codes) + std::size_t{4} * k);
-  for (unsigned i = 0; i < planes.count; ++i) {
-    const unsigned low = planes.at[i].low, width = planes.at[i].width, each = 8 / width;
-    const std::uint32_t mask = ((1u << width) - 1u) * 0x0101'0101u;
-    for (unsigned v = 0; v < width; ++v) {
-      std::uint32_t word = 0;
-      for (unsigned p = 0; p < each; ++p) word |= (four[v * each + p] >> low & mask) << (p * width);
-      put_word32(word, words + std::size_t{planes.at[i].word + v} * stride);
-    }
-  }
-}
-template<unsigned Bits>
-void unpack_bytes(const std::byte* words, std::size_t stride, std::uint8_t* codes) noexcept {
-  constexpr code_planes planes = planes_of(Bits);
-  std::uint32_t four[8] = {};
-  for (unsigned i = 0; i < planes.count; ++i) {
-    const unsigned low = planes.at[i].low, width = planes.at[i].width, each = 8 / width;
-    const std::uint32_t mask = ((1u << width) - 1u) * 0x0101'0101u;
-    for (unsigned v = 0; v < width; ++v) {
-      const std::uint32_t word = get_word32(words + std::size_t{planes.at[i].word + v} * stride);
-      for (unsigned p = 0; p < each; ++p) four[v * each + p] |= (word >> (p * width) & mask) << low;
-    }
-  }
-  for (unsigned k = 0; k < 8; ++k) put_word32(four[k], reinterpret_cast<std::byte*>(codes) + std::size_t{4} * k);
-}
 
 /// f(the small float) of a format that has one.
 template<class F>
@@ -312,66 +141,6 @@ constexpr void with_float(const grid_format& format, F&& f) {
     case grid_rule::log2: return three ? f(falling_power<3, 1>{}) : f(falling_power<4, 1>{});
     case grid_rule::log_sqrt2: return three ? f(falling_power<3, 2>{}) : f(falling_power<4, 2>{});
     default: return;
-  }
-}
-
-/// f(constant bits) for the bits of a format of at most 8.
-template<class F>
-constexpr void with_bits(unsigned bits, F&& f) {
-  switch (bits) {
-    case 2: return f(std::integral_constant<unsigned, 2>{});
-    case 3: return f(std::integral_constant<unsigned, 3>{});
-    case 4: return f(std::integral_constant<unsigned, 4>{});
-    case 5: return f(std::integral_constant<unsigned, 5>{});
-    case 6: return f(std::integral_constant<unsigned, 6>{});
-    case 7: return f(std::integral_constant<unsigned, 7>{});
-    case 8: return f(std::integral_constant<unsigned, 8>{});
-    default: return;
-  }
-}
-
-}  // namespace detail
-
-/// The whole blocks of one row, codes[0] on, to where they lie from `tile` (the first byte of the row's tile) on, `lane`
-/// rows after the tile's first one of `rows`.
-template<class Code>
-void pack_row(const Code* codes, unsigned bits, std::size_t blocks, std::byte* tile, std::size_t rows,
-              std::size_t lane) noexcept {
-  if (blocks == 0) return;  // `tile` may be null
-  const std::size_t stride = rows * 4;
-  std::byte* to = tile + lane * 4;
-  if constexpr (sizeof(Code) == 1) {
-    detail::with_bits(bits, [&](auto width) {
-      for (std::size_t b = 0; b < blocks; ++b, to += width * stride)
-        detail::pack_bytes<width>(codes + b * block_columns, to, stride);
-    });
-  } else {
-    for (std::size_t b = 0; b < blocks; ++b, to += bits * stride) {
-      std::uint32_t words[widest_code];
-      pack_block(codes + b * block_columns, bits, words);
-      for (unsigned v = 0; v < bits; ++v) detail::put_word32(words[v], to + v * stride);
-    }
-  }
-}
-
-/// What `pack_row` put there.
-template<class Code>
-void unpack_row(const std::byte* tile, std::size_t rows, std::size_t lane, unsigned bits, std::size_t blocks,
-                Code* codes) noexcept {
-  if (blocks == 0) return;  // `tile` may be null
-  const std::size_t stride = rows * 4;
-  const std::byte* from = tile + lane * 4;
-  if constexpr (sizeof(Code) == 1) {
-    detail::with_bits(bits, [&](auto width) {
-      for (std::size_t b = 0; b < blocks; ++b, from += width * stride)
-        detail::unpack_bytes<width>(from, stride, codes + b * block_columns);
-    });
-  } else {
-    for (std::size_t b = 0; b < blocks; ++b, from += bits * stride) {
-      std::uint32_t words[widest_code];
-      for (unsigned v = 0; v < bits; ++v) words[v] = detail::get_word32(from + v * stride);
-      unpack_block(words, bits, codes + b * block_columns);
-    }
   }
 }
 
@@ -388,16 +157,20 @@ std::size_t unpack_block_of(const std::byte* data, const grid_format::layout& l,
   }
   const std::size_t count = in % block_columns;
   const std::byte* const tail = data + l.tails + row * l.tail_bytes;
-  const auto some = [&](auto constant) {
-    for (std::size_t i = 0; i < count; ++i) codes[i] = static_cast<Code>(detail::code_at<constant>(tail, i));
+  const auto read_tail = [&](auto constant) {
+    for (std::size_t i = 0; i < count; ++i) codes[i] = static_cast<Code>(code_at<constant>(tail, i));
   };
   if constexpr (sizeof(Code) == 1)
-    detail::with_bits(bits, some);
+    with_bits(bits, read_tail);
   else if (bits == 16)
-    some(std::integral_constant<unsigned, 16>{});
+    read_tail(std::integral_constant<unsigned, 16>{});
   else
-    some(std::integral_constant<unsigned, 24>{});
+    read_tail(std::integral_constant<unsigned, 24>{});
   return count;
+}
+
+namespace detail {
+using kernel::with_float;
 }
 
 }  // namespace precis::kernel

@@ -2,8 +2,9 @@
 
 #if defined(__AVX2__) && defined(__FMA__)
 
-#include <precis/kernel/grid_format.hpp>
+#include <precis/kernel/code_planes.hpp>
 #include <precis/kernel/half.hpp>
+#include <precis/kernel/minifloat.hpp>
 
 #include <immintrin.h>
 #include <array>
@@ -158,7 +159,7 @@ struct avx2_code_lanes {
   using words = __m256i;
   static constexpr std::size_t rows = 8;
   static constexpr std::size_t tiles = 1;
-  static constexpr std::size_t together = 2;
+  static constexpr std::size_t parts = 2;
   static constexpr std::size_t columns = 2;
 
   [[nodiscard]] static words load(const std::byte* p) noexcept {
@@ -195,7 +196,7 @@ struct avx2_code_lanes {
   [[nodiscard]] static words merge(words low, words w) noexcept {
     return _mm256_or_si256(digits<0, ~Mask>(low), digits<Right, Mask>(w));
   }
-  [[nodiscard]] static words four(const std::int8_t* x) noexcept {
+  [[nodiscard]] static words broadcast_quad(const std::int8_t* x) noexcept {
     int quad;
     __builtin_memcpy(&quad, x, 4);
     return _mm256_set1_epi32(quad);

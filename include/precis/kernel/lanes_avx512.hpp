@@ -2,7 +2,8 @@
 
 #if defined(__AVX512F__)
 
-#include <precis/kernel/grid_format.hpp>
+#include <precis/kernel/code_planes.hpp>
+#include <precis/kernel/minifloat.hpp>
 
 #include <immintrin.h>
 #include <array>
@@ -169,7 +170,7 @@ struct avx512_code_lanes {
   using words = __m512i;
   static constexpr std::size_t rows = 16;
   static constexpr std::size_t tiles = 2;
-  static constexpr std::size_t together = 2;
+  static constexpr std::size_t parts = 2;
   static constexpr std::size_t columns = 8;
 
   [[nodiscard]] static words load(const std::byte* p) noexcept { return _mm512_loadu_si512(p); }
@@ -209,7 +210,7 @@ struct avx512_code_lanes {
   [[nodiscard]] static words merge(words low, words w) noexcept {  // mask ? w : low
     return _mm512_ternarylogic_epi32(low, shift<Right>(w), _mm512_set1_epi32(static_cast<int>(Mask)), 0xd8);
   }
-  [[nodiscard]] static words four(const std::int8_t* x) noexcept {
+  [[nodiscard]] static words broadcast_quad(const std::int8_t* x) noexcept {
     int quad;
     __builtin_memcpy(&quad, x, 4);
     return _mm512_set1_epi32(quad);

@@ -2,7 +2,8 @@
 
 #if defined(__ARM_NEON) && defined(__aarch64__)
 
-#include <precis/kernel/grid_format.hpp>
+#include <precis/kernel/code_planes.hpp>
+#include <precis/kernel/minifloat.hpp>
 
 #include <arm_neon.h>
 #include <cstddef>
@@ -115,7 +116,7 @@ struct neon_code_lanes {
   using words = uint32x4_t;
   static constexpr std::size_t rows = 4;
   static constexpr std::size_t tiles = 1;
-  static constexpr std::size_t together = 4;
+  static constexpr std::size_t parts = 4;
   static constexpr std::size_t columns = 2;
 
   [[nodiscard]] static words load(const std::byte* p) noexcept {
@@ -152,7 +153,7 @@ struct neon_code_lanes {
   [[nodiscard]] static words merge(words low, words w) noexcept {
     return vbslq_u32(vdupq_n_u32(Mask), shift<Right>(w), low);
   }
-  [[nodiscard]] static int8x16_t four(const std::int8_t* x) noexcept {
+  [[nodiscard]] static int8x16_t broadcast_quad(const std::int8_t* x) noexcept {
     std::int32_t quad;
     __builtin_memcpy(&quad, x, 4);
     return vreinterpretq_s8_s32(vdupq_n_s32(quad));
@@ -230,7 +231,7 @@ struct neon_code_lanes {
   template<unsigned Bits>
   [[nodiscard]] static float32x4_t zero_points(const std::byte* run, std::size_t first) noexcept {
     std::uint32_t codes[4];
-    for (std::size_t i = 0; i < 4; ++i) codes[i] = detail::code_at<Bits>(run, first + i);
+    for (std::size_t i = 0; i < 4; ++i) codes[i] = code_at<Bits>(run, first + i);
     return to_float(vld1q_u32(codes));
   }
   static void store_past_caches(float* p, float32x4_t v) noexcept { vst1q_f32(p, v); }

@@ -1,6 +1,6 @@
 #pragma once
 
-#include <precis/kernel/grid_format.hpp>
+#include <precis/kernel/code_planes.hpp>
 #include <precis/kernel/half.hpp>
 
 #include <bit>
@@ -79,10 +79,10 @@ struct scalar_code_lanes {
   using words = std::uint32_t;
   static constexpr std::size_t rows = 1;
   static constexpr std::size_t tiles = 1;
-  static constexpr std::size_t together = 1;
+  static constexpr std::size_t parts = 1;
   static constexpr std::size_t columns = 1;
 
-  [[nodiscard]] static words load(const std::byte* p) noexcept { return detail::get_word32(p); }
+  [[nodiscard]] static words load(const std::byte* p) noexcept { return get_word32(p); }
   template<int Right, std::uint32_t Mask>
   [[nodiscard]] static words digits(words w) noexcept {
     return (Right >= 0 ? w >> (Right & 31) : w << (-Right & 31)) & Mask;
@@ -91,7 +91,7 @@ struct scalar_code_lanes {
   [[nodiscard]] static words merge(words low, words w) noexcept {
     return (low & ~Mask) | digits<Right, Mask>(w);
   }
-  [[nodiscard]] static const std::int8_t* four(const std::int8_t* x) noexcept { return x; }
+  [[nodiscard]] static const std::int8_t* broadcast_quad(const std::int8_t* x) noexcept { return x; }
   template<unsigned Bits>
   struct products {
     std::int32_t total;
@@ -121,19 +121,12 @@ struct scalar_code_lanes {
     for (unsigned j = 0; j < 4; ++j) found |= static_cast<words>(table[codes >> (8 * j) & 15u]) << (8 * j);
     return found;
   }
-  [[nodiscard]] static float load_floats(const std::byte* p) noexcept {
-    return std::bit_cast<float>(detail::get_word32(p));
-  }
-  [[nodiscard]] static float load_halves(const std::byte* p) noexcept {
-    return half_to_float(static_cast<std::uint16_t>(static_cast<unsigned>(p[0]) | static_cast<unsigned>(p[1]) << 8));
-  }
-  [[nodiscard]] static float load_bfloat16s(const std::byte* p) noexcept {
-    return bfloat16_to_float(
-        static_cast<std::uint16_t>(static_cast<unsigned>(p[0]) | static_cast<unsigned>(p[1]) << 8));
-  }
+  [[nodiscard]] static float load_floats(const std::byte* p) noexcept { return std::bit_cast<float>(get_word32(p)); }
+  [[nodiscard]] static float load_halves(const std::byte* p) noexcept { return half_to_float(get_word16(p)); }
+  [[nodiscard]] static float load_bfloat16s(const std::byte* p) noexcept { return bfloat16_to_float(get_word16(p)); }
   template<unsigned Bits>
   [[nodiscard]] static float zero_points(const std::byte* run, std::size_t first) noexcept {
-    return static_cast<float>(static_cast<std::int32_t>(detail::code_at<Bits>(run, first)));
+    return static_cast<float>(static_cast<std::int32_t>(code_at<Bits>(run, first)));
   }
   static void store_low_bytes(std::int8_t* p, float v) noexcept {
     *p = static_cast<std::int8_t>(std::bit_cast<std::uint32_t>(v) & 0xFFu);

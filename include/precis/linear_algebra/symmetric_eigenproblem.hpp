@@ -2,6 +2,7 @@
 
 #include <precis/core/error.hpp>
 #include <precis/core/view.hpp>
+#include <precis/kernel/constants.hpp>
 #include <precis/kernel/float_product.hpp>
 #include <precis/kernel/lanes.hpp>
 
@@ -112,7 +113,7 @@ inline void multiply_symmetric(matrix_view<const double> a, const double* x, dou
         corner[c] = std::fma(rows[r][i + c], x[i + r], corner[c]);
       }
     }
-    const auto step = [&](std::size_t at, std::size_t v, auto load, auto store) __attribute__((always_inline)) {
+    const auto step = [&](std::size_t at, std::size_t v, auto load, auto store) PRECIS_INLINE_LAMBDA {
       const lanes::vector in = load(x + at);
       lanes::vector out = load(y + at);
       for (std::size_t r = 0; r < height; ++r) {
@@ -359,34 +360,34 @@ class rotated {
 
   /// Sweep j turns rows step - j and step - j + 1; row[j] is row step - j + 1 when it is its turn.
   static void pass(double* rows, const coefficients* turns, std::size_t steps) noexcept {
-    using kernel::detail::unrolled;
+    using kernel::for_constants;
     lanes::vector row[fused + 1][each];
-    unrolled<fused>([&](auto j) __attribute__((always_inline)) {
-      unrolled<each>([&](auto v) __attribute__((always_inline)) {
+    for_constants<fused>([&](auto j) PRECIS_INLINE_LAMBDA {
+      for_constants<each>([&](auto v) PRECIS_INLINE_LAMBDA {
         row[j + 1][v] = lanes::load(rows - static_cast<std::ptrdiff_t>(j * width) + v * lanes::width);
       });
     });
     for (std::size_t step = 0; step < steps; ++step, turns += fused, rows += width) {
-      unrolled<each>([&](auto v)
-                         __attribute__((always_inline)) { row[0][v] = lanes::load(rows + width + v * lanes::width); });
-      unrolled<fused>([&](auto j) __attribute__((always_inline)) {
+      for_constants<each>([&](auto v)
+                              PRECIS_INLINE_LAMBDA { row[0][v] = lanes::load(rows + width + v * lanes::width); });
+      for_constants<fused>([&](auto j) PRECIS_INLINE_LAMBDA {
         const lanes::vector c = lanes::broadcast(&turns[j].c), s = lanes::broadcast(&turns[j].s),
                             minus_s = lanes::broadcast(&turns[j].minus_s);
-        unrolled<each>([&](auto v) __attribute__((always_inline)) {
+        for_constants<each>([&](auto v) PRECIS_INLINE_LAMBDA {
           const lanes::vector near = row[j + 1][v], far = row[j][v];
           row[j + 1][v] = lanes::fma(c, near, lanes::fma(s, far, lanes::zero()));
           row[j][v] = lanes::fma(c, far, lanes::fma(minus_s, near, lanes::zero()));
         });
       });
-      unrolled<each>([&](auto v) __attribute__((always_inline)) {
+      for_constants<each>([&](auto v) PRECIS_INLINE_LAMBDA {
         lanes::store(rows - static_cast<std::ptrdiff_t>((fused - 1) * width) + v * lanes::width, row[fused][v]);
       });
-      unrolled<fused>([&](auto j) __attribute__((always_inline)) {
-        unrolled<each>([&](auto v) __attribute__((always_inline)) { row[fused - j][v] = row[fused - j - 1][v]; });
+      for_constants<fused>([&](auto j) PRECIS_INLINE_LAMBDA {
+        for_constants<each>([&](auto v) PRECIS_INLINE_LAMBDA { row[fused - j][v] = row[fused - j - 1][v]; });
       });
     }
-    unrolled<fused>([&](auto j) __attribute__((always_inline)) {
-      unrolled<each>([&](auto v) __attribute__((always_inline)) {
+    for_constants<fused>([&](auto j) PRECIS_INLINE_LAMBDA {
+      for_constants<each>([&](auto v) PRECIS_INLINE_LAMBDA {
         lanes::store(rows - static_cast<std::ptrdiff_t>(j * width) + v * lanes::width, row[j + 1][v]);
       });
     });

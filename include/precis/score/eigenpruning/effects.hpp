@@ -62,7 +62,7 @@ struct tracked {
 
 namespace detail {
 
-inline constexpr std::size_t rows_at_a_time = 512, columns_at_a_time = kernel::detail::packed_columns;
+inline constexpr std::size_t rows_at_a_time = 512, columns_at_a_time = kernel::product_panel_columns;
 
 /// A piece of work: columns of a slice's parts.
 struct columns {

@@ -142,7 +142,7 @@ template<class Code, class Factors>
   const std::vector<std::byte> bytes(code::rows * 4, std::byte{3});
   const std::int8_t x[4] = {1, 2, 3, 4};
   auto result = code::load(bytes.data());
-  const double time = seconds([&] { result = dots<code>(result, code::four(x), steps); });
+  const double time = seconds([&] { result = dots<code>(result, code::broadcast_quad(x), steps); });
   benchmark::DoNotOptimize(result);
   return static_cast<double>(chains * steps * code::rows * 4) / time;
 }

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <precis/kernel/constants.hpp>
+
 #if defined(__AVX512F__)
 #include <precis/kernel/lanes_avx512.hpp>
 #elif defined(__AVX2__) && defined(__FMA__)

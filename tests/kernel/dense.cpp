@@ -18,7 +18,7 @@ using namespace packed_tests;
 
 namespace {
 
-/// The bytes of w in a type, and what they stand for.
+/// The bytes of w in one type, and the values that they represent.
 std::vector<std::byte> stored(dense_type type, const std::vector<float>& w, std::vector<float>& values) {
   std::vector<std::byte> bytes(w.size() * bytes_of(type));
   values.resize(w.size());
@@ -45,7 +45,7 @@ float definition(const float* w, const std::vector<float>& x) {
 
 }  // namespace
 
-TEST_CASE("dense matvec @post: equal bit for bit for all lanes, and to the definition", "[kernel][dense][property]") {
+TEST_CASE("dense matvec @post: all lanes give equal bits, those of the definition", "[kernel][dense][property]") {
   struct shape {
     std::size_t out, in;
   };
@@ -69,14 +69,14 @@ TEST_CASE("dense matvec @post: equal bit for bit for all lanes, and to the defin
     }
 }
 
-TEST_CASE("dense product @post: every vector's result is matvec's, bit for bit", "[kernel][dense][property]") {
+TEST_CASE("dense_product @post: every vector's result equals that of matvec bit for bit", "[kernel][dense][property]") {
   struct shape {
     std::size_t out, in, vectors;
   };
   for (const dense_type type : {dense_type::float32, dense_type::float16, dense_type::bfloat16})
     for (const shape s : {shape{1, 1, 1}, shape{3, 15, 2}, shape{5, 0, 3}, shape{49, 100, 5}, shape{100, 528, 9},
                           shape{97, 1040, 33}}) {
-      // Vectors with gaps between their elements as well.
+      // Also with gaps between the elements of a vector.
       const std::size_t step = s.vectors == 5 ? 2 : 1;
       const auto x = normal(s.vectors * s.in * step + 1, 3);
       std::vector<float> values;
@@ -88,7 +88,7 @@ TEST_CASE("dense product @post: every vector's result is matvec's, bit for bit",
       std::vector<float> workspace(dense_product_workspace(s.in)), y(s.vectors * (s.out + 3)), some(y.size());
       for_every_lanes([&](auto lanes) {
         using code = decltype(lanes);
-        if (code::rows == 1 && s.vectors == 33) return;  // scalar lanes take long, and 9 vectors have it all
+        if (code::rows == 1 && s.vectors == 33) return;  // scalar lanes are slow, and 9 vectors cover every case
         std::ranges::fill(y, -77.f);
         std::ranges::fill(some, -77.f);
         dense_product<code>(m, vectors, y, y_stride, workspace);

@@ -8,7 +8,8 @@
 
 namespace precis::kernel {
 
-/// A non-owning view of a sparse matrix whose bitmap says which weights are kept; the kept weights follow each other row by row.
+/// A non-owning view of a sparse matrix whose bitmap says which weights are kept; the kept weights follow each other
+/// row by row.
 template<class Values>
 struct packed_bitmap {
   const std::byte* bits = nullptr;  ///< [out x ceil(in / 8)]: column c of a row is bit c mod 8 of byte c / 8

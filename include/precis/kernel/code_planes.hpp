@@ -5,20 +5,21 @@
 #include <cstdint>
 #include <type_traits>
 
-/// How codes of 2 to 24 bits are stored: as bit planes in the 32-bit words of a block of 32 columns, or as a stream of bits.
+/// How codes of 2 to 24 bits are stored: as bit planes in the 32-bit words of a block of 32 columns, or as a stream of
+/// bits.
 namespace precis::kernel {
 
 inline constexpr unsigned widest_code = 24;
 
-/// Bytes of a stream of `count` codes of `width` bits. Requires 1 <= width <= widest_code.
+/// Bytes of a stream of `count` codes of `width` bits each. Requires 1 <= width <= widest_code.
 [[nodiscard]] constexpr std::size_t packed_bytes(std::size_t count, unsigned width) noexcept {
-  return count / 8 * width + (count % 8 * width + 7) / 8;  // not count * width: that could wrap
+  return count / 8 * width + (count % 8 * width + 7) / 8;  // count * width could overflow
 }
 
-inline constexpr std::size_t tile_rows = 16;      ///< rows that lie side by side
-inline constexpr std::size_t block_columns = 32;  ///< columns of one block: `code_bits` words a row
+inline constexpr std::size_t tile_rows = 16;      ///< rows whose words are adjacent
+inline constexpr std::size_t block_columns = 32;  ///< columns of one block: `code_bits` words per row
 
-/// Four columns of a block: 4 K ... 4 K + 3.
+/// A tag for four columns of a block: 4 K ... 4 K + 3.
 template<std::size_t K>
 struct quad : std::integral_constant<std::size_t, K> {};
 
@@ -51,7 +52,7 @@ constexpr void put_word32(std::uint32_t word, std::byte* at) noexcept {
   for (unsigned i = 0; i < 4; ++i) at[i] = static_cast<std::byte>(word >> (8 * i) & 0xFFu);
 }
 
-/// Code `i` of a stream of codes of `Bits` bits: up to 8, 16 or 24. Reads no byte that holds nothing of it.
+/// Code `i` of a stream of codes of `Bits` bits: up to 8, 16 or 24. Reads only bytes that hold bits of the code.
 template<unsigned Bits>
 [[nodiscard]] constexpr std::uint32_t code_at(const std::byte* stream, std::size_t i) noexcept {
   static_assert(Bits <= 8 || Bits % 8 == 0, "precis: wide codes are whole bytes");
@@ -62,7 +63,7 @@ template<unsigned Bits>
   return held >> bit & ((1u << Bits) - 1u);
 }
 
-/// The planes of a code: plane i holds `width` bits from bit `low` on and takes the words from `word` on.
+/// A bit plane of a block: it holds `width` bits of each code, from bit `low` on, and starts at word `word`.
 struct code_plane {
   unsigned low = 0;
   unsigned width = 0;
@@ -83,7 +84,7 @@ struct code_planes {
   return planes;
 }
 
-/// Which word of a block holds the plane's bits of `column`, and from which bit on.
+/// The position of the bits of one column in the words of a block.
 struct code_place {
   unsigned word = 0;
   unsigned bit = 0;
@@ -93,7 +94,8 @@ struct code_place {
   return {plane.word + quad / each, column % 4 * 8 + quad % each * plane.width};
 }
 
-/// The codes of four columns, one a byte, from the words of a block. Loose: as they come, among other bits.
+/// The codes of the four columns of quad K, one per byte, from the words of a block. If Loose, other bits of the bytes
+/// are not cleared.
 template<class Code, unsigned Bits, std::size_t K, bool Loose = false>
 [[nodiscard, gnu::always_inline]] inline typename Code::words codes_of(const typename Code::words (&w)[Bits]) noexcept {
   constexpr code_planes planes = planes_of(Bits);
@@ -110,7 +112,7 @@ template<class Code, unsigned Bits, std::size_t K, bool Loose = false>
   return codes;
 }
 
-/// f(constant bits) for the bits of a format of at most 8.
+/// Calls f(constant bits) for a code width of 2 to 8 bits.
 template<class F>
 constexpr void with_bits(unsigned bits, F&& f) {
   switch (bits) {
@@ -125,7 +127,7 @@ constexpr void with_bits(unsigned bits, F&& f) {
   }
 }
 
-/// The words of one row of a block from its 32 codes. Requires bits as in grid_format and every code < 2^bits.
+/// Packs the 32 codes of one row of a block into words. Requires bits as in grid_format and every code < 2^bits.
 template<class Code>
 constexpr void pack_block(const Code* codes, unsigned bits, std::uint32_t* words) noexcept {
   for (unsigned w = 0; w < bits; ++w) words[w] = 0;
@@ -140,7 +142,7 @@ constexpr void pack_block(const Code* codes, unsigned bits, std::uint32_t* words
   }
 }
 
-/// The 32 codes of one row of a block from its words.
+/// Unpacks the 32 codes of one row of a block from its words.
 template<class Code>
 constexpr void unpack_block(const std::uint32_t* words, unsigned bits, Code* codes) noexcept {
   for (unsigned c = 0; c < block_columns; ++c) codes[c] = 0;
@@ -157,18 +159,19 @@ constexpr void unpack_block(const std::uint32_t* words, unsigned bits, Code* cod
 
 namespace detail {
 
-/// The same for codes of a byte, four at a time, with words `stride` bytes apart.
+/// The same for codes in bytes, four at a time, with words `stride` bytes apart.
 template<unsigned Bits>
 void pack_bytes(const std::uint8_t* codes, std::byte* words, std::size_t stride) noexcept {
   constexpr code_planes planes = planes_of(Bits);
-  std::uint32_t four[8];
-  for (unsigned k = 0; k < 8; ++k) four[k] = get_word32(reinterpret_cast<const std::byte*>(codes) + std::size_t{4} * k);
+  std::uint32_t quads[8];
+  for (unsigned k = 0; k < 8; ++k)
+    quads[k] = get_word32(reinterpret_cast<const std::byte*>(codes) + std::size_t{4} * k);
   for (unsigned i = 0; i < planes.count; ++i) {
     const unsigned low = planes.at[i].low, width = planes.at[i].width, each = 8 / width;
     const std::uint32_t mask = ((1u << width) - 1u) * 0x0101'0101u;
     for (unsigned v = 0; v < width; ++v) {
       std::uint32_t word = 0;
-      for (unsigned p = 0; p < each; ++p) word |= (four[v * each + p] >> low & mask) << (p * width);
+      for (unsigned p = 0; p < each; ++p) word |= (quads[v * each + p] >> low & mask) << (p * width);
       put_word32(word, words + std::size_t{planes.at[i].word + v} * stride);
     }
   }
@@ -176,22 +179,22 @@ void pack_bytes(const std::uint8_t* codes, std::byte* words, std::size_t stride)
 template<unsigned Bits>
 void unpack_bytes(const std::byte* words, std::size_t stride, std::uint8_t* codes) noexcept {
   constexpr code_planes planes = planes_of(Bits);
-  std::uint32_t four[8] = {};
+  std::uint32_t quads[8] = {};
   for (unsigned i = 0; i < planes.count; ++i) {
     const unsigned low = planes.at[i].low, width = planes.at[i].width, each = 8 / width;
     const std::uint32_t mask = ((1u << width) - 1u) * 0x0101'0101u;
     for (unsigned v = 0; v < width; ++v) {
       const std::uint32_t word = get_word32(words + std::size_t{planes.at[i].word + v} * stride);
-      for (unsigned p = 0; p < each; ++p) four[v * each + p] |= (word >> (p * width) & mask) << low;
+      for (unsigned p = 0; p < each; ++p) quads[v * each + p] |= (word >> (p * width) & mask) << low;
     }
   }
-  for (unsigned k = 0; k < 8; ++k) put_word32(four[k], reinterpret_cast<std::byte*>(codes) + std::size_t{4} * k);
+  for (unsigned k = 0; k < 8; ++k) put_word32(quads[k], reinterpret_cast<std::byte*>(codes) + std::size_t{4} * k);
 }
 
 }  // namespace detail
 
-/// The whole blocks of one row, codes[0] on, to where they lie from `tile` (the first byte of the row's tile) on, `lane`
-/// rows after the tile's first one of `rows`.
+/// Packs the whole blocks of one row. `tile` is the first byte of the row's tile, which has `rows` rows; the row is
+/// number `lane`.
 template<class Code>
 void pack_row(const Code* codes, unsigned bits, std::size_t blocks, std::byte* tile, std::size_t rows,
               std::size_t lane) noexcept {
@@ -212,7 +215,7 @@ void pack_row(const Code* codes, unsigned bits, std::size_t blocks, std::byte* t
   }
 }
 
-/// What `pack_row` put there.
+/// Unpacks what `pack_row` packed.
 template<class Code>
 void unpack_row(const std::byte* tile, std::size_t rows, std::size_t lane, unsigned bits, std::size_t blocks,
                 Code* codes) noexcept {

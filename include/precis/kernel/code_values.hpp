@@ -13,8 +13,8 @@
 /// Unpacks the codes of a block into lanes and converts them to the values that the codes represent.
 namespace precis::kernel::detail {
 
-/// Codes of up to 5 bits are converted to float without clearing the other bits of their bytes; wider codes are extracted as clean
-/// bytes first.
+/// Codes of up to 5 bits are converted to float without clearing the other bits of their bytes; wider codes are
+/// extracted as clean bytes first.
 template<unsigned Bits>
 inline constexpr bool loose_codes = Bits <= 5;
 /// The bit of a byte at which a loose code of quad K starts.
@@ -92,8 +92,8 @@ inline constexpr std::size_t word_stride = tile_rows * 4;  ///< bytes between co
 /// Bytes to prefetch ahead: hardware prefetchers do not run this far ahead of a loop that also unpacks.
 inline constexpr std::size_t read_ahead = 2048;
 
-/// Loads the words of one block of `Parts` parts (a part is as many rows as one vector holds), then calls begin(quad<K>) and
-/// body(quad<K>, part, codes) for each of the eight quads.
+/// Loads the words of one block of `Parts` parts (a part is as many rows as one vector holds), then calls
+/// begin(quad<K>) and body(quad<K>, part, codes) for each of the eight quads.
 template<class Code, unsigned Bits, bool Loose, std::size_t Parts, class Begin, class Body>
 [[gnu::always_inline]] inline void each_codes(const std::byte* const (&block)[Parts], std::size_t offset, Begin&& begin,
                                               Body&& body) noexcept {
@@ -112,8 +112,8 @@ template<class Code, unsigned Bits, bool Loose, std::size_t Parts, class Begin, 
   });
 }
 
-/// Calls body(quad<K>, part, j, value) for every column 4 K + j of a block of 16-bit or 24-bit codes. The values are assembled from
-/// bytes in float, exactly: they are below 2^24.
+/// Calls body(quad<K>, part, j, value) for every column 4 K + j of a block of 16-bit or 24-bit codes. The values are
+/// assembled from bytes in float, exactly: they are below 2^24.
 template<class Code, unsigned Bits, std::size_t Parts, class Body>
 [[gnu::always_inline]] inline void each_wide(const std::byte* const (&block)[Parts], std::size_t offset,
                                              Body&& body) noexcept {

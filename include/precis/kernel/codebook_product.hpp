@@ -139,8 +139,8 @@ void multiply_codebook(const packed_codebook& m, const float_activations& x, flo
   }
 }
 
-/// total[16 n + r] = total[16 n + r] + product for one segment of a tile and `count` vectors. Levels are looked up once for all
-/// vectors.
+/// total[16 n + r] = total[16 n + r] + product for one segment of a tile and `count` vectors. Levels are looked up once
+/// for all vectors.
 template<class Code, unsigned Bits>
 void add_level_columns(const std::byte* tile, std::size_t blocks, const float* const* x, std::size_t count,
                        tile_levels levels, float* total) noexcept {
@@ -209,12 +209,12 @@ void multiply_codebook_columns(const packed_codebook& m, std::span<const float_a
 
 /// y = m x, from the packed bytes. For every row, segment by segment of 128 columns, in float:
 ///
-///     total = total + ((lane[0] + lane[1]) + (lane[2] + lane[3]));  lane[j] = fma(level of the code, x, lane[j]) over the
-///     segment's columns c with c mod 4 = j, in order from 0
+///     total = total + ((lane[0] + lane[1]) + (lane[2] + lane[3]));  lane[j] = fma(level of the code, x, lane[j]) over
+///     the segment's columns c with c mod 4 = j, in order from 0
 ///
 /// Shapes    m [out x in], x [in], y [out]
-/// Requires  x prepared with codebook_segment; code_bits of 2 to 8; m.data as long as the format says; y of m.out elements (those
-///           outside `rows` are not written); rows.first a multiple of 16.
+/// Requires  x prepared with codebook_segment; code_bits of 2 to 8; m.data as long as the format says; y of m.out
+///           elements (those outside `rows` are not written); rows.first a multiple of 16.
 /// Errors    none: noexcept, no allocation.
 /// Cost      one read of the rows; 16 x 2^code_bits floats plus 5 KiB of stack.
 /// @post     all lanes give equal bits.

@@ -107,12 +107,13 @@ void multiply_dense(const dense_matrix& m, const float* x, float* y, std::size_t
 
 }  // namespace detail
 
-/// y = m x:  y[r] = tree(lane), lane[l] = fma(m[r][c], x[c], lane[l]) over the columns c with c mod 16 = l, in order from 0;
+/// y = m x:  y[r] = tree(lane), lane[l] = fma(m[r][c], x[c], lane[l]) over the columns c with c mod 16 = l, in order
+///           from 0;
 /// the tree adds lanes l and l + 8, then l and l + 4, l + 2, l + 1.
 ///
 /// Shapes    m [out x in], x [in], y [out]
-/// Requires  m.data as long as type and shape say; y of m.out elements (those outside `rows` are not written). `rows` may start and
-///           end at any row.
+/// Requires  m.data as long as type and shape say; y of m.out elements (those outside `rows` are not written). `rows`
+///           may start and end at any row.
 /// Errors    none: noexcept, no allocation.
 /// Cost      one read of the rows.
 /// @post     all lanes give equal bits.

@@ -17,7 +17,8 @@ namespace detail {
 inline constexpr std::size_t dense_columns = 32;  ///< vectors that share one read of the matrix
 inline constexpr std::size_t dense_rows = 48;     ///< rows whose sums are accumulated at a time
 inline constexpr std::size_t dense_depth = 512;   ///< columns per piece of a row or vector
-/// Floats from one row's or vector's piece to the next: no power of two, which would map all of them to the same cache sets.
+/// Floats from one row's or vector's piece to the next: no power of two, which would map all of them to the same cache
+/// sets.
 inline constexpr std::size_t dense_stride = dense_depth + 16;
 
 /// The tile of sums that stays in registers: rows x vectors, for one part of the sixteen lanes.
@@ -27,8 +28,8 @@ struct dense_tile {
   static constexpr std::size_t columns = Lanes::registers >= 32 ? 8 : 4;
 };
 
-/// Adds `steps` times sixteen products to the sixteen lanes of every row and vector of a tile, starting from zero if `fresh`.
-/// Prefetches `each` bytes per step from `ahead` on.
+/// Adds `steps` times sixteen products to the sixteen lanes of every row and vector of a tile, starting from zero if
+/// `fresh`. Prefetches `each` bytes per step from `ahead` on.
 template<class Lanes, std::size_t Rows, std::size_t Columns>
 void multiply_dense_tile(const float* w, const float* x, std::size_t steps, bool fresh, float* sums,
                          const std::byte* ahead, std::size_t each) noexcept {

@@ -13,8 +13,8 @@
 #include <span>
 #include <type_traits>
 
-/// Products of sparse matrices whose kept weights are expanded: sixteen columns at a time, each weight is moved to its column and
-/// the other columns become zeros.
+/// Products of sparse matrices whose kept weights are expanded: sixteen columns at a time, each weight is moved to its
+/// column and the other columns become zeros.
 namespace precis::kernel {
 
 namespace detail {
@@ -22,8 +22,8 @@ namespace detail {
 /// How a sparse matrix is read for expansion; specialized by each format. Members:
 ///     rows(m)                        the number of rows; only if any range of rows can be read in one pass
 ///     from<Code>(m, row, body)       calls body(places, values), both positioned at the start of row `row`
-/// places has start_row(), next() (bit i: column i of the next sixteen is kept) and end_row(); values has take(count): the next
-/// `count` values, at most sixteen.
+/// places has start_row(), next() (bit i: column i of the next sixteen is kept) and end_row(); values has take(count):
+/// the next `count` values, at most sixteen.
 template<class Packed>
 struct expansion;
 
@@ -153,8 +153,8 @@ template<class Lanes>
   }
 }
 
-/// Multiplies rows first ... last - 1 by `count` vectors, at most Vectors, with the arithmetic of a dense matrix; places and values
-/// are positioned at the first row.
+/// Multiplies rows first ... last - 1 by `count` vectors, at most Vectors, with the arithmetic of a dense matrix;
+/// places and values are positioned at the first row.
 template<class Code, std::size_t Vectors, class Places, class Values>
 void multiply_expanded(Places places, Values values, std::size_t in, const std::span<const float>* x, std::size_t count,
                        float* y, std::ptrdiff_t y_stride, std::size_t first, std::size_t last) noexcept {
@@ -213,16 +213,17 @@ void multiply_expanded(const Places& places, const Values& values, std::size_t i
 template<class Packed>
 concept expanded_format = requires(const Packed& m) { detail::expansion<Packed>::rows(m); };
 
-/// Multiplies m by several vectors: element r of result n is y[n * y_stride + r]. The result has the bits of `matvec` of the
-/// dense_matrix that m decodes to, in which weights that are not kept are 0. A code decodes to scale * (code - zero point), rounded
-/// once; a small float to scale * value.
+/// Multiplies m by several vectors: element r of result n is y[n * y_stride + r]. The result has the bits of `matvec`
+/// of the dense_matrix that m decodes to, in which weights that are not kept are 0. A code decodes to scale * (code -
+/// zero point), rounded once; a small float to scale * value.
 ///
 /// Shapes    m [out x in], x [n x in], y [n x out]
-/// Requires  as many values as bits are set, no bit set beyond `in`; places in rising order inside their groups; no format with
-///           minima; y of `out` elements per vector (those outside `rows` are not written). `rows` may start and end at any row.
+/// Requires  as many values as bits are set, no bit set beyond `in`; places in rising order inside their groups; no
+///           format with minima; y of `out` elements per vector (those outside `rows` are not written). `rows` may
+///           start and end at any row.
 /// Errors    none: noexcept, no allocation.
-/// Cost      one read of the rows, and of the bitmap before them, per 8 vectors (per 4 if no register holds one float of each of
-///           sixteen rows); 1 KiB of stack.
+/// Cost      one read of the rows, and of the bitmap before them, per 8 vectors (per 4 if no register holds one float
+///           of each of sixteen rows); 1 KiB of stack.
 /// @post     all lanes give equal bits, equal to those of the dense product of each vector.
 /// @post     any range of rows gives the same bits as the whole.
 template<class Code = native_code_lanes, expanded_format Packed>

@@ -33,13 +33,15 @@ struct strided {
   [[nodiscard]] constexpr strided transposed() const noexcept { return {data, cols, rows, col_stride, row_stride}; }
 };
 
-/// Columns of b that `product` packs at a time: 256 x 384 floats fit a 512 KiB cache. Callers that split work by columns use it too.
+/// Columns of b that `product` packs at a time: 256 x 384 floats fit a 512 KiB cache. Callers that split work by
+/// columns use it too.
 inline constexpr std::size_t product_panel_columns = 384;
 
 namespace detail {
 
-/// Tile sizes per lane type: `rows x (vectors * width)` accumulators stay in registers. Of the shapes with 24 accumulator registers,
-/// 6 x 4 needs the fewest other instructions, which matters on a core that two hardware threads share.
+/// Tile sizes per lane type: `rows x (vectors * width)` accumulators stay in registers. Of the shapes with 24
+/// accumulator registers, 6 x 4 needs the fewest other instructions, which matters on a core that two hardware threads
+/// share.
 template<class Lanes>
 struct product_tile {
   static constexpr std::size_t rows = Lanes::registers >= 32 ? 6 : 4;
@@ -213,25 +215,27 @@ void pack_rows(strided<const T> a, T* to) noexcept {
 inline constexpr std::size_t product_workspace =
     detail::product_depth * (product_panel_columns + 8 * detail::packed_tiles) + detail::line;
 
-/// The least number of elements of workspace that `product` needs, for any lane type: one panel, and a few tiles of rows.
+/// The least number of elements of workspace that `product` needs, for any lane type: one panel, and a few tiles of
+/// rows.
 inline constexpr std::size_t least_product_workspace =
     detail::product_depth * (64 + 8 * detail::packed_tiles) + detail::line;
 
-/// c = start + a b, every element one fused sum in order:  s = start[i][j];  for k = 0, 1, ...: s = fma(a[i][k], b[k][j], s).
+/// c = start + a b, every element one fused sum in order:  s = start[i][j];  for k = 0, 1, ...: s = fma(a[i][k],
+///                                                         b[k][j], s).
 ///
-/// So a row of the result depends only on that row of a, and not on the number of rows, their position, the instruction set, the
-/// compiler or the workspace.
+/// So a row of the result depends only on that row of a, and not on the number of rows, their position, the instruction
+/// set, the compiler or the workspace.
 ///
 /// Shapes    a [rows x inner], b [inner x cols], c [rows x cols]; start [rows x cols], or no data: zero.
 ///           A start with row_stride 0 is a bias: every row starts from it. start may be c itself (accumulation).
 /// Requires  matching shapes; c.col_stride == 1 or c.row_stride == 1; c overlaps neither a nor b; workspace of at least
 ///           least_product_workspace elements; full speed needs product_workspace elements.
 /// Errors    none: noexcept, no allocation, no shared state.
-/// Cost      rows * cols * inner fused multiply-adds; b is copied to the workspace once (not at all if a has few rows and the rows
-///           of b are contiguous); c is read and written once per 256 terms.
+/// Cost      rows * cols * inner fused multiply-adds; b is copied to the workspace once (not at all if a has few rows
+///           and the rows of b are contiguous); c is read and written once per 256 terms.
 /// Source    the loop order and packing of Goto and van de Geijn 2008, doi:10.1145/1356052.1356053.
-/// Differs   The paper also packs the operand whose elements are broadcast. Here it is read in place if its rows are contiguous,
-///           because weights are often multiplied by a single row.
+/// Differs   The paper also packs the operand whose elements are broadcast. Here it is read in place if its rows are
+///           contiguous, because weights are often multiplied by a single row.
 /// @post     all lane types of one value type (float, or double for statistics) give equal bits.
 /// @post     any subset of the rows of a gives the same subset of the rows of c.
 template<class Lanes = native_lanes>
@@ -267,7 +271,8 @@ void product_onto(strided<const typename Lanes::value> start, strided<const type
       const std::size_t columns = c.cols - j0 < panel_columns ? c.cols - j0 : panel_columns;
       const std::size_t vectors = (columns + width - 1) / width;
       if (!in_place) detail::pack_panels<Lanes>({b.at(k0, j0), depth, columns, b.row_stride, b.col_stride}, packed);
-      // If rows of a are packed, several tiles of them are multiplied per panel of b, so that the panel is fetched once.
+      // If rows of a are packed, several tiles of them are multiplied per panel of b, so that the panel is fetched
+      // once.
       const std::size_t height = a.col_stride == 1 ? tile::rows : packed_height;
       for (std::size_t i0 = 0; i0 < c.rows; i0 += height) {
         const std::size_t end = c.rows - i0 < height ? c.rows : i0 + height;

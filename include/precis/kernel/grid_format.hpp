@@ -7,59 +7,64 @@
 #include <cstdint>
 #include <type_traits>
 
-/// How matrices of small integers are stored. The layout is made for multiplying: sixteen rows lie side by side, one
-/// 32-bit word each, so that a vector register holds the same columns of several rows, whatever its width.
+/// How matrices of small integers and small floats are stored. The layout is made for multiplication: the 32-bit words
+/// of sixteen rows are adjacent, so that a vector register of any width holds the same columns of several rows.
 namespace precis::kernel {
 
-/// Weights that share one scale: `group` consecutive ones along `in` (the last group of a row may be shorter) ...
-inline constexpr std::size_t per_row = static_cast<std::size_t>(-1);  ///< ... a whole row (output channel) ...
-inline constexpr std::size_t per_tensor = 0;                          ///< ... or the whole matrix
+/// The group of weights that share one scale is a number of consecutive columns (the last group of a row may be
+/// shorter), or one of these.
+inline constexpr std::size_t per_row = static_cast<std::size_t>(-1);  ///< a whole row (output channel)
+inline constexpr std::size_t per_tensor = 0;                          ///< the whole matrix
 
-/// How reals map to codes: evenly spaced, or as small floats that share a scale. See codec/affine.hpp, symmetric.hpp,
-/// min_anchored.hpp, scaled_float.hpp and log2.hpp.
+/// How real numbers map to codes: evenly spaced, or as small floats with a shared scale. See docs/methods: affine,
+/// min_anchored, scaled_float and log2.
 enum class grid_rule : std::uint8_t {
   affine,
   symmetric,
   symmetric_full,
   min_anchored,
   min_anchored_floor,
-  e4m3,      ///< of 8 bits
-  e5m2,      ///< of 8 bits
-  e2m1,      ///< of 4 bits
-  log2,      ///< powers of two, of 3 or 4 bits
-  log_sqrt2  ///< powers of its square root, of 3 or 4 bits
+  e4m3,      ///< 8-bit floats
+  e5m2,      ///< 8-bit floats
+  e2m1,      ///< 4-bit floats
+  log2,      ///< powers of two, 3 or 4 bits
+  log_sqrt2  ///< powers of the square root of two, 3 or 4 bits
 };
 
 /// How scales (and the minima of min_anchored) are stored.
 enum class scale_type : std::uint8_t { float32, float16 };
 
-/// One format of the integers and small floats, as a value: what the codec types of precis/codec are made of.
+/// One format of integers or small floats, as a value. The codec types of precis/codec are built from it.
 ///
-/// Stored layout, version 2 (docs/packed.md draws it), everything little-endian, no header (out and in are known to
-/// whoever stores it). Rows come in tiles of 16, R rows in the last one; columns in blocks of 32, and a tail of in % 32.
+/// Stored layout, version 2 (docs/packed.md draws it), everything is little-endian; there is no header (the
+/// caller stores out and in). Rows are grouped in tiles of 16, with R rows in the last one; columns in blocks of 32,
+/// with a tail of in % 32.
 ///
-///     codes         tile by tile, block by block, word by word: the word of each row of the tile, 4 bytes a row
+///     codes         tile by tile, block by block, word by word: the word of each row of the tile, 4 bytes per row
 ///     scales        tile by tile, group by group: the scale of each row of the tile, float32 or float16
 ///     zero points   affine: in the same order, one stream of codes of code_bits bits, padded with zeros to a byte
 ///       or minima   min_anchored: in the same order, float32 or float16
 ///     tails         row by row: the last in % 32 codes as a stream, padded with zeros to a byte
 ///
-/// The words of a block are bit planes, each as wide as a power of two. A plane of w bits is w words; byte j of word v holds
-/// in its bits [p w, p w + w) the plane's bits of column 4 (v * 8 / w + p) + j. Planes come widest first and hold the code's
-/// bits from the lowest up: 4 bits are one plane, 5 a plane of bits 0 to 3 and one of bit 4, 16 two planes of 8.
+/// The words of a block are bit planes, whose widths are powers of two. A plane of w bits takes w words; bits [p w, p w
+/// + w) of byte j of word v are the plane's bits of column 4 (v * 8 / w + p) + j. The widest plane comes first and
+/// holds the lowest bits: 4-bit codes are one plane, 5-bit codes a plane of bits 0 to 3 and one of bit 4, 16-bit codes
+/// two planes of 8.
 ///
-/// A buffer that starts at a cache line has every block of a whole tile at one. The size is that of streams row by row.
+/// If the buffer starts at a cache line, so does every block of a whole tile. The size equals that of a row-by-row
+/// stream.
 ///
 /// Stored codes are never negative. Affine: the code q itself, 0 ... 2^b - 1. Symmetric: q + 2^(b-1) - 1;
-/// symmetric_full: q + 2^(b-1); min_anchored: q - q_min. So one line decodes all but the last:
-/// scale * (code - zero_point) with a constant zero point; min_anchored is scale * code + minimum. Of small floats the
-/// stored code is the float's own, and scale * its value what it decodes to; infinities and NaN are never stored.
+/// symmetric_full: q + 2^(b-1); min_anchored: q - q_min. So all but the last
+/// decode to scale * (code - zero_point), and the symmetric ones have a constant zero point; min_anchored decodes to
+/// scale * code + minimum. Small floats are stored as their own bits and decode to scale * value; infinities and NaN
+/// are never stored.
 struct grid_format {
   static constexpr unsigned layout_version = 2;
 
   grid_rule rule = grid_rule::affine;
   unsigned code_bits = 8;       ///< 2 ... 8, 16 or 24
-  std::size_t group = per_row;  ///< weights a scale, or per_row, or per_tensor
+  std::size_t group = per_row;  ///< weights per scale, or per_row, or per_tensor
   scale_type scales = scale_type::float32;
 
   bool operator==(const grid_format&) const = default;
@@ -82,21 +87,21 @@ struct grid_format {
     const auto all = static_cast<std::int32_t>((1u << code_bits) - 1u);
     return rule == grid_rule::symmetric ? all - 1 : all;
   }
-  /// The stored code of real 0 where it is the same for every group: the symmetric rules and floats.
+  /// The stored code of real 0 if it is the same for every group: for the symmetric rules and floats.
   [[nodiscard]] constexpr std::int32_t fixed_zero_point() const noexcept {
     const auto half = static_cast<std::int32_t>(1u << (code_bits - 1));
     return rule == grid_rule::symmetric ? half - 1 : rule == grid_rule::symmetric_full ? half : 0;
   }
 
   [[nodiscard]] constexpr std::size_t groups_per_row(std::size_t in) const noexcept {
-    if (group == per_tensor || in == 0) return 0;  // a tensor's one group belongs to no row
+    if (group == per_tensor || in == 0) return 0;  // the group of a whole matrix belongs to no row
     return group >= in ? 1 : (in - 1) / group + 1;
   }
   [[nodiscard]] constexpr std::size_t groups(std::size_t out, std::size_t in) const noexcept {
     if (out == 0 || in == 0) return 0;
     return group == per_tensor ? 1 : out * groups_per_row(in);
   }
-  /// Where the group `k` of row `row` is among the stored scales.
+  /// The index of group `k` of row `row` among the stored scales.
   [[nodiscard]] constexpr std::size_t group_at(std::size_t out, std::size_t in, std::size_t row,
                                                std::size_t k) const noexcept {
     if (group == per_tensor) return 0;
@@ -105,15 +110,15 @@ struct grid_format {
     return first * groups_per_row(in) + k * rows + (row - first);
   }
 
-  /// Byte offsets of the parts. The blocks of tile t start at t * 16 * row_words * 4.
+  /// The positions of the parts, in bytes. The blocks of tile t start at t * 16 * row_words * 4.
   struct layout {
     std::size_t groups = 0;
-    std::size_t row_words = 0;   ///< words of a row in whole blocks
-    std::size_t scales = 0;      ///< where the scales start, after the blocks
-    std::size_t offsets = 0;     ///< where zero points or minima start
-    std::size_t tails = 0;       ///< where the tail of row 0 starts
+    std::size_t row_words = 0;   ///< words per row, in whole blocks
+    std::size_t scales = 0;      ///< start of the scales, after the blocks
+    std::size_t offsets = 0;     ///< start of the zero points or minima
+    std::size_t tails = 0;       ///< start of the tail of row 0
     std::size_t tail_bytes = 0;  ///< from the tail of one row to that of the next
-    std::size_t bytes = 0;       ///< of everything
+    std::size_t bytes = 0;       ///< total size
   };
   [[nodiscard]] constexpr layout layout_of(std::size_t out, std::size_t in) const noexcept {
     layout l;
@@ -130,22 +135,22 @@ struct grid_format {
   }
 };
 
-/// f(the small float) of a format that has one.
+/// Calls f(the minifloat or falling_power) for a format of small floats.
 template<class F>
 constexpr void with_float(const grid_format& format, F&& f) {
-  const bool three = format.code_bits == 3;
+  const bool of_three_bits = format.code_bits == 3;
   switch (format.rule) {
     case grid_rule::e4m3: return f(float8_e4m3{});
     case grid_rule::e5m2: return f(float8_e5m2{});
     case grid_rule::e2m1: return f(float4_e2m1{});
-    case grid_rule::log2: return three ? f(falling_power<3, 1>{}) : f(falling_power<4, 1>{});
-    case grid_rule::log_sqrt2: return three ? f(falling_power<3, 2>{}) : f(falling_power<4, 2>{});
+    case grid_rule::log2: return of_three_bits ? f(falling_power<3, 1>{}) : f(falling_power<4, 1>{});
+    case grid_rule::log_sqrt2: return of_three_bits ? f(falling_power<3, 2>{}) : f(falling_power<4, 2>{});
     default: return;
   }
 }
 
-/// The codes of block `block` of one row, the last block of it maybe a part: how many they are. Requires row < out and
-/// 32 * block < in.
+/// Unpacks block `block` of one row, which may be the tail, and returns its number of codes. Requires row < out and 32
+/// * block < in.
 template<class Code>
 std::size_t unpack_block_of(const std::byte* data, const grid_format::layout& l, unsigned bits, std::size_t out,
                             std::size_t in, std::size_t row, std::size_t block, Code* codes) noexcept {

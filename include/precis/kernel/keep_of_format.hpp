@@ -6,8 +6,8 @@
 
 namespace precis::kernel {
 
-/// N:M sparsity: at most `keep` weights of every `group` consecutive columns are kept. A shorter last group of n columns keeps
-/// ceil(keep * n / group).
+/// N:M sparsity: at most `keep` weights of every `group` consecutive columns are kept. A shorter last group of n
+/// columns keeps ceil(keep * n / group).
 struct keep_of_format {
   std::size_t keep = 2;
   std::size_t group = 4;  ///< 3 ... 256

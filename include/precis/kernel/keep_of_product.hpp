@@ -34,7 +34,8 @@ struct gathered_segment {
   float at[4 * block_columns * tile_rows];
 };
 
-/// xs[16 k + r] = x at place (k, r), for the columns k of one block; `group_of[k]` points at the group of x that column k is in.
+/// xs[16 k + r] = x at place (k, r), for the columns k of one block; `group_of[k]` points at the group of x that column
+/// k is in.
 template<class Code, unsigned Bits>
 void gather_block(const std::byte* block, const float* const (&group_of)[block_columns], float* xs) noexcept {
   constexpr std::size_t parts = tile_rows / Code::rows;
@@ -89,8 +90,8 @@ void multiply_keep_of(const packed_keep_of_grid& m, std::span<const float> x, fl
   const std::size_t segment = segment_of(f, values.in), all = segments(values.in, segment);
   const std::size_t groups = f.groups_per_row(values.in), per_group = groups <= 1 ? all : f.group / segment;
   const std::size_t keep = m.format.keep, group = m.format.group;
-  // Lookups read 2^place_bits elements from the start of a group. Groups so close to the end of x that this would read beyond it
-  // are copied to `ends`. Columns beyond the last kept one are multiplied by `zeros`.
+  // Lookups read 2^place_bits elements from the start of a group. Groups so close to the end of x that this would read
+  // beyond it are copied to `ends`. Columns beyond the last kept one are multiplied by `zeros`.
   const std::size_t readable = std::size_t{1} << m.format.place_bits();
   float ends[2 * 256 + 256] = {}, zeros[256] = {};
   const std::size_t inside = x.size() < readable ? 0 : (x.size() - readable) / group * group + group;
@@ -142,8 +143,8 @@ void multiply_keep_of(const packed_keep_of_grid& m, std::span<const float> x, fl
   }
 }
 
-/// The columns that an N:M matrix keeps, sixteen at a time; places are read block by block. Invalid places never yield more than
-/// sixteen columns.
+/// The columns that an N:M matrix keeps, sixteen at a time; places are read block by block. Invalid places never yield
+/// more than sixteen columns.
 class keep_of_places {
  public:
   template<class Values>
@@ -224,16 +225,17 @@ struct expansion<packed_keep_of<Values>> {
 
 }  // namespace detail
 
-/// y = m x, from the packed bytes. For every row, segment by segment of the kept weights (`segment_of` of them), where x stands for
-/// the elements of x at the places of the weights:
+/// y = m x, from the packed bytes. For every row, segment by segment of the kept weights (`segment_of` of them), where
+/// x stands for the elements of x at the places of the weights:
 ///
-///     product = (lane[0] + lane[1]) + (lane[2] + lane[3]);  lane[j] = fma(code, x, lane[j]) over the segment's weights k with
+///     product = (lane[0] + lane[1]) + (lane[2] + lane[3]);  lane[j] = fma(code, x, lane[j]) over the segment's weights
+///                                                           k with
 ///     k mod 4 = j, in order from 0; the sum of x is added up likewise
 ///     product = fma(-zero_point, sum of x, product);  total = fma(scale, product, total)
 ///
 /// Shapes    m [out x in], x [in], y [out]
-/// Requires  segment_of(m.values.format, m.values.in) != 0, no format with minima, places inside their groups; y of m.values.out
-///           elements (those outside `rows` are not written); rows.first a multiple of 16.
+/// Requires  segment_of(m.values.format, m.values.in) != 0, no format with minima, places inside their groups; y of
+///           m.values.out elements (those outside `rows` are not written); rows.first a multiple of 16.
 /// Errors    none: noexcept, no allocation.
 /// Cost      one read of the rows; at most 24 KiB of stack.
 /// @post     all lanes give equal bits.

@@ -24,12 +24,12 @@
 
 namespace precis::kernel {
 
-/// The widest lanes that the compiler may use in this translation unit. Every kernel takes its lanes as a template parameter with
-/// this default, so translation units built with different flags instantiate different functions. Only the native lanes are
-/// included here; to use another family, such as `scalar_lanes` in a test, include its header.
+/// The widest lanes that the compiler may use in this translation unit. Every kernel takes its lanes as a template
+/// parameter with this default, so translation units built with different flags instantiate different functions. Only
+/// the native lanes are included here; to use another family, such as `scalar_lanes` in a test, include its header.
 ///
-/// A lane type over float has the members `value` (float), `vector`, `width` (lanes per vector), `registers`, and these functions.
-/// Loads and stores need no alignment.
+/// A lane type over float has the members `value` (float), `vector`, `width` (lanes per vector), `registers`, and these
+/// functions. Loads and stores need no alignment.
 ///   zero, all(x)                a vector of zeros; a vector of x
 ///   broadcast(p)                the float at p in every lane
 ///   load, store                 `width` floats
@@ -40,30 +40,34 @@ namespace precis::kernel {
 ///   larger(a, b)                a > b ? a : b, so a NaN in b stays
 ///   smaller(a, b)               a < b ? a : b, so a NaN in b stays
 ///   larger_size(a, b)           the larger of a >= 0 and |b|; a NaN stays
-///   times_power_of_two(a, n)    a * 2^n, rounded once, for integers -252 <= n <= 254. Requires |a| near 1, or a result no further
-///                               from 1 than a is.
+///   times_power_of_two(a, n)    a * 2^n, rounded once, for integers -252 <= n <= 254. Requires |a| near 1, or a result
+///                               no further from 1 than a is.
 ///   exponent(a)                 the integer n with 2^n <= a < 2^(n + 1), for normal a > 0
-///   largest(v), total(v)        over the lanes, without NaN; the total is defined only if every order of addition gives the same
+///   largest(v), total(v)        over the lanes, without NaN; the total is defined only if every order of addition
+///                               gives the same
 ///   transpose(rows)             of a width x width tile
-///   fold_rows(rows, f)          lane r is rows[r] reduced with f: its halves onto each other, then the halves of that, ...
-///   expand(bits, values)        optional: consecutive values at the bits that are set, zeros elsewhere; `width` values may be read
+///   fold_rows(rows, f)          lane r is rows[r] reduced with f: its halves onto each other, then the halves of
+///                               the result, ...
+///   expand(bits, values)        optional: consecutive values at the bits that are set, zeros elsewhere; `width` values
+///                               may be read
 ///
-/// A lane type over double, for statistics, has what products need: zero, broadcast, load, store, load_part, store_part, fma and
-/// transpose, as well as load_floats.
+/// A lane type over double, for statistics, has what products need: zero, broadcast, load, store, load_part,
+/// store_part, fma and transpose, as well as load_floats.
 ///
-/// Code lanes, for packed matrices (code_planes.hpp), have `floats`, the lane type over float, and `words`, a vector with one 32-bit
-/// word of each of `rows` rows of a tile. Kernels process `tiles` tiles at a time, with `parts` vectors of words in flight, times
-/// `columns` vectors of activations. Functions:
+/// Code lanes, for packed matrices (code_planes.hpp), have `floats`, the lane type over float, and `words`, a vector
+/// with one 32-bit word of each of `rows` rows of a tile. Kernels process `tiles` tiles at a time, with `parts` vectors
+/// of words in flight, times `columns` vectors of activations. Functions:
 ///   load                        adjacent words
 ///   digits<Right, Mask>(w)      (w >> Right) & Mask in every lane; a negative Right shifts to the left
 ///   merge<Right, Mask>(low, w)  the bits of Mask from digits(w), the others from low
 ///   broadcast_quad(x)           four signed bytes of at least -127, in every lane
-///   products<Bits>(start)       a sum of products that starts from `start` (default 0): add(quad<K>, codes, quad of x) for
-///                               K = 0 ... 7, then end_block(), once per block; sum() is exact for up to 128 columns
+///   products<Bits>(start)       a sum of products that starts from `start` (default 0): add(quad<K>, codes, quad of x)
+///                               for K = 0 ... 7, then end_block(), once per block; sum() is exact for up to 128
+///                               columns
 ///   number<Bits, At>(w)         the Bits bits of every lane from bit At on, as a float; Bits <= 5, or 8 in a byte
 ///   small_float<Float, At>(w)   the same bits, decoded as a finite minifloat
-///   look_up<Bits, J>(codes, table, step)    table[lane * step + byte J of the lane]. Requires bytes below 2^Bits, a step of 0 or
-///                               at least 2^Bits, and 2^Bits readable floats.
+///   look_up<Bits, J>(codes, table, step)    table[lane * step + byte J of the lane]. Requires bytes below 2^Bits, a
+///                               step of 0 or at least 2^Bits, and 2^Bits readable floats.
 ///   nibbles(codes, table)       every byte, which is below 16, replaced by its entry in a table of sixteen bytes
 ///   to_float                    each lane of a sum as float
 ///   load_floats, load_halves, load_bfloat16s    one stored value per lane, as `floats::vector`
@@ -74,14 +78,14 @@ namespace precis::kernel {
 ///   store_floats, store_halves  `floats::vector` rounded to what load_floats and load_halves read
 ///   store, all                  words to where `load` reads them; one integer in every lane
 ///   rounded(v)                  the nearest integers of floats below 2^31, ties to even
-///   bytes_of(a, b, c, d, zeros, top)    integers of four rows, one column per lane, saturated to 16 bits, plus zeros[4 k] = ... =
-///                               zeros[4 k + 3] for row k, clamped to 0 ... the byte in top: byte j of dword k of the i-th 16 bytes
-///                               is column 4 i + j of row k
-///   turn_quads(words)           transposes such words of all rows (the first four rows first) to words of columns 4 i ... 4 i + 3,
-///                               one row per lane, i = 0 first; and back
+///   bytes_of(a, b, c, d, zeros, top)    integers of four rows, one column per lane, saturated to 16 bits, plus
+///                               zeros[4 k] = ... = zeros[4 k + 3] for row k, clamped to 0 ... the byte in top: byte j
+///                               of dword k of the i-th 16 bytes is column 4 i + j of row k
+///   turn_quads(words)           transposes such words of all rows (the first four rows first) to words of columns 4 i
+///                               ... 4 i + 3, one row per lane, i = 0 first; and back
 ///   spread<K>(w)                2^23 + the bytes of the K-th row of such words, one column per lane
-///   store_past_caches(p, v)     a store that bypasses the caches if there is an instruction for it; p is aligned to the vector.
-///                               finish_stores() is required before another thread reads.
+///   store_past_caches(p, v)     a store that bypasses the caches if there is an instruction for it; p is aligned to
+///                               the vector. finish_stores() is required before another thread reads.
 #if defined(__AVX512F__)
 using native_lanes = avx512_lanes;
 using native_double_lanes = avx512_double_lanes;

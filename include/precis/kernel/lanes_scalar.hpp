@@ -10,7 +10,7 @@
 
 namespace precis::kernel {
 
-/// One lane and std::fma: what every other lane type must agree with, bit for bit.
+/// One lane and std::fma. This defines the result: every other lane type must agree bit for bit.
 struct scalar_lanes {
   using value = float;
   using vector = float;
@@ -37,7 +37,7 @@ struct scalar_lanes {
   }
   [[nodiscard]] static vector smaller(vector a, vector b) noexcept { return a < b ? a : b; }
   [[nodiscard]] static vector times_power_of_two(vector a, vector n) noexcept {
-    constexpr float shift = 0x1.8p23f;  // brings a small whole number to the low bits; a NaN stays one, unconverted
+    constexpr float shift = 0x1.8p23f;  // adding it moves a small integer to the low bits; a NaN stays a NaN
     const std::int32_t power = std::bit_cast<std::int32_t>(n + shift) - std::bit_cast<std::int32_t>(shift);
     const std::int32_t half = power >> 1;
     const auto factor = [](std::int32_t p) { return std::bit_cast<float>(static_cast<std::uint32_t>(p + 127) << 23); };
@@ -55,7 +55,7 @@ struct scalar_lanes {
   static void transpose(vector (&)[1]) noexcept {}
 };
 
-/// The same over double: what the other double lanes must agree with.
+/// The same over double.
 struct scalar_double_lanes {
   using value = double;
   using vector = double;
@@ -73,7 +73,7 @@ struct scalar_double_lanes {
   static void transpose(vector (&)[1]) noexcept {}
 };
 
-/// One row of packed codes a word: what the other code lanes must agree with.
+/// One row of packed codes per word. This defines the result of all code lanes.
 struct scalar_code_lanes {
   using floats = scalar_lanes;
   using words = std::uint32_t;

@@ -84,8 +84,8 @@ template<class Code, unsigned Bits, class Numbers, std::size_t Parts>
   }
 }
 
-/// Tiles that are multiplied at once. Several tiles share what is loaded of x as bytes. With floats, converting the codes takes most
-/// of the time, and one tile is read faster than two.
+/// Tiles that are multiplied at once. Several tiles share what is loaded of x as bytes. With floats, converting the
+/// codes takes most of the time, and one tile is read faster than two.
 template<class Code, class Value>
 inline constexpr std::size_t tiles_at_once = std::is_same_v<Value, float> ? 1 : Code::tiles;
 
@@ -205,25 +205,26 @@ struct listed {};
 
 }  // namespace detail
 
-/// y = m x, from the packed bytes. For every row r, segment by segment of x (`segment_of` columns, by which x was made):
+/// y = m x, from the packed bytes. For every row, segment by segment (of `segment_of` columns, with which x was
+/// prepared):
 ///
 ///     floats  product = (lane[0] + lane[1]) + (lane[2] + lane[3]); lane[j] = fma(code, x, lane[j]) over the segment's
 ///             columns c with c mod 4 = j, in order from 0
 ///     bytes   product = the exact integer sum of code * byte
-///     then    product = fma(-zero_point, sum of x, product)                         but for formats with a minimum
+///     then    product = fma(-zero_point, sum of x, product)                         except for formats with a minimum
 ///             total = fma(scale, product, total)                                    bytes: scale * x's scale, rounded
 ///             total = fma(minimum, sum of x, total)     formats with a minimum; bytes: sum * x's scale, rounded
 ///
-/// all in float, every fma rounded once; `sum of x` is what `as_floats` or `as_bytes` made. In place of a code stands the
-/// value of a small float. With bytes, e2m1: product = the exact sum of (value + 6) * byte, zero point 6; other small floats
-/// and codes of more than 8 bits: as floats, x the byte.
+/// all in float, with every fma rounded once; `sum of x` is what `as_floats` or `as_bytes` computed. For small floats,
+/// the value replaces the code. With bytes, e2m1 is computed as the exact sum of (value + 6) * byte with a zero point
+/// of 6; other small floats and codes of more than 8 bits are multiplied as floats, with the bytes converted to float.
 ///
 /// Shapes    m [out x in], x [in], y [out]
-/// Requires  segment_of(m.format, m.in) != 0, and x made with it; m.data as long as the format says; y of m.out elements (those
-///           outside `rows` are not touched); rows.first a multiple of 16.
+/// Requires  segment_of(m.format, m.in) != 0, and x prepared with it; m.data as long as the format says; y of m.out
+///           elements (those outside `rows` are not written); rows.first a multiple of 16.
 /// Errors    none: noexcept, no allocation.
-/// Cost      one read of the rows; at most 5 KiB of stack (8 with codes of more than 8 bits).
-/// @post     equal bit for bit for all lanes.
+/// Cost      one read of the rows; at most 5 KiB of stack (8 KiB with codes of more than 8 bits).
+/// @post     all lanes give equal bits.
 /// @post     any range of rows gives the same bits as the whole.
 template<class Code = native_code_lanes>
 void matvec(const packed_grid& m, const float_activations& x, std::span<float> y, row_range rows = {}) noexcept {
@@ -240,10 +241,11 @@ void matvec(const packed_grid& m, const byte_activations& x, std::span<float> y,
   });
 }
 
-/// The same for a program that knows its formats, `matvec<four_bits, eight_bits>(m, x, y)`: nothing is instantiated but the
-/// widths and small floats that are listed; groups and scales of one width share its code.
+/// The same for a list of formats that the program knows at compile time, `matvec<four_bits, eight_bits>(m, x, y)`:
+/// only the listed code widths and small floats are instantiated. All groups and scale types of one width share the
+/// same instantiation.
 ///
-/// Requires  as above; m.format has the width, and the small float, of one that is listed.
+/// Requires  as above; a listed format with the code width of m.format and, for small floats, its rule.
 /// @post     equal bit for bit to the matvec of all formats.
 template<grid_format First, grid_format... Others, class Activations>
 void matvec(const packed_grid& m, const Activations& x, std::span<float> y, row_range rows = {}) noexcept {

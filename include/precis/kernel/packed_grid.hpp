@@ -17,7 +17,8 @@ struct packed_grid {
   std::size_t in = 0;
 };
 
-/// A range of rows, for example one per thread: `first` is a multiple of 16; `last` is a multiple of 16 or the number of rows.
+/// A range of rows, for example one per thread: `first` is a multiple of 16; `last` is a multiple of 16 or the number
+/// of rows.
 struct row_range {
   std::size_t first = 0;
   std::size_t last = static_cast<std::size_t>(-1);  ///< larger than the number of rows: up to the last row

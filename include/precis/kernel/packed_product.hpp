@@ -20,7 +20,8 @@ namespace detail {
 
 inline constexpr std::size_t product_columns = 32;  ///< vectors that share what is unpacked once
 
-/// Up to 32 vectors of bytes, interleaved: four columns of every vector are adjacent. Vectors that do not exist are zeros.
+/// Up to 32 vectors of bytes, interleaved: four columns of every vector are adjacent. Vectors that do not exist are
+/// zeros.
 struct interleaved_bytes {
   std::int8_t* codes = nullptr;  ///< [quads x 32 vectors x 4]
   float* scales = nullptr;       ///< [segments x 32 vectors]
@@ -140,7 +141,8 @@ void add_segment_columns(const segment_run<std::int8_t>& given, interleaved_byte
   }
 }
 
-/// The same for vectors of floats: every code is converted to float once, then multiplied by `at_once` vectors at a time.
+/// The same for vectors of floats: every code is converted to float once, then multiplied by `at_once` vectors at a
+/// time.
 template<class Code, unsigned Bits, class Numbers>
 void add_segment_columns(const segment_run<float>& given, std::span<const float_activations> x, std::size_t segment,
                          std::size_t s, std::size_t count, float* total) noexcept {
@@ -270,7 +272,8 @@ void multiply_one_by_one(const packed_grid& m, std::span<const Activations> x, f
                                     last - row < product_columns ? last : row + product_columns);
 }
 
-/// Calls body(constant bits, what the codes represent, up to 32 vectors, the first of their results) until all vectors are done.
+/// Calls body(constant bits, what the codes represent, up to 32 vectors, the first of their results) until all vectors
+/// are done.
 template<class Activations, class F>
 void with_vectors(const packed_grid& m, std::span<const Activations> x, std::span<float> y, std::ptrdiff_t y_stride,
                   F&& body) noexcept {
@@ -293,8 +296,8 @@ void with_vectors(const packed_grid& m, std::span<const Activations> x, std::spa
 ///
 /// Requires  as `matvec`; vectors of equal length and segment; a workspace of packed_product_workspace elements.
 /// Errors    none: noexcept, no allocation.
-/// Cost      every block is read and unpacked once per 32 vectors (once per vector if small floats other than e2m1 are multiplied
-///           by bytes); 14 KiB of stack, 25 KiB for vectors of floats.
+/// Cost      every block is read and unpacked once per 32 vectors (once per vector if small floats other than e2m1 are
+///           multiplied by bytes); 14 KiB of stack, 25 KiB for vectors of floats.
 /// @post     every vector's result equals that of `matvec` bit for bit.
 template<class Code = native_code_lanes>
 void packed_product(const packed_grid& m, std::span<const byte_activations> x, std::span<float> y,

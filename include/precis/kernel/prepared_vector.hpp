@@ -11,8 +11,9 @@
 /// Prepares an input vector for multiplication by packed matrices: once, for all matrices that read it.
 namespace precis::kernel {
 
-/// The segment of a format: the number of columns whose products are summed before a scale is applied, which is the group, but at
-/// most 128. 0: no kernel multiplies the format packed, because its groups do not consist of whole blocks.
+/// The segment of a format: the number of columns whose products are summed before a scale is applied, which is the
+/// group, but at most 128. 0: no kernel multiplies the format packed, because its groups do not consist of whole
+/// blocks.
 [[nodiscard]] constexpr std::size_t segment_of(const grid_format& f, std::size_t in) noexcept {
   constexpr std::size_t longest = 128;
   if (f.group == per_tensor || f.group >= in) return longest;
@@ -47,8 +48,8 @@ struct float_activations {
   std::size_t segment = 0;
 };
 
-/// A prepared vector of quantized activations: signed bytes with one scale per segment. Codes are multiplied by integers, exactly
-/// inside a segment.
+/// A prepared vector of quantized activations: signed bytes with one scale per segment. Codes are multiplied by
+/// integers, exactly inside a segment.
 struct byte_activations {
   const std::int8_t* codes = nullptr;  ///< [in, padded with zeros to whole blocks], -127 ... 127
   const float* scales = nullptr;       ///< per segment: value = scale * code
@@ -67,10 +68,11 @@ struct byte_activations {
 
 /// Prepares x as floats: computes the sum of each segment. The result is a view of x and of the workspace.
 ///
-///     sums[s] = tree(lane), lane[l] = the sum of x[c] over the columns c of the segment with c mod 16 = l, in order from 0;
-///     columns beyond the last count as 0;  tree: lanes l and l + 8 are added, then l and l + 4, l + 2, l + 1
+///     sums[s] = tree(lane), lane[l] = the sum of x[c] over the columns c of the segment with c mod 16 = l, in order
+///     from 0; columns beyond the last count as 0;  tree: lanes l and l + 8 are added, then l and l + 4, l + 2, l + 1
 ///
-/// Requires  segment a positive multiple of 32; workspace of float_activation_workspace elements; x outlives the result.
+/// Requires  segment a positive multiple of 32; workspace of float_activation_workspace elements; x outlives the
+///           result.
 /// Errors    none: noexcept, no allocation.
 /// Cost      one read of x.
 template<class Lanes = native_lanes>

@@ -9,8 +9,8 @@
 #include <cstddef>
 #include <cstdint>
 
-/// Which bytes of a packed matrix the product kernels read: runs of segments that are contiguous in memory, and padded copies of
-/// the segments at its edges.
+/// Which bytes of a packed matrix the product kernels read: runs of segments that are contiguous in memory, and padded
+/// copies of the segments at its edges.
 namespace precis::kernel::detail {
 
 /// How the offsets of a run (the zero points or minima of its groups) are stored.
@@ -21,7 +21,8 @@ enum class offset_kind : std::uint8_t {
   minima        ///< minima, of the same type as the scales
 };
 
-/// Consecutive segments of one tile, or of two neighbouring tiles, with their scales and offsets and what they are multiplied by.
+/// Consecutive segments of one tile, or of two neighbouring tiles, with their scales and offsets and what they are
+/// multiplied by.
 template<class Value>
 struct segment_run {
   const std::byte* block = nullptr;    ///< of the first segment
@@ -84,7 +85,8 @@ template<class Code, unsigned Bits, class Value>
   return lanes::subtract(lanes::zero(), zero);
 }
 
-/// Copies blocks of a tile to where a tile of 16 rows would have them: rows that do not exist, and columns beyond the last, are zeros.
+/// Copies blocks of a tile to where a tile of 16 rows would have them: rows that do not exist, and columns beyond the
+/// last, are zeros.
 template<unsigned Bits>
 void pad_blocks(const packed_grid& m, const grid_format::layout& l, std::size_t first_row, std::size_t rows,
                 std::size_t first_block, std::size_t blocks, std::byte* to) noexcept {
@@ -137,7 +139,8 @@ struct padded_segment {
   padded_side side;
 };
 
-/// The segments of a packed matrix. A segment has as many columns as the segments of the vectors that it is multiplied by.
+/// The segments of a packed matrix. A segment has as many columns as the segments of the vectors that it is multiplied
+/// by.
 template<unsigned Bits>
 struct segment_positions {
   packed_grid m;
@@ -165,8 +168,9 @@ struct segment_positions {
         offset_step(m.format.rule == grid_rule::affine ? tile_rows / 8 * Bits : scale_step),
         affine(m.format.rule == grid_rule::affine) {}
 
-  /// Points `run` at the segments from `s` on, of `rows` rows from `row` on: those of one group if several segments share a scale,
-  /// else all of full length; or the last one, if it is shorter and has whole blocks. Requires whole tiles, one or two.
+  /// Points `run` at the segments from `s` on, of `rows` rows from `row` on: those of one group if several segments
+  /// share a scale, else all of full length; or the last one, if it is shorter and has whole blocks. Requires whole
+  /// tiles, one or two.
   template<class Run>
   [[gnu::always_inline]] void place(std::size_t row, std::size_t rows, std::size_t s, Run& run) const noexcept {
     const std::size_t side = row / tile_rows * groups + (s == 0 ? 0 : s / per_group);

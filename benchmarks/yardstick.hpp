@@ -14,10 +14,11 @@
 #include <thread>
 #include <vector>
 
-/// What every benchmark measures beside its subject, in the same run: machines and minutes differ, ratios less.
+/// Reference measurements that every benchmark takes in the same run as its subject: ratios vary less than times do
+/// between machines and minutes.
 namespace yardstick {
 
-/// Seconds of processor time that f() takes on this thread: what other jobs on the machine take does not count.
+/// Seconds of processor time that f() takes on this thread. Time spent in other processes does not count.
 template<class F>
 [[nodiscard]] double seconds(F&& f) {
   const auto now = [] {
@@ -30,7 +31,7 @@ template<class F>
   return now() - start;
 }
 
-/// The same of f(0), ..., f(threads - 1) at once, a thread each: of the one that takes longest.
+/// Runs f(0), ..., f(threads - 1) concurrently, one per thread, and returns the seconds of the slowest.
 template<class F>
 [[nodiscard]] double seconds(std::size_t threads, F&& f) {
   std::vector<double> took(threads);
@@ -48,8 +49,8 @@ template<class F>
   return *middle;
 }
 
-/// Seconds of `steps` steps of ten independent chains of fused multiply-adds in registers; `Beside`: with seven instructions
-/// beside them, which four a cycle leave room for.
+/// Seconds of `steps` steps of ten independent chains of fused multiply-adds in registers. If Beside, each step has
+/// seven additional instructions, which a core that issues four instructions per cycle executes at no cost.
 template<bool Beside>
 [[nodiscard]] double fma_seconds(std::size_t steps) {
   using lanes = precis::kernel::native_lanes;
@@ -73,15 +74,16 @@ template<bool Beside>
   return time;
 }
 
-/// Floating-point operations a second of multiply-adds: the most this processor does in float, on one core, at this moment.
-/// About two milliseconds.
+/// Peak floating-point operations per second of one core at this moment, in float multiply-adds. Takes about two
+/// milliseconds.
 [[nodiscard]] inline double fma_peak() {
   constexpr std::size_t steps = 200'000;
   return 2.0 * 10 * precis::kernel::native_lanes::width * steps / fma_seconds<false>(steps);
 }
 
-/// Waits, half a second at most, until nothing shares this thread's core; 1 when that is so. A second thread of the core, often
-/// another guest of the machine, takes issue slots: multiply-adds alone are as fast beside it, with other instructions they are not.
+/// Waits at most half a second until no other hardware thread is active on this core, and returns 1 if so. The other
+/// hardware thread, often of another virtual machine, takes issue slots: multiply-adds alone keep their speed, but
+/// additional instructions slow them down.
 [[nodiscard]] inline double undisturbed() {
   constexpr std::size_t steps = 20'000;
   for (int attempt = 0; attempt < 100; ++attempt) {
@@ -100,7 +102,7 @@ template<bool Beside>
   return values.empty() ? 0 : sum / static_cast<double>(values.size());
 }
 
-/// Reads `size` bytes from p on: eight vectors at a time, each in a register of its own.
+/// Reads `size` bytes from p on, eight vectors at a time, each into a separate register.
 inline void read(const std::byte* p, std::size_t size) {
   using code = precis::kernel::native_code_lanes;
   using precis::kernel::for_constants;
@@ -118,11 +120,11 @@ inline void read(const std::byte* p, std::size_t size) {
   benchmark::DoNotOptimize(result);
 }
 
-/// Ten chains of dot products, each in a register from beginning to end.
+/// Ten chains of dot products, each of which stays in a register.
 template<class Code, class Factors>
 [[gnu::noinline]] typename Code::words dots(typename Code::words w, Factors f, std::size_t steps) {
   using precis::kernel::quad;
-  typename Code::template products<4> a, b, c, d, e;  // of two chains each
+  typename Code::template products<4> a, b, c, d, e;  // two chains each
   for (std::size_t i = 0; i < steps; ++i) {
     a.add(quad<0>{}, w, f), a.add(quad<1>{}, w, f), b.add(quad<0>{}, w, f), b.add(quad<1>{}, w, f);
     c.add(quad<0>{}, w, f), c.add(quad<1>{}, w, f), d.add(quad<0>{}, w, f), d.add(quad<1>{}, w, f);
@@ -135,7 +137,7 @@ template<class Code, class Factors>
   return Code::template merge<0, ones << 2>(Code::template merge<0, ones << 3>(ab, cd), e.sum());
 }
 
-/// Products of a code and a byte a second, in registers.
+/// Products of a code and a byte per second, in registers.
 [[nodiscard]] inline double dot_peak() {
   using code = precis::kernel::native_code_lanes;
   constexpr std::size_t steps = 100'000, chains = 10;

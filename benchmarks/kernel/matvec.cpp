@@ -1,12 +1,14 @@
-// Packed matrices times vectors, beside what bounds them: reading as many bytes (out of cache, and from where the matrix
-// is in it) and the processor's integer dot products, all interleaved in one run. Medians of ratios within one round.
+// Products of packed matrices and vectors, compared with their limits: reading the same number of bytes (out of cache,
+// or from the cache that holds the matrix) and the processor's integer dot products, interleaved in one run. Counters
+// are medians of the ratios within one round.
 //
 //     bench_kernel_matvec                            all
 //     bench_kernel_matvec --benchmark_filter=memory  out of cache
 //
-// Counters: gweights (10^9 weights a second), gbytes (packed, a second), of_read (of the paired read of the same bytes), of_dot
-// (of the paired dot products; in floats of_fma, of the paired multiply-adds), for one thread, or each of two that take half of
-// the rows. Making the activations is part of the time. undisturbed: the share of rounds that had the core for themselves.
+// Counters: gweights (10^9 weights per second), gbytes (10^9 packed bytes per second), of_read (relative to reading the
+// same bytes), of_dot (relative to the dot products; with floats of_fma, relative to the multiply-adds), for one
+// thread, or for each of two threads that take half of the rows. The time includes preparing the vector. undisturbed:
+// the fraction of rounds in which no other hardware thread was active on the core.
 
 #include <precis/kernel/dense_product.hpp>
 #include <precis/kernel/packed_product.hpp>
@@ -27,7 +29,7 @@ namespace {
 
 using namespace precis::kernel;
 
-/// Bytes that start at a page of 2 MiB, as an engine would map its weights.
+/// Bytes that start at a 2 MiB page, as an engine would map its weights.
 class pages {
  public:
   explicit pages(std::size_t count, std::byte set = {})
@@ -51,8 +53,8 @@ struct subject {
   std::size_t in;
 };
 
-/// y = W x on `threads` threads that take as many rows each, repeated until about 30 million weights were read:
-/// multiply(y, rows). Beside it, all threads read what they multiplied.
+/// y = W x on `threads` threads with equal numbers of rows, repeated until about 30 million weights are read:
+/// multiply(y, rows). For comparison, all threads also read the bytes that they multiply.
 template<class F>
 void rates(benchmark::State& state, const pages& matrix, std::size_t out, std::size_t in, std::size_t threads,
            F&& multiply) {
@@ -101,7 +103,7 @@ void matvec_rate(benchmark::State& state, subject s, std::size_t threads) {
 }
 
 void dense_rate(benchmark::State& state, dense_type type, std::size_t out, std::size_t in, std::size_t threads) {
-  const pages bytes(out * in * bytes_of(type), std::byte{0x20});  // no subnormal numbers, which take processors longer
+  const pages bytes(out * in * bytes_of(type), std::byte{0x20});  // no subnormal numbers, which are slower
   const std::vector<float> x(in, 0.5f);
   rates(state, bytes, out, in, threads,
         [&](std::span<float> y, row_range rows) { matvec(dense_matrix{type, bytes.data(), out, in}, x, y, rows); });
@@ -135,7 +137,7 @@ void product_rate(benchmark::State& state, subject s) {
   state.counters["undisturbed"] = yardstick::mean(quiet);
 }
 
-/// The same of plain numbers.
+/// The same for dense matrices.
 void dense_product_rate(benchmark::State& state, dense_type type) {
   constexpr std::size_t vectors = 32, in = 4096, out = 4096;
   const pages bytes(out * in * bytes_of(type), std::byte{0x20});

@@ -1,6 +1,6 @@
-// Packs a llama2.c checkpoint as a plan says, into a header of constants:
+// Packs a llama2.c checkpoint according to a plan, into a header of constants:
 //
-//     pack CHECKPOINT.bin PLAN CONTEXT > model.hpp       room for CONTEXT tokens
+//     pack CHECKPOINT.bin PLAN CONTEXT > model.hpp       for at most CONTEXT tokens
 //     pack random CHECKPOINT.bin                         writes a checkpoint of stories260K's shape with random weights
 
 #include <precis/codec/grid/matrix.hpp>
@@ -31,14 +31,14 @@ std::string file_text(const std::string& path) {
   return {std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
 }
 
-/// Version 0 of llama2.c: seven numbers, then floats.
+/// The header of a llama2.c checkpoint, version 0: seven integers, followed by floats.
 struct header {
   std::int32_t width, hidden, layers, heads, kv_heads, vocabulary, context;
 
   [[nodiscard]] std::size_t head_size() const { return static_cast<std::size_t>(width / heads); }
 };
 
-/// A checkpoint's floats, matrix by matrix.
+/// The floats of a checkpoint, read matrix by matrix.
 class checkpoint {
  public:
   explicit checkpoint(const std::string& path) : path_(path), text_(file_text(path)) {
@@ -71,7 +71,7 @@ class checkpoint {
   std::size_t at_ = 0;
 };
 
-/// What a codec is called in C++.
+/// The C++ name of a codec.
 std::string identifier(std::string name) {
   std::ranges::replace(name, '.', '_');
   return name;
@@ -84,7 +84,7 @@ void print_floats(const std::string& name, std::span<const float> values) {
   std::printf("};\n");
 }
 
-/// Prints matrices and remembers their formats.
+/// Prints matrices and collects their formats.
 class writer {
  public:
   explicit writer(const precis::plan& plan) : plan_(plan) {
@@ -104,7 +104,7 @@ class writer {
     }
   }
 
-  /// The matrix as an expression; its bytes are printed.
+  /// Prints the bytes of a matrix and returns it as an expression.
   [[nodiscard]] std::string matrix(const std::string& unit, std::span<const float> values, std::size_t out,
                                    std::size_t in) {
     const precis::choice* const chosen = plan_.find(unit);
@@ -168,7 +168,7 @@ void write_header(const std::string& checkpoint_path, const std::string& plan_pa
 
   writer out(plan);
   const std::string embedding = out.matrix("tok_embeddings", file.next(vocabulary * width), vocabulary, width);
-  // The file has a part for all layers together.
+  // The file stores each kind of matrix for all layers contiguously.
   struct part {
     const char* name;
     std::size_t out, in;
@@ -242,7 +242,7 @@ void write_random(const std::string& path) {
   matrix(layers * hidden * width, width);
   ones(width);
   values.resize(values.size() +
-                static_cast<std::size_t>(h.context) * (width / 8));  // tables of angles that nobody reads
+                static_cast<std::size_t>(h.context) * (width / 8));  // tables of angles, which are not used
   std::ofstream file(path, std::ios::binary);
   file.write(reinterpret_cast<const char*>(&h), sizeof h);
   file.write(reinterpret_cast<const char*>(values.data()), static_cast<std::streamsize>(values.size() * sizeof(float)));

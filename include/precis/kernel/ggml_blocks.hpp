@@ -73,11 +73,10 @@ constexpr void get_ggml_codes(const std::byte* at, unsigned bits, std::uint8_t* 
 /// Encodes a block of 32 weights. All arithmetic is in float, with one rounding per operation:
 ///
 ///     q4_0, q5_0   d = m / -2^(b-1), m the weight of largest magnitude with its sign (the first, if several)
-///                  code = min(2^b - 1, trunc(x (1 / d) + 2^(b-1) + 0.5))                 decoded (code - 2^(b-1))
-///                                                                                        half(d)
+///                  code = min(2^b - 1, trunc(x (1 / d) + 2^(b-1) + 0.5))            decoded (code - 2^(b-1)) half(d)
 ///     q4_1, q5_1   m = min x, d = (max x - m) / (2^b - 1); code = min(2^b - 1, trunc((x - m) (1 / d) + 0.5))
-///                                                                                       decoded code half(d) + half(m)
-///     q8_0         d = max|x| / 127; code = x (1 / d), ties away from zero             decoded code half(d)
+///                                                                                      decoded code half(d) + half(m)
+///     q8_0         d = max|x| / 127; code = rha(x (1 / d)), ties away from zero        decoded code half(d)
 ///
 /// Codes are computed with the unrounded d and m; if d is 0, so is 1 / d.
 ///

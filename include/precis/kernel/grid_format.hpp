@@ -36,9 +36,9 @@ enum class scale_type : std::uint8_t { float32, float16 };
 
 /// One format of integers or small floats, as a value. The codec types of precis/codec are built from it.
 ///
-/// Stored layout, version 2 (docs/packed.md draws it), everything is little-endian; there is no header (the
-/// caller stores out and in). Rows are grouped in tiles of 16, with R rows in the last one; columns in blocks of 32,
-/// with a tail of in % 32.
+/// Stored layout, version 2 (docs/packed.md draws it): everything is little-endian, and there is no header (the caller
+/// stores out and in). Rows are grouped in tiles of 16, with R rows in the last one; columns in blocks of 32, with a
+/// tail of in % 32.
 ///
 ///     codes         tile by tile, block by block, word by word: the word of each row of the tile, 4 bytes per row
 ///     scales        tile by tile, group by group: the scale of each row of the tile, float32 or float16
@@ -46,17 +46,17 @@ enum class scale_type : std::uint8_t { float32, float16 };
 ///       or minima   min_anchored: in the same order, float32 or float16
 ///     tails         row by row: the last in % 32 codes as a stream, padded with zeros to a byte
 ///
-/// The words of a block are bit planes, whose widths are powers of two. A plane of w bits takes w words; bits [p w, p w
-/// + w) of byte j of word v are the plane's bits of column 4 (v * 8 / w + p) + j. The widest plane comes first and
-/// holds the lowest bits: 4-bit codes are one plane, 5-bit codes a plane of bits 0 to 3 and one of bit 4, 16-bit codes
-/// two planes of 8.
+/// The words of a block are bit planes, whose widths are powers of two. A plane of w bits takes w words; the
+/// bits [p w, p w + w) of byte j of word v are the plane's bits of column 4 (v * 8 / w + p) + j. The widest plane comes
+/// first and holds the lowest bits: 4-bit codes are one plane, 5-bit codes a plane of bits 0 to 3 and one of bit 4,
+/// 16-bit codes two planes of 8.
 ///
 /// If the buffer starts at a cache line, so does every block of a whole tile. The size equals that of a row-by-row
 /// stream.
 ///
 /// Stored codes are never negative. Affine: the code q itself, 0 ... 2^b - 1. Symmetric: q + 2^(b-1) - 1;
-/// symmetric_full: q + 2^(b-1); min_anchored: q - q_min. So all but the last
-/// decode to scale * (code - zero_point), and the symmetric ones have a constant zero point; min_anchored decodes to
+/// symmetric_full: q + 2^(b-1); min_anchored: q - q_min. So all but the last decode to
+/// scale * (code - zero_point), where the symmetric rules have a constant zero point; min_anchored decodes to
 /// scale * code + minimum. Small floats are stored as their own bits and decode to scale * value; infinities and NaN
 /// are never stored.
 struct grid_format {

@@ -11,8 +11,8 @@ namespace precis::kernel {
 /// Which codes are infinities or NaN.
 enum class minifloat_specials : std::uint8_t { none, nan_only, ieee };
 
-/// A float with a sign bit, Exponent bits and Mantissa bits. With exponent field e and mantissa field m, its magnitude
-/// is
+/// A float with a sign bit, Exponent bits and Mantissa bits. Its magnitude, for an exponent field e and a mantissa
+/// field m, is
 ///
 ///     e > 0: 2^(e - Bias) (1 + m / 2^Mantissa)        e = 0: 2^(1 - Bias) m / 2^Mantissa
 ///

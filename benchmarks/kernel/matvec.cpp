@@ -114,13 +114,13 @@ void product_rate(benchmark::State& state, subject s) {
   constexpr std::size_t vectors = 32;
   const pages packed(s.format.layout_of(s.out, s.in).bytes);
   const packed_grid m{s.format, packed.data(), s.out, s.in};
-  const std::size_t segment = segment_of(s.format, s.in), room = byte_activation_workspace(s.in, segment);
-  std::vector<float> x(s.in), y(s.out * vectors), workspace(room * vectors);
+  const std::size_t segment = segment_of(s.format, s.in), vector_workspace = byte_activation_workspace(s.in, segment);
+  std::vector<float> x(s.in), y(s.out * vectors), workspace(vector_workspace * vectors);
   std::vector<float> gathered(packed_product_workspace(s.in, segment));
   std::vector<byte_activations> all;
   for (std::size_t i = 0; i < s.in; ++i) x[i] = static_cast<float>(i % 17) - 8.f;
   for (std::size_t n = 0; n < vectors; ++n)
-    all.push_back(as_bytes(x, segment, std::span(workspace).subspan(n * room, room)));
+    all.push_back(as_bytes(x, segment, std::span(workspace).subspan(n * vector_workspace, vector_workspace)));
   const double products = static_cast<double>(s.out * s.in * vectors);
   std::vector<double> rate, of_dot, quiet;
   for (auto _ : state) {

@@ -57,6 +57,7 @@ inline void mixed_free(mixed* all, size_t layers) {
 /// out[d] = w x[n]
 inline void matmul(float* out, const float* x, const mixed& w) {
   const size_t n = w.matrix.in, segment = precis::kernel::segment_of(w.matrix.format, n);
-  const size_t room = precis::kernel::float_activation_workspace(n, segment);
-  precis::kernel::matvec(w.matrix, precis::kernel::as_floats({x, n}, segment, {w.workspace, room}), {out, w.matrix.out});
+  const size_t floats = precis::kernel::float_activation_workspace(n, segment);
+  precis::kernel::matvec(w.matrix, precis::kernel::as_floats({x, n}, segment, {w.workspace, floats}),
+                         {out, w.matrix.out});
 }

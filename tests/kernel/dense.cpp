@@ -55,15 +55,15 @@ TEST_CASE("dense matvec @post: all lanes give equal bits, those of the definitio
       std::vector<float> values;
       const auto bytes = stored(type, normal(s.out * s.in, 4), values);
       for_every_lanes([&](auto lanes) {
-        std::vector<float> y(s.out), some(s.out, -77.f);
+        std::vector<float> y(s.out), part(s.out, -77.f);
         matvec<decltype(lanes)>(dense_matrix{type, bytes.data(), s.out, s.in}, x, y);
         const row_range rows{s.out / 3, s.out - s.out / 4};
-        matvec<decltype(lanes)>(dense_matrix{type, bytes.data(), s.out, s.in}, x, some, rows);
+        matvec<decltype(lanes)>(dense_matrix{type, bytes.data(), s.out, s.in}, x, part, rows);
         for (std::size_t r = 0; r < s.out; ++r) {
           CAPTURE(static_cast<int>(type), s.out, s.in, r, decltype(lanes)::rows);
           REQUIRE(std::bit_cast<std::uint32_t>(y[r]) ==
                   std::bit_cast<std::uint32_t>(definition(values.data() + r * s.in, x)));
-          REQUIRE(some[r] == (r >= rows.first && r < rows.last ? y[r] : -77.f));
+          REQUIRE(part[r] == (r >= rows.first && r < rows.last ? y[r] : -77.f));
         }
       });
     }
@@ -85,27 +85,27 @@ TEST_CASE("dense_product @post: every vector's result equals that of matvec bit 
       const auto row_stride = static_cast<std::ptrdiff_t>(s.in * step),
                  y_stride = static_cast<std::ptrdiff_t>(s.out + 3);
       const strided<const float> vectors{x.data(), s.vectors, s.in, row_stride, static_cast<std::ptrdiff_t>(step)};
-      std::vector<float> workspace(dense_product_workspace(s.in)), y(s.vectors * (s.out + 3)), some(y.size());
+      std::vector<float> workspace(dense_product_workspace(s.in)), y(s.vectors * (s.out + 3)), part(y.size());
       for_every_lanes([&](auto lanes) {
         using code = decltype(lanes);
         if (code::rows == 1 && s.vectors == 33) return;  // scalar lanes are slow, and 9 vectors cover every case
         std::ranges::fill(y, -77.f);
-        std::ranges::fill(some, -77.f);
+        std::ranges::fill(part, -77.f);
         dense_product<code>(m, vectors, y, y_stride, workspace);
         const row_range rows{s.out / 3, s.out - s.out / 4};
-        dense_product<code>(m, vectors, some, y_stride, workspace, rows);
+        dense_product<code>(m, vectors, part, y_stride, workspace, rows);
         for (std::size_t n = 0; n < s.vectors; ++n) {
           std::vector<float> one(s.in), expected(s.out);
           for (std::size_t c = 0; c < s.in; ++c) one[c] = *vectors.at(n, c);
           matvec<scalar_code_lanes>(m, one, expected);
           for (std::size_t r = 0; r < s.out + 3; ++r) {
             CAPTURE(static_cast<int>(type), s.out, s.in, n, r, code::rows);
-            const float got = y[n * (s.out + 3) + r], part = some[n * (s.out + 3) + r];
+            const float got = y[n * (s.out + 3) + r], of_range = part[n * (s.out + 3) + r];
             if (r >= s.out)
               REQUIRE(got == -77.f);
             else
               REQUIRE(std::bit_cast<std::uint32_t>(got) == std::bit_cast<std::uint32_t>(expected[r]));
-            REQUIRE(part == (r >= rows.first && r < rows.last ? got : -77.f));
+            REQUIRE(of_range == (r >= rows.first && r < rows.last ? got : -77.f));
           }
         }
       });

@@ -121,12 +121,12 @@ TEST_CASE("product @post: any subset of the rows of a gives the same subset of t
 
   for (std::size_t first = 0; first < s.rows; first += 5)
     for (std::size_t count = 1; first + count <= s.rows; count += 7) {
-      stored<float> some(count, s.cols, order::rows, 8);
+      stored<float> part(count, s.cols, order::rows, 8);
       const strided<const float> rows{a.view().at(first, 0), count, s.inner, a.row_stride, a.col_stride};
-      precis::kernel::product(rows, b.view(), some.mutable_view(), workspace);
+      precis::kernel::product(rows, b.view(), part.mutable_view(), workspace);
       bool equal = true;
       for (std::size_t i = 0; i < count; ++i)
-        for (std::size_t j = 0; j < s.cols; ++j) equal = equal && same(some(i, j), all(first + i, j));
+        for (std::size_t j = 0; j < s.cols; ++j) equal = equal && same(part(i, j), all(first + i, j));
       CHECK(equal);
     }
 }

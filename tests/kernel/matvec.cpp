@@ -205,8 +205,8 @@ TEST_CASE("matvec @post: any range of rows gives the same bits as the whole, and
       const auto whole = by_kernel<decltype(lanes)>(f, packed, out, x, bytes);
       for (const row_range rows :
            {row_range{0, 16}, row_range{16, 64}, row_range{48, 90}, row_range{80, 1000}, row_range{}}) {
-        const auto some = by_kernel<decltype(lanes)>(f, packed, out, x, bytes, rows);
-        for (std::size_t r = 0; r < out; ++r) REQUIRE(some[r] == (r >= rows.first && r < rows.last ? whole[r] : -77.f));
+        const auto part = by_kernel<decltype(lanes)>(f, packed, out, x, bytes, rows);
+        for (std::size_t r = 0; r < out; ++r) REQUIRE(part[r] == (r >= rows.first && r < rows.last ? whole[r] : -77.f));
       }
     }
   });

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <precis/kernel/constants.hpp>
 #include <precis/kernel/float_product.hpp>
 #include <precis/kernel/lanes.hpp>
 
@@ -13,10 +14,11 @@
 #include <thread>
 #include <vector>
 
-/// What every benchmark measures beside its subject, in the same run: machines and minutes differ, ratios less.
+/// Reference measurements that every benchmark takes in the same run as its subject: ratios vary less than times do
+/// between machines and minutes.
 namespace yardstick {
 
-/// Seconds of processor time that f() takes on this thread: what other jobs on the machine take does not count.
+/// Seconds of processor time that f() takes on this thread. Time spent in other processes does not count.
 template<class F>
 [[nodiscard]] double seconds(F&& f) {
   const auto now = [] {
@@ -29,7 +31,7 @@ template<class F>
   return now() - start;
 }
 
-/// The same of f(0), ..., f(threads - 1) at once, a thread each: of the one that takes longest.
+/// Runs f(0), ..., f(threads - 1) concurrently, one per thread, and returns the seconds of the slowest.
 template<class F>
 [[nodiscard]] double seconds(std::size_t threads, F&& f) {
   std::vector<double> took(threads);
@@ -47,40 +49,41 @@ template<class F>
   return *middle;
 }
 
-/// Seconds of `steps` steps of ten independent chains of fused multiply-adds in registers; `Beside`: with seven instructions
-/// beside them, which four a cycle leave room for.
+/// Seconds of `steps` steps of ten independent chains of fused multiply-adds in registers. If Beside, each step has
+/// seven additional instructions, which a core that issues four instructions per cycle executes at no cost.
 template<bool Beside>
 [[nodiscard]] double fma_seconds(std::size_t steps) {
   using lanes = precis::kernel::native_lanes;
-  using precis::kernel::detail::unrolled;
+  using precis::kernel::for_constants;
   constexpr std::size_t chains = 10;
   float values[(chains + 1) * lanes::width];
   for (std::size_t i = 0; i < (chains + 1) * lanes::width; ++i) values[i] = 1e-9f * static_cast<float>(i + 1);
   benchmark::DoNotOptimize(values);
   const double time = seconds([&] {
     typename lanes::vector sum[chains];
-    unrolled<chains>([&](auto c) { sum[c] = lanes::load(values + c * lanes::width); });
+    for_constants<chains>([&](auto c) { sum[c] = lanes::load(values + c * lanes::width); });
     const typename lanes::vector factor = lanes::load(values + chains * lanes::width);
     for (std::size_t step = 0; step < steps; ++step)
-      unrolled<chains>([&](auto c) {
+      for_constants<chains>([&](auto c) {
         sum[c] = lanes::fma(sum[c], factor, sum[c]);
         if constexpr (Beside && c < 7) asm volatile("nop");
       });
-    unrolled<chains>([&](auto c) { lanes::store(values + c * lanes::width, sum[c]); });
+    for_constants<chains>([&](auto c) { lanes::store(values + c * lanes::width, sum[c]); });
   });
   benchmark::DoNotOptimize(values);
   return time;
 }
 
-/// Floating-point operations a second of multiply-adds: the most this processor does in float, on one core, at this moment.
-/// About two milliseconds.
+/// Peak floating-point operations per second of one core at this moment, in float multiply-adds. Takes about two
+/// milliseconds.
 [[nodiscard]] inline double fma_peak() {
   constexpr std::size_t steps = 200'000;
   return 2.0 * 10 * precis::kernel::native_lanes::width * steps / fma_seconds<false>(steps);
 }
 
-/// Waits, half a second at most, until nothing shares this thread's core; 1 when that is so. A second thread of the core, often
-/// another guest of the machine, takes issue slots: multiply-adds alone are as fast beside it, with other instructions they are not.
+/// Waits at most half a second until no other hardware thread is active on this core, and returns 1 if so. The other
+/// hardware thread, often of another virtual machine, takes issue slots: multiply-adds alone keep their speed, but
+/// additional instructions slow them down.
 [[nodiscard]] inline double undisturbed() {
   constexpr std::size_t steps = 20'000;
   for (int attempt = 0; attempt < 100; ++attempt) {
@@ -99,29 +102,29 @@ template<bool Beside>
   return values.empty() ? 0 : sum / static_cast<double>(values.size());
 }
 
-/// Reads `size` bytes from p on: eight vectors at a time, each in a register of its own.
+/// Reads `size` bytes from p on, eight vectors at a time, each into a separate register.
 inline void read(const std::byte* p, std::size_t size) {
   using code = precis::kernel::native_code_lanes;
-  using precis::kernel::detail::unrolled;
+  using precis::kernel::for_constants;
   constexpr std::size_t width = code::rows * 4, step = 8 * width;
   constexpr std::uint32_t ones = 0x0101'0101u;
   typename code::words sum[8];
-  unrolled<8>([&](auto i) __attribute__((always_inline)) { sum[i] = code::load(p); });
+  for_constants<8>([&](auto i) PRECIS_INLINE_LAMBDA { sum[i] = code::load(p); });
   for (const std::byte* const end = p + size / step * step; p != end; p += step)
-    unrolled<8>([&](auto i) __attribute__((always_inline)) {
+    for_constants<8>([&](auto i) PRECIS_INLINE_LAMBDA {
       sum[i] = code::template merge<0, ones>(sum[i], code::load(p + i * width));
     });
   typename code::words result = sum[0];
-  unrolled<7>([&](auto i)
-                  __attribute__((always_inline)) { result = code::template merge<0, ones << 1>(result, sum[i + 1]); });
+  for_constants<7>([&](auto i)
+                       PRECIS_INLINE_LAMBDA { result = code::template merge<0, ones << 1>(result, sum[i + 1]); });
   benchmark::DoNotOptimize(result);
 }
 
-/// Ten chains of dot products, each in a register from beginning to end.
+/// Ten chains of dot products, each of which stays in a register.
 template<class Code, class Factors>
 [[gnu::noinline]] typename Code::words dots(typename Code::words w, Factors f, std::size_t steps) {
   using precis::kernel::quad;
-  typename Code::template products<4> a, b, c, d, e;  // of two chains each
+  typename Code::template products<4> a, b, c, d, e;  // two chains each
   for (std::size_t i = 0; i < steps; ++i) {
     a.add(quad<0>{}, w, f), a.add(quad<1>{}, w, f), b.add(quad<0>{}, w, f), b.add(quad<1>{}, w, f);
     c.add(quad<0>{}, w, f), c.add(quad<1>{}, w, f), d.add(quad<0>{}, w, f), d.add(quad<1>{}, w, f);
@@ -134,14 +137,14 @@ template<class Code, class Factors>
   return Code::template merge<0, ones << 2>(Code::template merge<0, ones << 3>(ab, cd), e.sum());
 }
 
-/// Products of a code and a byte a second, in registers.
+/// Products of a code and a byte per second, in registers.
 [[nodiscard]] inline double dot_peak() {
   using code = precis::kernel::native_code_lanes;
   constexpr std::size_t steps = 100'000, chains = 10;
   const std::vector<std::byte> bytes(code::rows * 4, std::byte{3});
   const std::int8_t x[4] = {1, 2, 3, 4};
   auto result = code::load(bytes.data());
-  const double time = seconds([&] { result = dots<code>(result, code::four(x), steps); });
+  const double time = seconds([&] { result = dots<code>(result, code::broadcast_quad(x), steps); });
   benchmark::DoNotOptimize(result);
   return static_cast<double>(chains * steps * code::rows * 4) / time;
 }

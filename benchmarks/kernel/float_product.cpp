@@ -1,5 +1,5 @@
-// kernel::product on the shapes of a transformer, beside the FMA peak and Eigen's product, all interleaved in one run.
-// Counters: medians, GFLOP/s; of_peak and of_eigen are medians of the ratios taken within one round.
+// kernel::product on the shapes of a transformer, compared with the FMA peak and Eigen's product, interleaved in one
+// run. Counters: medians in GFLOP/s; of_peak and of_eigen are medians of the ratios within one round.
 
 #include <precis/kernel/float_product.hpp>
 
@@ -16,7 +16,7 @@ namespace {
 using matrix = Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
 using transposed = Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic, Eigen::ColMajor>;
 
-/// rows x inner x cols; the weights stored `in x out` (0) or `out x in` (1).
+/// rows x inner x cols; weights are stored `in x out` (0) or `out x in` (1).
 void product(benchmark::State& state) {
   const auto rows = static_cast<std::size_t>(state.range(0)), inner = static_cast<std::size_t>(state.range(1)),
              cols = static_cast<std::size_t>(state.range(2));

@@ -1,12 +1,14 @@
-// Packed matrices times vectors, beside what bounds them: reading as many bytes (out of cache, and from where the matrix
-// is in it) and the processor's integer dot products, all interleaved in one run. Medians of ratios within one round.
+// Products of packed matrices and vectors, compared with their limits: reading the same number of bytes (out of cache,
+// or from the cache that holds the matrix) and the processor's integer dot products, interleaved in one run. Counters
+// are medians of the ratios within one round.
 //
 //     bench_kernel_matvec                            all
 //     bench_kernel_matvec --benchmark_filter=memory  out of cache
 //
-// Counters: gweights (10^9 weights a second), gbytes (packed, a second), of_read (of the paired read of the same bytes), of_dot
-// (of the paired dot products; in floats of_fma, of the paired multiply-adds), for one thread, or each of two that take half of
-// the rows. Making the activations is part of the time. undisturbed: the share of rounds that had the core for themselves.
+// Counters: gweights (10^9 weights per second), gbytes (10^9 packed bytes per second), of_read (relative to reading the
+// same bytes), of_dot (relative to the dot products; with floats of_fma, relative to the multiply-adds), for one
+// thread, or for each of two threads that take half of the rows. The time includes preparing the vector. undisturbed:
+// the fraction of rounds in which no other hardware thread was active on the core.
 
 #include <precis/kernel/dense_product.hpp>
 #include <precis/kernel/packed_product.hpp>
@@ -27,7 +29,7 @@ namespace {
 
 using namespace precis::kernel;
 
-/// Bytes that start at a page of 2 MiB, as an engine would map its weights.
+/// Bytes that start at a 2 MiB page, as an engine would map its weights.
 class pages {
  public:
   explicit pages(std::size_t count, std::byte set = {})
@@ -51,8 +53,8 @@ struct subject {
   std::size_t in;
 };
 
-/// y = W x on `threads` threads that take as many rows each, repeated until about 30 million weights were read:
-/// multiply(y, rows). Beside it, all threads read what they multiplied.
+/// y = W x on `threads` threads with equal numbers of rows, repeated until about 30 million weights are read:
+/// multiply(y, rows). For comparison, all threads also read the bytes that they multiply.
 template<class F>
 void rates(benchmark::State& state, const pages& matrix, std::size_t out, std::size_t in, std::size_t threads,
            F&& multiply) {
@@ -101,7 +103,7 @@ void matvec_rate(benchmark::State& state, subject s, std::size_t threads) {
 }
 
 void dense_rate(benchmark::State& state, dense_type type, std::size_t out, std::size_t in, std::size_t threads) {
-  const pages bytes(out * in * bytes_of(type), std::byte{0x20});  // no subnormal numbers, which take processors longer
+  const pages bytes(out * in * bytes_of(type), std::byte{0x20});  // no subnormal numbers, which are slower
   const std::vector<float> x(in, 0.5f);
   rates(state, bytes, out, in, threads,
         [&](std::span<float> y, row_range rows) { matvec(dense_matrix{type, bytes.data(), out, in}, x, y, rows); });
@@ -112,13 +114,13 @@ void product_rate(benchmark::State& state, subject s) {
   constexpr std::size_t vectors = 32;
   const pages packed(s.format.layout_of(s.out, s.in).bytes);
   const packed_grid m{s.format, packed.data(), s.out, s.in};
-  const std::size_t segment = segment_of(s.format, s.in), room = byte_activation_workspace(s.in, segment);
-  std::vector<float> x(s.in), y(s.out * vectors), workspace(room * vectors);
+  const std::size_t segment = segment_of(s.format, s.in), vector_workspace = byte_activation_workspace(s.in, segment);
+  std::vector<float> x(s.in), y(s.out * vectors), workspace(vector_workspace * vectors);
   std::vector<float> gathered(packed_product_workspace(s.in, segment));
   std::vector<byte_activations> all;
   for (std::size_t i = 0; i < s.in; ++i) x[i] = static_cast<float>(i % 17) - 8.f;
   for (std::size_t n = 0; n < vectors; ++n)
-    all.push_back(as_bytes(x, segment, std::span(workspace).subspan(n * room, room)));
+    all.push_back(as_bytes(x, segment, std::span(workspace).subspan(n * vector_workspace, vector_workspace)));
   const double products = static_cast<double>(s.out * s.in * vectors);
   std::vector<double> rate, of_dot, quiet;
   for (auto _ : state) {
@@ -135,7 +137,7 @@ void product_rate(benchmark::State& state, subject s) {
   state.counters["undisturbed"] = yardstick::mean(quiet);
 }
 
-/// The same of plain numbers.
+/// The same for dense matrices.
 void dense_product_rate(benchmark::State& state, dense_type type) {
   constexpr std::size_t vectors = 32, in = 4096, out = 4096;
   const pages bytes(out * in * bytes_of(type), std::byte{0x20});

@@ -20,6 +20,7 @@
 // alone.
 
 #include <precis/core/random.hpp>
+#include <precis/kernel/constants.hpp>
 #include <precis/kernel/lanes.hpp>
 #include <precis/score/cca.hpp>
 
@@ -52,7 +53,7 @@ constexpr std::size_t layers = 12, rows = 2000, pairs = layers * (layers - 1) / 
 /// attempts.
 double fma_peak() {
   using lanes = kernel::native_double_lanes;
-  using kernel::detail::unrolled;
+  using kernel::for_constants;
   constexpr std::size_t chains = 10, steps = 100'000;
   double values[(chains + 1) * lanes::width];
   for (std::size_t i = 0; i < (chains + 1) * lanes::width; ++i) values[i] = 1e-9 * static_cast<double>(i + 1);
@@ -61,11 +62,11 @@ double fma_peak() {
   for (int attempt = 0; attempt < 10; ++attempt) {
     const double time = seconds([&] {
       typename lanes::vector sum[chains];
-      unrolled<chains>([&](auto c) { sum[c] = lanes::load(values + c * lanes::width); });
+      for_constants<chains>([&](auto c) { sum[c] = lanes::load(values + c * lanes::width); });
       const typename lanes::vector factor = lanes::load(values + chains * lanes::width);
       for (std::size_t step = 0; step < steps; ++step)
-        unrolled<chains>([&](auto c) { sum[c] = lanes::fma(sum[c], factor, sum[c]); });
-      unrolled<chains>([&](auto c) { lanes::store(values + c * lanes::width, sum[c]); });
+        for_constants<chains>([&](auto c) { sum[c] = lanes::fma(sum[c], factor, sum[c]); });
+      for_constants<chains>([&](auto c) { lanes::store(values + c * lanes::width, sum[c]); });
     });
     benchmark::DoNotOptimize(values);
     best = std::max(best, 2.0 * chains * lanes::width * steps / time);

@@ -1,23 +1,23 @@
-# Runs `program` with every build of its kernels that this processor can run, and compares what they made. `loader` is the
-# system's, `folder` that of the libraries.
+# Runs `program` with every build of its kernels that this processor supports, and compares the results. `loader` is the system's
+# dynamic loader, `folder` contains the builds.
 set(first "")
 foreach(level IN ITEMS none x86-64-v3 x86-64-v4)
   execute_process(COMMAND ${loader} --glibc-hwcaps-mask ${level} --library-path ${folder} ${program}
     OUTPUT_VARIABLE printed RESULT_VARIABLE result)
   if(NOT result EQUAL 0)
-    message(FATAL_ERROR "with ${level} ${program} ended with ${result}")
+    message(FATAL_ERROR "${program} with ${level}: exit status ${result}, expected 0")
   endif()
   string(REGEX MATCH "^([^\n]*)\n([0-9a-f]+)\n$" all "${printed}")
   if(NOT all)
-    message(FATAL_ERROR "with ${level} it printed ${printed}")
+    message(FATAL_ERROR "${program} with ${level}: unexpected output: ${printed}")
   endif()
   message("${level}: ${CMAKE_MATCH_1} ${CMAKE_MATCH_2}")
   if(level STREQUAL "none" AND NOT CMAKE_MATCH_1 STREQUAL "scalar")
-    message(FATAL_ERROR "without any level ${CMAKE_MATCH_1} ran")
+    message(FATAL_ERROR "without any level: ${CMAKE_MATCH_1} kernels ran, expected scalar")
   endif()
   if(NOT first)
     set(first ${CMAKE_MATCH_2})
   elseif(NOT first STREQUAL CMAKE_MATCH_2)
-    message(FATAL_ERROR "not the bits of the build without any level")
+    message(FATAL_ERROR "${level}: the result differs from that of the build without any level")
   endif()
 endforeach()

@@ -1,9 +1,11 @@
-// One program for every 64-bit x86 processor, that multiplies with the widest instructions the one it runs on has.
+// One program for every 64-bit x86 processor: it multiplies with the widest instructions of the processor that it runs
+// on.
 //
-//     example_dispatch                                               with what this processor has
-//     ld-linux-x86-64.so.2 --glibc-hwcaps-mask x86-64-v3 ...         with less: examples/dispatch/check.cmake
+//     example_dispatch                                               with the instructions of this processor
+//     ld-linux-x86-64.so.2 --glibc-hwcaps-mask x86-64-v3 ...         with fewer: examples/dispatch/check.cmake
 //
-// The first line says which kernels ran, the second what they made of a matrix of 4 bits times a vector: the same bits for all.
+// The first line names the kernels that ran, the second is a hash of the product of a 4-bit matrix and a vector: the
+// same for all.
 
 #include "kernels.hpp"
 

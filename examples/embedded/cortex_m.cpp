@@ -1,4 +1,4 @@
-// Start-up of a Cortex-M with floating point, and a console by semihosting (a debugger or an emulator listens).
+// Start-up code of a Cortex-M with floating point, and a console through semihosting (of a debugger or an emulator).
 
 #include "machine.hpp"
 
@@ -6,7 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 
-// From the linker script.
+// Defined by the linker script.
 extern "C" {
 extern std::uint32_t flash_begin[], flash_end[], data_begin[], data_end[], bss_begin[], bss_end[], stack_begin[],
     stack_end[];
@@ -43,7 +43,7 @@ std::size_t between(const std::uint32_t* begin, const std::uint32_t* end) noexce
 constexpr std::uint32_t untouched = 0xA5A5'A5A5;
 
 [[noreturn]] void start() noexcept {
-  auto* const access = reinterpret_cast<volatile std::uint32_t*>(0xE000'ED88);  // CPACR: coprocessors 10 and 11
+  auto* const access = reinterpret_cast<volatile std::uint32_t*>(0xE000'ED88);  // CPACR: enables coprocessors 10 and 11
   *access = *access | 0xFu << 20;
   asm volatile("dsb\n isb" ::: "memory");
   std::copy(flash_end, flash_end + (data_end - data_begin), data_begin);

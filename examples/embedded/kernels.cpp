@@ -1,4 +1,4 @@
-// The kernels of a menu of two formats and nothing else, to see how large they are.
+// Only the kernels of a menu of two formats, to measure their size.
 
 #include <precis/kernel/matvec.hpp>
 

@@ -1,5 +1,5 @@
-// A packed Llama without heap, exceptions or libraries: the weights are constants, what changes has a size known when compiling.
-// Made to be copied. A model is a header that pack.cpp writes; docs/embedded.md says how.
+// A packed Llama without heap, exceptions or libraries: weights are constants, and the size of all other data is known
+// at compile time. It is meant to be copied. A model is a header that pack.cpp writes; see docs/embedded.md.
 
 #pragma once
 
@@ -19,7 +19,7 @@ namespace kernel = precis::kernel;
 
 struct llama_shape {
   std::size_t width, hidden, layers, heads, kv_heads, vocabulary;
-  std::size_t context;  ///< tokens there is room for
+  std::size_t context;  ///< the maximum number of tokens
 
   [[nodiscard]] constexpr std::size_t head_size() const { return width / heads; }
   [[nodiscard]] constexpr std::size_t kv_width() const { return kv_heads * head_size(); }
@@ -39,10 +39,10 @@ consteval std::array<std::byte, N - 1> bytes(const char (&text)[N]) {
   return all;
 }
 
-/// exp(x) with a relative error below 2^-23; x is brought to [-87, 88] first. Made of operations that IEEE 754 rounds alike on
-/// every machine; the expf of two libraries differ.
+/// exp(x) with a relative error below 2^-23; x is clamped to [-87, 88]. It uses only operations that IEEE 754 rounds
+/// identically on every machine, because the expf of different libraries differ.
 [[nodiscard]] inline float exponential(float x) noexcept {
-  constexpr float to_whole = 0x1.8p23f;  // added and taken away it rounds; its last bits then hold n
+  constexpr float to_whole = 0x1.8p23f;  // adding and subtracting it rounds; the low bits of the sum hold n
   x = std::clamp(x, -87.f, 88.f);
   const float shifted = std::fma(x, 0x1.715476p0f, to_whole), n = shifted - to_whole;
   const float r = std::fma(n, -0x1.7f7d1cp-20f, std::fma(n, -0x1.62e4p-1f, x));  // x - n log 2
@@ -52,7 +52,7 @@ consteval std::array<std::byte, N - 1> bytes(const char (&text)[N]) {
   return series * std::bit_cast<float>(power << 23);
 }
 
-/// out = x / rms(x) * weight. May be in place.
+/// out = x / rms(x) * weight. out may be x.
 inline void normalize(std::span<const float> x, const float* weight, float* out) noexcept {
   float sum = 0;
   for (const float v : x) sum = std::fma(v, v, sum);
@@ -67,7 +67,7 @@ inline void softmax(std::span<float> x) noexcept {
   for (float& v : x) v /= sum;
 }
 
-/// Turns the pairs of each head by a position's angles: table[head_size / 2] of {cosine, sine}.
+/// Rotates the pairs of each head by the angles of a position: table[head_size / 2] of {cosine, sine}.
 inline void rotate(std::span<float> heads, std::size_t head_size, const float (*table)[2]) noexcept {
   for (std::size_t i = 0; i < heads.size(); i += 2) {
     const auto [c, s] = table[i % head_size / 2];
@@ -77,7 +77,7 @@ inline void rotate(std::span<float> heads, std::size_t head_size, const float (*
   }
 }
 
-/// Row `row` of a matrix. Requires one zero point for all of it, whole blocks and groups inside rows.
+/// Decodes row `row` of a matrix. Requires a fixed zero point, whole blocks, and groups inside rows.
 inline void unpack_row(const kernel::packed_grid& m, std::size_t row, float* out) noexcept {
   const kernel::grid_format& f = m.format;
   const kernel::grid_format::layout l = f.layout_of(m.out, m.in);
@@ -87,21 +87,20 @@ inline void unpack_row(const kernel::packed_grid& m, std::size_t row, float* out
   for (std::size_t c = 0; c < m.in; c += kernel::block_columns) {
     std::uint32_t words[8];
     std::uint8_t codes[kernel::block_columns];
-    for (unsigned v = 0; v < f.code_bits; ++v, from += rows * 4) words[v] = kernel::scalar_code_lanes::load(from);
+    for (unsigned v = 0; v < f.code_bits; ++v, from += rows * 4) words[v] = kernel::get_word32(from);
     kernel::unpack_block(words, f.code_bits, codes);
     const std::byte* const at = m.data + l.scales + f.group_at(m.out, m.in, row, c / f.group) * f.scale_bytes();
-    const float scale = f.scales == kernel::scale_type::float32 ? kernel::scalar_code_lanes::load_floats(at)
-                                                                : kernel::scalar_code_lanes::load_halves(at);
+    const float scale = kernel::stored_float(at, f.scales);
     for (std::size_t i = 0; i < kernel::block_columns; ++i)
       out[c + i] = scale * static_cast<float>(static_cast<std::int32_t>(codes[i]) - f.fixed_zero_point());
   }
 }
 
 /// A Model has these constants:
-///   shape, layers[], final_norm     weights that are no matrices are floats
-///   embedding                       which is the head too
+///   shape, layers[], final_norm     weights that are not matrices are floats
+///   embedding                       which is also the output head
 ///   rotary[context][head_size / 2]  {cosine, sine}
-///   multiply(matrix, x, y)          kernel::matvec for the formats it has
+///   multiply(matrix, x, y)          kernel::matvec for the formats of the model
 template<class Model>
 class llama {
  public:
@@ -111,7 +110,8 @@ class llama {
                     shape.width % kernel::block_columns == 0,
                 "the embedding needs a symmetric format with groups inside rows, and a width of whole blocks");
 
-  /// What follows after `token` at `position`; positions come in order, from 0 and below shape.context.
+  /// The logits of the token after `token` at `position`. Positions are passed in order, from 0 and below
+  /// shape.context.
   std::span<const float> logits(std::size_t token, std::size_t position) noexcept {
     unpack_row(Model::embedding, token, x_);
     for (std::size_t l = 0; l < shape.layers; ++l) {

@@ -1,6 +1,6 @@
 #pragma once
 
-/// What a machine offers: a console ...
+/// Provided by the machine: a console.
 void print(const char* text) noexcept;
-/// ... and what it starts.
+/// Called by the machine after start-up.
 void run() noexcept;

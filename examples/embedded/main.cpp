@@ -1,4 +1,4 @@
-// Says what the model goes on with after the start token, always the likeliest token, and a hash of all logits on the way.
+// Prints the greedy continuation of the start token, and a hash of all logits.
 
 #include "llama.hpp"
 #include "machine.hpp"
@@ -23,7 +23,7 @@ void print_number(std::uint64_t value, unsigned base) noexcept {
 }  // namespace
 
 void run() noexcept {
-  std::uint64_t hash = 0xCBF29CE484222325u;  // FNV-1a, of words
+  std::uint64_t hash = 0xCBF29CE484222325u;  // FNV-1a over words
   std::size_t token = 1;
   for (std::size_t position = 0; position < model::shape.context; ++position) {
     const std::span<const float> logits = engine.logits(token, position);

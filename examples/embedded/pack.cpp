@@ -1,6 +1,6 @@
-// Packs a llama2.c checkpoint as a plan says, into a header of constants:
+// Packs a llama2.c checkpoint according to a plan, into a header of constants:
 //
-//     pack CHECKPOINT.bin PLAN CONTEXT > model.hpp       room for CONTEXT tokens
+//     pack CHECKPOINT.bin PLAN CONTEXT > model.hpp       for at most CONTEXT tokens
 //     pack random CHECKPOINT.bin                         writes a checkpoint of stories260K's shape with random weights
 
 #include <precis/codec/grid/matrix.hpp>
@@ -27,18 +27,18 @@ using precis::refuse;
 
 std::string file_text(const std::string& path) {
   std::ifstream file(path, std::ios::binary);
-  if (!file) refuse({.what = "it cannot be opened", .where = path, .expected = "a file"});
+  if (!file) refuse({.what = "the file cannot be opened", .where = path, .expected = "a readable file"});
   return {std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
 }
 
-/// Version 0 of llama2.c: seven numbers, then floats.
+/// The header of a llama2.c checkpoint, version 0: seven integers, followed by floats.
 struct header {
   std::int32_t width, hidden, layers, heads, kv_heads, vocabulary, context;
 
   [[nodiscard]] std::size_t head_size() const { return static_cast<std::size_t>(width / heads); }
 };
 
-/// A checkpoint's floats, matrix by matrix.
+/// The floats of a checkpoint, read matrix by matrix.
 class checkpoint {
  public:
   explicit checkpoint(const std::string& path) : path_(path), text_(file_text(path)) {
@@ -57,7 +57,7 @@ class checkpoint {
 
   [[nodiscard]] std::vector<float> next(std::size_t count) {
     if (count > (text_.size() - at_) / sizeof(float))
-      refuse({.what = "it is too short", .where = path_, .expected = "all weights"});
+      refuse({.what = "the checkpoint is too short", .where = path_, .expected = "all weights"});
     std::vector<float> values(count);
     std::memcpy(values.data(), text_.data() + at_, count * sizeof(float));
     at_ += count * sizeof(float);
@@ -71,7 +71,7 @@ class checkpoint {
   std::size_t at_ = 0;
 };
 
-/// What a codec is called in C++.
+/// The C++ name of a codec.
 std::string identifier(std::string name) {
   std::ranges::replace(name, '.', '_');
   return name;
@@ -84,7 +84,7 @@ void print_floats(const std::string& name, std::span<const float> values) {
   std::printf("};\n");
 }
 
-/// Prints matrices and remembers their formats.
+/// Prints matrices and collects their formats.
 class writer {
  public:
   explicit writer(const precis::plan& plan) : plan_(plan) {
@@ -92,8 +92,9 @@ class writer {
       if (std::ranges::find(names_, c.codec) != names_.end()) continue;
       const auto f = precis::codec::parse_grid_format(c.codec);
       if (!f || c.rank != 0 || c.sparsity != 0)
-        refuse(
-            {.what = "the choice of " + c.unit, .where = "plan", .expected = "an integer or small float format alone"});
+        refuse({.what = "the format of " + c.unit,
+                .where = "plan",
+                .expected = "an integer or small float format without rank and sparsity"});
       names_.push_back(c.codec);
       constexpr std::array rules{"affine", "symmetric", "symmetric_full", "min_anchored", "min_anchored_floor",
                                  "e4m3",   "e5m2",      "e2m1",           "log2",         "log_sqrt2"};
@@ -104,17 +105,17 @@ class writer {
     }
   }
 
-  /// The matrix as an expression; its bytes are printed.
+  /// Prints the bytes of a matrix and returns it as an expression.
   [[nodiscard]] std::string matrix(const std::string& unit, std::span<const float> values, std::size_t out,
                                    std::size_t in) {
     const precis::choice* const chosen = plan_.find(unit);
     if (chosen == nullptr)
-      refuse({.what = "nothing is chosen for " + unit, .where = "plan", .expected = "a line for it"});
+      refuse({.what = "the plan has no line for " + unit, .where = "plan", .expected = "one line per matrix"});
     ++written_;
     const auto format = *precis::codec::parse_grid_format(chosen->codec);
     if (precis::kernel::segment_of(format, in) == 0)
       refuse(
-          {.what = chosen->codec + " for " + unit, .where = "plan", .expected = "a format that is multiplied packed"});
+          {.what = chosen->codec + " for " + unit, .where = "plan", .expected = "a format that the kernels multiply"});
     std::vector<std::byte> packed(format.layout_of(out, in).bytes);
     precis::codec::encode(format, {values.data(), out, in, static_cast<std::ptrdiff_t>(in), 1}, packed);
     const std::string name = identifier(unit);
@@ -129,9 +130,9 @@ class writer {
 
   void finish() const {
     if (written_ != plan_.choices.size())
-      refuse({.what = "units that the model does not have",
+      refuse({.what = "the plan lists units that the model does not have",
               .where = "plan",
-              .expected = "its matrices and tok_embeddings"});
+              .expected = "the matrices of the model and tok_embeddings"});
   }
 
   [[nodiscard]] std::string formats() const {
@@ -151,7 +152,7 @@ void write_header(const std::string& checkpoint_path, const std::string& plan_pa
   const header& h = file.h;
   const precis::plan plan = precis::parse_plan(file_text(plan_path), plan_path);
   if (context == 0 || context > static_cast<std::size_t>(h.context))
-    refuse({.what = "room for " + std::to_string(context) + " tokens",
+    refuse({.what = "a context of " + std::to_string(context) + " tokens",
             .where = checkpoint_path,
             .expected = "1 to " + std::to_string(h.context)});
   const auto width = static_cast<std::size_t>(h.width), hidden = static_cast<std::size_t>(h.hidden);
@@ -168,7 +169,7 @@ void write_header(const std::string& checkpoint_path, const std::string& plan_pa
 
   writer out(plan);
   const std::string embedding = out.matrix("tok_embeddings", file.next(vocabulary * width), vocabulary, width);
-  // The file has a part for all layers together.
+  // The file stores each kind of matrix for all layers contiguously.
   struct part {
     const char* name;
     std::size_t out, in;
@@ -242,11 +243,11 @@ void write_random(const std::string& path) {
   matrix(layers * hidden * width, width);
   ones(width);
   values.resize(values.size() +
-                static_cast<std::size_t>(h.context) * (width / 8));  // tables of angles that nobody reads
+                static_cast<std::size_t>(h.context) * (width / 8));  // tables of angles, which are not used
   std::ofstream file(path, std::ios::binary);
   file.write(reinterpret_cast<const char*>(&h), sizeof h);
   file.write(reinterpret_cast<const char*>(values.data()), static_cast<std::streamsize>(values.size() * sizeof(float)));
-  if (!file.flush()) refuse({.what = "it cannot be written", .where = path, .expected = "a place for a file"});
+  if (!file.flush()) refuse({.what = "the file cannot be written", .where = path, .expected = "a writable path"});
 }
 
 }  // namespace

@@ -1,6 +1,6 @@
-// A Llama in plain floats, in the style of a hundred small engines: one file, pointers into the checkpoint, malloc.
+// A Llama in float32, in the style of many small engines: one file, pointers into the checkpoint, malloc.
 // It reads a llama2.c checkpoint (version 0) and prints the token ids of a greedy continuation.
-// docs/put_it_in_your_engine.md makes it run mixed precision; examples/plain_c_packed is the result.
+// docs/put_it_in_your_engine.md converts it to mixed precision; examples/plain_c_packed is the result.
 
 #include <math.h>
 #include <stdio.h>

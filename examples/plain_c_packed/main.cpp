@@ -1,4 +1,4 @@
-// The engine of examples/plain_c with every matrix in a precision of its own. changes.diff is all that is new.
+// The engine of examples/plain_c with a separate format per matrix. changes.diff shows every difference.
 
 #include "mixed.h"
 

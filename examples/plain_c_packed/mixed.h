@@ -1,5 +1,5 @@
-// What an engine in plain C++ needs to run matrices in mixed precision: a matrix that knows its format, made from floats as a
-// plan says, and the product. Copy it and change it to your taste.
+// Mixed precision for an engine in plain C++: a matrix that knows its format, packed from floats according to a plan,
+// and the product. Copy it and adapt it.
 
 #pragma once
 
@@ -18,14 +18,14 @@ struct mixed {
   float* workspace;                    // for one vector
 };
 
-/// The plan in a file that `precis plan --units matrix` wrote.
+/// Reads a plan that `precis plan --units matrix` wrote.
 inline precis::plan mixed_plan(const char* path) {
   std::ifstream file(path);
   const std::string text((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
   return precis::parse_plan(text, path);
 }
 
-/// The matrices of all layers, w[layers x d x n], packed as the plan has it for layers.L.NAME.
+/// Packs the matrices of all layers, w[layers x d x n], in the formats that the plan names for layers.L.NAME.
 inline mixed* mixed_pack(const precis::plan& plan, const char* name, const float* w, size_t layers, size_t d, size_t n) {
   mixed* const all = static_cast<mixed*>(malloc(layers * sizeof(mixed)));
   for (size_t l = 0; l < layers; l++) {
@@ -57,6 +57,7 @@ inline void mixed_free(mixed* all, size_t layers) {
 /// out[d] = w x[n]
 inline void matmul(float* out, const float* x, const mixed& w) {
   const size_t n = w.matrix.in, segment = precis::kernel::segment_of(w.matrix.format, n);
-  const size_t room = precis::kernel::float_activation_workspace(n, segment);
-  precis::kernel::matvec(w.matrix, precis::kernel::as_floats({x, n}, segment, {w.workspace, room}), {out, w.matrix.out});
+  const size_t floats = precis::kernel::float_activation_workspace(n, segment);
+  precis::kernel::matvec(w.matrix, precis::kernel::as_floats({x, n}, segment, {w.workspace, floats}),
+                         {out, w.matrix.out});
 }

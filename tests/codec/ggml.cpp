@@ -127,8 +127,7 @@ TEST_CASE("ggml @post: byte-identical to the reference quantizers", "[codec][ggm
     const auto back = values_of(type, blocks);
     std::vector<std::byte> little(back.size() * 4);
     for (std::size_t i = 0; i < back.size(); ++i)
-      for (std::size_t b = 0; b < 4; ++b)
-        little[4 * i + b] = static_cast<std::byte>(std::bit_cast<std::uint32_t>(back[i]) >> (8 * b) & 0xFFu);
+      kernel::put_word32(std::bit_cast<std::uint32_t>(back[i]), &little[4 * i]);
     bool fits = true;
     for (std::size_t b = 0; b < blocks.size(); b += kernel::layout_of(type).bytes)
       fits = fits && kernel::fits_half(type, &blocks[b]);

@@ -1,6 +1,7 @@
 #include <precis/fit/power.hpp>
 
 #include <precis/core/random.hpp>
+#include <precis/kernel/lanes_scalar.hpp>
 
 #include "catch.hpp"
 

@@ -16,7 +16,7 @@ using namespace packed_tests;
 
 namespace {
 
-/// y by the words of the header, from the decoded matrix.
+/// y by the definition in the header, from the decoded matrix.
 std::vector<float> definition(const float_matrix& w, const std::vector<float>& x) {
   std::vector<float> y(w.rows);
   for (std::size_t r = 0; r < w.rows; ++r)
@@ -54,16 +54,16 @@ void check(std::size_t out, std::size_t in) {
   for_every_lanes([&](auto lanes) {
     CHECK(same_bits(by_kernel<decltype(lanes)>(m, x), expected));
     if (out <= 16) return;
-    const auto some = by_kernel<decltype(lanes)>(m, x, {16, out});
-    for (std::size_t r = 0; r < out; ++r) CHECK(some[r] == (r < 16 ? -77.f : expected[r]));
+    const auto part = by_kernel<decltype(lanes)>(m, x, {16, out});
+    for (std::size_t r = 0; r < out; ++r) CHECK(part[r] == (r < 16 ? -77.f : expected[r]));
   });
-  const std::size_t vectors = 11, stride = out + 3;  // more than share what is looked up
-  std::vector<std::vector<float>> several, rooms;
+  const std::size_t vectors = 11, stride = out + 3;  // more than share a lookup
+  std::vector<std::vector<float>> several, workspaces;
   std::vector<float_activations> all;
   for (std::size_t n = 0; n < vectors; ++n) {
     several.push_back(normal(in, 7 + n));
-    rooms.emplace_back(float_activation_workspace(in, codebook_segment));
-    all.push_back(as_floats<scalar_lanes>(several[n], codebook_segment, rooms[n]));
+    workspaces.emplace_back(float_activation_workspace(in, codebook_segment));
+    all.push_back(as_floats<scalar_lanes>(several[n], codebook_segment, workspaces[n]));
   }
   for_every_lanes([&](auto lanes) {
     std::vector<float> y(vectors * stride, -77.f);
@@ -78,10 +78,8 @@ void check(std::size_t out, std::size_t in) {
 
 }  // namespace
 
-TEST_CASE(
-    "codebook matvec @post: equal bit for bit for all lanes, and to the definition; ranges of rows, several vectors "
-    "too",
-    "[kernel][codebook][property]") {
+TEST_CASE("codebook matvec @post: all lanes, ranges of rows and several vectors give the bits of the definition",
+          "[kernel][codebook][property]") {
   using enum scale_type;
   for (const auto& [out, in] : {std::pair<std::size_t, std::size_t>{16, 32}, {37, 300}, {3, 7}, {48, 128}, {1, 160}}) {
     check<codec::codebook<2>>(out, in);

@@ -18,7 +18,7 @@ using namespace packed_tests;
 
 namespace {
 
-/// The bytes of w in a type, and what they stand for.
+/// The bytes of w in one type, and the values that they represent.
 std::vector<std::byte> stored(dense_type type, const std::vector<float>& w, std::vector<float>& values) {
   std::vector<std::byte> bytes(w.size() * bytes_of(type));
   values.resize(w.size());
@@ -45,7 +45,7 @@ float definition(const float* w, const std::vector<float>& x) {
 
 }  // namespace
 
-TEST_CASE("dense matvec @post: equal bit for bit for all lanes, and to the definition", "[kernel][dense][property]") {
+TEST_CASE("dense matvec @post: all lanes give equal bits, those of the definition", "[kernel][dense][property]") {
   struct shape {
     std::size_t out, in;
   };
@@ -55,28 +55,28 @@ TEST_CASE("dense matvec @post: equal bit for bit for all lanes, and to the defin
       std::vector<float> values;
       const auto bytes = stored(type, normal(s.out * s.in, 4), values);
       for_every_lanes([&](auto lanes) {
-        std::vector<float> y(s.out), some(s.out, -77.f);
+        std::vector<float> y(s.out), part(s.out, -77.f);
         matvec<decltype(lanes)>(dense_matrix{type, bytes.data(), s.out, s.in}, x, y);
         const row_range rows{s.out / 3, s.out - s.out / 4};
-        matvec<decltype(lanes)>(dense_matrix{type, bytes.data(), s.out, s.in}, x, some, rows);
+        matvec<decltype(lanes)>(dense_matrix{type, bytes.data(), s.out, s.in}, x, part, rows);
         for (std::size_t r = 0; r < s.out; ++r) {
           CAPTURE(static_cast<int>(type), s.out, s.in, r, decltype(lanes)::rows);
           REQUIRE(std::bit_cast<std::uint32_t>(y[r]) ==
                   std::bit_cast<std::uint32_t>(definition(values.data() + r * s.in, x)));
-          REQUIRE(some[r] == (r >= rows.first && r < rows.last ? y[r] : -77.f));
+          REQUIRE(part[r] == (r >= rows.first && r < rows.last ? y[r] : -77.f));
         }
       });
     }
 }
 
-TEST_CASE("dense product @post: every vector's result is matvec's, bit for bit", "[kernel][dense][property]") {
+TEST_CASE("dense_product @post: every vector's result equals that of matvec bit for bit", "[kernel][dense][property]") {
   struct shape {
     std::size_t out, in, vectors;
   };
   for (const dense_type type : {dense_type::float32, dense_type::float16, dense_type::bfloat16})
     for (const shape s : {shape{1, 1, 1}, shape{3, 15, 2}, shape{5, 0, 3}, shape{49, 100, 5}, shape{100, 528, 9},
                           shape{97, 1040, 33}}) {
-      // Vectors with gaps between their elements as well.
+      // Also with gaps between the elements of a vector.
       const std::size_t step = s.vectors == 5 ? 2 : 1;
       const auto x = normal(s.vectors * s.in * step + 1, 3);
       std::vector<float> values;
@@ -85,27 +85,27 @@ TEST_CASE("dense product @post: every vector's result is matvec's, bit for bit",
       const auto row_stride = static_cast<std::ptrdiff_t>(s.in * step),
                  y_stride = static_cast<std::ptrdiff_t>(s.out + 3);
       const strided<const float> vectors{x.data(), s.vectors, s.in, row_stride, static_cast<std::ptrdiff_t>(step)};
-      std::vector<float> workspace(dense_product_workspace(s.in)), y(s.vectors * (s.out + 3)), some(y.size());
+      std::vector<float> workspace(dense_product_workspace(s.in)), y(s.vectors * (s.out + 3)), part(y.size());
       for_every_lanes([&](auto lanes) {
         using code = decltype(lanes);
-        if (code::rows == 1 && s.vectors == 33) return;  // scalar lanes take long, and 9 vectors have it all
+        if (code::rows == 1 && s.vectors == 33) return;  // scalar lanes are slow, and 9 vectors cover every case
         std::ranges::fill(y, -77.f);
-        std::ranges::fill(some, -77.f);
+        std::ranges::fill(part, -77.f);
         dense_product<code>(m, vectors, y, y_stride, workspace);
         const row_range rows{s.out / 3, s.out - s.out / 4};
-        dense_product<code>(m, vectors, some, y_stride, workspace, rows);
+        dense_product<code>(m, vectors, part, y_stride, workspace, rows);
         for (std::size_t n = 0; n < s.vectors; ++n) {
           std::vector<float> one(s.in), expected(s.out);
           for (std::size_t c = 0; c < s.in; ++c) one[c] = *vectors.at(n, c);
           matvec<scalar_code_lanes>(m, one, expected);
           for (std::size_t r = 0; r < s.out + 3; ++r) {
             CAPTURE(static_cast<int>(type), s.out, s.in, n, r, code::rows);
-            const float got = y[n * (s.out + 3) + r], part = some[n * (s.out + 3) + r];
+            const float got = y[n * (s.out + 3) + r], of_range = part[n * (s.out + 3) + r];
             if (r >= s.out)
               REQUIRE(got == -77.f);
             else
               REQUIRE(std::bit_cast<std::uint32_t>(got) == std::bit_cast<std::uint32_t>(expected[r]));
-            REQUIRE(part == (r >= rows.first && r < rows.last ? got : -77.f));
+            REQUIRE(of_range == (r >= rows.first && r < rows.last ? got : -77.f));
           }
         }
       });

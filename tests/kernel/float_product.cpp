@@ -1,4 +1,5 @@
 #include <precis/kernel/float_product.hpp>
+#include <precis/kernel/lanes_scalar.hpp>
 
 #include "catch.hpp"
 
@@ -15,7 +16,7 @@ using precis::kernel::strided;
 
 enum class order { rows, columns, spread };  ///< which index is contiguous; spread: neither
 
-/// A matrix in its own buffer, with a gap after every row (or column) filled with NaN that nobody may read into a sum.
+/// A matrix in its own buffer. Gaps after every row (or column) hold NaN, so reading one into a sum is detected.
 template<class T>
 struct stored {
   std::vector<T> values;
@@ -43,7 +44,7 @@ struct stored {
   [[nodiscard]] strided<T> mutable_view() { return {values.data(), rows, cols, row_stride, col_stride}; }
 };
 
-/// The definition: one sum at a time, in order, fused.
+/// The definition: one fused sum per element, in order.
 template<class T>
 T element(strided<const T> a, strided<const T> b, std::size_t i, std::size_t j, T start) {
   T sum = start;
@@ -79,7 +80,7 @@ std::size_t wrong_elements(shape s, order oa, order ob, order oc, std::size_t wo
       wrong += !same(onto(i, j), element(a.view(), b.view(), i, j, *before.view().at(i, j)));
       wrong += !same(biased(i, j), element(a.view(), b.view(), i, j, *bias.view().at(0, j)));
     }
-  // What lies between the elements of c is nobody's to write.
+  // Gaps between the elements of c must not be written.
   std::size_t gaps = 0;
   for (const value x : zero.values) gaps += std::isnan(x);
   return wrong + (gaps == zero.values.size() - s.rows * s.cols ? 0 : 1);
@@ -120,18 +121,19 @@ TEST_CASE("product @post: any subset of the rows of a gives the same subset of t
 
   for (std::size_t first = 0; first < s.rows; first += 5)
     for (std::size_t count = 1; first + count <= s.rows; count += 7) {
-      stored<float> some(count, s.cols, order::rows, 8);
+      stored<float> part(count, s.cols, order::rows, 8);
       const strided<const float> rows{a.view().at(first, 0), count, s.inner, a.row_stride, a.col_stride};
-      precis::kernel::product(rows, b.view(), some.mutable_view(), workspace);
+      precis::kernel::product(rows, b.view(), part.mutable_view(), workspace);
       bool equal = true;
       for (std::size_t i = 0; i < count; ++i)
-        for (std::size_t j = 0; j < s.cols; ++j) equal = equal && same(some(i, j), all(first + i, j));
+        for (std::size_t j = 0; j < s.cols; ++j) equal = equal && same(part(i, j), all(first + i, j));
       CHECK(equal);
     }
 }
 
-TEMPLATE_TEST_CASE("lanes transpose a tile and leave alone what is not theirs", "[kernel][lanes][worked-example]",
-                   precis::kernel::native_lanes, precis::kernel::native_double_lanes) {
+TEMPLATE_TEST_CASE("lanes transpose a tile, and partial loads and stores touch only their elements",
+                   "[kernel][lanes][worked-example]", precis::kernel::native_lanes,
+                   precis::kernel::native_double_lanes) {
   using lanes = TestType;
   using value = typename lanes::value;
   constexpr std::size_t n = lanes::width;

@@ -36,10 +36,10 @@ TEST_CASE("half worked numbers", "[kernel][half][worked-example]") {
   CHECK(half_to_float(0x2E66) == 0x1.998p-4f);
   CHECK(float_to_half(65504.f) == 0x7BFF);
   CHECK(float_to_half(65519.99f) == 0x7BFF);
-  CHECK(float_to_half(65520.f) == 0x7C00);  // halfway to 65536 goes to even: infinity
+  CHECK(float_to_half(65520.f) == 0x7C00);  // a tie between 65504 and 65536 goes to even: infinity
   CHECK(float_to_half(-1e30f) == 0xFC00);
   CHECK(float_to_half(0x1p-24f) == 1);
-  CHECK(float_to_half(0x1p-25f) == 0);  // halfway to zero goes to even: zero
+  CHECK(float_to_half(0x1p-25f) == 0);  // a tie goes to even: zero
   CHECK(float_to_half(std::nextafter(0x1p-25f, 1.f)) == 1);
   CHECK(float_to_half(std::numeric_limits<float>::denorm_min()) == 0);
   CHECK(std::signbit(half_to_float(0x8000)));
@@ -49,7 +49,7 @@ TEST_CASE("half worked numbers", "[kernel][half][worked-example]") {
   CHECK(float_to_bfloat16(std::numeric_limits<float>::max()) == 0x7F80);
 }
 
-TEST_CASE("half: every code has the value its definition gives and comes back", "[kernel][half][oracle]") {
+TEST_CASE("half: every code decodes to its definition and encodes back to itself", "[kernel][half][oracle]") {
   std::size_t wrong = 0;
   for (std::uint32_t c = 0; c < 0x10000; ++c) {
     const auto h = static_cast<std::uint16_t>(c);
@@ -66,7 +66,7 @@ TEST_CASE("half: every code has the value its definition gives and comes back", 
 
 TEST_CASE("half: every boundary between two codes rounds to the nearest, ties to even", "[kernel][half][oracle]") {
   std::size_t wrong = 0;
-  for (std::uint32_t c = 0; c < 0x7C00; ++c) {  // from each finite code to the next, the last being infinity
+  for (std::uint32_t c = 0; c < 0x7C00; ++c) {  // from each finite code to the next; the last one is infinity
     const auto low = static_cast<std::uint16_t>(c), high = static_cast<std::uint16_t>(c + 1);
     const double above = high == 0x7C00 ? 65536.0 : half_by_definition(high);
     const auto middle = static_cast<float>((half_by_definition(low) + above) / 2);  // exact: one more bit than a half
@@ -78,7 +78,8 @@ TEST_CASE("half: every boundary between two codes rounds to the nearest, ties to
   CHECK(wrong == 0);
 }
 
-TEST_CASE("bfloat16: every code comes back, every boundary rounds to the nearest", "[kernel][half][oracle]") {
+TEST_CASE("bfloat16: every code encodes back to itself, every boundary rounds to the nearest",
+          "[kernel][half][oracle]") {
   std::size_t wrong = 0;
   for (std::uint32_t c = 0; c < 0x10000; ++c) {
     const auto b = static_cast<std::uint16_t>(c);
@@ -97,14 +98,14 @@ TEST_CASE("bfloat16: every code comes back, every boundary rounds to the nearest
 }
 
 #if defined(__F16C__)
-TEST_CASE("half: the same bits as the F16C instructions", "[kernel][half][oracle]") {
+TEST_CASE("half: equal to the F16C instructions bit for bit", "[kernel][half][oracle]") {
   std::size_t wrong = 0;
   for (std::uint32_t c = 0; c < 0x10000; ++c) {
     const float f = half_to_float(static_cast<std::uint16_t>(c));
     wrong += std::bit_cast<std::uint32_t>(f) != std::bit_cast<std::uint32_t>(_cvtsh_ss(static_cast<std::uint16_t>(c)));
   }
   for (std::uint64_t bits = 0; bits < 0x1'0000'0000;
-       bits += 1021) {  // a prime step: every exponent, all kinds of tails
+       bits += 1021) {  // a prime step covers every exponent and varied fractions
     const auto f = std::bit_cast<float>(static_cast<std::uint32_t>(bits));
     wrong += float_to_half(f) != _cvtss_sh(f, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
   }

@@ -18,8 +18,8 @@ using namespace packed_tests;
 
 namespace {
 
-/// The columns of one segment of x, and what a byte vector makes of them.
-struct part_of_x {
+/// The columns of one segment of x, and their byte codes.
+struct segment_of_x {
   std::size_t first = 0;
   std::size_t count = 0;
   float sum = 0;    // of x, or of the codes
@@ -27,7 +27,7 @@ struct part_of_x {
   std::vector<int> codes;
 };
 
-/// What a stored code stands for before the scale.
+/// The value of a stored code before scaling.
 float value_of(const grid_format& f, std::uint32_t wide) {
   const auto code = static_cast<std::uint8_t>(wide);
   if (f.rule == grid_rule::e4m3) return float8_e4m3::decode(code);
@@ -39,10 +39,10 @@ float value_of(const grid_format& f, std::uint32_t wide) {
   return static_cast<float>(wide);
 }
 
-std::vector<part_of_x> parts_of(const std::vector<float>& x, std::size_t segment, bool bytes) {
-  std::vector<part_of_x> parts;
+std::vector<segment_of_x> parts_of(const std::vector<float>& x, std::size_t segment, bool bytes) {
+  std::vector<segment_of_x> parts;
   for (std::size_t first = 0; first < x.size(); first += segment) {
-    part_of_x p{.first = first, .count = std::min(segment, x.size() - first), .sum = 0, .scale = 1, .codes = {}};
+    segment_of_x p{.first = first, .count = std::min(segment, x.size() - first), .sum = 0, .scale = 1, .codes = {}};
     if (bytes) {
       float top = 0;
       for (std::size_t c = 0; c < p.count; ++c) top = std::max(top, std::abs(x[first + c]));
@@ -50,7 +50,7 @@ std::vector<part_of_x> parts_of(const std::vector<float>& x, std::size_t segment
       p.scale = top < 1e-30f ? 0.f : top / 127.f;
       int sum = 0;
       for (std::size_t c = 0; c < p.count; ++c) {
-        // Exact product of two floats in double, then to the nearest integer, ties to even.
+        // The product of two floats is exact in double; it is rounded to the nearest integer, ties to even.
         p.codes.push_back(
             static_cast<int>(std::nearbyint(static_cast<double>(x[first + c]) * static_cast<double>(factor))));
         sum += p.codes.back();
@@ -68,7 +68,7 @@ std::vector<part_of_x> parts_of(const std::vector<float>& x, std::size_t segment
   return parts;
 }
 
-/// y by the words of the header, from codes and grids that the codec reads.
+/// y by the definition in the header, from the codes and grids that the codec decodes.
 std::vector<float> definition(const grid_format& f, std::span<const std::byte> packed, std::size_t out,
                               const std::vector<float>& x, bool bytes) {
   const std::size_t in = x.size(), segment = segment_of(f, in);
@@ -79,7 +79,7 @@ std::vector<float> definition(const grid_format& f, std::span<const std::byte> p
   for (std::size_t r = 0; r < out; ++r) {
     codec::read_codes(f, packed, out, r, std::span<std::uint32_t>(codes));
     float total = 0;
-    for (const part_of_x& p : parts) {
+    for (const segment_of_x& p : parts) {
       const std::size_t group =
           f.group == per_tensor ? 0 : r * f.groups_per_row(in) + (f.group >= in ? 0 : p.first / f.group);
       const codec::grid& g = grids[group];
@@ -95,7 +95,7 @@ std::vector<float> definition(const grid_format& f, std::span<const std::byte> p
         for (std::size_t c = 0; c < p.count; ++c)
           lane[c % 4] = std::fma(value_of(f, codes[p.first + c]),
                                  bytes ? static_cast<float>(p.codes[c]) : x[p.first + c], lane[c % 4]);
-        // Columns after the last count as zeros: fma(0, 0, lane) is lane, but for the sign of a zero.
+        // Columns beyond the last count as zeros: fma(0, 0, lane) equals lane, except for the sign of a zero.
         product = (lane[0] + lane[1]) + (lane[2] + lane[3]);
       }
       if (!f.has_minimum()) product = std::fma(-zero_point, p.sum, product);
@@ -130,11 +130,11 @@ constexpr grid_format listed(unsigned bits, grid_rule rule = grid_rule::symmetri
 
 }  // namespace
 
-TEST_CASE("matvec @post: equal bit for bit for all lanes, and to the definition", "[kernel][matvec][property]") {
+TEST_CASE("matvec @post: all lanes give equal bits, those of the definition", "[kernel][matvec][property]") {
   struct shape {
     std::size_t out, in;
   };
-  // One tile and two; two and a half; shorter than a tile; tails of columns shorter and longer than a block.
+  // One tile, three tiles, two and a half; fewer rows than a tile; column tails shorter and longer than a block.
   for (const shape s : {shape{16, 128}, shape{48, 256}, shape{40, 160}, shape{3, 37}, shape{33, 300}, shape{1, 1}})
     for (const grid_format& f : every_packed_format()) {
       const auto packed = packed_of(f, s.out, s.in);
@@ -167,7 +167,7 @@ TEST_CASE("matvec of floats is the product with the decoded matrix, up to float 
                 (static_cast<double>(g.scale) * (f.is_float() ? 57344 : f.top_code()) +
                  std::abs(static_cast<double>(g.minimum)));
       }
-      // Codes times x, 32 terms a lane and the tree, the zero point's product, then a sum over 22 segments at most: 60
+      // 32 terms per lane and the tree, the product of the zero point, then a sum over at most 22 segments: 60
       // roundings of partial sums that are below sum |scale code x|.
       CAPTURE(codec::to_string(f), r);
       REQUIRE(std::abs(static_cast<double>(y[r]) - exact) <= 60 * 0x1.0p-24 * size);
@@ -175,8 +175,9 @@ TEST_CASE("matvec of floats is the product with the decoded matrix, up to float 
   }
 }
 
-TEST_CASE("matvec by bytes: a product of integers by hand", "[kernel][matvec][worked-example]") {
-  // symmetric4.g32, one group: the largest weight 7 makes scale 1, the largest |x| 127 scale 1: no rounding at all.
+TEST_CASE("matvec with bytes: a product of integers by hand", "[kernel][matvec][worked-example]") {
+  // symmetric4.g32, one group: the largest weight 7 gives scale 1, the largest |x| 127 gives scale 1, so nothing is
+  // rounded.
   std::vector<float> w(2 * 32, 0.f), x(32, 0.f);
   w[0] = 7, w[1] = -3, w[31] = 2;
   w[32] = -7, w[40] = 5;
@@ -193,7 +194,8 @@ TEST_CASE("matvec by bytes: a product of integers by hand", "[kernel][matvec][wo
   });
 }
 
-TEST_CASE("a range of rows is the same rows of the whole, and nothing else is written", "[kernel][matvec][property]") {
+TEST_CASE("matvec @post: any range of rows gives the same bits as the whole, and only these rows are written",
+          "[kernel][matvec][property]") {
   constexpr std::size_t out = 90, in = 96;
   const auto x = normal(in, 5);
   const grid_format f{.rule = grid_rule::affine, .code_bits = 4, .group = 32, .scales = scale_type::float16};
@@ -203,8 +205,8 @@ TEST_CASE("a range of rows is the same rows of the whole, and nothing else is wr
       const auto whole = by_kernel<decltype(lanes)>(f, packed, out, x, bytes);
       for (const row_range rows :
            {row_range{0, 16}, row_range{16, 64}, row_range{48, 90}, row_range{80, 1000}, row_range{}}) {
-        const auto some = by_kernel<decltype(lanes)>(f, packed, out, x, bytes, rows);
-        for (std::size_t r = 0; r < out; ++r) REQUIRE(some[r] == (r >= rows.first && r < rows.last ? whole[r] : -77.f));
+        const auto part = by_kernel<decltype(lanes)>(f, packed, out, x, bytes, rows);
+        for (std::size_t r = 0; r < out; ++r) REQUIRE(part[r] == (r >= rows.first && r < rows.last ? whole[r] : -77.f));
       }
     }
   });
@@ -248,7 +250,7 @@ TEST_CASE("activations as bytes @post: |x - scale code| <= scale / 2, and zeros 
         for (std::size_t c = 0; c < in; ++c) {
           const float scale = a.scales[c / segment];
           const double back = static_cast<double>(scale) * a.codes[c];
-          // The factor 127 / max and the scale max / 127 are rounded once each: 127 * 2^-23 of a step.
+          // The factor 127 / max and the scale max / 127 are rounded once each, which amounts to 127 * 2^-23 of a step.
           REQUIRE(std::abs(back - static_cast<double>(x[c])) <=
                   static_cast<double>(scale) * (0.5 + 127 * 0x1.0p-22) + 1e-30);
           if (x[c] == 0) REQUIRE(a.codes[c] == 0);
@@ -259,7 +261,7 @@ TEST_CASE("activations as bytes @post: |x - scale code| <= scale / 2, and zeros 
   }
 }
 
-TEST_CASE("segments: groups of whole blocks, at most 128 columns", "[kernel][matvec][worked-example]") {
+TEST_CASE("segment_of: groups of whole blocks, at most 128 columns", "[kernel][matvec][worked-example]") {
   const auto of = [](std::size_t group, std::size_t in, unsigned bits = 4) {
     return segment_of({.rule = grid_rule::affine, .code_bits = bits, .group = group, .scales = scale_type::float32},
                       in);

@@ -11,7 +11,7 @@ using namespace precis::kernel;
 
 namespace {
 
-/// The value of a code by its definition, in double.
+/// The value of a code by definition, in double.
 double by_definition(unsigned code, unsigned exponent_bits, unsigned mantissa_bits, int bias) {
   const unsigned m = code & ((1u << mantissa_bits) - 1), e = code >> mantissa_bits & ((1u << exponent_bits) - 1);
   const double sign = (code >> (exponent_bits + mantissa_bits) & 1) != 0 ? -1.0 : 1.0;
@@ -19,10 +19,10 @@ double by_definition(unsigned code, unsigned exponent_bits, unsigned mantissa_bi
   return sign * (e > 0 ? std::ldexp(1 + fraction, static_cast<int>(e) - bias) : std::ldexp(fraction, 1 - bias));
 }
 
-/// Every code, and every float near the numbers and the middles between them, against the sorted table of all numbers.
+/// Checks every code, and every float near a value or a midpoint of two, against the sorted table of all values.
 template<class Float>
 void check_exhaustively(unsigned exponent_bits, unsigned mantissa_bits, int bias) {
-  std::vector<double> numbers;  // of codes 0 ... top: they rise
+  std::vector<double> numbers;  // of codes 0 ... top, in ascending order
   for (unsigned c = 0; c < 1u << Float::bits; ++c) {
     const auto code = static_cast<std::uint8_t>(c);
     const float value = Float::decode(code);
@@ -64,7 +64,7 @@ void check_exhaustively(unsigned exponent_bits, unsigned mantissa_bits, int bias
 
 static_assert(float8_e4m3::decode(0x7E) == 448 && float8_e5m2::decode(0x7B) == 57344 && float4_e2m1::decode(7) == 6);
 
-TEST_CASE("minifloats: every code, the nearest number to every float near one or near a tie",
+TEST_CASE("minifloats: every code, and the nearest value for every float near a value or a tie",
           "[kernel][minifloat][oracle]") {
   check_exhaustively<float8_e4m3>(4, 3, 7);
   check_exhaustively<float8_e5m2>(5, 2, 15);
@@ -74,7 +74,7 @@ TEST_CASE("minifloats: every code, the nearest number to every float near one or
   CHECK(float4_e2m1::encode(std::nanf("")) == 7);
 }
 
-TEST_CASE("minifloats: the codes of methods D4", "[kernel][minifloat][worked-example]") {
+TEST_CASE("minifloats: codes by hand", "[kernel][minifloat][worked-example]") {
   const auto e4m3 = [](double x) { return int{float8_e4m3::encode(static_cast<float>(x))}; };
   CHECK(e4m3(0.3) == 0x2a);
   CHECK(e4m3(-1.1) == 0xb9);

@@ -3,6 +3,8 @@
 #include <precis/codec/grid/matrix.hpp>
 #include <precis/core/random.hpp>
 #include <precis/kernel/lanes.hpp>
+#include <precis/kernel/lanes_avx2.hpp>
+#include <precis/kernel/lanes_scalar.hpp>
 
 #include <cmath>
 #include <cstdint>
@@ -10,14 +12,14 @@
 #include <span>
 #include <vector>
 
-/// What the tests of packed matrices share.
+/// Matrices, formats and lanes for the tests of packed matrices.
 namespace packed_tests {
 
 using namespace precis;
 using namespace precis::kernel;
 
-// Every instruction set this compiler may use is compared with `definition`, separate code without lanes, bit for bit.
-// The file is compiled for others, too: .ci/run instruction_sets.
+// Every instruction set that the compiler's flags enable is compared bit for bit with `definition`, which is separate
+// code without lanes. `.ci/run instruction_sets` compiles the tests for other instruction sets.
 #if defined(__AVX512BW__)
 #define PRECIS_OTHER_LANES avx512_code_lanes, avx2_code_lanes
 #elif defined(__AVX2__) && defined(__FMA__)
@@ -59,7 +61,7 @@ inline bool same_bits(const std::vector<float>& a, const std::vector<float>& b) 
   return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * sizeof(float)) == 0;
 }
 
-/// Every width, rule, group and scale type that is multiplied packed.
+/// Every code width, rule, group and scale type that the kernels multiply.
 inline std::vector<grid_format> every_packed_format() {
   std::vector<grid_format> all;
   for (const grid_rule rule : {grid_rule::affine, grid_rule::symmetric, grid_rule::min_anchored})

@@ -13,25 +13,25 @@ using namespace precis;
 using namespace precis::kernel;
 using namespace packed_tests;
 
-TEST_CASE("packed_product @post: every vector's result is matvec's, bit for bit",
+TEST_CASE("packed_product @post: every vector's result equals that of matvec bit for bit",
           "[kernel][packed_product][property]") {
   struct shape {
     std::size_t out, in, vectors;
   };
-  // Pairs of tiles and a lone one, a tail of rows, tails of columns; fewer, as many and more vectors than are unpacked for.
+  // Pairs of tiles and a single one, row and column tails; fewer than, exactly and more than 32 vectors.
   for (const shape s : {shape{48, 256, 3}, shape{16, 128, 32}, shape{40, 160, 1}, shape{35, 45, 37}})
     for (const grid_format& f : every_packed_format()) {
       const auto packed = packed_of(f, s.out, s.in);
       const packed_grid m{f, packed.data(), s.out, s.in};
-      const std::size_t segment = segment_of(f, s.in), room = byte_activation_workspace(s.in, segment);
+      const std::size_t segment = segment_of(f, s.in), vector_workspace = byte_activation_workspace(s.in, segment);
       const auto x = normal(s.in * s.vectors, 11);
       for_every_lanes([&](auto lanes) {
         using code = decltype(lanes);
-        std::vector<float> workspace(room * s.vectors), gathered(packed_product_workspace(s.in, segment));
+        std::vector<float> workspace(vector_workspace * s.vectors), gathered(packed_product_workspace(s.in, segment));
         std::vector<byte_activations> vectors;
         for (std::size_t n = 0; n < s.vectors; ++n)
           vectors.push_back(as_bytes<code>(std::span(x).subspan(n * s.in, s.in), segment,
-                                           std::span(workspace).subspan(n * room, room)));
+                                           std::span(workspace).subspan(n * vector_workspace, vector_workspace)));
         const std::size_t stride = s.out + 3;
         std::vector<float> y(stride * s.vectors, -77.f), one(s.out);
         packed_product<code>(m, vectors, y, static_cast<std::ptrdiff_t>(stride), gathered);
@@ -59,7 +59,7 @@ TEST_CASE("packed_product @post: every vector's result is matvec's, bit for bit"
     }
 }
 
-TEST_CASE("packed_product of a range of rows leaves the others alone", "[kernel][packed_product][property]") {
+TEST_CASE("packed_product writes only the rows of its range", "[kernel][packed_product][property]") {
   const grid_format f{.rule = grid_rule::affine, .code_bits = 4, .group = 32, .scales = scale_type::float16};
   constexpr std::size_t out = 80, in = 64;
   const auto packed = packed_of(f, out, in);
@@ -67,12 +67,12 @@ TEST_CASE("packed_product of a range of rows leaves the others alone", "[kernel]
   std::vector<float> workspace(byte_activation_workspace(in, 32)), gathered(packed_product_workspace(in, 32));
   const byte_activations bytes = as_bytes(x, 32, workspace);
   const packed_grid m{f, packed.data(), out, in};
-  std::vector<float> whole(out), some(out, -77.f);
+  std::vector<float> whole(out), part(out, -77.f);
   const auto check = [&](const auto& product) {
-    std::ranges::fill(some, -77.f);
+    std::ranges::fill(part, -77.f);
     product(whole, row_range{});
-    product(some, row_range{.first = 16, .last = 64});
-    for (std::size_t r = 0; r < out; ++r) CHECK(some[r] == (r >= 16 && r < 64 ? whole[r] : -77.f));
+    product(part, row_range{.first = 16, .last = 64});
+    for (std::size_t r = 0; r < out; ++r) CHECK(part[r] == (r >= 16 && r < 64 ? whole[r] : -77.f));
   };
   check([&](std::span<float> y, row_range rows) { packed_product(m, std::span(&bytes, 1), y, out, gathered, rows); });
   std::vector<float> sums(float_activation_workspace(in, 32));

@@ -26,7 +26,7 @@ float_matrix random_floats(std::size_t rows, std::size_t cols, std::uint64_t see
   return m;
 }
 
-/// |W - sum of parts|_F and |W|_F, one sum at a time.
+/// |W - sum of parts|_F and the squares of |W|_F and of the singular values.
 struct difference {
   double error = 0, norm = 0, squares = 0;
   difference(weight_view w, const singular_system& s) {
@@ -50,7 +50,7 @@ double inner(std::span<const double> a, std::span<const double> b) {
 
 }  // namespace
 
-TEST_CASE("singular values of the methods' 2 x 3 example", "[factor][singular][worked-example]") {
+TEST_CASE("singular values of a 2 x 3 matrix by hand", "[linear_algebra][singular][worked-example]") {
   // W W^T = [[5, -1], [-1, 2]]: eigenvalues (7 +- sqrt 13) / 2.
   const float_matrix w(2, 3, std::vector<float>{2, 0, 1, 0, 1, -1});
   const singular_system s = singular_values(w.view());
@@ -60,7 +60,8 @@ TEST_CASE("singular values of the methods' 2 x 3 example", "[factor][singular][w
   CHECK(s.values[0] == Approx(std::sqrt((7 + std::sqrt(13.0)) / 2)).epsilon(1e-15));
 }
 
-TEST_CASE("singular_values @post: the parts sum to W, the squares to its norm", "[factor][singular][property]") {
+TEST_CASE("singular_values @post: the parts sum to W, the squares to its norm",
+          "[linear_algebra][singular][property]") {
   const auto [rows, cols] =
       GENERATE(std::pair<std::size_t, std::size_t>{1, 1}, std::pair<std::size_t, std::size_t>{1, 7},
                std::pair<std::size_t, std::size_t>{7, 1}, std::pair<std::size_t, std::size_t>{5, 9},
@@ -85,13 +86,13 @@ TEST_CASE("singular_values @post: the parts sum to W, the squares to its norm", 
   }
 }
 
-TEST_CASE("the transpose has the same singular values, its sides change places", "[factor][singular][property]") {
+TEST_CASE("the transpose has the same singular values", "[linear_algebra][singular][property]") {
   const float_matrix w = random_floats(12, 30, 3);
   const singular_system s = singular_values(w.view()), t = singular_values(w.view().transposed());
   for (std::size_t r = 0; r < s.count(); ++r) CHECK(s.values[r] == Approx(t.values[r]).epsilon(1e-13));
 }
 
-TEST_CASE("lower ranks, equal values and zeros", "[factor][singular][oracle]") {
+TEST_CASE("lower ranks, equal values and zeros", "[linear_algebra][singular][oracle]") {
   SECTION("zero") {
     const singular_system s = singular_values(float_matrix(4, 3).view());
     CHECK(s.values == std::vector<double>(3, 0.0));
@@ -103,8 +104,8 @@ TEST_CASE("lower ranks, equal values and zeros", "[factor][singular][oracle]") {
     CHECK(s.values[1] < 1e-14 * 15);
     CHECK(difference(w.view(), s).error < 1e-13);
   }
-  SECTION("a diagonal far wider than squares can hold: 1, 1e-5, 1e-10, 1e-12") {
-    // In float the entries are exact, so are the singular values: their absolute values, largest first.
+  SECTION("a diagonal whose squares span more than double precision: 1, 1e-5, 1e-10, 1e-12") {
+    // The singular values are the absolute values of the entries, largest first.
     float_matrix w(5, 4);
     const float entries[] = {1e-5f, 1.f, -1e-12f, 1e-10f};
     for (std::size_t i = 0; i < 4; ++i) w(i, i) = entries[i];
@@ -121,14 +122,14 @@ TEST_CASE("lower ranks, equal values and zeros", "[factor][singular][oracle]") {
   }
 }
 
-TEST_CASE("clusters are chains of neighbours within the gap", "[factor][singular][worked-example]") {
+TEST_CASE("clusters are chains of adjacent values within the gap", "[linear_algebra][singular][worked-example]") {
   const std::vector<double> values{3, 3 - 1e-9, 3 - 2e-9, 2, 1, 0, 0};
   CHECK(linear_algebra::clusters(values) == std::vector<std::size_t>{0, 0, 0, 3, 4, 5, 5});
   CHECK(linear_algebra::clusters(values, 0.4) == std::vector<std::size_t>{0, 0, 0, 0, 4, 5, 5});
   CHECK(linear_algebra::clusters({}).empty());
 }
 
-TEST_CASE("weights that are not finite are refused by place", "[factor][singular][refusal]") {
+TEST_CASE("weights that are not finite are refused with their position", "[linear_algebra][singular][refusal]") {
   float_matrix w(2, 2);
   w(1, 0) = std::numeric_limits<float>::quiet_NaN();
   CHECK_THROWS_WITH(singular_values(w.view(), "h.0"), ContainsSubstring("h.0 holds nan at [1, 0]"));

@@ -3,6 +3,7 @@
 #include <engine/model/weights.hpp>
 
 #include <precis/kernel/lanes.hpp>
+#include <precis/kernel/lanes_scalar.hpp>
 
 #include <algorithm>
 #include <cmath>

@@ -70,19 +70,19 @@ std::optional<packed_view> codebook_of(std::string_view name, bytes_view packed,
 }
 
 std::optional<packed_view> kept_of(std::string_view name, bytes_view packed, std::size_t out, std::size_t in) {
-  kernel::kept_columns kept;
+  kernel::keep_of_format kept;
   if (!take(name, kept.keep) || !take(name, "of") || !take(name, kept.group) || !take(name, ".")) return std::nullopt;
   if (kept.keep >= kept.group || kept.group < 3 || kept.group > 256) return std::nullopt;
   const std::size_t places = kept.layout_of_places(out, in).bytes, count = kept.count(in);
   const std::byte* const at = after(packed, places);
   if (const auto values = dense_of(name, at, out, count)) {
     expect(packed, places + size_of(*values));
-    return kernel::packed_kept_dense{kept, packed.data(), *values, in};
+    return kernel::packed_keep_of_dense{kept, packed.data(), *values, in};
   }
   const auto values = grid_of(name, at, out, count);
   if (!values || values->format.has_minimum() || kernel::segment_of(values->format, count) == 0) return std::nullopt;
   expect(packed, places + size_of(*values));
-  return kernel::packed_kept{kept, packed.data(), *values, in};
+  return kernel::packed_keep_of_grid{kept, packed.data(), *values, in};
 }
 
 std::optional<packed_view> bitmap_of(std::string_view name, bytes_view packed, std::size_t out, std::size_t in) {
@@ -93,7 +93,7 @@ std::optional<packed_view> bitmap_of(std::string_view name, bytes_view packed, s
   const std::byte* const at = after(packed, bits);
   if (const auto values = dense_of(name, at, 1, count)) {
     expect(packed, bits + size_of(*values));
-    return kernel::packed_bitmap{packed.data(), *values, out, in};
+    return kernel::packed_bitmap_dense{packed.data(), *values, out, in};
   }
   const auto values = grid_of(name, at, 1, count);
   if (!values || values->format.has_minimum()) return std::nullopt;

@@ -1,9 +1,10 @@
 #pragma once
 
+#include <precis/kernel/bitmap_product.hpp>
 #include <precis/kernel/codebook_product.hpp>
 #include <precis/kernel/dense.hpp>
+#include <precis/kernel/keep_of_product.hpp>
 #include <precis/kernel/matvec.hpp>
-#include <precis/kernel/sparse_product.hpp>
 
 #include <cstddef>
 #include <optional>
@@ -16,8 +17,8 @@ namespace engine {
 /// A matrix as the kernels take it: somebody else's bytes.
 using packed_view =
     std::variant<precis::kernel::dense_matrix, precis::kernel::packed_grid, precis::kernel::packed_codebook,
-                 precis::kernel::packed_kept, precis::kernel::packed_kept_dense, precis::kernel::packed_bitmap,
-                 precis::kernel::packed_bitmap_grid>;
+                 precis::kernel::packed_keep_of_grid, precis::kernel::packed_keep_of_dense,
+                 precis::kernel::packed_bitmap_dense, precis::kernel::packed_bitmap_grid>;
 
 /// The bytes of a codec of precis/codec, by its name: float32, float16, bfloat16, integers and small floats, codebooks, keep_of and
 /// bitmap around the first two kinds. Nothing when no kernel multiplies the format: groups that are no multiple of 32 (but in a

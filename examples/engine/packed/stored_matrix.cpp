@@ -170,7 +170,7 @@ struct product {
     else
       kernel::packed_product(m, vectors, all(), y.row_stride, rows);
   }
-  void operator()(const kernel::packed_kept& m, kernel::row_range rows) const {
+  void operator()(const kernel::packed_keep_of_grid& m, kernel::row_range rows) const {
     each(m, m.values.out, rows, [&](std::size_t n) { return x[n]; });
   }
   void operator()(const kernel::expanded_format auto& m, kernel::row_range rows) const {

@@ -7,7 +7,7 @@
 #include <precis/core/error.hpp>
 #include <precis/core/menu.hpp>
 #include <precis/core/view.hpp>
-#include <precis/kernel/kept_columns.hpp>
+#include <precis/kernel/keep_of_format.hpp>
 
 #include <algorithm>
 #include <bit>
@@ -54,7 +54,7 @@ inline void positions_kept(std::span<const float> x, std::size_t keep, std::vect
 /// Values    any codec that keeps zero, applied to the matrix [out x kept weights per row]: float16, affine<4, 32>, ...
 /// Name      "keep2of4.float16".
 /// Layout    the positions of the kept weights in their groups, ascending, as codes of ceil(log2 Group) bits in the
-///           blocks and tails of kernel::grid_format; then the values in the layout of their codec. kernel::packed_kept
+///           blocks and tails of kernel::grid_format; then the values in the layout of their codec. kernel::packed_keep_of
 ///           multiplies it.
 /// Errors    weights that are not finite; those of Values.
 /// Cost      one read and a copy of the kept weights.
@@ -68,7 +68,7 @@ struct keep_of {
   static_assert(detail::values_keep_zero<Values>,
                 "precis: values of a sparse format must keep zero, as affine and float16 do");
   static constexpr bool keeps_zero = true;
-  static constexpr kernel::kept_columns columns{.keep = Keep, .group = Group};
+  static constexpr kernel::keep_of_format columns{.keep = Keep, .group = Group};
 
   [[nodiscard]] static std::string name() {
     return "keep" + std::to_string(Keep) + "of" + std::to_string(Group) + "." + Values::name();

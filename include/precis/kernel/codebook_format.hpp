@@ -6,11 +6,11 @@
 
 namespace precis::kernel {
 
-/// One format of codebooks, as a value. Stored: blocks of codes as in grid_format; then the levels, rising, of the matrix or row
-/// by row, float32 or float16; then tails as in grid_format.
+/// One codebook format, as a value. Stored: blocks of codes as in grid_format; then the levels in ascending order, one
+/// set for the matrix or one per row, as float32 or float16; then tails as in grid_format.
 struct codebook_format {
   unsigned code_bits = 4;  ///< 2 ... 8
-  bool per_row = false;    ///< levels of its own for every row; else one set for the matrix
+  bool per_row = false;    ///< one set of levels per row; else one set for the matrix
   scale_type levels = scale_type::float32;
 
   bool operator==(const codebook_format&) const = default;
@@ -18,15 +18,15 @@ struct codebook_format {
   [[nodiscard]] constexpr std::size_t level_count() const noexcept { return std::size_t{1} << code_bits; }
   [[nodiscard]] constexpr std::size_t level_bytes() const noexcept { return levels == scale_type::float32 ? 4 : 2; }
 
-  /// Byte offsets of the parts: `scales` is where the levels start.
+  /// The positions of the parts: the levels start at `scales`.
   [[nodiscard]] constexpr grid_format::layout layout_of(std::size_t out, std::size_t in) const noexcept {
     const grid_format codes{.rule = grid_rule::symmetric,
                             .code_bits = code_bits,
                             .group = per_row ? kernel::per_row : per_tensor,
                             .scales = levels};
     grid_format::layout l = codes.layout_of(out, in);
-    const std::size_t more = l.groups * level_bytes() * (level_count() - 1);  // a group has one scale there
-    l.second += more;
+    const std::size_t more = l.groups * level_bytes() * (level_count() - 1);  // the layout counts one scale per group
+    l.offsets += more;
     l.tails += more;
     l.bytes += more;
     return l;

@@ -1,19 +1,22 @@
 #pragma once
 
+#include <precis/kernel/code_values.hpp>
 #include <precis/kernel/codebook_format.hpp>
+#include <precis/kernel/constants.hpp>
 #include <precis/kernel/grid_format.hpp>
 #include <precis/kernel/lanes.hpp>
-#include <precis/kernel/matvec.hpp>
+#include <precis/kernel/packed_grid.hpp>
 #include <precis/kernel/prepared_vector.hpp>
+#include <precis/kernel/segment_run.hpp>
 
 #include <cstddef>
 #include <cstdint>
 #include <span>
 
-/// Matrices whose codes number levels that belong to the matrix or to a row, and their products.
+/// Products of matrices whose codes are indices into a codebook of the matrix or of the row.
 namespace precis::kernel {
 
-/// A packed matrix somebody else owns.
+/// A non-owning view of a packed matrix.
 struct packed_codebook {
   codebook_format format;
   const std::byte* data = nullptr;
@@ -21,47 +24,47 @@ struct packed_codebook {
   std::size_t in = 0;
 };
 
-/// By which activations for codebooks are made.
+/// The segment of the activations that codebooks are multiplied by.
 inline constexpr std::size_t codebook_segment = 128;
 
 namespace detail {
 
-/// What codes stand for in sixteen rows: level `code` of row r at table[r * step + code].
+/// The levels of sixteen rows: code `code` of row r represents table[r * step + code].
 struct tile_levels {
   const float* table = nullptr;
-  std::size_t step = 0;  ///< 0: the same for all rows
+  std::size_t step = 0;  ///< 0: all rows share their levels
 };
 
-/// `segment_products` with levels in place of codes.
+/// The products of a segment, as in `matvec` of packed_grid, with levels in place of codes.
 template<class Code, unsigned Bits, std::size_t Parts>
 [[gnu::always_inline]] inline void level_products(const std::byte* const (&block)[Parts], std::size_t blocks,
                                                   const float* x, const tile_levels (&levels)[Parts],
                                                   typename Code::floats::vector (&product)[Parts]) noexcept {
   using lanes = typename Code::floats;
   typename lanes::vector lane[Parts][4];
-  for_constants<Parts>([&](auto p) __attribute__((always_inline)) {
-    for_constants<4>([&](auto j) __attribute__((always_inline)) { lane[p][j] = lanes::zero(); });
+  for_constants<Parts>([&](auto p) PRECIS_INLINE_LAMBDA {
+    for_constants<4>([&](auto j) PRECIS_INLINE_LAMBDA { lane[p][j] = lanes::zero(); });
   });
   for (std::size_t b = 0, offset = 0; b < blocks; ++b, offset += Bits * word_stride, x += block_columns)
     each_codes<Code, Bits, false>(
         block, offset, [](auto) {},
-        [&](auto k, auto p, typename Code::words codes) __attribute__((always_inline)) {
-          for_constants<4>([&](auto j) __attribute__((always_inline)) {
+        [&](auto k, auto p, typename Code::words codes) PRECIS_INLINE_LAMBDA {
+          for_constants<4>([&](auto j) PRECIS_INLINE_LAMBDA {
             const auto level = Code::template look_up<Bits, j>(codes, levels[p].table, levels[p].step);
             lane[p][j] = lanes::fma(level, lanes::broadcast(x + 4 * k + j), lane[p][j]);
           });
         });
-  for_constants<Parts>([&](auto p) __attribute__((always_inline)) {
+  for_constants<Parts>([&](auto p) PRECIS_INLINE_LAMBDA {
     product[p] = lanes::add(lanes::add(lane[p][0], lane[p][1]), lanes::add(lane[p][2], lane[p][3]));
   });
 }
 
-/// total[r] = total[r] + product, segment by segment, of the sixteen rows at `tile`.
+/// total[r] = total[r] + product, segment by segment, for the sixteen rows at `tile`.
 template<class Code, unsigned Bits>
 void add_level_segments(const std::byte* tile, std::size_t segments, std::size_t blocks, const float* x,
                         tile_levels levels, float* total) noexcept {
   using lanes = typename Code::floats;
-  constexpr std::size_t parts = Code::rows * Code::together < tile_rows ? Code::together : tile_rows / Code::rows;
+  constexpr std::size_t parts = Code::rows * Code::parts < tile_rows ? Code::parts : tile_rows / Code::rows;
   for (std::size_t row = 0; row < tile_rows; row += parts * Code::rows) {
     const std::byte* block[parts];
     tile_levels of_part[parts];
@@ -84,7 +87,7 @@ void add_level_segments(const std::byte* tile, std::size_t segments, std::size_t
   }
 }
 
-/// The levels of a matrix as floats, those of sixteen rows at a time where every row has its own.
+/// The levels of a matrix as floats; if every row has its own, those of sixteen rows at a time.
 template<unsigned Bits>
 class stored_levels {
  public:
@@ -119,24 +122,25 @@ void multiply_codebook(const packed_codebook& m, const float_activations& x, flo
   const std::size_t whole = m.in % x.segment == 0 ? all : all - 1;
   const packed_grid codes{{.rule = grid_rule::symmetric, .code_bits = Bits}, m.data, m.out, m.in};
   stored_levels<Bits> book(m, l);
-  padded_segment<Bits> room;
+  padded_segment<Bits> copy;
   for (std::size_t row = first; row < last; row += tile_rows) {
     const std::size_t rows = last - row < tile_rows ? last - row : tile_rows;
     const tile_levels levels = book.of(row, rows);
     float total[tile_rows] = {};
-    const std::size_t straight = rows == tile_rows ? whole : 0;
-    add_level_segments<Code, Bits>(m.data + row * l.row_words * 4, straight, blocks, x.values, levels, total);
-    for (std::size_t s = straight; s < all; ++s) {  // filled up with code 0, which meets zeros of x
+    const std::size_t in_place = rows == tile_rows ? whole : 0;
+    add_level_segments<Code, Bits>(m.data + row * l.row_words * 4, in_place, blocks, x.values, levels, total);
+    for (std::size_t s = in_place; s < all; ++s) {  // padded with code 0, which is multiplied by zeros of x
       const std::size_t wide = s + 1 == all ? (whole_blocks(m.in) - s * x.segment) / block_columns : blocks;
-      pad_segment<Bits>(codes, l, row, rows, s * blocks, wide, room.blocks);
-      add_level_segments<Code, Bits>(room.blocks, 1, wide, s + 1 == all ? x.last_values : x.values + s * x.segment,
+      pad_blocks<Bits>(codes, l, row, rows, s * blocks, wide, copy.blocks);
+      add_level_segments<Code, Bits>(copy.blocks, 1, wide, s + 1 == all ? x.last_values : x.values + s * x.segment,
                                      levels, total);
     }
     for (std::size_t r = 0; r < rows; ++r) y[row + r] = total[r];
   }
 }
 
-/// One segment of a tile times `count` vectors: its levels are looked up once, then total[16 n + r] = total[16 n + r] + product.
+/// total[16 n + r] = total[16 n + r] + product for one segment of a tile and `count` vectors. Levels are looked up once
+/// for all vectors.
 template<class Code, unsigned Bits>
 void add_level_columns(const std::byte* tile, std::size_t blocks, const float* const* x, std::size_t count,
                        tile_levels levels, float* total) noexcept {
@@ -148,17 +152,17 @@ void add_level_columns(const std::byte* tile, std::size_t blocks, const float* c
     for (std::size_t b = 0; b < blocks; ++b)
       each_codes<Code, Bits, false>(
           block, b * Bits * word_stride, [](auto) {},
-          [&](auto k, auto, typename Code::words codes) __attribute__((always_inline)) {
-            for_constants<4>([&](auto j) __attribute__((always_inline)) {
+          [&](auto k, auto, typename Code::words codes) PRECIS_INLINE_LAMBDA {
+            for_constants<4>([&](auto j) PRECIS_INLINE_LAMBDA {
               lanes::store(found + (b * block_columns + 4 * k + j) * Code::rows,
                            Code::template look_up<Bits, j>(codes, levels.table + row * levels.step, levels.step));
             });
           });
     for (std::size_t n = 0; n < count; ++n) {
       vector lane[4];
-      for_constants<4>([&](auto j) __attribute__((always_inline)) { lane[j] = lanes::zero(); });
+      for_constants<4>([&](auto j) PRECIS_INLINE_LAMBDA { lane[j] = lanes::zero(); });
       for (std::size_t c = 0; c < blocks * block_columns; c += 4)
-        for_constants<4>([&](auto j) __attribute__((always_inline)) {
+        for_constants<4>([&](auto j) PRECIS_INLINE_LAMBDA {
           lane[j] = lanes::fma(lanes::load(found + (c + j) * Code::rows), lanes::broadcast(x[n] + c + j), lane[j]);
         });
       const vector product = lanes::add(lanes::add(lane[0], lane[1]), lanes::add(lane[2], lane[3]));
@@ -168,7 +172,7 @@ void add_level_columns(const std::byte* tile, std::size_t blocks, const float* c
   }
 }
 
-inline constexpr std::size_t codebook_vectors = 8;  ///< that share what is looked up
+inline constexpr std::size_t codebook_vectors = 8;  ///< vectors that share one lookup of the levels
 
 template<class Code, unsigned Bits>
 void multiply_codebook_columns(const packed_codebook& m, std::span<const float_activations> x, float* y,
@@ -178,7 +182,7 @@ void multiply_codebook_columns(const packed_codebook& m, std::span<const float_a
   const std::size_t whole = m.in % codebook_segment == 0 ? all : all - 1;
   const packed_grid codes{{.rule = grid_rule::symmetric, .code_bits = Bits}, m.data, m.out, m.in};
   stored_levels<Bits> book(m, l);
-  padded_segment<Bits> room;
+  padded_segment<Bits> copy;
   for (std::size_t row = first; row < last; row += tile_rows) {
     const std::size_t rows = last - row < tile_rows ? last - row : tile_rows;
     const tile_levels levels = book.of(row, rows);
@@ -187,8 +191,8 @@ void multiply_codebook_columns(const packed_codebook& m, std::span<const float_a
       const std::byte* tile = m.data + row * l.row_words * 4 + s * blocks * Bits * word_stride;
       const std::size_t wide = s < whole ? blocks : whole_blocks(m.in) / block_columns - s * blocks;
       if (rows < tile_rows || s == whole) {
-        pad_segment<Bits>(codes, l, row, rows, s * blocks, wide, room.blocks);
-        tile = room.blocks;
+        pad_blocks<Bits>(codes, l, row, rows, s * blocks, wide, copy.blocks);
+        tile = copy.blocks;
       }
       const float* values[codebook_vectors];
       for (std::size_t n = 0; n < x.size(); ++n)
@@ -205,44 +209,44 @@ void multiply_codebook_columns(const packed_codebook& m, std::span<const float_a
 
 /// y = m x, from the packed bytes. For every row, segment by segment of 128 columns, in float:
 ///
-///     total = total + ((lane[0] + lane[1]) + (lane[2] + lane[3]));  lane[j] = fma(level of the code, x, lane[j]) over the
-///     segment's columns c with c mod 4 = j, in order from 0
+///     total = total + ((lane[0] + lane[1]) + (lane[2] + lane[3]));  lane[j] = fma(level of the code, x, lane[j]) over
+///     the segment's columns c with c mod 4 = j, in order from 0
 ///
 /// Shapes    m [out x in], x [in], y [out]
-/// Requires  x made with codebook_segment; code_bits of 2 to 8; m.data as long as the format says; y of m.out elements (those outside
-///           `rows` are not touched); rows.first a multiple of 16.
+/// Requires  x prepared with codebook_segment; code_bits of 2 to 8; m.data as long as the format says; y of m.out
+///           elements (those outside `rows` are not written); rows.first a multiple of 16.
 /// Errors    none: noexcept, no allocation.
-/// Cost      one read of the rows; 16 x 2^code_bits floats of stack and 5 KiB.
-/// @post     equal bit for bit for all lanes.
+/// Cost      one read of the rows; 16 x 2^code_bits floats plus 5 KiB of stack.
+/// @post     all lanes give equal bits.
 /// @post     any range of rows gives the same bits as the whole.
 template<class Code = native_code_lanes>
 void matvec(const packed_codebook& m, const float_activations& x, std::span<float> y, row_range rows = {}) noexcept {
-  const std::size_t last = rows.last < m.out ? rows.last : m.out;
+  const std::size_t last = rows.end(m.out);
   detail::with_bits(m.format.code_bits,
                     [&](auto bits) { detail::multiply_codebook<Code, bits>(m, x, y.data(), rows.first, last); });
 }
 
-/// A codebook times a few vectors: element r of result n is y[n * y_stride + r].
+/// Multiplies a codebook matrix by several vectors: element r of result n is y[n * y_stride + r].
 ///
 /// Requires  as `matvec`.
 /// Errors    none: noexcept, no allocation.
-/// Cost      every level is looked up once for 8 vectors; 9 KiB of stack more than `matvec`.
-/// @post     every vector's result is `matvec`'s, bit for bit.
+/// Cost      every level is looked up once per 8 vectors; 9 KiB of stack more than `matvec`.
+/// @post     every vector's result equals that of `matvec` bit for bit.
 template<class Code = native_code_lanes>
 void packed_product(const packed_codebook& m, std::span<const float_activations> x, std::span<float> y,
                     std::ptrdiff_t y_stride, row_range rows = {}) noexcept {
   constexpr std::size_t most = detail::codebook_vectors;
-  const std::size_t last = rows.last < m.out ? rows.last : m.out;
+  const std::size_t last = rows.end(m.out);
   for (std::size_t n = 0; n < x.size(); n += most) {
-    const auto some = x.subspan(n, x.size() - n < most ? x.size() - n : most);
+    const auto vectors = x.subspan(n, x.size() - n < most ? x.size() - n : most);
     float* const to = y.data() + static_cast<std::ptrdiff_t>(n) * y_stride;
     detail::with_bits(m.format.code_bits, [&](auto bits) {
-      detail::multiply_codebook_columns<Code, bits>(m, some, to, y_stride, rows.first, last);
+      detail::multiply_codebook_columns<Code, bits>(m, vectors, to, y_stride, rows.first, last);
     });
   }
 }
 
-/// One row of what m decodes to: for tables that are looked up.
+/// Decodes one row of m: for embedding tables.
 ///
 /// Requires  as `matvec`; row < m.out, x.size() == m.in.
 /// Errors    none: noexcept, no allocation.
@@ -253,8 +257,7 @@ inline void decode_row(const packed_codebook& m, std::size_t row, std::span<floa
   std::uint8_t codes[block_columns];
   for (std::size_t c = 0; c < m.in; c += block_columns) {
     const std::size_t count = unpack_block_of(m.data, l, f.code_bits, m.out, m.in, row, c / block_columns, codes);
-    for (std::size_t i = 0; i < count; ++i)
-      x[c + i] = detail::stored_float(levels + codes[i] * f.level_bytes(), f.levels);
+    for (std::size_t i = 0; i < count; ++i) x[c + i] = stored_float(levels + codes[i] * f.level_bytes(), f.levels);
   }
 }
 

@@ -1,11 +1,17 @@
 #pragma once
 
+#include <precis/kernel/code_planes.hpp>
+#include <precis/kernel/constants.hpp>
+#include <precis/kernel/half.hpp>
 #include <precis/kernel/lanes.hpp>
-#include <precis/kernel/matvec.hpp>
+#include <precis/kernel/packed_grid.hpp>
 #include <precis/kernel/prepared_vector.hpp>
 
+#include <bit>
 #include <cstddef>
+#include <cstdint>
 #include <span>
+#include <type_traits>
 
 namespace precis::kernel {
 
@@ -13,7 +19,7 @@ enum class dense_type : std::uint8_t { float32, float16, bfloat16 };
 
 [[nodiscard]] constexpr std::size_t bytes_of(dense_type type) noexcept { return type == dense_type::float32 ? 4 : 2; }
 
-/// Numbers one after another, row by row, little-endian, wherever they start: somebody else's.
+/// A non-owning view of uncompressed floats: row-major, contiguous, little-endian, of any alignment.
 struct dense_matrix {
   dense_type type = dense_type::float32;
   const std::byte* data = nullptr;
@@ -33,33 +39,54 @@ template<class Code, dense_type Type>
     return Code::load_bfloat16s(at);
 }
 
-/// `Rows` rows at a time, so that as many chains of sums are in flight.
+/// One element.
+template<dense_type Type>
+[[nodiscard]] inline float dense_float(const std::byte* at) noexcept {
+  if constexpr (Type == dense_type::float32)
+    return std::bit_cast<float>(get_word32(at));
+  else if constexpr (Type == dense_type::float16)
+    return half_to_float(get_word16(at));
+  else
+    return bfloat16_to_float(get_word16(at));
+}
+
+/// Calls body(constant type) for the type of a dense matrix.
+template<class F>
+void with_dense(dense_type type, F&& body) noexcept {
+  switch (type) {
+    case dense_type::float32: return body(std::integral_constant<dense_type, dense_type::float32>{});
+    case dense_type::float16: return body(std::integral_constant<dense_type, dense_type::float16>{});
+    case dense_type::bfloat16: return body(std::integral_constant<dense_type, dense_type::bfloat16>{});
+  }
+}
+
+/// Multiplies `Rows` rows at a time, so that as many independent chains of sums are in flight.
 template<class Code, dense_type Type, std::size_t Rows>
 void multiply_dense_rows(const std::byte* rows, std::size_t in, const float* x, float* y) noexcept {
   using lanes = typename Code::floats;
   using vector = typename lanes::vector;
   constexpr std::size_t width = lanes::width, parts = 16 / width, each = bytes_of(Type);
   vector sum[Rows][parts];
-  for_constants<Rows>([&](auto r) __attribute__((always_inline)) {
-    for_constants<parts>([&](auto p) __attribute__((always_inline)) { sum[r][p] = lanes::zero(); });
+  for_constants<Rows>([&](auto r) PRECIS_INLINE_LAMBDA {
+    for_constants<parts>([&](auto p) PRECIS_INLINE_LAMBDA { sum[r][p] = lanes::zero(); });
   });
-  const auto sixteen = [&](const std::byte* w, std::size_t stride, const float* v) __attribute__((always_inline)) {
-    for_constants<parts>([&](auto p) __attribute__((always_inline)) {
-      const vector some = lanes::held(lanes::load(v + p * width));
-      for_constants<Rows>([&](auto r) __attribute__((always_inline)) {
-        sum[r][p] = lanes::fma(load_dense<Code, Type>(w + r * stride + p * width * each), some, sum[r][p]);
+  const auto add_sixteen = [&](const std::byte* w, std::size_t stride, const float* v) PRECIS_INLINE_LAMBDA {
+    for_constants<parts>([&](auto p) PRECIS_INLINE_LAMBDA {
+      const vector v_part = lanes::held(lanes::load(v + p * width));
+      for_constants<Rows>([&](auto r) PRECIS_INLINE_LAMBDA {
+        sum[r][p] = lanes::fma(load_dense<Code, Type>(w + r * stride + p * width * each), v_part, sum[r][p]);
       });
     });
   };
   std::size_t c = 0;
-  for (; c + 16 <= in; c += 16) sixteen(rows + c * each, in * each, x + c);
-  if (c < in) {  // filled up with zeros
+  for (; c + 16 <= in; c += 16) add_sixteen(rows + c * each, in * each, x + c);
+  if (c < in) {  // padded with zeros
     std::byte rest[Rows * 16 * each] = {};
-    float some[16] = {};
+    float x_rest[16] = {};
     for (std::size_t r = 0; r < Rows; ++r)
       for (std::size_t i = 0; i < (in - c) * each; ++i) rest[r * 16 * each + i] = rows[(r * in + c) * each + i];
-    for (std::size_t i = 0; i < in - c; ++i) some[i] = x[c + i];
-    sixteen(rest, 16 * each, some);
+    for (std::size_t i = 0; i < in - c; ++i) x_rest[i] = x[c + i];
+    add_sixteen(rest, 16 * each, x_rest);
   }
   for (std::size_t r = 0; r < Rows; ++r) {
     float lane[16];
@@ -80,27 +107,22 @@ void multiply_dense(const dense_matrix& m, const float* x, float* y, std::size_t
 
 }  // namespace detail
 
-/// y = m x:  y[r] = tree(lane), lane[l] = fma(m[r][c], x[c], lane[l]) over the columns c with c mod 16 = l, in order from 0;
+/// y = m x:  y[r] = tree(lane), lane[l] = fma(m[r][c], x[c], lane[l]) over the columns c with c mod 16 = l, in order
+///           from 0;
 /// the tree adds lanes l and l + 8, then l and l + 4, l + 2, l + 1.
 ///
 /// Shapes    m [out x in], x [in], y [out]
-/// Requires  m.data as long as type and shape say; y of m.out elements (those outside `rows` are not touched). Here rows may
-///           start and end anywhere.
+/// Requires  m.data as long as type and shape say; y of m.out elements (those outside `rows` are not written). `rows`
+///           may start and end at any row.
 /// Errors    none: noexcept, no allocation.
 /// Cost      one read of the rows.
-/// @post     equal bit for bit for all lanes.
+/// @post     all lanes give equal bits.
 /// @post     any range of rows gives the same bits as the whole.
 template<class Code = native_code_lanes>
 void matvec(const dense_matrix& m, std::span<const float> x, std::span<float> y, row_range rows = {}) noexcept {
-  const std::size_t last = rows.last < m.out ? rows.last : m.out;
-  switch (m.type) {
-    case dense_type::float32:
-      return detail::multiply_dense<Code, dense_type::float32>(m, x.data(), y.data(), rows.first, last);
-    case dense_type::float16:
-      return detail::multiply_dense<Code, dense_type::float16>(m, x.data(), y.data(), rows.first, last);
-    case dense_type::bfloat16:
-      return detail::multiply_dense<Code, dense_type::bfloat16>(m, x.data(), y.data(), rows.first, last);
-  }
+  detail::with_dense(m.type, [&](auto type) {
+    detail::multiply_dense<Code, type>(m, x.data(), y.data(), rows.first, rows.end(m.out));
+  });
 }
 
 }  // namespace precis::kernel

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <precis/kernel/constants.hpp>
 #include <precis/kernel/dense.hpp>
 #include <precis/kernel/float_product.hpp>
 #include <precis/kernel/lanes.hpp>
@@ -13,45 +14,45 @@ namespace precis::kernel {
 
 namespace detail {
 
-inline constexpr std::size_t dense_columns = 32;  ///< vectors that share what is read once
-inline constexpr std::size_t dense_rows = 48;     ///< rows whose sums are open at a time
-inline constexpr std::size_t dense_depth = 512;   ///< columns that are multiplied before the next ones are read
-inline constexpr std::size_t dense_stride =
-    dense_depth + 16;  ///< of a row's or vector's piece: not all at the same place of a cache
+inline constexpr std::size_t dense_columns = 32;  ///< vectors that share one read of the matrix
+inline constexpr std::size_t dense_rows = 48;     ///< rows whose sums are accumulated at a time
+inline constexpr std::size_t dense_depth = 512;   ///< columns per piece of a row or vector
+/// Floats from one row's or vector's piece to the next: no power of two, which would map all of them to the same cache
+/// sets.
+inline constexpr std::size_t dense_stride = dense_depth + 16;
 
-/// Sums that stay in registers: rows x vectors of one part of sixteen lanes.
+/// The tile of sums that stays in registers: rows x vectors, for one part of the sixteen lanes.
 template<class Lanes>
 struct dense_tile {
   static constexpr std::size_t rows = Lanes::registers >= 32 ? 3 : 2;
   static constexpr std::size_t columns = Lanes::registers >= 32 ? 8 : 4;
 };
 
-/// Adds `steps` times sixteen products to the sixteen lanes of every row and vector of a tile; begins at zero where `fresh`. Asks
-/// for `each` bytes a step from `ahead` on.
+/// Adds `steps` times sixteen products to the sixteen lanes of every row and vector of a tile, starting from zero if
+/// `fresh`. Prefetches `each` bytes per step from `ahead` on.
 template<class Lanes, std::size_t Rows, std::size_t Columns>
 void multiply_dense_tile(const float* w, const float* x, std::size_t steps, bool fresh, float* sums,
                          const std::byte* ahead, std::size_t each) noexcept {
   using vector = typename Lanes::vector;
   for (std::size_t p = 0; p < 16; p += Lanes::width) {
     vector sum[Rows][Columns];
-    unrolled<Rows>([&](auto r) __attribute__((always_inline)) {
-      unrolled<Columns>([&](auto n) __attribute__((always_inline)) {
+    for_constants<Rows>([&](auto r) PRECIS_INLINE_LAMBDA {
+      for_constants<Columns>([&](auto n) PRECIS_INLINE_LAMBDA {
         sum[r][n] = fresh ? Lanes::zero() : Lanes::load(sums + (r * dense_columns + n) * 16 + p);
       });
     });
     for (std::size_t step = 0, at = p; step < steps; ++step, at += 16) {
       if (p == 0) __builtin_prefetch(ahead + step * each);
-      vector some[Rows];
-      unrolled<Rows>([&](auto r) __attribute__((always_inline)) { some[r] = Lanes::load(w + r * dense_stride + at); });
-      unrolled<Columns>([&](auto n) __attribute__((always_inline)) {
+      vector weights[Rows];
+      for_constants<Rows>([&](auto r) PRECIS_INLINE_LAMBDA { weights[r] = Lanes::load(w + r * dense_stride + at); });
+      for_constants<Columns>([&](auto n) PRECIS_INLINE_LAMBDA {
         const vector v = Lanes::held(Lanes::load(x + n * dense_stride + at));
-        unrolled<Rows>([&](auto r) __attribute__((always_inline)) { sum[r][n] = Lanes::fma(some[r], v, sum[r][n]); });
+        for_constants<Rows>([&](auto r) PRECIS_INLINE_LAMBDA { sum[r][n] = Lanes::fma(weights[r], v, sum[r][n]); });
       });
     }
-    unrolled<Rows>([&](auto r) __attribute__((always_inline)) {
-      unrolled<Columns>([&](auto n) __attribute__((always_inline)) {
-        Lanes::store(sums + (r * dense_columns + n) * 16 + p, sum[r][n]);
-      });
+    for_constants<Rows>([&](auto r) PRECIS_INLINE_LAMBDA {
+      for_constants<Columns>(
+          [&](auto n) PRECIS_INLINE_LAMBDA { Lanes::store(sums + (r * dense_columns + n) * 16 + p, sum[r][n]); });
     });
   }
 }
@@ -75,23 +76,23 @@ struct dense_tile_table {
 template<class Lanes>
 inline constexpr dense_tile_table<Lanes> dense_tiles{};
 
-/// The tree of `matvec` over sixteen lanes of `Lanes::width` rows, `step` floats apart.
+/// The sums of sixteen lanes, in the order of `matvec`, for `Lanes::width` rows that are `step` floats apart.
 template<class Lanes>
 [[nodiscard, gnu::always_inline]] inline typename Lanes::vector tree_sums(const float* sums,
                                                                           std::size_t step) noexcept {
   constexpr std::size_t width = Lanes::width, parts = 16 / width;
   typename Lanes::vector rows[width];
-  unrolled<width>([&](auto r) __attribute__((always_inline)) {
+  for_constants<width>([&](auto r) PRECIS_INLINE_LAMBDA {
     typename Lanes::vector part[parts];
-    unrolled<parts>([&](auto p) __attribute__((always_inline)) { part[p] = Lanes::load(sums + r * step + p * width); });
+    for_constants<parts>([&](auto p) PRECIS_INLINE_LAMBDA { part[p] = Lanes::load(sums + r * step + p * width); });
     for (std::size_t half = parts / 2; half > 0; half /= 2)
       for (std::size_t p = 0; p < half; ++p) part[p] = Lanes::add(part[p], part[p + half]);
     rows[r] = part[0];
   });
-  return Lanes::fold_rows(rows, [](auto a, auto b) __attribute__((always_inline)) { return Lanes::add(a, b); });
+  return Lanes::fold_rows(rows, [](auto a, auto b) PRECIS_INLINE_LAMBDA { return Lanes::add(a, b); });
 }
 
-/// `columns` numbers of a row as floats, filled up with zeros to sixteen.
+/// Converts `columns` elements of a row to float and pads them with zeros to a multiple of sixteen.
 template<class Code, dense_type Type>
 void widen(const std::byte* from, std::size_t columns, float* to) noexcept {
   using lanes = typename Code::floats;
@@ -133,19 +134,20 @@ void multiply_dense_columns(const dense_matrix& m, strided<const float> x, float
       const std::size_t columns = columns_of(piece), steps = (columns + 15) / 16;
       for (std::size_t r = 0; r < high; ++r)
         widen<Code, Type>(m.data + ((row + r) * m.in + piece * dense_depth) * each, columns, rows + r * dense_stride);
-      // While this piece is multiplied the next is asked for: of these rows, or of the next ones.
-      const bool same = piece + 1 < pieces;
-      const std::size_t next_row = same ? row : row + dense_rows, next_column = same ? (piece + 1) * dense_depth : 0;
-      std::size_t asked = next_row;
+      // While this piece is multiplied, the next one is prefetched: of the same rows, or of the next rows.
+      const bool same_rows = piece + 1 < pieces;
+      const std::size_t next_row = same_rows ? row : row + dense_rows,
+                        next_column = same_rows ? (piece + 1) * dense_depth : 0;
+      std::size_t prefetched = next_row;
       for (std::size_t n = 0; n < x.rows; n += tile::columns) {
         const std::size_t wide = x.rows - n < tile::columns ? x.rows - n : tile::columns;
         for (std::size_t r = 0; r < high; r += tile::rows) {
           const std::size_t tall = high - r < tile::rows ? high - r : tile::rows;
-          const std::byte* const ahead = m.data + ((asked < last ? asked : row) * m.in + next_column) * each;
+          const std::byte* const ahead = m.data + ((prefetched < last ? prefetched : row) * m.in + next_column) * each;
           dense_tiles<lanes>.at[tall - 1][wide - 1](rows + r * dense_stride,
                                                     vectors + (piece * x.rows + n) * dense_stride, steps, piece == 0,
                                                     sums + r * row_sums + n * 16, ahead, 16 * each);
-          ++asked;
+          ++prefetched;
         }
       }
     }
@@ -166,36 +168,31 @@ void multiply_dense_columns(const dense_matrix& m, strided<const float> x, float
 
 }  // namespace detail
 
-/// Floats of workspace for `dense_product` of vectors of `in` elements.
+/// Floats of workspace that `dense_product` needs for vectors of `in` elements.
 [[nodiscard]] constexpr std::size_t dense_product_workspace(std::size_t in) noexcept {
   const std::size_t pieces = (in + detail::dense_depth - 1) / detail::dense_depth;
   return detail::line + detail::dense_rows * (detail::dense_columns * 16 + detail::dense_stride) +
          (pieces + 1) * detail::dense_columns * detail::dense_stride;
 }
 
-/// A matrix of plain numbers times a few vectors, the rows of x: element r of result n is y[n * y_stride + r].
+/// Multiplies a dense matrix by several vectors, the rows of x: element r of result n is y[n * y_stride + r].
 ///
 /// Shapes    m [out x in], x [vectors x in], any strides
-/// Requires  as `matvec`; workspace of dense_product_workspace(m.in) elements.
+/// Requires  as `matvec`; a workspace of dense_product_workspace(m.in) elements.
 /// Errors    none: noexcept, no allocation.
-/// Cost      every row is read, and made float, once for 32 vectors.
-/// @post     every vector's result is `matvec`'s, bit for bit.
+/// Cost      every row is read, and converted to float, once per 32 vectors.
+/// @post     every vector's result equals that of `matvec` bit for bit.
 template<class Code = native_code_lanes>
 void dense_product(const dense_matrix& m, strided<const float> x, std::span<float> y, std::ptrdiff_t y_stride,
                    std::span<float> workspace, row_range rows = {}) noexcept {
-  const std::size_t last = rows.last < m.out ? rows.last : m.out;
+  const std::size_t last = rows.end(m.out);
   for (std::size_t n = 0; n < x.rows; n += detail::dense_columns) {
-    const std::size_t some = x.rows - n < detail::dense_columns ? x.rows - n : detail::dense_columns;
-    const strided<const float> vectors{x.at(n, 0), some, x.cols, x.row_stride, x.col_stride};
+    const std::size_t count = x.rows - n < detail::dense_columns ? x.rows - n : detail::dense_columns;
+    const strided<const float> vectors{x.at(n, 0), count, x.cols, x.row_stride, x.col_stride};
     float* const to = y.data() + static_cast<std::ptrdiff_t>(n) * y_stride;
-    const auto multiply = [&]<dense_type Type>(std::integral_constant<dense_type, Type>) {
-      detail::multiply_dense_columns<Code, Type>(m, vectors, to, y_stride, workspace.data(), rows.first, last);
-    };
-    switch (m.type) {
-      case dense_type::float32: multiply(std::integral_constant<dense_type, dense_type::float32>{}); break;
-      case dense_type::float16: multiply(std::integral_constant<dense_type, dense_type::float16>{}); break;
-      case dense_type::bfloat16: multiply(std::integral_constant<dense_type, dense_type::bfloat16>{}); break;
-    }
+    detail::with_dense(m.type, [&](auto type) {
+      detail::multiply_dense_columns<Code, type>(m, vectors, to, y_stride, workspace.data(), rows.first, last);
+    });
   }
 }
 

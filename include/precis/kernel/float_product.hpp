@@ -1,5 +1,6 @@
 #pragma once
 
+#include <precis/kernel/constants.hpp>
 #include <precis/kernel/lanes.hpp>
 
 #include <cstddef>
@@ -9,7 +10,7 @@
 
 namespace precis::kernel {
 
-/// A matrix somebody else owns, any strides (in elements). Made from any view with these five members.
+/// A non-owning view of a matrix with any strides (in elements). Converts from any view with these five members.
 template<class T>
 struct strided {
   T* data = nullptr;
@@ -32,10 +33,15 @@ struct strided {
   [[nodiscard]] constexpr strided transposed() const noexcept { return {data, cols, rows, col_stride, row_stride}; }
 };
 
+/// Columns of b that `product` packs at a time: 256 x 384 floats fit a 512 KiB cache. Callers that split work by
+/// columns use it too.
+inline constexpr std::size_t product_panel_columns = 384;
+
 namespace detail {
 
-/// Tile sizes of one lane type: `rows x (vectors * width)` accumulators stay in registers. Of the shapes with 24 of them, 6 x 4
-/// takes the fewest other instructions, which is what counts on a core that two threads share.
+/// Tile sizes per lane type: `rows x (vectors * width)` accumulators stay in registers. Of the shapes with 24
+/// accumulator registers, 6 x 4 needs the fewest other instructions, which matters on a core that two hardware threads
+/// share.
 template<class Lanes>
 struct product_tile {
   static constexpr std::size_t rows = Lanes::registers >= 32 ? 6 : 4;
@@ -43,14 +49,12 @@ struct product_tile {
   static constexpr std::size_t columns = vectors * Lanes::width;
 };
 
-inline constexpr std::size_t product_depth = 256;   ///< terms summed before the partial sums go back to memory
-inline constexpr std::size_t prefetch_rows = 8;     ///< how far ahead rows that are being packed are asked for
-inline constexpr std::size_t packed_columns = 384;  ///< columns packed at a time; 256 x 384 floats fit a 512 KiB cache
+inline constexpr std::size_t product_depth = 256;  ///< terms that are summed before partial sums go back to memory
+inline constexpr std::size_t prefetch_rows = 8;    ///< rows to prefetch ahead while packing
+inline constexpr std::size_t packed_tiles = 4;     ///< row tiles of a packed at a time if its rows are not contiguous
+inline constexpr std::size_t line = 64 / sizeof(float);  ///< floats per cache line; more than the doubles per line
 
-inline constexpr std::size_t packed_tiles = 4;  ///< row tiles packed at a time when the rows of a are not contiguous
-inline constexpr std::size_t line = 64 / sizeof(float);  ///< floats of a cache line; enough for doubles too
-
-/// The first address from p on where a cache line starts: a vector across two lines is loaded at half the speed.
+/// The first cache line boundary from p on: a vector that crosses two lines is loaded at half the speed.
 template<class T>
 [[nodiscard]] T* next_line(T* p) noexcept {
   constexpr std::size_t each = 64 / sizeof(T);
@@ -58,16 +62,7 @@ template<class T>
   return p + (each - past) % each;
 }
 
-/// f(constant 0), ..., f(constant N - 1) without a loop: arrays indexed by the constants stay in registers (g++ 12
-/// keeps an accumulator array in memory when a loop indexes it before it is unrolled).
-template<std::size_t N, class F>
-[[gnu::always_inline]] inline void unrolled(F&& f) noexcept {
-  [&]<std::size_t... I>(std::index_sequence<I...>) __attribute__((always_inline)) {
-    (f(std::integral_constant<std::size_t, I>{}), ...);
-  }(std::make_index_sequence<N>{});
-}
-
-/// A Rows x (Vectors * width) tile of c; the last vector of each row holds `last` <= width elements.
+/// Computes a Rows x (Vectors * width) tile of c; the last vector of each row holds `last` <= width elements.
 template<class Lanes, std::size_t Rows, std::size_t Vectors>
 void multiply_tile(const typename Lanes::value* a, std::ptrdiff_t a_row, std::ptrdiff_t a_col,
                    const typename Lanes::value* b, std::ptrdiff_t b_row, bool b_packed, std::size_t depth,
@@ -80,13 +75,13 @@ void multiply_tile(const typename Lanes::value* a, std::ptrdiff_t a_row, std::pt
   vector sum[Rows][Vectors];
 
   if (start == nullptr) {
-    unrolled<Rows>([&](auto r) __attribute__((always_inline)) {
-      unrolled<Vectors>([&](auto v) __attribute__((always_inline)) { sum[r][v] = Lanes::zero(); });
+    for_constants<Rows>([&](auto r) PRECIS_INLINE_LAMBDA {
+      for_constants<Vectors>([&](auto v) PRECIS_INLINE_LAMBDA { sum[r][v] = Lanes::zero(); });
     });
   } else {
-    unrolled<Rows>([&](auto r) __attribute__((always_inline)) {
+    for_constants<Rows>([&](auto r) PRECIS_INLINE_LAMBDA {
       const value* const from = start + static_cast<std::ptrdiff_t>(r) * start_row;
-      unrolled<Vectors>([&](auto v) __attribute__((always_inline)) {
+      for_constants<Vectors>([&](auto v) PRECIS_INLINE_LAMBDA {
         if (v + 1 < Vectors || whole)
           sum[r][v] = Lanes::load(from + v * width);
         else
@@ -96,28 +91,28 @@ void multiply_tile(const typename Lanes::value* a, std::ptrdiff_t a_row, std::pt
   }
 
   const value* rows[Rows];
-  unrolled<Rows>([&](auto r) __attribute__((always_inline)) { rows[r] = a + static_cast<std::ptrdiff_t>(r) * a_row; });
-  const auto steps = [&](auto load_last) __attribute__((always_inline)) {
+  for_constants<Rows>([&](auto r) PRECIS_INLINE_LAMBDA { rows[r] = a + static_cast<std::ptrdiff_t>(r) * a_row; });
+  const auto steps = [&](auto load_last) PRECIS_INLINE_LAMBDA {
     std::ptrdiff_t at = 0;
 #pragma GCC unroll 2
     for (std::size_t k = 0; k < depth; ++k, at += a_col, b += b_row) {
       vector column[Vectors];
-      unrolled<Vectors - 1>([&](auto v) __attribute__((always_inline)) { column[v] = Lanes::load(b + v * width); });
+      for_constants<Vectors - 1>([&](auto v) PRECIS_INLINE_LAMBDA { column[v] = Lanes::load(b + v * width); });
       column[Vectors - 1] = load_last(b + (Vectors - 1) * width);
-      unrolled<Rows>([&](auto r) __attribute__((always_inline)) {
+      for_constants<Rows>([&](auto r) PRECIS_INLINE_LAMBDA {
         const vector factor = Lanes::broadcast(rows[r] + at);
-        unrolled<Vectors>([&](auto v)
-                              __attribute__((always_inline)) { sum[r][v] = Lanes::fma(factor, column[v], sum[r][v]); });
+        for_constants<Vectors>([&](auto v)
+                                   PRECIS_INLINE_LAMBDA { sum[r][v] = Lanes::fma(factor, column[v], sum[r][v]); });
       });
     }
   };
   if (b_packed || whole)
-    steps([](const value* p) __attribute__((always_inline)) { return Lanes::load(p); });
+    steps([](const value* p) PRECIS_INLINE_LAMBDA { return Lanes::load(p); });
   else
-    steps([last](const value* p) __attribute__((always_inline)) { return Lanes::load_part(p, last); });
+    steps([last](const value* p) PRECIS_INLINE_LAMBDA { return Lanes::load_part(p, last); });
 
-  unrolled<Rows>([&](auto r) __attribute__((always_inline)) {
-    unrolled<Vectors>([&](auto v) __attribute__((always_inline)) {
+  for_constants<Rows>([&](auto r) PRECIS_INLINE_LAMBDA {
+    for_constants<Vectors>([&](auto v) PRECIS_INLINE_LAMBDA {
       value* to = c + static_cast<std::ptrdiff_t>(r) * c_row + v * width;
       if (v + 1 < Vectors || whole)
         Lanes::store(to, sum[r][v]);
@@ -131,7 +126,7 @@ template<class Lanes, class Value = typename Lanes::value>
 using tile_function = void (*)(const Value*, std::ptrdiff_t, std::ptrdiff_t, const Value*, std::ptrdiff_t, bool,
                                std::size_t, const Value*, std::ptrdiff_t, Value*, std::ptrdiff_t, std::size_t) noexcept;
 
-/// Tiles of every height up to product_tile::rows and every number of vectors.
+/// The tile functions for every height up to product_tile::rows and every number of vectors.
 template<class Lanes>
 struct tile_table {
   static constexpr std::size_t most_rows = product_tile<Lanes>::rows, most_vectors = product_tile<Lanes>::vectors;
@@ -148,7 +143,7 @@ struct tile_table {
 template<class Lanes>
 inline constexpr tile_table<Lanes> tiles{};
 
-/// How many of `left` vectors the next panel takes: a lone last one shares with the one before.
+/// How many of `left` vectors the next panel takes. A last panel of a single vector is avoided.
 template<class Lanes>
 [[nodiscard]] constexpr std::size_t panel_vectors(std::size_t left) noexcept {
   constexpr std::size_t most = product_tile<Lanes>::vectors;
@@ -156,19 +151,19 @@ template<class Lanes>
   return left < most ? left : most;
 }
 
-/// Calls f(first vector, vectors) for each panel of `vectors` vectors side by side.
+/// Calls f(first vector, number of vectors) for each panel of `vectors` adjacent vectors.
 template<class Lanes, class F>
 [[gnu::always_inline]] inline void each_panel(std::size_t vectors, F&& f) noexcept {
   for (std::size_t v = 0, n = 0; v < vectors; v += n) f(v, n = panel_vectors<Lanes>(vectors - v));
 }
 
-/// Copies b to panels, one after another, each b.rows x whole vectors, zeros after b.cols.
+/// Copies b into consecutive panels of b.rows x whole vectors, padded with zeros after b.cols.
 template<class Lanes>
 void pack_panels(strided<const typename Lanes::value> b, typename Lanes::value* to) noexcept {
   using vector = typename Lanes::vector;
   constexpr std::size_t width = Lanes::width;
   const std::size_t vectors = (b.cols + width - 1) / width, tail = b.cols - (vectors - 1) * width;
-  if (b.col_stride == 1) {  // row by row, as memory brings them: a panel alone would touch a page for every term
+  if (b.col_stride == 1) {  // row by row, in memory order: panel by panel, every term would touch another page
     for (std::size_t k = 0; k < b.rows; ++k)
       each_panel<Lanes>(vectors, [&](std::size_t v, std::size_t n) {
         auto* const out = to + (v * b.rows + k * n) * width;
@@ -199,7 +194,7 @@ void pack_panels(strided<const typename Lanes::value> b, typename Lanes::value* 
   });
 }
 
-/// Copies a, tile by tile of `tile_rows` rows, so that within a tile the rows of one term are neighbours.
+/// Copies a in tiles of TileRows rows; within a tile, the elements of one term are adjacent.
 template<std::size_t TileRows, class T>
 void pack_rows(strided<const T> a, T* to) noexcept {
   for (std::size_t r0 = 0; r0 < a.rows; r0 += TileRows, to += TileRows * a.cols) {
@@ -216,30 +211,32 @@ void pack_rows(strided<const T> a, T* to) noexcept {
 
 }  // namespace detail
 
-/// Elements of workspace with which `product` runs at full speed, whatever its shape.
+/// Elements of workspace with which `product` runs at full speed for any shape.
 inline constexpr std::size_t product_workspace =
-    detail::product_depth * (detail::packed_columns + 8 * detail::packed_tiles) + detail::line;
+    detail::product_depth * (product_panel_columns + 8 * detail::packed_tiles) + detail::line;
 
-/// Elements of workspace `product` cannot do without (any lane type): one panel, and a few tiles of rows.
+/// The least number of elements of workspace that `product` needs, for any lane type: one panel, and a few tiles of
+/// rows.
 inline constexpr std::size_t least_product_workspace =
     detail::product_depth * (64 + 8 * detail::packed_tiles) + detail::line;
 
-/// c = start + a b, every element one fused sum in order:  s = start[i][j];  for k = 0, 1, ...: s = fma(a[i][k], b[k][j], s).
+/// c = start + a b, every element one fused sum in order:  s = start[i][j];  for k = 0, 1, ...: s = fma(a[i][k],
+///                                                         b[k][j], s).
 ///
-/// So a row of the result depends on that row of a alone: not on how many rows there are, on where they lie, on the
-/// instruction set, the compiler or the workspace.
+/// So a row of the result depends only on that row of a, and not on the number of rows, their position, the instruction
+/// set, the compiler or the workspace.
 ///
 /// Shapes    a [rows x inner], b [inner x cols], c [rows x cols]; start [rows x cols], or no data: zero.
-///           A start with row_stride 0 gives every row the same one (a bias); start may be c itself (accumulation).
+///           A start with row_stride 0 is a bias: every row starts from it. start may be c itself (accumulation).
 /// Requires  matching shapes; c.col_stride == 1 or c.row_stride == 1; c overlaps neither a nor b; workspace of at least
-///           least_product_workspace elements. Shapes of the fastest kind: workspace of product_workspace elements.
+///           least_product_workspace elements; full speed needs product_workspace elements.
 /// Errors    none: noexcept, no allocation, no shared state.
-/// Cost      rows * cols * inner fused multiply-adds; b is copied to the workspace once (not at all for few rows of a
-///           matrix whose rows are contiguous), c is read and written once per 256 terms.
+/// Cost      rows * cols * inner fused multiply-adds; b is copied to the workspace once (not at all if a has few rows
+///           and the rows of b are contiguous); c is read and written once per 256 terms.
 /// Source    the loop order and packing of Goto and van de Geijn 2008, doi:10.1145/1356052.1356053.
-/// Differs   there the operand with the broadcast elements is packed too; here it is read where it lies if its rows are
-///           contiguous, because weights are multiplied by as few as one row.
-/// @post     equal bit for bit for every lane type of one value type: float, or double for statistics.
+/// Differs   The paper also packs the operand whose elements are broadcast. Here it is read in place if its rows are
+///           contiguous, because weights are often multiplied by a single row.
+/// @post     all lane types of one value type (float, or double for statistics) give equal bits.
 /// @post     any subset of the rows of a gives the same subset of the rows of c.
 template<class Lanes = native_lanes>
 void product_onto(strided<const typename Lanes::value> start, strided<const typename Lanes::value> a,
@@ -248,7 +245,7 @@ void product_onto(strided<const typename Lanes::value> start, strided<const type
   using value = typename Lanes::value;
   using tile = detail::product_tile<Lanes>;
   if (c.rows == 0 || c.cols == 0) return;
-  if (c.col_stride != 1 && c.cols != 1) {  // c^T = b^T a^T: the factors of every term change places, its value does not
+  if (c.col_stride != 1 && c.cols != 1) {  // c^T = b^T a^T: swapping the factors of a term does not change its value
     product_onto<Lanes>(start.transposed(), b.transposed(), a.transposed(), c.transposed(), workspace);
     return;
   }
@@ -262,19 +259,20 @@ void product_onto(strided<const typename Lanes::value> start, strided<const type
   constexpr std::size_t packed_height = tile::rows * detail::packed_tiles;
   value* const packed_rows = detail::next_line(workspace.data());
   value* const packed = packed_rows + detail::product_depth * packed_height;
-  const std::size_t room = workspace.size() - detail::line - detail::product_depth * packed_height;
-  const std::size_t panel_columns = room / (detail::product_depth * tile::columns) * tile::columns;
+  const std::size_t available = workspace.size() - detail::line - detail::product_depth * packed_height;
+  const std::size_t panel_columns = available / (detail::product_depth * tile::columns) * tile::columns;
   const bool in_place = c.rows <= tile::rows && (b.col_stride == 1 || b.cols == 1);  // each element of b is read once
 
   std::size_t k0 = 0;
-  do {  // once even when there are no terms: c is the start then
+  do {  // at least once: without terms, c becomes start
     const std::size_t depth = inner - k0 < detail::product_depth ? inner - k0 : detail::product_depth;
     const strided<const value> from = k0 == 0 ? start : strided<const value>(c);
     for (std::size_t j0 = 0; j0 < c.cols; j0 += panel_columns) {
       const std::size_t columns = c.cols - j0 < panel_columns ? c.cols - j0 : panel_columns;
       const std::size_t vectors = (columns + width - 1) / width;
       if (!in_place) detail::pack_panels<Lanes>({b.at(k0, j0), depth, columns, b.row_stride, b.col_stride}, packed);
-      // Rows of a that had to be packed are taken a few tiles at a time, so that a panel of b is fetched once for them all.
+      // If rows of a are packed, several tiles of them are multiplied per panel of b, so that the panel is fetched
+      // once.
       const std::size_t height = a.col_stride == 1 ? tile::rows : packed_height;
       for (std::size_t i0 = 0; i0 < c.rows; i0 += height) {
         const std::size_t end = c.rows - i0 < height ? c.rows : i0 + height;
@@ -303,14 +301,14 @@ void product_onto(strided<const typename Lanes::value> start, strided<const type
   } while (k0 < inner);
 }
 
-/// c = a b: `product_onto` from zero.
+/// c = a b: `product_onto` with a start of zero.
 template<class Lanes = native_lanes>
 void product(strided<const typename Lanes::value> a, strided<const typename Lanes::value> b,
              strided<typename Lanes::value> c, std::span<typename Lanes::value> workspace) noexcept {
   product_onto<Lanes>({}, a, b, c, workspace);
 }
 
-/// c = c + a b: `product_onto` from c.
+/// c = c + a b: `product_onto` with c as the start.
 template<class Lanes = native_lanes>
 void product_add(strided<const typename Lanes::value> a, strided<const typename Lanes::value> b,
                  strided<typename Lanes::value> c, std::span<typename Lanes::value> workspace) noexcept {

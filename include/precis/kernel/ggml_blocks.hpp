@@ -1,19 +1,21 @@
 #pragma once
 
+#include <precis/kernel/code_planes.hpp>
 #include <precis/kernel/grid_format.hpp>
 #include <precis/kernel/half.hpp>
 
 #include <cstddef>
 #include <cstdint>
 
-/// ggml's blocks of 32 weights, byte for byte, and the way from them to the layout that is multiplied packed.
+/// ggml's blocks of 32 weights, byte for byte, and their conversion to the layout of grid_format.
 namespace precis::kernel {
 
 enum class ggml_type : std::uint8_t { q4_0, q4_1, q5_0, q5_1, q8_0 };
 
 inline constexpr std::size_t ggml_block = 32;
 
-/// What a block consists of: the scale d (a half); of some, the minimum m (a half); of 5 bits, the fifth bits (4 bytes); codes.
+/// The parts of a block: the scale d (a half); for types with a minimum, the minimum m (a half); for 5-bit types, the
+/// fifth bits of all codes (4 bytes); the codes.
 struct ggml_layout {
   unsigned bits = 0;
   bool has_minimum = false;
@@ -32,19 +34,13 @@ struct ggml_layout {
 
 namespace detail {
 
-// One rounding after another, whatever the compiler may fuse: the product of two floats is exact in double.
+// Rounds the product to float even if the compiler may contract expressions: the product of two floats is exact in
+// double.
 [[nodiscard]] constexpr float rounded_product(float a, float b) noexcept {
   return static_cast<float>(static_cast<double>(a) * static_cast<double>(b));
 }
-constexpr void put_half(std::uint16_t half, std::byte* at) noexcept {
-  at[0] = static_cast<std::byte>(half & 0xFFu);
-  at[1] = static_cast<std::byte>(half >> 8);
-}
-[[nodiscard]] constexpr std::uint16_t get_half(const std::byte* at) noexcept {
-  return static_cast<std::uint16_t>(static_cast<unsigned>(at[0]) | static_cast<unsigned>(at[1]) << 8);
-}
 
-/// Codes 0 ... 2^bits - 1 to where a block has them, and back. `at` is what follows d and m.
+/// Stores codes 0 ... 2^bits - 1 in a block, and reads them. `at` is the first byte after d and m.
 constexpr void put_ggml_codes(const std::uint8_t* codes, unsigned bits, std::byte* at) noexcept {
   if (bits == 8) {
     for (std::size_t j = 0; j < 32; ++j) at[j] = static_cast<std::byte>(codes[j]);
@@ -74,22 +70,22 @@ constexpr void get_ggml_codes(const std::byte* at, unsigned bits, std::uint8_t* 
 
 }  // namespace detail
 
-/// The block of 32 weights. All arithmetic is in float, one rounding an operation:
+/// Encodes a block of 32 weights. All arithmetic is in float, with one rounding per operation:
 ///
-///     q4_0, q5_0   d = m / -2^(b-1), m the weight of largest magnitude with its sign (the first of equals)
-///                  code = min(2^b - 1, trunc(x (1 / d) + 2^(b-1) + 0.5))                 decoded (code - 2^(b-1)) half(d)
+///     q4_0, q5_0   d = m / -2^(b-1), m the weight of largest magnitude with its sign (the first, if several)
+///                  code = min(2^b - 1, trunc(x (1 / d) + 2^(b-1) + 0.5))            decoded (code - 2^(b-1)) half(d)
 ///     q4_1, q5_1   m = min x, d = (max x - m) / (2^b - 1); code = min(2^b - 1, trunc((x - m) (1 / d) + 0.5))
-///                                                                                       decoded code half(d) + half(m)
-///     q8_0         d = max|x| / 127; code = x (1 / d), halves away from zero             decoded code half(d)
+///                                                                                      decoded code half(d) + half(m)
+///     q8_0         d = max|x| / 127; code = rha(x (1 / d)), ties away from zero        decoded code half(d)
 ///
-/// Codes are made with the unrounded d and m; 1 / d is 0 where d is 0.
+/// Codes are computed with the unrounded d and m; if d is 0, so is 1 / d.
 ///
 /// Requires  finite x; layout_of(type).bytes bytes at `to`.
-/// Errors    none: noexcept. A d or m beyond 65504 is stored as infinity (`fits_half` tells).
-/// Source    methods D8 (ggml-org/ggml, reference row quantizers).
+/// Errors    none: noexcept. A d or m beyond 65504 is stored as infinity; `fits_half` detects it.
+/// Source    ggml-org/ggml, ggml-quants.c: quantize_row_q4_0_ref and its siblings (docs/methods/ggml.md).
 constexpr void encode_ggml(ggml_type type, const float* x, std::byte* to) noexcept {
   const ggml_layout l = layout_of(type);
-  float lo = x[0], hi = x[0], largest = 0;  // the last one with its sign
+  float lo = x[0], hi = x[0], largest = 0;  // with its sign
   for (std::size_t j = 0; j < ggml_block; ++j) {
     lo = x[j] < lo ? x[j] : lo;
     hi = x[j] > hi ? x[j] : hi;
@@ -101,8 +97,8 @@ constexpr void encode_ggml(ggml_type type, const float* x, std::byte* to) noexce
                   : l.has_minimum ? (hi - lo) / top
                                   : largest / -half;
   const float by = d != 0 ? 1.f / d : 0.f;
-  detail::put_half(float_to_half(d), to);
-  if (l.has_minimum) detail::put_half(float_to_half(lo), to + 2);
+  put_word16(float_to_half(d), to);
+  if (l.has_minimum) put_word16(float_to_half(lo), to + 2);
   std::uint8_t codes[ggml_block] = {};
   for (std::size_t j = 0; j < ggml_block; ++j) {
     if (l.bits == 8) {
@@ -120,28 +116,28 @@ constexpr void encode_ggml(ggml_type type, const float* x, std::byte* to) noexce
   detail::put_ggml_codes(codes, l.bits, to + (l.has_minimum ? 4 : 2));
 }
 
-/// Whether d and m of an encoded block are finite.
+/// Tells whether d and m of an encoded block are finite.
 [[nodiscard]] constexpr bool fits_half(ggml_type type, const std::byte* block) noexcept {
   const auto finite = [](std::uint16_t h) { return (h & 0x7C00u) != 0x7C00u; };
-  return finite(detail::get_half(block)) && (!layout_of(type).has_minimum || finite(detail::get_half(block + 2)));
+  return finite(get_word16(block)) && (!layout_of(type).has_minimum || finite(get_word16(block + 2)));
 }
 
-/// The 32 weights of a block. Exact but for one rounding where there is a minimum.
+/// Decodes the 32 weights of a block. Exact, except for one rounding if the type has a minimum.
 constexpr void decode_ggml(ggml_type type, const std::byte* block, float* x) noexcept {
   const ggml_layout l = layout_of(type);
-  const float d = half_to_float(detail::get_half(block));
-  const float m = l.has_minimum ? half_to_float(detail::get_half(block + 2)) : 0.f;
+  const float d = half_to_float(get_word16(block));
+  const float m = l.has_minimum ? half_to_float(get_word16(block + 2)) : 0.f;
   std::uint8_t codes[ggml_block] = {};
   detail::get_ggml_codes(block + (l.has_minimum ? 4 : 2), l.bits, codes);
   const int zero = l.has_minimum ? 0 : 1 << (l.bits - 1);
   for (std::size_t j = 0; j < ggml_block; ++j) {
     const int code = l.bits == 8 ? static_cast<std::int8_t>(codes[j]) : static_cast<int>(codes[j]) - zero;
-    // Five bits times a half's eleven: exact, so fused or not the sum is the same.
+    // The product has at most 5 + 11 bits and is exact, so fusing the sum does not change it.
     x[j] = l.has_minimum ? static_cast<float>(code) * d + m : static_cast<float>(code) * d;
   }
 }
 
-/// The format of this library that holds the same numbers in as many bytes, in the layout that is multiplied packed.
+/// The grid_format that holds the same values in as many bytes, in the layout that the kernels multiply.
 [[nodiscard]] constexpr grid_format grid_of(ggml_type type) noexcept {
   const ggml_layout l = layout_of(type);
   return {.rule = l.has_minimum ? grid_rule::min_anchored : grid_rule::symmetric_full,
@@ -150,9 +146,10 @@ constexpr void decode_ggml(ggml_type type, const std::byte* block, float* x) noe
           .scales = scale_type::float16};
 }
 
-/// Brings a matrix of blocks, row after row, into the layout of grid_of(type): once, when a model is loaded.
+/// Converts a row-major matrix of blocks to the layout of grid_of(type): once, when a model is loaded.
 ///
-/// Requires  in a multiple of 32; `packed` of grid_of(type).layout_of(out, in).bytes bytes, not the blocks themselves.
+/// Requires  in a multiple of 32; `packed` of grid_of(type).layout_of(out, in).bytes bytes that do not overlap the
+///           blocks.
 /// Errors    none: noexcept, no allocation.
 /// @post     every weight decodes to the same bits as before.
 inline void repack_ggml(ggml_type type, const std::byte* blocks, std::size_t out, std::size_t in,
@@ -167,11 +164,11 @@ inline void repack_ggml(ggml_type type, const std::byte* blocks, std::size_t out
       std::uint8_t codes[ggml_block];
       detail::get_ggml_codes(blocks + (l.has_minimum ? 4 : 2), l.bits, codes);
       if (l.bits == 8)
-        for (std::uint8_t& c : codes) c = static_cast<std::uint8_t>(c ^ 0x80u);  // signed to from 128
+        for (std::uint8_t& c : codes) c = static_cast<std::uint8_t>(c ^ 0x80u);  // signed to excess 128
       pack_row(codes, l.bits, 1, packed + first * to.row_words * 4 + k * l.bits * rows * 4, rows, lane);
       const std::size_t at = f.group_at(out, in, r, k);
-      detail::put_half(detail::get_half(blocks), packed + to.scales + 2 * at);
-      if (l.has_minimum) detail::put_half(detail::get_half(blocks + 2), packed + to.second + 2 * at);
+      put_word16(get_word16(blocks), packed + to.scales + 2 * at);
+      if (l.has_minimum) put_word16(get_word16(blocks + 2), packed + to.offsets + 2 * at);
     }
   }
 }

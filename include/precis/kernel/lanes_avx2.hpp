@@ -2,8 +2,9 @@
 
 #if defined(__AVX2__) && defined(__FMA__)
 
-#include <precis/kernel/grid_format.hpp>
+#include <precis/kernel/code_planes.hpp>
 #include <precis/kernel/half.hpp>
+#include <precis/kernel/minifloat.hpp>
 
 #include <immintrin.h>
 #include <array>
@@ -63,7 +64,7 @@ struct avx2_lanes {
     return folded(v, [](__m128 a, __m128 b) { return _mm_add_ps(a, b); });
   }
 
-  /// 4 x 4 inside both 128-bit halves, then the halves themselves.
+  /// Transposes 4 x 4 inside both 128-bit halves, then exchanges the halves.
   static void transpose(vector (&r)[8]) noexcept {
     vector t[8];
     for (std::size_t i = 0; i < 8; i += 4) {
@@ -80,7 +81,7 @@ struct avx2_lanes {
     }
   }
 
-  /// Halves onto each other, a row of each of two vectors; then the halves of that, ...
+  /// Reduces two rows per vector: their halves onto each other, then the halves of the result, ...
   template<class F>
   [[nodiscard]] static vector fold_rows(vector (&r)[8], F&& f) noexcept {
     for (std::size_t i = 0; i < 4; ++i)
@@ -91,7 +92,7 @@ struct avx2_lanes {
   }
 
  private:
-  /// Which value each of eight lanes has under these bits; -1: none.
+  /// The index of the value that each lane gets for these bits; -1: none.
   static constexpr auto value_of_lane = [] {
     std::array<std::array<std::int8_t, 8>, 256> all{};
     for (unsigned bits = 0; bits < 256; ++bits) {
@@ -100,12 +101,12 @@ struct avx2_lanes {
     }
     return all;
   }();
-  /// Halves onto each other, then the halves of that, ...
+  /// Reduces the halves onto each other, then the halves of the result, ...
   template<class F>
   [[nodiscard]] static float folded(vector v, F&& f) noexcept {
-    __m128 four = f(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
-    four = f(four, _mm_movehl_ps(four, four));
-    return _mm_cvtss_f32(f(four, _mm_shuffle_ps(four, four, 1)));
+    __m128 quarter = f(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
+    quarter = f(quarter, _mm_movehl_ps(quarter, quarter));
+    return _mm_cvtss_f32(f(quarter, _mm_shuffle_ps(quarter, quarter, 1)));
   }
   /// 2^power, for -126 <= power <= 127.
   [[nodiscard]] static vector factor(__m256i power) noexcept {
@@ -135,7 +136,7 @@ struct avx2_double_lanes {
   static void store_part(double* p, vector v, std::size_t n) noexcept { _mm256_maskstore_pd(p, first(n), v); }
   [[nodiscard]] static vector fma(vector a, vector b, vector c) noexcept { return _mm256_fmadd_pd(a, b, c); }
 
-  /// 2 x 2 inside every 128-bit half, then the halves themselves.
+  /// Transposes 2 x 2 inside both 128-bit halves, then exchanges the halves.
   static void transpose(vector (&r)[4]) noexcept {
     const vector a = _mm256_unpacklo_pd(r[0], r[1]), b = _mm256_unpackhi_pd(r[0], r[1]);
     const vector c = _mm256_unpacklo_pd(r[2], r[3]), d = _mm256_unpackhi_pd(r[2], r[3]);
@@ -158,7 +159,7 @@ struct avx2_code_lanes {
   using words = __m256i;
   static constexpr std::size_t rows = 8;
   static constexpr std::size_t tiles = 1;
-  static constexpr std::size_t together = 2;
+  static constexpr std::size_t parts = 2;
   static constexpr std::size_t columns = 2;
 
   [[nodiscard]] static words load(const std::byte* p) noexcept {
@@ -177,7 +178,7 @@ struct avx2_code_lanes {
   }
   template<std::size_t K>
   [[nodiscard]] static __m256 spread(words w) noexcept {
-    constexpr int k = static_cast<int>(0x8080'8000u) + 4 * static_cast<int>(K);  // 80: a byte of zeros
+    constexpr int k = static_cast<int>(0x8080'8000u) + 4 * static_cast<int>(K);  // 0x80 selects a zero byte
     const words bytes = _mm256_setr_epi32(k, k + 1, k + 2, k + 3, k, k + 1, k + 2, k + 3);
     return _mm256_castsi256_ps(_mm256_or_si256(_mm256_shuffle_epi8(w, bytes), _mm256_set1_epi32(0x4b00'0000)));
   }
@@ -195,7 +196,7 @@ struct avx2_code_lanes {
   [[nodiscard]] static words merge(words low, words w) noexcept {
     return _mm256_or_si256(digits<0, ~Mask>(low), digits<Right, Mask>(w));
   }
-  [[nodiscard]] static words four(const std::int8_t* x) noexcept {
+  [[nodiscard]] static words broadcast_quad(const std::int8_t* x) noexcept {
     int quad;
     __builtin_memcpy(&quad, x, 4);
     return _mm256_set1_epi32(quad);
@@ -203,18 +204,18 @@ struct avx2_code_lanes {
 #if defined(__AVXVNNI__)
   template<unsigned Bits>
   struct products {
-    words even, odd = _mm256_setzero_si256();  // two chains: the instruction takes five cycles
-    explicit products(std::int32_t start = 0) noexcept : even(_mm256_set1_epi32(start)) {}
+    words even_quads, odd_quads = _mm256_setzero_si256();  // two chains hide the latency of five cycles
+    explicit products(std::int32_t start = 0) noexcept : even_quads(_mm256_set1_epi32(start)) {}
     template<std::size_t K>
     void add(quad<K>, words codes, words x) noexcept {
-      words& sum = K % 2 == 0 ? even : odd;
+      words& sum = K % 2 == 0 ? even_quads : odd_quads;
       sum = _mm256_dpbusd_avx_epi32(sum, codes, x);
     }
     void end_block() noexcept {}
-    [[nodiscard]] words sum() const noexcept { return _mm256_add_epi32(even, odd); }
+    [[nodiscard]] words sum() const noexcept { return _mm256_add_epi32(even_quads, odd_quads); }
   };
 #else
-  /// Sums of pairs are 16 bits: eight of them have room while codes are below 16, so wider codes go in two halves.
+  /// Sums of pairs have 16 bits: eight of them fit if codes are below 16, so wider codes are split into two nibbles.
   template<unsigned Bits>
   struct products {
     words total, low = _mm256_setzero_si256(), high = low;
@@ -242,10 +243,11 @@ struct avx2_code_lanes {
   [[nodiscard]] static __m256 number(words w) noexcept {
     return to_float(digits<static_cast<int>(At), At + Bits == 32 ? ~0u : (1u << Bits) - 1u>(w));
   }
-  /// Exponent and fraction moved to where a float has them; below the normal numbers, what is too much is taken away.
+  /// Moves exponent and fraction to their positions in a float; for subnormal numbers, the implicit one is subtracted
+  /// again.
   template<class Float, unsigned At>
   [[nodiscard]] static __m256 small_float(words codes) noexcept {
-    if constexpr (!requires { Float::mantissa; }) {  // no exponent and fraction: looked up, eight and eight
+    if constexpr (!requires { Float::mantissa; }) {  // no exponent and fraction: two lookups of eight entries
       constexpr const float* values = detail::sixteen_values<Float>.data();
       const words at = shift<static_cast<int>(At)>(codes);
       const __m256 low = _mm256_permutevar8x32_ps(_mm256_loadu_ps(values), at);
@@ -309,7 +311,7 @@ struct avx2_code_lanes {
     const words wide = _mm256_cvtepu16_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
     return _mm256_castsi256_ps(shift<-16>(wide));
   }
-  /// Eight codes of a stream fill Bits bytes: the bytes that hold a code, shifted down.
+  /// Eight codes of a stream fill Bits bytes: the bytes that hold each code are gathered and shifted down.
   template<unsigned Bits>
   [[nodiscard]] static __m256 zero_points(const std::byte* run, std::size_t first) noexcept {
     long long held = 0;

@@ -2,7 +2,8 @@
 
 #if defined(__AVX512F__)
 
-#include <precis/kernel/grid_format.hpp>
+#include <precis/kernel/code_planes.hpp>
+#include <precis/kernel/minifloat.hpp>
 
 #include <immintrin.h>
 #include <array>
@@ -56,7 +57,7 @@ struct avx512_lanes {
     return folded(v, [](auto a, auto b) { return a + b; });
   }
 
-  /// 4 x 4 inside every 128-bit quarter, then the quarters themselves.
+  /// Transposes 4 x 4 inside every 128-bit quarter, then the quarters.
   static void transpose(vector (&r)[16]) noexcept {
     vector t[16];
     for (std::size_t i = 0; i < 16; i += 4) {
@@ -100,9 +101,9 @@ struct avx512_lanes {
   [[nodiscard]] static float folded(vector v, F&& f) noexcept {
     v = f(v, quarters<0x4e>(v, v));
     v = f(v, quarters<0xb1>(v, v));
-    __m128 four = _mm512_maskz_extractf32x4_ps(0xf, v, 0);
-    four = f(four, _mm_movehl_ps(four, four));
-    return _mm_cvtss_f32(f(four, _mm_shuffle_ps(four, four, 1)));
+    __m128 quarter = _mm512_maskz_extractf32x4_ps(0xf, v, 0);
+    quarter = f(quarter, _mm_movehl_ps(quarter, quarter));
+    return _mm_cvtss_f32(f(quarter, _mm_shuffle_ps(quarter, quarter, 1)));
   }
   template<int Order>
   [[nodiscard]] static vector pairs(vector a, vector b) noexcept {
@@ -135,7 +136,7 @@ struct avx512_double_lanes {
   static void store_part(double* p, vector v, std::size_t n) noexcept { _mm512_mask_storeu_pd(p, first(n), v); }
   [[nodiscard]] static vector fma(vector a, vector b, vector c) noexcept { return _mm512_fmadd_pd(a, b, c); }
 
-  /// 2 x 2 inside every 128-bit quarter, then the quarters themselves.
+  /// Transposes 2 x 2 inside every 128-bit quarter, then the quarters.
   static void transpose(vector (&r)[8]) noexcept {
     vector t[8];
     for (std::size_t i = 0; i < 8; i += 2) {
@@ -169,7 +170,7 @@ struct avx512_code_lanes {
   using words = __m512i;
   static constexpr std::size_t rows = 16;
   static constexpr std::size_t tiles = 2;
-  static constexpr std::size_t together = 2;
+  static constexpr std::size_t parts = 2;
   static constexpr std::size_t columns = 8;
 
   [[nodiscard]] static words load(const std::byte* p) noexcept { return _mm512_loadu_si512(p); }
@@ -209,7 +210,7 @@ struct avx512_code_lanes {
   [[nodiscard]] static words merge(words low, words w) noexcept {  // mask ? w : low
     return _mm512_ternarylogic_epi32(low, shift<Right>(w), _mm512_set1_epi32(static_cast<int>(Mask)), 0xd8);
   }
-  [[nodiscard]] static words four(const std::int8_t* x) noexcept {
+  [[nodiscard]] static words broadcast_quad(const std::int8_t* x) noexcept {
     int quad;
     __builtin_memcpy(&quad, x, 4);
     return _mm512_set1_epi32(quad);
@@ -217,22 +218,22 @@ struct avx512_code_lanes {
 #if defined(__AVX512VNNI__)
   template<unsigned Bits>
   struct products {
-    words even, odd = _mm512_setzero_si512();  // two chains: the instruction takes five cycles
-    explicit products(std::int32_t start = 0) noexcept : even(_mm512_set1_epi32(start)) {}
+    words even_quads, odd_quads = _mm512_setzero_si512();  // two chains hide the latency of five cycles
+    explicit products(std::int32_t start = 0) noexcept : even_quads(_mm512_set1_epi32(start)) {}
     template<std::size_t K>
     void add(quad<K>, words codes, words x) noexcept {
-      words& sum = K % 2 == 0 ? even : odd;
+      words& sum = K % 2 == 0 ? even_quads : odd_quads;
 #if defined(__clang__)
       sum = _mm512_dpbusd_epi32(sum, codes, x);
-#else  // g++ 12 copies every sum to another register before and after the intrinsic: half the speed
+#else  // with the intrinsic, g++ 12 copies every sum to another register and back, at half the speed
       asm("vpdpbusd %2, %1, %0" : "+v"(sum) : "v"(codes), "v"(x));
 #endif
     }
     void end_block() noexcept {}
-    [[nodiscard]] words sum() const noexcept { return _mm512_add_epi32(even, odd); }
+    [[nodiscard]] words sum() const noexcept { return _mm512_add_epi32(even_quads, odd_quads); }
   };
 #else
-  /// Sums of pairs are 16 bits: eight of them have room while codes are below 16, so wider codes go in two halves.
+  /// Sums of pairs have 16 bits: eight of them fit if codes are below 16, so wider codes are split into two nibbles.
   template<unsigned Bits>
   struct products {
     words total, low = _mm512_setzero_si512(), high = low;
@@ -256,7 +257,7 @@ struct avx512_code_lanes {
   };
 #endif
   [[nodiscard]] static __m512 to_float(words w) noexcept { return _mm512_maskz_cvtepi32_ps(0xffff, w); }
-  /// Up to 5 bits: a permutation, which looks at four bits or five; neighbours of two bits share one shift.
+  /// Up to 5 bits: a permutation, whose index has four or five bits; two adjacent 2-bit codes share one shift.
   template<unsigned Bits, unsigned At>
   [[nodiscard]] static __m512 number(words w) noexcept {
     constexpr int at = static_cast<int>(At);
@@ -274,10 +275,12 @@ struct avx512_code_lanes {
       return to_float(digits<at, mask>(w));
     }
   }
-  /// Exponent and fraction moved to where a float has them; below the normal numbers, what is too much is taken away.
+  /// Moves exponent and fraction to their positions in a float; for subnormal numbers, the implicit one is subtracted
+  /// again.
   template<class Float, unsigned At>
   [[nodiscard]] static __m512 small_float(words codes) noexcept {
-    if constexpr (Float::bits <= 4) {  // the permutation looks at four bits, decode at those it has
+    if constexpr (Float::bits <=
+                  4) {  // the permutation's index has four bits; decode ignores those the float does not have
       return _mm512_maskz_permutexvar_ps(0xffff, shift<static_cast<int>(At)>(codes),
                                          _mm512_loadu_ps(detail::sixteen_values<Float>.data()));
     } else {
@@ -322,7 +325,7 @@ struct avx512_code_lanes {
     const words wide = _mm512_maskz_cvtepu16_epi32(0xffff, _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
     return _mm512_castsi512_ps(shift<-16>(wide));
   }
-  /// Eight codes of a stream fill Bits bytes: the bytes that hold a code, shifted down.
+  /// Eight codes of a stream fill Bits bytes: the bytes that hold each code are gathered and shifted down.
   template<unsigned Bits>
   [[nodiscard]] static __m512 zero_points(const std::byte* run, std::size_t) noexcept {
     long long low = 0, high = 0;
@@ -344,7 +347,7 @@ struct avx512_code_lanes {
   [[nodiscard]] static words quarters(words a, words b) noexcept {
     return _mm512_maskz_shuffle_i32x4(0xffff, a, b, Order);
   }
-  /// Byte J of every word, and zeros.
+  /// Byte J of every word, zero-extended.
   template<int J>
   [[nodiscard]] static __m128i byte_of_words() noexcept {
     constexpr int zeros = static_cast<int>(0x8080'8000u);
@@ -356,7 +359,7 @@ struct avx512_code_lanes {
     if constexpr (Right < 0) return _mm512_maskz_slli_epi32(0xffff, w, -Right);
     return w;
   }
-  /// What the Bits bits from bit Low on of an index stand for.
+  /// The value of the Bits bits of an index from bit Low on.
   template<unsigned Bits, unsigned Low>
   static constexpr auto fields = [] {
     std::array<float, std::size_t{Bits <= 4 ? 16 : 32}> all{};

@@ -2,7 +2,8 @@
 
 #if defined(__ARM_NEON) && defined(__aarch64__)
 
-#include <precis/kernel/grid_format.hpp>
+#include <precis/kernel/code_planes.hpp>
+#include <precis/kernel/minifloat.hpp>
 
 #include <arm_neon.h>
 #include <cstddef>
@@ -10,7 +11,7 @@
 
 namespace precis::kernel {
 
-/// 4 lanes, 32 registers (64-bit ARM; 32-bit NEON flushes subnormals and is served by the scalar lanes).
+/// 4 lanes, 32 registers. 64-bit ARM only: 32-bit NEON flushes subnormals, so 32-bit ARM uses the scalar lanes.
 struct neon_lanes {
   using value = float;
   using vector = float32x4_t;
@@ -54,11 +55,11 @@ struct neon_lanes {
     return vcvtq_f32_s32(vsubq_s32(vreinterpretq_s32_u32(vshrq_n_u32(vreinterpretq_u32_f32(a), 23)), vdupq_n_s32(127)));
   }
   [[nodiscard]] static float largest(vector v) noexcept { return vmaxvq_f32(v); }
-  [[nodiscard]] static float total(vector v) noexcept {  // halves onto each other
+  [[nodiscard]] static float total(vector v) noexcept {  // reduces the halves onto each other
     const float32x2_t two = vadd_f32(vget_low_f32(v), vget_high_f32(v));
     return vget_lane_f32(two, 0) + vget_lane_f32(two, 1);
   }
-  /// Halves onto each other, a row of each of two vectors; then the halves of that.
+  /// Reduces two rows per vector: their halves onto each other, then the halves of the result.
   template<class F>
   [[nodiscard]] static vector fold_rows(vector (&r)[4], F&& f) noexcept {
     for (std::size_t i = 0; i < 4; i += 2)
@@ -115,7 +116,7 @@ struct neon_code_lanes {
   using words = uint32x4_t;
   static constexpr std::size_t rows = 4;
   static constexpr std::size_t tiles = 1;
-  static constexpr std::size_t together = 4;
+  static constexpr std::size_t parts = 4;
   static constexpr std::size_t columns = 2;
 
   [[nodiscard]] static words load(const std::byte* p) noexcept {
@@ -136,7 +137,8 @@ struct neon_code_lanes {
   }
   template<std::size_t K>
   [[nodiscard]] static float32x4_t spread(words w) noexcept {
-    constexpr std::uint32_t k = 0xffff'ff00u + 4 * static_cast<std::uint32_t>(K);  // ff: the byte that is there stays
+    constexpr std::uint32_t k =
+        0xffff'ff00u + 4 * static_cast<std::uint32_t>(K);  // 0xff keeps the byte of the first operand
     const std::uint32_t bytes[4] = {k, k + 1, k + 2, k + 3};
     const uint8x16_t there = vreinterpretq_u8_u32(vdupq_n_u32(0x4b00'0000u));
     const uint8x16_t from = vreinterpretq_u8_u32(vld1q_u32(bytes));
@@ -152,7 +154,7 @@ struct neon_code_lanes {
   [[nodiscard]] static words merge(words low, words w) noexcept {
     return vbslq_u32(vdupq_n_u32(Mask), shift<Right>(w), low);
   }
-  [[nodiscard]] static int8x16_t four(const std::int8_t* x) noexcept {
+  [[nodiscard]] static int8x16_t broadcast_quad(const std::int8_t* x) noexcept {
     std::int32_t quad;
     __builtin_memcpy(&quad, x, 4);
     return vreinterpretq_s8_s32(vdupq_n_s32(quad));
@@ -165,7 +167,7 @@ struct neon_code_lanes {
     void add(quad<K>, words codes, int8x16_t x) noexcept {
       if constexpr (Bits <= 7) {
         total = dot(total, codes, x);
-      } else {  // 255 is no signed byte
+      } else {  // codes up to 255 do not fit a signed byte
         total = dot(total, digits<0, 0x0F0F'0F0F>(codes), x);
         high = dot(high, digits<4, 0x0F0F'0F0F>(codes), x);
       }
@@ -180,10 +182,13 @@ struct neon_code_lanes {
   [[nodiscard]] static float32x4_t number(words w) noexcept {
     return to_float(digits<static_cast<int>(At), (1u << Bits) - 1u>(w));
   }
-  /// Exponent and fraction moved to where a float has them; below the normal numbers, what is too much is taken away.
+  /// Moves exponent and fraction to their positions in a float; for subnormal numbers, the implicit one is subtracted
+  /// again.
   template<class Float, unsigned At>
   [[nodiscard]] static float32x4_t small_float(words codes) noexcept {
-    if constexpr (!requires { Float::mantissa; }) {  // no exponent and fraction: the four bytes of each are looked up
+    if constexpr (!requires {
+                    Float::mantissa;
+                  }) {  // no exponent and fraction: the four bytes of each value are looked up
       const auto* const values = reinterpret_cast<const std::uint8_t*>(detail::sixteen_values<Float>.data());
       const words first = vmulq_n_u32(digits<static_cast<int>(At), 15>(codes), 0x0404'0404u);
       const words at = vaddq_u32(first, vdupq_n_u32(0x0302'0100u));
@@ -230,7 +235,7 @@ struct neon_code_lanes {
   template<unsigned Bits>
   [[nodiscard]] static float32x4_t zero_points(const std::byte* run, std::size_t first) noexcept {
     std::uint32_t codes[4];
-    for (std::size_t i = 0; i < 4; ++i) codes[i] = detail::code_at<Bits>(run, first + i);
+    for (std::size_t i = 0; i < 4; ++i) codes[i] = code_at<Bits>(run, first + i);
     return to_float(vld1q_u32(codes));
   }
   static void store_past_caches(float* p, float32x4_t v) noexcept { vst1q_f32(p, v); }
@@ -238,18 +243,18 @@ struct neon_code_lanes {
   static void store_low_bytes(std::int8_t* p, float32x4_t v) noexcept {
     const uint16x4_t halves = vmovn_u32(vreinterpretq_u32_f32(v));
     const uint8x8_t bytes = vmovn_u16(vcombine_u16(halves, halves));
-    const std::uint32_t four = vget_lane_u32(vreinterpret_u32_u8(bytes), 0);
-    __builtin_memcpy(p, &four, 4);
+    const std::uint32_t low_bytes = vget_lane_u32(vreinterpret_u32_u8(bytes), 0);
+    __builtin_memcpy(p, &low_bytes, 4);
   }
 
  private:
-  [[nodiscard]] static int32x4_t dot(int32x4_t sum, words codes, int8x16_t four) noexcept {
+  [[nodiscard]] static int32x4_t dot(int32x4_t sum, words codes, int8x16_t quad_of_x) noexcept {
     const int8x16_t weights = vreinterpretq_s8_u32(codes);
 #if defined(__ARM_FEATURE_DOTPROD)
-    return vdotq_s32(sum, weights, four);
+    return vdotq_s32(sum, weights, quad_of_x);
 #else
-    const int32x4_t low = vpaddlq_s16(vmull_s8(vget_low_s8(weights), vget_low_s8(four)));
-    const int32x4_t high = vpaddlq_s16(vmull_high_s8(weights, four));
+    const int32x4_t low = vpaddlq_s16(vmull_s8(vget_low_s8(weights), vget_low_s8(quad_of_x)));
+    const int32x4_t high = vpaddlq_s16(vmull_high_s8(weights, quad_of_x));
     return vaddq_s32(sum, vpaddq_s32(low, high));
 #endif
   }

@@ -1,6 +1,6 @@
 #pragma once
 
-#include <precis/kernel/grid_format.hpp>
+#include <precis/kernel/code_planes.hpp>
 #include <precis/kernel/half.hpp>
 
 #include <bit>
@@ -10,7 +10,7 @@
 
 namespace precis::kernel {
 
-/// One lane and std::fma: what every other lane type must agree with, bit for bit.
+/// One lane and std::fma. This defines the result: every other lane type must agree bit for bit.
 struct scalar_lanes {
   using value = float;
   using vector = float;
@@ -37,7 +37,7 @@ struct scalar_lanes {
   }
   [[nodiscard]] static vector smaller(vector a, vector b) noexcept { return a < b ? a : b; }
   [[nodiscard]] static vector times_power_of_two(vector a, vector n) noexcept {
-    constexpr float shift = 0x1.8p23f;  // brings a small whole number to the low bits; a NaN stays one, unconverted
+    constexpr float shift = 0x1.8p23f;  // adding it moves a small integer to the low bits; a NaN stays a NaN
     const std::int32_t power = std::bit_cast<std::int32_t>(n + shift) - std::bit_cast<std::int32_t>(shift);
     const std::int32_t half = power >> 1;
     const auto factor = [](std::int32_t p) { return std::bit_cast<float>(static_cast<std::uint32_t>(p + 127) << 23); };
@@ -55,7 +55,7 @@ struct scalar_lanes {
   static void transpose(vector (&)[1]) noexcept {}
 };
 
-/// The same over double: what the other double lanes must agree with.
+/// The same over double.
 struct scalar_double_lanes {
   using value = double;
   using vector = double;
@@ -73,16 +73,16 @@ struct scalar_double_lanes {
   static void transpose(vector (&)[1]) noexcept {}
 };
 
-/// One row of packed codes a word: what the other code lanes must agree with.
+/// One row of packed codes per word. This defines the result of all code lanes.
 struct scalar_code_lanes {
   using floats = scalar_lanes;
   using words = std::uint32_t;
   static constexpr std::size_t rows = 1;
   static constexpr std::size_t tiles = 1;
-  static constexpr std::size_t together = 1;
+  static constexpr std::size_t parts = 1;
   static constexpr std::size_t columns = 1;
 
-  [[nodiscard]] static words load(const std::byte* p) noexcept { return detail::get_word32(p); }
+  [[nodiscard]] static words load(const std::byte* p) noexcept { return get_word32(p); }
   template<int Right, std::uint32_t Mask>
   [[nodiscard]] static words digits(words w) noexcept {
     return (Right >= 0 ? w >> (Right & 31) : w << (-Right & 31)) & Mask;
@@ -91,7 +91,7 @@ struct scalar_code_lanes {
   [[nodiscard]] static words merge(words low, words w) noexcept {
     return (low & ~Mask) | digits<Right, Mask>(w);
   }
-  [[nodiscard]] static const std::int8_t* four(const std::int8_t* x) noexcept { return x; }
+  [[nodiscard]] static const std::int8_t* broadcast_quad(const std::int8_t* x) noexcept { return x; }
   template<unsigned Bits>
   struct products {
     std::int32_t total;
@@ -121,19 +121,12 @@ struct scalar_code_lanes {
     for (unsigned j = 0; j < 4; ++j) found |= static_cast<words>(table[codes >> (8 * j) & 15u]) << (8 * j);
     return found;
   }
-  [[nodiscard]] static float load_floats(const std::byte* p) noexcept {
-    return std::bit_cast<float>(detail::get_word32(p));
-  }
-  [[nodiscard]] static float load_halves(const std::byte* p) noexcept {
-    return half_to_float(static_cast<std::uint16_t>(static_cast<unsigned>(p[0]) | static_cast<unsigned>(p[1]) << 8));
-  }
-  [[nodiscard]] static float load_bfloat16s(const std::byte* p) noexcept {
-    return bfloat16_to_float(
-        static_cast<std::uint16_t>(static_cast<unsigned>(p[0]) | static_cast<unsigned>(p[1]) << 8));
-  }
+  [[nodiscard]] static float load_floats(const std::byte* p) noexcept { return std::bit_cast<float>(get_word32(p)); }
+  [[nodiscard]] static float load_halves(const std::byte* p) noexcept { return half_to_float(get_word16(p)); }
+  [[nodiscard]] static float load_bfloat16s(const std::byte* p) noexcept { return bfloat16_to_float(get_word16(p)); }
   template<unsigned Bits>
   [[nodiscard]] static float zero_points(const std::byte* run, std::size_t first) noexcept {
-    return static_cast<float>(static_cast<std::int32_t>(detail::code_at<Bits>(run, first)));
+    return static_cast<float>(static_cast<std::int32_t>(code_at<Bits>(run, first)));
   }
   static void store_low_bytes(std::int8_t* p, float v) noexcept {
     *p = static_cast<std::int8_t>(std::bit_cast<std::uint32_t>(v) & 0xFFu);

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <precis/kernel/constants.hpp>
 #include <precis/kernel/grid_format.hpp>
 #include <precis/kernel/lanes.hpp>
 
@@ -7,11 +8,12 @@
 #include <cstdint>
 #include <span>
 
-/// A vector made ready to be multiplied by packed matrices: once, for all the matrices that read it.
+/// Prepares an input vector for multiplication by packed matrices: once, for all matrices that read it.
 namespace precis::kernel {
 
-/// Columns whose products are summed before a scale is applied: the group, but at most 128. 0: no kernel multiplies this
-/// format packed, because its groups are no whole blocks.
+/// The segment of a format: the number of columns whose products are summed before a scale is applied, which is the
+/// group, but at most 128. 0: no kernel multiplies the format packed, because its groups do not consist of whole
+/// blocks.
 [[nodiscard]] constexpr std::size_t segment_of(const grid_format& f, std::size_t in) noexcept {
   constexpr std::size_t longest = 128;
   if (f.group == per_tensor || f.group >= in) return longest;
@@ -28,7 +30,7 @@ namespace detail {
   return (in + block_columns - 1) / block_columns * block_columns;
 }
 
-/// The sum of the lanes of sixteen: l and l + 8, then l and l + 4, l + 2, l + 1.
+/// The sum of sixteen lanes: lanes l and l + 8 are added, then l and l + 4, l + 2, l + 1.
 [[nodiscard]] inline float tree_sum(float (&lane)[16]) noexcept {
   for (std::size_t half = 8; half > 0; half /= 2)
     for (std::size_t l = 0; l < half; ++l) lane[l] += lane[l + half];
@@ -37,25 +39,26 @@ namespace detail {
 
 }  // namespace detail
 
-/// Activations as they are: products of codes and floats.
+/// A prepared vector of floats: codes are multiplied by floats.
 struct float_activations {
   const float* values = nullptr;       ///< [in]
   const float* last_values = nullptr;  ///< the last segment, padded with zeros to whole blocks
-  const float* sums = nullptr;         ///< of each segment
+  const float* sums = nullptr;         ///< per segment
   std::size_t in = 0;
   std::size_t segment = 0;
 };
 
-/// Activations as signed bytes with a scale a segment: products of integers, exact inside a segment.
+/// A prepared vector of quantized activations: signed bytes with one scale per segment. Codes are multiplied by
+/// integers, exactly inside a segment.
 struct byte_activations {
   const std::int8_t* codes = nullptr;  ///< [in, padded with zeros to whole blocks], -127 ... 127
-  const float* scales = nullptr;       ///< of each segment: value = scale * code
-  const float* sums = nullptr;         ///< of each segment: the sum of its codes
+  const float* scales = nullptr;       ///< per segment: value = scale * code
+  const float* sums = nullptr;         ///< per segment: the sum of its codes
   std::size_t in = 0;
   std::size_t segment = 0;
 };
 
-/// Floats of workspace for `float_activations` and `byte_activations`.
+/// Floats of workspace that `as_floats` and `as_bytes` need.
 [[nodiscard]] constexpr std::size_t float_activation_workspace(std::size_t in, std::size_t segment) noexcept {
   return detail::segments(in, segment) + segment;
 }
@@ -63,14 +66,15 @@ struct byte_activations {
   return detail::whole_blocks(in) / 4 + 2 * detail::segments(in, segment);
 }
 
-/// Sums of the segments of x. The result views x and the workspace.
+/// Prepares x as floats: computes the sum of each segment. The result is a view of x and of the workspace.
 ///
-///     sums[s] = tree(lane), lane[l] = the sum of x[c] over the columns c of the segment with c mod 16 = l, in order from 0,
-///     columns after the last counting as 0;  tree: lanes l and l + 8 are added, then l and l + 4, l + 2, l + 1
+///     sums[s] = tree(lane), lane[l] = the sum of x[c] over the columns c of the segment with c mod 16 = l, in order
+///     from 0; columns beyond the last count as 0;  tree: lanes l and l + 8 are added, then l and l + 4, l + 2, l + 1
 ///
-/// Requires  segment a positive multiple of 32; workspace of float_activation_workspace elements; x outlives the result.
+/// Requires  segment a positive multiple of 32; workspace of float_activation_workspace elements; x outlives the
+///           result.
 /// Errors    none: noexcept, no allocation.
-/// Cost      one read.
+/// Cost      one read of x.
 template<class Lanes = native_lanes>
 [[nodiscard]] float_activations as_floats(std::span<const float> x, std::size_t segment,
                                           std::span<float> workspace) noexcept {
@@ -96,22 +100,22 @@ template<class Lanes = native_lanes>
 
 /// Quantizes the segments of x to signed bytes.
 ///
-///     scale = max|x| / 127, code = rne(x * (127 / max|x|)), the product not rounded before it is brought to an integer;
-///     a segment below 1e-30 counts as all zero: scale 0, codes 0
+///     scale = max|x| / 127, code = rne(x * (127 / max|x|)), where the product is rounded once, to an integer;
+///     a segment with max|x| < 1e-30 counts as zero: scale 0, codes 0
 ///
 /// Requires  finite x; segment a positive multiple of 32; workspace of byte_activation_workspace elements.
 /// Errors    none: noexcept, no allocation.
-/// Cost      two reads of what fits the first-level cache.
+/// Cost      two reads of x, which usually fits the first-level cache.
 /// @post     |x - scale * code| <= scale / 2, up to rounding.
-/// @post     equal bit for bit for all lanes.
+/// @post     all lanes give equal bits.
 template<class Code = native_code_lanes>
 [[nodiscard]] byte_activations as_bytes(std::span<const float> x, std::size_t segment,
                                         std::span<float> workspace) noexcept {
   using lanes = typename Code::floats;
   using vector = typename lanes::vector;
   constexpr std::size_t width = lanes::width;
-  constexpr float magic = 0x1.8p23f;  // brings the integer nearest to what it is added to into the low bits
-  constexpr std::size_t parts = block_columns / width > 8 ? 8 : block_columns / width;  // vectors at once
+  constexpr float magic = 0x1.8p23f;  // adding it moves the nearest integer to the low bits
+  constexpr std::size_t parts = block_columns / width > 8 ? 8 : block_columns / width;  // vectors at a time
   const std::size_t count = detail::segments(x.size(), segment), rest = x.size() % block_columns;
   float* const scales = workspace.data();
   float* const sums = scales + count;
@@ -119,8 +123,8 @@ template<class Code = native_code_lanes>
   float tail[block_columns];
   for (std::size_t c = 0; c < block_columns; ++c) tail[c] = c < rest ? x[x.size() - rest + c] : 0.f;
 
-  // body(column, its `parts` vectors) for every column of segment s, those after the last as zeros.
-  const auto each = [&](std::size_t s, auto&& body) __attribute__((always_inline)) {
+  // Calls body(column, address of `parts` vectors) for the columns of segment s; columns beyond the last are zeros.
+  const auto each = [&](std::size_t s, auto&& body) PRECIS_INLINE_LAMBDA {
     const std::size_t end = x.size() - s * segment < segment ? x.size() : (s + 1) * segment;
     std::size_t c = s * segment;
     for (; c + block_columns <= end; c += block_columns)
@@ -128,57 +132,56 @@ template<class Code = native_code_lanes>
     if (c < end)
       for (std::size_t i = 0; i < block_columns; i += parts * width) body(c + i, tail + i);
   };
-  // to[s] = everything of of_segment(s) brought together by f, for all segments, a vector of them at a time.
-  const auto fold = [&](float* to, auto&& of_segment, auto&& f) __attribute__((always_inline)) {
+  // to[s] = the elements of of_segment(s) reduced with f, for all segments, one vector of segments at a time.
+  const auto fold = [&](float* to, auto&& of_segment, auto&& f) PRECIS_INLINE_LAMBDA {
     for (std::size_t s = 0; s < count; s += width) {
-      vector some[width];
+      vector rows[width];
       const std::size_t n = count - s < width ? count - s : width;
-      for (std::size_t i = 0; i < n; ++i) some[i] = of_segment(s + i);
-      for (std::size_t i = n; i < width; ++i) some[i] = lanes::zero();
-      const vector folded = lanes::fold_rows(some, f);
+      for (std::size_t i = 0; i < n; ++i) rows[i] = of_segment(s + i);
+      for (std::size_t i = n; i < width; ++i) rows[i] = lanes::zero();
+      const vector folded = lanes::fold_rows(rows, f);
       if (n == width)
         lanes::store(to + s, folded);
       else
         lanes::store_part(to + s, folded, n);
     }
   };
-  const auto larger = [](auto a, auto b) __attribute__((always_inline)) { return lanes::larger(a, b); };
-  const auto add = [](auto a, auto b) __attribute__((always_inline)) { return lanes::add(a, b); };
-  // All scales, then all codes: divisions take long, and those of one segment overlap with others only side by side.
-  const auto largest_of = [&](std::size_t s) __attribute__((always_inline)) {
+  const auto larger = [](auto a, auto b) PRECIS_INLINE_LAMBDA { return lanes::larger(a, b); };
+  const auto add = [](auto a, auto b) PRECIS_INLINE_LAMBDA { return lanes::add(a, b); };
+  // All scales, then all codes: only adjacent divisions of different segments overlap, and each takes long.
+  const auto largest_of = [&](std::size_t s) PRECIS_INLINE_LAMBDA {
     vector largest[parts];
-    detail::for_constants<parts>([&](auto p) __attribute__((always_inline)) { largest[p] = lanes::zero(); });
-    each(s, [&](std::size_t, const float* from) __attribute__((always_inline)) {
+    for_constants<parts>([&](auto p) PRECIS_INLINE_LAMBDA { largest[p] = lanes::zero(); });
+    each(s, [&](std::size_t, const float* from) PRECIS_INLINE_LAMBDA {
       for (std::size_t p = 0; p < parts; ++p) {
         const vector v = lanes::load(from + p * width);
         largest[p] = lanes::larger(largest[p], lanes::larger(v, lanes::subtract(lanes::zero(), v)));
       }
     });
-    detail::for_constants<parts - 1>(
-        [&](auto p) __attribute__((always_inline)) { largest[0] = lanes::larger(largest[0], largest[p + 1]); });
+    for_constants<parts - 1>([&](auto p)
+                                 PRECIS_INLINE_LAMBDA { largest[0] = lanes::larger(largest[0], largest[p + 1]); });
     return largest[0];
   };
   fold(scales, largest_of, larger);
-  for (std::size_t s = 0; s < count; ++s) {  // a loop of its own: compilers make vectors of it
+  for (std::size_t s = 0; s < count; ++s) {  // a separate loop, which compilers vectorize
     const float top = scales[s];
-    const bool nothing = !(top >= 1e-30f);
-    const float by = nothing ? 1.f : top;
-    sums[s] = nothing ? 0.f : 127.f / by;  // until the codes are made
-    scales[s] = nothing ? 0.f : top / 127.f;
+    const bool is_zero = !(top >= 1e-30f);
+    const float by = is_zero ? 1.f : top;
+    sums[s] = is_zero ? 0.f : 127.f / by;  // replaced by the sums once the codes are computed
+    scales[s] = is_zero ? 0.f : top / 127.f;
   }
-  const auto encode = [&](std::size_t s) __attribute__((always_inline)) {
+  const auto encode = [&](std::size_t s) PRECIS_INLINE_LAMBDA {
     const vector factor = lanes::all(sums[s]), shift = lanes::all(magic);
     vector sum[parts];
-    detail::for_constants<parts>([&](auto p) __attribute__((always_inline)) { sum[p] = lanes::zero(); });
-    each(s, [&](std::size_t c, const float* from) __attribute__((always_inline)) {
+    for_constants<parts>([&](auto p) PRECIS_INLINE_LAMBDA { sum[p] = lanes::zero(); });
+    each(s, [&](std::size_t c, const float* from) PRECIS_INLINE_LAMBDA {
       for (std::size_t p = 0; p < parts; ++p) {
         const vector code = lanes::fma(lanes::load(from + p * width), factor, shift);
         Code::store_low_bytes(codes + c + p * width, code);
-        sum[p] = lanes::add(sum[p], lanes::subtract(code, shift));  // whole numbers: exact in any order
+        sum[p] = lanes::add(sum[p], lanes::subtract(code, shift));  // integers: exact in any order
       }
     });
-    detail::for_constants<parts - 1>([&](auto p)
-                                         __attribute__((always_inline)) { sum[0] = lanes::add(sum[0], sum[p + 1]); });
+    for_constants<parts - 1>([&](auto p) PRECIS_INLINE_LAMBDA { sum[0] = lanes::add(sum[0], sum[p + 1]); });
     return sum[0];
   };
   fold(sums, encode, add);

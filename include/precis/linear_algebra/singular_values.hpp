@@ -16,10 +16,11 @@
 
 namespace precis::linear_algebra {
 
-/// W as a sum of rank-one parts, largest first:  W = sum of left_r right_r^T,  left_r right_r^T = sigma_r u_r v_r^T.
+/// The singular value decomposition of W, as a sum of rank-one parts, largest first:  W = sum of left_r right_r^T,
+/// left_r right_r^T = sigma_r u_r v_r^T.
 ///
-/// The shorter side's vectors have length one (`right` if in <= out), the other side's length sigma: nothing is divided by a
-/// singular value, so the parts of tiny and zero ones are as exact as the rest.
+/// The vectors of the shorter side (`right` if in <= out) have length one, those of the other side length sigma:
+/// nothing is divided by a singular value, so the parts of tiny and zero singular values are as exact as the others.
 struct singular_system {
   std::vector<double> values;  ///< [count] singular values, count = min(out, in), largest first
   matrix left;                 ///< [count x out]
@@ -30,8 +31,8 @@ struct singular_system {
 
 namespace detail {
 
-/// Rotates parts so that they are orthogonal on both sides: `units` are of length one, `scaled` are what the matrix makes of
-/// them. Returns the eigenvectors that do it, and the squared lengths, largest first.
+/// Rotates parts so that they are orthogonal on both sides: `units` have length one, `scaled` are the matrix times
+/// `units`. Returns the eigenvectors that define the rotation, and the squared lengths, largest first.
 inline eigen_system separate(matrix_view<double> units, matrix_view<double> scaled, std::span<double> workspace) {
   const std::size_t n = scaled.rows;
   matrix g(n, n);
@@ -52,17 +53,17 @@ inline eigen_system separate(matrix_view<double> units, matrix_view<double> scal
 
 }  // namespace detail
 
-/// The singular values of W and their parts.
+/// Computes the singular values of W and their parts.
 ///
 /// Shapes    w [out x in], any strides.
-/// Sign      the entry of u_r of largest magnitude is positive, the first of equals.
-/// Errors    a weight that is not finite, by row and column; `name` says whose.
-/// Cost      with s = min(out, in), l = max(out, in): 3 s^2 l operations in products and about 9 s^3 for the eigenvectors of
-///           the smaller of W W^T and W^T W.
+/// Sign      the entry of u_r of largest magnitude is positive (the first, if several).
+/// Errors    a weight that is not finite, reported with its row, its column and `name`.
+/// Cost      with s = min(out, in), l = max(out, in): 3 s^2 l operations in products and about 9 s^3 for the
+///           eigenvectors of the smaller of W W^T and W^T W.
 /// Source    Golub and Van Loan 2013, ISBN 978-1-4214-0794-4, section 8.6.3 (through the symmetric problem).
-/// Differs   squaring leaves parts whose singular values are below about 1e-8 of the largest mixed with each other: those
-///           are separated again by themselves, so that every value is exact to about 1e-15 of the largest. Methods A9 wants
-///           Eigen's BDCSVD: this is faster, compiles in a fraction of the time and gives the same bits everywhere
+/// Differs   Squaring mixes parts whose singular values are below about 1e-8 of the largest. They are separated again
+///           on their own, so that every value is exact to about 1e-15 of the largest. Compared with Eigen's BDCSVD,
+///           this is faster, compiles in a fraction of the time and gives the same bits everywhere
 ///           (benchmarks/score/eigen_attribution).
 /// @post     |W - sum of parts|_F <= 1e-12 |W|_F, and the squares of the values sum to |W|_F^2 within 1e-12 of it.
 [[nodiscard]] inline singular_system singular_values(weight_view w, const std::string& name = "the matrix") {
@@ -82,7 +83,7 @@ inline eigen_system separate(matrix_view<double> units, matrix_view<double> scal
   }
 
   std::vector<double> workspace(kernel::product_workspace);
-  constexpr double blurred = 1e-7;  // of the largest: a square's rounding reaches as far as 1e-8
+  constexpr double blurred = 1e-7;  // relative to the largest; rounding of the squares affects values below 1e-8
   for (std::size_t first = 0; first < n;) {
     const std::size_t count = n - first;
     eigen_system found = detail::separate(first == 0 ? matrix_view<double>{} : units.view().row_range(first, count),
@@ -94,7 +95,7 @@ inline eigen_system separate(matrix_view<double> units, matrix_view<double> scal
     while (next < n && squares[next - first] > least) ++next;
     if (first == 0 && squares.front() <= 0) break;  // all zeros
     first = next;
-    if (first < n) {  // what is left of a matrix of lower rank is rounding
+    if (first < n) {  // of a matrix of lower rank, only rounding errors are left
       double rest = 0, all = 0;
       for (std::size_t r = 0; r < n; ++r) {
         const double square = detail::dot(scaled.row(r).data(), scaled.row(r).data(), length);
@@ -129,9 +130,10 @@ inline eigen_system separate(matrix_view<double> units, matrix_view<double> scal
   return s;
 }
 
-/// For every value the index of the first of its cluster: neighbours closer than `gap` of the larger one. The parts of a
-/// cluster are not unique, only their sum is (methods B8).
-/// Requires values in descending order.
+/// For every value, the index of the first value of its cluster. Adjacent values belong to one cluster if they differ
+/// by at most `gap` times the larger one. Only the sum of a cluster's parts is unique, not the parts.
+///
+/// Requires  values in descending order.
 [[nodiscard]] inline std::vector<std::size_t> clusters(std::span<const double> values, double gap = 1e-8) {
   std::vector<std::size_t> first(values.size());
   for (std::size_t r = 1; r < values.size(); ++r)

@@ -2,6 +2,7 @@
 
 #include <precis/core/error.hpp>
 #include <precis/core/view.hpp>
+#include <precis/kernel/constants.hpp>
 #include <precis/kernel/float_product.hpp>
 #include <precis/kernel/lanes.hpp>
 
@@ -15,7 +16,8 @@
 #include <utility>
 #include <vector>
 
-/// The little linear algebra that scores and low ranks take, in double, with one order of addition.
+/// Symmetric eigenproblems in double, for scores and low-rank formats. The order of every addition is fixed, so results
+/// do not depend on the instruction set or the compiler.
 namespace precis::linear_algebra {
 
 using matrix = basic_matrix<double>;
@@ -24,7 +26,7 @@ namespace detail {
 
 using lanes = kernel::native_double_lanes;
 
-/// Dot products have eight running sums, whatever the width of the vectors, added as a tree in the end.
+/// Dot products have eight running sums, whatever the vector width, which are added as a tree at the end.
 inline constexpr std::size_t sums = 8;
 inline constexpr std::size_t vectors = sums / lanes::width;
 static_assert(sums % lanes::width == 0);
@@ -42,7 +44,7 @@ struct running_sums {
   }
 };
 
-/// The first n elements of the vector at p, n of any size.
+/// Loads at most n elements; the other lanes are 0.
 [[nodiscard]] inline lanes::vector load_up_to(const double* p, std::size_t n) noexcept {
   return n >= lanes::width ? lanes::load(p) : n == 0 ? lanes::zero() : lanes::load_part(p, n);
 }
@@ -53,7 +55,7 @@ inline void store_up_to(double* p, lanes::vector x, std::size_t n) noexcept {
     lanes::store_part(p, x, n);
 }
 
-/// sum of a[i] b[i]
+/// The sum of a[i] b[i].
 [[nodiscard]] inline double dot(const double* a, const double* b, std::size_t n) noexcept {
   running_sums s;
   for (std::size_t i = 0; i < n; i += sums)
@@ -64,7 +66,7 @@ inline void store_up_to(double* p, lanes::vector x, std::size_t n) noexcept {
   return s.total();
 }
 
-/// y += factor x
+/// y += factor x.
 inline void add(double factor, const double* x, double* y, std::size_t n) noexcept {
   const lanes::vector f = lanes::broadcast(&factor);
   std::size_t i = 0;
@@ -73,7 +75,7 @@ inline void add(double factor, const double* x, double* y, std::size_t n) noexce
   for (; i < n; ++i) y[i] = std::fma(factor, x[i], y[i]);
 }
 
-/// y += factors[0] rows[0] + factors[1] rows[1] + ..., one after the other.
+/// y += factors[0] rows[0] + factors[1] rows[1] + ..., in this order.
 inline void add_rows(std::span<const double> factors, matrix_view<const double> rows, double* y) noexcept {
   const std::size_t n = rows.cols;
   std::size_t i = 0;
@@ -90,7 +92,7 @@ inline void add_rows(std::span<const double> factors, matrix_view<const double> 
     for (std::size_t j = 0; j < factors.size(); ++j) y[i] = std::fma(factors[j], rows(j, i), y[i]);
 }
 
-/// y = A x for the symmetric A whose upper triangle is stored: every element is read once and used twice.
+/// y = A x for a symmetric A of which the upper triangle is stored: every element is read once and used twice.
 inline void multiply_symmetric(matrix_view<const double> a, const double* x, double* y) noexcept {
   const std::size_t n = a.rows;
   std::fill_n(y, n, 0.0);
@@ -112,7 +114,7 @@ inline void multiply_symmetric(matrix_view<const double> a, const double* x, dou
         corner[c] = std::fma(rows[r][i + c], x[i + r], corner[c]);
       }
     }
-    const auto step = [&](std::size_t at, std::size_t v, auto load, auto store) __attribute__((always_inline)) {
+    const auto step = [&](std::size_t at, std::size_t v, auto load, auto store) PRECIS_INLINE_LAMBDA {
       const lanes::vector in = load(x + at);
       lanes::vector out = load(y + at);
       for (std::size_t r = 0; r < height; ++r) {
@@ -136,7 +138,7 @@ inline void multiply_symmetric(matrix_view<const double> a, const double* x, dou
     }
     for (std::size_t r = 0; r < height; ++r) y[i + r] += corner[r] + s[r].total();
   }
-  for (; i < n; ++i) {  // the last corner, fewer than `height` rows
+  for (; i < n; ++i) {  // the last rows, fewer than `height`
     const double* row = a.data + static_cast<std::ptrdiff_t>(i) * a.row_stride;
     y[i] = std::fma(row[i], x[i], y[i]);
     for (std::size_t c = i + 1; c < n; ++c) {
@@ -149,13 +151,14 @@ inline void multiply_symmetric(matrix_view<const double> a, const double* x, dou
 /// A = H_0 H_1 ... T ... H_1 H_0 with H_k = I - scale[k] v_k v_k^T.
 struct tridiagonal {
   std::vector<double> diagonal;  ///< [n]
-  std::vector<double> beside;    ///< [n], beside[k] is T(k, k + 1); the last one is 0
-  matrix reflections;            ///< row k is v_k, zero up to k, 1 at k + 1; only if asked for
+  std::vector<double> beside;    ///< [n], beside[k] = T(k, k + 1); the last one is 0
+  matrix reflections;            ///< row k is v_k: zero up to k, 1 at k + 1; empty unless requested
   std::vector<double> scale;     ///< [n]
 };
 
-/// Reduces a symmetric matrix, of which the upper triangle is read and overwritten. Reflections are applied to the rest
-/// of the matrix a few at a time, as one product; half of the work is one symmetric product a column.
+/// Reduces a symmetric matrix to tridiagonal form; its upper triangle is read and overwritten. Reflections are applied
+/// to the rest of the matrix in panels, as one product; half of the work is one symmetric matrix-vector product per
+/// column.
 [[nodiscard]] inline tridiagonal tridiagonalise(matrix& a, bool keep_reflections, std::span<double> workspace) {
   const std::size_t n = a.rows;
   constexpr std::size_t panel = 16;
@@ -163,7 +166,8 @@ struct tridiagonal {
                 .beside = std::vector<double>(n),
                 .reflections = keep_reflections ? matrix(n, n) : matrix(),
                 .scale = std::vector<double>(n)};
-  // Rows 2j: v_j, rows 2j + 1: w_j. The matrix so far is A - sum v_j w_j^T + w_j v_j^T; `swapped` has -w_j, -v_j.
+  // Row 2j is v_j, row 2j + 1 is w_j; the reduced matrix is A - sum (v_j w_j^T + w_j v_j^T). The rows of `swapped` are
+  // -w_j and -v_j.
   matrix pairs(2 * panel, n), swapped(2 * panel, n);
   std::vector<double> factors(2 * panel);
   for (std::size_t k0 = 0; k0 < n; k0 += panel) {
@@ -216,8 +220,8 @@ struct tridiagonal {
   return t;
 }
 
-/// Diagonalises T by implicit QR steps with Wilkinson's shift; calls rotate(k, c, s) for every rotation of the
-/// coordinates k and k + 1. The diagonal becomes the eigenvalues, in no order.
+/// Diagonalises T by implicit QR steps with Wilkinson's shift and calls rotate(k, c, s) for every rotation of the
+/// coordinates k and k + 1. The diagonal becomes the eigenvalues, unordered.
 template<class Rotate>
 void diagonalise(tridiagonal& t, Rotate&& rotate) {
   std::vector<double>&d = t.diagonal, &e = t.beside;
@@ -237,9 +241,9 @@ void diagonalise(tridiagonal& t, Rotate&& rotate) {
     std::size_t first = last - 1;
     while (first > 0 && !negligible(first - 1)) --first;
     if (steps_left-- == 0)
-      refuse({.what = "an eigenvalue that does not converge",
-              .where = "linear_algebra::symmetric",
-              .expected = "finite numbers of moderate size"});
+      refuse({.what = "an eigenvalue did not converge",
+              .where = "linear_algebra::eigenvalues",
+              .expected = "finite elements whose squares do not overflow"});
     const double half = 0.5 * (d[last - 1] - d[last]), beside = e[last - 1];
     const double root = std::sqrt(std::fma(half, half, beside * beside));
     const double shift = std::fma(-beside, beside / (half + std::copysign(root, half)), d[last]);
@@ -250,7 +254,7 @@ void diagonalise(tridiagonal& t, Rotate&& rotate) {
       const double c = length > 0 ? x * inverse : 1.0, s = z * inverse;
       if (k > first) e[k - 1] = length;
       const double cross = 2 * c * s * e[k], near = d[k], far = d[k + 1];
-      const double cc = c * c, ss = s * s;  // fused by name, or compilers choose
+      const double cc = c * c, ss = s * s;  // named, so that compilers do not choose what to fuse
       d[k] = std::fma(cc, near, std::fma(ss, far, cross));
       d[k + 1] = std::fma(ss, near, std::fma(cc, far, -cross));
       e[k] = std::fma(c * s, far - near, (c - s) * (c + s) * e[k]);
@@ -269,13 +273,13 @@ void diagonalise(tridiagonal& t, Rotate&& rotate) {
 /// Eigenvalues of a symmetric matrix, largest first, and unit eigenvectors as rows.
 struct eigen_system {
   std::vector<double> values;  ///< [n]
-  matrix vectors;              ///< [n x n], row i belongs to values[i]; of sign unspecified
+  matrix vectors;              ///< [n x n], row i belongs to values[i]; its sign is unspecified
 };
 
-/// Eigenvalues alone, largest first. Reads the upper triangle.
+/// Computes the eigenvalues, largest first. Reads the upper triangle.
 ///
-/// Errors   no convergence (numbers that are not finite).
-/// Cost     4/3 n^3 operations, half of them bound by memory.
+/// Errors   no convergence, which happens if elements are not finite.
+/// Cost     4/3 n^3 operations, half of them limited by memory bandwidth.
 /// Source   Golub and Van Loan 2013, ISBN 978-1-4214-0794-4, sections 8.3.1 and 8.3.5.
 [[nodiscard]] inline std::vector<double> eigenvalues(matrix a, std::span<double> workspace) {
   PRECIS_EXPECTS(a.rows == a.cols, "a symmetric matrix is square");
@@ -287,10 +291,10 @@ struct eigen_system {
 
 namespace detail {
 
-/// The rotations that diagonalise T, collected and then applied to all coordinates at once, many sweeps to a visit.
+/// Collects the rotations that diagonalise T and applies them to the identity, several sweeps at a time.
 ///
-/// Coordinates are rows cut into panels of a few vectors, so that what is rotated stays in a cache; `fused` sweeps pass
-/// over a panel together, each a row behind the one before it: a row is loaded and stored once for all of them.
+/// Rows are split into panels of a few vectors, so that a panel stays in a cache. `fused` sweeps pass over a panel at
+/// the same time, each one row behind the previous one, so a row is loaded and stored once for all of them.
 class rotated {
  public:
   explicit rotated(std::size_t n)
@@ -307,7 +311,7 @@ class rotated {
     ++sweeps_.back().end;
   }
 
-  /// Row k of the rotated identity.
+  /// Copies row k of the rotated identity.
   void copy_row(std::size_t k, std::span<double> to) {
     apply();
     for (std::size_t p = 0; p < panels_; ++p)
@@ -327,7 +331,7 @@ class rotated {
   };
 
   [[nodiscard]] double* at(std::size_t panel, std::size_t row) noexcept {
-    return values_.data() + (panel * rows_ + fused + row) * width;  // `fused` rows of zeros on either side
+    return values_.data() + (panel * rows_ + fused + row) * width;  // with `fused` rows of zeros before and after
   }
 
   void apply() {
@@ -357,36 +361,36 @@ class rotated {
     turns_.clear();
   }
 
-  /// Sweep j turns rows step - j and step - j + 1; row[j] is row step - j + 1 when it is its turn.
+  /// In step `step`, sweep j rotates rows step - j and step - j + 1; row[j] is row step - j + 1.
   static void pass(double* rows, const coefficients* turns, std::size_t steps) noexcept {
-    using kernel::detail::unrolled;
+    using kernel::for_constants;
     lanes::vector row[fused + 1][each];
-    unrolled<fused>([&](auto j) __attribute__((always_inline)) {
-      unrolled<each>([&](auto v) __attribute__((always_inline)) {
+    for_constants<fused>([&](auto j) PRECIS_INLINE_LAMBDA {
+      for_constants<each>([&](auto v) PRECIS_INLINE_LAMBDA {
         row[j + 1][v] = lanes::load(rows - static_cast<std::ptrdiff_t>(j * width) + v * lanes::width);
       });
     });
     for (std::size_t step = 0; step < steps; ++step, turns += fused, rows += width) {
-      unrolled<each>([&](auto v)
-                         __attribute__((always_inline)) { row[0][v] = lanes::load(rows + width + v * lanes::width); });
-      unrolled<fused>([&](auto j) __attribute__((always_inline)) {
+      for_constants<each>([&](auto v)
+                              PRECIS_INLINE_LAMBDA { row[0][v] = lanes::load(rows + width + v * lanes::width); });
+      for_constants<fused>([&](auto j) PRECIS_INLINE_LAMBDA {
         const lanes::vector c = lanes::broadcast(&turns[j].c), s = lanes::broadcast(&turns[j].s),
                             minus_s = lanes::broadcast(&turns[j].minus_s);
-        unrolled<each>([&](auto v) __attribute__((always_inline)) {
+        for_constants<each>([&](auto v) PRECIS_INLINE_LAMBDA {
           const lanes::vector near = row[j + 1][v], far = row[j][v];
           row[j + 1][v] = lanes::fma(c, near, lanes::fma(s, far, lanes::zero()));
           row[j][v] = lanes::fma(c, far, lanes::fma(minus_s, near, lanes::zero()));
         });
       });
-      unrolled<each>([&](auto v) __attribute__((always_inline)) {
+      for_constants<each>([&](auto v) PRECIS_INLINE_LAMBDA {
         lanes::store(rows - static_cast<std::ptrdiff_t>((fused - 1) * width) + v * lanes::width, row[fused][v]);
       });
-      unrolled<fused>([&](auto j) __attribute__((always_inline)) {
-        unrolled<each>([&](auto v) __attribute__((always_inline)) { row[fused - j][v] = row[fused - j - 1][v]; });
+      for_constants<fused>([&](auto j) PRECIS_INLINE_LAMBDA {
+        for_constants<each>([&](auto v) PRECIS_INLINE_LAMBDA { row[fused - j][v] = row[fused - j - 1][v]; });
       });
     }
-    unrolled<fused>([&](auto j) __attribute__((always_inline)) {
-      unrolled<each>([&](auto v) __attribute__((always_inline)) {
+    for_constants<fused>([&](auto j) PRECIS_INLINE_LAMBDA {
+      for_constants<each>([&](auto v) PRECIS_INLINE_LAMBDA {
         lanes::store(rows - static_cast<std::ptrdiff_t>(j * width) + v * lanes::width, row[j + 1][v]);
       });
     });
@@ -398,7 +402,7 @@ class rotated {
   std::vector<turn> turns_;
 };
 
-/// Turns every row x of `rows` into H_0 H_1 ... x: blocks of reflections as I - V T V^T.
+/// Replaces every row x of `rows` by H_0 H_1 ... x, with blocks of reflections in the form I - V T V^T.
 inline void reflect_rows(const tridiagonal& t, matrix& rows, std::span<double> workspace) {
   constexpr std::size_t block = 48;
   const std::size_t n = rows.cols;
@@ -410,7 +414,7 @@ inline void reflect_rows(const tridiagonal& t, matrix& rows, std::span<double> w
     const matrix_view<double> x = rows.view().col_range(k0 + 1, rest);
     const auto corner = [&](matrix& m) { return m.view().row_range(0, count).col_range(0, count); };
     kernel::product<lanes>(v, v.transposed(), corner(angles), workspace);
-    for (std::size_t j = 0; j < count; ++j)  // minus T transposed: lower triangular
+    for (std::size_t j = 0; j < count; ++j)  // the negative transpose of T, which is lower triangular
       for (std::size_t i = 0; i < count; ++i) {
         triangle(j, i) = i == j ? -t.scale[k0 + j] : 0.0;
         if (i >= j) continue;
@@ -427,7 +431,11 @@ inline void reflect_rows(const tridiagonal& t, matrix& rows, std::span<double> w
 
 }  // namespace detail
 
-/// Eigenvalues and eigenvectors. Reads the upper triangle. Cost: about 9 n^3 operations.
+/// Computes eigenvalues and eigenvectors. Reads the upper triangle.
+///
+/// Errors   as `eigenvalues`.
+/// Cost     about 9 n^3 operations.
+/// Source   as `eigenvalues`.
 [[nodiscard]] inline eigen_system eigenvectors(matrix a, std::span<double> workspace) {
   PRECIS_EXPECTS(a.rows == a.cols, "a symmetric matrix is square");
   const std::size_t n = a.rows;

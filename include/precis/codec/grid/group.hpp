@@ -81,7 +81,7 @@ inline constexpr std::int32_t largest_finite = 0x7F7F'FFFF;
   return kernel::half_to_float(half);
 }
 
-using kernel::detail::with_float;
+using kernel::with_float;
 
 // Groups are short. A loop of known length compiles to straight vector code; a loop of unknown length also gets a head
 // and a tail that cost more than the work itself. body(first, count) is therefore instantiated with a constant count

@@ -231,12 +231,12 @@ inline void decode_row(const grid_format& f, std::span<const std::byte> packed, 
   const auto grid_at = [&](std::size_t at) {
     grid g{.scale = load_scale(f.scales, &packed[l.scales + at * f.scale_bytes()])};
     g.zero_point = f.fixed_zero_point();
-    if (f.has_minimum()) g.minimum = load_scale(f.scales, &packed[l.second + at * f.scale_bytes()]);
+    if (f.has_minimum()) g.minimum = load_scale(f.scales, &packed[l.offsets + at * f.scale_bytes()]);
     if (f.rule != grid_rule::affine) return g;
     std::uint32_t zero = 0;
     for (std::size_t i = 0; i < f.code_bits; ++i) {
       const std::size_t bit = at * f.code_bits + i;
-      zero |= (static_cast<std::uint32_t>(packed[l.second + bit / 8]) >> bit % 8 & 1u) << i;
+      zero |= (static_cast<std::uint32_t>(packed[l.offsets + bit / 8]) >> bit % 8 & 1u) << i;
     }
     g.zero_point = static_cast<std::int32_t>(zero);
     return g;

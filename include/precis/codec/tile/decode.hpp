@@ -31,16 +31,16 @@ void decode_block(const std::byte* at, const float* scale, const float* shift, f
   using vector = typename lanes::vector;
   constexpr std::size_t width = lanes::width, block_vectors = block_columns / width, row_quads = width / 4;
   typename Code::words words[Bits], codes[block_vectors][row_quads];
-  for_constants<Bits>([&](auto v) __attribute__((always_inline)) { words[v] = Code::load(at + v * tile_rows * 4); });
-  for_constants<block_vectors>([&](auto p) __attribute__((always_inline)) {
+  for_constants<Bits>([&](auto v) PRECIS_INLINE_LAMBDA { words[v] = Code::load(at + v * tile_rows * 4); });
+  for_constants<block_vectors>([&](auto p) PRECIS_INLINE_LAMBDA {
     for_constants<row_quads>(
-        [&](auto i) __attribute__((always_inline)) { codes[p][i] = codes_of<Code, Bits, p * row_quads + i>(words); });
+        [&](auto i) PRECIS_INLINE_LAMBDA { codes[p][i] = codes_of<Code, Bits, p * row_quads + i>(words); });
     Code::turn_quads(codes[p]);
   });
-  for_constants<width>([&](auto r) __attribute__((always_inline)) {
+  for_constants<width>([&](auto r) PRECIS_INLINE_LAMBDA {
     const vector s = lanes::all(scale[r]), z = lanes::all(shift[r]);
     float* const x = weights + static_cast<std::ptrdiff_t>(r) * stride;
-    for_constants<block_vectors>([&](auto p) __attribute__((always_inline)) {
+    for_constants<block_vectors>([&](auto p) PRECIS_INLINE_LAMBDA {
       const vector code = lanes::subtract(Code::template spread<r % 4>(codes[p][r / 4]), z);
       if constexpr (Streaming)
         Code::store_past_caches(x + p * width, lanes::multiply(s, code));

@@ -21,10 +21,10 @@ template<class Code, unsigned Bits>
 void store_block(const typename Code::words (&quads)[8], std::byte* at) noexcept {
   constexpr code_planes planes = planes_of(Bits);
   typename Code::words words[Bits];
-  for_constants<planes.count>([&](auto i) __attribute__((always_inline)) {
+  for_constants<planes.count>([&](auto i) PRECIS_INLINE_LAMBDA {
     constexpr code_plane plane = planes.at[i];
     constexpr std::uint32_t mask = ((1u << plane.width) - 1u) * 0x0101'0101u;
-    for_constants<8>([&](auto k) __attribute__((always_inline)) {
+    for_constants<8>([&](auto k) PRECIS_INLINE_LAMBDA {
       constexpr std::size_t v = plane.word + k * plane.width / 8;
       constexpr unsigned bit = k * plane.width % 8;
       constexpr int right = static_cast<int>(plane.low) - static_cast<int>(bit);
@@ -34,7 +34,7 @@ void store_block(const typename Code::words (&quads)[8], std::byte* at) noexcept
         words[v] = Code::template merge<right, (mask << bit)>(words[v], quads[k]);
     });
   });
-  for_constants<Bits>([&](auto v) __attribute__((always_inline)) { Code::store(at + v * tile_rows * 4, words[v]); });
+  for_constants<Bits>([&](auto v) PRECIS_INLINE_LAMBDA { Code::store(at + v * tile_rows * 4, words[v]); });
 }
 
 /// Stores the grids of one group of sixteen rows.

@@ -27,12 +27,12 @@ using kernel::block_columns;  ///< columns of a block
 using kernel::tile_rows;      ///< sixteen
 
 // The only kernel internals that this folder uses.
-using kernel::detail::code_plane;
-using kernel::detail::code_planes;
-using kernel::detail::codes_of;
-using kernel::detail::for_constants;
-using kernel::detail::planes_of;
-using kernel::detail::with_bits;
+using kernel::code_plane;
+using kernel::code_planes;
+using kernel::codes_of;
+using kernel::for_constants;
+using kernel::planes_of;
+using kernel::with_bits;
 
 /// Whether rows of `in` weights are encoded and decoded by tiles: integer codes of at most a byte without a minimum,
 /// and rows and groups that consist of whole blocks.
@@ -78,7 +78,7 @@ struct stored_parts {
                Byte* packed) noexcept
       : blocks(packed + first_row * l.row_words * 4),
         scales(packed + l.scales + first_row * f.groups_per_row(in) * f.scale_bytes()),
-        offsets(packed + l.second +
+        offsets(packed + l.offsets +
                 first_row * f.groups_per_row(in) * (f.has_minimum() ? f.scale_bytes() * 8 : f.code_bits) / 8) {}
 };
 

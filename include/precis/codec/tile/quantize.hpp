@@ -58,22 +58,22 @@ class quantizer {
     typename Code::words bytes[block_vectors][row_quads];
     for (std::size_t quad = 0; quad < row_quads; ++quad) {
       typename Code::words codes[block_vectors][4];
-      for_constants<4>([&](auto k) __attribute__((always_inline)) {
+      for_constants<4>([&](auto k) PRECIS_INLINE_LAMBDA {
         const std::size_t r = first_grid + 4 * quad + k;
         const float* const x = weights + static_cast<std::ptrdiff_t>(4 * quad + k) * stride;
         const auto of_row = broadcast<lanes>(r);
-        for_constants<block_vectors>([&](auto p) __attribute__((always_inline)) {
+        for_constants<block_vectors>([&](auto p) PRECIS_INLINE_LAMBDA {
           codes[p][k] = Code::rounded(of_row.quotient(lanes::held(lanes::load(x + p * width))));
         });
       });
       const std::int16_t* const zeros = zeros_ + (first_grid + 4 * quad) * zero_step_;
-      for_constants<block_vectors>([&](auto p) __attribute__((always_inline)) {
+      for_constants<block_vectors>([&](auto p) PRECIS_INLINE_LAMBDA {
         bytes[p][quad] = Code::bytes_of(codes[p][0], codes[p][1], codes[p][2], codes[p][3], zeros, top);
       });
     }
-    for_constants<block_vectors>([&](auto p) __attribute__((always_inline)) {
+    for_constants<block_vectors>([&](auto p) PRECIS_INLINE_LAMBDA {
       Code::turn_quads(bytes[p]);
-      for_constants<row_quads>([&](auto i) __attribute__((always_inline)) { quads[p * row_quads + i] = bytes[p][i]; });
+      for_constants<row_quads>([&](auto i) PRECIS_INLINE_LAMBDA { quads[p * row_quads + i] = bytes[p][i]; });
     });
   }
 
@@ -85,7 +85,7 @@ class quantizer {
     const auto of_row = broadcast<Lanes>(i);
     for (std::size_t c = 0; c < columns; c += 16) {
       alignas(64) float error[16];
-      for_constants<16 / Lanes::width>([&](auto p) __attribute__((always_inline)) {
+      for_constants<16 / Lanes::width>([&](auto p) PRECIS_INLINE_LAMBDA {
         const auto v = Lanes::held(Lanes::load(weights + c + p * Lanes::width));
         Lanes::store(error + p * Lanes::width, Lanes::subtract(of_row.decoded(v), v));
       });

@@ -72,9 +72,9 @@ template<class Lanes>
       Lanes::store(g.hi + at, Lanes::fold_rows(high, larger));
       Lanes::store(g.lo + at, Lanes::fold_rows(low, smaller));
     } else {
-      for_constants<width>([&](auto i) __attribute__((always_inline)) {
+      for_constants<width>([&](auto i) PRECIS_INLINE_LAMBDA {
         high[i] = Lanes::zero();
-        for_constants<block_vectors>([&](auto p) __attribute__((always_inline)) {
+        for_constants<block_vectors>([&](auto p) PRECIS_INLINE_LAMBDA {
           high[i] = Lanes::larger_size(high[i], Lanes::load(x + p * width));
         });
         for (std::size_t c = block_columns; c < g.columns; c += width)

@@ -63,7 +63,7 @@ struct tracked {
 };
 
 inline constexpr std::size_t rows_at_a_time = 512;
-inline constexpr std::size_t columns_at_a_time = 384;  ///< the width that kernel::product packs at a time
+inline constexpr std::size_t columns_at_a_time = kernel::product_panel_columns;
 
 /// A range of a slice's parts: the unit of parallel work.
 struct columns {

@@ -6,21 +6,23 @@
 
 namespace precis::kernel {
 
-/// At most `keep` of every `group` consecutive columns; a shorter last group of n keeps ceil(keep n / group).
-struct kept_columns {
+/// N:M sparsity: at most `keep` weights of every `group` consecutive columns are kept. A shorter last group of n
+/// columns keeps ceil(keep * n / group).
+struct keep_of_format {
   std::size_t keep = 2;
   std::size_t group = 4;  ///< 3 ... 256
 
+  /// Weights kept per row of `in` columns.
   [[nodiscard]] constexpr std::size_t count(std::size_t in) const noexcept {
     return in / group * keep + (in % group * keep + group - 1) / group;
   }
-  /// Bits of a place inside a group.
+  /// Bits of a place: the position of a kept weight inside its group.
   [[nodiscard]] constexpr unsigned place_bits() const noexcept {
     unsigned bits = 2;
     while (std::size_t{1} << bits < group) ++bits;
     return bits;
   }
-  /// Places are stored as the codes of this format without scales: blocks, then tails (codes only of its layout).
+  /// Places are stored as the codes of this format, without its scale: blocks, then tails.
   [[nodiscard]] constexpr grid_format places() const noexcept {
     return {.rule = grid_rule::symmetric, .code_bits = place_bits(), .group = per_tensor};
   }
@@ -29,7 +31,7 @@ struct kept_columns {
     const std::size_t scales = l.tails - l.scales;
     l.tails -= scales;
     l.bytes -= scales;
-    l.second = l.scales;
+    l.offsets = l.scales;
     return l;
   }
 };

@@ -1,18 +1,22 @@
-#include <precis/kernel/sparse_product.hpp>
+#include <precis/kernel/expanded_product.hpp>
 
 #include <precis/codec/affine.hpp>
 #include <precis/codec/float16.hpp>
 #include <precis/codec/scaled_float.hpp>
 #include <precis/codec/sparse.hpp>
 #include <precis/codec/symmetric.hpp>
+#include <precis/kernel/bitmap_product.hpp>
+#include <precis/kernel/keep_of_product.hpp>
 
 #include "packed.hpp"
 
 #include "catch.hpp"
 
 #include <algorithm>
-#include <cmath>
+#include <cstddef>
+#include <span>
 #include <type_traits>
+#include <utility>
 #include <vector>
 
 using namespace precis;
@@ -20,13 +24,6 @@ using namespace precis::kernel;
 using namespace packed_tests;
 
 namespace {
-
-template<class Lanes>
-std::vector<float> by_kernel(const packed_kept& m, const std::vector<float>& x, row_range rows = {}) {
-  std::vector<float> y(m.values.out, -77.f);
-  matvec<Lanes>(m, x, y, rows);
-  return y;
-}
 
 template<class Packed>
 void check_rows(const Packed& m, const float_matrix& decoded) {
@@ -37,42 +34,10 @@ void check_rows(const Packed& m, const float_matrix& decoded) {
   }
 }
 
-template<std::size_t Keep, std::size_t Group, class Values>
-void check(std::size_t out, std::size_t in) {
-  using codec_type = codec::keep_of<Keep, Group, Values>;
-  CAPTURE(codec_type::name(), out, in);
-  const auto w = normal(out * in, out + in), x = normal(in, 7);
-  std::vector<std::byte> packed(codec_type::bytes(out, in));
-  codec_type::encode({w, out, in}, packed);
-  float_matrix decoded(out, in);
-  codec_type::decode(packed, decoded.view());
-  const std::size_t places = codec_type::place_bytes(out, in);
-  const packed_kept m{
-      codec_type::columns, packed.data(), {Values::format, packed.data() + places, out, codec_type::kept(in)}, in};
-  check_rows(m, decoded);
-  const auto expected = by_kernel<scalar_code_lanes>(m, x);
-  for (std::size_t r = 0; r < out; ++r) {
-    double exact = 0, size = 0;
-    for (std::size_t c = 0; c < in; ++c) {
-      exact += static_cast<double>(decoded.view()(r, c)) * static_cast<double>(x[c]);
-      size += std::abs(static_cast<double>(x[c]));
-    }
-    // Weights are below 6, codes times scales below 12; as many roundings as weights in a lane, plus a few a segment.
-    CAPTURE(r);
-    CHECK(std::abs(static_cast<double>(expected[r]) - exact) <= 60 * 0x1.0p-24 * 12 * size);
-  }
-  for_every_lanes([&](auto lanes) {
-    CHECK(same_bits(by_kernel<decltype(lanes)>(m, x), expected));
-    if (out <= 16) return;
-    const auto some = by_kernel<decltype(lanes)>(m, x, {16, out});
-    for (std::size_t r = 0; r < out; ++r) CHECK(some[r] == (r < 16 ? -77.f : expected[r]));
-  });
-}
-
-/// What a codec made of a matrix, and what it decodes to times x as a dense matrix.
+/// A matrix encoded by a codec, and the products of the decoded matrix and x, computed as a dense matrix.
 template<class Codec>
 struct expanded {
-  static constexpr std::size_t vectors = 11;  // more than are multiplied at once
+  static constexpr std::size_t vectors = 11;  // more than are multiplied at a time
   std::vector<std::vector<float>> x, expected;
   std::vector<std::byte> packed;
   float_matrix decoded;
@@ -95,11 +60,11 @@ struct expanded {
     const std::size_t out = decoded.rows;
     const std::vector<std::span<const float>> all(x.begin(), x.end());
     for_every_lanes([&](auto lanes) {
-      std::vector<float> y(out, -77.f), some(out, -77.f);
+      std::vector<float> y(out, -77.f), part(out, -77.f);
       matvec<decltype(lanes)>(m, x[0], y);
       CHECK(same_bits(y, expected[0]));
-      matvec<decltype(lanes)>(m, x[0], some, {out / 2, out});
-      for (std::size_t r = 0; r < out; ++r) CHECK(some[r] == (r < out / 2 ? -77.f : expected[0][r]));
+      matvec<decltype(lanes)>(m, x[0], part, {out / 2, out});
+      for (std::size_t r = 0; r < out; ++r) CHECK(part[r] == (r < out / 2 ? -77.f : expected[0][r]));
       for (const std::size_t count : {std::size_t{2}, vectors}) {
         std::vector<float> several(count * (out + 3), -77.f);
         packed_product<decltype(lanes)>(m, std::span(all).first(count), several, static_cast<std::ptrdiff_t>(out + 3));
@@ -132,7 +97,7 @@ void check_bitmap(std::size_t out, std::size_t in) {
   CAPTURE(codec_type::name(), out, in);
   const expanded<codec_type> e(out, in);
   const auto values = values_at<Values>(e.packed.data() + out * ((in + 7) / 8), 1, codec_type::kept(out, in));
-  e.check(packed_bitmap_of<std::remove_const_t<decltype(values)>>{e.packed.data(), values, out, in});
+  e.check(packed_bitmap<std::remove_const_t<decltype(values)>>{e.packed.data(), values, out, in});
 }
 
 template<std::size_t Keep, std::size_t Group, class Values>
@@ -141,28 +106,13 @@ void check_kept_dense(std::size_t out, std::size_t in) {
   CAPTURE(codec_type::name(), out, in);
   const expanded<codec_type> e(out, in);
   const auto values = values_at<Values>(e.packed.data() + codec_type::place_bytes(out, in), out, codec_type::kept(in));
-  e.check(packed_kept_dense{codec_type::columns, e.packed.data(), values, in});
+  e.check(packed_keep_of_dense{codec_type::columns, e.packed.data(), values, in});
 }
 
 }  // namespace
 
-TEST_CASE("sparse matvec: the product with the decoded matrix; @post: equal bit for bit for all lanes and row ranges",
+TEST_CASE("expanded formats @post: all lanes and ranges of rows give the bits of the dense product of each vector",
           "[kernel][sparse][property]") {
-  for (const auto& [out, in] :
-       {std::pair<std::size_t, std::size_t>{16, 64}, {37, 300}, {3, 7}, {48, 515}, {1, 160}, {20, 2}}) {
-    check<2, 4, codec::affine<4, 32>>(out, in);
-    check<2, 4, codec::symmetric<8, codec::per_row, codec::scale_type::float16>>(out, in);
-    check<4, 8, codec::affine<3, 64, codec::scale_type::float16>>(out, in);
-    check<1, 3, codec::e4m3<codec::per_tensor>>(out, in);
-    check<5, 100, codec::symmetric_full<16, 32>>(out, in);
-    check<30, 200, codec::symmetric<5, 128>>(out, in);
-    check<1, 256, codec::e2m1<32>>(out, in);
-  }
-}
-
-TEST_CASE(
-    "expanded formats @post: equal bit for bit for all lanes, and to the dense product of each vector; row ranges too",
-    "[kernel][sparse][property]") {
   for (const auto& [out, in] : {std::pair<std::size_t, std::size_t>{16, 64},
                                 {37, 300},
                                 {3, 7},
@@ -194,33 +144,4 @@ TEST_CASE(
     check_kept_dense<30, 200, codec::bfloat16>(out, in);
     check_kept_dense<255, 256, codec::float16>(out, in);
   }
-}
-
-TEST_CASE("sparse matvec by hand", "[kernel][sparse][worked-example]") {
-  // Row 0 keeps 3 and -7 of its first four, 1 and 2 of its second; symmetric4 with scale 1.
-  const std::vector<float> w{0, 3, 0, -7, 1, 0, 2, 0}, x{10, 20, 30, 40, 50, 60, 70, 80};
-  using codec_type = codec::keep_of<2, 4, codec::symmetric<4, codec::per_row>>;
-  std::vector<std::byte> packed(codec_type::bytes(1, 8));
-  codec_type::encode({w, 1, 8}, packed);
-  const packed_kept m{codec_type::columns, packed.data(), {codec::symmetric<4>::format, packed.data() + 1, 1, 4}, 8};
-  CHECK(by_kernel<native_code_lanes>(m, x) == std::vector<float>{60 - 280 + 50 + 140});
-}
-
-TEST_CASE("matvec of expanded formats by hand", "[kernel][sparse][worked-example]") {
-  // Keeps 3 and -7 of its first four, 1 and 2 of its second; a bitmap of half of them the same.
-  const std::vector<float> w{0, 3, 0, -7, 1, 0, 2, 0}, x{10, 20, 30, 40, 50, 60, 70, 80};
-  std::vector<float> y(1);
-  using of_four = codec::keep_of<2, 4, codec::float16>;
-  std::vector<std::byte> packed(of_four::bytes(1, 8));
-  of_four::encode({w, 1, 8}, packed);
-  matvec(packed_kept_dense{of_four::columns, packed.data(), {dense_type::float16, packed.data() + 1, 1, 4}, 8}, x, y);
-  CHECK(y == std::vector<float>{60 - 280 + 50 + 140});
-  using half = codec::bitmap<50, codec::symmetric<4, per_tensor>>;
-  packed.resize(half::bytes(1, 8));
-  half::encode({w, 1, 8}, packed);
-  CHECK(packed[0] == std::byte{0b0101'1010});
-  y[0] = 0;
-  matvec(packed_bitmap_grid{packed.data(), {codec::symmetric<4, per_tensor>::format, packed.data() + 1, 1, 4}, 1, 8}, x,
-         y);
-  CHECK(y == std::vector<float>{60 - 280 + 50 + 140});
 }

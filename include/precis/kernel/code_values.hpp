@@ -1,0 +1,152 @@
+#pragma once
+
+#include <precis/kernel/code_planes.hpp>
+#include <precis/kernel/constants.hpp>
+#include <precis/kernel/grid_format.hpp>
+#include <precis/kernel/minifloat.hpp>
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <type_traits>
+
+/// Unpacks the codes of a block into lanes and converts them to the values that the codes represent.
+namespace precis::kernel::detail {
+
+/// Codes of up to 5 bits are converted to float without clearing the other bits of their bytes; wider codes are
+/// extracted as clean bytes first.
+template<unsigned Bits>
+inline constexpr bool loose_codes = Bits <= 5;
+/// The bit of a byte at which a loose code of quad K starts.
+template<unsigned Bits, std::size_t K>
+inline constexpr unsigned loose_at = planes_of(Bits).count == 1 ? K * Bits % 8 : 0;
+
+/// Codes of up to 8 bits that represent integers.
+struct whole_numbers {
+  static constexpr bool exact_in_bytes = true;
+  static constexpr float zero_of_bytes = 0;  ///< added to the zero point if the table for products with bytes is biased
+  template<class Code, unsigned Bits, unsigned At>
+  [[nodiscard, gnu::always_inline]] static typename Code::floats::vector value(typename Code::words codes) noexcept {
+    return Code::template number<loose_codes<Bits> ? Bits : 8, At>(codes);
+  }
+  [[nodiscard]] static float value(std::uint8_t code) noexcept { return static_cast<float>(code); }
+};
+/// Codes of 16 or 24 bits that represent integers.
+struct wide_numbers {
+  static constexpr bool exact_in_bytes = false;
+  static constexpr float zero_of_bytes = 0;
+  [[nodiscard]] static float value(std::uint32_t code) noexcept { return static_cast<float>(code); }
+};
+/// Codes that are small floats. For e2m1, 2 * value + 12 is an integer from 0 to 24, so products with bytes are exact.
+template<class Float>
+struct small_floats {
+  static constexpr bool exact_in_bytes = Float::whole_when_doubled;
+  static constexpr float zero_of_bytes = exact_in_bytes ? 6 : 0;
+  static constexpr auto table = [] {
+    std::array<std::uint8_t, 16> all{};
+    for (unsigned c = 0; exact_in_bytes && c < 16; ++c)
+      all[c] = static_cast<std::uint8_t>(static_cast<int>(2 * Float::decode(static_cast<std::uint8_t>(c))) + 12);
+    return all;
+  }();
+  template<class Code, unsigned Bits, unsigned At>
+  [[nodiscard, gnu::always_inline]] static typename Code::floats::vector value(typename Code::words codes) noexcept {
+    return Code::template small_float<Float, At>(codes);
+  }
+  [[nodiscard]] static float value(std::uint8_t code) noexcept { return Float::decode(code); }
+};
+
+/// Calls body(constant bits, whole_numbers, wide_numbers or small_floats) for the codes of a format.
+template<class F>
+void with_codes(const grid_format& f, F&& body) noexcept {
+  if (f.is_float())
+    with_float(f, [&](auto small) {
+      body(std::integral_constant<unsigned, decltype(small)::bits>{}, small_floats<decltype(small)>{});
+    });
+  else if (f.code_bits == 16)
+    body(std::integral_constant<unsigned, 16>{}, wide_numbers{});
+  else if (f.code_bits == 24)
+    body(std::integral_constant<unsigned, 24>{}, wide_numbers{});
+  else
+    with_bits(f.code_bits, [&](auto bits) { body(bits, whole_numbers{}); });
+}
+
+/// The same for a format that is a compile-time constant.
+template<grid_format F, class Body>
+void with_codes(Body&& body) noexcept {
+  constexpr std::integral_constant<unsigned, F.code_bits> bits;
+  if constexpr (F.rule == grid_rule::e4m3)
+    body(bits, small_floats<float8_e4m3>{});
+  else if constexpr (F.rule == grid_rule::e5m2)
+    body(bits, small_floats<float8_e5m2>{});
+  else if constexpr (F.rule == grid_rule::e2m1)
+    body(bits, small_floats<float4_e2m1>{});
+  else if constexpr (F.is_power())
+    body(bits, small_floats<falling_power<F.code_bits, F.rule == grid_rule::log2 ? 1 : 2>>{});
+  else if constexpr (F.wide())
+    body(bits, wide_numbers{});
+  else
+    body(bits, whole_numbers{});
+}
+
+inline constexpr std::size_t word_stride = tile_rows * 4;  ///< bytes between consecutive words of a row of a whole tile
+/// Bytes to prefetch ahead: hardware prefetchers do not run this far ahead of a loop that also unpacks.
+inline constexpr std::size_t read_ahead = 2048;
+
+/// Loads the words of one block of `Parts` parts (a part is as many rows as one vector holds), then calls
+/// begin(quad<K>) and body(quad<K>, part, codes) for each of the eight quads.
+template<class Code, unsigned Bits, bool Loose, std::size_t Parts, class Begin, class Body>
+[[gnu::always_inline]] inline void each_codes(const std::byte* const (&block)[Parts], std::size_t offset, Begin&& begin,
+                                              Body&& body) noexcept {
+  typename Code::words w[Parts][Bits];
+  for_constants<Parts>([&](auto p) PRECIS_INLINE_LAMBDA {
+    for_constants<Bits>([&](auto v) PRECIS_INLINE_LAMBDA {
+      const std::byte* const at = block[p] + offset + v * word_stride;
+      w[p][v] = Code::load(at);
+      if constexpr (Code::rows == tile_rows) __builtin_prefetch(at + read_ahead);  // each load is one cache line
+    });
+  });
+  for_constants<8>([&](auto k) PRECIS_INLINE_LAMBDA {
+    begin(quad<k>{});
+    for_constants<Parts>([&](auto p)
+                             PRECIS_INLINE_LAMBDA { body(quad<k>{}, p, codes_of<Code, Bits, k, Loose>(w[p])); });
+  });
+}
+
+/// Calls body(quad<K>, part, j, value) for every column 4 K + j of a block of 16-bit or 24-bit codes. The values are
+/// assembled from bytes in float, exactly: they are below 2^24.
+template<class Code, unsigned Bits, std::size_t Parts, class Body>
+[[gnu::always_inline]] inline void each_wide(const std::byte* const (&block)[Parts], std::size_t offset,
+                                             Body&& body) noexcept {
+  using lanes = typename Code::floats;
+  for_constants<8>([&](auto k) PRECIS_INLINE_LAMBDA {
+    for_constants<Parts>([&](auto p) PRECIS_INLINE_LAMBDA {
+      const auto plane = [&](std::size_t i)
+                             PRECIS_INLINE_LAMBDA { return Code::load(block[p] + offset + (8 * i + k) * word_stride); };
+      const typename Code::words low = plane(0), middle = plane(1), high = plane(Bits / 8 - 1);
+      for_constants<4>([&](auto j) PRECIS_INLINE_LAMBDA {
+        auto value = Code::template number<8, 8 * j>(low);
+        value = lanes::fma(Code::template number<8, 8 * j>(middle), lanes::all(256.f), value);
+        if constexpr (Bits == 24) value = lanes::fma(Code::template number<8, 8 * j>(high), lanes::all(65536.f), value);
+        body(quad<k>{}, p, j, value);
+      });
+    });
+  });
+}
+
+/// Calls body(quad<K>, part, j, value) for every column 4 K + j of a block, whatever its codes represent.
+template<class Code, unsigned Bits, class Numbers, std::size_t Parts, class Body>
+[[gnu::always_inline]] inline void each_value(const std::byte* const (&block)[Parts], std::size_t offset,
+                                              Body&& body) noexcept {
+  if constexpr (std::is_same_v<Numbers, wide_numbers>)
+    each_wide<Code, Bits>(block, offset, body);
+  else
+    each_codes<Code, Bits, loose_codes<Bits>>(
+        block, offset, [](auto) {},
+        [&](auto k, auto p, typename Code::words codes) PRECIS_INLINE_LAMBDA {
+          for_constants<4>([&](auto j) PRECIS_INLINE_LAMBDA {
+            body(k, p, j, Numbers::template value<Code, Bits, loose_at<Bits, k> + 8 * j>(codes));
+          });
+        });
+}
+
+}  // namespace precis::kernel::detail

@@ -1,0 +1,34 @@
+#pragma once
+
+#include <precis/kernel/code_planes.hpp>
+#include <precis/kernel/grid_format.hpp>
+#include <precis/kernel/half.hpp>
+
+#include <bit>
+#include <cstddef>
+
+namespace precis::kernel {
+
+/// A non-owning view of a packed matrix. Blocks are read fastest if the buffer starts at a cache line.
+struct packed_grid {
+  grid_format format;
+  const std::byte* data = nullptr;
+  std::size_t out = 0;
+  std::size_t in = 0;
+};
+
+/// A range of rows, for example one per thread: `first` is a multiple of 16; `last` is a multiple of 16 or the number
+/// of rows.
+struct row_range {
+  std::size_t first = 0;
+  std::size_t last = static_cast<std::size_t>(-1);  ///< larger than the number of rows: up to the last row
+
+  [[nodiscard]] constexpr std::size_t end(std::size_t out) const noexcept { return last < out ? last : out; }
+};
+
+/// A stored scale, minimum or level as a float.
+[[nodiscard]] inline float stored_float(const std::byte* at, scale_type type) noexcept {
+  return type == scale_type::float32 ? std::bit_cast<float>(get_word32(at)) : half_to_float(get_word16(at));
+}
+
+}  // namespace precis::kernel

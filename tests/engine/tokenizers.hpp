@@ -4,6 +4,8 @@
 #include <engine/tokenizer/tokenizer.hpp>
 #include <engine/tokenizer/utf8.hpp>
 
+#include <nlohmann/json.hpp>
+
 #include "engine/support.hpp"
 
 #include <algorithm>
@@ -13,7 +15,7 @@
 #include <utility>
 #include <vector>
 
-/// Tiny tokenizers made by hand.
+/// Tiny hand-made tokenizers.
 namespace support {
 
 using merge_list = std::vector<std::pair<std::string, std::string>>;
@@ -21,7 +23,7 @@ using merge_list = std::vector<std::pair<std::string, std::string>>;
 /// The id of a byte in the tokenizers below: the byte itself.
 [[nodiscard]] inline precis::token byte_token(char byte) { return static_cast<unsigned char>(byte); }
 
-/// vocab.json with the 256 bytes as 0 ... 255 and the results of the merges (of visible ASCII) from 256 on.
+/// A vocab.json with the 256 bytes as 0 ... 255 and the results of the merges (of printable ASCII) from 256 on.
 [[nodiscard]] inline std::string vocabulary_json(const merge_list& merges) {
   engine::json vocab = engine::json::object();
   char32_t invisible = 0x100;
@@ -47,7 +49,7 @@ using merge_list = std::vector<std::pair<std::string, std::string>>;
 
 [[nodiscard]] inline engine::tokenizer byte_tokenizer(const merge_list& merges) { return byte_bpe_of(merges); }
 
-/// A tok*.bin file: unknown, BOS, EOS, the bytes, and these pieces from 259 on.
+/// A tok*.bin file: UNK, BOS, EOS, the bytes, and these pieces from 259 on.
 [[nodiscard]] inline std::string score_file(const std::vector<std::pair<std::string, float>>& pieces) {
   std::string body;
   std::uint32_t longest = 6;

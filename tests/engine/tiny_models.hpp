@@ -129,8 +129,9 @@ inline void put_folder(const std::filesystem::path& folder, const engine::config
       {"ffn_norm", "post_attention_layernorm"}, {"feed_forward.w1", "mlp.gate_proj"},
       {"feed_forward.w2", "mlp.down_proj"},     {"feed_forward.w3", "mlp.up_proj"}};
   if (name == "output.weight") return "lm_head.weight";
-  for (const auto& [ours, theirs] : names)
-    if (const std::size_t at = name.find(ours); at != std::string::npos) name.replace(at, ours.size(), theirs);
+  for (const auto& [engine_name, hugging_face] : names)
+    if (const std::size_t at = name.find(engine_name); at != std::string::npos)
+      name.replace(at, engine_name.size(), hugging_face);
   return "model." + name;
 }
 

@@ -1,15 +1,13 @@
 #pragma once
 
-#include <engine/files/json.hpp>
 #include <engine/tokenizer/tokenizer.hpp>
 #include <engine/tokenizer/utf8.hpp>
-
-#include <nlohmann/json.hpp>
 
 #include "engine/support.hpp"
 
 #include <algorithm>
 #include <cstdint>
+#include <map>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -25,7 +23,7 @@ using merge_list = std::vector<std::pair<std::string, std::string>>;
 
 /// A vocab.json with the 256 bytes as 0 ... 255 and the results of the merges (of printable ASCII) from 256 on.
 [[nodiscard]] inline std::string vocabulary_json(const merge_list& merges) {
-  engine::json vocab = engine::json::object();
+  std::map<std::string, unsigned> vocab;
   char32_t invisible = 0x100;
   for (unsigned b = 0; b < 256; ++b) {
     const bool visible = (b > 0x20 && b < 0x7F) || (b > 0xA0 && b != 0xAD);
@@ -34,7 +32,13 @@ using merge_list = std::vector<std::pair<std::string, std::string>>;
   }
   unsigned next = 256;
   for (const auto& [left, right] : merges) vocab[left + right] = next++;
-  return vocab.dump();
+  std::string json;
+  for (const auto& [token, id] : vocab) {
+    json += json.empty() ? "{\"" : ",\"";
+    for (const char c : token) json += c == '"' || c == '\\' ? std::string("\\") + c : std::string(1, c);
+    json += "\":" + std::to_string(id);
+  }
+  return json + "}";
 }
 
 [[nodiscard]] inline std::string merges_text(const merge_list& merges) {

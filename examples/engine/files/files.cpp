@@ -124,9 +124,9 @@ atomic_folder::atomic_folder(fs::path target, existing rule)
     : target_(trimmed(std::move(target))), temporary_(beside(target_, "partial")), rule_(rule) {
   std::error_code fault;
   if (fs::exists(fs::symlink_status(target_, fault))) {
-    const bool ours = fs::is_directory(fs::symlink_status(target_, fault)) &&
-                      (fs::is_empty(target_, fault) || fs::is_regular_file(target_ / "config.json", fault));
-    if (rule_ == existing::refuse || !ours)
+    const bool replaceable = fs::is_directory(fs::symlink_status(target_, fault)) &&
+                             (fs::is_empty(target_, fault) || fs::is_regular_file(target_ / "config.json", fault));
+    if (rule_ == existing::refuse || !replaceable)
       precis::refuse({.what = rule_ == existing::refuse ? "already exists" : "exists and is not a model folder",
                       .where = target_.string(),
                       .expected = "the name of a folder to create"});

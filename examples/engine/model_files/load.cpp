@@ -39,12 +39,12 @@ void make_pairs_adjacent(std::span<float> values, std::size_t heads, std::size_t
   const std::size_t head = out / heads, half = head / 2;
   std::vector<float> rows(head * in);
   for (std::size_t h = 0; h < heads; ++h) {
-    const std::span<float> these = values.subspan(h * head * in, head * in);
-    std::ranges::copy(these, rows.begin());
+    const std::span<float> head_rows = values.subspan(h * head * in, head * in);
+    std::ranges::copy(head_rows, rows.begin());
     for (std::size_t i = 0; i < head; ++i) {
       const std::size_t to = i < half ? 2 * i : 2 * (i - half) + 1;
       std::copy_n(rows.begin() + static_cast<std::ptrdiff_t>(i * in), in,
-                  these.begin() + static_cast<std::ptrdiff_t>(to * in));
+                  head_rows.begin() + static_cast<std::ptrdiff_t>(to * in));
     }
   }
 }

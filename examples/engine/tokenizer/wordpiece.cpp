@@ -96,10 +96,10 @@ std::vector<token_span> wordpiece::encode_with_offsets(std::string_view text, st
   };
   /// Adds a character to the current word, or as a word by itself.
   const auto take = [&](char32_t point, std::size_t begin, std::size_t end) {
-    const bool alone = class_of(point) == character_class::punctuation;
-    if (alone) end_word();
+    const bool is_punctuation = class_of(point) == character_class::punctuation;
+    if (is_punctuation) end_word();
     w.add(point, begin, end);
-    if (alone) end_word();
+    if (is_punctuation) end_word();
   };
 
   for (std::size_t at = 0; at < text.size();) {

@@ -81,8 +81,8 @@ text_batch random_batch(std::vector<std::size_t> lengths, std::size_t tokens, st
   return b;
 }
 
-/// Sequence s alone, padded to `tokens` with `filler`.
-text_batch alone(const text_batch& b, std::size_t s, std::size_t tokens, token filler) {
+/// Sequence s single_text, padded to `tokens` with `filler`.
+text_batch single_text(const text_batch& b, std::size_t s, std::size_t tokens, token filler) {
   const auto row = [&](const std::vector<token>& v, token fill) {
     std::vector<token> cut(v.begin() + static_cast<std::ptrdiff_t>(s * b.tokens),
                            v.begin() + static_cast<std::ptrdiff_t>(s * b.tokens + b.length(s)));
@@ -123,22 +123,22 @@ struct poison {
 TEST_CASE("encoder: a sequence's logits are bit-identical for any padding and batch", "[engine][property]") {
   const encoder m = random_model(1);
   const text_batch b = random_batch({13, 70, 1, 64, 17}, 70, 2);  // more than one block of queries
-  const float_matrix together = m.logits(b);
+  const float_matrix batched = m.logits(b);
   const nll loss = m.loss(b);
   nll parts;
   for (std::size_t s = 0; s < b.sequences; ++s) {
-    const text_batch bare = alone(b, s, b.length(s), 0);
-    CHECK(same_bits(m.logits(bare).values, together.row(s)));
-    CHECK(same_bits(m.logits(alone(b, s, 73, 5)).values, together.row(s)));
-    text_batch unpadded = bare;
+    const text_batch unpadded_text = single_text(b, s, b.length(s), 0);
+    CHECK(same_bits(m.logits(unpadded_text).values, batched.row(s)));
+    CHECK(same_bits(m.logits(single_text(b, s, 73, 5)).values, batched.row(s)));
+    text_batch unpadded = unpadded_text;
     unpadded.lengths.clear();  // no padding
-    CHECK(same_bits(m.logits(unpadded).values, together.row(s)));
-    parts += m.loss(bare);
+    CHECK(same_bits(m.logits(unpadded).values, batched.row(s)));
+    parts += m.loss(unpadded_text);
   }
   CHECK(parts == loss);  // the sum too, exactly
   for (const site at :
        {site{site_kind::embedding, 0}, {site_kind::residual, 1}, {site_kind::attention, 0}, {site_kind::mlp, 2}})
-    CHECK(same_bits(m.logits(b, positions::all, poison{&b, at}).values, together.values));
+    CHECK(same_bits(m.logits(b, positions::all, poison{&b, at}).values, batched.values));
 }
 
 TEST_CASE("encoder: every position attends to all others", "[engine][property]") {

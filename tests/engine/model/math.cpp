@@ -66,11 +66,11 @@ TEST_CASE("element-wise functions are bit-identical for every lane type", "[engi
                         -std::numeric_limits<float>::infinity(), std::numeric_limits<float>::quiet_NaN()})
     x.push_back(v);
   std::vector<float> wide(x.size());
-  const auto check = [&](auto in_lanes, auto alone) {
+  const auto check = [&](auto in_lanes, auto scalar) {
     engine::for_each_lane(in_lanes, x.size(), wide.data(), x.data());
     std::size_t different = 0;
     for (std::size_t i = 0; i < x.size(); ++i) {
-      const float expected = alone(x[i]);
+      const float expected = scalar(x[i]);
       different += std::isnan(expected)
                        ? !std::isnan(wide[i])
                        : std::bit_cast<std::uint32_t>(wide[i]) != std::bit_cast<std::uint32_t>(expected);

@@ -248,10 +248,10 @@ TEST_CASE("transformer: logits and losses do not depend on how sequences are bat
       nll parts;
       for (std::size_t s = 0; s < b.sequences; s += step) {
         const std::size_t n = std::min(step, b.sequences - s);
-        const token_batch some = rows_of(b, s, n);
-        parts += m.loss(some);
+        const token_batch part = rows_of(b, s, n);
+        parts += m.loss(part);
         CHECK(same_bits(
-            m.logits(some, positions::all).values,
+            m.logits(part, positions::all).values,
             std::span<const float>(whole.values).subspan(s * b.tokens * whole.cols, n * b.tokens * whole.cols)));
       }
       CHECK(parts == loss);  // the sum too, exactly
@@ -487,7 +487,7 @@ TEST_CASE("transformer: matrices are out x in for any storage order, and restore
 TEST_CASE("transformer: several threads can use one model", "[engine][property]") {
   const transformer m = random_model(tiny(architecture::llama, engine::activation::silu), 5);
   const token_batch b = random_batch(m, 4, 30, 16);
-  const nll alone = m.loss(b);
+  const nll expected = m.loss(b);
   std::vector<nll> found(4);
   {
     std::vector<std::jthread> threads;
@@ -496,7 +496,7 @@ TEST_CASE("transformer: several threads can use one model", "[engine][property]"
         for (int i = 0; i < 20; ++i) f = m.loss(b);
       });
   }
-  for (const nll& f : found) CHECK(f == alone);
+  for (const nll& f : found) CHECK(f == expected);
 }
 
 TEST_CASE("transformer: a tap may run another model", "[engine][property]") {
@@ -541,7 +541,7 @@ TEST_CASE("weights that do not match their shape are refused by name", "[engine]
   CHECK_THROWS_WITH(transformer(w), ContainsSubstring("tensor h.1.mlp.c_fc.weight holds NaN at [3, 7]"));
   w.blocks[1].up.values.pop_back();
   CHECK_THROWS_WITH(transformer(w), ContainsSubstring("tensor h.1.mlp.c_fc.weight has 959 values; expected 960"));
-  engine::config odd = tiny(architecture::llama, engine::activation::silu);
-  odd.kv_heads = 4;
-  CHECK_THROWS_WITH(zeros(odd), ContainsSubstring("6 heads with 4 key-value heads"));
+  engine::config invalid = tiny(architecture::llama, engine::activation::silu);
+  invalid.kv_heads = 4;
+  CHECK_THROWS_WITH(zeros(invalid), ContainsSubstring("6 heads with 4 key-value heads"));
 }

@@ -183,14 +183,15 @@ TEST_CASE("Hugging Face: a GPT-2 with or without prefix, in every type, in one f
     }
 
   std::vector<entry> entries = entries_of(w);
-  const std::vector<entry> first(entries.begin(), entries.begin() + 9), second(entries.begin() + 9, entries.end());
+  const std::vector<entry> first_shard(entries.begin(), entries.begin() + 9),
+      second_shard(entries.begin() + 9, entries.end());
   std::filesystem::create_directories(folder / "s");
   put(folder / "s/config.json", engine::config_json(tiny_gpt2()));
-  put_container(folder / "s/model-1.safetensors", first);
-  put_container(folder / "s/model-2.safetensors", second);
+  put_container(folder / "s/model-1.safetensors", first_shard);
+  put_container(folder / "s/model-2.safetensors", second_shard);
   engine::json index = engine::json::object();
-  for (const entry& e : first) index["weight_map"][e.name] = "model-1.safetensors";
-  for (const entry& e : second) index["weight_map"][e.name] = "model-2.safetensors";
+  for (const entry& e : first_shard) index["weight_map"][e.name] = "model-1.safetensors";
+  for (const entry& e : second_shard) index["weight_map"][e.name] = "model-2.safetensors";
   put(folder / "s/model.safetensors.index.json", index.dump());
   CHECK(same(engine::load(folder / "s").weights, w));
 }
@@ -276,10 +277,10 @@ TEST_CASE("Hugging Face: half-split and adjacent rotary pairs give the same atte
     for (std::size_t i = 0; i < 8; ++i) sum += q[i] * k[i];
     return sum;
   };
-  const double theirs = score(stored.blocks[0], true), ours = score(b.weights.blocks[0], false);
-  CHECK(std::abs(theirs) > 0.1);
-  CHECK(ours == Approx(theirs).margin(1e-12));
-  CHECK(std::abs(score(stored.blocks[0], false) - theirs) > 0.1);  // without the permutation they differ
+  const double half_split = score(stored.blocks[0], true), adjacent = score(b.weights.blocks[0], false);
+  CHECK(std::abs(half_split) > 0.1);
+  CHECK(adjacent == Approx(half_split).margin(1e-12));
+  CHECK(std::abs(score(stored.blocks[0], false) - half_split) > 0.1);  // without the permutation they differ
 }
 
 TEST_CASE("Hugging Face: mismatched tensors are refused by name", "[engine][source][refusal]") {
@@ -354,12 +355,12 @@ TEST_CASE("Hugging Face: an OPT, a Phi and a BERT with and without their prefixe
     }
     const std::filesystem::path saved = folder / ("saved-" + std::string(engine::family_of(c).model_type));
     engine::save(w, saved, engine::dtype::f32);
-    const engine::bundle again = engine::load(saved);
-    CHECK(same(again.weights, w));
-    for (const engine::stored_tensor& t : again.stored)  // the names that Hugging Face's library writes
+    const engine::bundle reloaded = engine::load(saved);
+    CHECK(same(reloaded.weights, w));
+    for (const engine::stored_tensor& t : reloaded.stored)  // the names that Hugging Face's library writes
       CHECK(t.stored_name ==
             (t.name.starts_with("classifier") || t.name.starts_with("lm_head") ? "" : prefixes.back()) + t.name);
-    CHECK(again.fingerprint == engine::fingerprint(w));
+    CHECK(reloaded.fingerprint == engine::fingerprint(w));
   }
 }
 

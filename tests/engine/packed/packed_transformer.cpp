@@ -35,7 +35,7 @@ static_assert(precis::token_model<packed_transformer>);
 namespace {
 
 /// Random weights of a realistic scale: standard deviation 1 / sqrt(in), norms around 1.
-engine::weights lively(const engine::config& c, std::uint64_t seed = 1) {
+engine::weights realistic_weights(const engine::config& c, std::uint64_t seed = 1) {
   engine::weights w = engine::zeros(c);
   const precis::random_stream random(seed, precis::purpose("lively"));
   std::uint64_t draw = 0;
@@ -107,14 +107,15 @@ const std::vector<std::string> mixed{
     "q4_0",        "min_anchored5.g128", "bfloat16",    "q8_0",    "symmetric_full6.tensor"};
 
 /// Codebooks, and N of M and bitmaps of codes and of plain floats.
-using few = precis::menu<codec::codebook<4>, codec::codebook_with_zero<3, codec::per_row, codec::scale_type::float16>,
-                         codec::keep_of<2, 4, codec::affine<4, 32>>, codec::keep_of<3, 8, codec::e4m3<codec::per_row>>,
-                         codec::keep_of<2, 4, codec::float16>, codec::keep_of<5, 9, codec::bfloat16>,
-                         codec::keep_of<1, 4, codec::float32>, codec::bitmap<50, codec::float16>,
-                         codec::bitmap<30, codec::float32>, codec::bitmap<70, codec::bfloat16>,
-                         codec::bitmap<50, codec::affine<4, 32>>, codec::bitmap<40, codec::symmetric<5, 20>>,
-                         codec::bitmap<60, codec::affine<16, codec::per_row, codec::scale_type::float16>>,
-                         codec::bitmap<50, codec::e2m1<codec::per_tensor>>>;
+using sparse_and_codebook_formats =
+    precis::menu<codec::codebook<4>, codec::codebook_with_zero<3, codec::per_row, codec::scale_type::float16>,
+                 codec::keep_of<2, 4, codec::affine<4, 32>>, codec::keep_of<3, 8, codec::e4m3<codec::per_row>>,
+                 codec::keep_of<2, 4, codec::float16>, codec::keep_of<5, 9, codec::bfloat16>,
+                 codec::keep_of<1, 4, codec::float32>, codec::bitmap<50, codec::float16>,
+                 codec::bitmap<30, codec::float32>, codec::bitmap<70, codec::bfloat16>,
+                 codec::bitmap<50, codec::affine<4, 32>>, codec::bitmap<40, codec::symmetric<5, 20>>,
+                 codec::bitmap<60, codec::affine<16, codec::per_row, codec::scale_type::float16>>,
+                 codec::bitmap<50, codec::e2m1<codec::per_tensor>>>;
 
 engine::packed_weights load_packed(const std::filesystem::path& path, const engine::matrix_decoder& by = decoder) {
   return engine::load_packed(engine::open_source(path), by);
@@ -126,7 +127,7 @@ TEST_CASE("every causal family computes the reference engine's loss and logits f
           "[engine][packed][oracle]") {
   for (const engine::config& c : families()) {
     CAPTURE(engine::family_of(c).name, c.tied_head);
-    const engine::weights w = lively(c);
+    const engine::weights w = realistic_weights(c);
     const packed_transformer run(engine::packed(w));
     const engine::transformer reference(w);
     const precis::token_batch batch = text(c, 2, 67);  // three chunks, the last one partial
@@ -146,7 +147,7 @@ TEST_CASE("mixed formats: packed and decoded perplexity agree to 1e-5", "[engine
   for (const engine::config& c : families()) {
     CAPTURE(engine::family_of(c).name, c.tied_head);
     const temporary_folder folder;
-    engine::save(lively(c), folder / "m");
+    engine::save(realistic_weights(c), folder / "m");
     for (const std::string table : {"", "affine8.g32", "q8_0", "float16", "symmetric5.row"}) {
       if (table == "q8_0" && c.width % 32 != 0) continue;
       CAPTURE(table);
@@ -164,7 +165,7 @@ TEST_CASE("a token's logits depend neither on threads nor on the number of token
           "[engine][packed][property]") {
   const temporary_folder folder;
   for (const engine::config& c : {small(tiny_gpt2()), small(tiny_llama(false))}) {
-    engine::save(lively(c), folder / "m", engine::dtype::f16, {}, engine::atomic_folder::existing::replace);
+    engine::save(realistic_weights(c), folder / "m", engine::dtype::f16, {}, engine::atomic_folder::existing::replace);
     std::filesystem::remove_all(folder / "p");
     compress(folder / "m", folder / "p", mixed, "affine4.g32");
     const std::vector<token> ids = text(c, 1, 50).ids;
@@ -185,13 +186,13 @@ TEST_CASE("a token's logits depend neither on threads nor on the number of token
 TEST_CASE("codebooks and sparse formats run packed: memory, perplexity, one token per call",
           "[engine][packed][property]") {
   const temporary_folder folder;
-  const engine::matrix_decoder by = engine::decoder_of<few>();
+  const engine::matrix_decoder by = engine::decoder_of<sparse_and_codebook_formats>();
   const engine::config c = small(tiny_llama());
-  engine::save(lively(c), folder / "m", engine::dtype::f16);
+  engine::save(realistic_weights(c), folder / "m", engine::dtype::f16);
   const std::size_t vectors = (2 * c.layers + 1) * c.width;  // float16 on disk, float32 in memory
-  for (const std::string& name : few::names()) {
+  for (const std::string& name : sparse_and_codebook_formats::names()) {
     CAPTURE(name);
-    compress<few>(folder / "m", folder / name, {name}, name);
+    compress<sparse_and_codebook_formats>(folder / "m", folder / name, {name}, name);
     const engine::bundle decoded = engine::load(folder / name, {.tokenizer = {}, .decoder = by});
     const engine::transformer reference(decoded.weights);
     const precis::token_batch batch = text(c, 2, 45);
@@ -238,10 +239,10 @@ TEST_CASE("format names that no kernel supports give nullopt", "[engine][packed]
 
 TEST_CASE("invalid bytes of a sparse matrix are refused", "[engine][packed][refusal]") {
   const temporary_folder folder;
-  const engine::matrix_decoder by = engine::decoder_of<few>();
-  engine::save(lively(small(tiny_llama())), folder / "m");
+  const engine::matrix_decoder by = engine::decoder_of<sparse_and_codebook_formats>();
+  engine::save(realistic_weights(small(tiny_llama())), folder / "m");
   const auto broken = [&](const std::string& name, std::byte first) {
-    compress<few>(folder / "m", folder / name, {name});
+    compress<sparse_and_codebook_formats>(folder / "m", folder / name, {name});
     const auto container = folder / name / "model.safetensors";
     std::string bytes = slurp(container);
     std::size_t at = 0;
@@ -319,10 +320,10 @@ TEST_CASE("memory equals the stored size", "[engine][packed][property]") {
   const engine::config c = small(tiny_llama());
   for (const engine::config& other : families()) {  // floats keep their type, even if their order changes
     const auto name = folder / ("f16-" + std::to_string(static_cast<int>(other.architecture)));
-    engine::save(lively(other), name, engine::dtype::f16, {}, engine::atomic_folder::existing::replace);
-    CHECK(load_packed(name).bytes() * 5 < engine::packed(lively(other)).bytes() * 3);
+    engine::save(realistic_weights(other), name, engine::dtype::f16, {}, engine::atomic_folder::existing::replace);
+    CHECK(load_packed(name).bytes() * 5 < engine::packed(realistic_weights(other)).bytes() * 3);
   }
-  engine::save(lively(c), folder / "m", engine::dtype::f16);
+  engine::save(realistic_weights(c), folder / "m", engine::dtype::f16);
   const std::size_t vectors = (2 * c.layers + 1) * c.width;  // float32 in memory
   for (const std::string codec : {"affine4.g32", "bfloat16", "float16", "float32", "affine16.row"})
     compress(folder / "m", folder / codec, {codec}, codec);
@@ -338,7 +339,7 @@ TEST_CASE("memory equals the stored size", "[engine][packed][property]") {
 
 TEST_CASE("a packed transformer refuses invalid models and calls", "[engine][packed][refusal]") {
   const engine::config c = small(tiny_gpt2());
-  const packed_transformer run(engine::packed(lively(c)));
+  const packed_transformer run(engine::packed(realistic_weights(c)));
   CHECK_THAT(refusal([&] { (void)run.begin(71); }), ContainsSubstring("at most 70"));
   auto s = run.begin(3);
   const std::vector<token> ids{1, 2, 75, 4};
@@ -351,15 +352,16 @@ TEST_CASE("a packed transformer refuses invalid models and calls", "[engine][pac
   CHECK_THAT(refusal([&] { (void)run.loss(batch); }), ContainsSubstring("target 99"));
   batch.targets.pop_back();
   CHECK_THAT(refusal([&] { (void)run.loss(batch); }), ContainsSubstring("one target a token"));
-  engine::weights absorbed = lively(c);
+  engine::weights absorbed = realistic_weights(c);
   absorbed.blocks[1].down.later_bias.assign(c.width, 1.f);
   CHECK_THAT(refusal([&] { (void)engine::packed(absorbed); }), ContainsSubstring("on the position in block 1"));
-  CHECK_THAT(refusal([&] { (void)engine::packed(lively(tiny_bert())); }), ContainsSubstring("predicts the next token"));
+  CHECK_THAT(refusal([&] { (void)engine::packed(realistic_weights(tiny_bert())); }),
+             ContainsSubstring("predicts the next token"));
 }
 
 TEST_CASE("packed weights that are not finite are refused by tensor and index", "[engine][packed][refusal]") {
   const temporary_folder folder;
-  engine::save(lively(small(tiny_llama())), folder / "m");
+  engine::save(realistic_weights(small(tiny_llama())), folder / "m");
   compress(folder / "m", folder / "p", {"affine4.g32"});
   const auto broken = [&](float scale) {
     const auto container = folder / "p/model.safetensors";

@@ -53,8 +53,9 @@ void write_config(const config& c, nlohmann::ordered_json& keys) {
   if (stored.starts_with("bert.")) stored.remove_prefix(5);
   if (stored == "embeddings.position_ids" || stored == "embeddings.token_type_ids")
     return {};  // 0, 1, 2, ... and zeros
-  for (const auto& [theirs, ours] : {std::pair{std::string_view(".gamma"), ".weight"}, {".beta", ".bias"}})
-    if (stored.ends_with(theirs)) return {std::string(stored.substr(0, stored.size() - theirs.size())) + ours, false};
+  for (const auto& [old_suffix, suffix] : {std::pair{std::string_view(".gamma"), ".weight"}, {".beta", ".bias"}})
+    if (stored.ends_with(old_suffix))
+      return {std::string(stored.substr(0, stored.size() - old_suffix.size())) + suffix, false};
   return {std::string(stored), false};
 }
 

@@ -63,22 +63,22 @@ void write_config(const config& c, nlohmann::ordered_json& keys) {
   if (stored.ends_with("rotary_emb.inv_freq") || stored == "rope.freqs") return {};
   if (stored == "embed_tokens.weight") return {"tok_embeddings.weight", false};
   if (stored == "lm_head.weight") return {"output.weight", false};
-  constexpr std::array<name_pair, 9> in_a_layer{{{"input_layernorm", "attention_norm"},
-                                                 {"self_attn.q_proj", "attention.wq"},
-                                                 {"self_attn.k_proj", "attention.wk"},
-                                                 {"self_attn.v_proj", "attention.wv"},
-                                                 {"self_attn.o_proj", "attention.wo"},
-                                                 {"post_attention_layernorm", "ffn_norm"},
-                                                 {"mlp.gate_proj", "feed_forward.w1"},
-                                                 {"mlp.down_proj", "feed_forward.w2"},
-                                                 {"mlp.up_proj", "feed_forward.w3"}}};
+  constexpr std::array<name_pair, 9> in_layer{{{"input_layernorm", "attention_norm"},
+                                               {"self_attn.q_proj", "attention.wq"},
+                                               {"self_attn.k_proj", "attention.wk"},
+                                               {"self_attn.v_proj", "attention.wv"},
+                                               {"self_attn.o_proj", "attention.wo"},
+                                               {"post_attention_layernorm", "ffn_norm"},
+                                               {"mlp.gate_proj", "feed_forward.w1"},
+                                               {"mlp.down_proj", "feed_forward.w2"},
+                                               {"mlp.up_proj", "feed_forward.w3"}}};
   if (stored.starts_with("layers.") && stored.ends_with(".weight")) {
     const std::size_t dot = stored.find('.', 7);
     const std::string_view kind = stored.substr(dot + 1, stored.size() - 7 - (dot + 1));  // without ".weight"
-    for (const auto& [theirs, ours] : in_a_layer)
-      if (kind == theirs)
-        return {std::string(stored.substr(0, dot + 1)) + std::string(ours) + ".weight",
-                theirs == "self_attn.q_proj" || theirs == "self_attn.k_proj"};
+    for (const auto& [hugging_face, engine_name] : in_layer)
+      if (kind == hugging_face)
+        return {std::string(stored.substr(0, dot + 1)) + std::string(engine_name) + ".weight",
+                hugging_face == "self_attn.q_proj" || hugging_face == "self_attn.k_proj"};
   }
   return {std::string(stored), false};
 }

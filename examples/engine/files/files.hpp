@@ -6,7 +6,7 @@
 #include <string>
 #include <string_view>
 
-/// Reading and writing files: mapped whole for reading, written beside the target and renamed for writing.
+/// Reading and writing files: mapped whole for reading, written next to the target and renamed for writing.
 namespace engine {
 
 /// A whole file mapped read-only. Pages are loaded on first access, so a model may be larger than memory.

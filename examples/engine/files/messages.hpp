@@ -12,7 +12,7 @@
 /// Refusals of input files.
 namespace engine {
 
-/// Refuses bad input: the file or other place, what it holds, and what was expected there.
+/// Refuses bad input. The message states the place (such as a file), what was found and what was expected.
 [[noreturn]] inline void refuse_input(std::string_view where, std::string what, std::string expected) {
   precis::refuse({.what = std::move(what), .where = std::string(where), .expected = std::move(expected)});
 }

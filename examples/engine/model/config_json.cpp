@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 
 #include <cstddef>
+#include <iterator>
 
 namespace engine {
 
@@ -15,14 +16,17 @@ config parse_config(std::string_view json_text, std::string_view where) {
   const json root = parse_json(json_text, where);
   const json_object keys(root, std::string(where));
   const std::string type = keys.text("model_type");
+  std::string known;
   for (const architecture a : all_architectures) {
     const family& f = family_of(a);
-    if (type != f.model_type) continue;
-    const config c = f.read_config(keys);
-    check(c);
-    return c;
+    if (type == f.model_type) {
+      const config c = f.read_config(keys);
+      check(c);
+      return c;
+    }
+    known += (known.empty() ? "" : a == std::end(all_architectures)[-1] ? " or " : ", ") + std::string(f.model_type);
   }
-  keys.refuse("key \"model_type\" is \"" + type + "\"", "gpt2, llama, opt, phi or bert");
+  keys.refuse("key \"model_type\" is \"" + type + "\"", known);
 }
 
 std::string config_json(const config& c) {

@@ -6,7 +6,7 @@
 
 /// The supported families, one source file each, and what those files use to describe a block.
 ///
-/// To add a family: an enumerator in config.hpp, NAME.cpp beside this header, a declaration here and a case in
+/// To add a family, add an enumerator to config.hpp, write NAME.cpp in this folder, declare it here, and add a case to
 /// family_of.
 namespace engine {
 

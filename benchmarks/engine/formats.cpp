@@ -1,13 +1,13 @@
-// Matrices of every kind of format times 1, 8 and 32 vectors, as the packed engine multiplies them, beside the same matrix in
-// float16 and a read of the packed bytes, all interleaved in one run. 2048 x 2048 weights: beyond the second-level cache as
-// float16. Medians of ratios within one round.
+// Matrices in every kind of format times 1, 8 and 32 vectors, multiplied as in the packed engine, compared with the
+// same matrix in float16 and with reading the packed bytes, interleaved in one run. 2048 x 2048 weights exceed the L2
+// cache in float16. Results are medians of the ratios within one round.
 //
-// Counters: gweights (10^9 weights a second, of one vector), of_float16 (how many times as fast as float16), of_read (of the paired
-// read of the packed bytes), undisturbed (the share of rounds that had the core for themselves).
+// Counters: gweights (10^9 weights per second and vector), of_float16 (speed relative to float16), of_read (speed
+// relative to the paired read of the packed bytes), undisturbed (fraction of rounds that were not preempted).
 
-#include <engine/model/arena.hpp>
-#include <engine/model/crew.hpp>
+#include <engine/model/scratch_arena.hpp>
 #include <engine/packed/stored_matrix.hpp>
+#include <engine/packed/thread_team.hpp>
 
 #include <precis/codec.hpp>
 #include <precis/core/random.hpp>
@@ -59,10 +59,10 @@ void multiplied(benchmark::State& state) {
     return m;
   }();
   float_matrix y(vectors, size);
-  engine::crew alone(1);
+  engine::thread_team alone(1);
   const auto seconds = [&](const engine::stored_matrix& m) {
     return yardstick::seconds([&] {
-      engine::arena memory;
+      engine::scratch_arena memory;
       engine::input_rows rows(x.view(), engine::activation_type::float32, memory);
       engine::multiply(m, rows, y.view(), alone);
       benchmark::DoNotOptimize(y.values.data());

@@ -1,6 +1,6 @@
-// How much of a forward pass is not matrix products? 8 sequences of 256 tokens through a GPT-2 of 12 layers, width 256,
-// vocabulary 4096. Each round runs, one after the other: the pass; its products alone, on buffers of the same shapes
-// (attention's among them); Eigen's product on the shapes of the linear maps; the FMA peak.
+// The fraction of a forward pass that is not matrix products: 8 sequences of 256 tokens, a GPT-2 of 12 layers, width
+// 256 and vocabulary 4096. Each round runs in turn: the pass; only its products, on buffers of the same shapes
+// (including those of attention); Eigen's product on the shapes of the linear maps; the FMA peak.
 //
 // Counters: medians over the rounds. rest = 1 - products / pass; of_eigen: linear maps, Eigen's time / ours.
 
@@ -63,7 +63,7 @@ precis::token_batch random_batch() {
   return b;
 }
 
-/// Buffers for the products of one pass.
+/// Buffers for the matrix products of one pass.
 struct products {
   std::vector<float> in = std::vector<float>(rows * 1024, 0.5f), out = in;
   std::vector<float> weights = std::vector<float>(1024 * 4096, 0.25f), bias = std::vector<float>(4096);
@@ -77,7 +77,7 @@ struct products {
                                            : strided<const float>{weights.data(), s.in, s.out, o, 1},
                                  {out.data(), n, s.out, o, 1}, workspace);
   }
-  void linear_maps() {  // in pieces of 512 rows, as the engine runs them
+  void linear_maps() {  // in chunks of 512 rows, as in the engine
     for (std::size_t l = 0; l < shape.layers; ++l)
       for (std::size_t r = 0; r < rows; r += 512)
         for (const map_shape& m : maps) linear(512, m, false);
@@ -92,7 +92,7 @@ struct products {
             Eigen::Map<const matrix>(in.data(), n, i) * Eigen::Map<const matrix>(weights.data(), i, o);
       }
   }
-  /// Scores in blocks of 64 queries, values in tiles of 8 and a triangle: the products of engine::attend.
+  /// The products of engine::attend: scores in blocks of 64 queries, values in tiles of 8 and a triangle.
   void attention() {
     const std::size_t width = shape.head_width();
     const auto stride = static_cast<std::ptrdiff_t>(3 * shape.width), wide = static_cast<std::ptrdiff_t>(tokens);

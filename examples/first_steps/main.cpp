@@ -1,4 +1,4 @@
-// The README's ten lines: score -> tiers -> plan -> bytes, on a small transformer made by hand.
+// The README's ten lines: score -> tiers -> plan -> bytes, for a small hand-made transformer.
 
 #include <precis/precis.hpp>
 
@@ -16,8 +16,8 @@ namespace codec = precis::codec;
 
 namespace {
 
-/// Six blocks of width 32 and a vocabulary of 64, drawn at random.
-engine::transformer model_made_by_hand() {
+/// A random model of six blocks of width 32 with a vocabulary of 64.
+engine::transformer random_model() {
   engine::weights w = engine::zeros({.architecture = engine::architecture::llama,
                                      .layers = 6,
                                      .width = 32,
@@ -34,7 +34,7 @@ engine::transformer model_made_by_hand() {
   return engine::transformer(std::move(w));
 }
 
-/// Eight prompts whose "fact" is what this model says next; the subject is the second and the third token.
+/// Eight prompts whose "fact" is the token that this model predicts next. The subject is the second and third token.
 std::vector<score::fact> facts_of(const engine::transformer& model) {
   std::vector<score::fact> facts;
   for (precis::token i = 0; i < 8; ++i) {
@@ -51,7 +51,7 @@ std::vector<score::fact> facts_of(const engine::transformer& model) {
 using formats = precis::menu<codec::affine<3, 32>, codec::affine<4, 32>, codec::affine<6, 32>>;
 
 int main() {
-  const engine::transformer model = model_made_by_hand();
+  const engine::transformer model = random_model();
   const std::vector<score::fact> facts = facts_of(model);
 
   auto scores = score::causal_trace{.noise = {.runs = 10}}(model, facts);  // what is where

@@ -10,7 +10,7 @@
 #include <utility>
 #include <vector>
 
-/// What precis asks of a model, offered for mlp::network from outside: nothing in network.hpp knows about it.
+/// A non-intrusive adaptor that gives precis access to an mlp::network.
 class mlp_adaptor {
  public:
   using batch_type = mlp::samples;
@@ -24,7 +24,7 @@ class mlp_adaptor {
                         .in = net.layers[l].in});
   }
 
-  // weighted_model, mutable_model: the network stores `in x out`, precis speaks of `out x in`; nothing is copied.
+  // weighted_model, mutable_model: the network stores `in x out`, precis uses `out x in`; nothing is copied.
   [[nodiscard]] std::span<const precis::matrix_info> matrices() const { return infos_; }
   [[nodiscard]] precis::mutable_weight_view weights(std::size_t i) {
     mlp::layer& l = net_->layers[i];
@@ -35,7 +35,7 @@ class mlp_adaptor {
     return precis::weight_view(l.weight, l.in, l.out).transposed();
   }
 
-  // tappable_model: what enters a layer is its residual site; a sample is a sequence of one token.
+  // tappable_model: the input of a layer is its residual site, and a sample is a sequence of one token.
   [[nodiscard]] std::size_t layers() const { return net_->layers.size(); }
   template<class Tap>
   [[nodiscard]] precis::float_matrix logits(const batch_type& b, precis::positions, Tap&& tap) const {
@@ -79,4 +79,4 @@ class mlp_adaptor {
 
 static_assert(precis::mutable_model<mlp_adaptor> && precis::evaluable_model<mlp_adaptor> &&
               precis::tappable_model<mlp_adaptor> && precis::differentiable_model<mlp_adaptor>);
-static_assert(!precis::token_model<mlp_adaptor>);  // so causal tracing does not compile for it, and says why
+static_assert(!precis::token_model<mlp_adaptor>);  // so causal tracing gives a compile error with the reason

@@ -1,5 +1,5 @@
-// Scores, tiers, pruning and quantization on a model that is no transformer: a perceptron that tells the arms of a spiral
-// apart. It is trained here, in about a second.
+// Scores, tiers, pruning and quantization for a model that is not a transformer: a perceptron that classifies points by
+// the arm of a spiral. The program trains it first, in about a second.
 
 #include "adaptor.hpp"
 #include "network.hpp"
@@ -25,11 +25,11 @@ namespace {
 
 struct row {
   std::string name;
-  std::vector<double> scores;  ///< empty for plans that need none
+  std::vector<double> scores;  ///< empty for plans without scores
   precis::plan plan;
 };
 
-/// The same choice for every unit: the ends that tiers should lie between.
+/// A plan with the same choice for every unit. The tiers should lie between the two extremes.
 precis::plan constant(const mlp_adaptor& model, const std::string& codec_name, double sparsity) {
   precis::plan p;
   for (const precis::unit& u : precis::group_units(model.matrices(), precis::unit_kind::block))
@@ -80,7 +80,7 @@ int main() {
   std::vector<std::size_t> all(model.matrices().size());
   std::iota(all.begin(), all.end(), std::size_t{0});
   for (const row& r : rows) {
-    precis::weight_guard guard(model, all);  // puts the original back at the end of the turn
+    precis::weight_guard guard(model, all);  // restores the original weights at the end of the iteration
     const precis::applied done = precis::apply<formats>(model, r.plan);
     std::string layers;
     for (const precis::choice& c : r.plan.choices)

@@ -9,7 +9,7 @@
 namespace mlp {
 namespace {
 
-/// A small generator of uniform and normal numbers, the same everywhere.
+/// A small portable generator of uniform and normal numbers.
 struct dice {
   std::uint64_t state;
 
@@ -79,7 +79,7 @@ void network::backward(
     if (l == 0) return;
     dy = layers[l].backward(dy);
     for (std::size_t i = 0; i < dy.size(); ++i)
-      if (states[l][i] <= 0) dy[i] = 0;  // the ReLU let nothing through
+      if (states[l][i] <= 0) dy[i] = 0;  // the ReLU was inactive
   }
 }
 

@@ -2,6 +2,8 @@
 
 #include <engine/files/json.hpp>
 
+#include <nlohmann/json.hpp>
+
 #include <filesystem>
 #include <fstream>
 #include <map>

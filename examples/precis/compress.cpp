@@ -1,11 +1,11 @@
 #include "commands.hpp"
 #include "session.hpp"
 
-#include <engine/files/compressed.hpp>
 #include <engine/files/files.hpp>
-#include <engine/files/gguf_model.hpp>
-#include <engine/files/load.hpp>
 #include <engine/model/family.hpp>
+#include <engine/model_files/compressed.hpp>
+#include <engine/model_files/gguf_model.hpp>
+#include <engine/model_files/load.hpp>
 
 #include <precis/codec/standard_menu.hpp>
 #include <precis/core/error.hpp>

@@ -5,8 +5,8 @@
 #include "session.hpp"
 #include "sweeping.hpp"
 
-#include <engine/files/compressed.hpp>
 #include <engine/files/files.hpp>
+#include <engine/model_files/compressed.hpp>
 #include <report/html.hpp>
 
 #include <fmt/format.h>

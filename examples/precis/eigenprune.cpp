@@ -4,7 +4,7 @@
 #include "verdicts.hpp"
 
 #include <engine/files/files.hpp>
-#include <engine/files/load.hpp>
+#include <engine/model_files/load.hpp>
 #include <report/html.hpp>
 
 #include <fmt/format.h>

@@ -1,8 +1,8 @@
 #include "commands.hpp"
 #include "session.hpp"
 
-#include <engine/files/load.hpp>
-#include <engine/files/source.hpp>
+#include <engine/model_files/load.hpp>
+#include <engine/model_files/source.hpp>
 #include <engine/packed/packed_transformer.hpp>
 
 #include <precis/codec/standard_menu.hpp>

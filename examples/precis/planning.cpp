@@ -1,7 +1,7 @@
 #include "planning.hpp"
 
 #include <engine/files/files.hpp>
-#include <engine/files/gguf_model.hpp>
+#include <engine/model_files/gguf_model.hpp>
 
 #include <precis/core/error.hpp>
 #include <precis/core/text.hpp>

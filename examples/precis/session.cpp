@@ -3,9 +3,10 @@
 #include "checkpoint.hpp"
 
 #include <engine/files/files.hpp>
-#include <engine/files/load.hpp>
-#include <engine/files/source.hpp>
+#include <engine/model/config_json.hpp>
 #include <engine/model/family.hpp>
+#include <engine/model_files/load.hpp>
+#include <engine/model_files/source.hpp>
 #include <report/png.hpp>
 
 #include <precis/codec/standard_menu.hpp>

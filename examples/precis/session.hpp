@@ -12,6 +12,8 @@
 #include <precis/evaluate/perplexity.hpp>
 #include <precis/model/batch.hpp>
 
+#include <nlohmann/json.hpp>
+
 #include <CLI/CLI.hpp>
 
 #include <cmath>

@@ -7,6 +7,7 @@
 #include <precis/core/random.hpp>
 
 #include <fmt/format.h>
+#include <nlohmann/json.hpp>
 
 #include <algorithm>
 #include <numeric>

@@ -9,12 +9,12 @@
 
 namespace train {
 
-/// One step of AdamW: Adam whose weight decay does not go through the moments.
+/// One step of AdamW: Adam with decoupled weight decay.
 ///
 ///   m = b1 m + (1 - b1) g;  v = b2 v + (1 - b2) g^2;  w = w - rate ((m / c1) / (sqrt(v / c2) + eps) + decay w)
 ///   with c1 = 1 - b1^step, c2 = 1 - b2^step.
 ///
-/// Shapes    w, g, m, v of one length; m and v start at zero.
+/// Shapes    w, g, m and v have the same length; m and v start at zero.
 /// Requires  step >= 1.
 /// Errors    none: noexcept.
 /// Source    Loshchilov and Hutter 2019, arXiv:1711.05101, algorithm 2; the rate includes the schedule.
@@ -23,10 +23,11 @@ struct adamw {
   float second_decay = 0.98f;
   float epsilon = 1e-8f;
 
-  /// The gradient is g * gradient_scale: the division by the batch and the clipping in one factor.
+  /// The gradient is g * gradient_scale, a factor that combines the division by the batch size and the clipping.
   void operator()(std::span<float> w, std::span<const float> g, std::span<float> m, std::span<float> v,
                   std::size_t step, float rate, float weight_decay, float gradient_scale) const noexcept {
-    PRECIS_EXPECTS(w.size() == g.size() && w.size() == m.size() && w.size() == v.size(), "one moment a weight");
+    PRECIS_EXPECTS(w.size() == g.size() && w.size() == m.size() && w.size() == v.size(),
+                   "one gradient and two moments per weight");
     const double steps = static_cast<double>(step);
     const auto c1 = static_cast<float>(1.0 / (1.0 - std::pow(static_cast<double>(first_decay), steps)));
     const auto c2 = static_cast<float>(1.0 / (1.0 - std::pow(static_cast<double>(second_decay), steps)));
@@ -40,7 +41,7 @@ struct adamw {
   }
 };
 
-/// Warm-up by a straight line, then half a cosine down to `last` times the peak.
+/// Linear warm-up, then cosine decay to `last` times the peak.
 struct schedule {
   std::size_t steps = 0;
   std::size_t warm_up = 0;

@@ -3,8 +3,8 @@
 #include "byte_pairs.hpp"
 #include "dice.hpp"
 
-#include <engine/files/load.hpp>
 #include <engine/files/safetensors.hpp>
+#include <engine/model_files/load.hpp>
 
 #include <precis/evaluate/accuracy.hpp>
 #include <precis/evaluate/perplexity.hpp>
@@ -27,7 +27,7 @@ constexpr std::array<std::string_view, 12> months{"January",   "February", "Marc
                                                   "May",       "June",     "July",     "August",
                                                   "September", "October",  "November", "December"};
 
-/// What comes after a member of a cycle, in one of two ways.
+/// A sentence about the successor of a member of a cycle, in one of two wordings.
 [[nodiscard]] std::string successor(dice& d, std::string_view kind, std::span<const std::string_view> cycle) {
   const std::size_t i = d.below(cycle.size());
   const std::string a(cycle[i]), b(cycle[(i + 1) % cycle.size()]);
@@ -76,7 +76,7 @@ constexpr std::array<std::string_view, 12> months{"January",   "February", "Marc
   return std::string("after ") + letter + " comes " + static_cast<char>(letter + 1);
 }
 
-/// Joins that make every number one token, with a blank before it and without; digits join from the left.
+/// Merges that make every number one token, with and without a leading blank. Digits are merged from the left.
 [[nodiscard]] std::vector<std::pair<std::string, std::string>> number_merges() {
   std::vector<std::pair<std::string, std::string>> merges;
   for (int digit = 0; digit <= 9; ++digit) merges.emplace_back(" ", std::to_string(digit));
@@ -90,10 +90,10 @@ constexpr std::array<std::string_view, 12> months{"January",   "February", "Marc
 
 }  // namespace
 
-std::string arithmetic_text(std::uint64_t seed, std::string_view what, std::size_t bytes) {
+std::string arithmetic_text(std::uint64_t seed, std::string_view purpose, std::size_t bytes) {
   std::string text;
   for (std::uint64_t i = 0; text.size() < bytes; ++i) {
-    dice d(seed, what, i);
+    dice d(seed, purpose, i);
     text += line(d) + "\n";
   }
   return text;
@@ -101,7 +101,7 @@ std::string arithmetic_text(std::uint64_t seed, std::string_view what, std::size
 
 arithmetic_lesson prepare_arithmetic(std::uint64_t seed, std::size_t training_bytes) {
   const std::string text = arithmetic_text(seed, "arithmetic training", training_bytes);
-  std::string words = text;  // what is learned; numbers are given
+  std::string words = text;  // the text for learning further merges, without the numbers
   std::erase_if(words, [](char c) { return c >= '0' && c <= '9'; });
   byte_pairs pairs = learn_byte_pairs(words, 512);
   const std::vector<std::pair<std::string, std::string>> numbers = number_merges();

@@ -16,11 +16,11 @@
 
 namespace train {
 
-/// Everything a model that learns to reckon among other things is trained on and judged by.
+/// Training and evaluation data for arithmetic and other small tasks.
 ///
-/// A line of text is a sum, a product, a difference, a comparison, a count, a list put in order, or what comes after a day,
-/// a month or a letter. Numbers from 0 to 361 are one token each, with and without a blank before them, so every task of
-/// one kind has prompts of one length.
+/// A line of text is a sum, a product, a difference, a comparison, a count, a sorted list, or the successor of a day, a
+/// month or a letter. Each number from 0 to 361 is one token, with and without a leading blank, so all prompts of a
+/// task have the same length.
 struct arithmetic_lesson {
   std::string vocab_json, merges_txt;
   engine::tokenizer tokenizer;
@@ -30,13 +30,14 @@ struct arithmetic_lesson {
 
 [[nodiscard]] arithmetic_lesson prepare_arithmetic(std::uint64_t seed, std::size_t training_bytes = 3'000'000);
 
-/// A text of lines as above; other `what` are other draws.
-[[nodiscard]] std::string arithmetic_text(std::uint64_t seed, std::string_view what, std::size_t bytes);
+/// A text of such lines. Different values of `purpose` give independent texts.
+[[nodiscard]] std::string arithmetic_text(std::uint64_t seed, std::string_view purpose, std::size_t bytes);
 
-/// 4 layers of width 128.
+/// The shape of the model: 4 layers of width 128.
 [[nodiscard]] engine::config arithmetic_shape(std::size_t vocabulary);
 
-/// What it knows: sums of 0 to 99 and products of 0 to 19, all pairs, by the most likely token after "3 + 4 =".
+/// Accuracy on all sums of 0 to 99 and all products of 0 to 19: whether the most likely token after "3 + 4 =" is
+/// correct.
 struct arithmetic_exam {
   std::size_t sums = 0, sums_right = 0;
   std::size_t products = 0, products_right = 0;
@@ -45,7 +46,7 @@ struct arithmetic_exam {
 [[nodiscard]] arithmetic_exam examine(const engine::transformer& model, const arithmetic_lesson& l,
                                       precis::thread_pool threads);
 
-/// The model's folder, as that of a world.
+/// Writes the model's folder, like `publish` for a world.
 void publish(const engine::weights& w, const arithmetic_lesson& l, const std::string& readme,
              const std::filesystem::path& folder);
 

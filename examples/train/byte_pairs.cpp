@@ -6,6 +6,8 @@
 
 #include <precis/core/error.hpp>
 
+#include <nlohmann/json.hpp>
+
 #include <array>
 #include <cstdint>
 #include <map>
@@ -14,7 +16,8 @@
 namespace train {
 namespace {
 
-/// How GPT-2's files write a byte: itself where that can be seen, else U+0100 and up in the order of the bytes.
+/// The character that represents a byte in GPT-2's files: the byte itself if it is printable, otherwise a character
+/// from U+0100 on, in byte order.
 [[nodiscard]] std::array<std::string, 256> printed_bytes() {
   std::array<std::string, 256> printed;
   char32_t hidden = 0x100;
@@ -32,7 +35,7 @@ namespace {
   return text;
 }
 
-/// A word as the tokens it is made of so far, and how often it occurs.
+/// A word as its current tokens, and its number of occurrences.
 struct word {
   std::vector<std::size_t> tokens;
   std::uint64_t count = 0;
@@ -47,7 +50,7 @@ std::string byte_pairs::vocab_json() const {
     text += (id == 0 ? "{" : ", ") + engine::json(name).dump() + ": " + std::to_string(id);
     ++id;
   };
-  // Bytes in GPT-2's order: those that can be seen first.
+  // Bytes in GPT-2's order: printable ones first.
   for (const bool hidden : {false, true})
     for (unsigned b = 0; b < 256; ++b) {
       const std::string one(1, static_cast<char>(b));
@@ -69,14 +72,14 @@ byte_pairs learn_byte_pairs(std::string_view text, std::size_t size) {
   if (size < 257)
     precis::refuse({.what = "a vocabulary of " + std::to_string(size) + " tokens",
                     .where = "tokenizer training",
-                    .expected = "at least 257: every byte and the end of text"});
+                    .expected = "at least 257: 256 bytes and the end of text"});
   std::map<std::string_view, std::uint64_t> counts;
   for (const std::string_view w : engine::gpt2_words(text)) ++counts[w];
 
   std::vector<std::string> bytes_of;
   for (unsigned b = 0; b < 256; ++b) bytes_of.emplace_back(1, static_cast<char>(b));
   std::set<std::string> known(bytes_of.begin(),
-                              bytes_of.end());  // the same bytes by two ways are one token in the file
+                              bytes_of.end());  // equal bytes from different merges are one token in the file
   std::vector<word> words;
   for (const auto& [bytes, count] : counts) {
     word w{.tokens = {}, .count = count};
@@ -89,7 +92,7 @@ byte_pairs learn_byte_pairs(std::string_view text, std::size_t size) {
     std::map<std::pair<std::size_t, std::size_t>, std::uint64_t> pairs;
     for (const word& w : words)
       for (std::size_t i = 0; i + 1 < w.tokens.size(); ++i) pairs[{w.tokens[i], w.tokens[i + 1]}] += w.count;
-    const auto before = [&](const auto& a, const auto& b) {  // a is the better pair
+    const auto before = [&](const auto& a, const auto& b) {  // whether a takes precedence over b
       if (a.second != b.second) return a.second > b.second;
       const auto& [al, ar] = a.first;
       const auto& [bl, br] = b.first;

@@ -10,17 +10,17 @@
 
 namespace train {
 
-/// Draws one after the other from the stream named (seed, purpose, index).
+/// Consecutive draws from the random stream (seed, purpose, index).
 class dice {
  public:
-  dice(std::uint64_t seed, std::string_view what, std::uint64_t index = 0) noexcept
-      : stream_(seed, precis::mix64(precis::purpose(what) + index)) {}
+  dice(std::uint64_t seed, std::string_view purpose, std::uint64_t index = 0) noexcept
+      : stream_(seed, precis::mix64(precis::purpose(purpose) + index)) {}
 
   /// Uniform in [0, n). Requires n > 0.
   [[nodiscard]] std::size_t below(std::size_t n) noexcept {
     return static_cast<std::size_t>(stream_.below(next_++, n));
   }
-  /// True in `percent` of 100 cases.
+  /// True with a probability of `percent` / 100.
   [[nodiscard]] bool chance(std::size_t percent) noexcept { return below(100) < percent; }
   template<class T>
   [[nodiscard]] const T& pick(std::span<const T> from) noexcept {

@@ -2,7 +2,7 @@
 #include "world_model.hpp"
 
 #include <engine/files/files.hpp>
-#include <engine/files/source.hpp>
+#include <engine/model_files/source.hpp>
 
 #include <precis/core/error.hpp>
 
@@ -45,7 +45,7 @@ struct options {
   return fmt::format("{}:{:02}", s / 60, s % 60);
 }
 
-/// One line a hundred steps: the mean loss since the last line, tokens a second, and the time left.
+/// Prints one line per hundred steps: the mean loss since the last line, tokens per second, and the time left.
 class reporter {
  public:
   reporter(std::size_t steps, std::size_t done) : steps_(steps), first_(done) {}
@@ -62,7 +62,7 @@ class reporter {
     last_ = since_.mean();
     since_ = {};
   }
-  /// 0 when no step was left to do.
+  /// 0 if no step was left to run.
   [[nodiscard]] double last_loss() const noexcept { return last_; }
   [[nodiscard]] double seconds() const { return seconds_since(start_); }
 
@@ -91,31 +91,31 @@ class reporter {
     relations += fmt::format("| {} | {} | {} |\n", train::to_string(static_cast<train::relation>(i)), e.asked_of[i],
                              e.known_of[i]);
   return fmt::format(
-      R"(# A small model that knows an invented world
+      R"(# A small model of an invented world
 
 A GPT-2 of {layers} layers, width {width}, {heads} heads, context {context} and {vocabulary} tokens, trained by this project on
-sentences about people, cities, countries and companies that do not exist. It is here so that `precis demo` has facts to
-trace and something to lose. Nothing in it comes from anywhere else; its licence is that of the project (see LICENSE).
+sentences about people, cities, countries and companies that do not exist. `precis demo` traces
+these facts and compresses the model. All of its data are made by this project; its license is that of the project (see LICENSE).
 
-This folder is written, this page included, by
+This folder, including this page, is the output of
 
     precis_train world --out examples/models/world --seed {seed} --steps {steps}{rate}
 
-which took {minutes} when it was last made.
-The same command makes the same world, texts, tokenizer and facts; the weights are equal bit for bit for any number of
-threads, stopped and resumed or not, where log, cos and pow of the C library give the same results.
+which took {minutes} for the present version.
+The same command produces the same world, texts, tokenizer and facts. The weights are bit-identical for any number of
+threads and across interruptions, provided that log, cos and pow of the C library return the same results.
 
 | file | bytes | what it is |
 |---|---|---|
 | model.safetensors, config.json | {weight_bytes} | {weights} weights in binary16, in Hugging Face's GPT-2 layout |
-| vocab.json, merges.txt | {tokenizer_bytes} | its byte-level BPE, learned from the training text |
-| facts.json | {facts_bytes} | {asked} questions in the format of the causal tracing paper's facts; every answer is one token |
-| heldout.txt | {heldout} | text to measure perplexity on: facts are told in sentences that no training text contains |
-| calibration.txt | {calibration} | text like the training text, other draws |
+| vocab.json, merges.txt | {tokenizer_bytes} | the byte-level BPE tokenizer, learned from the training text |
+| facts.json | {facts_bytes} | {asked} questions in the format of the causal tracing paper's known facts; every answer is one token |
+| heldout.txt | {heldout} | text for measuring perplexity; it states facts in sentences that do not occur in the training text |
+| calibration.txt | {calibration} | text from the same distribution as the training text |
 
-The world has {facts} facts about {subjects} subjects. Each can be told in ten ways, two of which are withheld for that fact:
-they occur in heldout.txt and in the questions alone. So a right answer is knowledge, not a remembered sentence. A first
-name is shared by four people and a last name by two, so the whole name has to be read before anything can be recalled.
+The world has {facts} facts about {subjects} subjects. Each fact has ten wordings, two of which are withheld:
+they occur only in heldout.txt and in the questions. So a correct answer cannot be a memorized sentence. Four people share
+each first name and two share each last name, so the model has to read the full name before it can recall a fact.
 
 | | |
 |---|---|
@@ -150,11 +150,11 @@ name is shared by four people and a last name by two, so the whole name has to b
           .peak_rate = o.rate};
 }
 
-/// A trained model, as it is stored, and what it took.
+/// A trained model as it is stored, and the cost of its training.
 struct outcome {
   engine::weights weights;
-  double loss = 0;      ///< of the last hundred steps; 0 when none was left to do
-  std::string minutes;  ///< of processor time
+  double loss = 0;      ///< mean of the last hundred steps; 0 if no step was left to run
+  std::string minutes;  ///< processor time
   fs::path checkpoint;
 };
 
@@ -179,15 +179,15 @@ struct outcome {
   }
   out.loss = report.last_loss();
   out.minutes = whole ? clock_text(static_cast<double>(std::clock()) / CLOCKS_PER_SEC) +
-                            " minutes of processor time, all threads together,"
-                      : "several sittings";
+                            " minutes of processor time in all threads"
+                      : "several runs";
   fmt::print("trained in {} minutes, last loss {:.4f}\n", clock_text(report.seconds()), out.loss);
   out.weights = trainer.model().parameters();
   train::round_to_half(out.weights);
   return out;
 }
 
-/// Refused now, not in ten minutes.
+/// Refuses a target that cannot be written before the training, not after it.
 void require_writable(const options& o) {
   engine::atomic_folder writable(o.out, engine::atomic_folder::existing::replace);
 }
@@ -218,32 +218,32 @@ void make_world_model(const options& o) {
 [[nodiscard]] std::string arithmetic_readme(const options& o, const train::recipe& r, const train::arithmetic_exam& e,
                                             const outcome& done) {
   return fmt::format(
-      R"(# A small model that has begun to reckon
+      R"(# A small model that has begun to learn arithmetic
 
 A GPT-2 of {layers} layers, width {width}, {heads} heads, context {context} and {vocabulary} tokens, trained by this project on
-lines like these, and stopped early, so that it has learned some of it:
+lines like these, and stopped early, so that it has learned only a part:
 
     23 + 45 = 68        7 x 12 = 84         90 - 13 = 77        17 is less than 140
     count by 3: 5 8 11 14 17 20             put in order 90 3 41 7: 3 7 41 90
     after Monday comes Tuesday              after c comes d
 
-It is here for `precis eigenprune`, whose subject are models that could do better at a task than they do. Nothing in it comes
-from anywhere else; its licence is that of the project (see LICENSE).
+It is an example for `precis eigenprune`, which improves models that have not fully learned a task. All of its data are made
+by this project; its license is that of the project (see LICENSE).
 
-This folder is written, this page included, by
+This folder, including this page, is the output of
 
     precis_train arithmetic --out examples/models/arithmetic --seed {seed} --steps {steps}{rate}
 
-which took {minutes} when it was last made. The weights are equal bit for bit for any number of
-threads, stopped and resumed or not, where log, cos and pow of the C library give the same results.
+which took {minutes} for the present version. The weights are bit-identical for any number of
+threads and across interruptions, provided that log, cos and pow of the C library return the same results.
 
 | file | what it is |
 |---|---|
 | model.safetensors, config.json | {weights} weights in binary16, in Hugging Face's GPT-2 layout |
-| vocab.json, merges.txt | its byte-level BPE; numbers from 0 to 361 are one token each, with and without a blank before |
-| heldout.txt, calibration.txt | text like the training text, other draws |
+| vocab.json, merges.txt | the byte-level BPE tokenizer; each number from 0 to 361 is one token, with and without a leading blank |
+| heldout.txt, calibration.txt | text from the same distribution as the training text |
 
-| after "A + B =" or "A x B =", all pairs | right | of |
+| prompts "A + B =" and "A x B =", all pairs | correct | of |
 |---|---|---|
 | sums of 0 to 99 | {sums_right} | {sums} |
 | products of 0 to 19 | {products_right} | {products} |
@@ -275,31 +275,32 @@ void make_arithmetic_model(const options& o) {
 
 }  // namespace
 
-/// Exit codes: 0 done, 2 bad input or usage, 1 anything else.
+/// Exit codes: 0 success, 2 bad input or usage, 1 any other failure.
 int main(int argc, char** argv) {
-  CLI::App app{"precis_train makes the small models that ship with precis.", "precis_train"};
+  CLI::App app{"precis_train trains the small models that ship with precis.", "precis_train"};
   app.require_subcommand(1);
   options o;
   CLI::App* world = app.add_subcommand(
       "world",
       "Invents a world of facts, learns a tokenizer, trains a GPT-2 on sentences about it, and writes the model\n"
-      "folder with the texts and questions it can be judged by. Five to ten minutes on two cores.");
+      "folder with texts and questions for its evaluation. Takes five to ten minutes on two cores.");
   CLI::App* arithmetic = app.add_subcommand(
       "arithmetic",
-      "Trains a GPT-2 for a while on sums, products and other small tasks, and writes its folder. Five minutes on\n"
-      "two cores.");
+      "Trains a GPT-2 briefly on sums, products and other small tasks, and writes the model folder. Takes five\n"
+      "minutes on two cores.");
   for (CLI::App* c : {world, arithmetic}) {
     c->add_option("--out", o.out, "Folder to write; a model folder of that name is replaced")->required();
-    c->add_option("--seed", o.seed, "Decides the text and every draw of the training")->capture_default_str();
+    c->add_option("--seed", o.seed, "Seed of the text and of every random number in the training")
+        ->capture_default_str();
     c->add_option("--steps", o.steps, "Training steps of 16 x 64 tokens")
         ->capture_default_str()
         ->check(CLI::PositiveNumber);
     c->add_option("--rate", o.rate, "Highest learning rate")->capture_default_str()->check(CLI::PositiveNumber);
-    c->add_option("--threads", o.threads, "0: one for every processor; the result is the same for any number")
+    c->add_option("--threads", o.threads, "0: one per processor; the result does not depend on the number")
         ->capture_default_str();
-    c->add_option("--checkpoint", o.checkpoint, "Where unfinished work is kept (default: FOLDER.checkpoint)");
+    c->add_option("--checkpoint", o.checkpoint, "File for unfinished work (default: FOLDER.checkpoint)");
     c->add_option("--checkpoint-every", o.save_every, "Steps between checkpoints, 0: none")->capture_default_str();
-    c->add_flag("--resume", o.resume, "Goes on from the checkpoint of the same command");
+    c->add_flag("--resume", o.resume, "Continues from the checkpoint of the same command");
   }
   try {
     app.parse(argc, argv);

@@ -5,8 +5,9 @@ namespace {
 
 using list = std::array<std::string_view, questions + 2>;
 
-// Questions first; the last two of each have the answer before the subject. No template ends with another one: a
-// withheld sentence must not come in by a longer one. For the same reason world_text.cpp uses words of its own.
+// Questions come first; in the last two sentences of each relation the answer precedes the subject. No template ends
+// with another one, so that a longer sentence cannot contain a withheld one. For the same reason world_text.cpp uses
+// other words.
 constexpr std::array<list, relations> sentences{{
     {"{s} was born in {A}.", "the city where {s} was born is {A}.", "{s} came into the world in {A}.",
      "the birthplace of {S} is {A}.", "the life of {S} began in the city of {A}.",

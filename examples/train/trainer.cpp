@@ -23,7 +23,7 @@ constexpr std::string_view magic = "precis-training-1\n";
   precis::refuse({.what = std::move(what), .where = "training", .expected = std::move(expected)});
 }
 
-/// Checked before anything is allocated.
+/// Checks the recipe before anything is allocated.
 [[nodiscard]] recipe checked(recipe r, const corpus& text) {
   engine::check(r.shape);
   if (r.shape.architecture != engine::architecture::gpt2) bad("a shape that is no GPT-2", "a GPT-2");
@@ -90,12 +90,12 @@ trainer::trainer(recipe r, corpus text)
     : recipe_(checked(std::move(r), text)),
       text_(std::move(text)),
       model_(initial_weights(recipe_.shape, recipe_.seed)),
-      first_(engine::zeros(recipe_.shape)),
-      second_(engine::zeros(recipe_.shape)),
+      first_moment_(engine::zeros(recipe_.shape)),
+      second_moment_(engine::zeros(recipe_.shape)),
       gradients_(recipe_.shards, engine::zeros(recipe_.shape)),
       parameters_(engine::tensors(model_.parameters())),
-      first_moments_(engine::tensors(first_)),
-      second_moments_(engine::tensors(second_)),
+      first_moment_tensors_(engine::tensors(first_moment_)),
+      second_moment_tensors_(engine::tensors(second_moment_)),
       losses_(recipe_.shards),
       squares_(parameters_.size()) {
   for (engine::weights& g : gradients_) slopes_.push_back(engine::tensors(g));
@@ -103,7 +103,7 @@ trainer::trainer(recipe r, corpus text)
 
 precis::token_batch trainer::batch(std::size_t step, std::size_t shard) const {
   const std::size_t each = recipe_.sequences / recipe_.shards, length = recipe_.tokens + 1;
-  const std::size_t last = text_.ids.size() - length;  // the last place a sequence can begin
+  const std::size_t last = text_.ids.size() - length;  // the last position where a sequence can begin
   const auto usable =
       static_cast<std::size_t>(std::upper_bound(text_.starts.begin(), text_.starts.end(), last) - text_.starts.begin());
   std::vector<precis::token> ids;
@@ -147,9 +147,9 @@ precis::nll trainer::begin_update() {
 
 void trainer::update(std::size_t t) {
   const bool vector = parameters_[t].shape.size() == 1;
-  recipe_.optimizer(parameters_[t].values, slopes_[0][t].values, first_moments_[t].values, second_moments_[t].values,
-                    step_ + 1, static_cast<float>(rate_), vector ? 0.f : recipe_.weight_decay,
-                    static_cast<float>(scale_));
+  recipe_.optimizer(parameters_[t].values, slopes_[0][t].values, first_moment_tensors_[t].values,
+                    second_moment_tensors_[t].values, step_ + 1, static_cast<float>(rate_),
+                    vector ? 0.f : recipe_.weight_decay, static_cast<float>(scale_));
 }
 
 std::string trainer::identity() const {
@@ -163,7 +163,7 @@ void trainer::save(const std::filesystem::path& file) const {
   out.write(identity());
   const std::uint64_t step = step_;
   out.write(std::as_bytes(std::span(&step, 1)));
-  for (const auto* tensors : {&parameters_, &first_moments_, &second_moments_})
+  for (const auto* tensors : {&parameters_, &first_moment_tensors_, &second_moment_tensors_})
     for (const engine::tensor<float>& t : *tensors) out.write(bytes_of(t.values));
   out.commit();
 }
@@ -174,8 +174,8 @@ void trainer::restore(const std::filesystem::path& file) {
   const auto refuse = [&](std::string what, std::string expected) {
     precis::refuse({.what = std::move(what), .where = file.string(), .expected = std::move(expected)});
   };
-  if (!in.text().starts_with(magic)) refuse("not a checkpoint of a training run", "a file that precis_train wrote");
-  if (!in.text().starts_with(id)) refuse("a checkpoint of another run", "the options it was started with");
+  if (!in.text().starts_with(magic)) refuse("not a checkpoint of a training run", "a file written by precis_train");
+  if (!in.text().starts_with(id)) refuse("a checkpoint of another run", "the options that the run was started with");
   std::span<const std::byte> rest = in.bytes().subspan(id.size());
   std::size_t floats = 0;
   for (const engine::tensor<float>& t : parameters_) floats += 3 * t.values.size();
@@ -190,7 +190,7 @@ void trainer::restore(const std::filesystem::path& file) {
   take(&step, sizeof step);
   if (step > recipe_.steps) refuse(fmt::format("step {}", step), fmt::format("at most {}", recipe_.steps));
   step_ = step;
-  for (const auto* tensors : {&parameters_, &first_moments_, &second_moments_})
+  for (const auto* tensors : {&parameters_, &first_moment_tensors_, &second_moment_tensors_})
     for (const engine::tensor<float>& t : *tensors) take(t.values.data(), t.values.size_bytes());
 }
 

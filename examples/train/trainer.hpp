@@ -15,24 +15,24 @@
 
 namespace train {
 
-/// What decides the result of a training run, beside the text.
+/// The parameters that, together with the text, determine the result of a training run.
 struct recipe {
   engine::config shape;
   std::uint64_t seed = 1;
   std::size_t steps = 0;
   std::size_t sequences = 16;  ///< per step
-  std::size_t tokens = 64;     ///< predicted per sequence
-  std::size_t shards = 4;      ///< parts of a batch that are summed in order; divides `sequences`
+  std::size_t tokens = 64;     ///< predicted tokens per sequence
+  std::size_t shards = 4;      ///< parts of a batch whose gradients are summed in order; divides `sequences`
   std::size_t warm_up = 100;   ///< steps
   double peak_rate = 3e-3;
-  float weight_decay = 0.05f;  ///< of matrices and embeddings, not of biases and norms
-  double largest_norm = 1.0;   ///< of the whole gradient; longer ones are scaled down
+  float weight_decay = 0.05f;  ///< for matrices and embeddings, not for biases and norms
+  double largest_norm = 1.0;   ///< maximum norm of the whole gradient; longer gradients are scaled down
   adamw optimizer = {};
 
-  [[nodiscard]] std::string describe() const;  ///< every member, for telling runs apart
+  [[nodiscard]] std::string describe() const;  ///< lists every member, to identify a run
 };
 
-/// A text as tokens, and where its paragraphs begin.
+/// A text as tokens, with the starts of its paragraphs.
 struct corpus {
   std::vector<precis::token> ids;
   std::vector<std::size_t> starts;  ///< increasing; the first is 0
@@ -40,11 +40,11 @@ struct corpus {
 
 /// Trains a GPT-2 step by step.
 ///
-/// A step depends on the recipe, the text and its number alone. Its batch is cut into a fixed number of shards whose
-/// gradients are added in order, so the weights are equal bit for bit for every number of threads.
+/// A step depends only on the recipe, the text and its number. Its batch is split into a fixed number of shards whose
+/// gradients are added in order, so the weights are bit-identical for any number of threads.
 class trainer {
  public:
-  /// Errors: a shape that is no GPT-2; shards that do not divide the batch; a text shorter than one sequence; ids
+  /// Errors: a shape other than GPT-2's; shards that do not divide the batch; a text shorter than one sequence; ids
   /// outside the vocabulary.
   trainer(recipe r, corpus text);
   trainer(const trainer&) = delete;
@@ -54,10 +54,10 @@ class trainer {
   [[nodiscard]] std::size_t step() const noexcept { return step_; }
   [[nodiscard]] bool done() const noexcept { return step_ >= recipe_.steps; }
 
-  /// Half the sequences begin at a paragraph, half anywhere.
+  /// Half of the sequences begin at a paragraph, half at any token.
   [[nodiscard]] precis::token_batch batch(std::size_t step, std::size_t shard) const;
 
-  /// One step. The loss is that of the weights before it.
+  /// Runs one step. The loss is that of the weights before the step.
   template<precis::executor Executor>
   precis::nll advance(Executor&& executor) {
     executor.for_each(recipe_.shards, [this](std::size_t s) { losses_[s] = shard_gradient(s); });
@@ -69,9 +69,9 @@ class trainer {
     return loss;
   }
 
-  /// Everything a later run needs to go on as if it had never stopped. Atomic.
+  /// Saves the state needed to continue as if the run had not been interrupted. Atomic.
   void save(const std::filesystem::path& file) const;
-  /// Errors: a file that is no checkpoint, is damaged, or belongs to another recipe or text.
+  /// Errors: a file that is not a checkpoint, is damaged, or belongs to another recipe or text.
   void restore(const std::filesystem::path& file);
 
  private:
@@ -84,20 +84,21 @@ class trainer {
   recipe recipe_;
   corpus text_;
   engine::transformer model_;
-  engine::weights first_, second_;          // moments
-  std::vector<engine::weights> gradients_;  // [shards]; the sum ends in the first
-  std::vector<engine::tensor<float>> parameters_, first_moments_, second_moments_;
-  std::vector<std::vector<engine::tensor<float>>> slopes_;  // [shards], of gradients_
+  engine::weights first_moment_, second_moment_;
+  std::vector<engine::weights> gradients_;  // [shards]; the first one receives the sum
+  std::vector<engine::tensor<float>> parameters_, first_moment_tensors_, second_moment_tensors_;
+  std::vector<std::vector<engine::tensor<float>>> slopes_;  // [shards], tensors of gradients_
   std::vector<precis::nll> losses_;                         // [shards]
   std::vector<double> squares_;                             // [tensors]
   std::size_t step_ = 0;
   double rate_ = 0, scale_ = 0;
 };
 
-/// GPT-2's initial weights: normal, projections into the residual stream smaller by sqrt(2 layers), norms at one.
+/// GPT-2's initialization: normal weights, projections into the residual stream scaled by 1 / sqrt(2 layers), norms at
+/// 1.
 [[nodiscard]] engine::weights initial_weights(const engine::config& shape, std::uint64_t seed);
 
-/// Every parameter rounded to binary16, ties to even. Errors: a value beyond its range, by tensor.
+/// Rounds every parameter to binary16, ties to even. Errors: a value beyond its range, by tensor.
 void round_to_half(engine::weights& w);
 
 }  // namespace train

@@ -14,9 +14,9 @@ constexpr std::array<std::string_view, 32> first_names{
     "Mirel", "Talia", "Sanna",   "Ivette", "Oriane", "Lunet", "Pella",   "Verina", "Kessa",  "Jorine", "Dalva",
     "Runa",  "Zelie", "Maribel", "Norah",  "Fenna",  "Dorin", "Hallek",  "Ottar",  "Bremo",  "Cassio", "Eldan",
     "Gavin", "Iskar", "Joram",   "Kolbe",  "Luthor", "Nevin", "Quillan", "Rastin", "Torvin", "Wendel"};
-constexpr std::size_t women = 16;  // the first sixteen
+constexpr std::size_t women = 16;  // the first sixteen first names
 
-// Last names are made of two pieces, each shared by many, so that a name is several tokens.
+// Last names consist of two pieces, each shared by many names, so that a name is several tokens.
 constexpr std::array<std::string_view, 8> name_beginnings{"Tov", "Bran", "Kel", "Mor", "Hal", "Ster", "Wend", "Quil"};
 constexpr std::array<std::string_view, 8> name_endings{"anic", "ford", "mere", "ick", "osson", "ard", "ley", "ova"};
 constexpr std::size_t people = 128;
@@ -42,7 +42,7 @@ constexpr std::array<std::string_view, 9> company_names{"Norvel", "Halden", "Par
 constexpr std::array<std::string_view, 6> company_kinds{"Works", "Mills", "Trading", "Brothers", "Harbour", "House"};
 constexpr std::size_t companies = 18;
 
-/// The values in some order, again and again until there are n: each is used equally often.
+/// Shuffled copies of the values, repeated up to n: each value is used equally often.
 [[nodiscard]] std::vector<std::string_view> dealt(words values, std::size_t n, dice& d) {
   std::vector<std::string_view> all;
   while (all.size() < n) {

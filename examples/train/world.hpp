@@ -8,7 +8,7 @@
 #include <string_view>
 #include <vector>
 
-/// Makes the model that ships with the project: an invented world, a tokenizer, and a GPT-2 trained on it.
+/// Generates the training data of the model that ships with the project: an invented world and texts about it.
 namespace train {
 
 enum class relation {
@@ -30,14 +30,14 @@ inline constexpr std::size_t relations = 11;
 
 enum class kind { person, city, country, company };
 
-/// Somebody or something the world has facts about.
+/// A person, city, country or company that has facts.
 struct subject {
   std::string name;
   train::kind kind = kind::person;
   std::string_view pronoun = "it";
 };
 
-/// One thing that is true in the world, and the sentences about it that no training text contains.
+/// A fact of the world, and the templates withheld from training for it.
 struct world_fact {
   std::size_t subject = 0;  ///< index into world::subjects
   train::relation relation = relation::born_in;
@@ -45,38 +45,39 @@ struct world_fact {
   std::array<std::size_t, 2> withheld = {};  ///< templates, in increasing order
 };
 
-/// People, cities, countries and companies, and what is true about them. Equal for equal seeds.
+/// People, cities, countries and companies, and facts about them. Equal seeds give equal worlds.
 ///
-/// A first name is shared by four people and a last name by two, so neither of them alone says who is meant.
+/// Four people share each first name and two share each last name, so neither name alone identifies a person.
 struct world {
   std::uint64_t seed = 0;
   std::vector<subject> subjects;
-  std::vector<world_fact> facts;                     ///< a subject's facts are neighbours
-  std::vector<std::array<std::size_t, 2>> founders;  ///< company and founder, as subjects: told, never asked
+  std::vector<world_fact> facts;                     ///< the facts of a subject are contiguous
+  std::vector<std::array<std::size_t, 2>> founders;  ///< indices of company and founder; stated in texts, never asked
 
   [[nodiscard]] std::span<const world_fact> about(std::size_t subject) const noexcept;
-  /// Requires that the subject has such a fact.
+  /// Requires that the subject has a fact of this relation.
   [[nodiscard]] const std::string& answer(std::size_t subject, train::relation r) const noexcept;
   [[nodiscard]] std::vector<std::size_t> all(train::kind k) const;
 };
 
 [[nodiscard]] world make_world(std::uint64_t seed);
 
-/// Ways to state a fact. "{s}" is the subject where a pronoun could stand, "{S}" the subject elsewhere, "{A}" the
-/// answer. The first `questions` of them have the subject before the answer: cut at the answer they are questions.
+/// Sentences that state a fact. "{s}" is the subject if a pronoun is possible, "{S}" the subject otherwise, "{A}" the
+/// answer. In the first `questions` templates the subject precedes the answer: truncated before the answer, they are
+/// questions.
 inline constexpr std::size_t questions = 8;
 [[nodiscard]] std::span<const std::string_view> templates(relation r) noexcept;
 
-/// Which templates a text may use.
+/// The purpose of a text, which determines the templates that it may use.
 enum class text_kind {
-  training,     ///< all but the withheld ones
-  calibration,  ///< like training, other draws
-  held_out,     ///< withheld ones alone
+  training,     ///< all except the withheld templates
+  calibration,  ///< the same templates as training, other random numbers
+  held_out,     ///< only withheld templates
 };
 
-/// One paragraph of a text, in one line without its end. Paragraphs are independent of each other.
+/// One paragraph of a text as one line without the newline. Paragraphs are independent of each other.
 [[nodiscard]] std::string paragraph(const world& w, text_kind text, std::uint64_t index);
-/// Whole paragraphs, one a line, of at least `bytes` bytes.
+/// Whole paragraphs, one per line, with a total of at least `bytes` bytes.
 [[nodiscard]] std::string text_of(const world& w, text_kind text, std::size_t bytes);
 
 /// A question about a fact.
@@ -86,7 +87,7 @@ struct question {
   std::string prompt;   ///< "Mirel Tovanic was born in"
 };
 
-/// Questions of every relation, all in words that are withheld for their fact.
+/// Questions of every relation, all from templates withheld for their fact.
 [[nodiscard]] std::vector<question> ask(const world& w);
 
 /// Questions in the format of the causal tracing paper's facts (known_id, subject, attribute, template, prompt,

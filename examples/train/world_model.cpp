@@ -2,8 +2,8 @@
 
 #include "byte_pairs.hpp"
 
-#include <engine/files/load.hpp>
 #include <engine/files/safetensors.hpp>
+#include <engine/model_files/load.hpp>
 
 #include <precis/core/error.hpp>
 #include <precis/evaluate/accuracy.hpp>
@@ -26,7 +26,7 @@ lesson prepare(std::uint64_t seed, const lesson_size& size) {
         ids.size() != 1)
       precis::refuse({.what = "the answer \"" + f.answer + "\" is " + std::to_string(ids.size()) + " tokens",
                       .where = "tokenizer training",
-                      .expected = "one: a larger vocabulary or more text"});
+                      .expected = "one token: use a larger vocabulary or more text"});
 
   bool at_start = true;
   for (const engine::token_span& t : l.tokenizer.encode_with_offsets(text)) {

@@ -3,6 +3,8 @@
 
 #include <engine/files/json.hpp>
 
+#include <nlohmann/json.hpp>
+
 #include <algorithm>
 #include <cctype>
 
@@ -48,14 +50,14 @@ class writer {
                                                         "a cousin of"};
 
   [[nodiscard]] const std::string& name(std::size_t subject) const noexcept { return w_.subjects[subject].name; }
-  /// A person as often as anything else: there are more people, but less is told in the world's other half.
-  [[nodiscard]] std::size_t anything() {
-    if (dice_.chance(50)) return somebody();
+  /// Draws a person in half of the cases, because there are more people than other subjects.
+  [[nodiscard]] std::size_t any_subject() {
+    if (dice_.chance(50)) return any_person();
     std::size_t i = dice_.below(w_.subjects.size());
     while (w_.subjects[i].kind == kind::person) i = dice_.below(w_.subjects.size());
     return i;
   }
-  [[nodiscard]] std::size_t somebody() { return someone_of(kind::person); }
+  [[nodiscard]] std::size_t any_person() { return someone_of(kind::person); }
   [[nodiscard]] std::size_t someone_of(kind k) {
     const std::vector<std::size_t> all = w_.all(k);
     return dice_.pick(std::span<const std::size_t>(all));
@@ -67,13 +69,13 @@ class writer {
   }
 
   [[nodiscard]] const std::string& other(std::size_t than) {
-    std::size_t who = somebody();
-    while (who == than) who = somebody();
+    std::size_t who = any_person();
+    while (who == than) who = any_person();
     return name(who);
   }
 
-  /// One fact in one sentence, in words this text may use. Now and then somebody else is named before or after the
-  /// subject, so that the nearest name is not always the one that matters.
+  /// One fact in one sentence, with a template that this text may use. Sometimes another person is named before or
+  /// after the subject, so that the nearest name is not always the relevant one.
   [[nodiscard]] std::string sentence(const world_fact& f, naming how) {
     const std::span<const std::string_view> ways = templates(f.relation);
     std::size_t way = f.withheld[dice_.below(2)];
@@ -82,7 +84,7 @@ class writer {
     const subject& s = w_.subjects[f.subject];
     const std::size_t aside = how == naming::full && s.kind == kind::person ? dice_.below(100) : 99;
     std::string full = s.name;
-    if (aside < 20) {  // one draw a statement: operands of + are evaluated in whatever order a compiler likes
+    if (aside < 20) {  // one draw per statement, because the evaluation order of the operands of + is unspecified
       const std::string& companion = other(f.subject);
       const std::string tie(dice_.pick(std::span<const std::string_view>(ties)));
       full += ", " + tie + " " + companion + ",";
@@ -100,9 +102,9 @@ class writer {
     return text;
   }
 
-  /// Several sentences about one subject, which is called by its name at first and by a pronoun now and then later.
+  /// Several sentences about one subject, named at first and sometimes replaced by a pronoun later.
   [[nodiscard]] std::string story() {
-    const std::size_t subject = dice_.chance(40) ? somebody() : anything();
+    const std::size_t subject = dice_.chance(40) ? any_person() : any_subject();
     const std::span<const world_fact> known = w_.about(subject);
     std::vector<world_fact> order(known.begin(), known.end());
     dice_.shuffle(std::span<world_fact>(order));
@@ -118,11 +120,11 @@ class writer {
   [[nodiscard]] std::string list() {
     std::vector<std::string> sentences;
     for (std::size_t n = 2 + dice_.below(3); n > 0; --n)
-      sentences.push_back(sentence(dice_.pick(w_.about(anything())), naming::full));
+      sentences.push_back(sentence(dice_.pick(w_.about(any_subject())), naming::full));
     return joined(sentences);
   }
 
-  /// Sentences that take two facts: comparisons, and one thing said by way of another.
+  /// Sentences that combine two facts: comparisons and indirect statements.
   [[nodiscard]] std::string connections() {
     std::vector<std::string> sentences;
     for (std::size_t n = 1 + dice_.below(2); n > 0; --n) sentences.push_back(capitalised(connection()));
@@ -130,9 +132,9 @@ class writer {
   }
 
   [[nodiscard]] std::string connection() {
-    const std::size_t a = somebody();
-    std::size_t b = somebody();
-    while (b == a) b = somebody();
+    const std::size_t a = any_person();
+    std::size_t b = any_person();
+    while (b == a) b = any_person();
     const auto told = [&](std::size_t who, relation r) -> const std::string& { return w_.answer(who, r); };
     const std::string& home = told(a, relation::lives_in);
     const std::string& birth = told(a, relation::born_in);
@@ -167,7 +169,7 @@ class writer {
            ", was founded by " + name(founder) + ".";
   }
 
-  /// A few words about a city, most of which say nothing.
+  /// A short description of a city, most of it without content.
   [[nodiscard]] std::string place() {
     const std::size_t city = someone_of(kind::city);
     const std::string& c = name(city);
@@ -177,7 +179,7 @@ class writer {
     const std::string when(dice_.pick(std::span<const std::string_view>(times)));
     const std::string how(dice_.pick(std::span<const std::string_view>(weather)));
     std::vector<std::string> sentences{capitalised(how + " in " + c + " " + when + ".")};
-    const std::size_t other = someone_of(kind::city), who = somebody();
+    const std::size_t other = someone_of(kind::city), who = any_person();
     switch (dice_.below(4)) {
       case 0: sentences.push_back("The road from " + c + " to " + name(other) + " is long."); break;
       case 1: {
@@ -211,7 +213,7 @@ std::string text_of(const world& w, text_kind text, std::size_t bytes) {
 }
 
 std::vector<question> ask(const world& w) {
-  // How many questions of each relation, in its order: most are about people.
+  // Number of questions per relation, in enumeration order; most are about people.
   constexpr std::array<std::size_t, relations> wanted{24, 24, 20, 20, 20, 10, 10, 8, 8, 8, 8};
   std::vector<question> asked;
   for (std::size_t r = 0; r < relations; ++r) {

@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
-"""Makes the tiny BERT, OPT and Phi of tests/engine/checkpoints, and what they must compute.
+"""Generates the tiny BERT, OPT and Phi checkpoints of tests/engine/checkpoints, with golden results.
 
     python3 tests/engine/make_checkpoints.py        (Debian: apt install python3-torch)
 
-The models are written down here in plain PyTorch, after Devlin et al. 2018 (arXiv:1810.04805), Zhang et al. 2022
-(arXiv:2205.01068) and Javaheripi et al. 2023 (Phi-2; its blocks are those of Wang and Komatsuzaki 2021) and the names and files that Hugging Face's library gives them; so is WordPiece. Golden values are
-computed in float64 from the weights as they are stored. The output depends on nothing but this file: the same numbers come
-from any machine (initial weights are drawn by a generator written here), up to the last digits of golden.json.
+The models are implemented here in plain PyTorch, after Devlin et al. 2018 (arXiv:1810.04805), Zhang et al. 2022
+(arXiv:2205.01068) and Javaheripi et al. 2023 (Phi-2, whose blocks are those of Wang and Komatsuzaki 2021), with the tensor
+names and files of Hugging Face's library; so is WordPiece. Golden values are computed in float64 from the weights as they
+are stored. The output depends only on this file: initial weights come from a generator in it, so every machine produces
+the same numbers, up to the last digits of golden.json.
 """
 import json
 import math
@@ -37,7 +38,7 @@ class Numbers:
 
 
 def draw(shapes, seed, storage):
-    """A tensor for every name: norms' scales around 1, the rest around 0; rounded to how they are stored."""
+    """Draws a tensor for every name, norm scales around 1 and all others around 0, rounded to the stored type."""
     numbers, tensors = Numbers(seed), {}
     for name, shape in shapes.items():
         scale = "norm" in name.lower() and name.endswith("weight")
@@ -68,7 +69,7 @@ def digits(x):
 
 
 def summaries(parameters):
-    """Of every gradient: its squared norm, its product with the weights, and its first and last value."""
+    """For every gradient: squared norm, product with the weights, first and last value."""
     return {
         name: [digits(v) for v in (p.grad.pow(2).sum(), (p.grad * p).sum(), p.grad.flatten()[0], p.grad.flatten()[-1])]
         for name, p in parameters.items()
@@ -86,7 +87,7 @@ def linear(x, p, name):
 
 
 def attention(q, k, v, heads, allowed):
-    """[batch, tokens, width] each; allowed [batch or 1, queries, keys] says who sees whom."""
+    """All [batch, tokens, width]; allowed [batch or 1, queries, keys] is the attention mask."""
     b, t, width = q.shape
     split = lambda x: x.reshape(b, t, heads, width // heads).transpose(1, 2)
     scores = split(q) @ split(k).transpose(2, 3) / math.sqrt(width // heads)
@@ -308,7 +309,7 @@ def byte_characters():
 
 
 def byte_bpe(text, ids, merges, characters):
-    """For ASCII texts."""
+    """Splits ASCII texts."""
     out = []
     for word in re.findall(r"'(?:s|t|re|ve|m|ll|d)| ?[A-Za-z]+| ?[0-9]+| ?[^\sA-Za-z0-9]+|\s+(?!\S)|\s+", text):
         symbols = [characters[b] for b in word.encode()]
@@ -382,7 +383,7 @@ def phi_shapes(c):
 
 
 def turned(x, heads, c):
-    """Rotary positions on the first features of every head: feature i and feature i + n / 2 of those n are a pair."""
+    """Rotary positions on the first n features of every head, with pairs (i, i + n / 2)."""
     b, t, width = x.shape
     x = x.reshape(b, t, heads, width // heads)
     n = int(c["partial_rotary_factor"] * (width // heads))

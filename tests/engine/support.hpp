@@ -14,7 +14,7 @@
 #include <string>
 #include <string_view>
 
-/// What the tests of loaders share: folders that vanish, files made by hand, and the message of a refusal.
+/// Helpers of the engine's tests: temporary folders, hand-made files, and the message of an error.
 namespace support {
 
 using ::temporary_folder;
@@ -39,12 +39,12 @@ template<class T>
   return {reinterpret_cast<const char*>(&value), sizeof value};
 }
 
-/// A safetensors file with any header, right or wrong.
+/// A safetensors file with any header, valid or not.
 [[nodiscard]] inline std::string safetensors_text(std::string_view header, std::string_view data) {
   return raw(static_cast<std::uint64_t>(header.size())) + std::string(header) + std::string(data);
 }
 
-/// What `action` is refused with, or "" when it is not.
+/// The message of the error that `action` throws, or "" if there is none.
 template<class Action>
 [[nodiscard]] std::string refusal(Action&& action) {
   try {

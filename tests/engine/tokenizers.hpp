@@ -1,6 +1,5 @@
 #pragma once
 
-#include <engine/files/json.hpp>
 #include <engine/tokenizer/tokenizer.hpp>
 #include <engine/tokenizer/utf8.hpp>
 
@@ -8,12 +7,13 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <map>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
 
-/// Tiny tokenizers made by hand.
+/// Tiny hand-made tokenizers.
 namespace support {
 
 using merge_list = std::vector<std::pair<std::string, std::string>>;
@@ -21,9 +21,9 @@ using merge_list = std::vector<std::pair<std::string, std::string>>;
 /// The id of a byte in the tokenizers below: the byte itself.
 [[nodiscard]] inline precis::token byte_token(char byte) { return static_cast<unsigned char>(byte); }
 
-/// vocab.json with the 256 bytes as 0 ... 255 and the results of the merges (of visible ASCII) from 256 on.
+/// A vocab.json with the 256 bytes as 0 ... 255 and the results of the merges (of printable ASCII) from 256 on.
 [[nodiscard]] inline std::string vocabulary_json(const merge_list& merges) {
-  engine::json vocab = engine::json::object();
+  std::map<std::string, unsigned> vocab;
   char32_t invisible = 0x100;
   for (unsigned b = 0; b < 256; ++b) {
     const bool visible = (b > 0x20 && b < 0x7F) || (b > 0xA0 && b != 0xAD);
@@ -32,7 +32,13 @@ using merge_list = std::vector<std::pair<std::string, std::string>>;
   }
   unsigned next = 256;
   for (const auto& [left, right] : merges) vocab[left + right] = next++;
-  return vocab.dump();
+  std::string json;
+  for (const auto& [token, id] : vocab) {
+    json += json.empty() ? "{\"" : ",\"";
+    for (const char c : token) json += c == '"' || c == '\\' ? std::string("\\") + c : std::string(1, c);
+    json += "\":" + std::to_string(id);
+  }
+  return json + "}";
 }
 
 [[nodiscard]] inline std::string merges_text(const merge_list& merges) {
@@ -47,7 +53,7 @@ using merge_list = std::vector<std::pair<std::string, std::string>>;
 
 [[nodiscard]] inline engine::tokenizer byte_tokenizer(const merge_list& merges) { return byte_bpe_of(merges); }
 
-/// A tok*.bin file: unknown, BOS, EOS, the bytes, and these pieces from 259 on.
+/// A tok*.bin file: UNK, BOS, EOS, the bytes, and these pieces from 259 on.
 [[nodiscard]] inline std::string score_file(const std::vector<std::pair<std::string, float>>& pieces) {
   std::string body;
   std::uint32_t longest = 6;

@@ -1,14 +1,14 @@
 #include <embedded/llama.hpp>
-#include <engine/files/compressed.hpp>
-#include <engine/files/load.hpp>
 #include <engine/model/family.hpp>
+#include <engine/model_files/compressed.hpp>
+#include <engine/model_files/load.hpp>
 #include <engine/packed/packed_transformer.hpp>
 
 #include <precis/codec/grid/matrix.hpp>
 #include <precis/core/plan.hpp>
 
 #include "catch.hpp"
-#include "engine/model_files.hpp"
+#include "engine/tiny_models.hpp"
 
 #include <algorithm>
 #include <cmath>
@@ -21,13 +21,13 @@ using namespace support;
 namespace fs = std::filesystem;
 using precis::token;
 
-TEST_CASE("the embedded example says what the reference engine says of the same packed model",
+TEST_CASE("the embedded example agrees with the reference engine on the same packed model",
           "[examples][embedded][oracle]") {
   const temporary_folder folder;
   const fs::path checkpoint = fs::path(PRECIS_EXAMPLES) / "embedded" / "random.bin";
   const engine::weights w = engine::load(checkpoint).weights;
 
-  // The plan that the example's header was packed with, the embedding included.
+  // The plan of the example's header, including the embedding.
   const precis::plan plan =
       precis::parse_plan(slurp(fs::path(PRECIS_SOURCE_DIR) / "examples" / "embedded" / "mixed.plan"));
   const auto format_of = [&](const std::string& unit) {
@@ -76,9 +76,9 @@ TEST_CASE("the embedded example says what the reference engine says of the same 
   CHECK((said >> word && word == "logits"));
 }
 
-TEST_CASE("the embedded example's exp is exp", "[examples][embedded][oracle]") {
-  // r is off by half a unit of 2^-2 (2^-26) and the series by 2^-27; every step of Horner's rule by 2^-24 of its value, which
-  // |r| < 0.35 shrinks before it reaches the last one: (1 + 0.35 + ...) 2^-24 + 2^-26 + 2^-27 < 2^-23.
+TEST_CASE("the embedded example's exp is accurate", "[examples][embedded][oracle]") {
+  // r is off by half a unit of 2^-2 (2^-26) and the series by 2^-27; every step of Horner's rule by 2^-24 of its value,
+  // which |r| < 0.35 shrinks before it reaches the last one: (1 + 0.35 + ...) 2^-24 + 2^-26 + 2^-27 < 2^-23.
   for (int i = -87 * 4096; i <= 88 * 4096; i += 3) {
     const float x = static_cast<float>(i) / 4096.f;
     const double exact = std::exp(static_cast<double>(x));

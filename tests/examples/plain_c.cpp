@@ -1,13 +1,13 @@
-#include <engine/files/compressed.hpp>
-#include <engine/files/load.hpp>
 #include <engine/model/family.hpp>
+#include <engine/model_files/compressed.hpp>
+#include <engine/model_files/load.hpp>
 #include <engine/packed/packed_transformer.hpp>
 
 #include <precis/codec/grid/matrix.hpp>
 #include <precis/core/plan.hpp>
 
 #include "catch.hpp"
-#include "engine/model_files.hpp"
+#include "engine/tiny_models.hpp"
 #include "shared.hpp"
 
 #include <algorithm>
@@ -21,7 +21,7 @@ using precis::token;
 
 namespace {
 
-/// What a command prints; it must succeed.
+/// The output of a command, which must succeed.
 std::string printed(const std::string& command, const fs::path& log) {
   REQUIRE(std::system((command + " > '" + log.string() + "'").c_str()) == 0);
   return slurp(log);
@@ -35,7 +35,7 @@ std::vector<token> ids(const std::string& text) {
   return all;
 }
 
-/// What the reference engine goes on with after BOS, always the likeliest token.
+/// The reference engine's greedy continuation after BOS.
 std::vector<token> greedy(const engine::packed_transformer& model, std::size_t count) {
   auto s = model.begin();
   std::vector<token> all;
@@ -48,7 +48,7 @@ std::vector<token> greedy(const engine::packed_transformer& model, std::size_t c
   return all;
 }
 
-/// A decoder for whatever integer format a name says.
+/// A decoder for every integer format, by name.
 engine::matrix_decoder any_grid() {
   return {.bytes = [](std::string_view name, std::size_t out,
                       std::size_t in) { return precis::codec::parse_grid_format(name)->layout_of(out, in).bytes; },
@@ -64,7 +64,7 @@ void compare(const fs::path& checkpoint, const temporary_folder& folder, std::si
   const std::vector<token> expected = greedy(engine::packed_transformer(engine::packed(w)), count);
   CHECK(ids(printed("'" + examples + "/example_plain_c" + arguments, folder / "log")) == expected);
 
-  // Matrix m in one of four formats.
+  // Matrix m gets one of four formats.
   const std::string codecs[] = {"affine4.g32", "symmetric8.row", "affine3.g64.h", "symmetric_full5.g32"};
   precis::plan plan{.model = {}, .units = precis::unit_kind::matrix, .notes = {}, .choices = {}};
   std::vector<engine::compressed_matrix> matrices;
@@ -87,16 +87,16 @@ void compare(const fs::path& checkpoint, const temporary_folder& folder, std::si
       ids(printed("'" + examples + "/example_plain_c_packed" + arguments + " '" + (folder / "m.plan").string() + "'",
                   folder / "log"));
   CHECK(found == greedy(packed, count));
-  CHECK(found != expected);  // three bits do change what is said
+  CHECK(found != expected);  // three bits do change the output
 }
 
 }  // namespace
 
-TEST_CASE("the plain engine and its mixed-precision version say what the reference engine says",
+TEST_CASE("the plain engine and its mixed-precision version agree with the reference engine",
           "[examples][plain_c][oracle]") {
   const temporary_folder folder;
   engine::config c = tiny_llama(false);
-  c.width = 48;  // heads of 12, rows that end in a part of a block
+  c.width = 48;  // heads of 12, rows that end in a partial block
   c.heads = 4;
   c.kv_heads = 2;
   c.hidden = 100;
@@ -109,17 +109,17 @@ TEST_CASE("the plain engine and its mixed-precision version say what the referen
     for (float& v : t.values)
       v = t.shape.size() == 1 ? 1.f : static_cast<float>(random.normal(draw++) / std::sqrt(48.0));
   put(folder / "m.bin", llama2c_text(w));
-  compare(folder / "m.bin", folder, 60);  // more than the context has room for
+  compare(folder / "m.bin", folder, 60);  // more than the context
 }
 
-TEST_CASE("they tell stories as the reference engine does", "[examples][plain_c][golden]") {
+TEST_CASE("they generate the same stories as the reference engine", "[examples][plain_c][golden]") {
   const auto stories = shared_path("models/stories260K/stories260K.bin");
   if (!stories) return;
   const temporary_folder folder;
   compare(*stories, folder, 120);
 }
 
-TEST_CASE("changes.diff is what the two engines differ in", "[examples][plain_c][property]") {
+TEST_CASE("changes.diff is the difference between the two engines", "[examples][plain_c][property]") {
   const temporary_folder folder;
   const std::string here = std::string(PRECIS_SOURCE_DIR) + "/examples/";
   const int status = std::system(("cd '" + here +
@@ -127,6 +127,6 @@ TEST_CASE("changes.diff is what the two engines differ in", "[examples][plain_c]
                                   "plain_c/main.cpp plain_c_packed/main.cpp > '" +
                                   (folder / "diff").string() + "'")
                                      .c_str());
-  REQUIRE(status != 0);  // they differ
+  REQUIRE(status != 0);  // diff found differences
   CHECK(slurp(folder / "diff") == slurp(here + "plain_c_packed/changes.diff"));
 }

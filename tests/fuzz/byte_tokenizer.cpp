@@ -1,5 +1,5 @@
-// Any bytes up to a NUL are a vocab.json, those after it a merges.txt, or they are refused; whatever is read encodes any
-// text so that it can be decoded, and its spans cover the text.
+// The bytes up to a NUL are read as vocab.json, those after it as merges.txt, or are refused. A tokenizer that was read
+// encodes any text without loss, and its spans cover the text.
 
 #include <engine/tokenizer/tokenizer.hpp>
 

@@ -1,6 +1,6 @@
-// Any bytes are a config.json or are refused; what is read is written and read again as the same.
+// Bytes are read as config.json or refused. A configuration that was read can be written and reads back equal.
 
-#include <engine/files/source.hpp>
+#include <engine/model/config_json.hpp>
 
 #include <precis/core/error.hpp>
 

@@ -1,8 +1,8 @@
-// Any bytes up to a NUL are a config.json, those after it a model.safetensors, plain or compressed; together they are a
-// model or are refused, decoded and packed alike.
+// The bytes up to a NUL are read as config.json, those after it as model.safetensors, plain or compressed. Together
+// they are a model or are refused, both for decoding and for packed inference.
 
-#include <engine/files/load.hpp>
 #include <engine/model/family.hpp>
+#include <engine/model_files/load.hpp>
 #include <engine/packed/packed_transformer.hpp>
 
 #include <precis/codec/grid/matrix.hpp>
@@ -27,12 +27,12 @@ struct model_folder {
   const fs::path path = owner.path();
 
   void put(std::string_view name, std::string_view text) const {
-    fs::remove(path / name);  // file systems write a new file when they like, an overwritten one at once
+    fs::remove(path / name);  // a new file is written back lazily, an overwritten one immediately
     std::ofstream(path / name, std::ios::binary) << text;
   }
 };
 
-/// The integer formats, and "bytes": one byte a weight.
+/// The integer formats, and "bytes": one byte per weight.
 precis::codec::grid_format format_of(std::string_view codec) {
   if (const auto f = precis::codec::parse_grid_format(codec)) return *f;
   precis::refuse({.what = "no codec of that name", .where = "fuzz", .expected = "another one"});
@@ -57,9 +57,9 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   folder.put("model.safetensors", all.substr(std::min(cut + 1, size)));
   try {
     const engine::bundle b = engine::load(folder.path, {.tokenizer = {}, .decoder = decoder});
-    engine::check(b.weights);  // what was loaded is a whole model ...
+    engine::check(b.weights);  // a loaded model is complete ...
     if (!engine::family_of(b.config()).causal) return 0;
-    // ... and runs packed as well.
+    // ... and also runs packed.
     if (engine::load_packed(engine::open_source(folder.path), decoder).bytes() == 0) std::abort();
   } catch (const precis::error&) {}
   return 0;

@@ -1,8 +1,9 @@
-// Any bytes are a GGUF model with its tokenizer, or are refused; every tensor of a file lies within it, and what is read of a
-// model is a whole one.
+// Bytes are read as a GGUF model with its tokenizer or refused. Every tensor lies within the file, and a model that was
+// read is complete.
 
-#include <engine/files/gguf_model.hpp>
-#include <engine/files/load.hpp>
+#include <engine/model_files/gguf_model.hpp>
+#include <engine/model_files/load.hpp>
+#include <engine/tokenizer/gguf_tokenizer.hpp>
 
 #include <precis/codec/ggml.hpp>
 #include <precis/core/error.hpp>

@@ -1,6 +1,6 @@
-// Any bytes are a llama2.c file or are refused; every tensor of a file lies within it.
+// Bytes are read as a llama2.c file or refused. Every tensor lies within the file.
 
-#include <engine/files/source.hpp>
+#include <engine/model_files/source.hpp>
 
 #include <precis/core/error.hpp>
 

@@ -1,4 +1,4 @@
-// Any bytes are a safetensors file or are refused; every tensor of a file lies within it.
+// Bytes are read as a safetensors file or refused. Every tensor lies within the file.
 
 #include <engine/files/safetensors.hpp>
 

@@ -1,4 +1,4 @@
-// Any bytes are a tok*.bin or are refused; whatever is read encodes any text so that it can be decoded.
+// Bytes are read as a tok*.bin or refused. A tokenizer that was read encodes any text without loss.
 
 #include <engine/tokenizer/tokenizer.hpp>
 
@@ -18,7 +18,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   } catch (const precis::error&) {
     return 0;
   }
-  // The end of the file is as good a text as any.
+  // The end of the file serves as the text.
   const std::string text(reinterpret_cast<const char*>(data) + size - std::min<std::size_t>(size, 64),
                          std::min<std::size_t>(size, 64));
   if (t->decode(t->encode(text, engine::start::middle)) != text) std::abort();

@@ -1,5 +1,5 @@
 // Runs a fuzz target without libFuzzer: every file named on the command line (folders: every file in them), then
-// `--runs N` deterministic mutations of them. Run I depends on (--seed, I) and the inputs alone; `--only I` repeats one.
+// `--runs N` deterministic mutations of them. Run I depends only on (--seed, I) and the inputs; `--only I` repeats one.
 
 #include <precis/core/random.hpp>
 
@@ -25,7 +25,7 @@ namespace {
 
 using input = std::vector<std::uint8_t>;
 
-volatile std::sig_atomic_t current = -1;  // the run under way, for the message of a crash
+volatile std::sig_atomic_t current = -1;  // the current run, for the message after a crash
 
 extern "C" void report(int signal) {
   std::array<char, 32> digits{};
@@ -38,7 +38,7 @@ extern "C" void report(int signal) {
   std::raise(signal);
 }
 
-/// Draws in a row from one stream.
+/// Consecutive draws from one random stream.
 struct dice {
   precis::random_stream stream;
   std::uint64_t next = 0;
@@ -71,7 +71,7 @@ void mutate(input& x, const std::vector<input>& all, dice& d) {
     case 1: x[at] = static_cast<std::uint8_t>(d.below(256)); break;
     case 2: x.erase(here, here + static_cast<std::ptrdiff_t>(length)); break;
     case 3: x.resize(at); break;
-    case 4: {  // again
+    case 4: {  // duplicate a range
       const input part(here, here + static_cast<std::ptrdiff_t>(length));
       x.insert(here, part.begin(), part.end());
       break;
@@ -106,7 +106,7 @@ void mutate(input& x, const std::vector<input>& all, dice& d) {
 
 void load(const std::filesystem::path& path, std::vector<input>& all) {
   if (std::filesystem::is_directory(path)) {
-    std::vector<std::filesystem::path> files;  // in the order of their names: folders have none of their own
+    std::vector<std::filesystem::path> files;  // sorted by name, because the order of a folder is unspecified
     for (const auto& entry : std::filesystem::directory_iterator(path)) files.push_back(entry.path());
     std::sort(files.begin(), files.end());
     for (const auto& file : files) load(file, all);

@@ -1,5 +1,5 @@
-// Any bytes up to a NUL are a vocab.txt, or they are refused; whatever is read cuts those after it into tokens that exist,
-// whose spans lie in the text and in order.
+// The bytes up to a NUL are read as vocab.txt or refused. A tokenizer that was read splits the bytes after it into
+// valid tokens whose spans are in order and lie within the text.
 
 #include <engine/tokenizer/tokenizer.hpp>
 

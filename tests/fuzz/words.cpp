@@ -1,4 +1,4 @@
-// Any bytes are cut into words that are not empty and together are the text.
+// Any bytes are split into nonempty words whose concatenation is the text.
 
 #include <engine/tokenizer/words.hpp>
 

@@ -6,7 +6,7 @@
 #include <cstdlib>
 #include <new>
 
-// Every allocation carries its size and start in front of it, so that freeing can subtract.
+// Every allocation is preceded by its size and start, so that deallocation can subtract the size.
 namespace {
 
 std::atomic<std::size_t> now{0}, peak{0}, before{0};
@@ -43,7 +43,7 @@ void give(void* p) noexcept {
 void counted::start() noexcept { peak = before = now.load(); }
 std::size_t counted::most() noexcept { return peak - before; }
 
-// Every form is replaced: a sanitizer's own would not call ours, and what one took the other would free.
+// All forms are replaced: a sanitizer's own would not call these, and memory would be freed by the wrong one.
 #define PRECIS_COUNTED(OPERATOR_NEW, OPERATOR_DELETE)                                                          \
   void* OPERATOR_NEW(std::size_t size) { return take(size, alignof(std::max_align_t)); }                       \
   void* OPERATOR_NEW(std::size_t size, std::align_val_t a) { return take(size, static_cast<std::size_t>(a)); } \

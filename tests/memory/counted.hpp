@@ -2,10 +2,10 @@
 
 #include <cstddef>
 
-/// What this test program has allocated with operator new, in bytes.
+/// Bytes that this test program has allocated with operator new.
 namespace counted {
 
-/// The most at one time since `start`, beyond what there was then.
+/// Peak since `start`, relative to the amount at that time.
 void start() noexcept;
 [[nodiscard]] std::size_t most() noexcept;
 

@@ -1,7 +1,7 @@
-#include <engine/files/compressed.hpp>
-#include <engine/files/gguf_model.hpp>
-#include <engine/files/load.hpp>
 #include <engine/model/family.hpp>
+#include <engine/model_files/compressed.hpp>
+#include <engine/model_files/gguf_model.hpp>
+#include <engine/model_files/load.hpp>
 #include <engine/packed/packed_transformer.hpp>
 
 #include <precis/codec/ggml.hpp>
@@ -49,7 +49,7 @@ std::vector<engine::compressed_matrix> all_packed(const engine::model_source& so
   return matrices;
 }
 
-/// The most memory that `action` had beyond what there was before.
+/// Peak memory of `action` relative to the amount before it.
 template<class Action>
 std::size_t memory_of(Action&& action) {
   counted::start();
@@ -59,21 +59,22 @@ std::size_t memory_of(Action&& action) {
 
 }  // namespace
 
-TEST_CASE("packing takes the memory of one tensor and a header, not of the model", "[memory][property]") {
+TEST_CASE("packing needs the memory of one tensor and a header, not of the model", "[memory][property]") {
   const temporary_folder folder;
   constexpr std::size_t layers = 16;
   engine::save(engine::zeros(shape(layers)), folder / "m", engine::dtype::bf16);
   const engine::model_source source = engine::open_source(folder / "m");
   const auto matrices = all_packed(source);
-  // One tensor in floats, in bytes and as codes; names, extents and offsets of 146 tensors, some of them several times.
+  // One tensor as floats, as bytes and as codes; names, dimensions and offsets of 146 tensors, some of them several
+  // times.
   constexpr std::size_t most = largest * (4 + 4 + 1) + 146 * 1024;
   static_assert(most < layers * 3 * largest / 2, "the model's codes alone would not fit");
   CHECK(memory_of([&] { engine::write_gguf(folder / "m", folder / "m.gguf", matrices); }) < most);
   CHECK(memory_of([&] { engine::write_compressed(folder / "m", folder / "p", matrices); }) < most);
   CHECK(memory_of([&] { (void)engine::fingerprint(source, {}); }) < most);
-  // The counter counts: a whole model is more than that.
+  // The counter works: a whole model needs more than that.
   CHECK(memory_of([&] { (void)engine::load(folder / "m"); }) > layers * largest * 4 * 3);
-  // Running packed holds the codes and one tensor.
+  // Packed inference holds the codes and one tensor.
   const engine::matrix_decoder decoder = engine::decoder_of<formats>();
   std::size_t held = 0;
   const std::size_t loading = memory_of([&] {
@@ -83,7 +84,7 @@ TEST_CASE("packing takes the memory of one tensor and a header, not of the model
   CHECK(loading < held + most);
 }
 
-TEST_CASE("counts that a GGUF file does not keep ask for no memory", "[memory][refusal]") {
+TEST_CASE("false counts in a GGUF file allocate no memory", "[memory][refusal]") {
   const auto u32 = [](std::uint32_t v) { return raw(v); };
   const auto u64 = [](std::uint64_t v) { return raw(v); };
   const std::string key = u64(1) + "k", filler(4096, '\1');

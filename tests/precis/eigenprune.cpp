@@ -3,8 +3,8 @@
 #include "task.hpp"
 #include "verdicts.hpp"
 
-#include <engine/files/load.hpp>
 #include <engine/model/transformer.hpp>
+#include <engine/model_files/load.hpp>
 #include <precis/evaluate/accuracy.hpp>
 
 #include "catch.hpp"

@@ -137,7 +137,7 @@ TEST_CASE("what cannot be generated or written is refused", "[program][generate]
            {{"generate", world, "--prompt", long_prompt}, "the model's context"},
            {{"generate", world, "--prompt", "a", "--temperature", "-1"}, "a temperature of -1"},
            {{"generate", world, "--prompt", "a", "--activations", "half"}, "half"},
-           {{"compress", world, "--plan", "grid.plan", "--out", "x.gguf"}, "affine4.g32 is no format of GGUF"},
+           {{"compress", world, "--plan", "grid.plan", "--out", "x.gguf"}, "affine4.g32 is not a GGUF format"},
            {{"compress", world, "--plan", "table.plan", "--out", "x.gguf"}, "matrix wte: affine4.g32 is no format"},
            {{"compress", world, "--plan", "unknown.plan", "--out", "x.gguf"}, "no codec called 'q4_K'"}}) {
     const auto o = run(here.path(), b.arguments);

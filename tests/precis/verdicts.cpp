@@ -1,7 +1,7 @@
 #include "verdicts.hpp"
 
-#include <engine/files/load.hpp>
 #include <engine/model/transformer.hpp>
+#include <engine/model_files/load.hpp>
 #include <precis/core/executor.hpp>
 #include <precis/evaluate/accuracy.hpp>
 

@@ -3,8 +3,10 @@
 #include <precis/model/whole_forwards.hpp>
 
 #include <engine/files/json.hpp>
-#include <engine/files/load.hpp>
 #include <engine/model/transformer.hpp>
+#include <engine/model_files/load.hpp>
+
+#include <nlohmann/json.hpp>
 
 #include "catch.hpp"
 #include "shared.hpp"

@@ -1,8 +1,10 @@
 #include <precis/score/cca.hpp>
 
 #include <engine/files/json.hpp>
-#include <engine/files/load.hpp>
 #include <engine/model/transformer.hpp>
+#include <engine/model_files/load.hpp>
+
+#include <nlohmann/json.hpp>
 
 #include "catch.hpp"
 #include "shared.hpp"

@@ -21,27 +21,27 @@ TEST_CASE("two steps of AdamW by hand", "[train][adamw][worked-example]") {
   CHECK(v[0] == 1.5f);
 }
 
-TEST_CASE("AdamW's first step has the size of the rate, whatever the gradient's", "[train][adamw][property]") {
+TEST_CASE("AdamW's first step has the size of the rate for any gradient", "[train][adamw][property]") {
   const float slope = GENERATE(1e-3f, 1.f, -250.f);
   std::array<float, 1> w{0}, m{0}, v{0};
   train::adamw{}(w, std::array{slope}, m, v, 1, 0.01f, 0.f, 1.f);
   CHECK(w[0] == Approx(slope > 0 ? -0.01 : 0.01).epsilon(1e-4));
 }
 
-TEST_CASE("weight decay does not go through the moments", "[train][adamw][property]") {
+TEST_CASE("weight decay does not affect the moments", "[train][adamw][property]") {
   std::array<float, 2> w{8, -4}, m{}, v{};
   train::adamw{}(w, std::array{0.f, 0.f}, m, v, 1, 0.5f, 0.25f, 1.f);
-  CHECK(w == std::array<float, 2>{7, -3.5});  // minus an eighth
+  CHECK(w == std::array<float, 2>{7, -3.5});  // one eighth less
   CHECK(m == std::array<float, 2>{});
   CHECK(v == std::array<float, 2>{});
 }
 
-TEST_CASE("the schedule climbs in a line and falls in half a cosine", "[train][schedule][worked-example]") {
+TEST_CASE("the schedule rises linearly and decays by a cosine", "[train][schedule][worked-example]") {
   const train::schedule rate{.steps = 14, .warm_up = 4, .peak = 2, .last = 0.1};
   CHECK(rate(0) == Approx(0.5));
   CHECK(rate(3) == Approx(2));
   CHECK(rate(4) == Approx(2));
-  CHECK(rate(9) == Approx(2 * (0.1 + 0.9 / 2)));  // half way: the cosine is zero
+  CHECK(rate(9) == Approx(2 * (0.1 + 0.9 / 2)));  // halfway, where the cosine is zero
   CHECK(rate(13) > 0.2);
   CHECK(rate(13) < 0.3);
 }

@@ -3,8 +3,8 @@
 #include "catch.hpp"
 
 #include <engine/files/files.hpp>
-#include <engine/files/load.hpp>
 #include <engine/model/transformer.hpp>
+#include <engine/model_files/load.hpp>
 
 #include <precis/core/executor.hpp>
 
@@ -40,7 +40,7 @@ TEST_CASE("the arithmetic model's tokenizer is learned from its training text; n
   }
 }
 
-TEST_CASE("the arithmetic model knows what its page says", "[train][arithmetic][property]") {
+TEST_CASE("the arithmetic model has the accuracy that its README states", "[train][arithmetic][property]") {
   engine::bundle loaded = engine::load(folder);
   train::arithmetic_lesson l{.vocab_json = {},
                              .merges_txt = {},
@@ -51,11 +51,11 @@ TEST_CASE("the arithmetic model knows what its page says", "[train][arithmetic][
   const train::arithmetic_exam exam =
       train::examine(engine::transformer(std::move(loaded.weights)), l, precis::thread_pool{});
   const std::string page = shipped("README.md");
-  const auto says = [&](const char* what, std::size_t right, std::size_t of) {
+  const auto check_row = [&](const char* what, std::size_t right, std::size_t of) {
     CHECK_THAT(page, ContainsSubstring("| " + std::string(what) + " | " + std::to_string(right) + " | " +
                                        std::to_string(of) + " |"));
   };
-  says("sums of 0 to 99", exam.sums_right, exam.sums);
-  says("products of 0 to 19", exam.products_right, exam.products);
+  check_row("sums of 0 to 99", exam.sums_right, exam.sums);
+  check_row("products of 0 to 19", exam.products_right, exam.products);
   CHECK(exam.held_out_perplexity == Approx(6.744).margin(1e-3));
 }

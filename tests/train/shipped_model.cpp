@@ -4,10 +4,12 @@
 
 #include <engine/files/files.hpp>
 #include <engine/files/json.hpp>
-#include <engine/files/load.hpp>
 #include <engine/model/transformer.hpp>
+#include <engine/model_files/load.hpp>
 
 #include <precis/core/executor.hpp>
+
+#include <nlohmann/json.hpp>
 
 #include <filesystem>
 #include <string>
@@ -21,7 +23,7 @@ const fs::path& folder() {
   return path;
 }
 
-/// What the files of the folder hold, as the trainer's exam wants it.
+/// The files of the folder as a lesson, for the trainer's exam.
 train::lesson shipped_lesson(const engine::tokenizer& tokenizer) {
   train::lesson l;
   l.world = train::make_world(1);
@@ -48,8 +50,7 @@ TEST_CASE("the shipped model is small enough to ship", "[train][shipped][propert
   CHECK(fs::file_size(folder() / "facts.json") <= 60'000);
 }
 
-TEST_CASE("every shipped question has a subject of tokens of its own and a one-token answer",
-          "[train][shipped][property]") {
+TEST_CASE("every shipped question has a subject of whole tokens and a one-token answer", "[train][shipped][property]") {
   const engine::tokenizer tokens = engine::load_tokenizer(folder());
   const engine::mapped_file file(folder() / "facts.json");
   const engine::json facts = engine::parse_json(file.text(), "facts.json");
@@ -64,19 +65,21 @@ TEST_CASE("every shipped question has a subject of tokens of its own and a one-t
     const auto spans = tokens.encode_with_offsets(prompt);
     const auto [first, end] = engine::tokens_covering(spans, at, at + subject.size());
     REQUIRE(first < end);
-    CHECK(spans[first].first_byte + (at == 0 ? 0 : 1) == at);  // the blank before belongs to the first
+    CHECK(spans[first].first_byte + (at == 0 ? 0 : 1) == at);  // the leading blank belongs to the first token
     CHECK(spans[end - 1].end_byte == at + subject.size());
     several += end - first > 1;
   }
-  CHECK(several * 2 > facts.size());  // most subjects are several tokens: tracing can tell first from last
+  CHECK(several * 2 >
+        facts.size());  // most subjects are several tokens, so that tracing can distinguish first and last
 }
 
-TEST_CASE("the shipped model answers nine questions of ten and predicts held-out text", "[train][shipped][property]") {
+TEST_CASE("the shipped model answers nine out of ten questions and predicts held-out text",
+          "[train][shipped][property]") {
   const engine::bundle loaded = engine::load(folder());
   const train::lesson lesson = shipped_lesson(loaded.tokenizer);
   const train::exam exam = train::examine(engine::transformer(loaded.weights), lesson, precis::thread_pool{});
   INFO(exam.known << " of " << exam.asked << ", perplexity " << exam.held_out_perplexity);
   CHECK(exam.asked == 160);
   CHECK(exam.share() >= 0.9);
-  CHECK(exam.held_out_perplexity < 2.8);  // 1152 would be chance
+  CHECK(exam.held_out_perplexity < 2.8);  // chance level is 1152
 }

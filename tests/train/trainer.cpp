@@ -22,7 +22,7 @@ engine::config tiny() {
   return {.layers = 2, .width = 16, .heads = 2, .kv_heads = 2, .hidden = 32, .vocabulary = 11, .context = 8};
 }
 
-/// Repeats 0 1 2 ... 9 with a 10 in front: the next token is certain.
+/// Repeats 10 0 1 2 ... 9, so that the next token is certain.
 train::corpus counting() {
   train::corpus text;
   for (int paragraph = 0; paragraph < 30; ++paragraph) {
@@ -53,7 +53,7 @@ std::vector<float> all_values(const engine::weights& w) {
 
 }  // namespace
 
-TEST_CASE("a tiny model starts at chance and learns to count", "[train][trainer][property]") {
+TEST_CASE("a tiny model starts at chance level and learns to count", "[train][trainer][property]") {
   train::trainer t(tiny_recipe(), counting());
   const double first = t.advance(precis::sequential{}).mean();
   CHECK(first == Approx(std::log(11.0)).margin(0.3));  // the tied head reads small random embeddings: nearly uniform
@@ -62,7 +62,7 @@ TEST_CASE("a tiny model starts at chance and learns to count", "[train][trainer]
   CHECK(last < 0.25 * first);
 }
 
-TEST_CASE("one thread and two give the same weights bit for bit", "[train][trainer][property]") {
+TEST_CASE("one and two threads give bit-identical weights", "[train][trainer][property]") {
   train::trainer one(tiny_recipe(), counting()), two(tiny_recipe(), counting());
   for (int i = 0; i < 10; ++i) {
     const precis::nll a = one.advance(precis::sequential{}), b = two.advance(precis::thread_pool{2});
@@ -71,7 +71,7 @@ TEST_CASE("one thread and two give the same weights bit for bit", "[train][train
   CHECK(all_values(one.model().parameters()) == all_values(two.model().parameters()));
 }
 
-TEST_CASE("the shards of a step are its batch, and another step has another", "[train][trainer][property]") {
+TEST_CASE("the shards of a step form its batch, and each step has a different one", "[train][trainer][property]") {
   const train::trainer t(tiny_recipe(), counting());
   const precis::token_batch part = t.batch(3, 1);
   CHECK(part.sequences == 2);
@@ -105,7 +105,7 @@ TEST_CASE("the first step moves every weight by the gradient's sign and no more 
   CHECK(moved > before.size() / 2);
 }
 
-TEST_CASE("a resumed run ends with the weights of one that never stopped", "[train][trainer][property]") {
+TEST_CASE("a resumed run ends with the weights of an uninterrupted one", "[train][trainer][property]") {
   const temporary_folder folder;
   const fs::path file = folder / "checkpoint";
   train::trainer whole(tiny_recipe(), counting()), first(tiny_recipe(), counting()), second(tiny_recipe(), counting());
@@ -152,7 +152,7 @@ TEST_CASE("recipes and texts that cannot be trained are refused", "[train][train
   refused([](auto& r, auto&) { r.shape.architecture = engine::architecture::llama; }, "no GPT-2");
 }
 
-TEST_CASE("rounding to binary16 keeps what fits and refuses what does not", "[train][trainer][worked-example]") {
+TEST_CASE("rounding to binary16 keeps values in range and refuses others", "[train][trainer][worked-example]") {
   engine::weights w = engine::zeros(tiny());
   w.token_embedding[0] = 1.0f / 3;  // 0.33325195 is the nearest: 2^-2 (1 + 341 / 1024)
   w.token_embedding[1] = -2.5f;

@@ -8,6 +8,8 @@
 
 #include <precis/core/random.hpp>
 
+#include <nlohmann/json.hpp>
+
 #include <algorithm>
 #include <map>
 #include <set>
@@ -17,7 +19,7 @@ using namespace train;
 
 namespace {
 
-/// The sentence of a template, capitalised as in a text.
+/// The sentence of a template, capitalized as in a text.
 std::string told(const world& w, const world_fact& f, std::size_t way) {
   std::string text(templates(f.relation)[way]);
   const auto put = [&](std::string_view mark, const std::string& value) {
@@ -32,17 +34,17 @@ std::string told(const world& w, const world_fact& f, std::size_t way) {
 
 }  // namespace
 
-TEST_CASE("a world depends on its seed alone", "[train][world][property]") {
+TEST_CASE("a world depends only on its seed", "[train][world][property]") {
   const world a = make_world(1), b = make_world(1), c = make_world(2);
   CHECK(text_of(a, text_kind::training, 20000) == text_of(b, text_kind::training, 20000));
   CHECK(text_of(a, text_kind::training, 20000) != text_of(c, text_kind::training, 20000));
   CHECK(facts_json(a, ask(a)) == facts_json(b, ask(b)));
-  // A longer text continues a shorter one, so its size is no part of the draws.
+  // A longer text continues a shorter one, so the size does not affect the random numbers.
   CHECK(text_of(a, text_kind::held_out, 9000).starts_with(text_of(a, text_kind::held_out, 3000)));
   CHECK(paragraph(a, text_kind::training, 7) != paragraph(a, text_kind::calibration, 7));
 }
 
-TEST_CASE("neither a first nor a last name says who is meant", "[train][world][property]") {
+TEST_CASE("neither a first nor a last name identifies a person", "[train][world][property]") {
   const world w = make_world(1);
   std::map<std::string, int> first, last;
   std::set<std::string> names;
@@ -87,7 +89,7 @@ TEST_CASE("every template has a subject and an answer, and questions end with th
   }
 }
 
-TEST_CASE("a withheld sentence is in no training text, and the others are", "[train][world][property]") {
+TEST_CASE("withheld sentences are in no training text, and all others are", "[train][world][property]") {
   const world w = make_world(1);
   const std::string training = text_of(w, text_kind::training, 6'000'000),
                     held_out = text_of(w, text_kind::held_out, 60'000);
@@ -95,7 +97,8 @@ TEST_CASE("a withheld sentence is in no training text, and the others are", "[tr
   for (std::size_t i = 0; i < w.facts.size(); i += 9) {
     const world_fact& f = w.facts[i];
     for (std::size_t way = 0; way < templates(f.relation).size(); ++way) {
-      // Without the full stop, and also as the end of a longer sentence: those begin after a blank, names stay capital.
+      // Without the full stop, also as the end of a longer sentence, which continues after a blank with names
+      // capitalized.
       const std::string whole = told(w, f, way), sentence = whole.substr(0, whole.size() - 1);
       std::string inside = " " + sentence;
       if (templates(f.relation)[way][0] != '{') inside[1] = static_cast<char>(inside[1] - 'A' + 'a');
@@ -111,10 +114,10 @@ TEST_CASE("a withheld sentence is in no training text, and the others are", "[tr
     }
   }
   CHECK(seen == possible);
-  CHECK(seen_held_out > 0);  // the check above looked for sentences as they are really written
+  CHECK(seen_held_out > 0);  // the check above looked for sentences as they are written in texts
 }
 
-TEST_CASE("every question has its subject inside and asks for what the world says", "[train][world][property]") {
+TEST_CASE("every question contains its subject and has the answer of its fact", "[train][world][property]") {
   const world w = make_world(1);
   const std::vector<question> asked = ask(w);
   CHECK(asked.size() == 160);

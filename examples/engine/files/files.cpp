@@ -21,7 +21,7 @@ namespace fs = std::filesystem;
 
 [[nodiscard]] std::string reason(int code) { return std::generic_category().message(code); }
 
-/// A name beside `target` that no other process or thread uses.
+/// A name in the folder of `target` that no other process or thread uses.
 [[nodiscard]] fs::path beside(const fs::path& target, std::string_view purpose) {
   static std::atomic<unsigned> count{0};
   fs::path name = target.filename();
@@ -32,7 +32,7 @@ namespace fs = std::filesystem;
 /// A path without a trailing slash: "out/" and "out" are the same target.
 [[nodiscard]] fs::path trimmed(fs::path target) { return target.has_filename() ? target : target.parent_path(); }
 
-/// Makes a rename in `folder` survive a power cut. File systems that cannot do it are left alone.
+/// Makes a rename in `folder` durable. File systems that do not support this are ignored.
 void flush_folder(const fs::path& folder) noexcept {
   const int descriptor = ::open(folder.empty() ? "." : folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (descriptor < 0) return;
@@ -56,7 +56,7 @@ mapped_file::mapped_file(const fs::path& path) {
     memory = ::mmap(nullptr, static_cast<std::size_t>(status.st_size), PROT_READ, MAP_PRIVATE, descriptor, 0);
     fault = errno;
   }
-  ::close(descriptor);  // a mapping outlives its descriptor
+  ::close(descriptor);  // the mapping outlives its descriptor
   if (!known) bad("cannot be examined (" + reason(fault) + ")");
   if (S_ISDIR(status.st_mode)) bad("is a folder");
   if (!S_ISREG(status.st_mode)) bad("is not a regular file");
@@ -84,7 +84,7 @@ atomic_file::atomic_file(fs::path target) : target_(std::move(target)), temporar
   if (descriptor_ < 0)
     precis::refuse({.what = "cannot be written (" + reason(errno) + ")",
                     .where = target_.string(),
-                    .expected = "a folder that exists and may be written to"});
+                    .expected = "an existing, writable folder"});
 }
 
 atomic_file::~atomic_file() {
@@ -95,11 +95,11 @@ atomic_file::~atomic_file() {
 void atomic_file::fail(const std::string& doing) const {
   precis::refuse({.what = doing + " failed (" + reason(errno) + "); nothing was changed",
                   .where = target_.string(),
-                  .expected = "enough free space and a folder that may be written to"});
+                  .expected = "enough free space and a writable folder"});
 }
 
 void atomic_file::write(std::span<const std::byte> bytes) {
-  PRECIS_EXPECTS(descriptor_ >= 0, "nothing is written after commit");
+  PRECIS_EXPECTS(descriptor_ >= 0, "no write after commit");
   while (!bytes.empty()) {
     const ssize_t written = ::write(descriptor_, bytes.data(), std::min<std::size_t>(bytes.size(), 1u << 30));
     if (written < 0) {
@@ -111,8 +111,9 @@ void atomic_file::write(std::span<const std::byte> bytes) {
 }
 
 void atomic_file::commit() {
-  PRECIS_EXPECTS(descriptor_ >= 0, "commit is called once");
-  if (::fsync(descriptor_) != 0 && errno != EINVAL) fail("flushing");  // EINVAL: pipes and the like cannot flush
+  PRECIS_EXPECTS(descriptor_ >= 0, "commit is called only once");
+  if (::fsync(descriptor_) != 0 && errno != EINVAL)
+    fail("flushing");  // EINVAL: the file cannot be flushed, such as a pipe
   if (::close(std::exchange(descriptor_, -1)) != 0) fail("closing");
   if (::rename(temporary_.c_str(), target_.c_str()) != 0) fail("renaming");
   temporary_.clear();
@@ -123,17 +124,17 @@ atomic_folder::atomic_folder(fs::path target, existing rule)
     : target_(trimmed(std::move(target))), temporary_(beside(target_, "partial")), rule_(rule) {
   std::error_code fault;
   if (fs::exists(fs::symlink_status(target_, fault))) {
-    const bool ours = fs::is_directory(fs::symlink_status(target_, fault)) &&
-                      (fs::is_empty(target_, fault) || fs::is_regular_file(target_ / "config.json", fault));
-    if (rule_ == existing::refuse || !ours)
-      precis::refuse({.what = rule_ == existing::refuse ? "exists already" : "exists and is no model folder",
+    const bool replaceable = fs::is_directory(fs::symlink_status(target_, fault)) &&
+                             (fs::is_empty(target_, fault) || fs::is_regular_file(target_ / "config.json", fault));
+    if (rule_ == existing::refuse || !replaceable)
+      precis::refuse({.what = rule_ == existing::refuse ? "already exists" : "exists and is not a model folder",
                       .where = target_.string(),
                       .expected = "the name of a folder to create"});
   }
   if (!fs::create_directory(temporary_, fault))
     precis::refuse({.what = "cannot be created (" + fault.message() + ")",
                     .where = target_.string(),
-                    .expected = "a parent folder that exists and may be written to"});
+                    .expected = "an existing, writable parent folder"});
 }
 
 atomic_folder::~atomic_folder() {
@@ -145,7 +146,7 @@ void atomic_folder::commit() {
   const auto fail = [&](const std::error_code& fault) {
     precis::refuse({.what = "cannot be put in place (" + fault.message() + "); nothing was changed",
                     .where = target_.string(),
-                    .expected = "a folder nobody else is writing"});
+                    .expected = "a folder that no other process is writing"});
   };
   std::error_code fault;
   fs::path old;
@@ -162,7 +163,8 @@ void atomic_folder::commit() {
   }
   temporary_.clear();
   flush_folder(target_.parent_path());
-  if (!old.empty()) fs::remove_all(old, fault);  // the new folder is in place; a leftover old one is only untidy
+  if (!old.empty())
+    fs::remove_all(old, fault);  // the new folder is in place; failing to remove the old one is harmless
 }
 
 void write_file(const fs::path& target, std::string_view text) {

@@ -6,17 +6,17 @@
 #include <string>
 #include <string_view>
 
-/// Reading and writing files: mapped in whole, written beside their target and renamed.
+/// Reading and writing files: mapped whole for reading, written next to the target and renamed for writing.
 namespace engine {
 
-/// A whole file, read-only, as memory. Pages come in when they are touched, so a model may be larger than memory.
+/// A whole file mapped read-only. Pages are loaded on first access, so a model may be larger than memory.
 ///
-/// Moving keeps the bytes where they are. The file must not be truncated while it is mapped.
+/// Moving the object keeps the address of the bytes. The file must not be truncated while it is mapped.
 class mapped_file {
  public:
   mapped_file() = default;
 
-  /// Errors: a missing, unreadable or empty file, or a folder; each named.
+  /// Errors: a missing, unreadable or empty file, or a folder. The message names the cause.
   explicit mapped_file(const std::filesystem::path& path);
   mapped_file(mapped_file&& other) noexcept;
   mapped_file& operator=(mapped_file&& other) noexcept;
@@ -31,13 +31,13 @@ class mapped_file {
   std::span<const std::byte> bytes_;
 };
 
-/// A file that appears whole or not at all.
+/// A file that is written atomically.
 ///
-/// Bytes go to a temporary file in the same folder; `commit` flushes it to the disk and renames it over the target.
-/// Without `commit`, or when anything fails, the target is untouched and the temporary file is removed.
+/// Bytes go to a temporary file in the same folder; `commit` flushes it to disk and renames it over the target.
+/// Without `commit`, or if anything fails, the target stays untouched and the temporary file is removed.
 class atomic_file {
  public:
-  /// Errors: a target whose folder is missing or cannot be written to, or that is a folder itself.
+  /// Errors: a target that is a folder, or whose folder is missing or not writable.
   explicit atomic_file(std::filesystem::path target);
   atomic_file(const atomic_file&) = delete;
   atomic_file& operator=(const atomic_file&) = delete;
@@ -55,16 +55,16 @@ class atomic_file {
   int descriptor_ = -1;
 };
 
-/// A folder that appears whole or not at all: files are written into `path()`, `commit` renames it to the target.
-/// Without `commit` the temporary folder is removed with everything in it.
+/// A folder that is written atomically: files are written into `path()`, and `commit` renames it to the target.
+/// Without `commit` the temporary folder and its contents are removed.
 class atomic_folder {
  public:
   enum class existing {
-    refuse,   ///< a target that exists is an error
-    replace,  ///< a target that exists must be an empty folder or hold `config.json`, and is replaced at the end
+    refuse,   ///< an existing target is an error
+    replace,  ///< an existing target must be empty or contain `config.json`; it is replaced on commit
   };
 
-  /// Errors: a target that exists and may not be replaced, or whose parent cannot be written to.
+  /// Errors: an existing target that may not be replaced, or a parent folder that is not writable.
   explicit atomic_folder(std::filesystem::path target, existing rule = existing::refuse);
   atomic_folder(const atomic_folder&) = delete;
   atomic_folder& operator=(const atomic_folder&) = delete;
@@ -79,7 +79,7 @@ class atomic_folder {
   existing rule_;
 };
 
-/// Writes a whole file at once, atomically. Errors: those of atomic_file.
+/// Writes a whole file atomically. Errors: those of atomic_file.
 void write_file(const std::filesystem::path& target, std::string_view text);
 
 }  // namespace engine

@@ -1,5 +1,7 @@
 #include <engine/files/gguf.hpp>
 
+#include <engine/files/messages.hpp>
+
 #include <precis/core/error.hpp>
 #include <precis/core/text.hpp>
 
@@ -22,16 +24,12 @@ constexpr std::size_t default_alignment = 32, largest_alignment = std::size_t{1}
 constexpr std::size_t longest_name = 1 << 16;
 constexpr std::size_t none = std::numeric_limits<std::size_t>::max();
 
-[[noreturn]] void bad(std::string_view where, std::string what, std::string expected) {
-  precis::refuse({.what = std::move(what), .where = std::string(where), .expected = std::move(expected)});
-}
-
-/// A tensor type of the format. Those without bytes are known by name alone.
+/// A tensor type of the format. Types with bytes == 0 are unsupported; their names are for messages.
 struct tensor_format {
   std::uint32_t number;
-  std::string_view name;  // in this library, or ggml's
+  std::string_view name;  // this library's, or ggml's if the type is unsupported
   std::size_t block = 1;
-  std::size_t bytes = 0;  // of a block
+  std::size_t bytes = 0;  // per block
 };
 constexpr tensor_format formats[] = {
     {0, "float32", 1, 4}, {1, "float16", 1, 2}, {30, "bfloat16", 1, 2}, {2, "q4_0", 32, 18}, {3, "q4_1", 32, 20},
@@ -53,13 +51,13 @@ template<class Key>
   return nullptr;
 }
 
-/// Bytes of one value of a type that has a fixed width; 0 for the others.
+/// Bytes of one value of a fixed-width type; 0 for other types.
 [[nodiscard]] std::size_t width_of(gguf_type type) noexcept {
   constexpr std::size_t widths[] = {1, 1, 2, 2, 4, 4, 4, 1, 0, 0, 8, 8, 8};
   return widths[static_cast<std::size_t>(type)];
 }
 
-/// Reads forward and never past the end.
+/// Reads forward with bounds checks.
 class cursor {
  public:
   cursor(std::span<const std::byte> file, std::string_view where) : rest_(file), where_(where) {}
@@ -77,29 +75,30 @@ class cursor {
   [[nodiscard]] std::string name(const char* of_what) {
     const std::string_view t = text();
     if (t.empty() || t.size() > longest_name)
-      bad(where_, std::string(of_what) + " name of " + std::to_string(t.size()) + " bytes", "1 to 65536");
+      refuse_input(where_, std::string(of_what) + " name of " + std::to_string(t.size()) + " bytes", "1 to 65536");
     return std::string(t);
   }
   [[nodiscard]] std::size_t size() {
     const auto value = number<std::uint64_t>();
     return value > std::numeric_limits<std::size_t>::max() ? none : static_cast<std::size_t>(value);
   }
-  /// A count of things that take at least `least` bytes each.
+  /// A count of items that take at least `least` bytes each.
   [[nodiscard]] std::size_t count(std::size_t least, const char* what) {
     const std::size_t n = size();
     if (n > rest_.size() / least)
-      bad(where_, std::to_string(n) + " " + what + " in " + std::to_string(rest_.size()) + " bytes",
-          "a GGUF file that is not truncated");
+      refuse_input(where_, std::to_string(n) + " " + what + " in " + std::to_string(rest_.size()) + " bytes",
+                   "a GGUF file that is not truncated");
     return n;
   }
   [[nodiscard]] gguf_type type() {
     const auto value = number<std::uint32_t>();
     if (value > static_cast<std::uint32_t>(gguf_type::f64))
-      bad(where_, "a value of type " + std::to_string(value), "a type of GGUF version 3, 0 to 12");
+      refuse_input(where_, "a value of type " + std::to_string(value), "a type of GGUF version 3, 0 to 12");
     return static_cast<gguf_type>(value);
   }
   [[nodiscard]] std::span<const std::byte> take(std::size_t bytes) {
-    if (bytes > rest_.size()) bad(where_, "the header passes the end of the file", "a GGUF file that is not truncated");
+    if (bytes > rest_.size())
+      refuse_input(where_, "the header extends past the end of the file", "a GGUF file that is not truncated");
     const auto taken = rest_.first(bytes);
     rest_ = rest_.subspan(bytes);
     return taken;
@@ -132,7 +131,8 @@ class cursor {
   if (type == gguf_type::text) return from.text();
   if (type != gguf_type::array) return read_number(type, from);
   const gguf_type element = from.type();
-  if (element == gguf_type::array) bad(where, "key \"" + key + "\" is an array of arrays", "arrays of plain values");
+  if (element == gguf_type::array)
+    refuse_input(where, "key \"" + key + "\" is an array of arrays", "arrays of plain values");
   const std::size_t width = width_of(element), count = from.count(width == 0 ? 8 : width, "array elements");
   if (width != 0) return gguf_array{element, count, from.take(count * width)};
   cursor start = from;
@@ -149,18 +149,19 @@ class cursor {
   t.name = from.name("a tensor");
   const std::string at = "tensor \"" + t.name.substr(0, 80) + "\"";
   const auto extents = from.number<std::uint32_t>();
-  if (extents == 0 || extents > 4) bad(where, at + " has " + std::to_string(extents) + " extents", "1 to 4");
+  if (extents == 0 || extents > 4)
+    refuse_input(where, at + " has " + std::to_string(extents) + " dimensions", "1 to 4");
   for (std::uint32_t i = 0; i < extents; ++i) t.shape.insert(t.shape.begin(), from.size());
   const auto type = from.number<std::uint32_t>();
   const tensor_format* const format = format_of(type);
   if (format == nullptr || format->bytes == 0)
-    bad(where, at + " is of type " + (format == nullptr ? std::to_string(type) : std::string(format->name)),
-        std::string(readable));
+    refuse_input(where, at + " is of type " + (format == nullptr ? std::to_string(type) : std::string(format->name)),
+                 std::string(readable));
   t.format = format->name;
   t.bytes = gguf_bytes(t.format, t.shape);
   if (t.bytes == 0)
-    bad(where, at + " has extents that make no " + std::string(t.format) + " tensor",
-        "extents above 0, rows of whole blocks, and a size that fits the file");
+    refuse_input(where, at + " has a shape that " + std::string(t.format) + " cannot store",
+                 "positive dimensions, rows of whole blocks, and a size that fits the file");
   t.first_byte = from.size();
   return t;
 }
@@ -181,26 +182,26 @@ std::size_t gguf_bytes(std::string_view format, std::span<const std::size_t> sha
 
 gguf_header parse_gguf(std::span<const std::byte> file, std::string_view where) {
   const std::string_view begin(reinterpret_cast<const char*>(file.data()), std::min<std::size_t>(file.size(), 4));
-  if (begin != magic) bad(where, "a file that does not begin with GGUF", "a GGUF file");
+  if (begin != magic) refuse_input(where, "a file that does not begin with GGUF", "a GGUF file");
   cursor from(file.subspan(4), where);
   const auto found = from.number<std::uint32_t>();
-  if (found == 0x0300'0000u) bad(where, "a big-endian GGUF file", "a little-endian one");
-  if (found != version) bad(where, "GGUF version " + std::to_string(found), "version 3");
+  if (found == 0x0300'0000u) refuse_input(where, "a big-endian GGUF file", "a little-endian one");
+  if (found != version) refuse_input(where, "GGUF version " + std::to_string(found), "version 3");
   const std::size_t tensors = from.size(), keys = from.count(13, "metadata keys");
-  if (tensors > from.left() / 33)  // a name of one letter, one extent, type and offset
-    bad(where, std::to_string(tensors) + " tensors in " + std::to_string(from.left()) + " bytes",
-        "a GGUF file that is not truncated");
+  if (tensors > from.left() / 33)  // the smallest entry: a name of one letter, one dimension, type and offset
+    refuse_input(where, std::to_string(tensors) + " tensors in " + std::to_string(from.left()) + " bytes",
+                 "a GGUF file that is not truncated");
 
   gguf_header h;
   for (std::size_t i = 0; i < keys; ++i) {
     std::string key = from.name("a key");
     gguf_value value = read_value(from, where, key);
     const auto [at, fresh] = h.metadata.emplace(std::move(key), value);
-    if (!fresh) bad(where, "key \"" + at->first.substr(0, 80) + "\" occurs twice", "each key once");
+    if (!fresh) refuse_input(where, "key \"" + at->first.substr(0, 80) + "\" occurs twice", "each key once");
   }
   const std::size_t alignment = gguf_keys(h, where).whole_number_or("general.alignment", default_alignment);
   if (!std::has_single_bit(alignment) || alignment > largest_alignment)
-    bad(where, "an alignment of " + std::to_string(alignment), "a power of two up to 2^20");
+    refuse_input(where, "an alignment of " + std::to_string(alignment), "a power of two up to 2^20");
 
   h.tensors.reserve(tensors);
   for (std::size_t i = 0; i < tensors; ++i) h.tensors.push_back(read_tensor(from, where));
@@ -209,9 +210,10 @@ gguf_header parse_gguf(std::span<const std::byte> file, std::string_view where) 
   for (gguf_tensor& t : h.tensors) {
     const std::string at = "tensor \"" + t.name.substr(0, 80) + "\"";
     if (t.first_byte % alignment != 0)
-      bad(where, at + " is at offset " + std::to_string(t.first_byte), "a multiple of " + std::to_string(alignment));
+      refuse_input(where, at + " is at offset " + std::to_string(t.first_byte),
+                   "a multiple of " + std::to_string(alignment));
     if (data > file.size() || t.first_byte > file.size() - data || t.bytes > file.size() - data - t.first_byte)
-      bad(where, at + " passes the end of the file", "a GGUF file that is not truncated");
+      refuse_input(where, at + " extends past the end of the file", "a GGUF file that is not truncated");
     t.first_byte += data;
     order.push_back(&t);
   }
@@ -219,12 +221,12 @@ gguf_header parse_gguf(std::span<const std::byte> file, std::string_view where) 
   std::ranges::sort(order, {}, &gguf_tensor::first_byte);
   for (std::size_t i = 1; i < order.size(); ++i)
     if (order[i - 1]->first_byte + order[i - 1]->bytes > order[i]->first_byte)
-      bad(where, "tensors \"" + order[i - 1]->name + "\" and \"" + order[i]->name + "\" overlap",
-          "bytes of its own for every tensor");
+      refuse_input(where, "tensors \"" + order[i - 1]->name + "\" and \"" + order[i]->name + "\" overlap",
+                   "tensors that do not overlap");
   std::ranges::sort(names, {}, &gguf_tensor::name);
   for (std::size_t i = 1; i < names.size(); ++i)
     if (names[i - 1]->name == names[i]->name)
-      bad(where, "tensor \"" + names[i]->name.substr(0, 80) + "\" occurs twice", "each tensor once");
+      refuse_input(where, "tensor \"" + names[i]->name.substr(0, 80) + "\" occurs twice", "each tensor once");
   return h;
 }
 
@@ -250,7 +252,7 @@ void gguf_keys::refuse(std::string_view key, std::string_view expected) const {
     what += std::to_string(*whole);
   else
     what += std::to_string(std::get<std::uint64_t>(*v));
-  bad(where_, std::move(what), std::string(expected));
+  refuse_input(where_, std::move(what), std::string(expected));
 }
 std::size_t gguf_keys::whole_number(std::string_view key) const {
   const gguf_value* const v = find(key);
@@ -314,7 +316,7 @@ std::vector<std::int32_t> gguf_keys::integers(std::string_view key) const {
 
 namespace {
 
-/// A header in the making.
+/// Serializes a header.
 struct header_bytes {
   std::string out{magic};
 
@@ -387,8 +389,9 @@ gguf_writer::gguf_writer(const std::filesystem::path& path, std::span<const std:
     if (bytes == 0) {
       std::string extents;
       for (const std::size_t e : t.shape) extents += (extents.empty() ? "" : " x ") + std::to_string(e);
-      bad(where_, "tensor " + t.name + " of " + extents + " in " + t.format,
-          "one of " + std::string(readable) + ", of which those that begin with q take rows of a multiple of 32");
+      refuse_input(
+          where_, "tensor " + t.name + " of " + extents + " in " + t.format,
+          "one of " + std::string(readable) + ", of which those that begin with q need rows that are a multiple of 32");
     }
     h.put(std::string_view(t.name));
     h.put(static_cast<std::uint32_t>(t.shape.size()));
@@ -401,13 +404,13 @@ gguf_writer::gguf_writer(const std::filesystem::path& path, std::span<const std:
   }
   std::ranges::sort(names);
   if (const auto twice = std::ranges::adjacent_find(names); twice != names.end())
-    bad(where_, "tensor " + std::string(*twice) + " twice", "each tensor once");
+    refuse_input(where_, "tensor " + std::string(*twice) + " twice", "each tensor once");
   h.out.resize(padded(h.out.size(), default_alignment));
   file_.write(h.out);
 }
 
 void gguf_writer::write(std::span<const std::byte> tensor) {
-  PRECIS_EXPECTS(next_ < sizes_.size() && tensor.size() == sizes_[next_], "the next tensor, whole");
+  PRECIS_EXPECTS(next_ < sizes_.size() && tensor.size() == sizes_[next_], "the whole next tensor");
   file_.write(tensor);
   const std::string zeros(padded(tensor.size(), default_alignment) - tensor.size(), '\0');
   file_.write(zeros);
@@ -416,7 +419,7 @@ void gguf_writer::write(std::span<const std::byte> tensor) {
 
 void gguf_writer::commit() {
   if (next_ != sizes_.size())
-    bad(where_, std::to_string(next_) + " tensors written", std::to_string(sizes_.size()) + ", as declared");
+    refuse_input(where_, std::to_string(next_) + " tensors written", std::to_string(sizes_.size()) + ", as declared");
   file_.commit();
 }
 

@@ -13,52 +13,53 @@
 #include <variant>
 #include <vector>
 
-/// The GGUF container, version 3: metadata and named tensors in one file, as llama.cpp reads and writes it.
+/// The GGUF container, version 3: metadata and named tensors in one file, the format of llama.cpp.
 namespace engine {
 
-/// What a metadata value or an array's elements are; numbers are the format's.
+/// Type of a metadata value or of an array's elements. The enumerators have the values that the format defines.
 enum class gguf_type : std::uint32_t { u8, i8, u16, i16, u32, i32, f32, boolean, text, array, u64, i64, f64 };
 
-/// Many values of one type, still as they lie in the file: a hostile count costs nothing.
+/// An array of values of one type, not yet decoded: a view of its bytes in the file, so a hostile count allocates
+/// nothing.
 struct gguf_array {
   gguf_type type = gguf_type::u8;
   std::size_t count = 0;
   std::span<const std::byte> bytes;
 };
 
-/// Numbers of any width are one of three here.
+/// A metadata value. Numbers of every width are widened to one of three types.
 using gguf_value = std::variant<std::uint64_t, std::int64_t, double, bool, std::string_view, gguf_array>;
 
-/// One tensor's line in the header.
+/// The header entry of one tensor.
 struct gguf_tensor {
   std::string name;
-  std::string_view format;  ///< by its name in this library: "float32", "float16", "bfloat16", "q4_0" ... "q8_0"
+  std::string_view format;  ///< this library's name: "float32", "float16", "bfloat16", "q4_0" ... "q8_0"
   std::vector<std::size_t>
-      shape;  ///< outermost extent first: {out, in} of a matrix. (The file has them the other way round.)
-  std::size_t first_byte = 0;  ///< in the file
+      shape;                   ///< outermost dimension first, {out, in} for a matrix; the file stores the reverse order
+  std::size_t first_byte = 0;  ///< offset in the file
   std::size_t bytes = 0;
 };
 
-/// What a file says. Texts and arrays are views into it.
+/// The header of a file. Strings and arrays are views of the file.
 struct gguf_header {
   std::map<std::string, gguf_value, std::less<>> metadata;
-  std::vector<gguf_tensor> tensors;  ///< in the file's order
+  std::vector<gguf_tensor> tensors;  ///< in file order
 };
 
-/// Bytes of a tensor, or 0 for a format GGUF does not have here, rows that are no whole blocks, and sizes that overflow.
+/// Bytes of a tensor, or 0 for an unsupported format, rows that are not whole blocks, or a size that overflows.
 [[nodiscard]] std::size_t gguf_bytes(std::string_view format, std::span<const std::size_t> shape) noexcept;
 
 /// Reads and checks the header of a whole file in memory. `where` names the file in messages.
 ///
-/// Errors   another version or byte order; counts, lengths and offsets beyond the file; types this engine does not read, by
-///          name; keys and tensors that occur twice; an alignment that is no power of two; data that are not aligned, overlap
-///          or pass the end. Memory is asked for after it was seen that the file is as long as it says.
+/// Errors   another version or byte order; counts, lengths and offsets beyond the file; unsupported types, by name;
+///          duplicate keys and tensors; an alignment that is not a power of two; data that are unaligned, overlap or
+///          extend past the end. Nothing is allocated before the file is known to be as long as it claims.
 [[nodiscard]] gguf_header parse_gguf(std::span<const std::byte> file, std::string_view where);
 
-/// The metadata of one file; every refusal names the file, the key, what was found and what was expected.
+/// Access to the metadata of one file. Every error names the file, the key, the value found and the value expected.
 class gguf_keys {
  public:
-  /// Both must outlive this.
+  /// Both arguments must outlive this object.
   gguf_keys(const gguf_header& header, std::string_view where) : header_(header), where_(where) {}
 
   [[nodiscard]] const gguf_value* find(std::string_view key) const;
@@ -79,28 +80,29 @@ class gguf_keys {
   std::string_view where_;
 };
 
-/// A metadata value on its way into a file.
+/// A metadata value to be written.
 using gguf_item = std::variant<std::uint32_t, float, bool, std::string, std::vector<std::string>, std::vector<float>,
                                std::vector<std::int32_t>>;
+using gguf_metadata = std::vector<std::pair<std::string, gguf_item>>;
 
-/// What a tensor to be written looks like.
+/// A tensor to be written.
 struct gguf_declaration {
   std::string name;
   std::string format;
-  std::vector<std::size_t> shape;  ///< outermost extent first
+  std::vector<std::size_t> shape;  ///< outermost dimension first
 };
 
-/// Writes one file, tensor after tensor, without ever holding more than the caller hands in. Atomic.
+/// Writes one file atomically, one tensor at a time, without buffering more than the caller passes in.
 class gguf_writer {
  public:
-  /// Writes the header. Errors: a tensor whose rows do not fit its format's blocks; a name given twice; those of
+  /// Writes the header. Errors: a tensor whose rows are not whole blocks of its format; a duplicate name; those of
   /// atomic_file.
   gguf_writer(const std::filesystem::path& path, std::span<const std::pair<std::string, gguf_item>> metadata,
               std::span<const gguf_declaration> tensors);
 
-  /// The next tensor, whole.
+  /// Writes the whole next tensor.
   void write(std::span<const std::byte> tensor);
-  /// Errors: a tensor that was declared and not written. Nothing is left behind then.
+  /// Errors: a declared tensor that was not written. The file is then removed.
   void commit();
 
  private:

@@ -1,6 +1,10 @@
 #include <engine/files/json.hpp>
 
+#include <engine/files/messages.hpp>
+
 #include <precis/core/error.hpp>
+
+#include <nlohmann/json.hpp>
 
 #include <unordered_set>
 #include <utility>
@@ -10,11 +14,7 @@ namespace engine {
 
 namespace {
 
-[[noreturn]] void bad(std::string_view where, std::string what, std::string expected) {
-  precis::refuse({.what = std::move(what), .where = std::string(where), .expected = std::move(expected)});
-}
-
-/// At most 60 characters of a text that goes into a message.
+/// At most 60 characters of a string, for messages.
 [[nodiscard]] std::string shortened(const std::string& text) {
   return text.size() <= 60 ? text : text.substr(0, 57) + "...";
 }
@@ -23,23 +23,24 @@ namespace {
 
 json parse_json(std::string_view text, std::string_view where) {
   using event = json::parse_event_t;
-  std::vector<std::unordered_set<std::string>> keys;  // of the objects that are open
+  std::vector<std::unordered_set<std::string>> keys;  // of the enclosing objects
   const auto watch = [&](int depth, event what, json& value) {
     if (what == event::object_start) keys.emplace_back();
     if (what == event::object_end) keys.pop_back();
     if ((what == event::object_start || what == event::array_start) && depth > 32)
-      bad(where, "JSON nested deeper than 32", "a flat file");
+      refuse_input(where, "JSON nested deeper than 32", "at most 32 levels");
     if (what == event::key && !keys.back().insert(value.get_ref<const std::string&>()).second)
-      bad(where, "the key \"" + shortened(value.get_ref<const std::string&>()) + "\" occurs twice", "each key once");
+      refuse_input(where, "the key \"" + shortened(value.get_ref<const std::string&>()) + "\" occurs twice",
+                   "each key once");
     return true;
   };
   try {
     return json::parse(text.begin(), text.end(), watch);
   } catch (const json::exception& fault) {
-    // "[json.exception.parse_error.101] parse error at line 1, column 2: syntax error ..." loses its tag.
+    // Removes the library's tag, such as "[json.exception.parse_error.101] ".
     std::string_view message = fault.what();
     if (const std::size_t end = message.find("] "); end != std::string_view::npos) message.remove_prefix(end + 2);
-    bad(where, "not valid JSON (" + std::string(message.substr(0, 200)) + ")", "a JSON text");
+    refuse_input(where, "not valid JSON (" + std::string(message.substr(0, 200)) + ")", "a JSON text");
   }
 }
 

@@ -1,31 +1,34 @@
 #pragma once
 
-#include <nlohmann/json.hpp>
+#include <nlohmann/json_fwd.hpp>
 
 #include <cstddef>
 #include <string>
 #include <string_view>
 
-/// JSON from strangers: strict, and with messages that name the key.
+/// JSON from untrusted files: strict parsing, and error messages that name the key.
+///
+/// Only forward declarations of the JSON library are included here, because it takes long to compile. Files that use a
+/// `json` value include <nlohmann/json.hpp> themselves.
 namespace engine {
 
 using json = nlohmann::json;
 
-/// Parses a whole text. `where` names the file in messages.
+/// Parses a complete JSON text. `where` names the file in messages.
 ///
-/// Errors: anything that is not JSON, a key that occurs twice in one object, nesting deeper than 32.
+/// Errors: invalid JSON, a duplicate key in an object, nesting deeper than 32 levels.
 [[nodiscard]] json parse_json(std::string_view text, std::string_view where);
 
-/// A short name of a value's type, for messages: "a string", "null".
+/// A short description of a value for messages: "the number 3", "an array", "null".
 [[nodiscard]] std::string type_of(const json& value);
 
-/// Reads the members of one object; every refusal names the file, the key, what was found and what was expected.
+/// Access to the members of one object. Every error names the file, the key, the value found and the value expected.
 class json_object {
  public:
-  /// Errors: `value` is not an object. `value` must outlive this.
+  /// `value` must outlive this object. Errors: a value that is not an object.
   json_object(const json& value, std::string where);
 
-  /// The member called `key`, or nullptr when it is absent or null.
+  /// The member called `key`, or nullptr if it is absent or null.
   [[nodiscard]] const json* find(std::string_view key) const;
 
   [[nodiscard]] std::size_t whole_number(std::string_view key) const;

@@ -1,9 +1,12 @@
 #include <engine/files/safetensors.hpp>
 
 #include <engine/files/json.hpp>
+#include <engine/files/messages.hpp>
 
 #include <precis/core/error.hpp>
 #include <precis/kernel/half.hpp>
+
+#include <nlohmann/json.hpp>
 
 #include <algorithm>
 #include <array>
@@ -40,9 +43,9 @@ constexpr std::array<type_row, 15> types{{{dtype::f64, "F64", 8},
                                           {dtype::u8, "U8", 1},
                                           {dtype::boolean, "BOOL", 1}}};
 
-constexpr std::size_t largest_header = 100'000'000;  // the format's own bound
+constexpr std::size_t largest_header = 100'000'000;  // the limit that the format defines
 
-/// Bytes of a tensor, or nothing when they do not fit in 63 bits.
+/// Bytes of a tensor, or nullopt if they do not fit in 63 bits.
 [[nodiscard]] std::optional<std::size_t> bytes_of(dtype type, std::span<const std::size_t> shape) {
   constexpr std::size_t limit = std::numeric_limits<std::size_t>::max() / 2;
   std::size_t bytes = size_of(type);
@@ -53,11 +56,7 @@ constexpr std::size_t largest_header = 100'000'000;  // the format's own bound
   return bytes;
 }
 
-[[noreturn]] void bad(std::string_view where, std::string what, std::string expected) {
-  precis::refuse({.what = std::move(what), .where = std::string(where), .expected = std::move(expected)});
-}
-
-/// One member of the header; offsets still count from the first byte after it.
+/// One member of the header. Offsets are relative to the end of the header.
 [[nodiscard]] tensor_entry parse_entry(const std::string& name, const json& value, std::string_view where) {
   const std::string tensor = "tensor \"" + name + "\"";
   const json_object entry(value, std::string(where) + ": " + tensor);
@@ -104,13 +103,13 @@ std::optional<dtype> parse_dtype(std::string_view word) noexcept {
 
 void decode(dtype type, std::span<const std::byte> bytes, std::span<float> values) {
   PRECIS_EXPECTS(is_weight(type) && bytes.size() == values.size() * size_of(type),
-                 "weights, as many as there is room for");
+                 "a weight type, and one value per element");
   if (values.empty()) return;
   if (type == dtype::f32) {
     std::memcpy(values.data(), bytes.data(), bytes.size());
     return;
   }
-  for (std::size_t i = 0; i < values.size(); ++i) {  // the file promises no alignment: copy each code out
+  for (std::size_t i = 0; i < values.size(); ++i) {  // the file does not guarantee alignment, so each code is copied
     std::uint16_t code = 0;
     std::memcpy(&code, bytes.data() + 2 * i, 2);
     values[i] = type == dtype::f16 ? precis::kernel::half_to_float(code) : precis::kernel::bfloat16_to_float(code);
@@ -118,7 +117,8 @@ void decode(dtype type, std::span<const std::byte> bytes, std::span<float> value
 }
 
 void encode(dtype type, std::span<const float> values, std::span<std::byte> bytes) {
-  PRECIS_EXPECTS(is_weight(type) && bytes.size() == values.size() * size_of(type), "room for every weight, no more");
+  PRECIS_EXPECTS(is_weight(type) && bytes.size() == values.size() * size_of(type),
+                 "a weight type, and one value per element");
   if (values.empty()) return;
   if (type == dtype::f32) {
     std::memcpy(bytes.data(), values.data(), bytes.size());
@@ -134,20 +134,21 @@ void encode(dtype type, std::span<const float> values, std::span<std::byte> byte
 safetensors_header parse_safetensors(std::span<const std::byte> file, std::string_view where) {
   std::uint64_t length = 0;
   if (file.size() < sizeof length)
-    bad(where, "only " + std::to_string(file.size()) + " bytes", "a safetensors file of at least 8");
+    refuse_input(where, "only " + std::to_string(file.size()) + " bytes", "a safetensors file of at least 8");
   std::memcpy(&length, file.data(), sizeof length);
   if (length > largest_header)
-    bad(where, "a header of " + std::to_string(length) + " bytes", "at most 100 MB: is this a safetensors file?");
+    refuse_input(where, "a header of " + std::to_string(length) + " bytes",
+                 "at most 100 MB: is this a safetensors file?");
   const std::span<const std::byte> rest = file.subspan(sizeof length);
   if (length > rest.size())
-    bad(where, "a header of " + std::to_string(length) + " bytes in a file of " + std::to_string(file.size()),
-        "a file that is not truncated");
+    refuse_input(where, "a header of " + std::to_string(length) + " bytes in a file of " + std::to_string(file.size()),
+                 "a file that is not truncated");
   const auto header_bytes = static_cast<std::size_t>(length);
   const std::size_t data_bytes = rest.size() - header_bytes;
 
   const json header =
       parse_json({reinterpret_cast<const char*>(rest.data()), header_bytes}, std::string(where) + ": header");
-  if (!header.is_object()) bad(where, "a header that is " + type_of(header), "an object");
+  if (!header.is_object()) refuse_input(where, "a header that is " + type_of(header), "an object");
 
   safetensors_header result;
   for (const auto& [name, value] : header.items()) {
@@ -155,9 +156,10 @@ safetensors_header parse_safetensors(std::span<const std::byte> file, std::strin
       result.tensors.push_back(parse_entry(name, value, where));
       continue;
     }
-    if (!value.is_object()) bad(where, "\"__metadata__\" is " + type_of(value), "an object of strings");
+    if (!value.is_object()) refuse_input(where, "\"__metadata__\" is " + type_of(value), "an object of strings");
     for (const auto& [key, text] : value.items()) {
-      if (!text.is_string()) bad(where, "\"__metadata__\" entry \"" + key + "\" is " + type_of(text), "a string");
+      if (!text.is_string())
+        refuse_input(where, "\"__metadata__\" entry \"" + key + "\" is " + type_of(text), "a string");
       result.metadata.emplace(key, text.get<std::string>());
     }
   }
@@ -167,18 +169,21 @@ safetensors_header parse_safetensors(std::span<const std::byte> file, std::strin
   std::size_t next = 0;
   for (tensor_entry& t : result.tensors) {
     if (t.first_byte < next)
-      bad(where, "the data of tensor \"" + t.name + "\" overlap those before", "tensors side by side");
+      refuse_input(where, "the data of tensor \"" + t.name + "\" overlap those of the tensor before it",
+                   "contiguous tensors");
     if (t.first_byte > next)
-      bad(where, "a hole of " + std::to_string(t.first_byte - next) + " bytes before tensor \"" + t.name + "\"",
-          "tensors side by side");
+      refuse_input(where, "a gap of " + std::to_string(t.first_byte - next) + " bytes before tensor \"" + t.name + "\"",
+                   "contiguous tensors");
     next = t.first_byte + t.bytes;
     if (next > data_bytes)
-      bad(where, "tensor \"" + t.name + "\" ends at byte " + std::to_string(next) + " of " + std::to_string(data_bytes),
+      refuse_input(
+          where, "tensor \"" + t.name + "\" ends at byte " + std::to_string(next) + " of " + std::to_string(data_bytes),
           "a file that is not truncated");
     t.first_byte += sizeof length + header_bytes;
   }
   if (next != data_bytes)
-    bad(where, std::to_string(data_bytes - next) + " bytes after the last tensor", "a file that ends there");
+    refuse_input(where, std::to_string(data_bytes - next) + " bytes after the last tensor",
+                 "a file that ends with its last tensor");
   return result;
 }
 
@@ -196,8 +201,8 @@ void safetensors::add(const std::filesystem::path& path) {
     t.file = files_.size();
     const auto [at, fresh] = by_name_.emplace(t.name, tensors_.size());
     if (!fresh)
-      bad(path.string(), "tensor \"" + t.name + "\" is also in " + file_name(tensors_[at->second]),
-          "each tensor in one file");
+      refuse_input(path.string(), "tensor \"" + t.name + "\" is also in " + file_name(tensors_[at->second]),
+                   "each tensor in one file");
     tensors_.push_back(std::move(t));
   }
   if (files_.empty()) metadata_ = std::move(header.metadata);
@@ -211,28 +216,31 @@ void safetensors::add_index(const std::filesystem::path& path) {
   const json root = parse_json(file.text(), where);
   const json* map = json_object(root, where).find("weight_map");
   if (map == nullptr || !map->is_object())
-    bad(where, "key \"weight_map\" is missing or no object", "tensor names and their files");
+    refuse_input(where, "key \"weight_map\" is missing or not an object", "tensor names and their files");
 
   std::set<std::string> shards;
   for (const auto& [name, shard] : map->items()) {
-    if (!shard.is_string()) bad(where, "tensor \"" + name + "\" is in " + type_of(shard), "the name of a file");
+    if (!shard.is_string())
+      refuse_input(where, "tensor \"" + name + "\" is in " + type_of(shard), "the name of a file");
     const auto& text = shard.get_ref<const std::string&>();
     if (text.empty() || text == "." || text == ".." ||
         text.find_first_of(std::string_view("/\\\0", 3)) != std::string::npos)
-      bad(where, "tensor \"" + name + "\" is in \"" + text.substr(0, 60) + "\"",
-          "the name of a file in the same folder");
+      refuse_input(where, "tensor \"" + name + "\" is in \"" + text.substr(0, 60) + "\"",
+                   "the name of a file in the same folder");
     shards.insert(text);
   }
   for (const std::string& shard : shards) add(path.parent_path() / shard);
   for (const auto& [name, shard] : map->items()) {
     const tensor_entry* t = find(name);
     if (t == nullptr || file_name(*t) != shard.get_ref<const std::string&>())
-      bad(where, "tensor \"" + name + "\" is not in " + shard.get<std::string>(), "an index that fits its files");
+      refuse_input(where, "tensor \"" + name + "\" is not in " + shard.get<std::string>(),
+                   "an index that matches its files");
   }
   if (map->size() != tensors_.size())
     for (const tensor_entry& t : tensors_)
       if (!map->contains(t.name))
-        bad(where, "tensor \"" + t.name + "\" of " + file_name(t) + " is not listed", "an index that fits its files");
+        refuse_input(where, "tensor \"" + t.name + "\" of " + file_name(t) + " is not listed",
+                     "an index that matches its files");
 }
 
 const tensor_entry* safetensors::find(std::string_view name) const noexcept {
@@ -251,16 +259,18 @@ safetensors_writer::safetensors_writer(const std::filesystem::path& path, std::s
   if (!metadata.empty()) header["__metadata__"] = metadata;
   std::set<std::string_view> names{"__metadata__"};
   for (const tensor_declaration& t : tensors) {
-    if (!names.insert(t.name).second) bad(where_, "tensor \"" + t.name + "\" is declared twice", "each name once");
+    if (!names.insert(t.name).second)
+      refuse_input(where_, "tensor \"" + t.name + "\" is declared twice", "each name once");
     const std::optional<std::size_t> bytes = bytes_of(t.type, t.shape);
     if (!bytes || *bytes > std::numeric_limits<std::size_t>::max() / 2 - expected_)
-      bad(where_, "tensor \"" + t.name + "\" has a shape whose size overflows", "a tensor that fits on a disk");
+      refuse_input(where_, "tensor \"" + t.name + "\" has a shape whose size overflows",
+                   "a tensor that fits on a disk");
     header[t.name] = {
         {"dtype", to_string(t.type)}, {"shape", t.shape}, {"data_offsets", {expected_, expected_ + *bytes}}};
     expected_ += *bytes;
   }
   std::string text = header.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
-  text.append((8 - text.size() % 8) % 8, ' ');  // data start at a multiple of 8: readers may use them in place
+  text.append((8 - text.size() % 8) % 8, ' ');  // aligns the data to 8 bytes, so that readers can use them in place
   const std::uint64_t length = text.size();
   file_.write(std::as_bytes(std::span(&length, 1)));
   file_.write(text);
@@ -273,8 +283,8 @@ void safetensors_writer::write(std::span<const std::byte> bytes) {
 
 void safetensors_writer::commit() {
   if (written_ != expected_)
-    bad(where_, std::to_string(written_) + " bytes of tensors were handed in",
-        std::to_string(expected_) + " as declared");
+    refuse_input(where_, std::to_string(written_) + " bytes of tensors were written",
+                 std::to_string(expected_) + " as declared");
   file_.commit();
 }
 

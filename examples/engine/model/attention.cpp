@@ -14,7 +14,7 @@ using precis::kernel::product_add;
 using precis::kernel::strided;
 
 constexpr std::size_t block_queries = 64;  ///< queries that share one product with the keys
-constexpr std::size_t tile_queries = 6;    ///< queries that share one product with the values before their first
+constexpr std::size_t tile_queries = 6;    ///< queries that share one product with the values before the first of them
 
 template<class T>
 [[nodiscard]] strided<T> matrix(row_span<T> rows, std::size_t count, std::size_t cols) noexcept {
@@ -46,18 +46,18 @@ void attend(const attention_run& run, row_span<float> out, float* scratch, std::
 
     for (std::size_t q0 = 0; q0 < run.queries; q0 += block_queries) {
       const std::size_t q1 = std::min(run.queries, q0 + block_queries);
-      const std::size_t seen = first_query + q1;  // positions the last query of the block may see
-      const auto asking = matrix(row_span<const float>{query.row(q0), query.stride}, q1 - q0, width);
+      const std::size_t seen = first_query + q1;  // positions visible to the last query of the block
+      const auto queries = matrix(row_span<const float>{query.row(q0), query.stride}, q1 - q0, width);
       if (run.earlier > 0)
-        product(asking, matrix(run.cached_key.columns(kv), run.earlier, width).transposed(),
+        product(queries, matrix(run.cached_key.columns(kv), run.earlier, width).transposed(),
                 matrix(scores, q1 - q0, run.earlier), workspace);
-      product(asking, matrix(key, seen - run.earlier, width).transposed(),
+      product(queries, matrix(key, seen - run.earlier, width).transposed(),
               matrix(scores.columns(run.earlier), q1 - q0, seen - run.earlier), workspace);
       for (std::size_t q = q0; q < q1; ++q) softmax(scores.row(q - q0), first_query + q + 1, scale);
 
       for (std::size_t t0 = q0; t0 < q1; t0 += tile_queries) {
         const std::size_t t1 = std::min(q1, t0 + tile_queries);
-        const std::size_t common = first_query + t0 + 1;  // positions all queries of the tile see
+        const std::size_t common = first_query + t0 + 1;  // positions visible to all queries of the tile
         const row_span<float> rows{result.row(t0), result.stride};
         const row_span<const float> share{scores.row(t0 - q0), stride};
         const auto tile = matrix(rows, t1 - t0, width);
@@ -67,7 +67,7 @@ void attend(const attention_run& run, row_span<float> out, float* scratch, std::
         precis::kernel::product_onto(run.earlier > 0 ? strided<const float>(tile) : strided<const float>(),
                                      matrix(share.columns(run.earlier), t1 - t0, common - run.earlier),
                                      matrix(value, common - run.earlier, width), tile, workspace);
-        for (std::size_t q = t0 + 1; q < t1; ++q)  // the triangle of the tile, row by row
+        for (std::size_t q = t0 + 1; q < t1; ++q)  // the remaining triangle of the tile, row by row
           product_add(matrix(row_span<const float>{share.row(q - t0) + common, stride}, 1, q - t0),
                       matrix(row_span<const float>{value.row(common - run.earlier), value.stride}, q - t0, width),
                       matrix(row_span<float>{result.row(q), result.stride}, 1, width), workspace);
@@ -97,8 +97,8 @@ void attend_backward(const attention_run& run, row_span<const float> d_out, row_
       const std::size_t q1 = std::min(n, q0 + block_queries), rows = q1 - q0;
       const row_span<const float> query{run.query.columns(head * width).row(q0), run.query.stride};
       const row_span<const float> d_result{d_out.columns(head * width).row(q0), d_out.stride};
-      const auto asking = matrix(query, rows, width), d_tile = matrix(d_result, rows, width);
-      product(asking, matrix(key, q1, width).transposed(), matrix(share, rows, q1), workspace);
+      const auto queries = matrix(query, rows, width), d_tile = matrix(d_result, rows, width);
+      product(queries, matrix(key, q1, width).transposed(), matrix(share, rows, q1), workspace);
       product(d_tile, matrix(value, q1, width).transposed(), matrix(d_share, rows, q1), workspace);
       for (std::size_t r = 0; r < rows; ++r) {
         float* const w = share.row(r);
@@ -115,7 +115,7 @@ void attend_backward(const attention_run& run, row_span<const float> d_out, row_
       const auto d_scores = matrix(row_span<const float>(d_share), rows, q1);
       product(d_scores, matrix(key, q1, width),
               matrix(row_span<float>{d_query.columns(head * width).row(q0), d_query.stride}, rows, width), workspace);
-      product_add(d_scores.transposed(), asking, matrix(d_key.columns(kv), q1, width), workspace);
+      product_add(d_scores.transposed(), queries, matrix(d_key.columns(kv), q1, width), workspace);
       product_add(shares.transposed(), d_tile, matrix(d_value.columns(kv), q1, width), workspace);
     }
   }

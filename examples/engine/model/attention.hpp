@@ -5,11 +5,11 @@
 
 namespace engine {
 
-/// Rows of one head (or of several side by side) inside a wider buffer.
+/// Rows of one head, or of several adjacent heads, in a wider buffer.
 template<class T>
 struct row_span {
   T* data = nullptr;
-  std::ptrdiff_t stride = 0;  ///< elements from one position to the next
+  std::ptrdiff_t stride = 0;  ///< elements between consecutive positions
 
   [[nodiscard]] T* row(std::size_t i) const noexcept { return data + static_cast<std::ptrdiff_t>(i) * stride; }
   [[nodiscard]] row_span columns(std::size_t first) const noexcept { return {data + first, stride}; }
@@ -22,15 +22,15 @@ struct row_span {
 struct head_shape {
   std::size_t heads = 0;
   std::size_t kv_heads = 0;
-  std::size_t width = 0;  ///< of one head
+  std::size_t width = 0;  ///< per head
 };
 
-/// Causal attention of one sequence. Positions 0 .. earlier-1 come from a cache, the others belong to this run.
+/// Causal attention of one sequence. Positions 0 to earlier - 1 come from a cache; this run computes the others.
 struct attention_run {
   head_shape shape;
-  std::size_t earlier = 0;           ///< cached positions
-  std::size_t positions = 0;         ///< earlier + those of this run
-  std::size_t queries = 0;           ///< the last `queries` positions ask
+  std::size_t earlier = 0;           ///< number of cached positions
+  std::size_t positions = 0;         ///< cached positions and those of this run
+  std::size_t queries = 0;           ///< the last `queries` positions are the queries
   row_span<const float> query;       ///< [queries x heads * width]
   row_span<const float> cached_key;  ///< [earlier x kv_heads * width]
   row_span<const float> cached_value;
@@ -38,16 +38,16 @@ struct attention_run {
   row_span<const float> value;
 };
 
-/// Floats of scratch both functions need for sequences of `positions`.
+/// Number of scratch floats that both functions need.
 [[nodiscard]] std::size_t attention_scratch(std::size_t positions, std::size_t queries) noexcept;
 
-/// out[i] = sum over p <= position of query i of softmax(q_i . k_p / sqrt(width))_p v_p, summed in the order of p.
+/// out[i] = sum of softmax(q_i . k_p / sqrt(width))_p v_p over all p up to the position of query i, in the order of p.
 ///
-/// @post a position's output depends on positions up to it alone: later ones are never read, not even times zero.
+/// @post the output at a position depends only on positions up to it: later ones are never read, not even times zero.
 void attend(const attention_run& run, row_span<float> out, float* scratch, std::span<float> workspace) noexcept;
 
-/// Gradients of one sequence's attention; d_query, d_key and d_value are overwritten. Requires earlier == 0,
-/// queries == positions, and twice attention_scratch.
+/// Gradients of the attention of one sequence. Overwrites d_query, d_key and d_value. Requires earlier == 0,
+/// queries == positions, and scratch of twice attention_scratch.
 void attend_backward(const attention_run& run, row_span<const float> d_out, row_span<float> d_query,
                      row_span<float> d_key, row_span<float> d_value, float* scratch,
                      std::span<float> workspace) noexcept;

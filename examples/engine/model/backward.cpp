@@ -28,11 +28,11 @@ void add_map_gradient(matrix_view<const float> dy, matrix_view<const float> x, l
 
 namespace {
 
-/// The gradient of one block, map by map from its output to its input.
+/// Computes the gradient of one block, map by map, from its output to its input.
 class block_gradient {
  public:
   block_gradient(const block_run& run, std::size_t first_matrix, activations_view<float> residual_gradient,
-                 const block_values& kept, const sink_callback& sink, block* gradient, arena& memory)
+                 const block_values& kept, const sink_callback& sink, block* gradient, scratch_arena& memory)
       : run_(run),
         c_(run.shape),
         b_(run.block),
@@ -51,7 +51,7 @@ class block_gradient {
         d_normed_(memory.take(rows_ * c_.width)),
         dy_(dx_.data) {
     if (!parallel_) return;
-    float* const copy = memory.take(rows_ * c_.width);  // both halves get it, whichever went first
+    float* const copy = memory.take(rows_ * c_.width);  // input of both sub-layers, because the first one overwrites dx
     std::copy_n(dx_.data, rows_ * c_.width, copy);
     dy_ = copy;
   }
@@ -104,8 +104,8 @@ class block_gradient {
     const matrix_view<const float> normed = dense(v_.normed, c_.width);
     if (!fused_) {
       for (std::size_t r = 0; run_.rotary.pairs != 0 && r < rows_; ++r) {
-        run_.rotary.turn_back(d_qkv.data + r * w, c_.heads, r % t);
-        run_.rotary.turn_back(d_qkv.data + r * w + c_.width, c_.kv_heads, r % t);
+        run_.rotary.rotate_back(d_qkv.data + r * w, c_.heads, r % t);
+        run_.rotary.rotate_back(d_qkv.data + r * w + c_.width, c_.kv_heads, r % t);
       }
       const matrix_view<float> d_query = d_qkv.col_range(0, c_.width);
       const matrix_view<float> d_key = d_qkv.col_range(c_.width, c_.kv_width());
@@ -156,17 +156,17 @@ class block_gradient {
   block* gradient_;
   std::size_t first_, rows_;
   bool gated_, parallel_, fused_;
-  std::size_t first_out_;  ///< place of attention_out among the matrices; then come up and down, or gate, down and up
+  std::size_t first_out_;  ///< index of attention_out in the block; up and down, or gate, down and up follow
   std::span<float> workspace_;
-  arena& memory_;
+  scratch_arena& memory_;
   float* d_normed_;
-  const float* dy_;  ///< [rows x width] gradient of what a half adds to the stream
+  const float* dy_;  ///< [rows x width] gradient at the output of a sub-layer
 };
 
 }  // namespace
 
 void backward_block(const block_run& run, std::size_t first_matrix, activations_view<float> residual_gradient,
-                    const block_values& kept, const sink_callback& sink, block* gradient, arena& memory) {
+                    const block_values& kept, const sink_callback& sink, block* gradient, scratch_arena& memory) {
   block_gradient g(run, first_matrix, residual_gradient, kept, sink, gradient, memory);
   g.mlp();
   g.attention();
@@ -175,14 +175,14 @@ void backward_block(const block_run& run, std::size_t first_matrix, activations_
 precis::nll transformer::head_backward(const precis::token_batch& batch, activations_view<const float> x,
                                        activations_view<float> dx, engine::weights* gradient) const {
   const config& c = weights_.config;
-  arena memory;
+  scratch_arena memory;
   const std::span<float> workspace = product_workspace(memory);
   const std::size_t most = head_rows(c);
   float* const normed = memory.take(most * c.width);
   float* const d_normed = memory.take(most * c.width);
   float* const logits = memory.take(most * c.vocabulary);
   const matrix_view<const float> head(head_weights(), c.vocabulary, c.width);
-  std::vector<std::size_t> rows;  // gathered so far
+  std::vector<std::size_t> rows;  // rows collected so far
   precis::nll total;
   std::fill_n(dx.data, dx.size(), 0.f);
 
@@ -233,7 +233,7 @@ precis::nll transformer::backward_of(const precis::token_batch& batch, const sin
   if (gradient != nullptr && (gradient->config != c || gradient->blocks.size() != c.layers))
     precis::refuse({.what = "a gradient of another shape", .where = "transformer", .expected = "zeros(shape())"});
 
-  arena memory;
+  scratch_arena memory;
   const std::size_t size = batch.sequences * batch.tokens * c.width;
   const activations_view<float> x({memory.take(size), size}, batch.sequences, batch.tokens, c.width);
   const activations_view<float> dx({memory.take(size), size}, batch.sequences, batch.tokens, c.width);
@@ -244,7 +244,7 @@ precis::nll transformer::backward_of(const precis::token_batch& batch, const sin
   const precis::nll total = head_backward(batch, x, dx, gradient);
   const std::size_t per_block = matrices_.size() / c.layers;
   for (std::size_t l = c.layers; l-- > 0;) {
-    arena block_memory;
+    scratch_arena block_memory;
     backward_block({.shape = c, .block = weights_.blocks[l], .rotary = rotary_, .layer = l}, l * per_block, dx, kept[l],
                    sink, gradient == nullptr ? nullptr : &gradient->blocks[l], block_memory);
   }

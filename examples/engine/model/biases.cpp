@@ -10,7 +10,7 @@
 #include <utility>
 #include <vector>
 
-// What pruning of singular values asks of an engine: which parts of its matrices are maps of their own, and biases.
+// Support for pruning singular values: slices of matrices that are separate maps, and biases for the removed means.
 
 namespace engine {
 
@@ -40,7 +40,7 @@ void check_size(const std::string& name, std::size_t have, std::size_t want) {
   if (have != want)
     precis::refuse({.what = std::to_string(have) + " biases for " + name,
                     .where = "transformer",
-                    .expected = std::to_string(want) + ", one an output"});
+                    .expected = std::to_string(want) + ", one per output"});
 }
 
 }  // namespace
@@ -52,7 +52,7 @@ void transformer::add_bias(std::size_t matrix, std::span<const double> bias) {
     add(bias, map.bias);
     return;
   }
-  const bool everywhere = map.token_bias.empty();  // then every position is a later one
+  const bool everywhere = map.token_bias.empty();  // then later_bias applies to every position
   for (std::size_t t = 0; t < map.token_bias.size() / map.out; ++t)
     add(bias, std::span(map.token_bias).subspan(t * map.out, map.out));
   if (everywhere) map.later_bias.resize(map.out);
@@ -67,10 +67,11 @@ void transformer::add_token_bias(std::size_t matrix, precis::matrix_view<const d
   if (!later.empty()) check_size(name, later.size(), map.out);
   const std::size_t have = map.token_bias.size() / map.out;
   if (by_token.rows == 0 || (have != 0 && have != by_token.rows))
-    precis::refuse({.what = "biases of " + name + " at " + std::to_string(by_token.rows) + " positions",
-                    .where = "transformer",
-                    .expected = have == 0 ? "at least one" : std::to_string(have) + ", as it has already"});
-  if (have == 0) {  // so far every position had the later one's
+    precis::refuse(
+        {.what = "biases of " + name + " at " + std::to_string(by_token.rows) + " positions",
+         .where = "transformer",
+         .expected = have == 0 ? "at least one" : std::to_string(have) + ", the number that it already has"});
+  if (have == 0) {  // until now later_bias applied to every position
     map.token_bias.resize(by_token.rows * map.out);
     for (std::size_t i = 0; !map.later_bias.empty() && i < map.token_bias.size(); ++i)
       map.token_bias[i] = map.later_bias[i % map.out];

@@ -13,12 +13,12 @@ namespace {
 using precis::activations_view;
 using precis::matrix_view;
 
-/// Rows worked on at a time: what lies between two maps stays in the second-level cache.
+/// Rows processed at a time, so that the values between two maps stay in the L2 cache.
 constexpr std::size_t chunk_rows = 512;
 
 [[nodiscard]] std::ptrdiff_t signed_size(std::size_t n) noexcept { return static_cast<std::ptrdiff_t>(n); }
 
-/// Every token of a residual as one row, whatever its strides.
+/// A residual with any strides as a sequence of rows, one per token.
 struct token_rows {
   activations_view<const float> x;
   [[nodiscard]] std::size_t size() const noexcept { return x.sequences * x.tokens; }
@@ -40,7 +40,7 @@ void copy_rows(activations_view<const float> x, float* to) noexcept {
     for (std::size_t t = 0; t < x.tokens; ++t, to += x.features) std::ranges::copy(x(s, t), to);
 }
 
-/// The maps that make queries, keys and values: three, or three row ranges of GPT-2's fused one.
+/// The query, key and value maps: three maps, or three row ranges of GPT-2's fused map.
 struct query_key_value {
   const linear* source[3];
   std::size_t first_out[3] = {};
@@ -66,7 +66,8 @@ struct query_key_value {
   }
 };
 
-/// Attention output of the sequences of `x`: norm, query, key and value, attention, output map.
+/// Computes the attention sub-layer's output for the sequences of `x`: norm, query, key and value, attention, output
+/// map.
 void attention_half(const block_run& run, activations_view<const float> x, const block_values& v, float* out,
                     float* scratch, std::span<float> workspace) {
   const config& c = run.shape;
@@ -79,7 +80,7 @@ void attention_half(const block_run& run, activations_view<const float> x, const
   const std::size_t column[3] = {0, c.width, c.width + c.kv_width()};
   for (std::size_t i = 0; i < 3; ++i) {
     const std::size_t step =
-        i == 0 && run.last_only ? t : 1;  // of `last_only`, every t-th row asks, beginning with the t-th
+        i == 0 && run.last_only ? t : 1;  // with last_only, the queries are rows t - 1, 2t - 1, ...
     const std::size_t first = step - 1;
     const matrix_view<float> made{v.qkv + first * w + column[i], n / step, maps.map[i].rows, signed_size(step * w), 1};
     apply(maps.map[i], maps.bias[i], {v.normed + first * c.width, n / step, c.width, signed_size(step * c.width), 1},
@@ -89,8 +90,8 @@ void attention_half(const block_run& run, activations_view<const float> x, const
   if (run.rotary.pairs != 0)
     for (std::size_t r = 0; r < n; ++r) {
       const std::size_t position = run.first_token + r % t;
-      if (r % t >= t - queries) run.rotary.turn(v.qkv + r * w, c.heads, position);
-      run.rotary.turn(v.qkv + r * w + c.width, c.kv_heads, position);
+      if (r % t >= t - queries) run.rotary.rotate(v.qkv + r * w, c.heads, position);
+      run.rotary.rotate(v.qkv + r * w + c.width, c.kv_heads, position);
     }
   for (std::size_t s = 0; s < x.sequences; ++s)
     attend(sequence_attention(run, v, s, t, queries), {v.context + s * queries * c.width, signed_size(c.width)},
@@ -101,7 +102,8 @@ void attention_half(const block_run& run, activations_view<const float> x, const
   run.block.attention_out.add_position_bias(made, 0, run.first_token + t - queries, queries);
 }
 
-/// MLP output of the rows of `x`, whose sequences begin at `position`: norm, up (and gate), activation, down.
+/// Computes the MLP sub-layer's output for the rows of `x`, whose sequences begin at `position`: norm, up (and gate),
+/// activation, down.
 void mlp_half(const block_run& run, activations_view<const float> x, std::size_t position, const block_values& v,
               float* out, std::span<float> workspace) {
   const config& c = run.shape;
@@ -132,7 +134,7 @@ void mlp_half(const block_run& run, activations_view<const float> x, std::size_t
   run.block.down.add_position_bias(made, 0, position, x.tokens);
 }
 
-/// Copies the keys and values of a chunk to where the run keeps them.
+/// Copies the keys and values of a chunk to the destination of the run.
 void keep_keys_values(const block_run& run, const block_values& v, std::size_t first_row, std::size_t rows) noexcept {
   const std::size_t kv = run.shape.kv_width(), w = qkv_width(run.shape);
   for (std::size_t r = 0; r < rows; ++r) {
@@ -169,7 +171,7 @@ attention_run sequence_attention(const block_run& run, const block_values& v, st
 rotary::rotary(const config& shape) {
   if (!family_of(shape).rotary) return;
   head_width = shape.head_width();
-  halves = family_of(shape).halves;
+  half_split = family_of(shape).rotary_halves;
   pairs = (shape.rotary_width != 0 ? shape.rotary_width : head_width) / 2;
   for (std::size_t p = 0; p < shape.context; ++p)
     for (std::size_t i = 0; i < pairs; ++i) {
@@ -180,27 +182,27 @@ rotary::rotary(const config& shape) {
     }
 }
 
-void rotary::turn_by(float sign, float* row, std::size_t heads, std::size_t position) const noexcept {
+void rotary::rotate_by(float sign, float* row, std::size_t heads, std::size_t position) const noexcept {
   const float* const c = cosine.data() + position * pairs;
   const float* const s = sine.data() + position * pairs;
-  const std::size_t step = halves ? 1 : 2, apart = halves ? pairs : 1;
+  const std::size_t step = half_split ? 1 : 2, apart = half_split ? pairs : 1;
   for (std::size_t h = 0; h < heads; ++h, row += head_width)
     for (std::size_t i = 0; i < pairs; ++i) {
-      float &first = row[i * step], &second = row[i * step + apart];
-      const float x = first, y = second, by = sign * s[i];
-      first = std::fma(x, c[i], -(y * by));
-      second = std::fma(x, by, y * c[i]);
+      float &low = row[i * step], &high = row[i * step + apart];
+      const float x = low, y = high, signed_sine = sign * s[i];
+      low = std::fma(x, c[i], -(y * signed_sine));
+      high = std::fma(x, signed_sine, y * c[i]);
     }
 }
 
-void rotary::turn(float* row, std::size_t heads, std::size_t position) const noexcept {
-  turn_by(1, row, heads, position);
+void rotary::rotate(float* row, std::size_t heads, std::size_t position) const noexcept {
+  rotate_by(1, row, heads, position);
 }
-void rotary::turn_back(float* row, std::size_t heads, std::size_t position) const noexcept {
-  turn_by(-1, row, heads, position);
+void rotary::rotate_back(float* row, std::size_t heads, std::size_t position) const noexcept {
+  rotate_by(-1, row, heads, position);
 }
 
-std::span<float> product_workspace(arena& memory) {
+std::span<float> product_workspace(scratch_arena& memory) {
   return {memory.take(precis::kernel::product_workspace), precis::kernel::product_workspace};
 }
 
@@ -211,7 +213,7 @@ void apply(const precis::weight_view& map, std::span<const float> bias, matrix_v
   precis::kernel::product_onto(start, rows, map.transposed(), out, workspace);
 }
 
-block_values allocate_values(const config& c, std::size_t rows, bool for_backward, arena& memory) {
+block_values allocate_values(const config& c, std::size_t rows, bool for_backward, scratch_arena& memory) {
   block_values v;
   v.normed = memory.take(rows * c.width);
   v.qkv = memory.take(rows * qkv_width(c));
@@ -231,7 +233,7 @@ block_values allocate_values(const config& c, std::size_t rows, bool for_backwar
 }
 
 void run_block(const block_run& run, activations_view<float> residual, const tap_callback* tap, block_values* keep,
-               arena& memory) {
+               scratch_arena& memory) {
   const config& c = run.shape;
   const std::size_t sequences = residual.sequences, tokens = residual.tokens, queries = run.last_only ? 1 : tokens;
   const std::size_t chunk =
@@ -255,17 +257,17 @@ void run_block(const block_run& run, activations_view<float> residual, const tap
     if (run.keep_keys != nullptr) keep_keys_values(run, values, s * tokens, n * tokens);
   }
   if (tap != nullptr) (*tap)({precis::site_kind::attention, run.layer}, whole(out));
-  const activations_view<float> asking = residual.token_range(tokens - queries, queries);
-  if (!parallel) add(asking, out);
+  const activations_view<float> needed = residual.token_range(tokens - queries, queries);
+  if (!parallel) add(needed, out);
 
   if (keep != nullptr) copy_rows(residual, values.middle);
   const std::size_t mlp_chunk = run.last_only ? std::min(sequences, chunk * tokens) : chunk;
   for (std::size_t s = 0; s < sequences; s += mlp_chunk)
-    mlp_half(run, asking.sequence_range(s, std::min(mlp_chunk, sequences - s)), run.first_token + tokens - queries,
+    mlp_half(run, needed.sequence_range(s, std::min(mlp_chunk, sequences - s)), run.first_token + tokens - queries,
              values, mlp_out + s * queries * c.width, workspace);
   if (tap != nullptr) (*tap)({precis::site_kind::mlp, run.layer}, whole(mlp_out));
-  if (parallel) add(asking, out);
-  add(asking, mlp_out);
+  if (parallel) add(needed, out);
+  add(needed, mlp_out);
 }
 
 }  // namespace engine

@@ -1,6 +1,6 @@
 #include <engine/model/encoder.hpp>
 
-#include <engine/model/both_ways.hpp>
+#include <engine/model/bidirectional_attention.hpp>
 #include <engine/model/math.hpp>
 
 #include <precis/core/error.hpp>
@@ -106,7 +106,7 @@ void encoder::embed(const text_batch& b, activations_view<float> x, const tap_ca
   normalize_rows(weights_.embedding_norm, x, weights_.config.norm_epsilon);
 }
 
-encoder::values encoder::allocate(std::size_t rows, arena& memory) const {
+encoder::values encoder::allocate(std::size_t rows, scratch_arena& memory) const {
   const std::size_t width = rows * weights_.config.width, hidden = rows * weights_.config.hidden;
   return {.entering = memory.take(width),
           .qkv = memory.take(3 * width),
@@ -119,13 +119,13 @@ encoder::values encoder::allocate(std::size_t rows, arena& memory) const {
 }
 
 void encoder::run_block(std::size_t layer, const text_batch& b, activations_view<float> x, const tap_callback* tap,
-                        const values& v, bool keep, arena& memory) const {
+                        const values& v, bool keep, scratch_arena& memory) const {
   const config& c = weights_.config;
   const block& block = weights_.blocks[layer];
   const std::size_t rows = x.rows(), w = 3 * c.width;
   const auto stride = static_cast<std::ptrdiff_t>(w);
   const std::span<float> workspace = product_workspace(memory);
-  float* const scratch = memory.take(both_ways_scratch(b.tokens));
+  float* const scratch = memory.take(bidirectional_attention_scratch(b.tokens));
   const activations_view<float> out({memory.take(x.size()), x.size()}, x.sequences, x.tokens, x.features);
   const auto wide = [&](float* p) { return matrix_view<float>({p, rows * c.hidden}, rows, c.hidden); };
   const auto add_and_norm = [&](const norm& n, float* before) {
@@ -140,12 +140,12 @@ void encoder::run_block(std::size_t layer, const text_batch& b, activations_view
     apply(maps[i]->view(), maps[i]->bias, x.as_matrix(), {v.qkv + i * c.width, rows, c.width, stride, 1}, workspace);
   for (std::size_t s = 0; s < b.sequences; ++s) {
     const float* const first = v.qkv + s * b.tokens * w;
-    attend(both_ways_run{.shape = {c.heads, c.heads, c.head_width()},
-                         .queries = b.tokens,
-                         .length = b.length(s),
-                         .query = {first, stride},
-                         .key = {first + c.width, stride},
-                         .value = {first + 2 * c.width, stride}},
+    attend(bidirectional_attention_run{.shape = {c.heads, c.heads, c.head_width()},
+                                       .queries = b.tokens,
+                                       .length = b.length(s),
+                                       .query = {first, stride},
+                                       .key = {first + c.width, stride},
+                                       .value = {first + 2 * c.width, stride}},
            {v.context + s * b.tokens * c.width, static_cast<std::ptrdiff_t>(c.width)}, scratch, workspace);
   }
   apply(block.attention_out.view(), block.attention_out.bias, {{v.context, x.size()}, rows, c.width}, out.as_matrix(),
@@ -166,19 +166,19 @@ void encoder::run_block(std::size_t layer, const text_batch& b, activations_view
 void encoder::run(const text_batch& b, activations_view<float> x, const tap_callback* tap, float* embedded,
                   std::span<values> keep) const {
   embed(b, x, tap, embedded);
-  arena memory;
+  scratch_arena memory;
   const values shared = keep.empty() ? allocate(x.rows(), memory) : values{};
   for (std::size_t l = 0; l <= layers(); ++l) {
     if (tap != nullptr) (*tap)({precis::site_kind::residual, l}, x);
     if (l == layers()) break;
-    arena block_memory;
+    scratch_arena block_memory;
     run_block(l, b, x, tap, keep.empty() ? shared : keep[l], !keep.empty(), block_memory);
   }
 }
 
 encoder::head_values encoder::read(activations_view<const float> x) const {
   const config& c = weights_.config;
-  arena memory;
+  scratch_arena memory;
   const std::span<float> workspace = product_workspace(memory);
   head_values h{float_matrix(x.sequences, c.width), float_matrix(x.sequences, c.labels)};
   apply(weights_.pooler.view(), weights_.pooler.bias, first_tokens(x), h.pooled.view(), workspace);
@@ -199,7 +199,7 @@ precis::nll encoder::loss_of_labels(const text_batch& b, const float_matrix& log
 
 float_matrix encoder::logits_of(const text_batch& b, const tap_callback* tap) const {
   check_batch(b, false);
-  arena memory;
+  scratch_arena memory;
   const std::size_t size = b.sequences * b.tokens * weights_.config.width;
   const activations_view<float> x({memory.take(size), size}, b.sequences, b.tokens, weights_.config.width);
   run(b, x, tap, nullptr, {});

@@ -1,4 +1,4 @@
-#include <engine/model/both_ways.hpp>
+#include <engine/model/bidirectional_attention.hpp>
 #include <engine/model/encoder.hpp>
 #include <engine/model/math.hpp>
 #include <engine/model/product.hpp>
@@ -19,7 +19,7 @@ using precis::kernel::product_add;
 
 namespace {
 
-/// Replaces the gradients at a norm's output by those at its input.
+/// Replaces the gradients at a norm's output with those at its input.
 void through_norm(const norm& n, const float* x, float epsilon, activations_view<float> dx, norm* gradient,
                   std::vector<float>& row) noexcept {
   const std::size_t width = dx.features;
@@ -35,7 +35,7 @@ void through_norm(const norm& n, const float* x, float epsilon, activations_view
 
 void encoder::head_backward(const text_batch& b, const head_values& h, activations_view<const float> x,
                             activations_view<float> dx, engine::weights* gradient) const {
-  arena memory;
+  scratch_arena memory;
   const std::span<float> workspace = product_workspace(memory);
   float_matrix d_logits = h.logits, d_pooled(b.sequences, weights_.config.width);
   for (std::size_t s = 0; s < b.sequences; ++s) {
@@ -60,7 +60,7 @@ void encoder::backward_block(std::size_t layer, const text_batch& b, activations
   const block& block = weights_.blocks[layer];
   const std::size_t rows = dx.rows(), w = 3 * c.width, per_block = matrices_.size() / c.layers;
   const auto stride = static_cast<std::ptrdiff_t>(w);
-  arena memory;
+  scratch_arena memory;
   const std::span<float> workspace = product_workspace(memory);
   std::vector<float> row(c.width);
   const auto dense = [&](float* p, std::size_t cols) { return matrix_view<float>({p, rows * cols}, rows, cols); };
@@ -68,7 +68,7 @@ void encoder::backward_block(std::size_t layer, const text_batch& b, activations
     return activations_view<const float>{
         m.data, dx.sequences, dx.tokens, m.cols, m.row_stride * static_cast<std::ptrdiff_t>(dx.tokens), m.row_stride};
   };
-  /// Matrices in the order of family.cpp: query, key, value, attention_out, up, down.
+  /// Matrices in the order of families/bert.cpp: query, key, value, attention_out, up, down.
   const auto hand_over = [&](std::size_t matrix, linear engine::block::* map, matrix_view<const float> x,
                              matrix_view<const float> dy) {
     sink({.matrix = layer * per_block + matrix, .input = by_token(x), .output_gradient = by_token(dy)});
@@ -93,16 +93,16 @@ void encoder::backward_block(std::size_t layer, const text_batch& b, activations
   const matrix_view<float> d_context = dense(memory.take(rows * c.width), c.width);
   product(stream, block.attention_out.view(), d_context, workspace);
   const matrix_view<float> d_qkv = dense(memory.take(rows * w), w);
-  float* const scratch = memory.take(2 * both_ways_scratch(b.tokens));
+  float* const scratch = memory.take(2 * bidirectional_attention_scratch(b.tokens));
   for (std::size_t s = 0; s < b.sequences; ++s) {
     const float* const first = v.qkv + s * b.tokens * w;
     float* const d_first = d_qkv.data + s * b.tokens * w;
-    attend_backward(both_ways_run{.shape = {c.heads, c.heads, c.head_width()},
-                                  .queries = b.tokens,
-                                  .length = b.length(s),
-                                  .query = {first, stride},
-                                  .key = {first + c.width, stride},
-                                  .value = {first + 2 * c.width, stride}},
+    attend_backward(bidirectional_attention_run{.shape = {c.heads, c.heads, c.head_width()},
+                                                .queries = b.tokens,
+                                                .length = b.length(s),
+                                                .query = {first, stride},
+                                                .key = {first + c.width, stride},
+                                                .value = {first + 2 * c.width, stride}},
                     {d_context.data + s * b.tokens * c.width, static_cast<std::ptrdiff_t>(c.width)}, {d_first, stride},
                     {d_first + c.width, stride}, {d_first + 2 * c.width, stride}, scratch, workspace);
   }
@@ -120,7 +120,7 @@ precis::nll encoder::backward_of(const text_batch& b, const sink_callback& sink,
   if (gradient != nullptr && (gradient->config != c || gradient->blocks.size() != c.layers))
     precis::refuse({.what = "a gradient of another shape", .where = "encoder", .expected = "zeros(shape())"});
 
-  arena memory;
+  scratch_arena memory;
   const std::size_t rows = b.sequences * b.tokens, size = rows * c.width;
   const activations_view<float> x({memory.take(size), size}, b.sequences, b.tokens, c.width);
   const activations_view<float> dx({memory.take(size), size}, b.sequences, b.tokens, c.width);

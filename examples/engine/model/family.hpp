@@ -4,6 +4,8 @@
 
 #include <precis/core/unit.hpp>
 
+#include <nlohmann/json_fwd.hpp>
+
 #include <cstddef>
 #include <span>
 #include <string>
@@ -11,60 +13,81 @@
 #include <utility>
 #include <vector>
 
-/// What distinguishes the model families, as data: names, shapes and order of their tensors.
+/// The properties of a model family, as data: the names, shapes and order of its tensors, and its configuration keys.
 namespace engine {
 
-/// An extent of a block's map.
+/// A dimension of a block's map.
 enum class extent { width, kv_width, three_widths, hidden };
 [[nodiscard]] std::size_t size_of(extent e, const config& c) noexcept;
 
-/// A norm or a linear map of a block, under its name within the block.
+/// A norm or a linear map of a block, with its name in the block.
 struct block_part {
   std::string_view name;  ///< "attn.c_attn"
   engine::norm block::* norm = nullptr;
-  linear block::* map = nullptr;  ///< exactly one of the two
+  linear block::* map = nullptr;  ///< exactly one of norm and map is set
   precis::part part = precis::part::attention;
   extent out = extent::width, in = extent::width;
 };
 
-/// One family. Names are those of the files, without prefix; an empty name means that the family has no such tensor.
+/// The name of a tensor in this engine, and its name in the files of another one.
+using name_pair = std::pair<std::string_view, std::string_view>;
+
+/// The engine's tensor for a name in a file.
+struct tensor_meaning {
+  std::string name;  ///< empty: a buffer that is not a weight
+  bool half_split =
+      false;  ///< rows of a rotary query or key map that are paired (i, i + half), as in Hugging Face's files
+};
+
+class json_object;
+
+/// One family. Names are those in files, without prefix. An empty name means that the family has no such tensor.
 struct family {
-  std::string_view name;        ///< "GPT-2"
-  std::string_view model_type;  ///< in config.json
-  std::string_view prefix;      ///< Hugging Face's, before every name but the head's
-  bool causal = true;           ///< a position sees itself and earlier ones only
-  bool in_major = false;        ///< maps are stored `in x out`
-  bool biased = true;           ///< maps have biases, norms have shifts
-  bool fused = false;           ///< one map makes query, key and value
-  bool gated = false;           ///< the MLP has a gate
+  std::string_view name;                ///< "GPT-2"
+  std::string_view model_type;          ///< in config.json
+  std::string_view hugging_face_class;  ///< "GPT2LMHeadModel"
+  std::string_view prefix;              ///< Hugging Face's prefix of every name except the head's
+  bool causal = true;                   ///< a position attends only to itself and earlier ones
+  bool in_major = false;                ///< maps are stored `in x out`
+  bool biased = true;                   ///< maps have biases, norms have shifts
+  bool fused = false;                   ///< one map computes query, key and value
+  bool gated = false;                   ///< the MLP has a gate
   bool rotary = false;
-  bool halves = false;        ///< rotary pairs are features i and i + pairs of a head, not 2i and 2i + 1
-  bool parallel = false;      ///< the MLP reads what attention reads, and both are added to the stream together
-  bool shared_heads = false;  ///< several query heads may share a key-value head
+  bool rotary_halves = false;  ///< rotary pairs are features (i, i + pairs) of a head instead of (2i, 2i + 1)
+  bool parallel = false;       ///< attention and MLP have the same input, and both are added to the residual
+  bool shared_heads = false;   ///< several query heads may share a key-value head
   bool biased_head = false;
-  std::size_t first_position = 0;  ///< row of the position table that belongs to a sequence's first token
+  std::size_t first_position = 0;  ///< row of the position table for the first token of a sequence
   std::string_view token_embedding = {}, position_embedding = {}, type_embedding = {}, embedding_norm = {};
   std::string_view blocks = {};               ///< "h." of "h.0.attn.c_attn"
   std::span<const block_part> in_block = {};  ///< in file order
   std::string_view final_norm = {}, head = {}, pooler = {}, classifier = {};
+
+  std::span<const name_pair> gguf_block_names = {};  ///< llama.cpp's names of a block's tensors; empty: no GGUF support
+  std::span<const name_pair> gguf_model_names = {};  ///< llama.cpp's names of all other tensors
+
+  config (*read_config)(const json_object& keys) = nullptr;  ///< reads Hugging Face's config.json
+  void (*write_config)(const config& c,
+                       nlohmann::ordered_json& keys) = nullptr;     ///< writes the keys that are specific to the family
+  tensor_meaning (*meaning_of)(std::string_view stored) = nullptr;  ///< interprets Hugging Face's tensor names
 };
 
 [[nodiscard]] const family& family_of(architecture a) noexcept;
 [[nodiscard]] inline const family& family_of(const config& c) noexcept { return family_of(c.architecture); }
 
-/// What Hugging Face calls a tensor of this name in a whole model; a Llama's and a GPT-2's keep their names.
+/// Hugging Face's name of a tensor in a complete model. GPT-2's and Llama's tensors keep their names.
 [[nodiscard]] std::string stored_name(const config& c, std::string_view name);
 
-/// The block's parts that are linear maps: what can be compressed, in the order of matrices().
+/// The parts of a block that are linear maps, and so can be compressed, in the order of matrices().
 [[nodiscard]] std::vector<block_part> maps_of(const family& f);
-/// What matrices() is for a model of this shape.
+/// matrices() of a model of this shape.
 [[nodiscard]] std::vector<precis::matrix_info> matrices_of(const config& c);
 /// The linear map of a matrix. Requires one of matrices_of(w.config).
 [[nodiscard]] linear& map_of(weights& w, std::size_t matrix);
 [[nodiscard]] const linear& map_of(const weights& w, std::size_t matrix);
 
-/// Calls visit(name, shape, in_major, values) for every tensor of a shape in file order, where values(w) is the vector in
-/// some weights `w` that holds it. Requires check(c) to pass, and of `values` that w has c.layers blocks.
+/// Calls visit(name, shape, in_major, values) for every tensor of a model in file order, where values(w) is the
+/// tensor's vector in weights `w`. Requires check(c) to pass, and that `w` has c.layers blocks.
 template<class Visit>
 void for_each_tensor(const config& c, Visit&& visit) {
   using extents = std::vector<std::size_t>;

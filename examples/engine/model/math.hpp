@@ -11,23 +11,23 @@
 #include <limits>
 #include <span>
 
-/// The element-wise parts of a transformer. Every function gives the same bits whatever the alignment, the instruction set
-/// or the neighbours: multiply-adds are written out, sums have sixteen lanes. Functions of one element are templates over
-/// the kernels' lanes; with scalar_lanes they define the result.
+/// Element-wise functions and reductions of a transformer. Results are bit-identical for any alignment, instruction set
+/// and adjacent elements: multiply-adds are explicit, and sums have sixteen lanes. Element-wise functions are templates
+/// over the kernels' lanes; with scalar_lanes they define the result.
 namespace engine {
 
-inline constexpr std::size_t lanes = 16;  ///< of every sum over a row: element i goes to lane i % 16
+inline constexpr std::size_t lanes = 16;  ///< lanes of every sum over a row: element i is added to lane i % 16
 
 using precis::kernel::native_lanes;
 using precis::kernel::scalar_lanes;
 
 /// e^x within 1 ulp (2 among subnormal results); 0 below -104, infinity above 89.
 ///
-/// e^x = 2^n e^r with |r| <= ln(2)/2, e^r by its Taylor polynomial: the first term left out is below 2^-27.
+/// e^x = 2^n e^r with |r| <= ln(2)/2, e^r by its Taylor polynomial; the first omitted term is below 2^-27.
 template<class L>
 [[nodiscard]] inline typename L::vector exponential(typename L::vector x) noexcept {
   constexpr float log2_e = 1.44269504f, ln2_high = 0x1.62e4p-1f, ln2_low = 0x1.7f7d1cp-20f;
-  const auto shift = L::all(0x1.8p23f);  // adding it rounds to a whole number
+  const auto shift = L::all(0x1.8p23f);  // adding it rounds to an integer
   const auto y = L::smaller(L::all(89.f), L::larger(L::all(-104.f), x));
   const auto n = L::subtract(L::fma(y, L::all(log2_e), shift), shift);
   const auto r = L::fma(n, L::all(-ln2_low), L::fma(n, L::all(-ln2_high), y));
@@ -51,7 +51,7 @@ void for_each_lane(F&& f, std::size_t n, float* to, const float* from, const Wit
   if (i < n) L::store_part(to + i, f(L{}, L::load_part(from + i, n - i), L::load_part(with + i, n - i)...), n - i);
 }
 
-/// Adds f(0), ..., f(n - 1) in sixteen lanes of double and a fixed tree.
+/// Adds f(0), ..., f(n - 1) in sixteen double lanes, combined by a fixed tree.
 template<class F>
 [[nodiscard]] double lane_sum(std::size_t n, F&& f) noexcept {
   double sum[lanes] = {};
@@ -78,20 +78,20 @@ template<class F>
 
 [[nodiscard]] constexpr std::size_t whole_lanes(std::size_t n) noexcept { return (n + lanes - 1) / lanes * lanes; }
 
-/// Turns scores into weights softmax(scale * x) in place. Requires room for whole_lanes(n) values; the room becomes zeros.
+/// Computes softmax(scale * x) in place. Requires storage for whole_lanes(n) values; those beyond n become 0.
 inline void softmax(float* x, std::size_t n, float scale) noexcept {
-  const std::size_t room = whole_lanes(n);
-  std::fill(x + n, x + room, -std::numeric_limits<float>::infinity());
+  const std::size_t padded = whole_lanes(n);
+  std::fill(x + n, x + padded, -std::numeric_limits<float>::infinity());
   const float top = largest(x, n);
   for_each_lane([top, scale]<class L>(
                     L, auto v) { return exponential<L>(L::multiply(L::subtract(v, L::all(top)), L::all(scale))); },
-                room, x, x);
+                padded, x, x);
   const auto inverse =
-      static_cast<float>(1.0 / lane_sum(room, [x](std::size_t i) { return static_cast<double>(x[i]); }));
-  for (std::size_t i = 0; i < room; ++i) x[i] *= inverse;
+      static_cast<float>(1.0 / lane_sum(padded, [x](std::size_t i) { return static_cast<double>(x[i]); }));
+  for (std::size_t i = 0; i < padded; ++i) x[i] *= inverse;
 }
 
-/// log of the sum of e^x.
+/// The logarithm of the sum of e^x.
 [[nodiscard]] inline double log_sum_exp(std::span<const float> x) noexcept {
   const float top = largest(x.data(), x.size());
   constexpr std::size_t piece = 256;
@@ -106,13 +106,13 @@ inline void softmax(float* x, std::size_t n, float scale) noexcept {
   return static_cast<double>(top) + std::log(sum);
 }
 
-/// One token's loss in nats, rounded to 2^-32: sums below 2^21 are exact, so they do not depend on how a data set is cut
-/// into batches.
+/// The loss of one token in nats, rounded to 2^-32: sums below 2^21 are exact, so they do not depend on how a data set
+/// is split into batches.
 [[nodiscard]] inline double token_loss(double log_sum, float logit) noexcept {
   return std::nearbyint((log_sum - static_cast<double>(logit)) * 0x1p32) * 0x1p-32;
 }
 
-/// Rows of logits made at a time: about four megabytes.
+/// Rows of logits computed at a time: about four megabytes.
 [[nodiscard]] inline std::size_t head_rows(const config& c) noexcept {
   return std::clamp<std::size_t>((std::size_t{1} << 20) / c.vocabulary, 16, 256);
 }
@@ -142,7 +142,7 @@ struct gelu_tanh {
   }
 };
 
-/// x Phi(x), with the standard library's erfc, one element at a time: ten times slower than the others.
+/// x Phi(x), with the standard library's erfc, one element at a time; ten times slower than the other activations.
 struct gelu_erf {
   template<class L>
   [[nodiscard]] static typename L::vector value(typename L::vector x) noexcept {
@@ -178,7 +178,7 @@ struct silu {
   }
 };
 
-/// max(x, 0); its slope at 0 is 0.
+/// max(x, 0), with slope 0 at 0.
 struct relu {
   template<class L>
   [[nodiscard]] static typename L::vector value(typename L::vector x) noexcept {
@@ -192,7 +192,7 @@ struct relu {
   }
 };
 
-/// Calls use(function) with one of the four above.
+/// Calls use(function) with one of the four activations above.
 template<class Use>
 decltype(auto) with_activation(activation a, Use&& use) {
   switch (a) {
@@ -204,7 +204,7 @@ decltype(auto) with_activation(activation a, Use&& use) {
   return use(relu{});
 }
 
-/// Mean (0 for RMSNorm) and inverse deviation of one row.
+/// Mean (0 for RMSNorm) and inverse standard deviation of one row.
 struct row_moments {
   float mean = 0;
   float inverse = 0;
@@ -222,7 +222,7 @@ struct row_moments {
   return {static_cast<float>(mean), static_cast<float>(1.0 / std::sqrt(square / count + static_cast<double>(epsilon)))};
 }
 
-/// LayerNorm, or RMSNorm where there is no shift: y = (x - mean) * inverse * scale + shift.
+/// LayerNorm, or RMSNorm if there is no shift: y = (x - mean) * inverse * scale + shift.
 inline void normalize(const norm& n, std::span<const float> x, float epsilon, float* y) noexcept {
   const row_moments m = moments(n, x, epsilon);
   const float* const v = x.data();
@@ -236,7 +236,8 @@ inline void normalize(const norm& n, std::span<const float> x, float epsilon, fl
   }
 }
 
-/// Adds to dx what dy at the norm's output means for its input x; adds to the norm's own gradient unless it is null.
+/// Accumulates the gradient at the norm's input x into dx, given dy at its output. Accumulates the norm's parameter
+/// gradient unless it is null.
 inline void normalize_backward(const norm& n, std::span<const float> x, float epsilon, const float* dy, float* dx,
                                norm* gradient) noexcept {
   const row_moments m = moments(n, x, epsilon);

@@ -43,13 +43,13 @@ void transformer::check_batch(const token_batch& b, bool needs_targets) const {
   const std::string size = std::to_string(b.sequences) + " sequences of " + std::to_string(b.tokens) + " tokens";
   if (b.sequences == 0 || b.tokens == 0) bad_call("a batch of " + size, "at least one token");
   if (b.ids.size() != b.sequences * b.tokens)
-    bad_call("a batch of " + size + " with " + std::to_string(b.ids.size()) + " ids", "one id a token");
+    bad_call("a batch of " + size + " with " + std::to_string(b.ids.size()) + " ids", "one id per token");
   if (b.tokens > c.context)
     bad_call("sequences of " + std::to_string(b.tokens) + " tokens",
              "at most " + std::to_string(c.context) + ", the model's context");
   if (most_tokens_ != 0 && b.tokens > most_tokens_)
     bad_call("sequences of " + std::to_string(b.tokens) + " tokens",
-             "at most " + std::to_string(most_tokens_) + ", the positions that biases were recorded for");
+             "at most " + std::to_string(most_tokens_) + ", the number of positions with recorded biases");
   const auto in_vocabulary = [&](token id) { return id >= 0 && static_cast<std::size_t>(id) < c.vocabulary; };
   const auto check_ids = [&](const std::vector<token>& ids, const char* name, bool may_be_absent) {
     for (std::size_t i = 0; i < ids.size(); ++i)
@@ -62,7 +62,7 @@ void transformer::check_batch(const token_batch& b, bool needs_targets) const {
   if (!needs_targets) return;
   if (b.targets.empty()) bad_call("a batch without targets", "targets to compute a loss from");
   if (b.targets.size() != b.ids.size())
-    bad_call("a batch of " + size + " with " + std::to_string(b.targets.size()) + " targets", "one target a token");
+    bad_call("a batch of " + size + " with " + std::to_string(b.targets.size()) + " targets", "one target per token");
   check_ids(b.targets, "target", true);
 }
 
@@ -84,7 +84,7 @@ void transformer::embed(const token_batch& b, activations_view<float> x, const t
 }
 
 void transformer::run_blocks(activations_view<float> x, const tap_callback* tap, cache* fill,
-                             std::span<block_values> keep, arena& memory) const {
+                             std::span<block_values> keep, scratch_arena& memory) const {
   const config& c = weights_.config;
   const std::size_t rows = x.sequences * x.tokens;
   if (fill != nullptr) {
@@ -106,12 +106,12 @@ void transformer::run_blocks(activations_view<float> x, const tap_callback* tap,
       run.keep_values = fill->values_.data() + l * rows * c.kv_width();
     }
     if (!keep.empty()) keep[l] = allocate_values(c, rows, true, memory);
-    arena block_memory;
+    scratch_arena block_memory;
     run_block(run, x, tap, keep.empty() ? nullptr : &keep[l], block_memory);
   }
 }
 
-void transformer::head(matrix_view<const float> normed, matrix_view<float> logits, arena& memory) const {
+void transformer::head(matrix_view<const float> normed, matrix_view<float> logits, scratch_arena& memory) const {
   const config& c = weights_.config;
   apply({head_weights(), c.vocabulary, c.width}, weights_.head_bias, normed, logits, product_workspace(memory));
 }
@@ -121,7 +121,7 @@ float_matrix transformer::read_out(matrix_view<const float> residual) const {
   if (residual.cols != c.width)
     bad_call("residuals of " + std::to_string(residual.cols) + " features", std::to_string(c.width));
   if (!residual.rows_contiguous()) bad_call("residual rows with gaps between their features", "contiguous rows");
-  arena memory;
+  scratch_arena memory;
   float* const normed = memory.take(residual.rows * c.width);
   for (std::size_t r = 0; r < residual.rows; ++r)
     normalize(weights_.final_norm, residual.row(r), c.norm_epsilon, normed + r * c.width);
@@ -134,7 +134,7 @@ float_matrix transformer::logits_of(const token_batch& batch, precis::positions 
                                     cache* fill) const {
   check_batch(batch, false);
   const std::size_t width = weights_.config.width;
-  arena memory;
+  scratch_arena memory;
   const std::size_t size = batch.sequences * batch.tokens * width;
   const activations_view<float> x({memory.take(size), size}, batch.sequences, batch.tokens, width);
   embed(batch, x, tap);
@@ -147,7 +147,7 @@ float_matrix transformer::logits_of(const token_batch& batch, precis::positions 
 precis::nll transformer::loss_of(const token_batch& batch, const tap_callback* tap) const {
   check_batch(batch, true);
   const std::size_t width = weights_.config.width;
-  arena memory;
+  scratch_arena memory;
   const std::size_t size = batch.sequences * batch.tokens * width;
   const activations_view<float> x({memory.take(size), size}, batch.sequences, batch.tokens, width);
   embed(batch, x, tap);
@@ -169,7 +169,7 @@ void transformer::run_layer(std::size_t layer, precis::activations& residual) co
     bad_call("a residual of " + std::to_string(residual.tokens) + " tokens x " + std::to_string(residual.features) +
                  " features",
              "1 to " + std::to_string(c.context) + " tokens of " + std::to_string(c.width) + " features");
-  arena memory;
+  scratch_arena memory;
   run_block({.shape = c, .block = weights_.blocks[layer], .rotary = rotary_, .layer = layer}, residual.view(), nullptr,
             nullptr, memory);
 }
@@ -182,15 +182,15 @@ precis::nll transformer::read_loss(const token_batch& batch, activations_view<co
                  std::to_string(residual.features),
              "the batch's " + std::to_string(batch.sequences) + " sequences of " + std::to_string(batch.tokens) +
                  " tokens, and " + std::to_string(c.width) + " features");
-  arena memory;
+  scratch_arena memory;
   const std::size_t most = head_rows(c);
   float* const normed = memory.take(most * c.width);
   float* const logits = memory.take(most * c.vocabulary);
   std::vector<token> targets;
   precis::nll total;
-  const auto read = [&] {  // the losses of the rows gathered so far
+  const auto read = [&] {  // adds the losses of the rows collected so far
     const std::size_t n = targets.size();
-    arena head_memory;
+    scratch_arena head_memory;
     head({std::span<const float>(normed, n * c.width), n, c.width},
          {std::span<float>(logits, n * c.vocabulary), n, c.vocabulary}, head_memory);
     for (std::size_t r = 0; r < n; ++r) {
@@ -217,7 +217,7 @@ void transformer::inputs_of(const token_batch& batch, const input_callback& sink
   struct reading {
     float* block_values::* input;
     std::size_t width;
-    std::vector<std::size_t> matrices;  // of the block
+    std::vector<std::size_t> matrices;  // indices in the block
   };
   reading readings[] = {{&block_values::normed, c.width, {}},
                         {&block_values::context, c.width, {}},
@@ -231,14 +231,14 @@ void transformer::inputs_of(const token_batch& batch, const input_callback& sink
     const std::size_t at = writes ? (attention ? 1 : 3) : attention ? 0 : into_mlp;
     readings[at].matrices.push_back(m);
   }
-  arena memory;
+  scratch_arena memory;
   const std::size_t rows = batch.sequences * batch.tokens;
   const activations_view<float> x({memory.take(rows * c.width), rows * c.width}, batch.sequences, batch.tokens,
                                   c.width);
   embed(batch, x, nullptr);
   block_values kept = allocate_values(c, rows, true, memory);
   for (std::size_t l = 0; l < c.layers; ++l) {
-    arena block_memory;
+    scratch_arena block_memory;
     run_block({.shape = c, .block = weights_.blocks[l], .rotary = rotary_, .layer = l}, x, nullptr, &kept,
               block_memory);
     for (const reading& r : readings) {
@@ -258,7 +258,7 @@ void transformer::resume(const precis::layer_run& run, const cache& from, activa
   if (run.layer >= c.layers) bad_call("layer " + std::to_string(run.layer), "less than " + std::to_string(c.layers));
   if (from.width_ != c.width || from.kv_width_ != c.kv_width() ||
       from.residuals_.size() != (c.layers + 1) * rows * c.width)
-    bad_call("a cache this model did not fill", "one that `capture` filled");
+    bad_call("a cache that this model did not fill", "one that `capture` filled");
   if (residual.features != c.width || residual.tokens == 0)
     bad_call("a residual of " + std::to_string(residual.tokens) + " tokens x " + std::to_string(residual.features) +
                  " features",
@@ -271,13 +271,13 @@ void transformer::resume(const precis::layer_run& run, const cache& from, activa
   if (run.sequences.size() != residual.sequences)
     bad_call(
         std::to_string(run.sequences.size()) + " cached sequences for " + std::to_string(residual.sequences) + " rows",
-        "one a row");
+        "one per row");
   for (const std::size_t s : run.sequences)
     if (s >= from.sequences_)
       bad_call("cached sequence " + std::to_string(s), "less than " + std::to_string(from.sequences_));
   if (residual.sequences == 0) return;
 
-  arena memory;
+  scratch_arena memory;
   run_block({.shape = c,
              .block = weights_.blocks[run.layer],
              .rotary = rotary_,

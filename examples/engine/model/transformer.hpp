@@ -1,8 +1,8 @@
 #pragma once
 
-#include <engine/model/arena.hpp>
 #include <engine/model/block.hpp>
 #include <engine/model/family.hpp>
+#include <engine/model/scratch_arena.hpp>
 #include <engine/model/weights.hpp>
 
 #include <precis/core/site.hpp>
@@ -18,7 +18,8 @@
 
 namespace engine {
 
-/// What `transformer::capture` remembers: the residual entering every layer, and every layer's keys and values.
+/// Activations recorded by `transformer::capture`: the residual entering every layer, and every layer's keys and
+/// values.
 class cache {
  public:
   [[nodiscard]] std::size_t sequences() const noexcept { return sequences_; }
@@ -38,13 +39,14 @@ class cache {
   std::vector<float> values_;     ///< [layers x sequences x tokens x kv_width]
 };
 
-/// A GPT-2, OPT or Llama-2 style language model with every capability of precis/model/concepts.hpp.
+/// A GPT-2, Llama, OPT or Phi language model that satisfies every concept of precis/model/concepts.hpp.
 ///
-/// Every product is kernel::product and every sum has one order, so a row of activations depends on its own sequence up
-/// to its own position: batches may be split, resumed and continued from a cache without changing a bit. Each token's
-/// loss is rounded to 2^-32 nats, so that losses add up to the same sum in any grouping (up to 2^21 nats).
+/// Every product is kernel::product and every sum has a fixed order, so a row of activations depends only on its own
+/// sequence up to its own position: batches may be split, resumed and continued from a cache without changing a bit.
+/// Each token's loss is rounded to 2^-32 nats, so that the sum of losses is the same for any grouping (up to 2^21
+/// nats).
 ///
-/// Threads   const members may run on one object from many threads at once. Each thread keeps its scratch memory.
+/// Threads   several threads may call const members of one object concurrently. Each thread has its own scratch memory.
 /// Errors    every batch is checked first: ids outside the vocabulary, sequences longer than the context, sizes that
 ///           do not match.
 class transformer {
@@ -53,13 +55,13 @@ class transformer {
   using cache_type = cache;
   static constexpr bool causal = true;
 
-  /// Errors: those of check(weights); a family whose tokens see both ways (engine::encoder runs those).
+  /// Errors: those of check(weights); a family with bidirectional attention (use engine::encoder).
   explicit transformer(engine::weights w);
 
   [[nodiscard]] const config& shape() const noexcept { return weights_.config; }
   [[nodiscard]] std::size_t layers() const noexcept { return weights_.config.layers; }
 
-  /// Every parameter. Values may be changed, shapes may not.
+  /// All parameters. Their values may be changed, but not their shapes.
   [[nodiscard]] const engine::weights& parameters() const noexcept { return weights_; }
   [[nodiscard]] engine::weights& parameters() noexcept { return weights_; }
 
@@ -68,14 +70,15 @@ class transformer {
   [[nodiscard]] precis::weight_view weights(std::size_t matrix) const { return map_of(weights_, matrix).view(); }
   [[nodiscard]] precis::mutable_weight_view weights(std::size_t matrix) { return map_of(weights_, matrix).view(); }
 
-  /// Queries, keys, values, attention outputs and MLP maps, as parts of the matrices; heads share the first four.
+  /// Query, key, value, attention output and MLP maps as slices of the matrices. The first four are divided into heads.
   [[nodiscard]] std::vector<precis::matrix_slice> slices() const;
 
-  /// Adds to a matrix's outputs at every position; a map without bias gets one that no file has a place for.
-  /// Errors: not one value an output.
+  /// Adds a bias to a matrix's outputs at every position. If the map has no bias in files, `save` then refuses the
+  /// model.
+  /// Errors: a number of values other than one per output.
   void add_bias(std::size_t matrix, std::span<const double> bias);
-  /// Adds row t of `by_token` at position t, and `later` at all positions after them; without it longer sequences are
-  /// refused from then on. Errors: sizes that do not fit the matrix, or what it was given before.
+  /// Adds row t of `by_token` at position t, and `later` at all positions beyond. If `later` is empty, longer sequences
+  /// are refused from then on. Errors: sizes that do not match the matrix or its earlier biases.
   void add_token_bias(std::size_t matrix, precis::matrix_view<const double> by_token, std::span<const double> later);
 
   /// Summed negative log-likelihood of the targets. Errors: a batch without targets.
@@ -96,18 +99,18 @@ class transformer {
     return logits_of(batch, which, &call, nullptr);
   }
 
-  /// The last tokens' logits, and what it takes to resume. The cache's memory is reused.
+  /// Returns the last tokens' logits and fills a cache to resume from. The cache's memory is reused.
   template<class Tap>
   precis::float_matrix capture(const precis::token_batch& batch, cache& into, Tap&& tap) const {
     const tap_callback call(tap);
     return logits_of(batch, precis::positions::last, &call, &into);
   }
 
-  /// Advances a residual through one layer in place. Row i, token j of the residual is position run.first_token + j of
-  /// cached sequence run.sequences[i]; earlier positions' keys and values are the cached ones.
+  /// Runs one layer on a residual in place. Row i, token j of the residual is position run.first_token + j of cached
+  /// sequence run.sequences[i]; keys and values of earlier positions come from the cache.
   ///
-  /// The tap sees [rows x tokens x width] at the layer's attention and MLP sites; with outputs == positions::last,
-  /// [rows x 1 x width]: the last token alone, and the other tokens of the residual stay as they entered.
+  /// The tap sees [rows x tokens x width] at the layer's attention and MLP sites. With outputs == positions::last it
+  /// sees only the last token, [rows x 1 x width], and the other tokens of the residual are unchanged.
   template<class Tap>
   void run_layer(const precis::layer_run& run, const cache& from, precis::activations_view<float> residual,
                  Tap&& tap) const {
@@ -118,14 +121,14 @@ class transformer {
     resume(run, from, residual, nullptr);
   }
 
-  /// What enters layer 0, and one layer of the whole sequences in place.
+  /// The residual entering layer 0; one layer run on whole sequences in place.
   [[nodiscard]] precis::activations enter(const precis::token_batch& batch) const;
   void run_layer(std::size_t layer, precis::activations& residual) const;
   /// The loss of residuals entering the head. Errors: residuals of another batch or model.
   [[nodiscard]] precis::nll read_loss(const precis::token_batch& batch,
                                       precis::activations_view<const float> residual) const;
 
-  /// Calls sink(linear_input) once for every distinct input of the matrices, first layer first.
+  /// Calls sink(linear_input) once for each distinct input of the matrices, first layer first.
   template<class Sink>
   void inputs(const precis::token_batch& batch, Sink&& sink) const {
     inputs_of(batch, input_callback(sink));
@@ -134,8 +137,8 @@ class transformer {
   /// Logits of residuals entering the head: [rows x width] -> [rows x vocabulary]. Rows must be contiguous.
   [[nodiscard]] precis::float_matrix read_out(precis::matrix_view<const float> residual) const;
 
-  /// Calls sink(linear_gradient) once for every matrix, last layer first, and returns the loss. Not tapped: gradients are
-  /// those of the model as it is.
+  /// Calls sink(linear_gradient) once for every matrix, last layer first, and returns the loss. Takes no tap: the
+  /// gradients are those of the unmodified model.
   template<class Sink>
   precis::nll backward(const precis::token_batch& batch, Sink&& sink) const {
     const sink_callback call(sink);
@@ -161,14 +164,14 @@ class transformer {
   void check_batch(const precis::token_batch&, bool needs_targets) const;
   void embed(const precis::token_batch&, precis::activations_view<float>, const tap_callback*) const;
   void run_blocks(precis::activations_view<float>, const tap_callback*, cache*, std::span<block_values> keep,
-                  arena&) const;
-  void head(precis::matrix_view<const float> normed, precis::matrix_view<float> logits, arena&) const;
+                  scratch_arena&) const;
+  void head(precis::matrix_view<const float> normed, precis::matrix_view<float> logits, scratch_arena&) const;
   [[nodiscard]] std::span<const float> head_weights() const noexcept;
 
   engine::weights weights_;
   std::vector<precis::matrix_info> matrices_;
   rotary rotary_;
-  std::size_t most_tokens_ = 0;  ///< longest sequence that every map has biases for; 0: any
+  std::size_t most_tokens_ = 0;  ///< longest sequence for which every map has biases; 0: unlimited
 };
 
 }  // namespace engine

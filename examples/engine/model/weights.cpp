@@ -21,7 +21,7 @@ using extents = std::vector<std::size_t>;
   return n;
 }
 
-/// Lists the tensors of `w` with the shape they should have; their size is not looked at.
+/// Lists the tensors of `w` with their expected shapes. Actual sizes are not checked.
 template<class T, class Weights>
 [[nodiscard]] std::vector<tensor<T>> listed(Weights& w) {
   std::vector<tensor<T>> all;
@@ -35,7 +35,7 @@ template<class T, class Weights>
   precis::refuse({.what = std::move(what), .where = "model shape", .expected = std::move(expected)});
 }
 
-/// A linear map beside the one it should be.
+/// Refuses a linear map whose shape or storage order differs from the expected one.
 void check_linear(const linear& have, const linear& want, const std::string& name) {
   if (have.out != want.out || have.in != want.in || have.in_major != want.in_major)
     bad_shape("map " + name + " is " + std::to_string(have.out) + " x " + std::to_string(have.in) +
@@ -43,7 +43,7 @@ void check_linear(const linear& have, const linear& want, const std::string& nam
               std::to_string(want.out) + " x " + std::to_string(want.in) + (want.in_major ? ", stored in x out" : ""));
 }
 
-/// Weights whose maps know their extents; nothing else is there yet.
+/// Weights whose maps have their dimensions but no values.
 [[nodiscard]] weights skeleton(const config& c) {
   const family& f = family_of(c);
   const auto extents_only = [&](std::size_t out, std::size_t in) {
@@ -76,40 +76,6 @@ weights zeros(const config& c) {
   return w;
 }
 
-void check(const config& c) {
-  const std::pair<const char*, std::size_t> extents_of[] = {
-      {"layers", c.layers},    {"width", c.width},           {"heads", c.heads},    {"key-value heads", c.kv_heads},
-      {"MLP width", c.hidden}, {"vocabulary", c.vocabulary}, {"context", c.context}};
-  for (const auto& [name, value] : extents_of)
-    if (value == 0 || value > (std::size_t{1} << 28))
-      bad_shape(std::string(name) + " = " + std::to_string(value), "1 to 2^28");
-  if (c.width % c.heads != 0)
-    bad_shape("a width of " + std::to_string(c.width) + " with " + std::to_string(c.heads) + " heads",
-              "a width that the number of heads divides");
-  if (c.heads % c.kv_heads != 0)
-    bad_shape(std::to_string(c.heads) + " heads with " + std::to_string(c.kv_heads) + " key-value heads",
-              "key-value heads that divide the heads");
-  const family& f = family_of(c);
-  if (!f.shared_heads && c.heads != c.kv_heads)
-    bad_shape(std::to_string(c.kv_heads) + " key-value heads in a model of type " + std::string(f.model_type),
-              "as many as heads");
-  if (f.rotary && c.head_width() % 2 != 0)
-    bad_shape("a head width of " + std::to_string(c.head_width()), "an even one for rotary positions");
-  if (f.halves ? c.rotary_width == 0 || c.rotary_width % 2 != 0 || c.rotary_width > c.head_width()
-               : c.rotary_width != 0)
-    bad_shape("a rotary width of " + std::to_string(c.rotary_width),
-              f.halves ? "an even one, at most the head width of " + std::to_string(c.head_width()) : "0");
-  if (!(c.norm_epsilon > 0) || !std::isfinite(c.norm_epsilon))
-    bad_shape("a norm epsilon of " + std::to_string(c.norm_epsilon), "a small positive number");
-  if (!(c.rope_theta > 0) || !std::isfinite(c.rope_theta))
-    bad_shape("a rotary base of " + std::to_string(c.rope_theta), "a positive number such as 10000");
-  constexpr std::size_t most = std::size_t{1} << 16;
-  if (f.type_embedding.empty() ? c.token_types != 0 : c.token_types == 0 || c.token_types > most)
-    bad_shape("token types = " + std::to_string(c.token_types), f.type_embedding.empty() ? "0" : "1 to 2^16");
-  if (f.classifier.empty() ? c.labels != 0 : c.labels < 2 || c.labels > most)
-    bad_shape("labels = " + std::to_string(c.labels), f.classifier.empty() ? "0" : "2 to 2^16");
-}
-
 void check(const weights& w) {
   const config& c = w.config;
   check(c);
@@ -130,7 +96,7 @@ void check(const weights& w) {
   }
   check_linear(w.pooler, want.pooler, "pooler");
   check_linear(w.classifier, want.classifier, "classifier");
-  if (c.tied_head && !w.head.empty()) bad_shape("a head of its own", "none: the head is tied to the embedding");
+  if (c.tied_head && !w.head.empty()) bad_shape("a separate head", "none: the head is tied to the embedding");
 
   for (const tensor<const float>& t : tensors(w)) {
     if (t.values.size() != product(t.shape))

@@ -22,12 +22,12 @@ using precis::token;
 
 [[nodiscard]] std::ptrdiff_t signed_size(std::size_t n) noexcept { return static_cast<std::ptrdiff_t>(n); }
 
-[[nodiscard]] matrix_view<float> take_rows(arena& memory, std::size_t rows, std::size_t width) {
+[[nodiscard]] matrix_view<float> take_rows(scratch_arena& memory, std::size_t rows, std::size_t width) {
   return {memory.take(rows * width), rows, width, signed_size(width), 1};
 }
 
-/// y = W x + b, row by row.
-void apply(const packed_map& map, input_rows& x, matrix_view<float> y, crew& threads) {
+/// Computes y = W x + b for every row.
+void apply(const packed_map& map, input_rows& x, matrix_view<float> y, thread_team& threads) {
   multiply(map.matrix, x, y, threads);
   for (std::size_t n = 0; n < y.rows && !map.bias.empty(); ++n)
     for (std::size_t i = 0; i < y.cols; ++i) y(n, i) += map.bias[i];
@@ -45,7 +45,7 @@ packed_transformer::sequence::sequence(const config& c, std::size_t longest, std
       keys_(c.layers * longest * c.kv_width()),
       values_(keys_.size()),
       logits_(c.vocabulary),
-      threads_(std::make_unique<crew>(threads)) {}
+      threads_(std::make_unique<thread_team>(threads)) {}
 
 packed_transformer::packed_transformer(packed_weights w, activation_type activations)
     : weights_(std::move(w)), activations_(activations), rotary_(weights_.config) {
@@ -66,8 +66,8 @@ void packed_transformer::run_block(sequence& s, std::size_t layer, matrix_view<f
   const family& f = family_of(c);
   const packed_block& b = weights_.blocks[layer];
   const std::size_t tokens = x.rows, width = c.width, kv = c.kv_width(), end = s.tokens_ + tokens;
-  crew& threads = *s.threads_;
-  arena memory;
+  thread_team& threads = *s.threads_;
+  scratch_arena memory;
   const matrix_view<float> normed = take_rows(memory, tokens, width), out = take_rows(memory, tokens, width);
 
   // Queries, keys and values.
@@ -87,14 +87,14 @@ void packed_transformer::run_block(sequence& s, std::size_t layer, matrix_view<f
   for (std::size_t n = 0; n < tokens; ++n) {
     const std::size_t position = s.tokens_ + n;
     if (rotary_.pairs != 0) {
-      rotary_.turn(query.row(n).data(), c.heads, position);
-      rotary_.turn(key.row(n).data(), c.kv_heads, position);
+      rotary_.rotate(query.row(n).data(), c.heads, position);
+      rotary_.rotate(key.row(n).data(), c.kv_heads, position);
     }
     std::ranges::copy(key.row(n), keys + position * kv);
     std::ranges::copy(value.row(n), values + position * kv);
   }
 
-  // What earlier tokens have to say.
+  // Attention to this and earlier tokens.
   const matrix_view<float> context = take_rows(memory, tokens, width);
   attend({.shape = {c.heads, c.kv_heads, c.head_width()},
           .earlier = 0,
@@ -139,7 +139,7 @@ void packed_transformer::run_block(sequence& s, std::size_t layer, matrix_view<f
 
 void packed_transformer::advance(sequence& s, std::span<const token> tokens, matrix_view<float> normed) const {
   const config& c = shape();
-  arena memory;
+  scratch_arena memory;
   const matrix_view<float> x = take_rows(memory, tokens.size(), c.width);
   const std::size_t first = family_of(c).first_position;
   for (std::size_t n = 0; n < tokens.size(); ++n) {
@@ -154,8 +154,8 @@ void packed_transformer::advance(sequence& s, std::span<const token> tokens, mat
   s.tokens_ += tokens.size();
 }
 
-void packed_transformer::head(matrix_view<const float> normed, matrix_view<float> logits, crew& threads) const {
-  arena memory;
+void packed_transformer::head(matrix_view<const float> normed, matrix_view<float> logits, thread_team& threads) const {
+  scratch_arena memory;
   input_rows x(normed, activations_, memory);
   multiply(shape().tied_head ? weights_.token_embedding : weights_.head, x, logits, threads);
   for (std::size_t n = 0; n < logits.rows && !weights_.head_bias.empty(); ++n)
@@ -175,7 +175,7 @@ void packed_transformer::check(const sequence& s, std::span<const token> tokens)
 std::span<const float> packed_transformer::append(sequence& s, std::span<const token> tokens) const {
   check(s, tokens);
   const std::size_t width = shape().width;
-  arena memory;
+  scratch_arena memory;
   const matrix_view<float> normed = take_rows(memory, input_rows::most, width);
   std::size_t last = 0;
   for (; !tokens.empty(); tokens = tokens.subspan(last)) {
@@ -191,11 +191,11 @@ precis::nll packed_transformer::loss(const precis::token_batch& batch) const {
   if (batch.sequences == 0 || batch.ids.size() != batch.sequences * batch.tokens ||
       batch.targets.size() != batch.ids.size())
     bad_call(std::to_string(batch.targets.size()) + " targets for " + std::to_string(batch.ids.size()) + " tokens",
-             "one target a token");
+             "one target per token");
   for (const token t : batch.targets)
     if (t != precis::no_target && (t < 0 || static_cast<std::size_t>(t) >= c.vocabulary))
       bad_call("target " + std::to_string(t), "0 to " + std::to_string(c.vocabulary - 1));
-  arena memory;
+  scratch_arena memory;
   const matrix_view<float> normed = take_rows(memory, input_rows::most, c.width),
                            logits = take_rows(memory, input_rows::most, c.vocabulary);
   precis::nll total;

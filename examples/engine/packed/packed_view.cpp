@@ -11,13 +11,13 @@ namespace {
 namespace kernel = precis::kernel;
 using bytes_view = std::span<const std::byte>;
 
-/// Takes `word` off the front of a name.
+/// Removes `word` from the front of a name. Returns whether it was there.
 bool take(std::string_view& name, std::string_view word) {
   if (!name.starts_with(word)) return false;
   name.remove_prefix(word.size());
   return true;
 }
-/// Takes a number without sign or leading zeros off the front.
+/// Removes a number without sign or leading zeros from the front. Returns whether it was there.
 bool take(std::string_view& name, std::size_t& number) {
   const char* const end = name.data() + name.size();
   if (name.empty() || name.front() == '0') return false;
@@ -27,9 +27,9 @@ bool take(std::string_view& name, std::size_t& number) {
 }
 
 void expect([[maybe_unused]] bytes_view packed, [[maybe_unused]] std::size_t bytes) {
-  PRECIS_EXPECTS(packed.size() == bytes, "the bytes of the matrix");
+  PRECIS_EXPECTS(packed.size() == bytes, "the number of bytes that the codec needs");
 }
-/// The bytes after the first n. A name is judged before the number of bytes is, so there may be fewer: null.
+/// The bytes after the first n, or null if there are fewer: the name is checked before the number of bytes.
 [[nodiscard]] const std::byte* after(bytes_view packed, std::size_t n) {
   return packed.size() < n ? nullptr : packed.data() + n;
 }

@@ -14,17 +14,17 @@
 
 namespace engine {
 
-/// A matrix as the kernels take it: somebody else's bytes.
+/// A matrix in the form that the kernels take: a non-owning view of its bytes.
 using packed_view =
     std::variant<precis::kernel::dense_matrix, precis::kernel::packed_grid, precis::kernel::packed_codebook,
                  precis::kernel::packed_keep_of_grid, precis::kernel::packed_keep_of_dense,
                  precis::kernel::packed_bitmap_dense, precis::kernel::packed_bitmap_grid>;
 
-/// The bytes of a codec of precis/codec, by its name: float32, float16, bfloat16, integers and small floats, codebooks, keep_of and
-/// bitmap around the first two kinds. Nothing when no kernel multiplies the format: groups that are no multiple of 32 (but in a
-/// bitmap), values with minima in a sparse format.
+/// A view of the bytes of a codec of precis/codec, by its name: float32, float16, bfloat16, integers and small floats,
+/// codebooks, and keep_of and bitmap of plain floats or integers. Returns nullopt if no kernel multiplies the format:
+/// groups that are not a multiple of 32 (except in a bitmap), and values with minima in a sparse format.
 ///
-/// Requires  as many bytes as the codec takes for the matrix.
+/// Requires  the number of bytes that the codec needs for the matrix.
 [[nodiscard]] std::optional<packed_view> packed_view_of(std::string_view codec, std::span<const std::byte> packed,
                                                         std::size_t out, std::size_t in);
 

@@ -13,31 +13,31 @@
 namespace engine {
 namespace {
 
-/// A block's map, packed and not.
-constexpr std::pair<linear block::*, packed_map packed_block::*> twins[] = {
+/// Every map of a block and its packed counterpart.
+constexpr std::pair<linear block::*, packed_map packed_block::*> map_pairs[] = {
     {&block::qkv, &packed_block::qkv},   {&block::query, &packed_block::query},
     {&block::key, &packed_block::key},   {&block::value, &packed_block::value},
     {&block::gate, &packed_block::gate}, {&block::attention_out, &packed_block::attention_out},
     {&block::up, &packed_block::up},     {&block::down, &packed_block::down}};
 
-[[nodiscard]] packed_map& twin_of(linear block::* map, packed_block& b) {
-  return b.*std::ranges::find(twins, map, [](const auto& t) { return t.first; })->second;
+[[nodiscard]] packed_map& packed_map_of(linear block::* map, packed_block& b) {
+  return b.*std::ranges::find(map_pairs, map, [](const auto& t) { return t.first; })->second;
 }
 
-/// Every matrix of the result by the name of its tensor.
+/// All matrices of the result, by the names of their tensors.
 [[nodiscard]] std::map<std::string, stored_matrix*, std::less<>> matrices_by_name(packed_weights& p) {
   const family& f = family_of(p.config);
   std::map<std::string, stored_matrix*, std::less<>> all;
   const std::vector<block_part> maps = maps_of(f);
   const std::vector<precis::matrix_info> matrices = matrices_of(p.config);
   for (std::size_t m = 0; m < matrices.size(); ++m)
-    all[matrices[m].name + ".weight"] = &twin_of(maps[m % maps.size()].map, p.blocks[matrices[m].layer]).matrix;
+    all[matrices[m].name + ".weight"] = &packed_map_of(maps[m % maps.size()].map, p.blocks[matrices[m].layer]).matrix;
   all[std::string(f.token_embedding) + ".weight"] = &p.token_embedding;
   if (!p.config.tied_head) all[std::string(f.head) + ".weight"] = &p.head;
   return all;
 }
 
-/// Takes over what is no matrix.
+/// Moves everything except the matrices.
 void take_rest(weights& rest, packed_weights& p) {
   p.position_embedding = std::move(rest.position_embedding);
   p.final_norm = std::move(rest.final_norm);
@@ -45,7 +45,7 @@ void take_rest(weights& rest, packed_weights& p) {
   for (std::size_t l = 0; l < p.blocks.size(); ++l) {
     p.blocks[l].attention_norm = std::move(rest.blocks[l].attention_norm);
     p.blocks[l].mlp_norm = std::move(rest.blocks[l].mlp_norm);
-    for (const auto& [map, packed] : twins) (p.blocks[l].*packed).bias = std::move((rest.blocks[l].*map).bias);
+    for (const auto& [map, packed] : map_pairs) (p.blocks[l].*packed).bias = std::move((rest.blocks[l].*map).bias);
   }
 }
 
@@ -65,23 +65,23 @@ void take_rest(weights& rest, packed_weights& p) {
   return type == dtype::f32 ? "float32" : type == dtype::f16 ? "float16" : "bfloat16";
 }
 
-/// A matrix as it runs: its bytes where they are in the right order, else what it decodes to.
+/// A matrix in its stored bytes if a kernel can multiply them, otherwise decoded.
 [[nodiscard]] stored_matrix stored(const source_tensor& t, const matrix_decoder& decoder) {
-  const bool as_it_lies = t.rotary_heads == 0 && (!t.codec.empty() || t.in_major == t.turned);
+  const bool in_kernel_order = t.rotary_heads == 0 && (!t.codec.empty() || t.in_major == t.transposed);
   std::optional<stored_matrix> m;
-  if (as_it_lies) {
+  if (in_kernel_order) {
     check_stored(t, decoder);
     m = stored_matrix::of(t.codec.empty() ? codec_of(t.type) : std::string_view(t.codec), t.bytes, t.out(), t.in());
     if (m && m->surely_finite()) return std::move(*m);
   }
   std::vector<float> values(t.elements());
-  decode(t, decoder, values);  // refuses what is not finite, by its index
+  decode(t, decoder, values);  // refuses values that are not finite, with their index
   if (m) return std::move(*m);
-  const precis::weight_view stored_way(values, t.shape[0], t.shape[1]);
-  const precis::codec::with_contiguous_rows rows(t.in_major ? stored_way.transposed() : stored_way);
+  const precis::weight_view as_stored(values, t.shape[0], t.shape[1]);
+  const precis::codec::with_contiguous_rows rows(t.in_major ? as_stored.transposed() : as_stored);
   if (!t.codec.empty()) return stored_matrix::of(rows.view());
   std::vector<std::byte> bytes(values.size() * size_of(t.type));
-  encode(t.type, {rows.view().data, values.size()}, bytes);  // exact: they were of that type
+  encode(t.type, {rows.view().data, values.size()}, bytes);  // exact, because the values were stored in this type
   return std::move(*stored_matrix::of(codec_of(t.type), bytes, t.out(), t.in()));
 }
 
@@ -93,7 +93,7 @@ std::size_t packed_weights::bytes() const noexcept {
                     floats(position_embedding, final_norm.scale, final_norm.shift, head_bias);
   for (const packed_block& b : blocks) {
     sum += floats(b.attention_norm.scale, b.attention_norm.shift, b.mlp_norm.scale, b.mlp_norm.shift);
-    for (const auto& [map, packed] : twins) sum += (b.*packed).matrix.bytes() + floats((b.*packed).bias);
+    for (const auto& [map, packed] : map_pairs) sum += (b.*packed).matrix.bytes() + floats((b.*packed).bias);
   }
   return sum;
 }
@@ -128,13 +128,13 @@ packed_weights packed(const weights& w) {
       if (map.depends_on_position())
         precis::refuse({.what = "a bias that depends on the position in block " + std::to_string(l),
                         .where = "packed",
-                        .expected = "biases alike at every position: engine::transformer runs the others"});
-      twin_of(part.map, p.blocks[l]).matrix = stored_matrix::of(map.view());
+                        .expected = "biases that are equal at every position; use engine::transformer otherwise"});
+      packed_map_of(part.map, p.blocks[l]).matrix = stored_matrix::of(map.view());
     }
   const std::size_t vocabulary = w.config.vocabulary, width = w.config.width;
   p.token_embedding = stored_matrix::of({w.token_embedding, vocabulary, width});
   if (!w.config.tied_head) p.head = stored_matrix::of({w.head, vocabulary, width});
-  weights rest;  // everything but the matrices
+  weights rest;  // everything except the matrices
   rest.config = w.config;
   rest.position_embedding = w.position_embedding;
   rest.final_norm = w.final_norm;
@@ -143,7 +143,7 @@ packed_weights packed(const weights& w) {
     block& r = rest.blocks.emplace_back();
     r.attention_norm = b.attention_norm;
     r.mlp_norm = b.mlp_norm;
-    for (const auto& [map, ignored] : twins) (r.*map).bias = (b.*map).bias;
+    for (const auto& [map, ignored] : map_pairs) (r.*map).bias = (b.*map).bias;
   }
   take_rest(rest, p);
   return p;

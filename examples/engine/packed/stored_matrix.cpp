@@ -19,9 +19,9 @@ namespace {
 
 namespace kernel = precis::kernel;
 
-/// Bytes of a matrix that take about as long as another thread takes to wake up.
+/// Bytes of a matrix whose product takes about as long as waking another thread.
 constexpr std::size_t worth_sharing = std::size_t{1} << 16;
-/// Rows that several vectors are multiplied by one after the other stay in the second-level cache.
+/// Bytes of the rows that are multiplied with several vectors in turn, so that they stay in the L2 cache.
 constexpr std::size_t cached_bytes = std::size_t{1} << 17;
 
 constexpr std::pair<std::string_view, kernel::ggml_type> ggml_types[] = {{"q4_0", kernel::ggml_type::q4_0},
@@ -107,36 +107,36 @@ void stored_matrix::row(std::size_t row, std::span<float> values) const {
   std::visit([&](const auto& m) { write_row(m, row, values); }, view_);
 }
 
-input_rows::input_rows(precis::matrix_view<const float> rows, activation_type type, arena& memory)
+input_rows::input_rows(precis::matrix_view<const float> rows, activation_type type, scratch_arena& memory)
     : rows_(rows), type_(type), memory_(memory) {
   PRECIS_EXPECTS(rows.rows <= most, "at most 32 vectors at once");
 }
 
 std::span<const kernel::float_activations> input_rows::floats(std::size_t segment) {
   std::vector<kernel::float_activations>& ready = floats_[segment / 32 - 1];
-  const std::size_t room = kernel::float_activation_workspace(rows_.cols, segment);
+  const std::size_t size_needed = kernel::float_activation_workspace(rows_.cols, segment);
   for (std::size_t i = ready.size(); i < size(); ++i)
-    ready.push_back(kernel::as_floats(rows_.row(i), segment, {memory_.take(room), room}));
+    ready.push_back(kernel::as_floats(rows_.row(i), segment, {memory_.take(size_needed), size_needed}));
   return ready;
 }
 
 std::span<const kernel::byte_activations> input_rows::bytes(std::size_t segment) {
   std::vector<kernel::byte_activations>& ready = bytes_[segment / 32 - 1];
-  const std::size_t room = kernel::byte_activation_workspace(rows_.cols, segment);
+  const std::size_t size_needed = kernel::byte_activation_workspace(rows_.cols, segment);
   for (std::size_t i = ready.size(); i < size(); ++i)
-    ready.push_back(kernel::as_bytes(rows_.row(i), segment, {memory_.take(room), room}));
+    ready.push_back(kernel::as_bytes(rows_.row(i), segment, {memory_.take(size_needed), size_needed}));
   return ready;
 }
 
 namespace {
 
-/// What one thread does: rows of m times every vector.
+/// The work of one thread: rows of m times every vector.
 struct product {
   input_rows& x;
   precis::matrix_view<float> y;
-  std::size_t bytes = 0;  ///< of the matrix
+  std::size_t bytes = 0;  ///< size of the matrix
 
-  /// Every vector by a few rows at a time, so that the matrix is read once.
+  /// Multiplies every vector with a few rows at a time, so that the matrix is read once.
   template<class Matrix, class Input>
   void each(const Matrix& m, std::size_t out, kernel::row_range rows, const Input& input) const {
     const std::size_t row_bytes = std::max<std::size_t>(1, bytes / std::max<std::size_t>(1, out));
@@ -149,9 +149,9 @@ struct product {
 
   void operator()(const kernel::dense_matrix& m, kernel::row_range rows) const {
     if (x.size() == 1) return kernel::matvec(m, x[0], y.row(0), rows);
-    arena memory;
-    const std::size_t room = kernel::dense_product_workspace(m.in);
-    kernel::dense_product(m, x.rows(), all(), y.row_stride, {memory.take(room), room}, rows);
+    scratch_arena memory;
+    const std::size_t size_needed = kernel::dense_product_workspace(m.in);
+    kernel::dense_product(m, x.rows(), all(), y.row_stride, {memory.take(size_needed), size_needed}, rows);
   }
   void operator()(const kernel::packed_grid& m, kernel::row_range rows) const {
     const std::size_t segment = kernel::segment_of(m.format, m.in);
@@ -159,9 +159,9 @@ struct product {
     if (x.size() == 1 && floats) return kernel::matvec(m, x.floats(segment)[0], y.row(0), rows);
     if (x.size() == 1) return kernel::matvec(m, x.bytes(segment)[0], y.row(0), rows);
     if (floats) return kernel::packed_product(m, x.floats(segment), all(), y.row_stride, rows);
-    arena memory;
-    const std::size_t room = kernel::packed_product_workspace(m.in, segment);
-    kernel::packed_product(m, x.bytes(segment), all(), y.row_stride, {memory.take(room), room}, rows);
+    scratch_arena memory;
+    const std::size_t size_needed = kernel::packed_product_workspace(m.in, segment);
+    kernel::packed_product(m, x.bytes(segment), all(), y.row_stride, {memory.take(size_needed), size_needed}, rows);
   }
   void operator()(const kernel::packed_codebook& m, kernel::row_range rows) const {
     const auto vectors = x.floats(kernel::codebook_segment);
@@ -179,7 +179,7 @@ struct product {
     kernel::packed_product(m, std::span(vectors).first(x.size()), all(), y.row_stride, rows);
   }
 
-  /// Makes the vectors ready, so that threads only read them.
+  /// Prepares the vectors, so that threads only read them.
   void prepare(const packed_view& m) const {
     if (const auto* grid = std::get_if<kernel::packed_grid>(&m)) {
       const std::size_t segment = kernel::segment_of(grid->format, grid->in);
@@ -194,16 +194,18 @@ struct product {
 
 }  // namespace
 
-void multiply(const stored_matrix& m, input_rows& x, precis::matrix_view<float> y, crew& threads) {
+void multiply(const stored_matrix& m, input_rows& x, precis::matrix_view<float> y, thread_team& threads) {
   const product by{x, y, m.bytes_};
   by.prepare(m.view_);
-  const auto some = [&](kernel::row_range rows) { std::visit([&](const auto& view) { by(view, rows); }, m.view_); };
+  const auto multiply_rows = [&](kernel::row_range rows) {
+    std::visit([&](const auto& view) { by(view, rows); }, m.view_);
+  };
 
   const std::size_t tiles = (m.out_ + kernel::tile_rows - 1) / kernel::tile_rows;
   const std::size_t pieces = std::min({tiles, 4 * threads.size(), m.bytes_ * x.size() / worth_sharing});
-  if (threads.size() == 1 || pieces < 2) return some({0, m.out_});
+  if (threads.size() == 1 || pieces < 2) return multiply_rows({0, m.out_});
   const auto first_row = [&](std::size_t i) { return std::min(m.out_, tiles * i / pieces * kernel::tile_rows); };
-  threads.run(pieces, [&](std::size_t i) { some({first_row(i), first_row(i + 1)}); });
+  threads.run(pieces, [&](std::size_t i) { multiply_rows({first_row(i), first_row(i + 1)}); });
 }
 
 }  // namespace engine

@@ -9,22 +9,23 @@
 
 namespace engine {
 
-/// A piece of a text on its way to becoming a token.
+/// A piece of a text during tokenization.
 struct symbol {
   precis::token id = 0;
   std::size_t begin = 0;
   std::size_t end = 0;
 };
 
-/// What two neighbours become, and how urgent that is: the smallest order goes first, the leftmost among equals.
+/// The token that two adjacent symbols merge into, and its priority: the smallest order first, the leftmost if equal.
 struct joined_pair {
   double order = 0;
   precis::token id = 0;
 };
 
-/// Joins neighbours, best pair first, until `find(left, right)` knows none. Reusable: keeps its memory between calls.
+/// Merges adjacent symbols, best pair first, until `find(left, right)` returns nothing for every pair. Reusable: keeps
+/// its memory between calls.
 ///
-/// Cost     O(n log n): a heap of candidate pairs over a linked list; a pair whose members changed is dropped when met.
+/// Cost     O(n log n): a heap of candidate pairs over a linked list; pairs whose members have changed are skipped.
 class pair_merger {
  public:
   template<class Find>  // (const symbol&, const symbol&) -> std::optional<joined_pair>
@@ -44,7 +45,7 @@ class pair_merger {
     };
     for (std::size_t i = 0; i < n; ++i) {
       next_[i] = i + 1;
-      previous_[i] = i - 1;  // the first wraps and is never followed
+      previous_[i] = i - 1;  // the first one wraps around and is never used
       if (i + 1 < n) consider(i, i + 1);
     }
     while (!heap_.empty()) {
@@ -53,7 +54,7 @@ class pair_merger {
       heap_.pop_back();
       symbol& left = symbols[best.left];
       const std::size_t right = next_[best.left];
-      // Symbols never shrink and a dead one is empty, so equal ends mean the same two neighbours.
+      // Symbols never shrink and merged ones are empty, so equal ends mean that the pair is unchanged.
       if (left.begin == left.end || left.end != best.middle || right >= n || symbols[right].end != best.end) continue;
       left.id = best.pair.id;
       left.end = best.end;
@@ -70,8 +71,8 @@ class pair_merger {
   struct candidate {
     joined_pair pair;
     std::size_t left;    // index of the left symbol
-    std::size_t middle;  // where it ended
-    std::size_t end;     // where its neighbour ended
+    std::size_t middle;  // its end when the pair was found
+    std::size_t end;     // the end of its right neighbor then
   };
   std::vector<std::size_t> next_, previous_;
   std::vector<candidate> heap_;

@@ -22,7 +22,7 @@ struct fold_several {
 
 #include <engine/tokenizer/unicode_tables.inc>
 
-/// The entry for `point` in a sorted table, or nullptr.
+/// The entry of `point` in a sorted table, or nullptr.
 template<class Table>
 [[nodiscard]] auto entry_of(const Table& table, char32_t point) noexcept {
   const auto at = std::ranges::lower_bound(table, point, {}, [](const auto& e) { return e.from; });
@@ -50,7 +50,7 @@ bool is_ideograph(char32_t point) noexcept {
 
 folded fold(char32_t point) noexcept {
   if (point < 0x80) return {{point >= 'A' && point <= 'Z' ? point | 0x20 : point}, 1};
-  if (point >= 0xAC00 && point <= 0xD7A3) {  // a Korean syllable is its letters
+  if (point >= 0xAC00 && point <= 0xD7A3) {  // a Hangul syllable decomposes into its letters
     const char32_t syllable = point - 0xAC00, last = syllable % 28;
     return {{0x1100 + syllable / 588, 0x1161 + syllable % 588 / 28, 0x11A7 + last}, last == 0 ? 2u : 3u};
   }

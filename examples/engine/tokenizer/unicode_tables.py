@@ -8,12 +8,12 @@ CLASSES = {"C": "control", "M": "mark", "P": "punctuation", "Z": "blank"}
 def class_of(point):
     category = unicodedata.category(chr(point))
     if category[0] == "M" and category != "Mn":
-        return None  # only marks that take no room are dropped
+        return None  # only nonspacing marks are dropped
     return CLASSES.get(category[0])
 
 
 def folded(point):
-    """Without accents and in lower case: canonically decomposed, marks dropped, each character lowered."""
+    """Removes accents and lowercases: canonical decomposition, marks dropped, each character in lower case."""
     text = unicodedata.normalize("NFD", chr(point))
     text = "".join(c for c in text if unicodedata.category(c) != "Mn")
     return [ord(c) for c in "".join(c.lower() for c in text)]

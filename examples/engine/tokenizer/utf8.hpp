@@ -6,8 +6,8 @@
 
 namespace engine {
 
-/// Bytes of the character that begins at `at`, or 0 when none does: a stray, cut off or overlong sequence, a surrogate,
-/// something above U+10FFFF. Requires at < text.size().
+/// Bytes of the character that begins at `at`, or 0 if there is no valid one: a stray, truncated or overlong sequence,
+/// a surrogate, or a code point above U+10FFFF. Requires at < text.size().
 [[nodiscard]] constexpr std::size_t utf8_length(std::string_view text, std::size_t at) noexcept {
   const auto byte = [&](std::size_t i) { return static_cast<unsigned char>(text[at + i]); };
   const unsigned lead = byte(0);
@@ -16,13 +16,13 @@ namespace engine {
   if (lead < 0xC2 || lead > 0xF4 || text.size() - at < length) return 0;
   for (std::size_t i = 1; i < length; ++i)
     if ((byte(i) & 0xC0) != 0x80) return 0;
-  const unsigned second = byte(1);
-  const bool out_of_range = (lead == 0xE0 && second < 0xA0) || (lead == 0xED && second > 0x9F) ||
-                            (lead == 0xF0 && second < 0x90) || (lead == 0xF4 && second > 0x8F);
+  const unsigned next = byte(1);
+  const bool out_of_range = (lead == 0xE0 && next < 0xA0) || (lead == 0xED && next > 0x9F) ||
+                            (lead == 0xF0 && next < 0x90) || (lead == 0xF4 && next > 0x8F);
   return out_of_range ? 0 : length;
 }
 
-/// The code point of the valid sequence of `length` bytes at `at`.
+/// Decodes the valid sequence of `length` bytes at `at`.
 [[nodiscard]] constexpr char32_t utf8_decode(std::string_view text, std::size_t at, std::size_t length) noexcept {
   const auto byte = [&](std::size_t i) { return static_cast<char32_t>(static_cast<unsigned char>(text[at + i])); };
   if (length == 1) return byte(0);
@@ -31,7 +31,7 @@ namespace engine {
   return point;
 }
 
-/// Requires a code point: at most U+10FFFF and no surrogate.
+/// Requires a valid code point: at most U+10FFFF and not a surrogate.
 [[nodiscard]] inline std::string utf8_encode(char32_t point) {
   const auto rest = [point](unsigned shift) { return static_cast<char>(0x80 | ((point >> shift) & 0x3F)); };
   if (point < 0x80) return {static_cast<char>(point)};

@@ -1,8 +1,8 @@
 #include <engine/tokenizer/tokenizer.hpp>
+
+#include <engine/files/messages.hpp>
 #include <engine/tokenizer/unicode.hpp>
 #include <engine/tokenizer/utf8.hpp>
-
-#include <precis/core/error.hpp>
 
 #include <algorithm>
 #include <limits>
@@ -12,17 +12,13 @@ namespace {
 
 using precis::token;
 
-constexpr std::size_t longest_word = 100;  ///< characters; longer ones are unknown
+constexpr std::size_t longest_word = 100;  ///< characters; longer words become [UNK]
 
-[[noreturn]] void bad(std::string_view where, std::string what, std::string expected) {
-  precis::refuse({.what = std::move(what), .where = std::string(where), .expected = std::move(expected)});
-}
-
-/// A word as the vocabulary sees it, and where each of its characters comes from.
+/// A normalized word, and the position of each of its characters in the original text.
 struct word {
   struct character {
     std::size_t at = 0;              ///< first byte in `text`
-    std::size_t begin = 0, end = 0;  ///< in the original
+    std::size_t begin = 0, end = 0;  ///< bytes of the original
   };
   std::string text;
   std::vector<character> characters;
@@ -46,28 +42,28 @@ wordpiece::wordpiece(std::string_view vocab_txt, letters how, std::string_view n
     vocab_txt.remove_prefix(std::min(stop + 1, vocab_txt.size()));
     if (line.ends_with('\r')) line.remove_suffix(1);
     const std::string at = "line " + std::to_string(names_.size() + 1);
-    if (line.empty()) bad(name, at + " is empty", "one token a line");
+    if (line.empty()) refuse_input(name, at + " is empty", "one token per line");
     if (names_.size() == static_cast<std::size_t>(std::numeric_limits<token>::max()))
-      bad(name, "too many tokens", "less than 2^31");
+      refuse_input(name, "too many tokens", "fewer than 2^31");
     const bool later = line.size() > 2 && line.starts_with("##");
     const std::string_view piece = later ? line.substr(2) : line;
     if (!(later ? later_ : first_).emplace(piece, static_cast<token>(names_.size())).second)
-      bad(name, at + ": \"" + std::string(line.substr(0, 60)) + "\" occurs twice", "each token once");
+      refuse_input(name, at + ": \"" + std::string(line.substr(0, 60)) + "\" occurs twice", "each token once");
     longest_ = std::max(longest_, piece.size());
     names_.emplace_back(line);
   }
   for (const auto& [special, id] : {std::pair{"[UNK]", &unknown_}, {"[CLS]", &begin_}, {"[SEP]", &end_}}) {
     const auto found = first_.find(std::string_view(special));
     if (found == first_.end())
-      bad(name, "no token " + std::string(special) + " among " + std::to_string(names_.size()),
-          "a WordPiece vocabulary with [UNK], [CLS] and [SEP]");
+      refuse_input(name, "no token " + std::string(special) + " among " + std::to_string(names_.size()),
+                   "a WordPiece vocabulary with [UNK], [CLS] and [SEP]");
     *id = found->second;
   }
 }
 
-std::vector<token_span> wordpiece::encode_with_offsets(std::string_view text, start where) const {
+std::vector<token_span> wordpiece::encode_with_offsets(std::string_view text, start position) const {
   std::vector<token_span> tokens;
-  if (where == start::document) tokens.push_back({begin_, 0, 0});
+  if (position == start::document) tokens.push_back({begin_, 0, 0});
 
   word w;
   const auto finish = [&] {
@@ -98,12 +94,12 @@ std::vector<token_span> wordpiece::encode_with_offsets(std::string_view text, st
   const auto end_word = [&] {
     if (!w.characters.empty()) finish();
   };
-  /// A character on its way into a word, or a word of its own.
+  /// Adds a character to the current word, or as a word by itself.
   const auto take = [&](char32_t point, std::size_t begin, std::size_t end) {
-    const bool alone = class_of(point) == character_class::punctuation;
-    if (alone) end_word();
+    const bool is_punctuation = class_of(point) == character_class::punctuation;
+    if (is_punctuation) end_word();
     w.add(point, begin, end);
-    if (alone) end_word();
+    if (is_punctuation) end_word();
   };
 
   for (std::size_t at = 0; at < text.size();) {
@@ -128,7 +124,7 @@ std::vector<token_span> wordpiece::encode_with_offsets(std::string_view text, st
     if (ideograph) end_word();
   }
   end_word();
-  if (where == start::document) tokens.push_back({end_, text.size(), text.size()});
+  if (position == start::document) tokens.push_back({end_, text.size(), text.size()});
   return tokens;
 }
 

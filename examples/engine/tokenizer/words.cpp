@@ -16,8 +16,8 @@ namespace engine {
 namespace {
 
 // GPT-2's pattern:  's|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+
-// White space is spelled out because PCRE2's own, like Perl's, also has U+180E, which Unicode has not.
-// `++` never gives back what it took. It need not: no alternative it ends can match longer by giving back.
+// White space is spelled out because PCRE2's class, like Perl's, includes U+180E, which Unicode does not count as white
+// space. `++` is possessive. That is safe: backtracking into it could not make any alternative match longer.
 #define PRECIS_SPACE \
   "\\x{9}-\\x{d}\\x{20}\\x{85}\\x{a0}\\x{1680}\\x{2000}-\\x{200a}\\x{2028}\\x{2029}\\x{202f}\\x{205f}\\x{3000}"
 constexpr std::string_view pattern = "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}++| ?\\p{N}++| ?[^" PRECIS_SPACE
@@ -38,7 +38,7 @@ struct release {
                   .expected = "PCRE2 with Unicode support"});
 }
 
-/// Compiled once; matching does not change it, so threads share it.
+/// Compiled once and shared by threads; matching does not modify it.
 [[nodiscard]] const pcre2_code* compiled() {
   static const std::unique_ptr<pcre2_code, release> code = [] {
     int fault = 0;
@@ -46,19 +46,19 @@ struct release {
     pcre2_code* c = pcre2_compile(reinterpret_cast<PCRE2_SPTR>(pattern.data()), pattern.size(), PCRE2_UTF | PCRE2_UCP,
                                   &fault, &at, nullptr);
     if (c == nullptr) fail("compiling the pattern", fault);
-    pcre2_jit_compile(c, PCRE2_JIT_COMPLETE);  // without it matching is slower, not different
+    pcre2_jit_compile(c, PCRE2_JIT_COMPLETE);  // if it fails, matching is slower but the result is the same
     return std::unique_ptr<pcre2_code, release>(c);
   }();
   return code.get();
 }
 
-/// The words of a text that is valid UTF-8.
+/// Splits a text that is valid UTF-8.
 void split_valid(std::string_view text, pcre2_match_data* data, std::vector<std::string_view>& words) {
   const auto* const subject = reinterpret_cast<PCRE2_SPTR>(text.data());
   std::size_t at = 0;
   while (at < text.size()) {
     const int found = pcre2_match(compiled(), subject, text.size(), at, PCRE2_NO_UTF_CHECK, data, nullptr);
-    if (found < 0) fail("matching", found);  // every character is a letter, a number, white space or none of them
+    if (found < 0) fail("matching", found);  // the pattern matches at every character
     const std::size_t end = pcre2_get_ovector_pointer(data)[1];
     words.push_back(text.substr(at, end - at));
     at = end;

@@ -5,8 +5,8 @@
 
 namespace engine {
 
-/// Cuts a text into the words of GPT-2's pre-tokenizer; together they are the text. Any bytes are allowed: a run that is
-/// not UTF-8 is a word of its own.
+/// Splits a text into the words of GPT-2's pre-tokenizer, whose concatenation is the text. Any bytes are allowed: a run
+/// that is not valid UTF-8 is one word.
 [[nodiscard]] std::vector<std::string_view> gpt2_words(std::string_view text);
 
 }  // namespace engine

@@ -1,0 +1,107 @@
+#include <engine/model/families/config_keys.hpp>
+#include <engine/model/families/families.hpp>
+
+#include <nlohmann/json.hpp>
+
+#include <array>
+#include <string>
+#include <string_view>
+#include <utility>
+
+namespace engine {
+namespace {
+
+constexpr block_part block_parts[] = {norm_part("attention_norm", &block::attention_norm),
+                                      attention_part("attention.wq", &block::query),
+                                      attention_part("attention.wk", &block::key, extent::kv_width),
+                                      attention_part("attention.wv", &block::value, extent::kv_width),
+                                      attention_part("attention.wo", &block::attention_out),
+                                      norm_part("ffn_norm", &block::mlp_norm),
+                                      mlp_part("feed_forward.w1", &block::gate),
+                                      mlp_part("feed_forward.w2", &block::down),
+                                      mlp_part("feed_forward.w3", &block::up)};
+
+/// The engine's and llama.cpp's names of the tensors of a block, and of all other tensors.
+constexpr name_pair gguf_block_names[] = {
+    {"attention_norm", "attn_norm"}, {"attention.wq", "attn_q"},      {"attention.wk", "attn_k"},
+    {"attention.wv", "attn_v"},      {"attention.wo", "attn_output"}, {"ffn_norm", "ffn_norm"},
+    {"feed_forward.w1", "ffn_gate"}, {"feed_forward.w2", "ffn_down"}, {"feed_forward.w3", "ffn_up"}};
+constexpr name_pair gguf_model_names[] = {
+    {"tok_embeddings", "token_embd"}, {"norm", "output_norm"}, {"output", "output"}};
+
+[[nodiscard]] config read_config(const json_object& keys) {
+  config c = read_usual_extents(keys, architecture::llama);
+  c.kv_heads = keys.whole_number_or("num_key_value_heads", c.heads);
+  c.hidden = keys.whole_number("intermediate_size");
+  c.norm_epsilon = positive_number(keys, "rms_norm_eps", 1e-6);
+  c.rope_theta = read_rotary_base(keys);
+  c.tied_head = keys.flag_or("tie_word_embeddings", false);
+  c.activation = activation::silu;
+  if (const std::string activation = keys.text_or("hidden_act", "silu"); activation != "silu")
+    keys.refuse("key \"hidden_act\" is \"" + activation + "\"", "silu");
+  if (keys.number_or("partial_rotary_factor", 1) != 1.0)
+    keys.refuse("key \"partial_rotary_factor\" is not 1, which this engine does not support", "1");
+  if (c.heads != 0 && keys.whole_number_or("head_dim", c.width / c.heads) != c.width / c.heads)
+    keys.refuse("key \"head_dim\" is not hidden_size / num_attention_heads, which this engine does not support",
+                std::to_string(c.width / c.heads));
+  must_be(keys, "attention_bias", false);
+  must_be(keys, "mlp_bias", false);
+  return c;
+}
+
+void write_config(const config& c, nlohmann::ordered_json& keys) {
+  keys["hidden_act"] = activation_name(c.activation);
+  write_usual_extents(c, keys);
+  keys["num_key_value_heads"] = c.kv_heads;
+  keys["intermediate_size"] = c.hidden;
+  keys["rms_norm_eps"] = shortest(c.norm_epsilon);
+  keys["rope_theta"] = shortest(c.rope_theta);
+}
+
+[[nodiscard]] tensor_meaning meaning_of(std::string_view stored) {
+  if (stored.starts_with("model.")) stored.remove_prefix(6);
+  if (stored.ends_with("rotary_emb.inv_freq") || stored == "rope.freqs") return {};
+  if (stored == "embed_tokens.weight") return {"tok_embeddings.weight", false};
+  if (stored == "lm_head.weight") return {"output.weight", false};
+  constexpr std::array<name_pair, 9> in_layer{{{"input_layernorm", "attention_norm"},
+                                               {"self_attn.q_proj", "attention.wq"},
+                                               {"self_attn.k_proj", "attention.wk"},
+                                               {"self_attn.v_proj", "attention.wv"},
+                                               {"self_attn.o_proj", "attention.wo"},
+                                               {"post_attention_layernorm", "ffn_norm"},
+                                               {"mlp.gate_proj", "feed_forward.w1"},
+                                               {"mlp.down_proj", "feed_forward.w2"},
+                                               {"mlp.up_proj", "feed_forward.w3"}}};
+  if (stored.starts_with("layers.") && stored.ends_with(".weight")) {
+    const std::size_t dot = stored.find('.', 7);
+    const std::string_view kind = stored.substr(dot + 1, stored.size() - 7 - (dot + 1));  // without ".weight"
+    for (const auto& [hugging_face, engine_name] : in_layer)
+      if (kind == hugging_face)
+        return {std::string(stored.substr(0, dot + 1)) + std::string(engine_name) + ".weight",
+                hugging_face == "self_attn.q_proj" || hugging_face == "self_attn.k_proj"};
+  }
+  return {std::string(stored), false};
+}
+
+}  // namespace
+
+constinit const family llama_family{.name = "Llama",
+                                    .model_type = "llama",
+                                    .hugging_face_class = "LlamaForCausalLM",
+                                    .prefix = "model.",
+                                    .biased = false,
+                                    .gated = true,
+                                    .rotary = true,
+                                    .shared_heads = true,
+                                    .token_embedding = "tok_embeddings",
+                                    .blocks = "layers.",
+                                    .in_block = block_parts,
+                                    .final_norm = "norm",
+                                    .head = "output",
+                                    .gguf_block_names = gguf_block_names,
+                                    .gguf_model_names = gguf_model_names,
+                                    .read_config = read_config,
+                                    .write_config = write_config,
+                                    .meaning_of = meaning_of};
+
+}  // namespace engine

@@ -1,0 +1,75 @@
+#include <engine/model/families/config_keys.hpp>
+#include <engine/model/families/families.hpp>
+
+#include <precis/core/text.hpp>
+
+#include <nlohmann/json.hpp>
+
+#include <string>
+#include <string_view>
+
+namespace engine {
+namespace {
+
+constexpr block_part block_parts[] = {norm_part("input_layernorm", &block::attention_norm),
+                                      attention_part("self_attn.q_proj", &block::query),
+                                      attention_part("self_attn.k_proj", &block::key, extent::kv_width),
+                                      attention_part("self_attn.v_proj", &block::value, extent::kv_width),
+                                      attention_part("self_attn.dense", &block::attention_out),
+                                      mlp_part("mlp.fc1", &block::up),
+                                      mlp_part("mlp.fc2", &block::down)};
+
+[[nodiscard]] config read_config(const json_object& keys) {
+  config c = read_usual_extents(keys, architecture::phi);
+  c.kv_heads = keys.whole_number_or("num_key_value_heads", c.heads);
+  c.hidden = keys.whole_number("intermediate_size");
+  c.norm_epsilon = positive_number(keys, "layer_norm_eps", 1e-5);
+  c.rope_theta = read_rotary_base(keys);
+  const double share = keys.number_or("partial_rotary_factor", 0.5);
+  if (!(share > 0 && share <= 1))
+    keys.refuse("key \"partial_rotary_factor\" is " + precis::text::number(share), "0 to 1");
+  c.rotary_width = static_cast<std::size_t>(share * static_cast<double>(c.head_width()) + 1e-6);  // 0.4 of 80 is 32
+  c.tied_head = keys.flag_or("tie_word_embeddings", false);
+  if (c.tied_head) keys.refuse("key \"tie_word_embeddings\" is true, which this engine does not support", "false");
+  c.activation = read_activation(keys, "hidden_act", "gelu_new");
+  must_be(keys, "qk_layernorm", false);
+  return c;
+}
+
+void write_config(const config& c, nlohmann::ordered_json& keys) {
+  keys["hidden_act"] = activation_name(c.activation);
+  write_usual_extents(c, keys);
+  keys["num_key_value_heads"] = c.kv_heads;
+  keys["intermediate_size"] = c.hidden;
+  keys["layer_norm_eps"] = shortest(c.norm_epsilon);
+  keys["rope_theta"] = shortest(c.rope_theta);
+  keys["partial_rotary_factor"] = static_cast<double>(c.rotary_width) / static_cast<double>(c.head_width());
+}
+
+[[nodiscard]] tensor_meaning meaning_of(std::string_view stored) {
+  if (stored.starts_with("model.")) stored.remove_prefix(6);
+  if (stored.ends_with("rotary_emb.inv_freq")) return {};
+  return {std::string(stored), false};
+}
+
+}  // namespace
+
+constinit const family phi_family{.name = "Phi",
+                                  .model_type = "phi",
+                                  .hugging_face_class = "PhiForCausalLM",
+                                  .prefix = "model.",
+                                  .rotary = true,
+                                  .rotary_halves = true,
+                                  .parallel = true,
+                                  .shared_heads = true,
+                                  .biased_head = true,
+                                  .token_embedding = "embed_tokens",
+                                  .blocks = "layers.",
+                                  .in_block = block_parts,
+                                  .final_norm = "final_layernorm",
+                                  .head = "lm_head",
+                                  .read_config = read_config,
+                                  .write_config = write_config,
+                                  .meaning_of = meaning_of};
+
+}  // namespace engine

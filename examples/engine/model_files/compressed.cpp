@@ -1,0 +1,129 @@
+#include <engine/model_files/compressed.hpp>
+
+#include <engine/files/messages.hpp>
+#include <engine/model/config_json.hpp>
+
+#include <precis/core/text.hpp>
+
+#include <algorithm>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace engine {
+namespace {
+
+namespace fs = std::filesystem;
+
+/// The files of a model folder other than its weights and config.json.
+constexpr std::string_view companions[] = {"vocab.json",
+                                           "merges.txt",
+                                           "vocab.txt",
+                                           "tokenizer.bin",
+                                           "tokenizer.json",
+                                           "tokenizer.model",
+                                           "tokenizer_config.json",
+                                           "added_tokens.json",
+                                           "special_tokens_map.json",
+                                           "generation_config.json"};
+
+[[nodiscard]] bool is_file(const fs::path& path) {
+  std::error_code ignored;
+  return fs::is_regular_file(path, ignored);
+}
+
+void copy_over(const fs::path& from, const fs::path& to) {
+  std::error_code fault;
+  if (!fs::copy_file(from, to, fault))
+    refuse_input(from.string(), "cannot be copied (" + fault.message() + ")", "a readable file and enough free space");
+}
+
+/// Refuses a destination that is or contains the source, because it would be replaced while it is read.
+void check_destination(const fs::path& source, const fs::path& destination) {
+  std::error_code fault;
+  const fs::path from = fs::weakly_canonical(source, fault), to = fs::weakly_canonical(destination, fault);
+  if (std::mismatch(to.begin(), to.end(), from.begin(), from.end()).first == to.end())
+    refuse_input(destination.string(), "the destination contains the source", "another folder");
+}
+
+}  // namespace
+
+std::vector<const compressed_matrix*> match_matrices(const model_source& source,
+                                                     std::span<const compressed_matrix> matrices) {
+  std::vector<const compressed_matrix*> packed(source.tensors.size(), nullptr);
+  for (const compressed_matrix& m : matrices) {
+    const std::string where = "matrix " + m.name;
+    if (!precis::text::is_word(m.codec)) refuse_input(where, "the codec name \"" + m.codec + "\"", "one word");
+    const auto at = std::ranges::find(source.tensors, m.name + ".weight", &source_tensor::name);
+    if (at == source.tensors.end() || at->shape.size() != 2)
+      refuse_input(where, "the model has no such matrix", "a name that the model's matrices() lists");
+    const compressed_matrix*& slot = packed[static_cast<std::size_t>(at - source.tensors.begin())];
+    if (slot != nullptr) refuse_input(where, "packed twice", "each matrix once");
+    slot = &m;
+  }
+  return packed;
+}
+
+compressed_sizes write_compressed(const fs::path& source_path, const fs::path& destination,
+                                  std::span<const compressed_matrix> matrices, const compress_options& options) {
+  const model_source source = open_source(source_path);
+  if (source.format == model_format::compressed || source.format == model_format::gguf)
+    refuse_input(source_path.string(), "a model that is already compressed", "the original model");
+  check_destination(source_path, destination);
+  const std::vector<const compressed_matrix*> packed = match_matrices(source, matrices);
+
+  compressed_sizes sizes;
+  std::vector<tensor_declaration> declarations;
+  std::map<std::string, std::string, std::less<>> metadata{{"precis.format", "2"}};
+  if (!options.made_from.empty()) metadata["precis.source"] = options.made_from;
+  for (std::size_t i = 0; i < source.tensors.size(); ++i) {
+    const source_tensor& t = source.tensors[i];
+    sizes.before += t.bytes.size();
+    sizes.after += packed[i] != nullptr ? packed[i]->bytes : t.bytes.size();
+    if (packed[i] == nullptr) {
+      declarations.push_back({t.stored_name, t.type, t.shape});
+      continue;
+    }
+    declarations.push_back({t.stored_name, dtype::u8, {packed[i]->bytes}});
+    metadata["precis.codec:" + t.stored_name] = packed[i]->codec + " " + std::to_string(t.out()) + "x" +
+                                                std::to_string(t.in()) +
+                                                (t.rotary_heads != 0 ? " rotary=adjacent" : "");
+  }
+
+  atomic_folder out(destination, options.existing);
+  safetensors_writer writer(out.path() / "model.safetensors", declarations, metadata);
+  std::vector<std::byte> bytes;
+  for (std::size_t i = 0; i < source.tensors.size(); ++i) {
+    if (packed[i] == nullptr) {
+      writer.write(source.tensors[i].bytes);
+      continue;
+    }
+    bytes.assign(packed[i]->bytes, std::byte{0});
+    packed[i]->pack(bytes);
+    writer.write(bytes);
+  }
+  writer.commit();
+
+  if (source.format == model_format::llama2c) {
+    write_file(out.path() / "config.json", config_json(source.config));
+  } else {
+    copy_over(source_path / "config.json", out.path() / "config.json");
+    for (const std::string_view name : companions)
+      if (options.tokenizer.empty() && is_file(source_path / name)) copy_over(source_path / name, out.path() / name);
+  }
+  const fs::path tokenizer = !options.tokenizer.empty() ? options.tokenizer : source.tokenizer;
+  if (!tokenizer.empty() && !is_file(tokenizer)) {
+    std::vector<std::string_view> names{"vocab.json", "merges.txt"};
+    if (is_file(tokenizer / "vocab.txt") && !is_file(tokenizer / "vocab.json")) names = {"vocab.txt"};
+    if (is_file(tokenizer / "tokenizer_config.json")) names.emplace_back("tokenizer_config.json");
+    for (const std::string_view name : names)
+      if (!is_file(out.path() / name)) copy_over(tokenizer / name, out.path() / name);
+  } else if (!tokenizer.empty() && !is_file(out.path() / "tokenizer.bin")) {
+    copy_over(tokenizer, out.path() / "tokenizer.bin");
+  }
+  for (const auto& [name, content] : options.files) write_file(out.path() / name, content);
+  out.commit();
+  return sizes;
+}
+
+}  // namespace engine

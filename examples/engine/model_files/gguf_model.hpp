@@ -1,0 +1,49 @@
+#pragma once
+
+#include <engine/files/gguf.hpp>
+#include <engine/model_files/compressed.hpp>
+#include <engine/model_files/source.hpp>
+
+#include <cstddef>
+#include <filesystem>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+
+/// GPT-2 and Llama models in GGUF files, with llama.cpp's names for tensors and keys.
+namespace engine {
+
+/// llama.cpp's name of a tensor or matrix of the engine: "blk.3.attn_qkv.weight" for "h.3.attn.c_attn.weight". Empty
+/// for families other than GPT-2 and Llama.
+[[nodiscard]] std::string gguf_name(const config& c, std::string_view name);
+
+/// The model in a GGUF file. The tensors' `bytes` point into the file.
+struct gguf_model {
+  engine::config config;
+  std::vector<source_tensor> tensors;
+  std::optional<precis::token> bos, eos;
+  std::string made_from;
+  bool has_tokenizer = false;
+};
+
+/// Reads keys and tensors. The rotary pairs of a Llama's query and key maps are adjacent rows, as in the engine.
+///
+/// Errors   those of parse_gguf; another architecture; a key that is missing or requests an unsupported feature (scaled
+///          rotary positions, experts, ...), by name; tensors that are missing, unknown or of another shape.
+[[nodiscard]] gguf_model parse_gguf_model(std::span<const std::byte> file, std::string_view where);
+[[nodiscard]] model_source open_gguf(const std::filesystem::path& file);
+
+/// Writes a GPT-2 or Llama, including its tokenizer, as a GGUF file that llama.cpp can load. `matrices` are stored in
+/// the formats they name (float32, float16, bfloat16, q4_0, q4_1, q5_0, q5_1, q8_0), other matrices and the head in
+/// their present type, vectors and position embeddings as float32. The `files` of the options become keys
+/// "precis.NAME". Implemented in write_gguf.cpp.
+///
+/// Errors   another family; a model that is already compressed; a GELU other than GPT-2's; a format that GGUF does not
+///          have, or rows that are not whole blocks of it, before anything is written, with the formats that are
+///          possible; a destination that exists (unless it may be replaced).
+/// Cost     memory: one tensor, decoded and packed, and the header including the vocabulary.
+compressed_sizes write_gguf(const std::filesystem::path& source, const std::filesystem::path& destination,
+                            std::span<const compressed_matrix> matrices, const compress_options& options = {});
+
+}  // namespace engine

@@ -1,0 +1,191 @@
+#include <engine/model_files/source.hpp>
+
+#include <engine/files/json.hpp>
+#include <engine/files/messages.hpp>
+#include <engine/model/config_json.hpp>
+#include <engine/model/family.hpp>
+
+#include <precis/core/text.hpp>
+
+#include <nlohmann/json.hpp>
+
+#include <algorithm>
+#include <cstddef>
+#include <map>
+#include <string_view>
+#include <utility>
+
+namespace engine {
+namespace {
+
+namespace fs = std::filesystem;
+
+[[nodiscard]] std::string text_of(std::span<const std::size_t> shape) {
+  std::string text = "[";
+  for (const std::size_t e : shape) text += (text.size() == 1 ? "" : ", ") + std::to_string(e);
+  return text + "]";
+}
+
+constexpr std::string_view codec_key = "precis.codec:";
+
+/// "affine4.row 768x256", followed by " rotary=adjacent" if the rows of a rotary map are in the engine's order.
+struct codec_line {
+  std::string codec;
+  std::size_t out = 0;
+  std::size_t in = 0;
+  bool adjacent = false;
+};
+
+[[nodiscard]] codec_line parse_codec_line(std::string_view text, std::string_view where) {
+  const auto fail = [&] {
+    refuse_input(where, "the metadata value \"" + std::string(text.substr(0, 60)) + "\"",
+                 "CODEC OUTxIN, for instance affine4.row 768x256");
+  };
+  codec_line l;
+  const std::vector<precis::text::line> lines = precis::text::split(text);
+  if (lines.size() != 1 || lines[0].words.size() < 2 || lines[0].words.size() > 3) fail();
+  const std::vector<std::string_view>& words = lines[0].words;
+  l.codec = words[0];
+  const std::size_t x = words[1].find('x');
+  if (x == std::string_view::npos || !precis::text::read(words[1].substr(0, x), l.out) ||
+      !precis::text::read(words[1].substr(x + 1), l.in))
+    fail();
+  l.adjacent = words.size() == 3;
+  if (l.adjacent && words[2] != "rotary=adjacent") fail();
+  return l;
+}
+
+[[nodiscard]] fs::path container_of(const fs::path& folder) {
+  std::error_code ignored;
+  const fs::path one = folder / "model.safetensors", index = folder / "model.safetensors.index.json";
+  if (fs::exists(one, ignored)) return one;
+  if (fs::exists(index, ignored)) return index;
+  if (fs::exists(folder / "pytorch_model.bin", ignored))
+    refuse_input(folder.string(), "weights in pytorch_model.bin", "model.safetensors: convert them first");
+  refuse_input(folder.string(), "no weights", "model.safetensors or model.safetensors.index.json");
+}
+
+/// Fills in the description of one tensor from `found` and checks it against `wanted`.
+void describe(source_tensor& t, const tensor_shape& wanted, const tensor_entry& found, const safetensors& container) {
+  const std::string tensor = "tensor \"" + found.name + "\"";
+  t.name = wanted.name;
+  t.stored_name = found.name;
+  t.file = container.file_name(found);
+  t.type = found.type;
+  t.shape = wanted.shape;
+  t.in_major = wanted.in_major;
+  t.bytes = container.bytes(found);
+
+  const auto line = container.metadata().find(std::string(codec_key) + found.name);
+  if (line == container.metadata().end()) {
+    if (!is_weight(found.type))
+      refuse_input(t.file, tensor + " is of type " + std::string(to_string(found.type)), "F32, F16 or BF16");
+    if (found.shape != wanted.shape)
+      refuse_input(t.file, tensor + " has shape " + text_of(found.shape),
+                   text_of(wanted.shape) + " according to config.json");
+    return;
+  }
+  const codec_line l = parse_codec_line(line->second, t.file + ": " + tensor);
+  if (wanted.shape.size() != 2 || l.out != t.out() || l.in != t.in())
+    refuse_input(t.file, tensor + " is a packed " + std::to_string(l.out) + "x" + std::to_string(l.in),
+                 wanted.shape.size() == 2
+                     ? std::to_string(t.out()) + "x" + std::to_string(t.in()) + " according to config.json"
+                     : "a vector, which is not packed");
+  if (found.type != dtype::u8)
+    refuse_input(t.file, tensor + " is packed, but of type " + std::string(to_string(found.type)), "U8");
+  t.codec = l.codec;
+  if (l.adjacent) t.rotary_heads = 0;
+}
+
+}  // namespace
+
+model_source open_hugging_face(const fs::path& folder) {
+  const std::string where = (folder / "config.json").string();
+  model_source s;
+  s.path = folder;
+  {
+    const mapped_file file(folder / "config.json");
+    s.config = parse_config(file.text(), where);
+    const json root = parse_json(file.text(), where);
+    for (const auto& [key, into] : {std::pair{"bos_token_id", &s.bos}, std::pair{"eos_token_id", &s.eos}})
+      if (const auto at = root.find(key);
+          at != root.end() && at->is_number_unsigned() && at->get<std::size_t>() < s.config.vocabulary)
+        *into = at->get<precis::token>();
+    if (s.config.labels != 0) s.labels = label_names(json_object(root, where));
+  }
+  const config& c = s.config;
+  const family& family = family_of(c);
+  const safetensors& container = s.containers.emplace_back(container_of(folder));
+  const std::string data = folder.string();
+
+  const auto& metadata = container.metadata();
+  if (const auto version = metadata.find("precis.format"); version != metadata.end()) {
+    if (version->second != "2")
+      refuse_input(data, "a compressed model of format " + version->second.substr(0, 20), "format 2");
+    s.format = model_format::compressed;
+    if (const auto from = metadata.find("precis.source"); from != metadata.end()) s.made_from = from->second;
+  }
+  for (const auto& [key, value] : metadata)
+    if (key.starts_with(codec_key) &&
+        (s.format != model_format::compressed || container.find(key.substr(codec_key.size())) == nullptr))
+      refuse_input(data, "metadata \"" + key.substr(0, 80) + "\" for a tensor that does not exist",
+                   "a folder that `precis compress` wrote");
+
+  std::map<std::string, std::pair<const tensor_entry*, bool>> found;  // key: the engine's name; the flag is half_split
+  for (const tensor_entry& t : container.tensors()) {
+    tensor_meaning m = family.meaning_of(t.name);
+    if (m.name.empty()) continue;
+    const auto [at, fresh] = found.emplace(std::move(m.name), std::pair(&t, m.half_split));
+    if (!fresh)
+      refuse_input(data, "tensors \"" + at->second.first->name + "\" and \"" + t.name + "\" are the same weight",
+                   "each weight once");
+  }
+  if (c.layers > found.size())  // avoids building a huge list of expected tensors
+    refuse_input(data, std::to_string(found.size()) + " tensors for " + std::to_string(c.layers) + " layers",
+                 "weights that match config.json");
+
+  std::vector<std::string> missing;
+  for (const tensor_shape& wanted : expected_tensors(c)) {
+    const auto at = found.find(wanted.name);
+    if (at == found.end()) {
+      missing.push_back(wanted.name);
+      continue;
+    }
+    source_tensor& t = s.tensors.emplace_back();
+    if (at->second.second) t.rotary_heads = wanted.name.ends_with("wk.weight") ? c.kv_heads : c.heads;
+    describe(t, wanted, *at->second.first, container);
+    found.erase(at);
+  }
+  const std::string a_model =
+      std::string(c.architecture == architecture::opt ? "an " : "a ") + std::string(family.name);
+  if (!missing.empty())
+    refuse_input(data, "no tensor " + listed(missing),
+                 "all of " + a_model + "'s weights" + (c.labels != 0 ? ", including its classifier" : "") +
+                     ", with or without the prefix '" + std::string(family.prefix) + "'");
+
+  // Some writers store a tied head as well. Identical bytes are harmless; different ones would be lost silently.
+  if (const auto head = found.find(std::string(family.head) + ".weight"); head != found.end() && c.tied_head) {
+    if (!std::ranges::equal(container.bytes(*head->second.first), s.tensors.front().bytes))
+      refuse_input(data,
+                   "tensor \"" + head->second.first->name +
+                       "\" differs from the token embedding although tie_word_embeddings is true",
+                   "no head of its own, or tie_word_embeddings false");
+    found.erase(head);
+  }
+  if (!found.empty()) {
+    std::vector<std::string> unknown;
+    for (const auto& [name, entry] : found) unknown.push_back(entry.first->name);
+    refuse_input(data, "unknown tensor " + listed(unknown),
+                 "the weights of " + a_model + " of " + std::to_string(c.layers) + " layers and nothing else");
+  }
+
+  std::error_code ignored;
+  if (fs::exists(folder / "vocab.json", ignored) || fs::exists(folder / "merges.txt", ignored) ||
+      fs::exists(folder / "vocab.txt", ignored))
+    s.tokenizer = folder;
+  else if (fs::exists(folder / "tokenizer.bin", ignored))
+    s.tokenizer = folder / "tokenizer.bin";
+  return s;
+}
+
+}  // namespace engine

@@ -1,0 +1,33 @@
+#pragma once
+
+#include <engine/files/gguf.hpp>
+#include <engine/tokenizer/tokenizer.hpp>
+
+#include <precis/model/batch.hpp>
+
+#include <cstddef>
+#include <filesystem>
+#include <optional>
+#include <span>
+#include <string_view>
+
+/// Tokenizers in GGUF metadata, under llama.cpp's keys.
+namespace engine {
+
+/// Reads the tokenizer of a GGUF file: GPT-2's ("gpt2", pre-tokenizer "gpt-2") or SentencePiece's with scores
+/// ("llama").
+/// Errors: another tokenizer, by name; those of byte_bpe and score_bpe.
+[[nodiscard]] tokenizer parse_gguf_tokenizer(std::span<const std::byte> file, std::string_view where);
+
+/// What the keys of a tokenizer state about its model.
+struct gguf_vocabulary {
+  std::size_t tokens = 0;  ///< rows of the embedding; the vocabulary is padded to this size
+  std::optional<precis::token> bos, eos;
+};
+
+/// Appends the keys of the tokenizer at `path`, a folder with vocab.json and merges.txt or a tok*.bin file; an empty
+/// path means no tokenizer. Requires that load_tokenizer accepts `path`.
+/// Errors: any other kind of tokenizer.
+void add_gguf_tokenizer(const std::filesystem::path& path, const gguf_vocabulary& model, gguf_metadata& out);
+
+}  // namespace engine

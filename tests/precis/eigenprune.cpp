@@ -1,7 +1,7 @@
-#include "eigenpruning.hpp"
-#include "facts.hpp"
-#include "task.hpp"
-#include "verdicts.hpp"
+#include "jobs/facts.hpp"
+#include "jobs/pruned_spectrum.hpp"
+#include "jobs/task.hpp"
+#include "jobs/verdicts.hpp"
 
 #include <engine/files/load.hpp>
 #include <engine/model/transformer.hpp>

@@ -1,4 +1,5 @@
-#include "verdicts.hpp"
+#include "jobs/verdicts.hpp"
+#include "jobs/classifier.hpp"
 
 #include <engine/files/load.hpp>
 #include <engine/model/transformer.hpp>
@@ -134,7 +135,7 @@ TEST_CASE("evaluate --verdicts: a classifier and a language model, as counted by
     CHECK_THAT(o.text, ContainsSubstring(says));
   };
   refused({world}, "--text FILE or --verdicts FILE");
-  refused({checkpoints + "/bert", "--text", "v.jsonl"}, "a classifier without texts to judge");
+  refused({checkpoints + "/bert", "--text", "v.jsonl"}, "a classifier without verdicts");
   refused({checkpoints + "/bert", "--verdicts", "v.jsonl", "--labels", "good,bad"}, "2 labels; expected 3");
   refused({checkpoints + "/bert", "--verdicts", "v.jsonl", "--against", world}, "a GPT-2; expected a BERT");
   refused({world, "--verdicts", "nowhere.jsonl"}, "nowhere.jsonl");

@@ -35,9 +35,11 @@ struct lagrangian {
     return s;
   }
 
-  [[nodiscard]] plan operator()(const cost_table& t) const {
-    const solution s = solve(t);
-    return to_plan(t, s, "lagrangian " + to_string(budget), certificate(s));
+  [[nodiscard]] plan operator()(const cost_table& t) const { return to_plan(t, solve(t)); }
+
+  /// The plan of a solution found here.
+  [[nodiscard]] plan to_plan(const cost_table& t, const solution& s) const {
+    return allocate::to_plan(t, s, "lagrangian " + to_string(budget), certificate(s));
   }
 };
 

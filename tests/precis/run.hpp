@@ -6,14 +6,16 @@
 #include <array>
 #include <csignal>
 #include <cstdio>
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <functional>
+#include <optional>
 #include <sstream>
 #include <string>
 #include <vector>
 
-/// Runs the built program as a user would, in a folder of its own.
+/// Runs the built program as a user does, in a temporary folder.
 namespace test {
 
 struct outcome {
@@ -21,7 +23,7 @@ struct outcome {
   std::string text;  ///< standard output and error together
 };
 
-/// A folder that is there for one test.
+/// A temporary folder for one test.
 class scratch {
  public:
   explicit scratch(const std::string& name)
@@ -47,6 +49,27 @@ class scratch {
   std::filesystem::path path_;
 };
 
+/// Sets an environment variable for one test.
+class environment_variable {
+ public:
+  environment_variable(const char* name, const std::string& value) : name_(name) {
+    if (const char* before = std::getenv(name); before != nullptr) before_ = before;
+    setenv(name, value.c_str(), 1);
+  }
+  environment_variable(const environment_variable&) = delete;
+  environment_variable& operator=(const environment_variable&) = delete;
+  ~environment_variable() {
+    if (before_)
+      setenv(name_, before_->c_str(), 1);
+    else
+      unsetenv(name_);
+  }
+
+ private:
+  const char* name_;
+  std::optional<std::string> before_;
+};
+
 inline std::string read(const std::filesystem::path& file) {
   std::ifstream in(file, std::ios::binary);
   std::ostringstream text;
@@ -58,7 +81,7 @@ inline void write(const std::filesystem::path& file, const std::string& text) {
   std::ofstream(file, std::ios::binary) << text;
 }
 
-/// Runs the program with these arguments in `folder`. `meanwhile` is asked every 5 ms until it says true; then the program
+/// Runs the program with these arguments in `folder`. `meanwhile` is called every 5 ms until it returns true; then the program
 /// gets an interrupt, as from Ctrl-C.
 inline outcome run(const std::filesystem::path& folder, const std::vector<std::string>& arguments,
                    const std::function<bool()>& meanwhile = {}) {

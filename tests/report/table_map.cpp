@@ -35,7 +35,7 @@ double cell_contrast(const picture::document& d, std::size_t text) {
 
 }  // namespace
 
-TEST_CASE("table_map: numbers of every cell are readable on their colour", "[report][table_map][property]") {
+TEST_CASE("table_map: numbers contrast with the colour of their cell", "[report][table_map][property]") {
   table_map m = example();
   m.values.clear();
   m.rows.clear();
@@ -64,7 +64,7 @@ TEST_CASE("table_map: the best scorer of each row is bold, references do not com
       if (e.attributes.count("font-weight")) bold.push_back(e.text);
     }
   CHECK(bold == std::vector<std::string>{"998.1", "30.11", "29.431"});
-  // Row 3 needs five digits to tell its best from the other scorer.
+  // Row 3 needs five digits to tell its best scorer from the other.
   CHECK(all == std::vector<std::string>{"1203", "998.1", "1.2e5", "61.20", "30.11", "31.50", "61.00", "29.50", "29.431",
                                         "29.434", "n/a", "\u221E"});
 }
@@ -95,7 +95,7 @@ TEST_CASE("table_map: lower is brighter; values past the limit and infinity shar
   }
 }
 
-TEST_CASE("table_map: one broken setting leaves the others their colours", "[report][table_map][property]") {
+TEST_CASE("table_map: one broken setting does not change the other colours", "[report][table_map][property]") {
   table_map m = example();
   m.values = {29, 30, 31, 32, 33, 34, 35, 36, 37, 38, 39, 1e9};
   const std::vector<picture::element> cells = picture::cells(draw(m));
@@ -121,7 +121,7 @@ TEST_CASE("table_map: one cell, equal values, negative values, nothing measured,
   CHECK(picture::faults(draw(m)) == "");
 }
 
-TEST_CASE("table_map refuses a table that is empty or not filled", "[report][table_map][refusal]") {
+TEST_CASE("table_map refuses a table that is empty or has the wrong number of values", "[report][table_map][refusal]") {
   table_map m = example();
   m.values.pop_back();
   CHECK_THROWS_WITH(draw(m), ContainsSubstring("11 values for 3 rows x 4 columns"));

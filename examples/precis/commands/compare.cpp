@@ -206,7 +206,7 @@ exit_status run(options& all) {
   const std::string lines = comparison_picture(c), map = comparison_map(c);
   fmt::print("wrote {}\n{}\n{}\n", (out / "compare.csv").string(), write_picture(out / "quality.svg", lines),
              write_picture(out / "share.svg", map));
-  page.sections.push_back({.heading = "Who won", .parts = {report::listing{verdict}}});
+  page.sections.push_back({.heading = "Best plans", .parts = {report::listing{verdict}}});
   page.sections.push_back(at_equal_bytes(lines, map));
   if (std::ranges::count_if(c.candidates, &candidate::has_scores) > 1)
     scores_section.parts.insert(scores_section.parts.begin(), correlations(s, c));

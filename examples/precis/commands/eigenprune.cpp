@@ -86,13 +86,12 @@ struct options {
 [[nodiscard]] std::string verdict_on(const spectrum_result& r) {
   const precis::evaluate::interval gain = r.gain_over(r.original);
   const std::string range = gain.half_width == 0
-                                ? "no prompt has another answer"
+                                ? "no answer changed"
                                 : fmt::format("95 %: {:+.1f} to {:+.1f} points", 100 * gain.low(), 100 * gain.high());
   const char* const word = !gain.sure() ? "no different" : gain.mean > 0 ? "better" : "worse";
   return fmt::format(
-      "With portion {:g}, chosen on the validation prompts, the model is {} at this task: {} % of {} test prompts "
-      "right, "
-      "{} % before ({:+.1f} points; {}).",
+      "With portion {:g}, chosen on the validation prompts, the model is {} at this task: {} % of {} test prompts are "
+      "answered correctly, {} % before ({:+.1f} points; {}).",
       r.rows[r.chosen].portion, word, points(share_right(r.rows[r.chosen].test)), r.original.test.size(),
       points(share_right(r.original.test)), 100 * gain.mean, range);
 }

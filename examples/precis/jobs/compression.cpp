@@ -111,12 +111,11 @@ folder_bytes write_packed(const session& s, const std::filesystem::path& source,
     matrices.push_back({.name = c.name, .codec = c.codec, .bytes = c.bytes, .pack = [&](std::span<std::byte> packed) {
                           pack_matrix(s.model.weights(c.matrix), c, packed);
                         }});
-  const engine::compressed_sizes sizes =
-      engine::write_compressed(source, out, matrices,
-                               {.existing = engine::atomic_folder::existing::replace,
-                                .tokenizer = {},
-                                .made_from = s.fingerprint,
-                                .files = {{"model.plan", plan_text}}});
+  const engine::compressed_sizes sizes = engine::write_compressed(source, out, matrices,
+                                                                  {.existing = engine::atomic_folder::existing::replace,
+                                                                   .tokenizer = {},
+                                                                   .made_from = s.fingerprint,
+                                                                   .files = {{"model.plan", plan_text}}});
   return {.before = sizes.before, .after = sizes.after};
 }
 

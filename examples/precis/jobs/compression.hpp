@@ -16,17 +16,17 @@ struct run_options;
 /// Packing a model by a plan.
 struct compression_request {
   model_options model;
-  std::string plan;            ///< file
-  std::filesystem::path out;   ///< folder, or a file that ends in .gguf
-  bool replace = false;        ///< an existing output
+  std::string plan;           ///< file
+  std::filesystem::path out;  ///< folder, or a file that ends in .gguf
+  bool replace = false;       ///< an existing output
 };
 
 struct compression_result {
-  std::string fingerprint;      ///< of the original
-  precis::size_report size;     ///< of the plan's units
-  std::size_t all_before = 0;   ///< bytes of all tensors
+  std::string fingerprint;     ///< of the original
+  precis::size_report size;    ///< of the plan's units
+  std::size_t all_before = 0;  ///< bytes of all tensors
   std::size_t all_after = 0;
-  std::size_t removed = 0;      ///< weights pruned
+  std::size_t removed = 0;  ///< weights pruned
 };
 
 /// Prunes and packs matrix by matrix; the model is never in memory as a whole.

@@ -27,7 +27,7 @@ fact_trace trace_fact(const session& s, const precis::score::causal_trace& score
 }
 
 fact_traces trace_facts(const session& s, const precis::score::causal_trace& scorer,
-                         std::span<const precis::score::fact> facts, const run_options& o, checkpoint* saved) {
+                        std::span<const precis::score::fact> facts, const run_options& o, checkpoint* saved) {
   const double sigma = noise_scale(s, scorer.noise, facts);
   fact_traces out{.traces = std::vector<fact_trace>(facts.size())};
   std::vector<std::size_t> open;

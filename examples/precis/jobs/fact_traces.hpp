@@ -27,8 +27,8 @@ struct fact_traces {
   bool stopped = false;                           ///< by Ctrl-C: some traces are missing
 };
 [[nodiscard]] fact_traces trace_facts(const session& s, const precis::score::causal_trace& scorer,
-                                       std::span<const precis::score::fact> facts, const run_options& o,
-                                       checkpoint* saved);
+                                      std::span<const precis::score::fact> facts, const run_options& o,
+                                      checkpoint* saved);
 
 /// A trace as JSON and back, for checkpoints and --json. Errors: tables of the wrong size.
 [[nodiscard]] engine::json to_json(const precis::score::fact_trace& t);

@@ -35,6 +35,7 @@ struct generation_result {
 /// Calls show(text) for the prompt and then for every token as it is generated.
 /// Errors   a temperature that is negative or not finite; an empty prompt, or one that fills the context; those of
 ///          engine::open_source and engine::load_packed.
-[[nodiscard]] generation_result generate(const generation_request& r, const std::function<void(std::string_view)>& show);
+[[nodiscard]] generation_result generate(const generation_request& r,
+                                         const std::function<void(std::string_view)>& show);
 
 }  // namespace program

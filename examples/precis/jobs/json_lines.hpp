@@ -15,7 +15,8 @@ namespace program {
 
 /// Calls visit(object) for every line of a file of JSON objects, one per line; blank lines are skipped.
 /// Errors: a line that is not a JSON object, with its number; those of engine::mapped_file.
-void for_each_json_line(const std::filesystem::path& path, const std::function<void(const engine::json_object&)>& visit);
+void for_each_json_line(const std::filesystem::path& path,
+                        const std::function<void(const engine::json_object&)>& visit);
 
 /// Calls visit(object, where) for the objects of a file that is one JSON array, up to `most` of them (0: all); `where`
 /// names the file and the object's number, `noun` with it.

@@ -71,10 +71,11 @@ text_windows read_windows(const session& s, const text_options& o) {
     available += each.size() < 2 ? 0 : (each.size() - 1) / out.length;
   }
   if (available == 0 || o.windows > available)
-    precis::refuse({.what = fmt::format("{} tokens, {} whole windows of {} predictions", out.tokens, available, out.length),
-                    .where = o.file,
-                    .expected = o.windows > available && available != 0 ? fmt::format("--windows of at most {}", available)
-                                                                : "a longer text, or a smaller --context"});
+    precis::refuse(
+        {.what = fmt::format("{} tokens, {} whole windows of {} predictions", out.tokens, available, out.length),
+         .where = o.file,
+         .expected = o.windows > available && available != 0 ? fmt::format("--windows of at most {}", available)
+                                                             : "a longer text, or a smaller --context"});
   const std::size_t count = o.windows == 0 ? available : o.windows;
   for (const std::vector<precis::token>& each : sequences)
     for (std::size_t i = 0; (i + 1) * out.length < each.size() && out.windows.size() < count; ++i)

@@ -21,7 +21,7 @@ constexpr text_style title_style{.size = 15, .bold = true}, subtitle_style{.size
 
 double real(std::size_t n) { return static_cast<double>(n); }
 
-/// One broken setting must not make the others look alike: colours end at four times the median, or before.
+/// One broken setting must not make the others look alike: the colour scale ends at four times the median or below.
 double colour_limit(const std::vector<double>& values) {
   std::vector<double> sorted;
   for (const double v : values)
@@ -58,7 +58,7 @@ colour_bar bar_of(const table_map& map) {
   return bar;
 }
 
-/// Lowest value of row r among the columns that compete; infinity without any.
+/// The lowest value of row r among the columns that are not references; infinity if there is none.
 double best_of(const table_map& map, std::size_t r) {
   double best = std::numeric_limits<double>::infinity();
   for (std::size_t c = 0; c < map.columns.size(); ++c) {
@@ -68,7 +68,7 @@ double best_of(const table_map& map, std::size_t r) {
   return best;
 }
 
-/// Four digits, or up to six where these tell the best of the row from the others and fewer do not.
+/// Four digits, or up to six where fewer do not tell the best of the row from the others.
 int digits_of(const table_map& map, std::size_t r) {
   const double best = best_of(map, r);
   for (int digits = 4; digits <= 6; ++digits) {
@@ -116,7 +116,7 @@ void draw_cell(drawing& out, box cell, double value, const std::string& number, 
     return;
   }
   out.fill(inner, fixed(background), tip);
-  if (best) {  // dark beside light is seen on every colour
+  if (best) {  // a dark and a light line are visible on every colour
     out.outline({inner.x - 0.5, inner.y - 0.5, inner.width + 1, inner.height + 1}, {.colour = ink, .width = 2.5});
     out.outline({inner.x + 2, inner.y + 2, inner.width - 4, inner.height - 4}, {.colour = paper, .width = 1.5});
   }
@@ -148,7 +148,7 @@ std::string draw(const table_map& map) {
     heading_lines = std::max(heading_lines, names.back().size());
   }
 
-  std::vector<double> left{margin + label_width};  // of each column; references stand apart
+  std::vector<double> left{margin + label_width};  // of each column; references are set apart
   for (std::size_t c = 1; c < columns; ++c)
     left.push_back(left.back() + width_of_cell +
                    (map.columns[c].reference != map.columns[c - 1].reference ? set_apart : 0));

@@ -11,7 +11,6 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
-#include <map>
 #include <utility>
 
 namespace program {
@@ -19,7 +18,7 @@ namespace program {
 using precis::evaluate::interval;
 
 report::table paper_table(const comparison& c) {
-  report::table t{.caption = "Clusters of the score by k-means (CPTQuant), beside uniform; all bytes counted.",
+  report::table t{.caption = "K-means clusters of the scores (CPTQuant) and uniform plans; all bytes counted.",
                   .header = {"method", "bits per weight", "compression ratio", "size reduction (%)",
                              "perplexity increase", "next-token accuracy drop (points)"},
                   .rows = {}};
@@ -42,7 +41,7 @@ report::table paper_table(const comparison& c) {
 
 namespace {
 
-/// What stands for a candidate in a picture: knapsack where it was asked for, else its first allocator.
+/// The allocator that represents a candidate in a picture: knapsack if it is requested, else the first that applies.
 [[nodiscard]] std::string main_allocator(const comparison& c, const candidate& each) {
   for (const std::string& a : c.request.allocators)
     if (a == "knapsack" || (each.has_scores() && std::ranges::count(c.request.allocators, "knapsack") == 0)) return a;
@@ -87,8 +86,8 @@ std::string comparison_picture(const comparison& c) {
 
 std::string comparison_map(const comparison& c) {
   report::table_map map{
-      .title = "Divergence from the original at equal bytes, as a share of uniform's",
-      .subtitle = fmt::format("{} on {}; below 1 is better than the same format everywhere", c.model, c.text),
+      .title = "Divergence from the original at equal bytes, relative to uniform",
+      .subtitle = fmt::format("{} on {}; below 1 is better than one format everywhere", c.model, c.text),
       .row_title = "budget",
       .rows = {},
       .columns = {},
@@ -191,7 +190,6 @@ engine::json to_json(const comparison& c) {
 
 std::string comparison_verdict(const comparison& c) {
   std::string out;
-  std::map<std::string, std::size_t> wins;
   std::size_t uniform_wins = 0;
   for (std::size_t b = 0; b < c.request.budgets.size(); ++b) {
     const compared_plan *uniform = c.find(b, "uniform"), *larger = c.find(b, std::string(uniform_above)),
@@ -207,25 +205,26 @@ std::string comparison_verdict(const comparison& c) {
     const double base = uniform->quality.nll - c.original.nll, excess = best->quality.nll - c.original.nll;
     if (best->quality.nll >= uniform->quality.nll) {
       ++uniform_wins;
-      out += fmt::format("{}: uniform wins, {:+.4f} nats per token; nothing measured does better.\n",
+      out += fmt::format("{}: uniform is best, {:+.4f} nats per token over the original.\n",
                          to_string(c.request.budgets[b]), base);
       continue;
     }
-    ++wins[best->method()];
     const interval d = c.difference(*best, *uniform);
-    out += fmt::format("{}: {} wins of {} plans, {:+.4f} nats per token where uniform has {:+.4f} ({:.2f} of it): {}.",
-                       to_string(c.request.budgets[b]), best->method(), plans, excess, base, excess / base,
-                       d.sure() ? "more than the windows vary" : "no more than chance on this text");
+    out += fmt::format(
+        "{}: {} is the best of {} plans, {:+.4f} nats per token over the original; uniform has {:+.4f} (ratio {:.2f}), "
+        "{}.",
+        to_string(c.request.budgets[b]), best->method(), plans, excess, base, excess / base,
+        d.sure() ? "a significant difference" : "not a significant difference on this text");
     if (nearest != nullptr && uniform->quality.kl > 0)
-      out += fmt::format(" Nearest to the original is {}, KL {:.5f}, {:.2f} of uniform's.", nearest->method(),
+      out += fmt::format(" Closest to the original is {}, KL {:.5f}, {:.2f} times uniform's.", nearest->method(),
                          nearest->quality.kl, nearest->quality.kl / uniform->quality.kl);
     if (larger != nullptr && larger->known)
-      out += fmt::format(" The next larger uniform one, {:.2f} bits, has {:+.4f}.", larger->bits_per_weight,
+      out += fmt::format(" The next larger uniform plan, {:.2f} bits per weight, has {:+.4f}.", larger->bits_per_weight,
                          larger->quality.nll - c.original.nll);
     out += "\n";
   }
   if (uniform_wins == c.request.budgets.size())
-    out += "Uniform won at every budget: on this model, none of the methods was worth its time.\n";
+    out += "Uniform is best at every budget: no other method pays off on this model.\n";
   return out;
 }
 

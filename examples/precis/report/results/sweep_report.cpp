@@ -122,7 +122,7 @@ engine::json to_json(const tier_grid_result& r) {
 std::string sweep_verdict(const tier_grid_result& r) {
   const std::size_t scorers = r.columns.size() - 2;
   const std::size_t rows = r.request.bits.size() * r.request.prune.size();
-  // Over all settings: each scorer's mean loss window by window, so that differences are paired.
+  // The mean loss of each scorer over all settings, per window, so that differences are paired.
   std::vector<std::vector<double>> mean(r.columns.size(), std::vector<double>(r.original.report.windows.size()));
   std::vector<double> bits(r.columns.size());
   std::vector<std::size_t> wins(scorers);
@@ -155,9 +155,9 @@ std::string sweep_verdict(const tier_grid_result& r) {
                        average(c) - r.original.nats(), bits[c]);
   if (scorers > 1) {
     const precis::evaluate::interval d = paired(mean[order[0]], mean[order[1]]);
-    out += fmt::format("{} did best on average, {:.4f} +- {:.4f} nats per token ahead of {}: {}.\n",
-                       r.columns[order[0]], -d.mean, d.half_width, r.columns[order[1]],
-                       d.sure() ? "more than the windows vary" : "no more than chance on this text");
+    out += fmt::format("{} is best on average, by {:.4f} +- {:.4f} nats per token over {}: {}.\n", r.columns[order[0]],
+                       -d.mean, d.half_width, r.columns[order[1]],
+                       d.sure() ? "a significant difference" : "not a significant difference on this text");
     const double lead = bits[order[0]] - bits[order[1]];
     if (std::abs(lead) > 0.02)
       out += fmt::format(

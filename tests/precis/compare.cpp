@@ -67,7 +67,8 @@ TEST_CASE("a comparison agrees with plan, compress and evaluate, and keeps every
   INFO(compared.text);
   REQUIRE(compared.status == 0);
   const auto c = json(here / "c.json");
-  // Two budgets; uniform, uniform above, first and last layers, one random; two scorers by two allocators, and costs by one.
+  // Two budgets; uniform, uniform above, first and last layers, one random; two scorers by two allocators, and costs by
+  // one.
   REQUIRE(c.at("rows").size() == 2 * (5 + 2 * 2 + 1));
   for (const auto& row : c.at("rows")) {
     INFO(row.dump());

@@ -81,8 +81,8 @@ inline void write(const std::filesystem::path& file, const std::string& text) {
   std::ofstream(file, std::ios::binary) << text;
 }
 
-/// Runs the program with these arguments in `folder`. `meanwhile` is called every 5 ms until it returns true; then the program
-/// gets an interrupt, as from Ctrl-C.
+/// Runs the program with these arguments in `folder`. `meanwhile` is called every 5 ms until it returns true; then the
+/// program gets an interrupt, as from Ctrl-C.
 inline outcome run(const std::filesystem::path& folder, const std::vector<std::string>& arguments,
                    const std::function<bool()>& meanwhile = {}) {
   const std::filesystem::path log = folder / ".output";

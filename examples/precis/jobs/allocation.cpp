@@ -70,9 +70,9 @@ plan fill_in_order(const cost_table& t, const std::vector<std::size_t>& order, c
 
 namespace {
 
-/// Tiers order units but do not say how far apart their formats are. Here the medium tier is as many steps of the ladder
-/// above the low tier as the high tier is above it: the smallest number of steps, at least two, that fills 97 % of the
-/// budget; if there is none, the plan that fills most of it.
+/// Tiers order units but do not say how far apart their formats are. Here the medium tier is as many steps of the
+/// ladder above the low tier as the high tier is above it: the smallest number of steps, at least two, that fills 97 %
+/// of the budget; if there is none, the plan that fills most of it.
 [[nodiscard]] plan fill_tiers(const cost_table& t, const std::vector<std::size_t>& tier, const precis::budget& budget,
                               const std::string& maker) {
   const std::vector<std::size_t> steps = ladder(t);

@@ -20,7 +20,8 @@ struct candidate {
   [[nodiscard]] bool has_scores() const noexcept { return scores.size() != 0; }
 };
 
-/// The allocators: knapsack, lagrangian, greedy, minimax and norm_sweep take costs; kmeans_tiers and z_tiers take scores.
+/// The allocators: knapsack, lagrangian, greedy, minimax and norm_sweep take costs; kmeans_tiers and z_tiers take
+/// scores.
 [[nodiscard]] const std::vector<std::string>& allocator_names();
 /// Whether it takes scores instead of costs.
 [[nodiscard]] bool is_tiers(const std::string& allocator);
@@ -38,8 +39,8 @@ struct allocation {
 /// The entries of a table by total bytes, smallest first.
 [[nodiscard]] std::vector<std::size_t> ladder(const precis::cost_table& t);
 
-/// A plan by a given order of units: every unit gets the step of the ladder below the largest uniform one that fits, and
-/// units in `order`, as far as the budget allows, get three steps more (a larger contrast breaks a model).
+/// A plan by a given order of units: every unit gets the step of the ladder below the largest uniform one that fits,
+/// and units in `order`, as far as the budget allows, get three steps more (a larger contrast breaks a model).
 [[nodiscard]] precis::plan fill_in_order(const precis::cost_table& t, const std::vector<std::size_t>& order,
                                          const precis::budget& budget, const std::string& maker);
 
@@ -48,8 +49,8 @@ struct allocation {
 /// default_entries() in words, for help texts.
 inline constexpr const char* default_entries_text =
     "affine 2-6 and 8 bits, groups of 32, 64 and 128, half-precision scales";
-/// Reads "affine4.g32.h,affine8.g32.h"; default_entries() if `text` is empty. Errors: a name that is not in the menu, or
-/// given twice.
+/// Reads "affine4.g32.h,affine8.g32.h"; default_entries() if `text` is empty. Errors: a name that is not in the menu,
+/// or given twice.
 [[nodiscard]] std::vector<std::string> read_entries(const std::string& text, const std::string& option);
 
 }  // namespace program

@@ -25,12 +25,13 @@ struct resume_options {
 
 /// What a long job has finished so far, on disk, so that a stopped run can be resumed.
 ///
-/// A text file of JSON lines: the first describes the job (model, data, options), every other line is one finished piece.
-/// Pieces are appended as they finish; a line that was cut off when the program died is ignored. `finish` removes the file.
+/// A text file of JSON lines: the first describes the job (model, data, options), every other line is one finished
+/// piece. Pieces are appended as they finish; a line that was cut off when the program died is ignored. `finish`
+/// removes the file.
 class checkpoint {
  public:
-  /// With --resume, reads the pieces that are there; without it, starts the file over. If the file cannot be written and
-  /// neither --resume nor --partial is given, prints one warning and keeps nothing.
+  /// With --resume, reads the pieces that are there; without it, starts the file over. If the file cannot be written
+  /// and neither --resume nor --partial is given, prints one warning and keeps nothing.
   /// Errors: --resume without a file, or with the file of another job; a --partial file that cannot be written.
   checkpoint(std::filesystem::path file, const engine::json& job, const resume_options& o);
   checkpoint(const checkpoint&) = delete;

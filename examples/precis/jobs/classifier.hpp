@@ -28,7 +28,8 @@ struct classifier {
 [[nodiscard]] std::string describe(const classifier& c);
 [[nodiscard]] std::size_t weight_count(const classifier& c);
 
-/// Verdicts as batches of one text each for a classifier: [CLS], as many tokens from the beginning of the text as fit, [SEP].
+/// Verdicts as batches of one text each for a classifier: [CLS], as many tokens from the beginning of the text as fit,
+/// [SEP].
 ///
 /// `labels` are the classifier's, by id; they are matched to the file's without regard to case.
 /// Errors   a label of the file that the classifier does not have.

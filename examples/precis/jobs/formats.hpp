@@ -18,7 +18,8 @@ namespace program {
 
 /// The menu of the program: precis::codec::standard, compiled once in formats.cpp.
 ///
-/// It has the members of a codec_menu; none of them is a template, so a translation unit that uses it compiles no codec.
+/// It has the members of a codec_menu; none of them is a template, so a translation unit that uses it compiles no
+/// codec.
 struct formats {
   static const std::size_t size;
 

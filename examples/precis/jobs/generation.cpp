@@ -22,8 +22,8 @@ namespace program {
 
 namespace {
 
-/// The next token: at temperature 0 the most likely one (the first of several), else drawn from softmax(logits / temperature)
-/// with `uniform` in [0, 1).
+/// The next token: at temperature 0 the most likely one (the first of several), else drawn from softmax(logits /
+/// temperature) with `uniform` in [0, 1).
 [[nodiscard]] precis::token choose(std::span<const float> logits, double temperature, double uniform) {
   const auto top = std::ranges::max_element(logits);
   if (temperature == 0) return static_cast<precis::token>(top - logits.begin());

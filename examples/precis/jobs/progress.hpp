@@ -10,8 +10,8 @@ namespace program {
 /// Whether progress is shown.
 enum class chatter { normal, quiet };
 
-/// Shows the progress of a long job on stderr: a bar with the time left on a terminal, a line every 20 seconds elsewhere.
-/// `step` may be called from several threads.
+/// Shows the progress of a long job on stderr: a bar with the time left on a terminal, a line every 20 seconds
+/// elsewhere. `step` may be called from several threads.
 class progress {
  public:
   progress(std::string label, std::size_t total, chatter how);

@@ -76,7 +76,8 @@ struct spectrum_needs {
 
 /// Scores on the training prompts, prunes by every portion and evaluates on the validation and test prompts.
 ///
-/// Errors   those of eigen_attribution and prune::eigenpruning; a model without matrices of these roles. Throws `stopped`.
+/// Errors   those of eigen_attribution and prune::eigenpruning; a model without matrices of these roles. Throws
+///          `stopped`.
 [[nodiscard]] spectrum_result prune_spectrum(const session& s, const spectrum_request& r, const questions& q,
                                              const task_split& parts, const run_options& o);
 

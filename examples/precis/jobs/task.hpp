@@ -23,8 +23,8 @@ struct task {
   bool operator==(const task&) const = default;
 };
 
-/// All sums of two numbers from 0 to 99 and all products of two numbers from 0 to 19: "23 + 45 =" and " 68", "7 x 12 =" and
-/// " 84".
+/// All sums of two numbers from 0 to 99 and all products of two numbers from 0 to 19: "23 + 45 =" and " 68", "7 x 12 ="
+/// and " 84".
 ///
 /// Source   Vergara-Browne, Soto and Aizawa, "Eigenpruning", appendix: INT-SUM and INT-MULT.
 [[nodiscard]] task integer_sums();
@@ -53,8 +53,8 @@ struct questions {
 /// One prompt and its answer as a batch.
 [[nodiscard]] precis::token_batch question(std::vector<precis::token> prompt, precis::token answer);
 
-/// Several questions as one batch, padded on the right with `padding`. Padding positions have no target and do not affect
-/// earlier positions.
+/// Several questions as one batch, padded on the right with `padding`. Padding positions have no target and do not
+/// affect earlier positions.
 [[nodiscard]] precis::token_batch side_by_side(const questions& all, std::span<const std::size_t> which,
                                                precis::token padding);
 /// A token that occurs in no prompt, for padding. Requires ids below the vocabulary. Errors: prompts that use the whole

@@ -31,10 +31,10 @@ struct text_options {
   std::size_t length = 0;   ///< predictions per window; 0: one less than the model's context
   std::size_t windows = 0;  ///< 0: all
 };
-/// A file that ends in .json holds token ids instead of text, {"sequences": [[1, 403, ...], ...]}; windows do not span two
-/// sequences, and by default they are as long as the shortest sequence allows.
-/// Errors: ids outside the vocabulary; an empty text; a text shorter than a window; more windows than there are; a window
-/// longer than the context.
+/// A file that ends in .json holds token ids instead of text, {"sequences": [[1, 403, ...], ...]}; windows do not span
+/// two sequences, and by default they are as long as the shortest sequence allows.
+/// Errors: ids outside the vocabulary; an empty text; a text shorter than a window; more windows than there are; a
+/// window longer than the context.
 [[nodiscard]] text_windows read_windows(const session& s, const text_options& o);
 
 /// The windows in batches of up to eight sequences: larger products, and the same sum of gradients.

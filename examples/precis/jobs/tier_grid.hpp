@@ -15,8 +15,8 @@ class checkpoint;
 struct run_options;
 struct session;
 
-/// The grid of the experiment in "Information-Aware Compression Schemes Using Causal Tracing": scorers x bits per tier x
-/// pruning per tier.
+/// The grid of the experiment in "Information-Aware Compression Schemes Using Causal Tracing": scorers x bits per tier
+/// x pruning per tier.
 struct tier_grid_request {
   std::vector<per_tier<unsigned>> bits;
   std::vector<per_tier<double>> prune;
@@ -49,8 +49,8 @@ struct tier_grid_result {
   }
 };
 
-/// Prunes, encodes, decodes and evaluates a model per cell. `tables` are the scores of the scorers in `names`. Cells that are
-/// in the checkpoint are not measured again.
+/// Prunes, encodes, decodes and evaluates a model per cell. `tables` are the scores of the scorers in `names`. Cells
+/// that are in the checkpoint are not measured again.
 [[nodiscard]] tier_grid_result run_tier_grid(const session& s, const tier_grid_request& request,
                                              const std::vector<precis::scores>& tables,
                                              const std::vector<std::string>& names, const text_windows& text,

@@ -21,8 +21,8 @@ struct cost_request {
   const text_windows* text = nullptr;  ///< calibration text: measured, measured_nll, reconstruction
 };
 
-/// Costs by name: measured (KL divergence from the original with one unit in one entry), measured_nll (the loss instead),
-/// reconstruction (squared error of a matrix's outputs) and weights (squared error of its weights).
+/// Costs by name: measured (KL divergence from the original with one unit in one entry), measured_nll (the loss
+/// instead), reconstruction (squared error of a matrix's outputs) and weights (squared error of its weights).
 [[nodiscard]] const std::vector<std::string>& cost_names();
 
 struct cost_result {
@@ -36,8 +36,8 @@ struct cost_result {
 [[nodiscard]] cost_result run_costs(const std::string& name, session& s, const cost_request& what, const run_options& o,
                                     checkpoint* saved = nullptr);
 
-/// Scores times the squared error that each entry leaves in the weights: CPTQuant's integer program needs costs but does
-/// not define them.
+/// Scores times the squared error that each entry leaves in the weights: CPTQuant's integer program needs costs but
+/// does not define them.
 [[nodiscard]] precis::cost_table costs_of_scores(const session& s, const precis::scores& table,
                                                  const std::vector<std::string>& entries, const run_options& o);
 

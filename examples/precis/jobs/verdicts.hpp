@@ -24,14 +24,15 @@ struct verdict_file {
 
 /// Reads JSON lines with `text` and `label`; other keys and blank lines are ignored.
 ///
-/// Errors   a line that is not such an object, with its number; an empty text or label; fewer than two labels in the file.
+/// Errors   a line that is not such an object, with its number; an empty text or label; fewer than two labels in the
+///          file.
 [[nodiscard]] verdict_file load_verdicts(const std::filesystem::path& path);
 
 inline constexpr std::size_t default_verdict_tokens = 180;  ///< from the end of a text
 
 /// Verdicts as questions to a language model: a prompt is the last `tokens` tokens of a text followed by those of
-/// "\nVerdict:"; the answer is the first token of " " + label. The beginning-of-document token (BOS), if the tokenizer has
-/// one, comes first.
+/// "\nVerdict:"; the answer is the first token of " " + label. The beginning-of-document token (BOS), if the tokenizer
+/// has one, comes first.
 ///
 /// Errors   a prompt longer than the model's context; labels that begin with the same token.
 [[nodiscard]] questions ask(const engine::tokenizer& tokenizer, const verdict_file& verdicts, std::size_t tokens,

@@ -17,7 +17,8 @@ constexpr double margin = 16, plot_height = 280;
 constexpr text_style title_style{.size = 15, .bold = true}, subtitle_style{.size = 12, .colour = muted},
     axis_style{.size = 12}, tick_style{.size = 11, .colour = muted}, legend_style{.size = 12};
 
-// Medium luminance: contrast of at least 3 : 1 on the light and the dark page. They differ in lightness, not only in hue.
+// Medium luminance: contrast of at least 3 : 1 on the light and the dark page. They differ in lightness, not only in
+// hue.
 constexpr std::array tier_colours{rgb{125, 134, 145}, rgb{32, 120, 190}, rgb{205, 85, 20}};
 constexpr std::array series_colours{rgb{32, 110, 190}, rgb{205, 85, 20}, rgb{20, 140, 100},
                                     rgb{180, 80, 160}, rgb{165, 120, 0}, rgb{110, 115, 125}};

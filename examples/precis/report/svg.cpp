@@ -82,7 +82,8 @@ std::string closed(std::string_view element, std::string_view tip) {
   return tip.empty() ? "/>\n" : fmt::format("><title>{}</title></{}>\n", escape(tip), element);
 }
 
-/// Advance widths of DejaVu Sans in thousandths of the size, U+0020 to U+007E: the widest of the common sans-serif fonts.
+/// Advance widths of DejaVu Sans in thousandths of the size, U+0020 to U+007E: the widest of the common sans-serif
+/// fonts.
 constexpr std::array<std::uint16_t, 95> advance{
     318, 401, 460, 838, 636, 950, 780, 275, 390, 390, 500, 838, 318, 361,  318, 337, 636, 636, 636,
     636, 636, 636, 636, 636, 636, 636, 337, 337, 838, 838, 838, 531, 1000, 684, 686, 698, 770, 632,

@@ -10,7 +10,8 @@ namespace program {
 
 struct comparison;
 
-/// The second table of the CPTQuant paper: the cost of the three clusters of each score at each size, every byte counted.
+/// The second table of the CPTQuant paper: the cost of the three clusters of each score at each size, every byte
+/// counted.
 [[nodiscard]] report::table paper_table(const comparison& c);
 
 /// Divergence from the original (less noisy than the loss) against bits per weight, one line per method.

@@ -17,7 +17,8 @@
 namespace program {
 
 std::string effects_picture(const spectrum_result& r) {
-  // Effects span many powers of ten on both sides of zero: bars begin at 1, 2 and 5 times a power of ten, negative ones first.
+  // Effects span many powers of ten on both sides of zero: bars begin at 1, 2 and 5 times a power of ten, negative ones
+  // first.
   struct bin {
     std::size_t kept = 0, removed = 0;
   };

@@ -1,11 +1,12 @@
-#include "allocating.hpp"
-#include "commands.hpp"
-#include "cost_request.hpp"
-#include "planning.hpp"
-#include "scoring.hpp"
-#include "session.hpp"
+#include "commands/commands.hpp"
+#include "commands/options.hpp"
+#include "jobs/allocation.hpp"
+#include "jobs/output.hpp"
+#include "jobs/plans.hpp"
+#include "jobs/unit_costs.hpp"
 
 #include <engine/files/files.hpp>
+#include <engine/files/json.hpp>
 
 #include <precis/allocate/sparsity.hpp>
 #include <precis/core/budget.hpp>

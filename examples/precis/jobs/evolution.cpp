@@ -1,7 +1,13 @@
-#include "evolution_request.hpp"
+#include "jobs/evolution.hpp"
+
+#include "jobs/allocation.hpp"
+#include "jobs/formats.hpp"
+#include "jobs/run_options.hpp"
+#include "jobs/session.hpp"
+#include "jobs/text_windows.hpp"
 
 #include <precis/allocate/evolve.hpp>
-#include <precis/codec/standard_menu.hpp>
+#include <precis/cost/entry.hpp>
 #include <precis/cost/plan_divergence.hpp>
 
 #include <algorithm>

@@ -1,8 +1,14 @@
-#include "cost_request.hpp"
+#include "jobs/unit_costs.hpp"
 
-#include "checkpoint.hpp"
-#include "planning.hpp"
+#include "jobs/checkpoint.hpp"
+#include "jobs/formats.hpp"
+#include "jobs/run_options.hpp"
+#include "jobs/session.hpp"
+#include "jobs/text_windows.hpp"
 
+#include <engine/files/json.hpp>
+
+#include <precis/core/error.hpp>
 #include <precis/cost/measured.hpp>
 #include <precis/cost/reconstruction.hpp>
 #include <precis/cost/weighted_error.hpp>

@@ -1,56 +1,46 @@
-#include "commands.hpp"
-#include "progress.hpp"
+#include "commands/commands.hpp"
+#include "jobs/progress.hpp"
+
+#include <engine/files/model_kinds.hpp>
 
 #include <precis/core/error.hpp>
-
-#include <fmt/format.h>
-#include <CLI/CLI.hpp>
 
 #include <cstdio>
 #include <exception>
 
 /// Exit codes: 0 done, 2 bad input or usage, 130 stopped by Ctrl-C, 1 anything else.
 int main(int argc, char** argv) {
-  CLI::App app{
-      "precis measures what a network can afford to lose, spends bits where they matter, and packs the result.",
-      "precis"};
-  app.footer(
-      "Start with:  precis demo\n"
-      "Each subcommand explains itself:  precis evaluate --help\n"
-      "MODEL is a Hugging Face folder (GPT-2, OPT or Llama), a llama2.c .bin file, or a folder that compress wrote.");
-  app.require_subcommand(0, 1);  // asked for below: CLI11 would not name a misspelt one
-  app.fallthrough(false);
-  program::exit_status status = program::exit_status::done;
-  program::add_demo(app, status);
-  program::add_evaluate(app, status);
-  program::add_score(app, status);
-  program::add_trace(app, status);
-  program::add_cost(app, status);
-  program::add_evolve(app, status);
-  program::add_plan(app, status);
-  program::add_compress(app, status);
-  program::add_generate(app, status);
-  program::add_sweep(app, status);
-  program::add_compare(app, status);
-  program::add_eigenprune(app, status);
-  program::catch_interrupts();
   try {
-    app.parse(argc, argv);
-    if (app.get_subcommands().empty()) {
-      fmt::print(stderr, "precis: no subcommand given; expected one of the subcommands below\n\n{}", app.help());
-      return 2;
-    }
-  } catch (const CLI::ParseError& e) {
-    return app.exit(e) == 0 ? 0 : 2;
+    program::command_line line(
+        "precis",
+        "precis measures what a network can afford to lose, spends bits where they matter, and packs the result.",
+        "Start with:  precis demo\n"
+        "Each subcommand has its own help:  precis evaluate --help\n"
+        "MODEL is " +
+            engine::readable_language_models() +
+            ".\n`evaluate` also takes a classifier: " + engine::readable_classifiers() + ".");
+    program::add_demo(line);
+    program::add_evaluate(line);
+    program::add_score(line);
+    program::add_trace(line);
+    program::add_cost(line);
+    program::add_evolve(line);
+    program::add_plan(line);
+    program::add_compress(line);
+    program::add_generate(line);
+    program::add_sweep(line);
+    program::add_compare(line);
+    program::add_eigenprune(line);
+    program::catch_interrupts();
+    return line.run(argc, argv);
   } catch (const program::stopped&) {
-    fmt::print(stderr, "precis: stopped; nothing was written\n");
+    std::fputs("precis: stopped; nothing was written\n", stderr);
     return 130;
   } catch (const precis::error& e) {
-    fmt::print(stderr, "precis: {}\n", e.what());
+    std::fprintf(stderr, "precis: %s\n", e.what());
     return 2;
   } catch (const std::exception& e) {
-    fmt::print(stderr, "precis: {}\n", e.what());
+    std::fprintf(stderr, "precis: %s\n", e.what());
     return 1;
   }
-  return static_cast<int>(status);
 }

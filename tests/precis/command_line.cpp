@@ -6,14 +6,17 @@
 
 #include <algorithm>
 #include <cmath>
+#include <filesystem>
+#include <sstream>
 #include <string>
+#include <system_error>
 #include <vector>
 
 using test::run;
 using test::scratch;
 using test::world;
 
-TEST_CASE("score, plan, compress and evaluate pass files to each other", "[program][oracle]") {
+TEST_CASE("score, plan, compress and evaluate read each other's files", "[program][oracle]") {
   const scratch here("chain");
   const std::string heldout = world + "/heldout.txt";
   REQUIRE(run(here.path(), {"score", world, "--scorer", "weight_magnitude", "--out", "w.scores"}).status == 0);
@@ -28,12 +31,12 @@ TEST_CASE("score, plan, compress and evaluate pass files to each other", "[progr
              written = nlohmann::json::parse(test::read(here / "c.json")),
              evaluated = nlohmann::json::parse(test::read(here / "e.json"));
   CHECK(planned.at("bytes") == written.at("bytes"));           // what was planned is what was written ...
-  CHECK(planned.at("bytes") == evaluated.at("stored_bytes"));  // ... and what was read
+  CHECK(planned.at("bytes") == evaluated.at("stored_bytes"));  // ... and the size that is read
   CHECK(evaluated.at("kl_nats_per_token").get<double>() > 0);
   CHECK(evaluated.at("perplexity").get<double>() == Approx(std::exp(evaluated.at("nll_nats_per_token").get<double>())));
   CHECK(std::filesystem::exists(here / "small/model.plan"));
 
-  // The same plan again is refused until the folder may be replaced.
+  // An existing folder is refused without --replace.
   CHECK(run(here.path(), {"compress", world, "--plan", "m.plan", "--out", "small"}).status == 2);
   CHECK(run(here.path(), {"compress", world, "--plan", "m.plan", "--out", "small", "--replace"}).status == 0);
 }
@@ -47,7 +50,7 @@ TEST_CASE("results do not depend on the number of threads", "[program][property]
   CHECK(test::read(here / "t1.scores") == test::read(here / "t3.scores"));
 }
 
-TEST_CASE("a stopped causal trace goes on where it was", "[program][property][slow]") {
+TEST_CASE("a stopped causal trace resumes where it stopped", "[program][property][slow]") {
   const scratch here("resume");
   const std::vector<std::string> command{
       "score", world,       "--scorer", "causal_trace", "--facts", world + "/facts.json", "--facts-limit",
@@ -65,7 +68,7 @@ TEST_CASE("a stopped causal trace goes on where it was", "[program][property][sl
   other.insert(other.end(), {"--resume", "--runs", "4"});
   CHECK_THAT(run(here.path(), other).text, ContainsSubstring("another job"));
 
-  // The last line may have been cut off when the machine went down.
+  // The last line may be cut off after a crash.
   test::write(here / "a.scores.partial", test::read(here / "a.scores.partial") + "{\"key\": \"39\", \"val");
   auto again = command;
   again.emplace_back("--resume");
@@ -77,12 +80,12 @@ TEST_CASE("a stopped causal trace goes on where it was", "[program][property][sl
   CHECK(test::read(here / "a.scores") == test::read(here / "b.scores"));
 }
 
-TEST_CASE("a stopped evaluation goes on where it was", "[program][property]") {
+TEST_CASE("a stopped evaluation resumes where it stopped", "[program][property]") {
   const scratch here("evaluate");
   const std::vector<std::string> command{
       "evaluate", world, "--text", world + "/heldout.txt", "--context", "8", "--threads", "1", "--json", "a.json"};
   const auto first = run(here.path(), command, [&] {
-    const std::string done = test::read(here / "precis-evaluate.partial");
+    const std::string done = test::read(here / "a.json.partial");
     return std::count(done.begin(), done.end(), '\n') >= 3;
   });
   if (first.status == 130) {  // a fast machine may be done before the interrupt arrives
@@ -91,7 +94,7 @@ TEST_CASE("a stopped evaluation goes on where it was", "[program][property]") {
     again.emplace_back("--resume");
     REQUIRE(run(here.path(), again).status == 0);
   }
-  CHECK(!std::filesystem::exists(here / "precis-evaluate.partial"));
+  CHECK(!std::filesystem::exists(here / "a.json.partial"));
   auto whole = command;
   whole.back() = "b.json";
   REQUIRE(run(here.path(), whole).status == 0);
@@ -99,6 +102,56 @@ TEST_CASE("a stopped evaluation goes on where it was", "[program][property]") {
              b = nlohmann::json::parse(test::read(here / "b.json"));
   CHECK(a.at("nll_per_window") == b.at("nll_per_window"));
   CHECK(a.at("nll_nats_per_token") == b.at("nll_nats_per_token"));
+}
+
+TEST_CASE("an evaluation without an output keeps partial results in the cache folder, not in the current one",
+          "[program][property]") {
+  const scratch here("cache");
+  const test::environment_variable cache("XDG_CACHE_HOME", (here / "cache").string());
+  std::filesystem::create_directory(here / "work");
+  std::vector<std::string> command{"evaluate",  world, "--text",    world + "/heldout.txt",
+                                   "--context", "8",   "--threads", "1"};
+  const std::filesystem::path folder = here / "cache/precis";
+  const auto partial = [&] {
+    std::vector<std::filesystem::path> files;
+    std::error_code missing;
+    for (const auto& entry : std::filesystem::directory_iterator(folder, missing)) files.push_back(entry.path());
+    return files;
+  };
+  const auto first = run(here / "work", command, [&] {
+    const auto files = partial();
+    if (files.empty()) return false;
+    const std::string done = test::read(files.front());
+    return std::count(done.begin(), done.end(), '\n') >= 3;
+  });
+  CHECK(std::filesystem::is_empty(here / "work"));
+  if (first.status == 130) {  // a fast machine may be done before the interrupt arrives
+    REQUIRE(partial().size() == 1);
+    CHECK(partial().front().filename().string().starts_with("evaluate-"));
+    CHECK_THAT(first.text, ContainsSubstring(partial().front().string()));
+    // Another job has a file of its own and leaves this one alone.
+    REQUIRE(run(here / "work", {"evaluate", world, "--text", world + "/heldout.txt", "--windows", "2"}).status == 0);
+    CHECK(partial().size() == 1);
+    command.emplace_back("--resume");
+    REQUIRE(run(here / "work", command).status == 0);
+  }
+  CHECK(partial().empty());
+}
+
+TEST_CASE("a plain evaluation runs, with one warning, if no folder for partial results can be written",
+          "[program][property]") {
+  const scratch here("no-cache");
+  const test::environment_variable cache("XDG_CACHE_HOME", "/dev/null"), home("HOME", "/dev/null"),
+      temporary("TMPDIR", "/dev/null");
+  const std::vector<std::string> command{"evaluate", world, "--text", world + "/heldout.txt", "--windows", "2"};
+  const auto done = run(here.path(), command);
+  INFO(done.text);
+  CHECK(done.status == 0);
+  CHECK_THAT(done.text, ContainsSubstring("cannot write partial results"));
+  CHECK(here.entries() == 0);
+  auto again = command;
+  again.emplace_back("--resume");
+  CHECK(run(here.path(), again).status == 2);
 }
 
 TEST_CASE("token ids instead of text: the loss of every sequence", "[program][golden]") {
@@ -120,7 +173,7 @@ TEST_CASE("token ids instead of text: the loss of every sequence", "[program][go
     CHECK(each[i].get<double>() == Approx(wanted[i].get<double>()).epsilon(1e-4));
 }
 
-TEST_CASE("bad input: one line that says what, where and what was expected; exit code 2; nothing left",
+TEST_CASE("bad input: one line with what, where and what was expected; exit code 2; no file left behind",
           "[program][refusal]") {
   const scratch here("bad");
   const std::string text = world + "/heldout.txt", facts = world + "/facts.json";
@@ -154,7 +207,7 @@ TEST_CASE("bad input: one line that says what, where and what was expected; exit
       {{"evaluate", world, "--text", "ids.json"}, "token 999999 in sequence 1"},
       {{"evaluate", world, "--text", "no-ids.json"}, "sequences"},
       {{"trace", world, "--prompt", "Rome is in", "--subject", "Paris", "--answer", "Italy"}, "not in the prompt"},
-      {{"trace", world, "--prompt", "Rome is in", "--subject", "Rome", "--answer", "Xyzzyqua"}, "tokens"},
+      {{"trace", world, "--prompt", "Rome is in", "--subject", "Rome", "--answer", "Xyzzyqua"}, "--first-token"},
       {{"trace", world, "--prompt", "Rome is in", "--subject", "Rome", "--answer", "the", "--first-token"},
        "does not answer"},
       {{"score", world, "--scorer", "causal_trace"}, "--facts"},
@@ -193,11 +246,17 @@ TEST_CASE("bad input: one line that says what, where and what was expected; exit
   }
 }
 
-TEST_CASE("help teaches", "[program]") {
+TEST_CASE("help has examples and names every family and format that the program reads", "[program]") {
   const scratch here("help");
   for (const std::string command : {"evaluate", "score", "trace", "plan", "compress", "sweep"}) {
     const auto o = run(here.path(), {command, "--help"});
     CHECK(o.status == 0);
     CHECK_THAT(o.text, ContainsSubstring("Example"));
   }
+  std::istringstream words(run(here.path(), {"evaluate", "--help"}).text);  // lines may break anywhere
+  std::string text;
+  for (std::string word; words >> word;) text += word + " ";
+  for (const std::string name :
+       {"GPT-2", "Llama", "OPT", "Phi", "BERT", "Hugging Face", "llama2.c", "GGUF", "compress"})
+    CHECK_THAT(text, ContainsSubstring(name));
 }

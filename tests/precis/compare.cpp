@@ -24,12 +24,11 @@ nlohmann::json json(const std::filesystem::path& file) { return nlohmann::json::
 
 }  // namespace
 
-TEST_CASE("a comparison measures what plan, compress and evaluate measure, and keeps every budget",
-          "[program][oracle]") {
+TEST_CASE("a comparison agrees with plan, compress and evaluate, and keeps every budget", "[program][oracle]") {
   const scratch here("compare");
   std::string verdicts;
   for (const char* judged : {"rich", "poor", "rich", "rich"})
-    verdicts += "{\"text\": \"Somebody lives in a city.\", \"label\": \"" + std::string(judged) + "\"}\n";
+    verdicts += "{\"text\": \"Anna lives in a city.\", \"label\": \"" + std::string(judged) + "\"}\n";
   test::write(here / "v.jsonl", verdicts);
   const auto compared = run(here.path(), {"compare",
                                           world,
@@ -68,7 +67,8 @@ TEST_CASE("a comparison measures what plan, compress and evaluate measure, and k
   INFO(compared.text);
   REQUIRE(compared.status == 0);
   const auto c = json(here / "c.json");
-  // Two budgets; uniform, uniform above, first and last layers, one random; two scorers by two allocators, and costs by one.
+  // Two budgets; uniform, uniform above, first and last layers, one random; two scorers by two allocators, and costs by
+  // one.
   REQUIRE(c.at("rows").size() == 2 * (5 + 2 * 2 + 1));
   for (const auto& row : c.at("rows")) {
     INFO(row.dump());
@@ -84,7 +84,7 @@ TEST_CASE("a comparison measures what plan, compress and evaluate measure, and k
     CHECK(row.at("verdict_accuracy").is_number() == judged);
   }
 
-  // The measured costs serve `plan` without measuring again, and the plan does what the comparison says.
+  // `plan` reuses the measured costs, and its plan has the size and loss that the comparison reports.
   REQUIRE(run(here.path(), {"plan", world, "--costs", "c/measured.costs", "--budget", "3bpw", "--out", "m.plan",
                             "--tensor-types", "m.types"})
               .status == 0);
@@ -98,7 +98,7 @@ TEST_CASE("a comparison measures what plan, compress and evaluate measure, and k
             Approx(evaluated.at("nll_nats_per_token").get<double>()).epsilon(1e-8));
     }
 
-  // One line a matrix, in the words of llama.cpp.
+  // One line per matrix, with llama.cpp's names.
   std::istringstream lines(test::read(here / "m.types"));
   std::set<std::string> types;
   std::size_t count = 0;
@@ -115,7 +115,7 @@ TEST_CASE("a comparison measures what plan, compress and evaluate measure, and k
   CHECK(!std::filesystem::exists(here / "c/compare.partial"));
 }
 
-TEST_CASE("evolution betters a plan within its bytes, and stops with the best so far", "[program][oracle]") {
+TEST_CASE("evolution improves a plan within its budget", "[program][oracle]") {
   const scratch here("evolve");
   REQUIRE(
       run(here.path(), {"cost", world, "--by", "weights", "--entries", entries, "--units", "half", "--out", "w.costs"})
@@ -132,17 +132,17 @@ TEST_CASE("evolution betters a plan within its bytes, and stops with the best so
   const auto e = json(here / "e.json");
   CHECK(e.at("bits_per_weight").get<double>() <= 3.5);
   REQUIRE(e.at("losses").size() == 3);
-  CHECK(e.at("losses")[2] <= e.at("losses")[0]);  // all stages see all of this text in the end
+  CHECK(e.at("losses")[2] <= e.at("losses")[0]);  // the last stage sees all of this text
   REQUIRE(run(here.path(), {"compress", world, "--plan", "second.plan", "--out", "small", "--json", "c.json"}).status ==
           0);
   CHECK(json(here / "c.json").at("bytes") == e.at("bytes"));
   const auto other = run(here.path(), {"evolve", world, "--text", calibration, "--windows", "2", "--from", "first.plan",
                                        "--budget", "3.5bpw", "--entries", entries});
   CHECK(other.status == 2);
-  CHECK_THAT(other.text, ContainsSubstring("no choice for unit"));  // matrices, where the plan has halves
+  CHECK_THAT(other.text, ContainsSubstring("no choice for unit"));  // the table has matrices, the plan has halves
 }
 
-TEST_CASE("sparsity is shared out: jointly, or by scores", "[program][oracle]") {
+TEST_CASE("sparsity is distributed jointly or by scores", "[program][oracle]") {
   const scratch here("sparsity");
   REQUIRE(run(here.path(),
               {"score", world, "--scorer", "outliers", "--text", calibration, "--windows", "2", "--out", "o.scores"})
@@ -163,7 +163,7 @@ TEST_CASE("sparsity is shared out: jointly, or by scores", "[program][oracle]") 
   CHECK_THAT(refused.text, ContainsSubstring("--sparsity-scores"));
 }
 
-TEST_CASE("a stopped measurement of costs goes on where it was", "[program][property][slow]") {
+TEST_CASE("a stopped measurement of costs resumes where it stopped", "[program][property][slow]") {
   const scratch here("cost");
   const std::vector<std::string> command{"cost",      world,   "--text", calibration, "--windows", "6",
                                          "--entries", entries, "--out",  "a.costs",   "--threads", "1"};
@@ -182,7 +182,7 @@ TEST_CASE("a stopped measurement of costs goes on where it was", "[program][prop
   CHECK(test::read(here / "a.costs") == test::read(here / "b.costs"));
 }
 
-TEST_CASE("a budget that nothing fits is refused before anything is scored", "[program][refusal]") {
+TEST_CASE("a budget that no plan fits is refused before anything is scored", "[program][refusal]") {
   const scratch here("budget");
   const auto refused = run(here.path(), {"compare", world, "--text", text, "--windows", "2", "--calibration",
                                          calibration, "--budgets", "1.5", "--entries", entries, "--out", "c"});
@@ -209,8 +209,7 @@ TEST_CASE("every scorer that takes text scores the shipped model", "[program][sl
   }
 }
 
-TEST_CASE("every kind of codec has a type of llama.cpp's: the nearest, the next larger where there is none",
-          "[program][plan]") {
+TEST_CASE("every kind of codec maps to a llama.cpp type: the nearest, or the next larger", "[program][plan]") {
   const scratch here("types");
   for (const auto& [codec, type] : std::vector<std::pair<std::string, std::string>>{{"affine2.g32.h", "q2_k"},
                                                                                     {"symmetric3.row", "q3_k"},

@@ -1,7 +1,7 @@
-#include "eigenpruning.hpp"
-#include "facts.hpp"
-#include "task.hpp"
-#include "verdicts.hpp"
+#include "jobs/facts.hpp"
+#include "jobs/pruned_spectrum.hpp"
+#include "jobs/task.hpp"
+#include "jobs/verdicts.hpp"
 
 #include <engine/model/transformer.hpp>
 #include <engine/model_files/load.hpp>
@@ -70,7 +70,7 @@ TEST_CASE("tasks: all sums and products, and JSON lines", "[program][task][worke
   CHECK_THAT(refused("{\"prompt\""), ContainsSubstring("line 1: not valid JSON"));
 }
 
-TEST_CASE("questions: the answer's first token, filled up on the right, split by a seed", "[program][task]") {
+TEST_CASE("questions: the first token of the answer, padding on the right, a split by seed", "[program][task]") {
   const engine::tokenizer t = engine::load_tokenizer(arithmetic);
   const program::task two{.name = "two", .prompts = {"1 + 2 =", "1 + 2 + 3 ="}, .answers = {" 3", " 6 apples"}};
   const program::questions q = program::ask(t, two, 64);
@@ -92,7 +92,7 @@ TEST_CASE("questions: the answer's first token, filled up on the right, split by
   CHECK(std::ranges::equal(b.sequence(0), q.batches[1].ids));
   const engine::transformer model(engine::load(arithmetic).weights);
   const precis::nll together = model.loss(b), first = model.loss(q.batches[1]), second = model.loss(q.batches[0]);
-  CHECK(together.sum == first.sum + second.sum);  // what stands on the right changes no bit
+  CHECK(together.sum == first.sum + second.sum);  // padding on the right changes no bit
   CHECK(together.count == 2);
   CHECK(std::ranges::count(b.ids, padding) == static_cast<std::ptrdiff_t>(q.batches[1].tokens - q.batches[0].tokens));
   const program::questions full{.name = "full", .batches = {program::question({0, 2, 1}, 0)}};
@@ -111,7 +111,7 @@ TEST_CASE("questions: the answer's first token, filled up on the right, split by
   CHECK(program::split(400, 4).test != parts.test);
 }
 
-TEST_CASE("eigenprune removes the lowest scores, and reports what the pruned model answers", "[program][oracle]") {
+TEST_CASE("eigenprune removes the lowest scores and reports the answers of the pruned model", "[program][oracle]") {
   const scratch here("eigenprune");
   const std::vector<std::string> command{"eigenprune", arithmetic, "--task", "int-mult",  "-p", "0.02,0.3",   "--out",
                                          "report",     "--json",   "r.json", "--threads", "1",  "--controls", "1"};
@@ -128,7 +128,7 @@ TEST_CASE("eigenprune removes the lowest scores, and reports what the pruned mod
   for (const char* file : {"spectra.txt", "effects.svg", "spectrum.svg", "report.html"})
     CHECK(std::filesystem::file_size(here / ("report/" + std::string(file))) > 1000);
 
-  // The same by hand, from the file of spectra.
+  // The same computed from the file of spectra.
   engine::bundle loaded = engine::load(arithmetic);
   const engine::transformer model(std::move(loaded.weights));
   const program::questions q = program::ask(loaded.tokenizer, program::integer_products(), 64);
@@ -149,7 +149,7 @@ TEST_CASE("eigenprune removes the lowest scores, and reports what the pruned mod
     CHECK(r.at("rows")[i].at("test_accuracy").get<double>() == Approx(accuracy_of(pruned, q, parts.test)));
     CHECK(r.at("rows")[i].at("validation_accuracy").get<double>() == Approx(accuracy_of(pruned, q, parts.validation)));
   }
-  // Threads change nothing.
+  // The number of threads changes nothing.
   std::vector<std::string> again = command;
   *std::ranges::find(again, "1") = "3";
   REQUIRE(run(here.path(), again).status == 0);
@@ -185,12 +185,12 @@ TEST_CASE("eigenprune: prompts of any length, and a saved model that answers as 
   const nlohmann::json r = json(here / "r.json"), s = json(here / "s.json");
   CHECK(s.at("original").at("test_accuracy") == r.at("rows")[0].at("test_accuracy"));
   CHECK(s.at("original").at("test_nats").get<double>() == Approx(r.at("rows")[0].at("test_nats").get<double>()));
-  CHECK(s.at("rows")[0].at("removed") == 0);  // floor(0.001 x 512): nothing goes, nothing changes
+  CHECK(s.at("rows")[0].at("removed") == 0);  // floor(0.001 x 512): nothing is removed, nothing changes
   CHECK(s.at("rows")[0].at("test_nats") == s.at("original").at("test_nats"));
   CHECK_THAT(again.text, ContainsSubstring("the model is no different at this task"));
 }
 
-TEST_CASE("eigenprune refuses what it cannot do, before the work", "[program][refusal]") {
+TEST_CASE("eigenprune refuses bad requests before any work", "[program][refusal]") {
   const scratch here("eigenprune-refusals");
   const auto said = [&](std::vector<std::string> more) {
     more.insert(more.begin(), {"eigenprune", arithmetic});

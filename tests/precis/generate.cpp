@@ -24,7 +24,7 @@ std::string plan_text(const std::string& codec, const std::string& table, std::s
 
 }  // namespace
 
-TEST_CASE("generate runs a model from its floats, packed, and from GGUF", "[program][generate][property]") {
+TEST_CASE("generate runs a float model, a packed model and a GGUF model", "[program][generate][property]") {
   const scratch here("generate");
   test::write(here / "four.plan", plan_text("affine4.g32", "affine8.g32", 8));
   test::write(here / "ggml.plan", plan_text("q8_0", "", 8));
@@ -62,7 +62,7 @@ TEST_CASE("generate runs a model from its floats, packed, and from GGUF", "[prog
   CHECK(json_of(here / "c.json").at("all_bytes").get<std::size_t>() <
         json_of(here / "c.json").at("all_original_bytes").get<std::size_t>() / 2);
 
-  // Whoever reads a GGUF file finds a model like any other.
+  // A GGUF file is read like any other model.
   const auto evaluated = run(here.path(), {"evaluate", "m.gguf", "--text", world + "/heldout.txt", "--windows", "4",
                                            "--against", world, "--json", "e.json"});
   INFO(evaluated.text);
@@ -72,7 +72,7 @@ TEST_CASE("generate runs a model from its floats, packed, and from GGUF", "[prog
   CHECK(divergence < 0.01);  // eight bits
 }
 
-TEST_CASE("codebooks and sparse formats run packed, from a plan to a text", "[program][generate][property]") {
+TEST_CASE("codebook and sparse formats run packed, from the plan to the text", "[program][generate][property]") {
   const scratch here("sparse-generate");
   std::string plan = "precis-plan 1\nunits block\n";
   const std::vector<std::string> formats{"codebook4.tensor", "keep2of4.symmetric8.g32", "bitmap50.float16 sparsity=0.5",
@@ -105,7 +105,7 @@ TEST_CASE("codebooks and sparse formats run packed, from a plan to a text", "[pr
   CHECK(run(here.path(), {"compress", world, "--plan", "mixed.plan", "--out", "m.gguf"}).status == 2);  // not in GGUF
 }
 
-TEST_CASE("the same seed says the same, another one something else", "[program][generate][property]") {
+TEST_CASE("the same seed generates the same text, another seed another text", "[program][generate][property]") {
   const scratch here("seeds");
   const auto ids = [&](const std::string& seed, const std::string& temperature) {
     REQUIRE(run(here.path(), {"generate", world, "--prompt", "The", "--tokens", "20", "--seed", seed, "--temperature",
@@ -119,7 +119,7 @@ TEST_CASE("the same seed says the same, another one something else", "[program][
   CHECK(ids("1", "0") == ids("2", "0"));
 }
 
-TEST_CASE("what cannot be generated or written is refused", "[program][generate][refusal]") {
+TEST_CASE("generate and compress refuse bad requests", "[program][generate][refusal]") {
   const scratch here("bad-generate");
   test::write(here / "grid.plan", plan_text("affine4.g32", "", 8));
   test::write(here / "table.plan", plan_text("q8_0", "affine4.g32", 8));

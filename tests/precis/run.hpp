@@ -8,14 +8,16 @@
 #include <array>
 #include <csignal>
 #include <cstdio>
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <functional>
+#include <optional>
 #include <sstream>
 #include <string>
 #include <vector>
 
-/// Runs the built program as a user would, in a folder of its own.
+/// Runs the built program as a user does, in a temporary folder.
 namespace test {
 
 struct outcome {
@@ -23,7 +25,52 @@ struct outcome {
   std::string text;  ///< standard output and error together
 };
 
-using scratch = temporary_folder;
+/// A temporary folder for one test.
+class scratch {
+ public:
+  explicit scratch(const std::string& name)
+      : path_(std::filesystem::temp_directory_path() / ("precis-test-" + name + "-" + std::to_string(getpid()))) {
+    std::filesystem::remove_all(path_);
+    std::filesystem::create_directories(path_);
+  }
+  scratch(const scratch&) = delete;
+  scratch& operator=(const scratch&) = delete;
+  ~scratch() {
+    std::error_code ignored;
+    std::filesystem::remove_all(path_, ignored);
+  }
+  [[nodiscard]] std::filesystem::path operator/(const std::string& name) const { return path_ / name; }
+  [[nodiscard]] const std::filesystem::path& path() const { return path_; }
+  [[nodiscard]] std::size_t entries() const {
+    std::size_t n = 0;
+    for ([[maybe_unused]] const auto& e : std::filesystem::directory_iterator(path_)) ++n;
+    return n;
+  }
+
+ private:
+  std::filesystem::path path_;
+};
+
+/// Sets an environment variable for one test.
+class environment_variable {
+ public:
+  environment_variable(const char* name, const std::string& value) : name_(name) {
+    if (const char* before = std::getenv(name); before != nullptr) before_ = before;
+    setenv(name, value.c_str(), 1);
+  }
+  environment_variable(const environment_variable&) = delete;
+  environment_variable& operator=(const environment_variable&) = delete;
+  ~environment_variable() {
+    if (before_)
+      setenv(name_, before_->c_str(), 1);
+    else
+      unsetenv(name_);
+  }
+
+ private:
+  const char* name_;
+  std::optional<std::string> before_;
+};
 
 inline std::string read(const std::filesystem::path& file) {
   std::ifstream in(file, std::ios::binary);
@@ -36,8 +83,8 @@ inline void write(const std::filesystem::path& file, const std::string& text) {
   std::ofstream(file, std::ios::binary) << text;
 }
 
-/// Runs the program with these arguments in `folder`. `meanwhile` is asked every 5 ms until it says true; then the program
-/// gets an interrupt, as from Ctrl-C.
+/// Runs the program with these arguments in `folder`. `meanwhile` is called every 5 ms until it returns true; then the
+/// program gets an interrupt, as from Ctrl-C.
 inline outcome run(const std::filesystem::path& folder, const std::vector<std::string>& arguments,
                    const std::function<bool()>& meanwhile = {}) {
   const std::filesystem::path log = folder / ".output";

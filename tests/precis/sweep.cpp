@@ -9,7 +9,7 @@ using test::run;
 using test::scratch;
 using test::world;
 
-TEST_CASE("a sweep measures what compress and evaluate measure", "[program][oracle]") {
+TEST_CASE("a sweep agrees with compress and evaluate", "[program][oracle]") {
   const scratch here("sweep");
   const std::string text = world + "/heldout.txt";
   REQUIRE(run(here.path(), {"sweep", world, "--text", text, "--windows", "4", "--scorers", "weight_magnitude", "--bits",
@@ -27,11 +27,11 @@ TEST_CASE("a sweep measures what compress and evaluate measure", "[program][orac
   CHECK(sweep.at("cells").at(0).at("nll_nats_per_token") == evaluated.at("nll_nats_per_token"));  // the same bits
   CHECK(sweep.at("cells").at(0).at("bytes") == evaluated.at("stored_bytes"));
 
-  // 24 bits and no pruning leave the model as it was, within 1e-5 (methods F1).
+  // 24 bits and no pruning change the perplexity by less than 1e-5.
   for (std::size_t i = 3; i < 6; ++i)
     CHECK(sweep.at("cells").at(i).at("perplexity").get<double>() ==
           Approx(sweep.at("original_perplexity").get<double>()).epsilon(1e-5));
-  // Constant low is the smallest, constant high the largest.
+  // Constant low is the smallest model, constant high the largest.
   CHECK(sweep.at("cells").at(1).at("bytes") < sweep.at("cells").at(0).at("bytes"));
   CHECK(sweep.at("cells").at(2).at("bytes") > sweep.at("cells").at(0).at("bytes"));
   for (const std::string file :

@@ -1,4 +1,5 @@
-#include "verdicts.hpp"
+#include "jobs/verdicts.hpp"
+#include "jobs/classifier.hpp"
 
 #include <engine/model/transformer.hpp>
 #include <engine/model_files/load.hpp>
@@ -31,7 +32,7 @@ const std::string three =
 
 }  // namespace
 
-TEST_CASE("verdicts: JSON lines, labels in the order they occur", "[program][verdicts][worked-example]") {
+TEST_CASE("verdicts: JSON lines, labels in order of first occurrence", "[program][verdicts][worked-example]") {
   const scratch here("verdicts-read");
   test::write(here / "v.jsonl", three);
   const program::verdict_file v = program::load_verdicts(here / "v.jsonl");
@@ -52,7 +53,7 @@ TEST_CASE("verdicts: JSON lines, labels in the order they occur", "[program][ver
 }
 
 TEST_CASE("verdicts: the end of the text, the question, the label's token", "[program][verdicts][worked-example]") {
-  const engine::tokenizer t = engine::load_tokenizer(checkpoints + "/opt");  // begins documents with </s>, 2
+  const engine::tokenizer t = engine::load_tokenizer(checkpoints + "/opt");  // documents begin with </s>, token 2
   program::verdict_file v{"v", {"the good thing", "a"}, {0, 1}, {"good", "the"}};
   const program::questions q = program::ask(t, v, 3, 20);
   CHECK(q.among == std::vector<precis::token>{t.encode(" good", engine::start::middle).front(),
@@ -88,7 +89,8 @@ TEST_CASE("verdicts: a classifier's labels by name, its texts cut to the context
       ContainsSubstring("the label 'Good', which the classifier does not have; expected one of LABEL_0, LABEL_1"));
 }
 
-TEST_CASE("evaluate --verdicts: a classifier and a language model, as counted by hand", "[program][verdicts][oracle]") {
+TEST_CASE("evaluate --verdicts: a classifier and a language model, against a direct count",
+          "[program][verdicts][oracle]") {
   const scratch here("verdicts-run");
   test::write(here / "v.jsonl", three);
   const auto bert = run(here.path(), {"evaluate", checkpoints + "/bert", "--verdicts", "v.jsonl", "--against",
@@ -112,7 +114,7 @@ TEST_CASE("evaluate --verdicts: a classifier and a language model, as counted by
   CHECK(b.at("verdicts") == 3);
   CHECK(b.at("against_verdicts_correct") == b.at("verdicts_correct"));
   CHECK(b.at("complete") == true);
-  CHECK(!std::filesystem::exists(here / "precis-evaluate.partial"));
+  CHECK(!std::filesystem::exists(here / "b.json.partial"));
   const auto swapped = run(here.path(), {"evaluate", checkpoints + "/bert", "--verdicts", "v.jsonl", "--labels",
                                          "other,bad,good", "--json", "s.json"});
   REQUIRE(swapped.status == 0);
@@ -134,7 +136,7 @@ TEST_CASE("evaluate --verdicts: a classifier and a language model, as counted by
     CHECK_THAT(o.text, ContainsSubstring(says));
   };
   refused({world}, "--text FILE or --verdicts FILE");
-  refused({checkpoints + "/bert", "--text", "v.jsonl"}, "a classifier without texts to judge");
+  refused({checkpoints + "/bert", "--text", "v.jsonl"}, "a classifier without verdicts");
   refused({checkpoints + "/bert", "--verdicts", "v.jsonl", "--labels", "good,bad"}, "2 labels; expected 3");
   refused({checkpoints + "/bert", "--verdicts", "v.jsonl", "--against", world}, "a GPT-2; expected a BERT");
   refused({world, "--verdicts", "nowhere.jsonl"}, "nowhere.jsonl");

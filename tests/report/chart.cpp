@@ -53,7 +53,7 @@ std::set<std::string> texts(const std::string& svg) {
 
 }  // namespace
 
-TEST_CASE("bar_chart: no text is cut or over another, whatever the number and length of labels",
+TEST_CASE("bar_chart: no text is cut off or overlaps another, for any number and length of labels",
           "[report][chart][property]") {
   for (const std::size_t n : {1u, 2u, 6u, 12u, 48u, 130u}) {
     INFO(n);
@@ -64,7 +64,7 @@ TEST_CASE("bar_chart: no text is cut or over another, whatever the number and le
   }
 }
 
-TEST_CASE("bar_chart: heights are in proportion, from zero", "[report][chart][worked-example]") {
+TEST_CASE("bar_chart: heights are proportional to values, from zero", "[report][chart][worked-example]") {
   bar_chart c = layers(4);
   c.bars[0].value = 1;
   c.bars[1].value = 2;
@@ -81,7 +81,7 @@ TEST_CASE("bar_chart: heights are in proportion, from zero", "[report][chart][wo
   CHECK(picture::value(bars[2], "y") == Approx(zero).margin(0.02));
 }
 
-TEST_CASE("bar_chart: tiers differ in colour, stand out on light and dark paper, and are in the legend",
+TEST_CASE("bar_chart: tiers differ in colour, contrast with light and dark backgrounds, and are in the legend",
           "[report][chart][property]") {
   bar_chart c = layers(3);
   c.tier_names = {"low: 8 bits", "medium: 16 bits", "high: 24 bits"};
@@ -114,7 +114,7 @@ TEST_CASE("bar_chart with zeros, NaN, infinite and huge values", "[report][chart
   CHECK_THAT(draw(c), ContainsSubstring("hatched: 1 without a finite value"));
 }
 
-TEST_CASE("line_chart: no text is cut or over another with 1 to 14 series", "[report][chart][property]") {
+TEST_CASE("line_chart: no text is cut off or overlaps another with 1 to 14 series", "[report][chart][property]") {
   for (const std::size_t n : {1u, 3u, 6u, 14u}) {
     line_chart c = curves(n);
     CHECK(picture::faults(draw(c)) == "");
@@ -128,7 +128,7 @@ TEST_CASE("line_chart: no text is cut or over another with 1 to 14 series", "[re
   CHECK(picture::faults(draw(c)) == "");
 }
 
-TEST_CASE("line_chart: points lie where their values say", "[report][chart][worked-example]") {
+TEST_CASE("line_chart: points lie at their values", "[report][chart][worked-example]") {
   line_chart c = curves(1);
   c.levels.clear();
   c.lines[0].points = {{1, 10}, {10, 100}, {100, 1000}};
@@ -136,14 +136,14 @@ TEST_CASE("line_chart: points lie where their values say", "[report][chart][work
   std::vector<point> at;
   for (const picture::element& e : picture::read(draw(c)).elements)
     if (e.name == "circle") at.push_back({picture::value(e, "cx"), picture::value(e, "cy")});
-  REQUIRE(at.size() == 4);  // the legend's, then the three
+  REQUIRE(at.size() == 4);  // the legend's, then three points
   CHECK(at[2].x - at[1].x == Approx(at[3].x - at[2].x).margin(0.02));
   CHECK(at[1].y - at[2].y == Approx(at[2].y - at[3].y).margin(0.02));
   CHECK(at[3].x > at[1].x);
   CHECK(at[3].y < at[1].y);
 }
 
-TEST_CASE("line_chart: what cannot be shown leaves a gap and is counted", "[report][chart][worked-example]") {
+TEST_CASE("line_chart: points that cannot be shown leave a gap and are counted", "[report][chart][worked-example]") {
   line_chart c = curves(1);
   c.lines[0].points = {{1, 1}, {2, 2}, {3, not_a_number}, {4, 4}, {5, 5}, {6, -1}};
   c.y = spacing::logarithmic;
@@ -173,7 +173,8 @@ TEST_CASE("line_chart with one point, no point, equal and huge values", "[report
   CHECK(texts(draw(c)).count("no data") == 1);
 }
 
-TEST_CASE("line_chart: neighbouring series differ and stand out on light and dark paper", "[report][chart][property]") {
+TEST_CASE("line_chart: neighbouring series differ and contrast with light and dark backgrounds",
+          "[report][chart][property]") {
   line_chart c = curves(18);
   c.levels.clear();
   std::set<std::string> looks;
@@ -189,7 +190,7 @@ TEST_CASE("line_chart: neighbouring series differ and stand out on light and dar
   CHECK(looks.size() == 18);
 }
 
-TEST_CASE("charts refuse to draw nothing", "[report][chart][refusal]") {
+TEST_CASE("charts refuse empty data", "[report][chart][refusal]") {
   CHECK_THROWS_WITH(draw(bar_chart{}), ContainsSubstring("no bars"));
   CHECK_THROWS_WITH(draw(line_chart{}), ContainsSubstring("no series"));
 }

@@ -8,17 +8,16 @@
 
 using namespace report;
 
-TEST_CASE("luminance and contrast by hand", "[report][colour][worked-example]") {
+TEST_CASE("luminance and contrast of known colours", "[report][colour][worked-example]") {
   CHECK(luminance(black) == 0);
   CHECK(luminance(white) == Approx(1));
   CHECK(luminance({255, 0, 0}) == Approx(0.2126));
   CHECK(contrast(black, white) == Approx(21));
-  CHECK(contrast(white, {118, 118, 118}) ==
-        Approx(4.54).margin(0.01));  // the well-known lightest grey that passes on white
+  CHECK(contrast(white, {118, 118, 118}) == Approx(4.54).margin(0.01));  // the lightest grey that passes 4.5 on white
   CHECK(hex({1, 171, 255}) == "#01abff");
 }
 
-TEST_CASE("colour maps: luminance is monotone where it is said to be", "[report][colour][property]") {
+TEST_CASE("colour maps: luminance is monotone as documented", "[report][colour][property]") {
   for (int i = 0; i <= 990; ++i) {
     const double t = i / 1000.0, next = t + 0.01;
     CHECK(luminance(sequential(next)) > luminance(sequential(t)));
@@ -33,7 +32,7 @@ TEST_CASE("colour maps: luminance is monotone where it is said to be", "[report]
   CHECK(diverging(1).red > diverging(1).blue);
 }
 
-TEST_CASE("colour maps: equal steps look equally large", "[report][colour][property]") {
+TEST_CASE("colour maps: equal steps have similar lightness differences", "[report][colour][property]") {
   // CIE lightness L* = 116 Y^(1/3) - 16 of 10 equal steps. OKLab's lightness and L* differ with hue, so they agree
   // within a factor, not exactly: no step is under half or over twice the mean.
   const auto lightness = [](rgb c) { return 116 * std::cbrt(luminance(c)) - 16; };
@@ -56,7 +55,7 @@ TEST_CASE("ink_on @post: contrast of at least 4.58 on every colour", "[report][c
   CHECK(least >= 4.58);
 }
 
-TEST_CASE("theme colours read well on their paper, light and dark", "[report][colour][property]") {
+TEST_CASE("theme colours contrast with the light and the dark background", "[report][colour][property]") {
   for (const paint& p : {ink, muted}) {
     CHECK(contrast(p.light, paper.light) >= 4.5);
     CHECK(contrast(p.dark, paper.dark) >= 4.5);

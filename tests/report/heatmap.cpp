@@ -37,7 +37,7 @@ trace_map rising(std::size_t tokens, std::size_t layers, std::size_t panels = 3)
 
 }  // namespace
 
-TEST_CASE("trace_map: no text is cut, tiny or over another, from 3 to 40 tokens and 1 to 96 layers",
+TEST_CASE("trace_map: no text is cut off, tiny or overlapping, from 3 to 40 tokens and 1 to 96 layers",
           "[report][heatmap][property]") {
   for (const std::size_t tokens : {1u, 3u, 12u, 13u, 40u})
     for (const std::size_t layers : {1u, 2u, 6u, 12u, 24u, 32u, 48u, 96u})
@@ -47,7 +47,7 @@ TEST_CASE("trace_map: no text is cut, tiny or over another, from 3 to 40 tokens 
       }
 }
 
-TEST_CASE("trace_map: cells tile each panel's grid without gap or overlap", "[report][heatmap][property]") {
+TEST_CASE("trace_map: cells tile each panel without gaps or overlaps", "[report][heatmap][property]") {
   const std::size_t tokens = 7, layers = 12;
   const std::vector<picture::element> cells = picture::cells(draw(rising(tokens, layers)));
   REQUIRE(cells.size() == 3 * tokens * layers);
@@ -113,7 +113,7 @@ TEST_CASE("trace_map with equal, missing and infinite values", "[report][heatmap
   CHECK(picture::faults(draw(m)) == "");
 }
 
-TEST_CASE("role_map: zero is the neutral colour, signs are sides, absent roles are hatched",
+TEST_CASE("role_map: zero is neutral, signs have different colours, absent roles are hatched",
           "[report][heatmap][worked-example]") {
   role_map m{.title = "AIE",
              .subtitle = {},
@@ -133,7 +133,7 @@ TEST_CASE("role_map: zero is the neutral colour, signs are sides, absent roles a
   }
 }
 
-TEST_CASE("role_map with nothing but zeros, one sign, or nothing at all", "[report][heatmap][property]") {
+TEST_CASE("role_map with only zeros, only one sign, or no values", "[report][heatmap][property]") {
   for (const double v : {0.0, 0.3, -0.3, not_a_number, 1e-12, 1e12}) {
     const role_map m{.title = "AIE", .subtitle = "s", .roles = {"a role"}, .layers = 1, .panels = {{"p", {v}}}};
     INFO(v);
@@ -141,7 +141,7 @@ TEST_CASE("role_map with nothing but zeros, one sign, or nothing at all", "[repo
   }
 }
 
-TEST_CASE("heatmaps refuse grids that are empty or not filled", "[report][heatmap][refusal]") {
+TEST_CASE("heatmaps refuse grids that are empty or have the wrong number of values", "[report][heatmap][refusal]") {
   trace_map m = rising(3, 4);
   m.panels[1].values.pop_back();
   CHECK_THROWS_WITH(draw(m), ContainsSubstring("11 values for 3 rows x 4 columns"));

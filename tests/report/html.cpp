@@ -44,14 +44,14 @@ TEST_CASE("a page is well-formed and keeps its texts", "[report][html][worked-ex
   CHECK(captions == "Caption & more|Sizes|");
 }
 
-TEST_CASE("numbers are set right, and so are their headings", "[report][html][worked-example]") {
+TEST_CASE("numbers and their headings are right-aligned", "[report][html][worked-example]") {
   std::vector<std::string> right;
   for (const picture::element& e : picture::read(draw(example())).elements)
     if ((e.name == "td" || e.name == "th") && e.attributes.count("class")) right.push_back(e.text);
-  CHECK(right == std::vector<std::string>{"bytes", "1,024", "n/a", "-3.5"});  // "note" holds a word
+  CHECK(right == std::vector<std::string>{"bytes", "1,024", "n/a", "-3.5"});  // "note" contains a word
 }
 
-TEST_CASE("a page needs nothing from elsewhere, and no script", "[report][html][property]") {
+TEST_CASE("a page is self-contained and has no scripts", "[report][html][property]") {
   const std::string html = draw(example());
   for (const picture::element& e : picture::read(html).elements) {
     CHECK((e.name != "script" && e.name != "link" && e.name != "iframe" && e.name != "img"));
@@ -65,7 +65,7 @@ TEST_CASE("a page needs nothing from elsewhere, and no script", "[report][html][
   CHECK_THAT(html, ContainsSubstring("@media print"));
 }
 
-TEST_CASE("links of the contents lead to sections", "[report][html][property]") {
+TEST_CASE("links in the table of contents lead to sections", "[report][html][property]") {
   std::set<std::string> targets;
   std::vector<std::string> links;
   for (const picture::element& e : picture::read(draw(example())).elements) {
@@ -76,7 +76,7 @@ TEST_CASE("links of the contents lead to sections", "[report][html][property]") 
   for (const std::string& link : links) CHECK(targets.count(link) == 1);
 }
 
-TEST_CASE("an empty page and an empty table are pages, too", "[report][html][property]") {
+TEST_CASE("an empty page and an empty table are valid", "[report][html][property]") {
   CHECK(picture::read(draw(page{})).fault == "");
   CHECK(picture::read(draw(page{"t", "", {{"s", {table{"", {"a"}, {}}, table{"", {}, {}}}}}})).fault == "");
 }

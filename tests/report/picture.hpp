@@ -1,6 +1,6 @@
 #pragma once
 
-// Reads what `report` writes with code of its own: a strict XML reader and the geometry of the texts in an SVG.
+// Reads the output of `report` with independent code: a strict XML reader and the geometry of the texts in an SVG.
 
 #include <report/svg.hpp>
 
@@ -19,7 +19,7 @@ namespace picture {
 struct element {
   std::string name;
   std::map<std::string, std::string> attributes;
-  std::string text;  ///< unescaped, without that of children
+  std::string text;  ///< unescaped, without the text of children
   std::string parent;
 };
 
@@ -175,7 +175,7 @@ inline report::rgb colour(const element& e) {
   return {part(1), part(3), part(5)};
 }
 
-/// The corners of a text, by the width estimate; letters reach from 0.73 of the size above to 0.21 below the baseline.
+/// The corners of a text, by the width estimate; letters extend from 0.73 of the size above to 0.21 below the baseline.
 struct quad {
   std::array<report::point, 4> corners;
   std::string words;
@@ -202,7 +202,7 @@ inline quad text_quad(const element& e) {
   return q;
 }
 
-/// Separating axes: two convex quads overlap unless some side of one has the other wholly beyond it.
+/// Separating axes: two convex quads overlap unless one lies entirely beyond a side of the other.
 inline bool overlap(const quad& a, const quad& b) {
   for (const quad* q : {&a, &b})
     for (std::size_t i = 0; i < 4; ++i) {
@@ -220,7 +220,7 @@ inline bool overlap(const quad& a, const quad& b) {
   return true;
 }
 
-/// What is wrong with an SVG, in words; empty = nothing. `touching` finds texts that overlap.
+/// The faults of an SVG as text; empty if there are none. `touching` finds overlapping texts.
 inline std::string faults(const std::string& svg, bool touching = true) {
   const document d = read(svg);
   if (!d.fault.empty()) return d.fault;

@@ -17,12 +17,12 @@ namespace fs = std::filesystem;
 
 namespace {
 
-/// A folder with an awkward name, removed at the end.
+/// A folder with special characters in its name, removed at the end.
 struct workshop {
   const temporary_folder owner{"report 'test' \"$(x)\""};
   const fs::path folder = owner.path();
 
-  /// A shell script that stands for a converter.
+  /// A shell script in place of a converter.
   void program(const std::string& name, const std::string& script) const {
     std::ofstream(folder / name) << "#!/bin/sh\n" << script << "\n";
     fs::permissions(folder / name, fs::perms::owner_all);
@@ -40,7 +40,7 @@ const std::string speak_png = "printf '\\211PNG\\r\\n\\032\\n'; /bin/cat; printf
 
 }  // namespace
 
-TEST_CASE("save_png hands the picture to the converter and keeps what it gives", "[report][png][worked-example]") {
+TEST_CASE("save_png passes the picture to the converter and keeps its output", "[report][png][worked-example]") {
   const workshop w;
   w.program("rsvg-convert", speak_png);
   const fs::path target = w.folder / "a name; with 'quotes' & blanks.png";
@@ -49,7 +49,7 @@ TEST_CASE("save_png hands the picture to the converter and keeps what it gives",
   CHECK(w.files() == 2);  // nothing else is left behind
 }
 
-TEST_CASE("save_png says no when there is no converter", "[report][png][refusal]") {
+TEST_CASE("save_png returns false without a converter", "[report][png][refusal]") {
   const workshop w;
   for (const std::string& path :
        {w.folder.string(), std::string("/nonexistent"), std::string(":::"), std::string(".")}) {
@@ -58,7 +58,7 @@ TEST_CASE("save_png says no when there is no converter", "[report][png][refusal]
   }
 }
 
-TEST_CASE("save_png passes by converters that fail, hang or speak something else", "[report][png][property]") {
+TEST_CASE("save_png skips converters that fail, hang or write another format", "[report][png][property]") {
   const workshop w;
   w.program("rsvg-convert", "exit 1");
   w.program("inkscape", "exec sleep 100");
@@ -71,7 +71,7 @@ TEST_CASE("save_png passes by converters that fail, hang or speak something else
   CHECK(read(w.folder / "out.png") == head + "<svg/>" + tail);
 }
 
-TEST_CASE("save_png takes a picture larger than any pipe", "[report][png][property]") {
+TEST_CASE("save_png converts a picture larger than a pipe buffer", "[report][png][property]") {
   const workshop w;
   w.program("rsvg-convert", speak_png);
   const std::string large(3'000'000, 'x');
@@ -86,7 +86,7 @@ TEST_CASE("save_png refuses a target that cannot be written", "[report][png][ref
                   precis::error);
 }
 
-TEST_CASE("save_png with the converter of this machine gives the size asked for", "[report][png][oracle]") {
+TEST_CASE("save_png with an installed converter writes a PNG of the requested size", "[report][png][oracle]") {
   const workshop w;
   const trace_map map{.prompt = "p",
                       .answer = "a",

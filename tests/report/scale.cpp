@@ -19,7 +19,7 @@ std::vector<std::string> labels(const std::vector<tick>& ticks) {
 }
 }  // namespace
 
-TEST_CASE("short_number by hand", "[report][scale][worked-example]") {
+TEST_CASE("short_number of known values", "[report][scale][worked-example]") {
   CHECK(short_number(5.552) == "5.552");
   CHECK(short_number(13.275) == "13.28");
   CHECK(short_number(1203.4) == "1203");
@@ -44,7 +44,7 @@ TEST_CASE("ticks are 1, 2 or 5 times a power of ten", "[report][scale][worked-ex
   CHECK(labels(ticks({0.001, 1e6, spacing::logarithmic}, 4)).size() <= 5);
 }
 
-TEST_CASE("ticks lie inside their scale, rise, and have labels that differ", "[report][scale][property]") {
+TEST_CASE("ticks are inside their scale, ascending, with distinct labels", "[report][scale][property]") {
   for (const double size : {1e-300, 1e-9, 0.037, 1.0, 42.0, 9.9e4, 1.7e5, 3e12, 1e300})
     for (const double from : {-1.0, -0.3, 0.0, 0.6, 0.999})
       for (const std::size_t about : {2u, 5u, 9u}) {
@@ -60,7 +60,7 @@ TEST_CASE("ticks lie inside their scale, rise, and have labels that differ", "[r
       }
 }
 
-TEST_CASE("a scale holds its values and is never empty", "[report][scale][property]") {
+TEST_CASE("a scale contains its values and is never empty", "[report][scale][property]") {
   CHECK(scale_of(std::vector<double>{3, not_a_number, -1, infinity}).low == -1);
   CHECK(scale_of(std::vector<double>{3, not_a_number, -1, infinity}).high == 3);
   CHECK(scale_of(std::vector<double>{-1, 0, 4, 2}, spacing::logarithmic).low == 2);

@@ -13,11 +13,11 @@ TEST_CASE("escape makes markup, quotes and forbidden characters harmless", "[rep
   CHECK(escape(std::string("\0\x1b\x7f", 3)) == "\u2400\u241B\u2421");
   CHECK(escape("\xff") == "\uFFFD");
   CHECK(escape("\xe2\x80\xae") == "\uFFFD");                        // right-to-left override
-  CHECK(escape("\xef\xbf\xbe") == "\uFFFD");                        // U+FFFE is no XML character
-  CHECK(escape("\xc0\xaf") == "\uFFFD\uFFFD");                      // '/' in more bytes than it needs
+  CHECK(escape("\xef\xbf\xbe") == "\uFFFD");                        // U+FFFE is not an XML character
+  CHECK(escape("\xc0\xaf") == "\uFFFD\uFFFD");                      // overlong '/'
   CHECK(escape("\xed\xa0\x80") == "\uFFFD\uFFFD\uFFFD");            // a surrogate
   CHECK(escape("\xf4\x90\x80\x80") == "\uFFFD\uFFFD\uFFFD\uFFFD");  // above U+10FFFF
-  CHECK(escape("\xe6\x9d") == "\uFFFD\uFFFD");                      // cut short
+  CHECK(escape("\xe6\x9d") == "\uFFFD\uFFFD");                      // truncated
 }
 
 TEST_CASE("escape of any bytes is well-formed inside text and attributes", "[report][svg][property]") {
@@ -34,14 +34,14 @@ TEST_CASE("escape of any bytes is well-formed inside text and attributes", "[rep
   }
 }
 
-TEST_CASE("the reader of these tests refuses what is not well-formed", "[report][svg][refusal]") {
+TEST_CASE("the XML reader of these tests refuses malformed text", "[report][svg][refusal]") {
   for (const char* bad : {"<a>", "<a></b>", "<a b=\"1\" b=\"2\"/>", "<a>&nbsp;</a>", "<a>&</a>", "<a b=\"<\"/>",
                           "<a/><b/>", "x<a/>", "<a>\x01</a>", "<a>\xff</a>", "<a b=1/>", "<a b=\"1\"c=\"2\"/>", ""})
     CHECK(picture::read(bad).fault != "");
   CHECK(picture::read("<a b=\"&lt;\"><c/>x</a>").fault == "");
 }
 
-TEST_CASE("token_label shows blanks and line ends, and shortens in the middle", "[report][svg][worked-example]") {
+TEST_CASE("token_label shows spaces and line ends, and shortens in the middle", "[report][svg][worked-example]") {
   CHECK(token_label(" the") == "\u2423the");
   CHECK(token_label("\n") == "\u21B5");
   CHECK(token_label("") == "\u2205");
@@ -49,7 +49,8 @@ TEST_CASE("token_label shows blanks and line ends, and shortens in the middle", 
   CHECK(token_label("abcde", 5) == "abcde");
 }
 
-TEST_CASE("text_width adds up, grows with size and weight, and gives marks no room", "[report][svg][property]") {
+TEST_CASE("text_width is additive, grows with size and weight, and ignores combining marks",
+          "[report][svg][property]") {
   CHECK(text_width("", 12) == 0);
   CHECK(text_width("ab", 12) == Approx(text_width("a", 12) + text_width("b", 12)));
   CHECK(text_width("Seattle", 24) == Approx(2 * text_width("Seattle", 12)));
@@ -68,7 +69,7 @@ TEST_CASE("wrap keeps every word, in order, within the width", "[report][svg][pr
   std::erase(joined, ' ');
   CHECK(joined == "causaltracingofa_word_that_is_far_longer_than_a_lineandmore");
   CHECK(wrap("", 90, 12).empty());
-  CHECK(wrap("ab", 0, 12) == std::vector<std::string>{"a", "b"});  // at least one character a line
+  CHECK(wrap("ab", 0, 12) == std::vector<std::string>{"a", "b"});  // at least one character per line
 }
 
 TEST_CASE("a drawing escapes its texts once and never writes NaN", "[report][svg][property]") {

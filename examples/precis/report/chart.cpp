@@ -17,7 +17,8 @@ constexpr double margin = 16, plot_height = 280;
 constexpr text_style title_style{.size = 15, .bold = true}, subtitle_style{.size = 12, .colour = muted},
     axis_style{.size = 12}, tick_style{.size = 11, .colour = muted}, legend_style{.size = 12};
 
-// Of middle luminance: at least 3 : 1 against the light and the dark page. Told apart by lightness too, not hue alone.
+// Medium luminance: contrast of at least 3 : 1 on the light and the dark page. They differ in lightness, not only in
+// hue.
 constexpr std::array tier_colours{rgb{125, 134, 145}, rgb{32, 120, 190}, rgb{205, 85, 20}};
 constexpr std::array series_colours{rgb{32, 110, 190}, rgb{205, 85, 20}, rgb{20, 140, 100},
                                     rgb{180, 80, 160}, rgb{165, 120, 0}, rgb{110, 115, 125}};
@@ -40,7 +41,7 @@ double widest_label(const std::vector<tick>& marks) {
   return widest;
 }
 
-/// Grid lines and numbers of the upright axis, and its name turned along it.
+/// Grid lines and numbers of the vertical axis, and its rotated name.
 void draw_y_axis(drawing& out, const plot& p, const std::vector<tick>& marks, double name_x,
                  const std::vector<std::string>& name) {
   for (const tick& t : marks) {
@@ -54,7 +55,7 @@ void draw_y_axis(drawing& out, const plot& p, const std::vector<tick>& marks, do
   }
 }
 
-/// Lines across the plot with their names to the right, moved apart where they would touch.
+/// Lines across the plot with their names to the right, moved apart where they would overlap.
 void draw_levels(drawing& out, const plot& p, const std::vector<level>& levels) {
   std::vector<double> wanted;
   for (const level& l : levels) wanted.push_back(p.py(l.value));
@@ -72,7 +73,7 @@ double level_room(const std::vector<level>& levels) {
   return levels.empty() ? 8 : std::ceil(widest) + 12;
 }
 
-/// Levels with a value, which are the ones that can be drawn.
+/// Levels with a finite value: the ones that can be drawn.
 std::vector<level> finite(const std::vector<level>& levels, spacing kind) {
   std::vector<level> out;
   for (const level& l : levels)
@@ -151,7 +152,7 @@ std::string draw(const bar_chart& chart) {
   plot p{.area = {}, .x = {.low = 0, .high = real(n)}, .y = widened(scale_of(values), 6)};
   const std::vector<tick> marks = ticks(p.y, 6);
 
-  // Labels lie flat when they fit their slot, are left out evenly when they are numbers, and lean otherwise.
+  // Labels are horizontal if they fit their slot; otherwise numbers are thinned out evenly and names are slanted.
   double longest = 0;
   bool numbers = true;
   for (const bar& b : chart.bars) {
@@ -172,7 +173,7 @@ std::string draw(const bar_chart& chart) {
   const std::vector<std::string> value_name = wrap(chart.value_label, plot_height, axis_style.size);
   const double left_of_numbers = 16 * real(value_name.size()) + 8;
   double left = margin + left_of_numbers + widest_label(marks) + 8;
-  if (lean)  // a leaning label reaches to the left of its bar
+  if (lean)  // a slanted label extends to the left of its bar
     for (std::size_t i = 0; i < n; ++i)
       left = std::max(left, margin + text_width(chart.bars[i].label, tick_style) * slant + 8 - (real(i) + 0.5) * slot);
   const double data_width = std::max(slot * real(n), 240.0);

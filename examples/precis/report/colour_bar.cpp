@@ -36,7 +36,7 @@ void colour_bar::draw(drawing& out, point top_left, double height) const {
   constexpr int slices = 64;
   for (int i = 0; i < slices; ++i) {
     const double t = (i + 0.5) / slices, y = bar.bottom() - bar.height * (i + 1) / slices;
-    // Each slice reaches a little under the one drawn before it, so that no seam shows.
+    // Each slice extends slightly under the one drawn before it, so that there are no seams.
     out.fill({bar.x, y, bar.width, std::min(bar.height / slices + 1, bar.bottom() - y)},
              fixed(colours(from + (to - from) * t)));
   }

@@ -31,10 +31,10 @@ void check_filled(std::size_t rows, std::size_t columns, std::size_t values, con
                     .expected = fmt::format("{} values", rows * columns)});
 }
 
-/// Three decimals, or the leading digits of what would be rounded away.
+/// Three decimals, or the leading digits of smaller numbers.
 std::string probability(double p) { return p >= 0.001 && p <= 1 ? fmt::format("{:.3f}", p) : short_number(p, 2); }
 
-/// Panels over rows and layers: what the trace of one fact and the averages by role have in common.
+/// Panels over rows and layers, shared by the trace of one fact and the averages by role.
 struct grid_figure {
   std::string title, subtitle, description;
   struct row {
@@ -45,7 +45,7 @@ struct grid_figure {
   std::size_t layers = 0;
   const std::vector<panel>* panels = nullptr;
   colour_bar bar;
-  std::string unmeasured;  ///< what a hatched cell means
+  std::string unmeasured;  ///< meaning of a hatched cell
 
   [[nodiscard]] std::string draw() const;
 
@@ -66,7 +66,7 @@ std::string grid_figure::draw() const {
          slot = std::max(cell_width * real(layers), 150.0);
   const double fitting = std::max(1.0, std::floor((room + gap) / (slot + gap)));
   const std::size_t across = std::min(std::max<std::size_t>(panels->size(), 1), static_cast<std::size_t>(fitting));
-  if (across == 1) {  // a panel with the line to itself may be wider
+  if (across == 1) {  // a panel alone in its line may be wider
     cell_width = std::clamp(std::floor(std::min(room, 624.0) / real(layers)), cell_width, 40.0);
     slot = std::max(cell_width * real(layers), 240.0);
   }
@@ -133,7 +133,7 @@ void grid_figure::draw_panel(drawing& out, const panel& p, point at, double cell
   const box grid{at.x, at.y, w * real(layers), h * real(rows.size())};
   out.outline({grid.x - 1, grid.y - 1, grid.width + 2, grid.height + 2}, {.colour = muted});
 
-  // Every layer has a tick; a number stands at those that leave room for it.
+  // Every layer has a tick, and a number where it fits.
   const double needed = text_width(fmt::format("{}", layers - 1), tick_style) + 5;
   std::size_t every = 1;
   for (const std::size_t candidate : {1u, 2u, 5u, 10u, 20u, 50u, 100u, 1000u}) {
@@ -151,7 +151,7 @@ void grid_figure::draw_panel(drawing& out, const panel& p, point at, double cell
   out.text({middle, grid.bottom() + 30}, "layer", {.size = 11, .at = anchor::middle, .colour = muted});
 }
 
-/// "highest 0.93 at 'Needle', layer 5", for each panel: the figure in words.
+/// "highest 0.93 at 'Needle', layer 5", for each panel: the figure's description.
 std::string highlights(const std::vector<panel>& panels, const std::vector<grid_figure::row>& rows,
                        std::size_t layers) {
   std::string out;
@@ -207,7 +207,7 @@ std::string draw(const role_map& map) {
   f.panels = &map.panels;
   f.unmeasured = "absent: no prompt has a token in this role";
 
-  // Zero is the middle of the colour map and both sides have the same steps; the bar shows the stretch in use.
+  // Zero is the middle of the colour map and both sides have the same steps; the bar shows the range in use.
   std::vector<double> shown{0};
   for (const panel& p : map.panels) shown.insert(shown.end(), p.values.begin(), p.values.end());
   const scale range = scale_of(shown);

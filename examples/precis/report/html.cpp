@@ -48,7 +48,7 @@ body{font-size:11pt;-webkit-print-color-adjust:exact;print-color-adjust:exact}
 }
 )";
 
-/// Line ends and tabs mean something in a listing; `escape` would show them as signs.
+/// Line ends and tabs are significant in a listing; `escape` would make them visible characters.
 std::string escape_lines(std::string_view text) {
   std::string out;
   for (std::size_t at = 0; at <= text.size();) {
@@ -120,7 +120,7 @@ std::string draw(const page& p) {
       "<title>" +
       escape(p.title) + "</title>\n<style>";
   out += style;
-  // Dark on screens only: ink on paper stays ink on paper.
+  // The dark theme is for screens only, not for print.
   out +=
       "@media screen and "
       "(prefers-color-scheme:dark){\n:root{--ink:#e6e9ec;--muted:#9ea6af;--paper:#16191d;--line:#3a4047;--soft:#1e2227}"

@@ -33,7 +33,7 @@ namespace {
 struct closing {
   void operator()(std::FILE* f) const noexcept { std::fclose(f); }
 };
-/// A file without a name: it is gone when it is closed.
+/// An unnamed temporary file, deleted when it is closed.
 using scratch = std::unique_ptr<std::FILE, closing>;
 
 std::optional<std::filesystem::path> find_program(std::string_view name, std::string_view search_path) {
@@ -41,7 +41,7 @@ std::optional<std::filesystem::path> find_program(std::string_view name, std::st
     const std::size_t stop = std::min(search_path.find(':'), search_path.size());
     const std::filesystem::path folder(search_path.substr(0, stop));
     search_path.remove_prefix(std::min(stop + 1, search_path.size()));
-    // Relative folders are left out: a program must not come from wherever we happen to be.
+    // Skip relative folders: never run a program from the current folder.
     if (!folder.is_absolute()) continue;
     std::filesystem::path program = folder / name;
     std::error_code ignored;
@@ -50,7 +50,7 @@ std::optional<std::filesystem::path> find_program(std::string_view name, std::st
   return std::nullopt;
 }
 
-/// Runs a program from `input` to `output`, its messages discarded. True when it ends in time and says success.
+/// Runs a program from `input` to `output`, discarding its messages. True if it exits in time with success.
 bool run(const std::filesystem::path& program, std::vector<std::string> words, std::FILE* input, std::FILE* output,
          int seconds) {
   words.insert(words.begin(), program.string());
@@ -119,7 +119,7 @@ bool save_png(std::string_view svg, const std::filesystem::path& target, const p
       return false;
     std::rewind(input.get());
     if (!run(*program, c.words, input.get(), output.get(), options.seconds)) continue;
-    // Success is a PNG, from its first byte to its last chunk; some other program may go by the same name.
+    // Check the output from its first byte to its last chunk: another program may have the same name.
     const std::string png = read_all(output.get());
     if (!png.starts_with("\x89PNG\r\n\x1a\n") ||
         png.find("IEND", png.size() - std::min<std::size_t>(png.size(), 12)) == std::string::npos)

@@ -10,10 +10,10 @@
 namespace report {
 namespace {
 
-/// Scales end here, so that differences and steps stay finite and quotients do not vanish.
+/// Bounds of every scale, so that differences and steps stay finite and quotients do not underflow.
 constexpr double least = 1e-301, most = 1e301;
 
-/// Drops what a C exponent has too much: "1.2e+05" -> "1.2e5".
+/// Shortens a C exponent: "1.2e+05" -> "1.2e5".
 std::string lean(std::string s) {
   const std::size_t e = s.find('e');
   if (e == std::string::npos) return s;
@@ -129,7 +129,7 @@ std::vector<double> spread(std::vector<double> positions, double gap, double low
   std::iota(order.begin(), order.end(), std::size_t{0});
   std::stable_sort(order.begin(), order.end(),
                    [&](std::size_t a, std::size_t b) { return positions[a] < positions[b]; });
-  // Up the list, then back down: afterwards every gap holds, and only a list too long for [low, high] leaves it at low.
+  // Go up the list, then back down: then every gap holds, and only a list too long for [low, high] extends below low.
   double floor = low;
   for (const std::size_t i : order) {
     positions[i] = std::max(positions[i], floor);

@@ -38,7 +38,7 @@ std::string encode(std::u32string_view text) {
   return out;
 }
 
-/// Characters that XML forbids, and those that turn the direction of the text after them.
+/// Characters that XML forbids, and those that change the direction of the following text.
 char32_t harmless(char32_t c) {
   if (c < 0x20) return 0x2400 + c;  // the Unicode pictures of control characters
   if (c == 0x7F) return 0x2421;
@@ -82,7 +82,8 @@ std::string closed(std::string_view element, std::string_view tip) {
   return tip.empty() ? "/>\n" : fmt::format("><title>{}</title></{}>\n", escape(tip), element);
 }
 
-/// Advance widths of DejaVu Sans in thousandths of the size, U+0020 to U+007E: it is the widest of the fonts in use.
+/// Advance widths of DejaVu Sans in thousandths of the size, U+0020 to U+007E: the widest of the common sans-serif
+/// fonts.
 constexpr std::array<std::uint16_t, 95> advance{
     318, 401, 460, 838, 636, 950, 780, 275, 390, 390, 500, 838, 318, 361,  318, 337, 636, 636, 636,
     636, 636, 636, 636, 636, 636, 636, 337, 337, 838, 838, 838, 531, 1000, 684, 686, 698, 770, 632,
@@ -215,7 +216,7 @@ void drawing::outline(box b, line_style style) {
 
 void drawing::hatch(box b, std::string_view tip) {
   fill(b, paper, tip);
-  // Lines x + y = s, clipped to the box by hand: no pattern element, so no name that two pictures could share.
+  // Lines x + y = s, clipped to the box: a pattern element would need an id, which two pictures could share.
   std::string path;
   constexpr double step = 6;
   for (double s = std::ceil((b.x + b.y) / step) * step; s < b.right() + b.bottom(); s += step) {

@@ -43,8 +43,10 @@ struct knapsack {
     return s;
   }
 
-  [[nodiscard]] plan operator()(const cost_table& t) const {
-    const solution s = solve(t);
+  [[nodiscard]] plan operator()(const cost_table& t) const { return to_plan(t, solve(t)); }
+
+  /// The plan of a solution found here.
+  [[nodiscard]] plan to_plan(const cost_table& t, const solution& s) const {
     return solver::to_plan(t, s, "knapsack " + to_string(budget), solver::certificate(s));
   }
 };

@@ -73,8 +73,10 @@ struct minimax {
     return s;
   }
 
-  [[nodiscard]] plan operator()(const cost_table& t) const {
-    const solution s = solve(t);
+  [[nodiscard]] plan operator()(const cost_table& t) const { return to_plan(t, solve(t)); }
+
+  /// The plan of a solution found here.
+  [[nodiscard]] plan to_plan(const cost_table& t, const solution& s) const {
     return solver::to_plan(t, s, "minimax " + to_string(budget), "no unit above " + text::number(s.objective));
   }
 };

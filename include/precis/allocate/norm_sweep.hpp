@@ -72,8 +72,10 @@ struct norm_sweep {
     return best;
   }
 
-  [[nodiscard]] plan operator()(const cost_table& t) const {
-    const solution s = solve(t);
+  [[nodiscard]] plan operator()(const cost_table& t) const { return to_plan(t, solve(t)); }
+
+  /// The plan of a solution found here.
+  [[nodiscard]] plan to_plan(const cost_table& t, const solution& s) const {
     return solver::to_plan(t, s, "norm_sweep " + to_string(budget), "no unit above " + text::number(s.objective));
   }
 

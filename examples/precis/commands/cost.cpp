@@ -1,0 +1,92 @@
+#include "commands/commands.hpp"
+#include "commands/options.hpp"
+#include "jobs/allocation.hpp"
+#include "jobs/checkpoint.hpp"
+#include "jobs/output.hpp"
+#include "jobs/unit_costs.hpp"
+
+#include <engine/files/files.hpp>
+#include <engine/files/json.hpp>
+
+#include <fmt/format.h>
+
+#include <memory>
+#include <optional>
+#include <utility>
+
+namespace program {
+
+namespace {
+
+struct options {
+  model_options model;
+  std::string by = "measured", entries, units = "matrix", out = "model.costs";
+  text_options text{.file = {}, .length = 0, .windows = 8};
+  resume_options resume;
+  run_options common;
+};
+
+exit_status run(const options& o) {
+  require_writable({o.out, o.common.json});
+  cost_request what{.entries = read_entries(o.entries, "--entries"),
+                    .units = precis::parse_unit_kind(o.units, "--units")};
+  session s = open_and_print(o.model);
+  std::optional<text_windows> text;
+  if (!o.text.file.empty()) {
+    text = read_windows(s, o.text);
+    what.text = &*text;
+  }
+  const engine::json job{{"command", "cost"},
+                         {"model", s.fingerprint},
+                         {"by", o.by},
+                         {"entries", what.entries},
+                         {"units", o.units},
+                         {"text", o.text.file},
+                         {"windows", text ? text->windows.size() : 0},
+                         {"length", text ? text->length : 0}};
+  checkpoint saved(partial_file(o.resume, o.out + ".partial", job), job, o.resume);
+  const cost_result found = run_costs(o.by, s, what, o.common, &saved);
+  if (found.stopped) return stop(saved);
+  const precis::cost_table& t = found.table;
+  engine::write_file(o.out, precis::to_text(t));
+  fmt::print("wrote  {}: {} units x {} entries ({}, {})\n", o.out, t.units.size(), t.entries.size(), t.maker,
+             duration(found.seconds));
+  engine::json rows = engine::json::array();
+  for (std::size_t u = 0; u < t.units.size(); ++u)
+    rows.push_back({{"unit", t.units[u].name}, {"bytes", t.bytes_of(u)}, {"costs", t.costs_of(u)}});
+  write_json(o.common.json, {{"command", "cost"},
+                             {"model", s.name},
+                             {"fingerprint", s.fingerprint},
+                             {"maker", t.maker},
+                             {"measure", t.measure},
+                             {"entries", t.entries},
+                             {"units", std::move(rows)},
+                             {"seconds", found.seconds}});
+  saved.finish();
+  return exit_status::done;
+}
+
+}  // namespace
+
+void add_cost(command_line& line) {
+  auto o = std::make_shared<options>();
+  subcommand c = line.add("cost", "compute the cost of every unit in every format, as a table for any budget");
+  c.footer(
+      "Examples:\n"
+      "  precis cost MODEL --by measured --text calibration.txt --out model.costs\n"
+      "  precis plan MODEL --costs model.costs --budget 4bpw\n"
+      "measured: divergence of the whole model (KL, nats per token) with one unit in one format; measured_nll: its\n"
+      "loss instead; reconstruction: relative squared error of a matrix's outputs; weights: relative squared error of\n"
+      "its weights, without text.");
+  add_model(c, o->model);
+  c.add("--by", o->by, "measured, measured_nll, reconstruction or weights").one_of(cost_names()).shows_default();
+  add_text(c, o->text, "calibration text", false);
+  add_entries(c, o->entries);
+  add_units(c, "--units", o->units, "the units that get one choice each: block, half or matrix");
+  c.add("--out", o->out, "cost table to write").shows_default();
+  add_resume(c, o->resume);
+  add_common(c, o->common);
+  c.runs([o] { return run(*o); });
+}
+
+}  // namespace program

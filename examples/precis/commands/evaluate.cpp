@@ -1,0 +1,262 @@
+#include "commands/commands.hpp"
+#include "commands/options.hpp"
+#include "jobs/checkpoint.hpp"
+#include "jobs/classifier.hpp"
+#include "jobs/evaluation.hpp"
+#include "jobs/facts.hpp"
+#include "jobs/output.hpp"
+#include "jobs/verdicts.hpp"
+
+#include <engine/files/json.hpp>
+#include <engine/files/model_kinds.hpp>
+
+#include <precis/core/error.hpp>
+
+#include <fmt/format.h>
+
+#include <chrono>
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace program {
+
+namespace {
+
+struct options {
+  model_options model;
+  std::string against, facts, verdicts;
+  std::size_t verdict_tokens = default_verdict_tokens;
+  std::vector<std::string> labels;
+  text_options text;
+  resume_options resume;
+  run_options common;
+};
+
+void print_verdicts(const verdict_file& verdicts, const verdict_result& found, engine::json& result) {
+  const precis::evaluate::interval interval = found.report.confidence();
+  fmt::print(
+      "verdicts         {} of {} as labelled: accuracy {:.4f}, 95 % {:.3f} to {:.3f} (majority class: "
+      "{:.3f})\n",
+      found.report.correct, found.report.count, found.report.share(), interval.low(), interval.high(),
+      verdicts.most_frequent());
+  result["verdict_file"] = verdicts.name;
+  result["verdicts"] = found.report.count;
+  result["verdicts_correct"] = found.report.correct;
+  result["accuracy"] = found.report.share();
+  result["accuracy_low_95"] = interval.low();
+  result["accuracy_high_95"] = interval.high();
+  result["accuracy_most_frequent"] = verdicts.most_frequent();
+}
+
+void print_against(const verdict_result& theirs, const std::string& name, engine::json& result) {
+  fmt::print("                 {} of {} by {}\n", theirs.report.correct, theirs.report.count, name);
+  result["against_verdicts_correct"] = theirs.report.correct;
+  result["against_accuracy"] = theirs.report.share();
+}
+
+/// Names a file without regard to the current folder, for a checkpoint's job.
+[[nodiscard]] std::string absolute(const std::string& file) {
+  return std::filesystem::absolute(file).lexically_normal().string();
+}
+
+/// The file for partial results: beside the --json file if there is one.
+[[nodiscard]] std::filesystem::path partial_results(const options& o, const engine::json& job) {
+  return partial_file(o.resume, o.common.json.empty() ? "" : o.common.json + ".partial", job);
+}
+
+exit_status stop_or_finish(bool stopped, checkpoint& saved) {
+  if (!stopped) {
+    saved.finish();
+    return exit_status::done;
+  }
+  fmt::print("\n");
+  return stop(saved);
+}
+
+void print_size(std::size_t bytes, std::size_t weights) {
+  fmt::print("matrices         {} bytes, {:.3f} bits per weight\n", bytes,
+             8.0 * static_cast<double>(bytes) / static_cast<double>(weights));
+}
+
+/// Perplexity on a text, and the divergence from another model. Returns whether it ran to the end.
+bool evaluate_text(const options& o, const session& s, const text_windows& text, const session* original,
+                   checkpoint& saved, engine::json& result) {
+  const auto began = std::chrono::steady_clock::now();
+  const text_loss loss = measure(s.model, text, o.common, "evaluating", &saved);
+  const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count();
+  result.update({{"text", text.name},
+                 {"tokens", text.tokens},
+                 {"window", text.length},
+                 {"windows", loss.report.windows.size()},
+                 {"predictions", loss.report.total.count},
+                 {"nll_nats_per_token", loss.nats()},
+                 {"nll_half_width_95", loss.half_width()},
+                 {"perplexity", loss.perplexity()},
+                 {"seconds", seconds}});
+  std::vector<double> each;
+  for (const precis::nll& w : loss.report.windows) each.push_back(w.mean());
+  result["nll_per_window"] = each;
+  if (loss.stopped)
+    fmt::print("stopped after {} of {} windows; the results below are over those windows\n", loss.report.windows.size(),
+               text.windows.size());
+  fmt::print("perplexity       {:.4f}\n", loss.perplexity());
+  fmt::print("NLL              {:.6f} +- {:.4f} nats per token (95 %, over windows)\n", loss.nats(), loss.half_width());
+  fmt::print("speed            {:.0f} tokens/s\n", static_cast<double>(loss.report.total.count) / seconds);
+  if (original != nullptr && !loss.stopped) {
+    const double kl = divergence(*original, s, text, o.common);
+    fmt::print("KL divergence    {:.6f} nats per token from {}\n", kl, original->name);
+    result["kl_nats_per_token"] = kl;
+  }
+  return !loss.stopped;
+}
+
+/// Accuracy on verdicts, and that of another model. Returns whether it ran to the end.
+bool evaluate_verdicts(const options& o, const session& s, const session* original, checkpoint& saved,
+                       engine::json& result) {
+  const verdict_file verdicts = load_verdicts(o.verdicts);
+  const questions asked = ask(s.tokens, verdicts, o.verdict_tokens, s.model.shape().context);
+  const verdict_result found = verdict_accuracy(s.model, asked, o.common, "classifying", &saved);
+  print_verdicts(verdicts, found, result);
+  if (original != nullptr && !found.stopped) {
+    const verdict_result theirs = verdict_accuracy(original->model, asked, o.common, "classifying (original)", nullptr);
+    if (theirs.stopped) return false;
+    print_against(theirs, original->name, result);
+  }
+  return !found.stopped;
+}
+
+exit_status run(const options& o) {
+  require_writable({o.common.json});
+  if (o.text.file.empty() && o.verdicts.empty())
+    precis::refuse(
+        {.what = "nothing to evaluate on", .where = "evaluate", .expected = "--text FILE or --verdicts FILE"});
+  const session s = open_model(o.model);
+  engine::json result{{"command", "evaluate"},
+                      {"model", s.name},
+                      {"fingerprint", s.fingerprint},
+                      {"stored_bytes", stored_bytes(s)},
+                      {"weights", weight_count(s)}};
+  engine::json job{{"command", "evaluate"}, {"model", s.fingerprint}};
+  fmt::print("model  {}: {}\n", s.name, describe(s));
+  std::optional<text_windows> text;
+  if (!o.text.file.empty()) {
+    text = read_windows(s, o.text);
+    fmt::print("text   {}: {} tokens; {} windows of {} predictions\n", text->name, text->tokens, text->windows.size(),
+               text->length);
+    job.update({{"text", absolute(o.text.file)},
+                {"tokens", text->tokens},
+                {"length", text->length},
+                {"windows", text->windows.size()}});
+  }
+  if (!o.verdicts.empty()) job.update({{"verdicts", absolute(o.verdicts)}, {"verdict_tokens", o.verdict_tokens}});
+  std::optional<session> original;
+  if (!o.against.empty()) {
+    original = open_model({.path = o.against, .tokenizer = o.model.tokenizer});
+    if (original->model.shape().vocabulary != s.model.shape().vocabulary)
+      precis::refuse({.what = fmt::format("{} has {} tokens and {} has {}", original->name,
+                                          original->model.shape().vocabulary, s.name, s.model.shape().vocabulary),
+                      .where = "evaluate --against",
+                      .expected = "two models with the same vocabulary"});
+    result["against"] = original->name;
+  }
+  const session* const against = original ? &*original : nullptr;
+
+  checkpoint saved(partial_results(o, job), job, o.resume);
+  fmt::print("\n");
+  print_size(stored_bytes(s), weight_count(s));
+  bool whole = !text || evaluate_text(o, s, *text, against, saved, result);
+  if (whole && !o.verdicts.empty()) whole = evaluate_verdicts(o, s, against, saved, result);
+  if (whole && !o.facts.empty()) {
+    const fact_file facts = load_facts(s.tokens, o.facts, answers::first_token);
+    const questions asked = ask(facts, o.facts);
+    const precis::evaluate::accuracy_report known = answered(s, asked, o.common);
+    fmt::print("facts            {} of {} answered ({:.1f} %)\n", known.correct, known.count, 100.0 * known.share());
+    result["facts_known"] = known.correct;
+    result["facts"] = known.count;
+  }
+  result["complete"] = whole;
+  write_json(o.common.json, result);
+  return stop_or_finish(!whole, saved);
+}
+
+/// The same for a classifier, which predicts no next token and so has no perplexity.
+exit_status run_classifier(const options& o) {
+  require_writable({o.common.json});
+  if (!o.text.file.empty() || !o.facts.empty() || o.verdicts.empty())
+    precis::refuse(
+        {.what = o.verdicts.empty() ? "a classifier without verdicts" : "a text for a classifier",
+         .where = o.model.path,
+         .expected = "--verdicts FILE without --text and --facts: a classifier predicts labels, not tokens"});
+  const classifier c = open_classifier(o.model);
+  const std::vector<std::string>& labels = o.labels.empty() ? c.labels : o.labels;
+  if (labels.size() != c.labels.size())
+    precis::refuse({.what = fmt::format("{} labels", labels.size()),
+                    .where = "--labels",
+                    .expected = fmt::format("{}, one for each output of the classifier", c.labels.size())});
+  const verdict_file verdicts = load_verdicts(o.verdicts);
+  const std::vector<engine::text_batch> batches = classify(c.tokens, verdicts, labels, c.model.shape().context);
+  fmt::print("model  {}: {}\n\n", c.name, describe(c));
+  print_size(c.stored_bytes, weight_count(c));
+  const engine::json job{
+      {"command", "evaluate"}, {"model", c.fingerprint}, {"verdicts", absolute(o.verdicts)}, {"labels", labels}};
+  checkpoint saved(partial_results(o, job), job, o.resume);
+  const verdict_result found = verdict_accuracy(c.model, batches, o.common, "classifying", &saved);
+  engine::json result{{"command", "evaluate"},        {"model", c.name},
+                      {"fingerprint", c.fingerprint}, {"stored_bytes", c.stored_bytes},
+                      {"weights", weight_count(c)},   {"labels", labels},
+                      {"complete", !found.stopped}};
+  print_verdicts(verdicts, found, result);
+  bool whole = !found.stopped;
+  if (!o.against.empty() && whole) {
+    const classifier original = open_classifier({.path = o.against, .tokenizer = o.model.tokenizer});
+    if (original.labels.size() != c.labels.size() || original.model.shape().vocabulary != c.model.shape().vocabulary)
+      precis::refuse({.what = fmt::format("{} and {} differ in vocabulary or labels", original.name, c.name),
+                      .where = "evaluate --against",
+                      .expected = "two versions of one classifier"});
+    const verdict_result theirs =
+        verdict_accuracy(original.model, batches, o.common, "classifying (original)", nullptr);
+    whole = !theirs.stopped;
+    result["complete"] = whole;
+    result["against"] = original.name;
+    if (whole) print_against(theirs, original.name, result);
+  }
+  write_json(o.common.json, result);
+  return stop_or_finish(!whole, saved);
+}
+
+}  // namespace
+
+void add_evaluate(command_line& line) {
+  auto o = std::make_shared<options>();
+  subcommand c =
+      line.add("evaluate", "measure perplexity on a text, accuracy on verdicts, and the effect of compression");
+  c.footer(
+      "Example:  precis evaluate MODEL --text wiki.txt --windows 20\n"
+      "MODEL may also be a classifier, for --verdicts: " +
+      engine::readable_classifiers() +
+      ".\n"
+      "Windows do not overlap and each starts without context: window i reads tokens [N i, N i + N) and predicts the "
+      "next ones.\n"
+      "NLL is the mean over all predictions, never a mean of means; the interval is over windows.\n"
+      "Verdicts: a language model reads the end of a text and \"\\nVerdict:\"; its answer is the most likely of the "
+      "labels, each with\n"
+      "a space before it. A classifier reads the beginning of the text; its labels are matched by name.");
+  add_model(c, o->model);
+  add_text(c, o->text, "plain text, or token ids as JSON, {\"sequences\": [[1, 2], [3]]}, to measure the perplexity on",
+           false);
+  c.add("--verdicts", o->verdicts, "JSON lines of text and label to measure the accuracy on");
+  c.add("--verdict-tokens", o->verdict_tokens, "language models: tokens from the end of a text in its prompt")
+      .shows_default();
+  c.add("--labels", o->labels, "names of a classifier's outputs in order (default: those of its config.json)")
+      .separated_by(',');
+  c.add("--against", o->against, "the original model: also print the KL divergence from it, and its accuracy");
+  c.add("--facts", o->facts, "also count the facts (JSON array of prompt, subject, attribute) that the model answers");
+  add_resume(c, o->resume);
+  add_common(c, o->common);
+  c.runs([o] { return is_classifier(o->model.path) ? run_classifier(*o) : run(*o); });
+}
+
+}  // namespace program

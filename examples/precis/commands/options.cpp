@@ -1,0 +1,64 @@
+#include "commands/options.hpp"
+
+#include "jobs/allocation.hpp"
+
+#include <engine/files/model_kinds.hpp>
+
+#include <fmt/format.h>
+
+namespace program {
+
+void add_model(subcommand& c, model_options& o) {
+  c.add("MODEL", o.path, engine::readable_language_models()).required();
+  c.add("--tokenizer", o.tokenizer, "tokenizer of a .bin model, if it is not beside the model");
+}
+
+void add_common(subcommand& c, run_options& o) {
+  c.add("--json", o.json, "write the result as JSON to this file");
+  c.add("--threads", o.threads, "threads; 0: one per processor. Results do not depend on it").shows_default();
+  c.add_flag("--quiet", o.quiet, "print no progress");
+}
+
+void add_resume(subcommand& c, resume_options& o) {
+  c.add_flag("--resume", o.resume, "continue from the partial results of a stopped run");
+  c.add("--partial", o.partial,
+        "file for partial results (default: beside the output; without an output, in the user's cache folder)");
+}
+
+void add_text(subcommand& c, text_options& o, const std::string& help, bool required) {
+  option text = c.add("--text", o.file, help);
+  if (required) text.required();
+  c.add("--context", o.length, "predictions per window of the text (default: one less than the model's context)");
+  c.add("--windows", o.windows, "windows of the text; 0: all").shows_default();
+}
+
+void add_units(subcommand& c, const std::string& name, std::string& value, const std::string& help) {
+  c.add(name, value, help).one_of({"block", "half", "matrix"}).shows_default();
+}
+
+void add_entries(subcommand& c, std::string& value, const std::string& help) {
+  c.add("--entries", value, fmt::format("{} (default: {})", help, default_entries_text));
+}
+
+option add_budget(subcommand& c, std::string& value) {
+  return c.add("--budget", value, "upper bound on the size: 4.5bpw, 1200000B or 40% (of the matrices in the file)");
+}
+
+session open_and_print(const model_options& o) {
+  session s = open_model(o);
+  fmt::print("model  {}: {}\n", s.name, describe(s));
+  return s;
+}
+
+text_windows read_and_print(const session& s, const text_options& o) {
+  text_windows text = read_windows(s, o);
+  fmt::print("text   {}: {} windows of {} predictions\n", text.name, text.windows.size(), text.length);
+  return text;
+}
+
+exit_status stop(const checkpoint& saved) {
+  fmt::print("{}", saved.stopped_message());
+  return exit_status::stopped;
+}
+
+}  // namespace program

@@ -1,0 +1,37 @@
+#pragma once
+
+#include "commands/command_line.hpp"
+
+#include "jobs/checkpoint.hpp"
+#include "jobs/run_options.hpp"
+#include "jobs/session.hpp"
+#include "jobs/text_windows.hpp"
+
+#include <string>
+
+/// Options that several subcommands share, and what they print about their inputs.
+namespace program {
+
+/// MODEL and --tokenizer.
+void add_model(subcommand& c, model_options& o);
+/// --json, --threads and --quiet.
+void add_common(subcommand& c, run_options& o);
+/// --resume and --partial.
+void add_resume(subcommand& c, resume_options& o);
+/// --text, --context and --windows.
+void add_text(subcommand& c, text_options& o, const std::string& help, bool required);
+/// An option that takes block, half or matrix.
+void add_units(subcommand& c, const std::string& name, std::string& value, const std::string& help);
+/// --entries.
+void add_entries(subcommand& c, std::string& value, const std::string& help = "comma-separated formats");
+/// --budget.
+option add_budget(subcommand& c, std::string& value);
+
+/// Opens a model and prints a line about it.
+[[nodiscard]] session open_and_print(const model_options& o);
+/// Reads the windows of a text and prints a line about them.
+[[nodiscard]] text_windows read_and_print(const session& s, const text_options& o);
+/// Says where the partial results of a stopped job are.
+[[nodiscard]] exit_status stop(const checkpoint& saved);
+
+}  // namespace program

@@ -1,0 +1,204 @@
+#include "commands/commands.hpp"
+#include "commands/options.hpp"
+#include "jobs/allocation.hpp"
+#include "jobs/output.hpp"
+#include "jobs/plans.hpp"
+#include "jobs/unit_costs.hpp"
+
+#include <engine/files/files.hpp>
+#include <engine/files/json.hpp>
+
+#include <precis/allocate/sparsity.hpp>
+#include <precis/core/budget.hpp>
+#include <precis/prune/shares.hpp>
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <memory>
+#include <optional>
+#include <utility>
+
+namespace program {
+
+namespace {
+
+struct options {
+  model_options model;
+  std::string scores, costs, allocator, entries, types, uniform,
+      sparsity_by = "uniform", sparsity_scores, units = "block", bits = "4,6,8", prune = "0", family = "affine",
+      granularity = "g32", std = "population", budget, out = "model.plan";
+  double sparsity = 0;
+  run_options common;
+};
+
+/// The plan with --sparsity of all weights pruned, distributed over units by --sparsity-by.
+precis::plan distribute_sparsity(const session& s, precis::plan p, const options& o) {
+  const std::vector<precis::unit> units = precis::group_units(s.model.matrices(), p.units);
+  if (o.sparsity_by == "joint")
+    return precis::allocate::with_sparsity(
+        std::move(p), precis::prune::joint_shares{.sparsity = o.sparsity}(s.model, units), "joint magnitude");
+  if (o.sparsity_scores.empty())
+    precis::refuse({.what = "--sparsity-by " + o.sparsity_by + " without scores",
+                    .where = "plan",
+                    .expected = "--sparsity-scores FILE, a table of `precis score`, for instance of outliers"});
+  const engine::mapped_file file(o.sparsity_scores);
+  precis::scores table = precis::parse_scores(file.text(), s.model.matrices(), o.sparsity_scores);
+  check_model(s, table.model, o.sparsity_scores);
+  if (table.units != units)
+    precis::refuse({.what = "scores of other units than the plan's",
+                    .where = o.sparsity_scores,
+                    .expected = "one score per " + std::string(to_string(p.units))});
+  std::vector<std::size_t> weights;
+  for (const precis::unit& u : units) weights.push_back(u.weights);
+  return precis::allocate::with_sparsity(
+      std::move(p),
+      o.sparsity_by == "owl"
+          ? precis::allocate::owl{.sparsity = o.sparsity}(table.values, weights)
+          : precis::allocate::entropy_softmax{.sparsity = o.sparsity}(precis::normalise::minmax(table.values), weights),
+      o.sparsity_by + " of " + table.scorer);
+}
+
+exit_status run(const options& o) {
+  require_writable({o.out, o.types, o.common.json});
+  const auto given =
+      static_cast<int>(!o.scores.empty()) + static_cast<int>(!o.costs.empty()) + static_cast<int>(!o.uniform.empty());
+  if (given != 1)
+    precis::refuse({.what = given == 0 ? "nothing to plan from" : "several things to plan from",
+                    .where = "plan",
+                    .expected = "one of --scores FILE, --costs FILE and --uniform CODEC"});
+  const std::string allocator = !o.allocator.empty() ? o.allocator : o.costs.empty() ? "tiers" : "knapsack";
+  if (allocator != "tiers" && o.budget.empty())
+    precis::refuse(
+        {.what = allocator + " without a size limit", .where = "plan", .expected = "--budget 4.5bpw, 1200000B or 40%"});
+  std::optional<precis::budget> budget;
+  if (!o.budget.empty()) budget = precis::parse_budget(o.budget);
+  const session s = open_model(o.model);
+
+  precis::plan p;
+  std::optional<precis::scores> table;
+  std::vector<precis::allocate::tier> tiers;
+  if (!o.costs.empty()) {
+    p = allocate_plan(allocator, {.name = o.costs, .costs = read_costs(s, o.costs)}, *budget).plan;
+  } else if (!o.uniform.empty()) {
+    p = uniform_plan(s, precis::parse_unit_kind(o.units, "--units"), o.uniform,
+                     o.sparsity_by == "uniform" ? o.sparsity : 0.0);
+  } else {
+    const engine::mapped_file file(o.scores);
+    table = precis::parse_scores(file.text(), s.model.matrices(), o.scores);
+    check_model(s, table->model, o.scores);
+    if (allocator == "tiers") {
+      precis::allocate::z_tiers allocate =
+          make_tiers(read_bits(o.bits, "--bits"), read_sparsities(o.prune, "--prune"), o.family, o.granularity);
+      if (o.std == "sample") allocate.std = precis::allocate::deviation::sample;
+      p = allocate(*table);
+      tiers = allocate.tiers(table->values);
+    } else {
+      const std::vector<std::string> entries = read_entries(o.entries, "--entries");
+      const candidate scored{
+          .name = o.scores, .costs = costs_of_scores(s, *table, entries, o.common), .scores = *table};
+      p = allocate_plan(allocator, scored, *budget).plan;
+    }
+  }
+  if (o.sparsity_by != "uniform") p = distribute_sparsity(s, std::move(p), o);
+  const resolved_plan resolved = resolve(s, p);
+  const precis::size_report& size = resolved.size;
+  if (budget) {
+    const std::size_t limit = budget->bytes(size.weights, size.original_bytes);
+    if (size.packed_bytes > limit)
+      precis::refuse({.what = fmt::format("the plan takes {} bytes ({:.3f} bits per weight)", size.packed_bytes,
+                                          size.bits_per_weight()),
+                      .where = "plan --budget " + o.budget,
+                      .expected = fmt::format(
+                          "at most {} bytes ({:.3f} bits per weight): fewer bits in --bits, or a larger budget", limit,
+                          8.0 * static_cast<double>(limit) / static_cast<double>(size.weights))});
+  }
+
+  const std::vector<precis::unit> units = precis::group_units(s.model.matrices(), p.units);
+  engine::json rows = engine::json::array();
+  std::size_t widest = 4;
+  for (const precis::unit& u : units) widest = std::max(widest, u.name.size());
+  fmt::print("{:<{}}  {:<6}  {:<20}  {:>8}  {:>10}\n", "unit", widest, "tier", "codec", "sparsity", "bytes");
+  for (std::size_t i = 0; i < units.size(); ++i) {
+    const precis::choice& c = *p.find(units[i].name);
+    std::size_t bytes = 0;
+    for (const std::size_t m : units[i].matrices) bytes += resolved.matrices[m].bytes;
+    const std::string tier = tiers.empty() ? "-" : std::string(precis::allocate::to_string(tiers[i]));
+    fmt::print("{:<{}}  {:<6}  {:<20}  {:>8.3g}  {:>10}\n", units[i].name, widest, tier, c.codec, c.sparsity, bytes);
+    rows.push_back(
+        {{"unit", units[i].name}, {"tier", tier}, {"codec", c.codec}, {"sparsity", c.sparsity}, {"bytes", bytes}});
+    if (table) rows.back()["score"] = table->values[i];
+  }
+  fmt::print(
+      "\nsize   {} bytes for {} weights: {:.3f} bits per weight, {:.2f} times smaller than in the file ({:.1f} % "
+      "less)\n",
+      size.packed_bytes, size.weights, size.bits_per_weight(), size.compression_ratio(), size.percent_reduction());
+  for (const std::string& note : p.notes) fmt::print("note   {}\n", note);
+  engine::write_file(o.out, precis::to_text(p));
+  if (!o.types.empty()) {
+    engine::write_file(o.types, tensor_types(s, resolved));
+    fmt::print("wrote  {}: for llama-quantize --tensor-type-file\n", o.types);
+  }
+  fmt::print("wrote  {}\n", o.out);
+  write_json(o.common.json, {{"command", "plan"},
+                             {"model", s.name},
+                             {"fingerprint", s.fingerprint},
+                             {"units", rows},
+                             {"bytes", size.packed_bytes},
+                             {"original_bytes", size.original_bytes},
+                             {"weights", size.weights},
+                             {"bits_per_weight", size.bits_per_weight()},
+                             {"compression_ratio", size.compression_ratio()},
+                             {"percentage_reduction", size.percent_reduction()}});
+  return exit_status::done;
+}
+
+}  // namespace
+
+void add_plan(command_line& line) {
+  auto o = std::make_shared<options>();
+  subcommand c = line.add("plan", "choose a format per unit: the best within a budget, by score tiers, or uniform");
+  c.footer(
+      "Examples:\n"
+      "  precis plan MODEL --costs model.costs --budget 4bpw\n"
+      "  precis plan MODEL --scores taylor.scores --allocator knapsack --budget 40%\n"
+      "  precis plan MODEL --scores trace.scores --bits 3,4,6 --granularity g32 --out mixed.plan\n"
+      "  precis plan MODEL --uniform affine4.g32 --out four.plan\n"
+      "Tiers by z-score: z < -0.5 is low, z > 0.5 is high. Low information density gets the fewest bits and the most "
+      "pruning.\n"
+      "The plan is text: read it, edit it, diff it, pass it to `precis compress`.");
+  add_model(c, o->model);
+  c.add("--scores", o->scores, "score table from `precis score`");
+  c.add("--costs", o->costs, "cost table from `precis cost`");
+  c.add("--allocator", o->allocator,
+        fmt::format("{} within --budget; or tiers: --bits by z-score (default: knapsack for costs, tiers for scores)",
+                    fmt::join(allocator_names(), ", ")));
+  add_entries(c, o->entries, "with --scores and --budget: comma-separated formats to choose from");
+  c.add("--bits", o->bits, "bits of the low, medium and high tier: 2 to 8, 16 or 24").shows_default();
+  c.add("--prune", o->prune, "sparsity of the low, medium and high tier, or one for all").shows_default();
+  c.add("--family", o->family, "affine, symmetric, symmetric_full, min_anchored or min_anchored_floor")
+      .one_of({"affine", "symmetric", "symmetric_full", "min_anchored", "min_anchored_floor"})
+      .shows_default();
+  c.add("--granularity", o->granularity,
+        "weights that share a scale: tensor, row, g32, g64 or g128; .h for half-precision scales (g32.h)")
+      .shows_default();
+  c.add("--std", o->std, "standard deviation in z-scores: population or sample")
+      .one_of({"population", "sample"})
+      .shows_default();
+  c.add("--uniform", o->uniform, "one format for every unit, instead of --scores");
+  c.add("--sparsity", o->sparsity, "with --uniform or --sparsity-by: sparsity of the whole model").shows_default();
+  c.add("--sparsity-by", o->sparsity_by,
+        "distribution of --sparsity over units: uniform; joint, one selection over all weights; owl or softmax, by "
+        "--sparsity-scores")
+      .one_of({"uniform", "joint", "owl", "softmax"})
+      .shows_default();
+  c.add("--sparsity-scores", o->sparsity_scores, "score table from `precis score`, high = keep");
+  add_units(c, "--units", o->units, "with --uniform: block, half or matrix");
+  add_budget(c, o->budget);
+  c.add("--tensor-types", o->types, "also write the plan for llama.cpp's llama-quantize --tensor-type-file");
+  c.add("--out", o->out, "plan to write").shows_default();
+  add_common(c, o->common);
+  c.runs([o] { return run(*o); });
+}
+
+}  // namespace program

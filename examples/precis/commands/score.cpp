@@ -1,0 +1,100 @@
+#include "commands/commands.hpp"
+#include "commands/options.hpp"
+#include "commands/score_options.hpp"
+#include "jobs/checkpoint.hpp"
+#include "jobs/facts.hpp"
+#include "jobs/output.hpp"
+#include "jobs/unit_scores.hpp"
+#include "report/results/score_pictures.hpp"
+
+#include <engine/files/files.hpp>
+#include <engine/files/json.hpp>
+
+#include <fmt/format.h>
+
+#include <memory>
+#include <optional>
+
+namespace program {
+
+namespace {
+
+struct options {
+  model_options model;
+  std::string scorer, out = "scores.txt", svg;
+  text_options text{.file = {}, .length = 0, .windows = 32};
+  score_options score;
+  resume_options resume;
+  run_options common;
+};
+
+exit_status run(options& o) {
+  o.score.settle();
+  require_writable({o.out, o.svg, o.common.json});
+  session s = open_and_print(o.model);
+
+  std::optional<fact_file> facts;
+  std::optional<text_windows> text;
+  std::optional<checkpoint> saved;
+  if (o.scorer == "causal_trace" && !o.score.facts.empty()) {
+    facts = o.score.load(s.tokens);
+    o.score.what.facts = &*facts;
+    fmt::print("facts  {}: {}", o.score.facts, facts->facts.size());
+    if (facts->longer_answers > 0)
+      fmt::print(", {} of them with answers of several tokens (the first counts)", facts->longer_answers);
+    fmt::print("\n");
+    const engine::json job = o.score.trace_job(s);
+    saved.emplace(partial_file(o.resume, o.out + ".partial", job), job, o.resume);
+    if (saved->size() > 0) fmt::print("resume {} facts were traced before\n", saved->size());
+  }
+  if (!o.text.file.empty()) {
+    text = read_windows(s, o.text);
+    o.score.what.text = &*text;
+  }
+  const score_result found = run_scorer(o.scorer, s, o.score.what, o.common, saved ? &*saved : nullptr);
+  if (found.stopped) {
+    if (saved) return stop(*saved);
+    fmt::print("stopped; nothing was written\n");
+    return exit_status::stopped;
+  }
+  if (facts) fmt::print("known  {} of {} facts\n", found.facts_known, facts->facts.size());
+  fmt::print("\n{}\n", tier_table(found.table));
+  engine::write_file(o.out, to_text(found.table));
+  fmt::print("wrote {} ({}, {})\n", o.out, found.table.scorer, duration(found.seconds));
+  if (!o.svg.empty()) fmt::print("{}\n", write_picture(o.svg, tier_picture(found.table)));
+  engine::json result = to_json(found.table);
+  result["command"] = "score";
+  result["seconds"] = found.seconds;
+  write_json(o.common.json, result);
+  if (saved) saved->finish();
+  return exit_status::done;
+}
+
+}  // namespace
+
+void add_score(command_line& line) {
+  auto o = std::make_shared<options>();
+  subcommand c = line.add("score", "score how much each unit of a model matters; high = keep");
+  c.footer(
+      "Examples:\n"
+      "  precis score MODEL --scorer causal_trace --facts facts.json --out trace.scores\n"
+      "  precis score MODEL --scorer gradient_magnitude --text calibration.txt --units half\n"
+      "  precis score MODEL --scorer cca --text calibration.txt --context 63 --windows 40\n"
+      "The table is text: read it, edit it, pass it to `precis plan`. --resume continues a stopped causal trace.");
+  add_model(c, o->model);
+  c.add("--scorer", o->scorer,
+        "causal_trace (needs --facts), weight_magnitude (needs no data), or one that needs --text: "
+        "gradient_magnitude, first_order_taylor, taylor, input_taylor, pruning_sensitivity, cca, block_influence, "
+        "outliers, drop_one, reconstruction_error")
+      .required()
+      .one_of(scorer_names());
+  add_text(c, o->text, "calibration text, for all scorers but causal_trace and weight_magnitude", false);
+  c.add("--out", o->out, "score table to write").shows_default();
+  c.add("--svg", o->svg, "also draw the scores and their tiers");
+  o->score.declare(c);
+  add_resume(c, o->resume);
+  add_common(c, o->common);
+  c.runs([o] { return run(*o); });
+}
+
+}  // namespace program

@@ -1,0 +1,125 @@
+#include "commands/score_options.hpp"
+
+#include <engine/files/json.hpp>
+
+#include <precis/core/unit.hpp>
+
+#include <filesystem>
+#include <map>
+
+namespace program {
+
+void score_options::declare(subcommand& c) {
+  c.add("--facts", facts, "causal_trace: facts, a JSON array of {prompt, subject, attribute}");
+  c.add("--facts-limit", facts_limit, "read only the first N facts (default: all)");
+  c.add("--answers", answer_rule, "answers of several tokens: first (take the first token) or whole (refuse them)")
+      .one_of({"first", "whole"})
+      .shows_default();
+  add_units(c, "--units", units, "the units that get one score each: block, half (attention or MLP) or matrix");
+  c.add("--window", what.trace.window, "causal_trace: layers restored together").shows_default();
+  c.add("--runs", what.trace.noise.runs, "causal_trace: noisy runs per fact").shows_default();
+  c.add("--noise", what.trace.noise.amount, "causal_trace: amount of noise").shows_default();
+  c.add("--noise-rule", noise_rule,
+        "causal_trace: unit of --noise: subjects (standard deviations of their embeddings), gaussian or uniform "
+        "(absolute)")
+      .one_of({"subjects", "gaussian", "uniform"})
+      .shows_default();
+  c.add_flag(
+      "--replace", [this] { what.trace.noise.how = precis::score::corruption::mode::replace; },
+      "causal_trace: replace the embeddings by noise instead of adding it");
+  c.add("--seed", what.trace.noise.seed, "causal_trace, taylor, input_taylor: seed of the noise").shows_default();
+  c.add("--reduce", reduce, "causal_trace: mean_roles, max_roles, last_subject, last_token or mean_tokens")
+      .one_of({"mean_roles", "max_roles", "last_subject", "last_token", "mean_tokens"})
+      .shows_default();
+  c.add("--statistic", statistic, "causal_trace: probability, or recovery (share of runs that answer correctly again)")
+      .one_of({"probability", "recovery"})
+      .shows_default();
+  c.add_flag(
+      "--of-total", [this] { what.trace.scale = precis::score::effect_scale::of_total; },
+      "causal_trace: divide the effects by each fact's total effect");
+  c.add("--sparsities", what.pruning.sparsities, "pruning_sensitivity: sparsities to average over")
+      .separated_by(',')
+      .shows_default();
+  c.add("--draws", what.taylor.draws, "taylor, input_taylor: noise draws per unit, in antithetic pairs")
+      .shows_default();
+  c.add("--perturb", what.taylor.noise.size,
+        "taylor, first_order_taylor, input_taylor: standard deviation of the noise, relative to the root mean square "
+        "of each matrix or block input")
+      .shows_default();
+  c.add("--directions", what.cca.keep.variance, "cca: share of each layer's variance to compare (SVCCA: 0.99)")
+      .shows_default();
+  c.add("--probe", what.probe, "reconstruction_error: the format whose error is measured").shows_default();
+}
+
+void score_options::settle() {
+  using precis::score::corruption;
+  using precis::score::effect_reduction;
+  static const std::map<std::string, corruption::rule> rules{{"subjects", corruption::rule::gaussian_factor},
+                                                             {"gaussian", corruption::rule::gaussian},
+                                                             {"uniform", corruption::rule::uniform}};
+  static const std::map<std::string, effect_reduction> reductions{{"mean_roles", effect_reduction::mean_roles},
+                                                                  {"max_roles", effect_reduction::max_roles},
+                                                                  {"last_subject", effect_reduction::last_subject},
+                                                                  {"last_token", effect_reduction::last_token},
+                                                                  {"mean_tokens", effect_reduction::mean_tokens}};
+  what.units = precis::parse_unit_kind(units, "--units");
+  what.taylor.seed = what.trace.noise.seed;
+  what.trace.noise.draw = rules.at(noise_rule);
+  what.trace.reduce = reductions.at(reduce);
+  what.trace.statistic = statistic == "recovery" ? precis::score::effect_statistic::recovery
+                                                 : precis::score::effect_statistic::probability;
+}
+
+fact_file score_options::load(const engine::tokenizer& tokens) const {
+  return load_facts(tokens, facts, answer_rule == "whole" ? answers::whole : answers::first_token, facts_limit);
+}
+
+engine::json score_options::trace_job(const session& s) const {
+  return {{"command", "score"},
+          {"model", s.fingerprint},
+          {"options",
+           {{"facts", facts},
+            {"limit", facts_limit},
+            {"answers", answer_rule},
+            {"window", what.trace.window},
+            {"runs", what.trace.noise.runs},
+            {"noise", what.trace.noise.amount},
+            {"rule", noise_rule},
+            {"mode", static_cast<int>(what.trace.noise.how)},
+            {"seed", what.trace.noise.seed}}}};
+}
+
+void experiment_options::declare(subcommand& c) {
+  add_model(c, model);
+  add_text(c, text, "held-out text to evaluate on", true);
+  c.add("--calibration", calibration, "text for scorers and costs; use other text than the held-out one");
+  c.add("--calibration-windows", calibration_windows, "windows of the calibration text; 0: all").shows_default();
+  c.add("--out", out, "folder for the results; created if it does not exist").shows_default();
+  score.declare(c);
+  add_resume(c, resume);
+  add_common(c, common);
+}
+
+std::string experiment_options::partial(const std::string& name) const {
+  return resume.partial.empty() ? (std::filesystem::path(out) / (name + ".partial")).string() : resume.partial;
+}
+
+experiment open_experiment(const experiment_options& o) {
+  session s = open_and_print(o.model);
+  text_windows text = read_and_print(s, o.text);
+  experiment e{.model = std::move(s), .text = std::move(text), .calibration = {}, .facts = {}};
+  if (!o.calibration.empty())
+    e.calibration =
+        read_windows(e.model, {.file = o.calibration, .length = o.text.length, .windows = o.calibration_windows});
+  if (!o.score.facts.empty()) e.facts = o.score.load(e.model.tokens);
+  return e;
+}
+
+score_request request_of(const experiment_options& o, const experiment& e) {
+  score_request r = o.score.what;
+  r.facts = e.facts ? &*e.facts : nullptr;
+  r.text = e.calibration ? &*e.calibration : nullptr;
+  return r;
+}
+
+}  // namespace program

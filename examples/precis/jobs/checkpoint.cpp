@@ -1,0 +1,136 @@
+#include "jobs/checkpoint.hpp"
+
+#include <engine/files/json.hpp>
+
+#include <precis/core/error.hpp>
+#include <precis/core/random.hpp>
+
+#include <fmt/format.h>
+
+#include <unistd.h>
+#include <cstdio>
+#include <cstdlib>
+#include <fstream>
+#include <map>
+#include <mutex>
+#include <system_error>
+#include <utility>
+#include <vector>
+
+namespace program {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+/// The first folder for state that exists or can be made, and can be written to; empty: none.
+[[nodiscard]] fs::path cache_folder() {
+  std::vector<fs::path> folders;
+  if (const char* xdg = std::getenv("XDG_CACHE_HOME"); xdg != nullptr && fs::path(xdg).is_absolute())
+    folders.push_back(fs::path(xdg) / "precis");
+  if (const char* home = std::getenv("HOME"); home != nullptr && fs::path(home).is_absolute())
+    folders.push_back(fs::path(home) / ".cache" / "precis");
+  std::error_code failed;
+  if (const fs::path temporary = fs::temp_directory_path(failed); !failed)
+    folders.push_back(temporary / fmt::format("precis-{}", getuid()));
+  for (const fs::path& folder : folders) {
+    fs::create_directories(folder, failed);
+    if (!failed && access(folder.c_str(), W_OK | X_OK) == 0) return folder;
+  }
+  return {};
+}
+
+}  // namespace
+
+fs::path partial_file(const resume_options& o, const fs::path& beside, const engine::json& job) {
+  if (!o.partial.empty()) return o.partial;
+  if (!beside.empty()) return beside;
+  const fs::path folder = cache_folder();
+  if (folder.empty()) return {};
+  return folder / fmt::format("{}-{:016x}.partial", job.at("command").get<std::string>(), precis::purpose(job.dump()));
+}
+
+struct checkpoint::contents {
+  std::map<std::string, engine::json> pieces;
+  std::ofstream out;
+  std::mutex mutex;
+};
+
+checkpoint::checkpoint(fs::path file, const engine::json& job, const resume_options& o)
+    : file_(std::move(file)), contents_(std::make_unique<contents>()) {
+  std::ofstream& out = contents_->out;
+  if (o.resume) {
+    std::ifstream in(file_);
+    if (file_.empty() || !in)
+      precis::refuse({.what = "there is nothing to resume",
+                      .where = file_.empty() ? "--resume" : file_.string(),
+                      .expected = "the partial results of a stopped run; run without --resume to start"});
+    std::string line;
+    bool first = true;
+    std::size_t whole = 0;  // bytes of complete lines
+    while (std::getline(in, line) && !in.eof()) {
+      const engine::json entry = engine::json::parse(line, nullptr, false);
+      if (first && (entry.is_discarded() || entry != job))
+        precis::refuse({.what = "these are the partial results of another job",
+                        .where = file_.string(),
+                        .expected = "the same model, data and options; run without --resume to start over"});
+      if (!first) {
+        if (!entry.is_object() || !entry.contains("key") || !entry.contains("value") || !entry["key"].is_string())
+          break;
+        contents_->pieces[entry["key"].get<std::string>()] = entry["value"];
+      }
+      first = false;
+      whole += line.size() + 1;
+    }
+    in.close();
+    if (first)
+      precis::refuse({.what = "the file is empty",
+                      .where = file_.string(),
+                      .expected = "partial results; run without --resume to start over"});
+    std::error_code ignored;
+    fs::resize_file(file_, whole, ignored);
+    out.open(file_, std::ios::app);
+  } else if (!file_.empty()) {
+    out.open(file_, std::ios::trunc);
+    if (out) out << job.dump() << "\n" << std::flush;
+  }
+  if (out.is_open() && out) return;
+  if (o.resume || !o.partial.empty())
+    precis::refuse({.what = "cannot be written",
+                    .where = file_.string(),
+                    .expected = "a folder with write permission for the partial results (see --partial)"});
+  fmt::print(stderr, "precis: cannot write partial results{}; a stopped run will have to start over (see --partial)\n",
+             file_.empty() ? "" : " to " + file_.string());
+  out.close();
+  file_.clear();
+}
+
+checkpoint::~checkpoint() = default;
+
+const engine::json* checkpoint::find(const std::string& key) const {
+  const auto at = contents_->pieces.find(key);
+  return at == contents_->pieces.end() ? nullptr : &at->second;
+}
+
+std::size_t checkpoint::size() const noexcept { return contents_->pieces.size(); }
+
+void checkpoint::record(const std::string& key, const engine::json& piece) {
+  if (file_.empty()) return;
+  const std::lock_guard lock(contents_->mutex);
+  contents_->out << engine::json{{"key", key}, {"value", piece}}.dump() << "\n" << std::flush;
+}
+
+void checkpoint::finish() {
+  if (file_.empty()) return;
+  contents_->out.close();
+  std::error_code ignored;
+  fs::remove(file_, ignored);
+}
+
+std::string checkpoint::stopped_message() const {
+  if (file_.empty()) return "stopped; partial results were not kept\n";
+  return fmt::format("stopped; partial results are in {}: run the same command with --resume to continue\n",
+                     file_.string());
+}
+
+}  // namespace program

@@ -1,0 +1,122 @@
+#include "jobs/compression.hpp"
+
+#include "jobs/formats.hpp"
+#include "jobs/plans.hpp"
+#include "jobs/run_options.hpp"
+
+#include <engine/model_files/compressed.hpp>
+#include <engine/files/files.hpp>
+#include <engine/model_files/gguf_model.hpp>
+#include <engine/model_files/load.hpp>
+#include <engine/model/family.hpp>
+
+#include <precis/core/error.hpp>
+
+#include <algorithm>
+#include <span>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace program {
+
+namespace {
+
+/// A tensor of the source by a matrix's name. Requires that there is one.
+[[nodiscard]] const engine::source_tensor& tensor_of(const engine::model_source& source, const std::string& matrix) {
+  return *std::ranges::find(source.tensors, matrix + ".weight", &engine::source_tensor::name);
+}
+
+/// The plan's choices for the model's matrices and for the tables that the plan lists (the embedding, an untied head).
+/// Tables are not units: a plan need not list them, and they do not count toward its budget.
+struct choices {
+  std::vector<precis::matrix_choice> matrices, tables;
+};
+[[nodiscard]] choices resolve(const engine::model_source& source, precis::plan p, const std::string& fingerprint) {
+  choices out;
+  const engine::family& f = engine::family_of(source.config);
+  for (const std::string_view name : {f.token_embedding, source.config.tied_head ? std::string_view{} : f.head}) {
+    const auto at = std::ranges::find(p.choices, name, &precis::choice::unit);
+    if (name.empty() || at == p.choices.end()) continue;
+    const precis::matrix_info info{.name = std::string(name),
+                                   .layer = 0,
+                                   .part = precis::part::mlp,
+                                   .out = source.config.vocabulary,
+                                   .in = source.config.width};
+    out.tables.push_back(
+        precis::resolve<formats>(std::span(&info, 1),
+                                 {.model = {}, .units = precis::unit_kind::matrix, .notes = {}, .choices = {*at}})
+            .front());
+    p.choices.erase(at);
+  }
+  out.matrices = precis::resolve<formats>(engine::matrices_of(source.config), p, {.model = fingerprint});
+  return out;
+}
+
+}  // namespace
+
+compression_result compress(const compression_request& r, const run_options& o) {
+  const engine::model_source source = engine::open_source(r.model.path);
+  if (!engine::family_of(source.config).causal)
+    precis::refuse({.what = "a classifier", .where = r.model.path, .expected = "a language model"});
+  const engine::matrix_decoder codecs = decoder();
+  const std::string fingerprint = engine::fingerprint(source, codecs);
+  const engine::mapped_file file(r.plan);
+  const precis::plan p = precis::parse_plan(file.text(), r.plan);
+  const choices resolved = resolve(source, p, fingerprint);
+  precis::size_report size = precis::size_of(resolved.matrices);
+  size.original_bytes = 0;
+  for (const precis::matrix_choice& c : resolved.matrices)
+    size.original_bytes += tensor_of(source, c.name).bytes.size();
+
+  std::size_t removed = 0;
+  engine::compressed_sizes written;
+  {
+    progress bar("packing", resolved.matrices.size() + resolved.tables.size(), o.how());
+    std::vector<engine::compressed_matrix> matrices;
+    const auto add = [&](const precis::matrix_choice& c) {
+      removed += precis::exact_count(c.sparsity, c.out * c.in);
+      matrices.push_back({.name = c.name, .codec = c.codec, .bytes = c.bytes, .pack = [&](std::span<std::byte> packed) {
+                            if (interrupted()) throw stopped{};
+                            const engine::source_tensor& t = tensor_of(source, c.name);
+                            std::vector<float> values(t.elements());
+                            engine::decode(t, codecs, values);
+                            const precis::weight_view w(values, t.shape[0], t.shape[1]);
+                            pack_matrix(t.in_major ? w.transposed() : w, c, packed);
+                            bar.step();
+                          }});
+    };
+    for (const precis::matrix_choice& c : resolved.matrices) add(c);
+    for (const precis::matrix_choice& c : resolved.tables) add(c);
+    const engine::compress_options how{
+        .existing = r.replace ? engine::atomic_folder::existing::replace : engine::atomic_folder::existing::refuse,
+        .tokenizer = r.model.tokenizer,
+        .made_from = fingerprint,
+        .files = {{"model.plan", precis::to_text(p)}}};
+    const bool gguf = r.out.extension() == ".gguf";
+    written = gguf ? engine::write_gguf(r.model.path, r.out, matrices, how)
+                   : engine::write_compressed(r.model.path, r.out, matrices, how);
+  }
+  return {.fingerprint = fingerprint,
+          .size = size,
+          .all_before = written.before,
+          .all_after = written.after,
+          .removed = removed};
+}
+
+folder_bytes write_packed(const session& s, const std::filesystem::path& source, const resolved_plan& resolved,
+                          const std::string& plan_text, const std::filesystem::path& out) {
+  std::vector<engine::compressed_matrix> matrices;
+  for (const precis::matrix_choice& c : resolved.matrices)
+    matrices.push_back({.name = c.name, .codec = c.codec, .bytes = c.bytes, .pack = [&](std::span<std::byte> packed) {
+                          pack_matrix(s.model.weights(c.matrix), c, packed);
+                        }});
+  const engine::compressed_sizes sizes = engine::write_compressed(source, out, matrices,
+                                                                  {.existing = engine::atomic_folder::existing::replace,
+                                                                   .tokenizer = {},
+                                                                   .made_from = s.fingerprint,
+                                                                   .files = {{"model.plan", plan_text}}});
+  return {.before = sizes.before, .after = sizes.after};
+}
+
+}  // namespace program

@@ -1,0 +1,46 @@
+#pragma once
+
+#include "jobs/session.hpp"
+
+#include <precis/core/size.hpp>
+
+#include <cstddef>
+#include <filesystem>
+#include <string>
+
+namespace program {
+
+struct resolved_plan;
+struct run_options;
+
+/// Packing a model by a plan.
+struct compression_request {
+  model_options model;
+  std::string plan;           ///< file
+  std::filesystem::path out;  ///< folder, or a file that ends in .gguf
+  bool replace = false;       ///< an existing output
+};
+
+struct compression_result {
+  std::string fingerprint;     ///< of the original
+  precis::size_report size;    ///< of the plan's units
+  std::size_t all_before = 0;  ///< bytes of all tensors
+  std::size_t all_after = 0;
+  std::size_t removed = 0;  ///< weights pruned
+};
+
+/// Prunes and packs matrix by matrix; the model is never in memory as a whole.
+///
+/// Errors   a classifier; those of precis::resolve, engine::write_compressed and engine::write_gguf. Throws `stopped`.
+[[nodiscard]] compression_result compress(const compression_request& r, const run_options& o);
+
+/// Writes the matrices of an open model, packed by a plan, to a compressed folder, which is replaced if it exists.
+/// `source` is the model's folder. Returns the bytes of all tensors before and after.
+struct folder_bytes {
+  std::size_t before = 0, after = 0;
+};
+[[nodiscard]] folder_bytes write_packed(const session& s, const std::filesystem::path& source,
+                                        const resolved_plan& resolved, const std::string& plan_text,
+                                        const std::filesystem::path& out);
+
+}  // namespace program

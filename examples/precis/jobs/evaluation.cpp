@@ -1,0 +1,69 @@
+#include "jobs/evaluation.hpp"
+
+#include "jobs/checkpoint.hpp"
+#include "jobs/run_options.hpp"
+#include "jobs/session.hpp"
+#include "jobs/task.hpp"
+#include "jobs/text_windows.hpp"
+
+#include <engine/files/json.hpp>
+#include <engine/model/encoder.hpp>
+
+#include <precis/measure/kl_divergence.hpp>
+
+#include <cstddef>
+#include <optional>
+#include <vector>
+
+namespace program {
+
+namespace {
+
+template<class Model>
+[[nodiscard]] verdict_result accuracy_of(const Model& model, std::span<const precis::batch_of<Model>> batches,
+                                         const precis::evaluate::accuracy& measure, const run_options& o,
+                                         const std::string& label, checkpoint* saved) {
+  std::vector<std::optional<bool>> right(batches.size());
+  const auto key = [](std::size_t i) { return "verdict." + std::to_string(i); };
+  for (std::size_t i = 0; saved != nullptr && i < right.size(); ++i)
+    if (const engine::json* before = saved->find(key(i))) right[i] = before->at("right").get<bool>();
+  {
+    progress bar(label, batches.size(), o.how());
+    o.pool().for_each(batches.size(), [&](std::size_t i) {
+      if (interrupted()) return;
+      if (!right[i]) {
+        right[i] = measure(model, batches.subspan(i, 1)).correct == 1;
+        if (saved != nullptr) saved->record(key(i), {{"right", *right[i]}});
+      }
+      bar.step();
+    });
+  }
+  verdict_result out;
+  out.stopped = interrupted();
+  for (const std::optional<bool>& r : right) {
+    out.report.correct += r.value_or(false) ? 1u : 0u;
+    out.report.count += r ? 1u : 0u;
+  }
+  return out;
+}
+
+}  // namespace
+
+verdict_result verdict_accuracy(const engine::transformer& model, const questions& q, const run_options& o,
+                                const std::string& label, checkpoint* saved) {
+  return accuracy_of(model, q.batches, precis::evaluate::accuracy{.among = q.among}, o, label, saved);
+}
+verdict_result verdict_accuracy(const engine::encoder& model, std::span<const engine::text_batch> batches,
+                                const run_options& o, const std::string& label, checkpoint* saved) {
+  return accuracy_of(model, batches, precis::evaluate::accuracy{}, o, label, saved);
+}
+
+precis::evaluate::accuracy_report answered(const session& s, const questions& q, const run_options& o) {
+  return precis::evaluate::accuracy{}(s.model, q.batches, o.pool());
+}
+
+double divergence(const session& original, const session& s, const text_windows& text, const run_options& o) {
+  return precis::measure::kl_divergence{}(original.model, s.model, text.windows, o.pool()).mean_nats();
+}
+
+}  // namespace program

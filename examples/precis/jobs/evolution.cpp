@@ -1,0 +1,74 @@
+#include "jobs/evolution.hpp"
+
+#include "jobs/allocation.hpp"
+#include "jobs/formats.hpp"
+#include "jobs/run_options.hpp"
+#include "jobs/session.hpp"
+#include "jobs/text_windows.hpp"
+
+#include <precis/allocate/evolve.hpp>
+#include <precis/cost/entry.hpp>
+#include <precis/cost/plan_divergence.hpp>
+
+#include <algorithm>
+#include <chrono>
+#include <span>
+#include <string>
+#include <utility>
+
+namespace program {
+
+evolution_result run_evolution(session& s, const evolution_request& what, const run_options& o) {
+  const auto began = std::chrono::steady_clock::now();
+  const precis::cost_table& t = *what.costs;
+  const std::size_t all = what.text->windows.size() * what.text->length;
+  const auto share = [&](std::size_t part) { return std::max<std::size_t>(1, all / part); };
+  precis::allocate::evolve search{.budget = what.budget,
+                                  .generations = what.generations,
+                                  .offspring = what.offspring,
+                                  .stages = {{std::max<std::size_t>(1, what.offspring / 8), share(8)},
+                                             {std::max<std::size_t>(1, what.offspring / 16), share(2)},
+                                             {1, all}},
+                                  .start_tokens = share(8),
+                                  .seed = what.seed};
+  if (what.from)
+    for (const precis::unit& u : t.units) {
+      const precis::choice* const c = what.from->find(u.name);
+      const auto at = c == nullptr ? t.entries.end() : std::ranges::find(t.entries, c->codec);
+      if (at == t.entries.end())
+        precis::refuse({.what = c == nullptr ? "no choice for unit " + u.name : u.name + " in " + c->codec,
+                        .where = "--from",
+                        .expected = "a plan with the units and formats of the cost table"});
+      search.from.push_back(static_cast<std::size_t>(at - t.entries.begin()));
+    }
+
+  evolution_result out;
+  precis::allocate::solution best;
+  {
+    progress bar("evolution_request", what.generations, o.how());
+    using fitness_of = precis::cost::plan_divergence<formats, engine::transformer, precis::thread_pool, nearest_fit>;
+    fitness_of fitness(s.model, std::span<const precis::token_batch>(what.text->windows), t, o.pool());
+    best = search.solve(t, fitness.tokens(), fitness, [&](std::size_t, const precis::allocate::solution& now) {
+      out.losses.push_back(now.objective);
+      bar.step();
+      out.stopped = interrupted();
+      return !out.stopped;
+    });
+  }
+  search.generations = out.losses.size();
+  out.plan = search.to_plan(t, best);
+  out.plan.model = s.fingerprint;
+  out.bytes = best.bytes;
+  out.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count();
+  return out;
+}
+
+precis::cost_table sizes_only(const session& s, precis::unit_kind units, const std::string& entries) {
+  precis::cost_table table = precis::cost::blank_table<formats>(s.model.matrices(), units,
+                                                                read_entries(entries, "--entries"), 32, "--entries");
+  table.original_bytes = stored_bytes(s);
+  table.maker = "sizes";
+  return table;
+}
+
+}  // namespace program

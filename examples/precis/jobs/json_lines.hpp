@@ -1,0 +1,28 @@
+#pragma once
+
+#include "jobs/json_forward.hpp"
+
+#include <cstddef>
+#include <filesystem>
+#include <functional>
+#include <string>
+
+namespace engine {
+class json_object;
+}
+
+namespace program {
+
+/// Calls visit(object) for every line of a file of JSON objects, one per line; blank lines are skipped.
+/// Errors: a line that is not a JSON object, with its number; those of engine::mapped_file.
+void for_each_json_line(const std::filesystem::path& path,
+                        const std::function<void(const engine::json_object&)>& visit);
+
+/// Calls visit(object, where) for the objects of a file that is one JSON array, up to `most` of them (0: all); `where`
+/// names the file and the object's number, `noun` with it.
+/// Errors: anything but an array with at least one entry, as `expected` says; an entry that is not an object.
+void for_each_json_entry(const std::filesystem::path& path, const std::string& noun, const std::string& expected,
+                         std::size_t most,
+                         const std::function<void(const engine::json_object&, const std::string& where)>& visit);
+
+}  // namespace program

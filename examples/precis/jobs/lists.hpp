@@ -1,0 +1,16 @@
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace program {
+
+/// "a,b,c" as its parts, without surrounding spaces; the empty text has one empty part.
+[[nodiscard]] std::vector<std::string> split_commas(std::string_view text);
+
+/// Comma-separated names. Errors: a name that is not in `known`, or given twice.
+[[nodiscard]] std::vector<std::string> read_names(std::string_view text, const std::vector<std::string>& known,
+                                                  std::string_view option);
+
+}  // namespace program

@@ -1,0 +1,23 @@
+#pragma once
+
+#include "jobs/json_forward.hpp"
+
+#include <filesystem>
+#include <initializer_list>
+#include <string>
+
+namespace program {
+
+/// Writes a subcommand's result to the file of --json; nothing if `file` is empty.
+void write_json(const std::string& file, const engine::json& result);
+
+/// Refuses outputs that cannot be written, before any work is done. Empty paths are skipped; no file is left behind.
+void require_writable(std::initializer_list<std::filesystem::path> targets);
+
+/// Makes the folder `out` and refuses it if `file` cannot be written in it.
+void require_folder(const std::filesystem::path& out, const std::string& file);
+
+/// Writes an SVG and, if a converter is installed, a PNG beside it; returns the line to print.
+std::string write_picture(const std::filesystem::path& svg_file, const std::string& svg);
+
+}  // namespace program

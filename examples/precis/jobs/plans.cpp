@@ -1,0 +1,155 @@
+#include "jobs/plans.hpp"
+
+#include "jobs/formats.hpp"
+#include "jobs/lists.hpp"
+#include "jobs/session.hpp"
+
+#include <engine/files/files.hpp>
+#include <engine/model_files/gguf_model.hpp>
+
+#include <precis/core/error.hpp>
+#include <precis/core/text.hpp>
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <string_view>
+#include <utility>
+
+namespace program {
+
+namespace {
+
+template<class Number>
+per_tier<Number> read_three(const std::string& text, std::string_view option, std::string_view expected) {
+  per_tier<Number> out{};
+  const std::vector<std::string> words = split_commas(text);
+  std::size_t count = words.size() <= out.size() ? words.size() : 0;
+  for (std::size_t i = 0; i < count; ++i)
+    if (!precis::text::read(std::string_view(words[i]), out[i])) count = 0;
+  if (count == 1) out[1] = out[2] = out[0];
+  if (count != 1 && count != 3)
+    precis::refuse({.what = "'" + text + "'", .where = std::string(option), .expected = std::string(expected)});
+  return out;
+}
+
+}  // namespace
+
+per_tier<unsigned> read_bits(const std::string& text, std::string_view option) {
+  constexpr std::string_view expected =
+      "bits for the low, medium and high tier, each 2 to 8, 16 or 24: 4,6,8 (or one number for all)";
+  const per_tier<unsigned> bits = read_three<unsigned>(text, option, expected);
+  for (const unsigned b : bits)
+    if (!has_width(b))
+      precis::refuse(
+          {.what = fmt::format("{} bits", b), .where = std::string(option), .expected = std::string(expected)});
+  return bits;
+}
+
+per_tier<double> read_sparsities(const std::string& text, std::string_view option) {
+  constexpr std::string_view expected =
+      "shares to prune in the low, medium and high tier, each from 0 to 1: 0.3,0.2,0.1 (or one for all)";
+  const per_tier<double> shares = read_three<double>(text, option, expected);
+  for (const double s : shares)
+    if (s < 0 || s > 1)
+      precis::refuse(
+          {.what = fmt::format("a share of {}", s), .where = std::string(option), .expected = std::string(expected)});
+  return shares;
+}
+
+std::string to_text(const per_tier<unsigned>& b) {
+  return b[0] == b[1] && b[1] == b[2] ? fmt::format("{}", b[0]) : fmt::format("{}, {}, {}", b[0], b[1], b[2]);
+}
+std::string to_text(const per_tier<double>& s) {
+  return s[0] == s[1] && s[1] == s[2] ? fmt::format("{}", s[0]) : fmt::format("{}, {}, {}", s[0], s[1], s[2]);
+}
+
+precis::allocate::z_tiers make_tiers(const per_tier<unsigned>& bits, const per_tier<double>& prune,
+                                     const std::string& family, const std::string& granularity) {
+  const auto tier = [&](std::size_t i) {
+    return precis::allocate::tier_options{.codec = fmt::format("{}{}.{}", family, bits[i], granularity),
+                                          .sparsity = prune[i]};
+  };
+  return {.low = tier(0), .medium = tier(1), .high = tier(2)};
+}
+
+void check_model(const session& s, std::string& model, const std::string& file) {
+  if (!model.empty() && model != s.fingerprint)
+    precis::refuse({.what = "it was made for model " + model,
+                    .where = file,
+                    .expected = "a table of " + s.name + ", model " + s.fingerprint});
+  model = s.fingerprint;
+}
+
+precis::cost_table read_costs(const session& s, const std::string& file) {
+  const engine::mapped_file mapped(file);
+  precis::cost_table t = precis::parse_costs(mapped.text(), s.model.matrices(), file);
+  check_model(s, t.model, file);
+  if (precis::exact_bytes<formats>(s.model.matrices(), t.units, t.entries) != t.bytes)
+    precis::refuse({.what = "sizes other than the formats' exact sizes",
+                    .where = file,
+                    .expected = "a table that `precis cost` wrote for this model"});
+  return t;
+}
+
+precis::plan uniform_plan(const session& s, precis::unit_kind units, const std::string& codec, double sparsity) {
+  precis::plan p{.model = s.fingerprint, .units = units, .notes = {"the same for every unit"}, .choices = {}};
+  for (const precis::unit& u : precis::group_units(s.model.matrices(), units))
+    p.choices.push_back({.unit = u.name, .codec = codec, .sparsity = sparsity});
+  return p;
+}
+
+namespace {
+
+std::string_view ggml_type(std::string_view codec) {
+  const auto format = formats::format(formats::index_of(codec));
+  if (codec.starts_with("q")) return codec;
+  if (codec.starts_with("keep") || codec.starts_with("bitmap"))  // ggml has no sparse types: the type of the values
+    return ggml_type(codec.substr(codec.find('.') + 1));
+  if (codec.starts_with("codebook")) return codec[8] == '2' ? "q2_k" : codec[8] == '3' ? "q3_k" : "q4_0";
+  if (!format) return codec.starts_with("bfloat") ? "bf16" : codec.starts_with("float16") ? "f16" : "f32";
+  const bool offset = format->rule == precis::codec::grid_rule::affine || format->has_minimum();
+  switch (format->code_bits) {
+    case 2: return "q2_k";
+    case 3: return "q3_k";
+    case 4: return offset ? "q4_1" : "q4_0";
+    case 5: return offset ? "q5_1" : "q5_0";
+    case 6: return "q6_k";
+    case 7:
+    case 8: return "q8_0";
+    case 16: return "f16";
+    default: return "f32";
+  }
+}
+
+}  // namespace
+
+std::string tensor_types(const session& s, const resolved_plan& p) {
+  std::string out;
+  for (const precis::matrix_choice& c : p.matrices) {
+    std::string name = engine::gguf_name(s.model.shape(), c.name);
+    if (name.empty())
+      precis::refuse({.what = "matrix " + c.name + " has no name in GGUF",
+                      .where = "--tensor-types",
+                      .expected = "a GPT-2 or Llama model"});
+    for (std::size_t at = 0; (at = name.find('.', at)) != std::string::npos; at += 2) name.insert(at, "\\");
+    out += fmt::format("{}={}\n", name, ggml_type(c.codec));
+  }
+  return out;
+}
+
+resolved_plan resolve(const session& s, const precis::plan& p) {
+  resolved_plan out{.matrices = precis::resolve<formats>(s.model.matrices(), p, {.model = s.fingerprint}), .size = {}};
+  out.size = precis::size_of(out.matrices);
+  out.size.original_bytes = stored_bytes(s);
+  return out;
+}
+
+void apply(engine::transformer& model, const precis::plan& p) { precis::apply<formats>(model, p, nearest_fit{}); }
+
+void pack_matrix(precis::weight_view weights, const precis::matrix_choice& c, std::span<std::byte> packed) {
+  precis::pack_matrix<formats>(weights, c, packed, nearest_fit{});
+}
+
+}  // namespace program

@@ -1,0 +1,64 @@
+#pragma once
+
+#include <precis/allocate/z_tiers.hpp>
+#include <precis/core/cost_table.hpp>
+#include <precis/core/plan.hpp>
+#include <precis/pack.hpp>
+
+#include <array>
+#include <cstddef>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace engine {
+class transformer;
+}
+
+namespace program {
+
+struct session;
+
+/// Three values for the low, medium and high tier.
+template<class Number>
+using per_tier = std::array<Number, 3>;
+
+/// Reads "4,6,8", or one number for all three. `option` names it in messages.
+[[nodiscard]] per_tier<unsigned> read_bits(const std::string& text, std::string_view option);
+[[nodiscard]] per_tier<double> read_sparsities(const std::string& text, std::string_view option);
+/// "4, 6, 8" for bits, "0.3, 0.2, 0.1" for sparsities; one number if all three are equal.
+[[nodiscard]] std::string to_text(const per_tier<unsigned>& bits);
+[[nodiscard]] std::string to_text(const per_tier<double>& sparsities);
+
+/// The tier allocator with these options; codecs are named "FAMILY BITS . GRANULARITY".
+[[nodiscard]] precis::allocate::z_tiers make_tiers(const per_tier<unsigned>& bits, const per_tier<double>& prune,
+                                                   const std::string& family, const std::string& granularity);
+
+/// Refuses a table that was made for another model, and sets `model` to this one's fingerprint.
+void check_model(const session& s, std::string& model, const std::string& file);
+/// A cost table from a file. Errors: a table of another model, or with sizes other than the formats' exact ones.
+[[nodiscard]] precis::cost_table read_costs(const session& s, const std::string& file);
+
+/// The same choice for every unit.
+[[nodiscard]] precis::plan uniform_plan(const session& s, precis::unit_kind units, const std::string& codec,
+                                        double sparsity);
+
+/// A plan, matrix by matrix, and its exact size relative to the matrices' size in the model's file.
+struct resolved_plan {
+  std::vector<precis::matrix_choice> matrices;
+  precis::size_report size;
+};
+/// Errors: those of precis::resolve.
+[[nodiscard]] resolved_plan resolve(const session& s, const precis::plan& p);
+
+/// precis::apply and precis::pack_matrix for the program's formats with nearest codes, compiled once.
+void apply(engine::transformer& model, const precis::plan& p);
+void pack_matrix(precis::weight_view weights, const precis::matrix_choice& c, std::span<std::byte> packed);
+
+/// The plan in the format of llama.cpp's `llama-quantize --tensor-type-file`: one line "NAME=TYPE" per matrix, with the
+/// names of GGUF (blk.3.attn_qkv) and the nearest type that ggml has: as many bits per code, or the next larger.
+/// Errors: a family without names in GGUF.
+[[nodiscard]] std::string tensor_types(const session& s, const resolved_plan& p);
+
+}  // namespace program

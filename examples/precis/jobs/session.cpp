@@ -1,0 +1,83 @@
+#include "jobs/session.hpp"
+
+#include "jobs/formats.hpp"
+
+#include <engine/files/files.hpp>
+#include <engine/model_files/load.hpp>
+#include <engine/model_files/source.hpp>
+#include <engine/model/family.hpp>
+
+#include <precis/core/error.hpp>
+
+#include <fmt/format.h>
+
+#include <numeric>
+#include <system_error>
+#include <utility>
+
+namespace program {
+
+std::string last_part(const std::filesystem::path& path) {
+  const std::filesystem::path plain = path.lexically_normal();
+  return (plain.has_filename() ? plain : plain.parent_path()).filename().string();
+}
+
+engine::bundle load_bundle(const model_options& o) {
+  return engine::load(o.path, {.tokenizer = o.tokenizer, .decoder = decoder()});
+}
+
+std::vector<std::size_t> bytes_in_file(std::span<const precis::matrix_info> matrices, const engine::bundle& b) {
+  std::vector<std::size_t> bytes;
+  for (const precis::matrix_info& m : matrices) {
+    const engine::stored_tensor* const stored = b.find(m.name);
+    bytes.push_back(stored == nullptr ? 4 * m.weights() : stored->bytes);
+  }
+  return bytes;
+}
+
+session open_model(const model_options& o) {
+  if (is_classifier(o.path))
+    precis::refuse({.what = "a classifier",
+                    .where = o.path,
+                    .expected = "a language model; only `precis evaluate MODEL --verdicts FILE` runs classifiers"});
+  engine::bundle b = load_bundle(o);
+  session s{.name = last_part(o.path),
+            .tokens = std::move(b.tokenizer),
+            .model = engine::transformer(std::move(b.weights)),
+            .fingerprint = b.fingerprint,
+            .matrix_bytes = {}};
+  s.matrix_bytes = bytes_in_file(s.model.matrices(), b);
+  return s;
+}
+
+bool is_classifier(const std::filesystem::path& path) {
+  std::error_code ignored;
+  const std::filesystem::path file = path / "config.json";
+  if (!std::filesystem::is_regular_file(file, ignored)) return false;
+  const engine::mapped_file text(file);
+  return !engine::family_of(engine::parse_config(text.text(), file.string())).causal;
+}
+
+std::size_t weight_count(std::span<const precis::matrix_info> matrices) {
+  std::size_t sum = 0;
+  for (const precis::matrix_info& m : matrices) sum += m.weights();
+  return sum;
+}
+std::size_t weight_count(const session& s) { return weight_count(s.model.matrices()); }
+
+std::string describe(const engine::config& c, std::span<const precis::matrix_info> matrices) {
+  return fmt::format("{}, {} layers, width {}, {:.2f} M weights in {} matrices", engine::family_of(c).name, c.layers,
+                     c.width, static_cast<double>(weight_count(matrices)) * 1e-6, matrices.size());
+}
+std::string describe(const session& s) { return describe(s.model.shape(), s.model.matrices()); }
+
+std::size_t stored_bytes(const session& s, std::span<const std::size_t> matrices) {
+  std::size_t sum = 0;
+  for (const std::size_t i : matrices) sum += s.matrix_bytes[i];
+  return sum;
+}
+std::size_t stored_bytes(const session& s) {
+  return std::accumulate(s.matrix_bytes.begin(), s.matrix_bytes.end(), std::size_t{0});
+}
+
+}  // namespace program

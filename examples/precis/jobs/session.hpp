@@ -1,0 +1,59 @@
+#pragma once
+
+#include <engine/model/transformer.hpp>
+#include <engine/tokenizer/tokenizer.hpp>
+
+#include <precis/core/unit.hpp>
+
+#include <cstddef>
+#include <filesystem>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace engine {
+struct bundle;
+struct config;
+}  // namespace engine
+
+namespace program {
+
+/// A path to a model and, for models that come without one, a path to its tokenizer.
+struct model_options {
+  std::string path, tokenizer;
+};
+
+/// A language model that is open.
+struct session {
+  std::string name;  ///< the last part of its path
+  engine::tokenizer tokens;
+  engine::transformer model;
+  std::string fingerprint;                ///< of shapes and values
+  std::vector<std::size_t> matrix_bytes;  ///< [matrices] as stored in the file
+};
+/// Errors: those of engine::load; a classifier.
+[[nodiscard]] session open_model(const model_options& o);
+
+/// Whether a path is a folder with a classifier in it. Anything else, including a path without a model, is not.
+[[nodiscard]] bool is_classifier(const std::filesystem::path& path);
+
+/// "GPT-2, 12 layers, width 256, 9.40 M weights in 48 matrices"
+[[nodiscard]] std::string describe(const session& s);
+[[nodiscard]] std::string describe(const engine::config& c, std::span<const precis::matrix_info> matrices);
+
+/// Bytes that matrices take in the model's file: these, or all.
+[[nodiscard]] std::size_t stored_bytes(const session& s, std::span<const std::size_t> matrices);
+[[nodiscard]] std::size_t stored_bytes(const session& s);
+[[nodiscard]] std::size_t weight_count(const session& s);
+[[nodiscard]] std::size_t weight_count(std::span<const precis::matrix_info> matrices);
+
+/// The last component of a path, also if the path ends in a slash: a model's name.
+[[nodiscard]] std::string last_part(const std::filesystem::path& path);
+
+/// A model's files with every packed format decoded. Errors: those of engine::load.
+[[nodiscard]] engine::bundle load_bundle(const model_options& o);
+/// [matrices] bytes in the file they were loaded from; four per weight for a matrix that no file holds.
+[[nodiscard]] std::vector<std::size_t> bytes_in_file(std::span<const precis::matrix_info> matrices,
+                                                     const engine::bundle& b);
+
+}  // namespace program

@@ -1,0 +1,141 @@
+#include "jobs/text_windows.hpp"
+
+#include "jobs/checkpoint.hpp"
+#include "jobs/run_options.hpp"
+#include "jobs/session.hpp"
+
+#include <engine/files/files.hpp>
+#include <engine/files/json.hpp>
+
+#include <precis/core/error.hpp>
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <span>
+#include <utility>
+
+namespace program {
+namespace {
+
+/// The sequences of a file of token ids: {"sequences": [[1, 403, ...], ...]}.
+[[nodiscard]] std::vector<std::vector<precis::token>> read_sequences(const engine::mapped_file& file,
+                                                                     const std::string& where, std::size_t vocabulary) {
+  const engine::json value = engine::parse_json(file.text(), where);
+  const engine::json_object keys(value, where);
+  const engine::json* const list = keys.find("sequences");
+  if (list == nullptr || !list->is_array() || list->empty())
+    keys.refuse("no sequences", "\"sequences\": a list of lists of token ids");
+  std::vector<std::vector<precis::token>> out;
+  for (const engine::json& each : *list) {
+    std::vector<precis::token>& ids = out.emplace_back();
+    if (!each.is_array()) keys.refuse("a sequence that is " + engine::type_of(each), "lists of token ids");
+    for (const engine::json& id : each) {
+      if (!id.is_number_unsigned() || id.get<std::uint64_t>() >= vocabulary)
+        keys.refuse(fmt::format("token {} in sequence {}", id.dump(), out.size() - 1),
+                    fmt::format("whole numbers below {}, the vocabulary", vocabulary));
+      ids.push_back(id.get<precis::token>());
+    }
+  }
+  return out;
+}
+
+}  // namespace
+
+text_windows read_windows(const session& s, const text_options& o) {
+  const std::filesystem::path path(o.file);
+  const engine::mapped_file file(path);
+  const bool is_ids = path.extension() == ".json";
+  std::vector<std::vector<precis::token>> sequences;
+  if (is_ids)
+    sequences = read_sequences(file, o.file, s.model.shape().vocabulary);
+  else
+    sequences.push_back(s.tokens.encode(file.text()));
+  std::size_t shortest = sequences.front().size();
+  for (const std::vector<precis::token>& each : sequences) shortest = std::min(shortest, each.size());
+
+  const std::size_t context = s.model.shape().context;
+  text_windows out{.name = path.filename().string(), .tokens = 0, .length = o.length, .windows = {}};
+  if (out.length == 0) out.length = is_ids && shortest > 1 ? std::min(shortest, context) - 1 : context - 1;
+  if (out.length > context)
+    precis::refuse({.what = fmt::format("windows of {} predictions", out.length),
+                    .where = "--context",
+                    .expected = fmt::format("at most {}, the model's context", context)});
+  std::size_t available = 0;
+  for (const std::vector<precis::token>& each : sequences) {
+    out.tokens += each.size();
+    available += each.size() < 2 ? 0 : (each.size() - 1) / out.length;
+  }
+  if (available == 0 || o.windows > available)
+    precis::refuse(
+        {.what = fmt::format("{} tokens, {} whole windows of {} predictions", out.tokens, available, out.length),
+         .where = o.file,
+         .expected = o.windows > available && available != 0 ? fmt::format("--windows of at most {}", available)
+                                                             : "a longer text, or a smaller --context"});
+  const std::size_t count = o.windows == 0 ? available : o.windows;
+  for (const std::vector<precis::token>& each : sequences)
+    for (std::size_t i = 0; (i + 1) * out.length < each.size() && out.windows.size() < count; ++i)
+      out.windows.push_back(precis::next_token_batch(1, std::span(each).subspan(i * out.length, out.length + 1)));
+  return out;
+}
+
+std::vector<precis::token_batch> batched(const text_windows& text) {
+  constexpr std::size_t most = 8;
+  std::vector<precis::token_batch> batches;
+  for (const precis::token_batch& w : text.windows) {
+    if (batches.empty() || batches.back().sequences == most)
+      batches.push_back({.sequences = 0, .tokens = w.tokens, .ids = {}, .targets = {}});
+    precis::token_batch& b = batches.back();
+    ++b.sequences;
+    b.ids.insert(b.ids.end(), w.ids.begin(), w.ids.end());
+    b.targets.insert(b.targets.end(), w.targets.begin(), w.targets.end());
+  }
+  return batches;
+}
+
+text_loss measure(const engine::transformer& model, const text_windows& text, const run_options& o,
+                  const std::string& label, checkpoint* saved) {
+  std::vector<std::optional<precis::nll>> each(text.windows.size());
+  {
+    progress bar(label, text.windows.size(), o.how());
+    std::vector<std::size_t> open;
+    for (std::size_t i = 0; i < each.size(); ++i) {
+      const engine::json* before = saved == nullptr ? nullptr : saved->find(std::to_string(i));
+      if (before == nullptr) {
+        open.push_back(i);
+        continue;
+      }
+      each[i] = precis::nll{.sum = before->at("sum"), .count = before->at("count")};
+      bar.skip(1);
+    }
+    o.pool().for_each(open.size(), [&](std::size_t k) {
+      if (interrupted()) return;
+      const std::size_t i = open[k];
+      each[i] = model.loss(text.windows[i]);
+      if (saved != nullptr) saved->record(std::to_string(i), {{"sum", each[i]->sum}, {"count", each[i]->count}});
+      bar.step();
+    });
+  }
+  text_loss out;
+  for (const auto& w : each) {
+    if (!w) {
+      out.stopped = true;
+      continue;
+    }
+    out.report.windows.push_back(*w);
+    out.report.total += *w;
+  }
+  if (out.report.windows.empty())
+    precis::refuse({.what = "stopped before the first window", .where = label, .expected = "at least one window"});
+  if (!std::isfinite(out.report.total.sum))
+    precis::refuse({.what = fmt::format("the loss on {} is {}", text.name, out.report.total.sum),
+                    .where = label,
+                    .expected = "a finite loss: weights and activations without NaN or infinity"});
+  return out;
+}
+
+}  // namespace program

@@ -1,0 +1,61 @@
+#pragma once
+
+#include <precis/evaluate/perplexity.hpp>
+#include <precis/model/batch.hpp>
+
+#include <cmath>
+#include <cstddef>
+#include <string>
+#include <vector>
+
+namespace engine {
+class transformer;
+}
+
+namespace program {
+
+class checkpoint;
+struct run_options;
+struct session;
+
+/// Non-overlapping windows of a text: window i reads tokens [n i, n i + n) and predicts the next ones, without context
+/// from the window before.
+struct text_windows {
+  std::string name;                          ///< the file's name
+  std::size_t tokens = 0;                    ///< in the whole text
+  std::size_t length = 0;                    ///< predictions per window
+  std::vector<precis::token_batch> windows;  ///< one sequence each
+};
+struct text_options {
+  std::string file;
+  std::size_t length = 0;   ///< predictions per window; 0: one less than the model's context
+  std::size_t windows = 0;  ///< 0: all
+};
+/// A file that ends in .json holds token ids instead of text, {"sequences": [[1, 403, ...], ...]}; windows do not span
+/// two sequences, and by default they are as long as the shortest sequence allows.
+/// Errors: ids outside the vocabulary; an empty text; a text shorter than a window; more windows than there are; a
+/// window longer than the context.
+[[nodiscard]] text_windows read_windows(const session& s, const text_options& o);
+
+/// The windows in batches of up to eight sequences: larger products, and the same sum of gradients.
+[[nodiscard]] std::vector<precis::token_batch> batched(const text_windows& text);
+
+/// Loss of every window.
+struct text_loss {
+  precis::evaluate::nll_report report;
+  bool stopped = false;  ///< by Ctrl-C: some windows are missing
+
+  [[nodiscard]] double perplexity() const noexcept { return report.perplexity(); }
+  [[nodiscard]] double nats() const noexcept { return report.total.mean(); }
+  /// 95 % confidence, nats per token; 0 for a single window.
+  [[nodiscard]] double half_width() const noexcept {
+    const double h = report.confidence().half_width;
+    return std::isfinite(h) ? h : 0.0;
+  }
+};
+/// Windows that are in the checkpoint are not run again; the others are added to it.
+/// Errors: a loss that is not finite; no window before Ctrl-C.
+[[nodiscard]] text_loss measure(const engine::transformer& model, const text_windows& text, const run_options& o,
+                                const std::string& label, checkpoint* saved = nullptr);
+
+}  // namespace program

@@ -1,0 +1,95 @@
+#include "jobs/unit_costs.hpp"
+
+#include "jobs/checkpoint.hpp"
+#include "jobs/formats.hpp"
+#include "jobs/run_options.hpp"
+#include "jobs/session.hpp"
+#include "jobs/text_windows.hpp"
+
+#include <engine/files/json.hpp>
+
+#include <precis/core/error.hpp>
+#include <precis/cost/measured.hpp>
+#include <precis/cost/reconstruction.hpp>
+#include <precis/cost/weighted_error.hpp>
+
+#include <algorithm>
+#include <chrono>
+
+namespace program {
+
+const std::vector<std::string>& cost_names() {
+  static const std::vector<std::string> names{"measured", "measured_nll", "reconstruction", "weights"};
+  return names;
+}
+
+namespace {
+
+cost_result measure_costs(session& s, bool by_loss, const cost_request& what, const run_options& o, checkpoint* saved) {
+  using measured = precis::cost::measured<formats, nearest_fit>;
+  const measured cost{.entries = what.entries,
+                      .by = by_loss ? measured::loss::nll : measured::loss::kl,
+                      .units = what.units,
+                      .fit = {}};
+  std::vector<precis::cost::measured_row> known;
+  const std::vector<precis::unit> units = precis::group_units(s.model.matrices(), what.units);
+  progress bar("measuring units", units.size(), o.how());
+  for (const precis::unit& u : units)
+    if (const engine::json* before = saved == nullptr ? nullptr : saved->find(u.name)) {
+      known.push_back({.unit = u.name, .losses = before->get<std::vector<double>>()});
+      bar.skip(1);
+    }
+  cost_result out;
+  try {
+    out.table = cost.resume(
+        s.model, what.text->windows, known,
+        [&](const precis::cost::measured_row& row) {
+          if (saved != nullptr) saved->record(row.unit, row.losses);
+          bar.step();
+          if (interrupted()) throw stopped{};
+        },
+        o.pool());
+  } catch (const stopped&) {
+    out.stopped = true;
+  }
+  return out;
+}
+
+}  // namespace
+
+cost_result run_costs(const std::string& name, session& s, const cost_request& what, const run_options& o,
+                      checkpoint* saved) {
+  const auto began = std::chrono::steady_clock::now();
+  if (std::ranges::find(cost_names(), name) == cost_names().end())
+    precis::refuse({.what = "no costs called '" + name + "'",
+                    .where = "cost",
+                    .expected = "one of measured, measured_nll, reconstruction and weights"});
+  if (name != "weights" && what.text == nullptr)
+    precis::refuse({.what = name + " costs need data",
+                    .where = "cost",
+                    .expected = "calibration text (compare: --calibration FILE; cost: --text FILE)"});
+  using reconstruction = precis::cost::reconstruction<formats, nearest_fit>;
+  const reconstruction rebuilt{.entries = what.entries, .units = what.units, .fit = {}};
+  cost_result out;
+  if (name == "reconstruction") {
+    out.table = rebuilt(s.model, what.text->windows, o.pool());
+  } else if (name == "weights") {
+    out.table = rebuilt.from_weights(s.model, o.pool());
+  } else {
+    out = measure_costs(s, name == "measured_nll", what, o, saved);
+  }
+  out.table.model = s.fingerprint;
+  out.table.original_bytes = stored_bytes(s);
+  out.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count();
+  return out;
+}
+
+precis::cost_table costs_of_scores(const session& s, const precis::scores& table,
+                                   const std::vector<std::string>& entries, const run_options& o) {
+  precis::cost_table t = precis::cost::weighted_error<formats>{.entries = entries}(s.model, table, o.pool());
+  t.model = s.fingerprint;
+  t.original_bytes = stored_bytes(s);
+  return t;
+}
+
+}  // namespace program

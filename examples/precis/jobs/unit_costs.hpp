@@ -1,0 +1,44 @@
+#pragma once
+
+#include <precis/core/cost_table.hpp>
+#include <precis/core/scores.hpp>
+#include <precis/core/unit.hpp>
+
+#include <string>
+#include <vector>
+
+namespace program {
+
+class checkpoint;
+struct run_options;
+struct session;
+struct text_windows;
+
+/// What costs to compute.
+struct cost_request {
+  std::vector<std::string> entries;  ///< menu entries
+  precis::unit_kind units = precis::unit_kind::matrix;
+  const text_windows* text = nullptr;  ///< calibration text: measured, measured_nll, reconstruction
+};
+
+/// Costs by name: measured (KL divergence from the original with one unit in one entry), measured_nll (the loss
+/// instead), reconstruction (squared error of a matrix's outputs) and weights (squared error of its weights).
+[[nodiscard]] const std::vector<std::string>& cost_names();
+
+struct cost_result {
+  precis::cost_table table;
+  double seconds = 0;
+  bool stopped = false;  ///< by Ctrl-C: the table is empty, the checkpoint holds the rest
+};
+
+/// Units that are in the checkpoint are not measured again. The model's weights are restored exactly.
+/// Errors: an unknown name; a missing text, with the option that gives it.
+[[nodiscard]] cost_result run_costs(const std::string& name, session& s, const cost_request& what, const run_options& o,
+                                    checkpoint* saved = nullptr);
+
+/// Scores times the squared error that each entry leaves in the weights: CPTQuant's integer program needs costs but
+/// does not define them.
+[[nodiscard]] precis::cost_table costs_of_scores(const session& s, const precis::scores& table,
+                                                 const std::vector<std::string>& entries, const run_options& o);
+
+}  // namespace program

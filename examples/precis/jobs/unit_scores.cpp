@@ -1,0 +1,174 @@
+#include "jobs/unit_scores.hpp"
+
+#include "jobs/checkpoint.hpp"
+#include "jobs/fact_traces.hpp"
+#include "jobs/facts.hpp"
+#include "jobs/formats.hpp"
+#include "jobs/run_options.hpp"
+#include "jobs/session.hpp"
+#include "jobs/text_windows.hpp"
+
+#include <engine/files/json.hpp>
+
+#include <precis/cost/entry.hpp>
+#include <precis/score/block_influence.hpp>
+#include <precis/score/drop_one.hpp>
+#include <precis/score/first_order_taylor.hpp>
+#include <precis/score/gradient_magnitude.hpp>
+#include <precis/score/input_taylor.hpp>
+#include <precis/score/outliers.hpp>
+#include <precis/score/reconstruction_error.hpp>
+#include <precis/score/weight_magnitude.hpp>
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+
+namespace program {
+
+const std::vector<std::string>& scorer_names() {
+  static const std::vector<std::string> names{"causal_trace",
+                                              "weight_magnitude",
+                                              "gradient_magnitude",
+                                              "first_order_taylor",
+                                              "taylor",
+                                              "input_taylor",
+                                              "pruning_sensitivity",
+                                              "cca",
+                                              "block_influence",
+                                              "outliers",
+                                              "drop_one",
+                                              "reconstruction_error"};
+  return names;
+}
+
+engine::json to_json(const precis::scores& table) {
+  engine::json units = engine::json::array();
+  for (std::size_t i = 0; i < table.size(); ++i)
+    units.push_back({{"unit", table.units[i].name}, {"layer", table.units[i].layer}, {"score", table.values[i]}});
+  return {{"scorer", table.scorer}, {"measure", table.measure}, {"model", table.model}, {"units", std::move(units)}};
+}
+
+namespace {
+
+score_result trace_units(const session& s, const score_request& what, const run_options& o, checkpoint* saved) {
+  precis::score::causal_trace scorer = what.trace;
+  scorer.units = what.units;
+  const fact_traces traced = trace_facts(s, scorer, what.facts->facts, o, saved);
+  score_result out;
+  out.stopped = traced.stopped;
+  if (out.stopped) return out;
+  out.table = scorer.combine(s.model.matrices(), traced.traces);
+  for (const auto& site : scorer.restorations()) out.roles.push_back(scorer.average(traced.traces, site));
+  out.facts_known = static_cast<std::size_t>(std::ranges::count_if(traced.traces, &precis::score::fact_trace::known));
+  return out;
+}
+
+/// The model, with a step of the progress bar after each batch.
+struct watched_model {
+  using batch_type = precis::token_batch;
+  const engine::transformer& model;
+  progress& bar;
+  [[nodiscard]] std::span<const precis::matrix_info> matrices() const { return model.matrices(); }
+  [[nodiscard]] precis::weight_view weights(std::size_t i) const { return model.weights(i); }
+  template<class Sink>
+  [[nodiscard]] precis::nll backward(const batch_type& b, Sink&& sink) const {
+    const precis::nll loss = model.backward(b, sink);
+    bar.step();
+    return loss;
+  }
+};
+
+/// A thread pool that advances the progress bar with each call, and throws `stopped` between two calls after Ctrl-C.
+struct watched_pool {
+  precis::thread_pool pool;
+  progress* bar;
+  template<class Body>
+  void for_each(std::size_t n, Body&& body) const {
+    if (interrupted()) throw stopped{};
+    pool.for_each(n, body);
+    bar->step();
+  }
+};
+
+precis::scores by_text(const std::string& name, session& s, const score_request& what, const run_options& o) {
+  namespace score = precis::score;
+  const std::span<const precis::token_batch> windows(what.text->windows);
+  const std::size_t units = precis::group_units(s.model.matrices(), what.units).size();
+  const auto changes = [&](std::size_t versions) { return units * versions + s.model.layers() + 2; };
+  if (name == "gradient_magnitude" || name == "first_order_taylor") {
+    const std::vector<precis::token_batch> batches = batched(*what.text);
+    progress bar("taking gradients", batches.size(), o.how());
+    const watched_model watched{s.model, bar};
+    return name == "gradient_magnitude"
+               ? score::gradient_magnitude{.units = what.units}(watched, batches)
+               : score::first_order_taylor{.noise = what.taylor.noise, .units = what.units}(watched, batches);
+  }
+  if (name == "taylor") {
+    score::taylor scorer = what.taylor;
+    scorer.units = what.units;
+    progress bar("perturbing units", changes(scorer.draws), o.how());
+    return scorer(s.model, windows, watched_pool{o.pool(), &bar});
+  }
+  if (name == "input_taylor")
+    return score::input_taylor{
+        .size = what.taylor.noise.size, .draws = what.taylor.draws, .seed = what.taylor.seed, .units = what.units}(
+        s.model, windows, o.pool());
+  if (name == "pruning_sensitivity") {
+    score::pruning_sensitivity scorer = what.pruning;
+    scorer.units = what.units;
+    progress bar("pruning units", changes(scorer.sparsities.size()), o.how());
+    return scorer(s.model, windows, watched_pool{o.pool(), &bar});
+  }
+  if (name == "cca") {
+    score::cca scorer = what.cca;
+    scorer.units = what.units;
+    return scorer(s.model, windows, o.pool());
+  }
+  if (name == "block_influence") return score::block_influence{.units = what.units}(s.model, windows, o.pool());
+  if (name == "outliers") return score::outliers{.units = what.units}(s.model, windows);
+  if (name == "drop_one") return score::drop_one{.units = what.units}(s.model, windows, o.pool());
+  const std::size_t entry = formats::index_of(what.probe);
+  return score::reconstruction_error{.units = what.units}(
+      s.model, windows,
+      [&](const precis::matrix_info& m, precis::mutable_weight_view w) {
+        precis::cost::round_trip<formats>(w, m, entry, nearest_fit{}, w);
+      },
+      o.pool());
+}
+
+}  // namespace
+
+score_result run_scorer(const std::string& name, session& s, const score_request& what, const run_options& o,
+                        checkpoint* saved) {
+  const auto began = std::chrono::steady_clock::now();
+  const auto need = [&](bool there, std::string option) {
+    if (!there)
+      precis::refuse({.what = "the scorer " + name + " needs data", .where = "score", .expected = std::move(option)});
+  };
+  if (std::ranges::find(scorer_names(), name) == scorer_names().end()) {
+    std::string names;
+    for (const std::string& n : scorer_names()) names += (names.empty() ? "" : ", ") + n;
+    precis::refuse({.what = "no scorer called '" + name + "'", .where = "score", .expected = "one of " + names});
+  }
+  score_result out;
+  if (name == "causal_trace") {
+    need(what.facts != nullptr, "--facts FILE, a JSON array of {prompt, subject, attribute}");
+    out = trace_units(s, what, o, saved);
+  } else if (name == "weight_magnitude") {
+    out.table = precis::score::weight_magnitude{.units = what.units}(s.model);
+  } else {
+    need(what.text != nullptr, "calibration text: --text FILE (compare and sweep: --calibration FILE)");
+    try {
+      out.table = by_text(name, s, what, o);
+    } catch (const stopped&) {
+      out.stopped = true;
+    }
+  }
+  out.table.model = s.fingerprint;
+  out.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count();
+  return out;
+}
+
+}  // namespace program

@@ -1,0 +1,55 @@
+#pragma once
+
+#include "jobs/json_forward.hpp"
+
+#include <precis/core/scores.hpp>
+#include <precis/core/unit.hpp>
+#include <precis/score/causal_trace.hpp>
+#include <precis/score/cca.hpp>
+#include <precis/score/pruning_sensitivity.hpp>
+#include <precis/score/taylor.hpp>
+
+#include <cstddef>
+#include <string>
+#include <vector>
+
+namespace program {
+
+class checkpoint;
+struct fact_file;
+struct run_options;
+struct session;
+struct text_windows;
+
+/// What scorers need, each a part of it. All but causal_trace and weight_magnitude take text.
+struct score_request {
+  precis::unit_kind units = precis::unit_kind::block;
+  precis::score::causal_trace trace = {};
+  precis::score::pruning_sensitivity pruning = {};
+  precis::score::taylor taylor = {};
+  precis::score::cca cca = {};
+  std::string probe = "affine3.g32.h";  ///< reconstruction_error: the format whose error is measured
+  const fact_file* facts = nullptr;
+  const text_windows* text = nullptr;
+};
+
+/// The scores of a model's units.
+struct score_result {
+  precis::scores table;
+  double seconds = 0;
+  std::size_t facts_known = 0;                     ///< causal_trace
+  std::vector<precis::score::role_effects> roles;  ///< causal_trace: attention, MLP
+  bool stopped = false;                            ///< by Ctrl-C: the table is empty, the checkpoint holds the rest
+};
+
+[[nodiscard]] const std::vector<std::string>& scorer_names();
+
+/// Runs the scorer called `name`. Facts that are in the checkpoint are not traced again.
+/// Some scorers change the model's weights while they run and restore them exactly.
+/// Errors: an unknown name; missing facts or text, with the option that gives them.
+[[nodiscard]] score_result run_scorer(const std::string& name, session& s, const score_request& what,
+                                      const run_options& o, checkpoint* saved = nullptr);
+
+[[nodiscard]] engine::json to_json(const precis::scores& table);
+
+}  // namespace program

@@ -40,9 +40,10 @@ macro(precis_sort_headers root)
   endforeach()
 endmacro()
 
-# Compiles every header alone, as <name>_verify_interface_header_sets, with extra compile options. For headers whose
-# component's package is missing the check is left out.
-function(precis_check_headers name)
+# Checks that every header compiles alone: <name>_verify_interface_header_sets compiles each one, with extra compile options.
+# A header that another one includes before anything else is compiled alone by way of that one, so it is left out. Headers of
+# a component whose package is missing are not checked. Sets <result> to all the headers that are.
+function(precis_check_headers name result)
   add_library(${name} INTERFACE)
   target_link_libraries(${name} INTERFACE precis_build)
   target_compile_options(${name} INTERFACE ${ARGN})
@@ -53,6 +54,17 @@ function(precis_check_headers name)
       target_link_libraries(${name} INTERFACE ${imported})
     endif()
   endforeach()
-  target_sources(${name} INTERFACE FILE_SET HEADERS BASE_DIRS ${PROJECT_SOURCE_DIR}/include FILES ${headers})
+  set(compiled ${headers})
+  foreach(header IN LISTS headers)
+    # Directives before the first #include, like #define or #if, could change the included header: such a header proves nothing.
+    file(STRINGS ${header} directives REGEX "^ *#")
+    list(FILTER directives EXCLUDE REGEX "#pragma once")
+    list(JOIN directives "\n" directives)
+    if(directives MATCHES "^#include <(precis/[^>]+)>")
+      list(REMOVE_ITEM compiled ${PROJECT_SOURCE_DIR}/include/${CMAKE_MATCH_1})
+    endif()
+  endforeach()
+  target_sources(${name} INTERFACE FILE_SET HEADERS BASE_DIRS ${PROJECT_SOURCE_DIR}/include FILES ${compiled})
   set_target_properties(${name} PROPERTIES VERIFY_INTERFACE_HEADER_SETS ON)
+  set(${result} ${headers} PARENT_SCOPE)
 endfunction()

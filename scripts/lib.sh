@@ -1,6 +1,6 @@
 # shellcheck shell=bash
-# What scripts/demo, scripts/test and .ci/run share: source it after `set -euo pipefail`. From here on every path is
-# relative to the top of the repository.
+# Functions that scripts/demo, scripts/test and .ci/run share: source it after `set -euo pipefail`. From here on every path
+# is relative to the top of the repository.
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 1
 
@@ -10,7 +10,15 @@ die() {
   exit 1
 }
 
-# As many compilers at once as there are processors and gigabytes of memory: one Eigen-heavy file takes about one.
+# minutes SECONDS: as 7:05.
+minutes() { printf '%d:%02d' $(($1 / 60)) $(($1 % 60)); }
+
+# ccache, where it is installed: it has to accept precompiled headers, and takes the files that a source depends on from the
+# compiler instead of running the preprocessor first.
+export CCACHE_SLOPPINESS=${CCACHE_SLOPPINESS:-pch_defines,time_macros} CCACHE_DEPEND=${CCACHE_DEPEND:-1}
+export CCACHE_BASEDIR=${CCACHE_BASEDIR:-$PWD}
+
+# The number of compilers to run at once: one per processor, at most one per gigabyte of free memory.
 jobs_here() {
   local cores memory
   cores=$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
@@ -111,7 +119,7 @@ configure() {
   fi
 }
 
-# build PRESET [targets]: one moving line on a terminal, nothing otherwise; the compiler's words when it fails.
+# build PRESET [targets]: one moving line on a terminal, nothing otherwise; the compiler's messages when it fails.
 build() {
   local preset=$1 log=build/$1/build.log targets=() worker
   shift

@@ -198,10 +198,10 @@ list(FILTER living EXCLUDE REGEX "/CHANGELOG\\.md$")
 
 # 4. options and commands of the program; options of other tools that the pages mention
 read_all(program "examples/precis/*.cpp" "examples/precis/*.hpp" "examples/train/main.cpp")
-string(REGEX MATCHALL "add_(option|flag)[a-z_]*\\([ \n]*\"[^\"]+\"" declared "${program}")
+string(REGEX MATCHALL "add[a-z_]*\\(([a-z]+, )?[ \n]*\"[^\"]+\"" declared "${program}")
 string(REGEX MATCHALL "--[a-z][a-z-]*" options "${declared}")
 list(APPEND options --help --check --preset --build --list-presets --tensor-type-file --inside)
-string(REGEX MATCHALL "add_subcommand\\([ \n]*\"[^\"]+\"" declared "${program}")
+string(REGEX MATCHALL "(add_subcommand|line[.]add)\\([ \n]*\"[^\"]+\"" declared "${program}")
 string(REGEX MATCHALL "\"[a-z]+\"" commands "${declared}")
 foreach(page IN LISTS living)
   cmake_path(RELATIVE_PATH page BASE_DIRECTORY "${SOURCE}" OUTPUT_VARIABLE shown)

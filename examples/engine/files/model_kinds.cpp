@@ -1,6 +1,6 @@
-#include <engine/model_files/gguf_model.hpp>
 #include <engine/files/model_kinds.hpp>
 #include <engine/model/family.hpp>
+#include <engine/model_files/gguf_model.hpp>
 
 #include <cstddef>
 #include <string_view>

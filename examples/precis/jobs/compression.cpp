@@ -4,11 +4,11 @@
 #include "jobs/plans.hpp"
 #include "jobs/run_options.hpp"
 
-#include <engine/model_files/compressed.hpp>
 #include <engine/files/files.hpp>
+#include <engine/model/family.hpp>
+#include <engine/model_files/compressed.hpp>
 #include <engine/model_files/gguf_model.hpp>
 #include <engine/model_files/load.hpp>
-#include <engine/model/family.hpp>
 
 #include <precis/core/error.hpp>
 

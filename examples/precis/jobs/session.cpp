@@ -3,9 +3,9 @@
 #include "jobs/formats.hpp"
 
 #include <engine/files/files.hpp>
+#include <engine/model/family.hpp>
 #include <engine/model_files/load.hpp>
 #include <engine/model_files/source.hpp>
-#include <engine/model/family.hpp>
 
 #include <precis/core/error.hpp>
 

@@ -219,8 +219,9 @@ struct eigenpruning {
   }
 
   /// E xbar: as the bias to add in this mode, and over all positions.
-  void absorb(const linear_algebra::singular_system& parts, const pruned_slice& pruned, const measure::input_means& means,
-              basic_matrix<double>& bias_to_add, std::vector<double>& mean_bias) const {
+  void absorb(const linear_algebra::singular_system& parts, const pruned_slice& pruned,
+              const measure::input_means& means, basic_matrix<double>& bias_to_add,
+              std::vector<double>& mean_bias) const {
     if (bias == absorption::none) return;
     const matrix_slice& s = pruned.slice;
     if (s.matrix >= means.by_token.size() || means.by_token[s.matrix].rows == 0 ||

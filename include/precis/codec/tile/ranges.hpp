@@ -74,9 +74,8 @@ template<class Lanes>
     } else {
       for_constants<width>([&](auto i) PRECIS_INLINE_LAMBDA {
         high[i] = Lanes::zero();
-        for_constants<block_vectors>([&](auto p) PRECIS_INLINE_LAMBDA {
-          high[i] = Lanes::larger_size(high[i], Lanes::load(x + p * width));
-        });
+        for_constants<block_vectors>(
+            [&](auto p) PRECIS_INLINE_LAMBDA { high[i] = Lanes::larger_size(high[i], Lanes::load(x + p * width)); });
         for (std::size_t c = block_columns; c < g.columns; c += width)
           high[i] = Lanes::larger_size(high[i], Lanes::load(x + c));
         x += g.stride;

@@ -7,8 +7,8 @@
 #include <span>
 #include <vector>
 
-/// Fixture M of the methods: two blocks, width two, three tokens. Small enough to check by hand, and another adaptor:
-/// no heads, no norms, no positions, written without the engine.
+/// A causal model with two blocks, width two and three tokens, small enough to check by hand. It is also an adaptor that does
+/// not use the engine: it has no heads, no norms and no positions.
 ///
 ///     a_t = Wa mean(h_0 .. h_t);  h += a;  m_t = Wm relu(h_t);  h += m;  logits = Wu h_last
 class micro_transformer {
@@ -157,7 +157,7 @@ class micro_transformer {
     return sum;
   }
 
-  /// The labelled set D: five prompts, one target each at the last position.
+  /// Five labelled prompts, each with one target at the last position.
   [[nodiscard]] static batch_type labelled(std::size_t first = 0, std::size_t count = 5) {
     const std::vector<precis::token> ids{0, 1, 2, 1, 0, 2, 2, 2, 0, 1, 1, 0, 0, 0, 1}, answers{1, 0, 0, 1, 2};
     batch_type b{.sequences = count, .tokens = 3, .ids = {}, .targets = {}};
@@ -249,7 +249,7 @@ static_assert(precis::weighted_model<micro_transformer> && precis::mutable_model
               precis::observable_model<micro_transformer> && precis::differentiable_model<micro_transformer> &&
               precis::token_model<micro_transformer>);
 
-/// Every weight, matrix by matrix, row by row: to see that nothing was left changed.
+/// All weights by matrix and row, to check that a method restored them.
 [[nodiscard]] inline std::vector<float> all_weights(const micro_transformer& model) {
   std::vector<float> all;
   for (std::size_t m = 0; m < model.matrices().size(); ++m) {

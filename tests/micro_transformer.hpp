@@ -7,8 +7,8 @@
 #include <span>
 #include <vector>
 
-/// A causal model with two blocks, width two and three tokens, small enough to check by hand. It is also an adaptor that does
-/// not use the engine: it has no heads, no norms and no positions.
+/// A causal model with two blocks, width two and three tokens, small enough to check by hand. It is also an adaptor
+/// that does not use the engine: it has no heads, no norms and no positions.
 ///
 ///     a_t = Wa mean(h_0 .. h_t);  h += a;  m_t = Wm relu(h_t);  h += m;  logits = Wu h_last
 class micro_transformer {

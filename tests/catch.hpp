@@ -1,7 +1,7 @@
 #pragma once
 
-// Catch2 as Debian 12 ships it (v2, one header) and as newer systems do (v3). Tests include this file and use what
-// both spell alike: TEST_CASE, CHECK*, REQUIRE*, SECTION, GENERATE, Approx, and the matchers below.
+// Catch2 in version 2 (one header, as in Debian 12) or version 3. Tests include this file and use only what both
+// versions share: TEST_CASE, CHECK*, REQUIRE*, SECTION, GENERATE, Approx, and the matchers below.
 
 #if __has_include(<catch2/catch_all.hpp>)
 

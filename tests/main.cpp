@@ -1,4 +1,5 @@
-// The main of every test program: counts test cases, and says how many could not run for want of shared data.
+// The main function of every test program. It also counts the test cases that were skipped because shared data is
+// missing.
 
 #define CATCH_CONFIG_RUNNER
 #include "catch.hpp"

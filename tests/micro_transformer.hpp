@@ -157,7 +157,7 @@ class micro_transformer {
     return sum;
   }
 
-  /// The labelled set D: five prompts, one target each at the last position.
+  /// Five labelled prompts, each with one target at the last position.
   [[nodiscard]] static batch_type labelled(std::size_t first = 0, std::size_t count = 5) {
     const std::vector<precis::token> ids{0, 1, 2, 1, 0, 2, 2, 2, 0, 1, 1, 0, 0, 0, 1}, answers{1, 0, 0, 1, 2};
     batch_type b{.sequences = count, .tokens = 3, .ids = {}, .targets = {}};
@@ -249,7 +249,7 @@ static_assert(precis::weighted_model<micro_transformer> && precis::mutable_model
               precis::observable_model<micro_transformer> && precis::differentiable_model<micro_transformer> &&
               precis::token_model<micro_transformer>);
 
-/// Every weight, matrix by matrix, row by row: to see that nothing was left changed.
+/// All weights by matrix and row, to check that a method restored them.
 [[nodiscard]] inline std::vector<float> all_weights(const micro_transformer& model) {
   std::vector<float> all;
   for (std::size_t m = 0; m < model.matrices().size(); ++m) {

@@ -5,7 +5,7 @@
 #include <string>
 #include <utility>
 
-/// The message `action` is refused with; fails the test's expectation by returning a sentence no refusal has.
+/// The message with which `action` is refused, or a sentence that no refusal has if it is not.
 template<class Action>
 [[nodiscard]] std::string refusal(Action&& action) {
   try {

@@ -4,9 +4,9 @@
 #include <optional>
 #include <string_view>
 
-/// The path of a file or folder of the optional shared data (models, texts, golden values), or nothing where it is not
-/// there. The data is looked for in the directory that the environment variable PRECIS_SHARED names, or next to the
-/// source tree. A test that gets nothing returns at once; it is reported and counted as skipped, not as passed:
+/// The path of a file or folder in the optional shared data (models, texts, golden values), or nothing if it does not
+/// exist. The data is in the directory that the environment variable PRECIS_SHARED names, or next to the source tree. A
+/// test that gets nothing returns at once and is reported and counted as skipped, not as passed:
 ///
 ///     const auto golden = shared_path("golden/stories260K.json");
 ///     if (!golden) return;

@@ -10,7 +10,8 @@
 #include <string_view>
 #include <system_error>
 
-/// A new, empty folder that is removed with its content at the end of the scope. Its name is unique per process and object.
+/// A new, empty folder that is removed with its content at the end of the scope. Its name is unique per process and
+/// object.
 class temporary_folder {
  public:
   /// `label` ends the name of the folder: the name of a test, or unusual characters.

@@ -1,6 +1,7 @@
 #pragma once
 
-/// Stage 3: allocators turn scores or a cost table into a plan, which gives each unit a menu entry, a sparsity or a rank.
+/// Stage 3: allocators turn scores or a cost table into a plan, which gives each unit a menu entry, a sparsity or a
+/// rank.
 
 #include <precis/allocate/evolve.hpp>
 #include <precis/allocate/greedy.hpp>

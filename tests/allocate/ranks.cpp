@@ -155,8 +155,8 @@ TEST_CASE("ranks and bits compete in one budget", "[allocate][ranks][property]")
         squares += std::pow(static_cast<double>(back.values[i]) - static_cast<double>(model.values[u].values[i]), 2);
       t.costs[u * formats::size + e] = squares;
     }
-  // The matrix of rank 6 as two factors takes fewer bytes than its 2-bit codes and has almost no error, so the bytes go to
-  // the matrix of full rank.
+  // The matrix of rank 6 as two factors takes fewer bytes than its 2-bit codes and has almost no error, so the bytes go
+  // to the matrix of full rank.
   REQUIRE(low::bytes(64, 96) < codec::affine<2, 32>::bytes(64, 96));
   const std::size_t budget = low::bytes(64, 96) + codec::affine<4, 32>::bytes(64, 96);
   const plan p = allocate::knapsack{.budget = at_most_bytes(budget)}(t);

@@ -44,8 +44,8 @@ inline precis::cost_table tiny() {
                  {9, 2, .1, 8, 1.5, .2, 6, 2.5, .3});
 }
 
-/// A random table of integers, so that every sum is exact. Some entries tie, some dominate others, some are not admissible, and
-/// some costs are negative.
+/// A random table of integers, so that every sum is exact. Some entries tie, some dominate others, some are not
+/// admissible, and some costs are negative.
 inline precis::cost_table random(std::uint64_t seed, std::size_t most_units = 7, std::size_t most_entries = 4) {
   const precis::random_stream stream(seed, precis::purpose("tables"));
   std::uint64_t i = 0;

@@ -26,7 +26,8 @@ template<class T>
 using eigen_plain = std::conditional_t<std::is_const_v<T>, const eigen_matrix<T>, eigen_matrix<T>>;
 }  // namespace detail
 
-/// An Eigen expression with direct access to memory: a matrix, array, Map, Ref, block or transpose, but not a sum or product.
+/// An Eigen expression with direct access to memory: a matrix, array, Map, Ref, block or transpose, but not a sum or
+/// product.
 template<class E>
 concept eigen_memory = std::derived_from<std::remove_cvref_t<E>, Eigen::DenseBase<std::remove_cvref_t<E>>> &&
                        (std::remove_cvref_t<E>::Flags & Eigen::DirectAccessBit) != 0;

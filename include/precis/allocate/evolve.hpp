@@ -22,8 +22,8 @@
 
 namespace precis::allocate {
 
-/// The data on which candidates are compared: whole sequences, except that of the last one only the first `tokens_of_last` tokens
-/// count.
+/// The data on which candidates are compared: whole sequences, except that of the last one only the first
+/// `tokens_of_last` tokens count.
 struct evaluation_sample {
   std::vector<std::size_t> sequences;
   std::size_t tokens_of_last = 0;
@@ -31,33 +31,37 @@ struct evaluation_sample {
   bool operator==(const evaluation_sample&) const = default;
 };
 
-/// Evolutionary search for the plan with the best end-to-end loss. Offspring of the best plan so far move bytes between units and
-/// are selected in stages on growing samples of the data. Unlike all other allocators, it does not assume that the errors of
-/// units add up.
+/// Evolutionary search for the plan with the best end-to-end loss. Offspring of the best plan so far move bytes between
+/// units and are selected in stages on growing samples of the data. Unlike all other allocators, it does not assume
+/// that the errors of units add up.
 ///
-/// The levels of a unit are its admissible entries in the order of their bytes. A swap lowers one unit by as few levels as
-/// possible such that another unit can be raised by exactly the bytes that this frees, so the total size is unchanged.
-/// An offspring is made by one to three swaps. All offspring of a generation differ from each other and from their parent. The
-/// parent takes part in the last stage and is replaced only by a better candidate.
+/// The levels of a unit are its admissible entries in the order of their bytes. A swap lowers one unit by as few levels
+/// as possible such that another unit can be raised by exactly the bytes that this frees, so the total size is
+/// unchanged. An offspring is made by one to three swaps. All offspring of a generation differ from each other and from
+/// their parent. The parent takes part in the last stage and is replaced only by a better candidate.
 ///
-///     fitness(span of candidates, evaluation_sample) -> vector of losses, low = better; a candidate is one entry per unit
+///     fitness(span of candidates, evaluation_sample) -> vector of losses, low = better
 ///     report(generation, solution so far) -> whether to continue; optional
+///
+/// A candidate is one entry per unit.
 ///
 /// Shapes    a cost table. Only bytes and admissible entries matter; costs break ties between entries of equal bytes.
 /// Unit      objective: that of the fitness, on the last sample drawn. A fitness that is not finite loses.
-/// Errors    those of knapsack; stages that do not end with one survivor; samples larger than the data; a generation without
-///           any finite fitness.
-/// Cost      per generation: offspring x tokens of the first stage, plus survivors of each stage x tokens of the next. If the
-///           last stage uses all tokens, the parent is not evaluated again.
-/// Source    EvoPress (arXiv:2410.14649) and its code (IST-DASLab/EvoPress). For layer dropping, use a table with two entries,
-///           "keep" and "drop".
-/// Differs   a unit is never swapped with itself; the number of attempts is bounded; the parent joins in the last stage whatever
-///           the counts; levels may differ by any number of bytes; bytes that rounding down leaves at the start are spent.
+/// Errors    those of knapsack; stages that do not end with one survivor; samples larger than the data; a generation
+///           without any finite fitness.
+/// Cost      per generation: offspring x tokens of the first stage, plus survivors of each stage x tokens of the next.
+///           If the last stage uses all tokens, the parent is not evaluated again.
+/// Source    EvoPress (arXiv:2410.14649) and its code (IST-DASLab/EvoPress). For layer dropping, use a table with two
+///           entries, "keep" and "drop".
+/// Differs   a unit is never swapped with itself; the number of attempts is bounded; the parent joins in the last stage
+///           whatever the counts; levels may differ by any number of bytes; bytes that rounding down leaves at the
+///           start are spent.
 /// @post     if the last stage uses all tokens, the fitness of the best plan never rises.
 /// @post     the plan never exceeds the budget and depends only on the seed, not on the executor of the fitness.
 struct evolve {
-  /// Which units may swap: units whose levels have equal sizes; units of equal role (their names without digits); or all. With
-  /// `all`, units are raised and others lowered until the total fits, and most of the freed bytes must be used.
+  /// Which units may swap: units whose levels have equal sizes; units of equal role (their names without digits); or
+  /// all. With `all`, units are raised and others lowered until the total fits, and most of the freed bytes must be
+  /// used.
   enum class partners { equal_sizes, equal_roles, all };
   struct stage {
     std::size_t survivors;
@@ -196,7 +200,8 @@ struct evolve {
       return all[static_cast<std::size_t>(std::ranges::min_element(losses) - losses.begin())];
     }
 
-    /// A new random sample of exactly `tokens` tokens without repetition. If these are all tokens, the sequences are in order.
+    /// A new random sample of exactly `tokens` tokens without repetition. If these are all tokens, the sequences are in
+    /// order.
     [[nodiscard]] evaluation_sample draw(std::size_t generation, std::size_t stage, std::size_t tokens) const {
       std::vector<std::size_t> order(tokens_.size());
       std::iota(order.begin(), order.end(), std::size_t{0});
@@ -212,7 +217,8 @@ struct evolve {
       return s;
     }
 
-    /// The losses of candidates; one that is not finite counts as infinite, because low bit widths may break a candidate.
+    /// The losses of candidates; one that is not finite counts as infinite, because low bit widths may break a
+    /// candidate.
     template<class Fitness>
     [[nodiscard]] std::vector<double> judge(Fitness& fitness, const std::vector<candidate>& candidates,
                                             const evaluation_sample& sample) const {
@@ -341,7 +347,8 @@ struct evolve {
       return c;
     }
 
-    /// The smallest uniform choice that does not fit, with random units lowered until it fits and then raised to use the rest.
+    /// The smallest uniform choice that does not fit, with random units lowered until it fits and then raised to use
+    /// the rest.
     [[nodiscard]] candidate rounded_down(dice& d) const {
       candidate c;
       std::size_t sum = std::numeric_limits<std::size_t>::max();
@@ -413,7 +420,8 @@ struct evolve {
       return true;
     }
 
-    /// Raises random units and lowers others until the total fits. False if that takes too many changes or wastes too much.
+    /// Raises random units and lowers others until the total fits. False if that takes too many changes or wastes too
+    /// much.
     [[nodiscard]] bool shift(candidate& c, std::size_t raises, dice& d) const {
       constexpr std::size_t most_changes = 10;
       constexpr double least_use = 0.8;  // share of the freed bytes

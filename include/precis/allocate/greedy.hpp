@@ -12,15 +12,15 @@
 
 namespace precis::allocate {
 
-/// Starts from the smallest entries and repeatedly takes the step along a unit's lower convex hull that saves the most cost per
-/// byte. A unit whose next step does not fit keeps its entry; the others go on.
+/// Starts from the smallest entries and repeatedly takes the step along a unit's lower convex hull that saves the most
+/// cost per byte. A unit whose next step does not fit keeps its entry; the others go on.
 ///
 /// Unit     cost: that of the table.
 /// Ties     decided by the rows of the units, not by their order.
 /// Errors   those of knapsack.
 /// Cost     O(steps log steps), with at most units x (entries - 1) steps.
-/// Source   the usual greedy heuristic for the multiple-choice knapsack problem; docs/methods/knapsack.md. The result is
-///          feasible, and proven optimal only if it meets the Lagrangian bound.
+/// Source   the usual greedy heuristic for the multiple-choice knapsack problem; docs/methods/knapsack.md. The result
+///          is feasible, and proven optimal only if it meets the Lagrangian bound.
 /// @post    the cost is never below that of knapsack and never above that of lagrangian.
 struct greedy {
   precis::budget budget = bits_per_weight(4);

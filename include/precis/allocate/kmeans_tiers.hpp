@@ -34,8 +34,8 @@ namespace detail {
 
 /// Splits sorted values into `count` runs of least total squared error: an exact dynamic program over prefix sums.
 ///
-/// A coarse grid first narrows the window of each cut. A cut inside a cell costs at least the lower bounds of the values
-/// before and after the cell; a cell whose bound exceeds the cost of a known split is dropped.
+/// A coarse grid first narrows the window of each cut. A cut inside a cell costs at least the lower bounds of the
+/// values before and after the cell; a cell whose bound exceeds the cost of a known split is dropped.
 class best_cuts {
  public:
   /// Requires sorted values and at least `count` distinct ones.
@@ -161,8 +161,8 @@ class best_cuts {
     return result;
   }
 
-  /// The best previous cut among `columns` for each cut in `rows` of the next window. The best previous cuts are monotone,
-  /// so the two halves are solved separately (divide and conquer).
+  /// The best previous cut among `columns` for each cut in `rows` of the next window. The best previous cuts are
+  /// monotone, so the two halves are solved separately (divide and conquer).
   void solve(const window& left, const std::vector<double>& least, const window& right, window rows, window columns,
              std::vector<double>& next, std::vector<std::uint32_t>& from) const {
     if (rows.low > rows.high) return;
@@ -187,11 +187,11 @@ class best_cuts {
 
 }  // namespace detail
 
-/// Splits values into at most `count` clusters of least sum of squared distances from their means. The result is the global
-/// optimum; Lloyd's algorithm can stop at a local one.
+/// Splits values into at most `count` clusters of least sum of squared distances from their means. The result is the
+/// global optimum; Lloyd's algorithm can stop at a local one.
 ///
-/// Edges    equal values stay together, in the higher cluster; if there are fewer distinct values than `count`, each is a
-///          cluster.
+/// Edges    equal values stay together, in the higher cluster; if there are fewer distinct values than `count`, each is
+///          a cluster.
 /// Ties     the lower clusters are as small as possible.
 /// Requires finite values, at least one, and count > 0.
 /// Cost     the sort, plus about one pass and 1,000 count^2 steps if the values are spread out; at most
@@ -227,11 +227,12 @@ class best_cuts {
   return result;
 }
 
-/// Assigns tiers by exact one-dimensional k-means of the scores: one cluster per option, the highest gets the last option.
+/// Assigns tiers by exact one-dimensional k-means of the scores: one cluster per option, the highest gets the last
+/// option.
 ///
 /// Unit     that of the scores, squared in `clustering::sse`.
-/// Edges    with fewer distinct scores than options, the lowest options are unused; if all scores are equal, all units get
-///          the last option.
+/// Edges    with fewer distinct scores than options, the lowest options are unused; if all scores are equal, all units
+///          get the last option.
 /// Errors   scores that are not finite; no options.
 /// Cost     that of `cluster`.
 /// Source   CPTQuant (Nanda, Balija, Sahoo): 4, 8 and 16 bits from the least to the most sensitive cluster.

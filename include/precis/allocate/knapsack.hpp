@@ -21,8 +21,8 @@ namespace precis::allocate {
 /// Ties     of equal cost, the fewest bytes; then decided by the rows of the units, not by their order.
 /// Errors   a table that `check` refuses; a budget below the size of the smallest admissible entries, with the feasible
 ///          range; a linked name that is not a unit; linked units without a common admissible entry.
-/// Cost     O(units x entries) plus a search over the few undecided units: 1,000 units x 6 entries take a millisecond. If
-///          the search reaches `limits`, `optimal` is false and gap() bounds the distance to the optimum.
+/// Cost     O(units x entries) plus a search over the few undecided units: 1,000 units x 6 entries take a millisecond.
+///          If the search reaches `limits`, `optimal` is false and gap() bounds the distance to the optimum.
 /// Source   CPTQuant (Nanda, Balija, Sahoo), which names integer programming without a formula; HAWQ's integer linear
 ///          program (Zhen-Dong/HAWQ); docs/methods/knapsack.md.
 /// @post    the optimum never rises as the budget grows, and does not depend on the order of the units.
@@ -84,8 +84,8 @@ struct smallest {
               .where = "allocate::smallest",
               .expected = "at least " + text::number(least.value()) + ", the least cost that this table allows"});
 
-    // The search rounds costs up. So first allow a little more, to find choices that cost exactly `cost`; if the exact sum
-    // is then too large, tighten the limit.
+    // The search rounds costs up. So first allow a little more, to find choices that cost exactly `cost`; if the exact
+    // sum is then too large, tighten the limit.
     solution s;
     for (double limit = cost + 1e-12 * span;;) {
       solver::choice_problem<std::size_t, double> p = all;

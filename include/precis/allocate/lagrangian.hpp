@@ -15,8 +15,8 @@ namespace precis::allocate {
 /// Ties     the entry with fewer bytes.
 /// Errors   those of knapsack.
 /// Cost     O(units x entries): the price is one of the slopes of the convex hulls, found by selection.
-/// Source   Lagrangian relaxation of the multiple-choice knapsack problem; docs/methods/knapsack.md. The result is feasible,
-///          and proven optimal only if it meets the bound.
+/// Source   Lagrangian relaxation of the multiple-choice knapsack problem; docs/methods/knapsack.md. The result is
+///          feasible, and proven optimal only if it meets the bound.
 /// @post    bound <= knapsack's cost <= cost.
 struct lagrangian {
   precis::budget budget = bits_per_weight(4);

@@ -13,16 +13,16 @@
 
 namespace precis::allocate {
 
-/// Minimises the largest cost of a unit within a budget: finds the smallest threshold such that the smallest entries with a cost
-/// at most the threshold fit the budget.
+/// Minimises the largest cost of a unit within a budget: finds the smallest threshold such that the smallest entries
+/// with a cost at most the threshold fit the budget.
 ///
 /// Unit     threshold, which is the objective: the cost of the worst unit, in the unit of the table.
 /// Ties     of equal bytes, the lower cost, then the lower entry.
 /// Errors   those of knapsack.
 /// Cost     O(units x entries x log(units x entries)).
 /// Source   the KL-divergence searcher of NVIDIA/Model-Optimizer.
-/// Differs  the threshold is searched among the costs of the table; there it is bisected over the reals, and the last probe is
-///          returned even if it exceeds the budget.
+/// Differs  the threshold is searched among the costs of the table; there it is bisected over the reals, and the last
+///          probe is returned even if it exceeds the budget.
 /// @post    no choice within the budget has a smaller largest cost.
 struct minimax {
   precis::budget budget = bits_per_weight(4);

@@ -15,16 +15,16 @@
 
 namespace precis::allocate {
 
-/// A compromise between the least total cost and the least cost of the worst unit: minimises the sum of cost^p for each p in a
-/// list, and keeps the solution whose worst unit costs least. Ties: the least total cost.
+/// A compromise between the least total cost and the least cost of the worst unit: minimises the sum of cost^p for each
+/// p in a list, and keeps the solution whose worst unit costs least. Ties: the least total cost.
 ///
 /// Shapes   a table whose costs are errors, so none is negative.
 /// Unit     objective: the cost of the worst unit, in the unit of the table.
 /// Errors   those of knapsack; a negative cost, naming the unit; no powers, or a power that is not positive and finite.
 /// Cost     two knapsacks per power.
 /// Source   the quantization search of exllamav2 (turboderp-org/exllamav2).
-/// Differs  exllamav2 minimises each sum by simulated annealing with random seeds and spends leftover bits in unit order. Here
-///          each sum is minimised exactly, and leftover bytes go where they reduce the total cost most.
+/// Differs  exllamav2 minimises each sum by simulated annealing with random seeds and spends leftover bits in unit
+///          order. Here each sum is minimised exactly, and leftover bytes go where they reduce the total cost most.
 /// @post    no unit can get a lower cost from the leftover bytes while all others keep their entries.
 /// @post    the worst unit costs no less than with minimax, and equally much for large powers.
 struct norm_sweep {

@@ -25,8 +25,8 @@ struct rank_unit {
   [[nodiscard]] std::size_t dense_from() const noexcept { return (out * in + out + in - 1) / (out + in); }
 };
 
-/// Refuses an empty matrix, singular values that ascend, are negative or not finite, and a weight that is negative or not
-/// finite. `where` names the stage in messages.
+/// Refuses an empty matrix, singular values that ascend, are negative or not finite, and a weight that is negative or
+/// not finite. `where` names the stage in messages.
 inline void check(std::span<const rank_unit> units, const std::string& where) {
   for (const rank_unit& u : units) {
     bool valid =
@@ -71,7 +71,8 @@ struct ranks_by_energy {
   }
 };
 
-/// A singular value as a knapsack item: its gain is sigma^2 times the weight of the unit, its price is out + in numbers.
+/// A singular value as a knapsack item: its gain is sigma^2 times the weight of the unit, its price is out + in
+/// numbers.
 struct rank_item {
   std::size_t unit = 0, value = 0;
   double gain = 0, price = 0;
@@ -80,8 +81,8 @@ struct rank_item {
   bool operator==(const rank_item&) const = default;
 };
 
-/// All items by falling gain per price. Ties: the lower unit, then the larger singular value. The items of each unit are in the
-/// order of its singular values, so any prefix is a choice of ranks.
+/// All items by falling gain per price. Ties: the lower unit, then the larger singular value. The items of each unit
+/// are in the order of its singular values, so any prefix is a choice of ranks.
 ///
 /// Errors    units that `check` refuses.
 [[nodiscard]] inline std::vector<rank_item> rank_items(std::span<const rank_unit> units) {
@@ -100,8 +101,8 @@ struct rank_item {
 /// Unit      weights: total number of entries of all factors.
 /// Errors    units that `check` refuses.
 /// Cost      O(values log values).
-/// Source    the greedy rule for a knapsack of items with falling gains; docs/methods/eigenpruning.md. It is optimal except for
-///           the last item, and cannot keep a matrix dense: rank_costs with a knapsack is exact and can.
+/// Source    the greedy rule for a knapsack of items with falling gains; docs/methods/eigenpruning.md. It is optimal
+///           except for the last item, and cannot keep a matrix dense: rank_costs with a knapsack is exact and can.
 /// @post     never more than `weights`; a larger bound never lowers a rank.
 struct ranks {
   std::size_t weights = 0;
@@ -119,10 +120,11 @@ struct ranks {
   }
 };
 
-/// A cost table with every rank below break-even, and the dense matrix, for each unit: any allocator can then choose ranks, and
-/// knapsack chooses them optimally.
+/// A cost table with every rank below break-even, and the dense matrix, for each unit: any allocator can then choose
+/// ranks, and knapsack chooses them optimally.
 ///
-/// Shapes    entries rank0, rank1, ..., dense; admissible are dense and the ranks whose factors are smaller than the matrix.
+/// Shapes    entries rank0, rank1, ..., dense; admissible are dense and the ranks whose factors are smaller than the
+///           matrix.
 /// Unit      cost: weight times the squared singular values beyond the rank; 0 for dense.
 /// Errors    units that `check` refuses; no units.
 /// Source    docs/methods/eigenpruning.md (ranks) and docs/methods/knapsack.md.

@@ -30,8 +30,8 @@ inline void check_sparsity(std::span<const double> values, std::span<const std::
             .expected = "0 to " + text::number(most) + ", the largest sparsity of a unit"});
 }
 
-/// Clips sparsities to [0, most] such that their mean over all weights is `mean`. Units at a bound stay there, and the others
-/// are adjusted by rescale(sparsity, wanted mean, present mean). Every round fixes a unit or is the last.
+/// Clips sparsities to [0, most] such that their mean over all weights is `mean`. Units at a bound stay there, and the
+/// others are adjusted by rescale(sparsity, wanted mean, present mean). Every round fixes a unit or is the last.
 template<class Rescale>
 void clip_to_mean(std::vector<double>& s, std::span<const std::size_t> weights, double mean, double most,
                   Rescale&& rescale) {
@@ -75,13 +75,15 @@ void clip_to_mean(std::vector<double>& s, std::span<const std::size_t> weights, 
 
 /// Prunes units with many outliers less: s_i = s - a_i + mean(a), a_i = 2 strength (D_i - min D) / (max D - min D).
 ///
-/// Shapes    D: an outlier share per unit (score::outliers), or any score (high = keep); the number of weights of each unit.
+/// Shapes    D: an outlier share per unit (score::outliers), or any score (high = keep); the number of weights of each
+///           unit.
 /// Unit      sparsity, share of a unit's weights.
 /// Errors    values that are not finite or not one per unit; a sparsity outside [0, most].
 /// Cost      O(units) per round of clipping.
 /// Source    OWL (Yin et al. 2023, arXiv:2310.05175) and its code (luuyin/OWL); docs/methods/sparsity.md.
-/// Differs   the mean is over weights; in OWL it is over blocks, which is the same for blocks of equal size. Equal D give equal
-///           sparsities, where OWL's code divides by zero. Sparsities outside [0, most] are clipped and the rest is shared.
+/// Differs   the mean is over weights; in OWL it is over blocks, which is the same for blocks of equal size. Equal D
+///           give equal sparsities, where OWL's code divides by zero. Sparsities outside [0, most] are clipped and the
+///           rest is shared.
 /// @post     the mean over all weights is `sparsity`.
 struct owl {
   double sparsity = 0.7;

@@ -14,8 +14,8 @@ namespace precis::allocate {
 ///
 /// Unit     objective: minus the bytes.
 /// Ties     of equal bytes, the lower cost, then the lower entry.
-/// Errors   a table that `check` refuses; no entry that is admissible for every unit; a budget that none of them fits, with
-///          the feasible range.
+/// Errors   a table that `check` refuses; no entry that is admissible for every unit; a budget that none of them fits,
+///          with the feasible range.
 /// Cost     O(units x entries).
 /// Source   none: the usual practice.
 struct uniform {

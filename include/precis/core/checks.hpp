@@ -83,7 +83,8 @@ inline void check_model_name(std::string_view name, std::string_view where) {
           .expected = "one of " + list});
 }
 
-/// Refuses a weight that is NaN or infinite: "the weight of h.0.mlp in row 3, column 17 is nan; expected finite weights".
+/// Refuses a weight that is NaN or infinite: "the weight of h.0.mlp in row 3, column 17 is nan; expected finite
+/// weights".
 [[noreturn]] inline void refuse_weight(float value, std::string_view matrix, std::size_t row, std::size_t column,
                                        std::string_view where) {
   refuse({.what = "the weight of " + std::string(matrix) + " in row " + std::to_string(row) + ", column " +

@@ -22,8 +22,8 @@ inline constexpr double not_admitted = std::numeric_limits<double>::infinity();
 
 /// The predicted loss increase of each unit in each menu entry, and the bytes it takes there. Low = better.
 ///
-/// Units and entries are plain names, so a table can be typed by hand and needs no menu. Costs may be negative and may rise
-/// with the number of bytes, as measured ones do.
+/// Units and entries are plain names, so a table can be typed by hand and needs no menu. Costs may be negative and may
+/// rise with the number of bytes, as measured ones do.
 struct cost_table {
   std::string model = {};            ///< fingerprint of the model; empty = unknown
   std::string maker;                 ///< the cost method and its input: "weighted_error of causal_trace noise_runs=10"
@@ -52,8 +52,9 @@ struct cost_table {
   bool operator==(const cost_table&) const = default;
 };
 
-/// Refuses a table that no allocator can use: inconsistent sizes, a name that is repeated or not one word, a cost of NaN or
-/// minus infinity, a unit without an admissible entry, or sums that overflow. `where` names the stage in messages.
+/// Refuses a table that no allocator can use: inconsistent sizes, a name that is repeated or not one word, a cost of
+/// NaN or minus infinity, a unit without an admissible entry, or sums that overflow. `where` names the stage in
+/// messages.
 ///
 /// Cost     O(units x entries + units log units).
 inline void check(const cost_table& t, const std::string& where = "cost table") {
@@ -155,8 +156,8 @@ template<class Menu>
   return out;
 }
 
-/// Reads what `to_text` writes, for a model with these matrices: the table must have exactly the units of the model. Entry
-/// names are not checked against a menu. `where` names the file in messages.
+/// Reads what `to_text` writes, for a model with these matrices: the table must have exactly the units of the model.
+/// Entry names are not checked against a menu. `where` names the file in messages.
 ///
 /// Errors   each with its line number; a table that `check` refuses.
 [[nodiscard]] inline cost_table parse_costs(std::string_view source, std::span<const matrix_info> matrices,

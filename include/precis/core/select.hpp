@@ -13,8 +13,8 @@
 
 namespace precis {
 
-/// How many of n items a fraction s removes: floor(s n + 0.5), at most n. Rounding makes 0.29 of 100 remove 29 items, although
-/// 0.29 * 100 is below 29 in double.
+/// How many of n items a fraction s removes: floor(s n + 0.5), at most n. Rounding makes 0.29 of 100 remove 29 items,
+/// although 0.29 * 100 is below 29 in double.
 ///
 /// Errors   a fraction outside [0, 1].
 [[nodiscard]] inline std::size_t exact_count(double fraction, std::size_t n) {
@@ -23,8 +23,8 @@ namespace precis {
   return std::min(n, static_cast<std::size_t>(k));
 }
 
-/// Indices of the k smallest keys, in unspecified order: the same set as the first k of a stable sort, so exactly k even if
-/// keys tie. Requires finite keys.
+/// Indices of the k smallest keys, in unspecified order: the same set as the first k of a stable sort, so exactly k
+/// even if keys tie. Requires finite keys.
 ///
 /// Ties     the lower index counts as smaller.
 /// Cost     O(n) expected.
@@ -40,8 +40,8 @@ template<class Key>
   return index;
 }
 
-/// The linearly interpolated quantile, as NumPy and PyTorch compute it by default: the value at position s (n - 1) of the
-/// sorted values.
+/// The linearly interpolated quantile, as NumPy and PyTorch compute it by default: the value at position s (n - 1) of
+/// the sorted values.
 ///
 /// Errors   no values; a level outside [0, 1].
 /// Cost     O(n) expected, and a copy of the values.

@@ -14,8 +14,8 @@
 #include <utility>
 #include <vector>
 
-/// The text format that plans, scores, cost tables and spectra share: one record per line, words separated by blanks, and
-/// `#` to start a comment.
+/// The text format that plans, scores, cost tables and spectra share: one record per line, words separated by blanks,
+/// and `#` to start a comment.
 namespace precis::text {
 
 /// A line that is neither blank nor only a comment.

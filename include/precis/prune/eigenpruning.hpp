@@ -47,11 +47,13 @@ struct pruned_slice {
 /// Cost      one singular value decomposition per slice that loses values, and its recomposition.
 /// Source    Vergara-Browne, Soto, Aizawa, "Eigenpruning: an Interpretability-Inspired PEFT Method"; code
 ///           tvergara/eigenpruning; docs/methods/eigenpruning.md.
-/// Differs   the authors' code takes xbar from the last mini-batch; here the caller passes the means. It also sums the biases
-///           of all positions, as `author_sum` does, and mixes components when it counts; here a pool is one component.
-///           Singular values of one cluster are removed or kept together, because their vectors are not unique.
+/// Differs   the authors' code takes xbar from the last mini-batch; here the caller passes the means. It also sums the
+///           biases of all positions, as `author_sum` does, and mixes components when it counts; here a pool is one
+///           component. Singular values of one cluster are removed or kept together, because their vectors are not
+///           unique.
 /// @post     portion == 0 leaves every weight bit-identical.
-/// @post     the mean output over the samples equals that of the unpruned map: at every token (token), or overall (global).
+/// @post     the mean output over the samples equals that of the unpruned map: at every token (token), or overall
+///           (global).
 struct eigenpruning {
   enum class pool { role, slice, everything };
   enum class absorption {
@@ -69,7 +71,8 @@ struct eigenpruning {
 
   bool operator==(const eigenpruning&) const = default;
 
-  /// Selects the singular values to remove, per slice. Ties: the lower slice, then the larger singular value, is removed first.
+  /// Selects the singular values to remove, per slice. Ties: the lower slice, then the larger singular value, is
+  /// removed first.
   [[nodiscard]] std::vector<pruned_slice> select(const spectra& all) const {
     check(all, "prune::eigenpruning");
     check_range(portion, 0, 1, "a portion", "prune::eigenpruning");

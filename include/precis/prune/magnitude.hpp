@@ -17,16 +17,18 @@ namespace precis::prune {
 /// Which weights a sparsity s removes from n.
 enum class removal {
   exact,           ///< exactly floor(s n + 0.5), the smallest by (|w|, position)
-  quantile_strict  ///< all but |w| > quantile_linear(|w|, s), as in CPTQuant Eqs. 6-7: at least one too many, more with ties
+  quantile_strict  ///< all but |w| > quantile_linear(|w|, s), as in CPTQuant Eqs. 6-7: one too many, or more
 };
 
 /// Sets the smallest weights to zero, in place.
 ///
 /// Shapes   one matrix, or several whose weights compete (position: matrix, row, column).
 /// Unit     sparsity: share of the weights, 0 to 1. Weights that are already zero are removed first.
-/// Errors   a sparsity outside [0, 1]; weights that are not finite, naming matrix, row and column. Nothing is changed then.
+/// Errors   a sparsity outside [0, 1]; weights that are not finite, naming matrix, row and column. Nothing is changed
+///          then.
 /// Cost     O(weights) expected, and four bytes of temporary memory per weight.
-/// Source   the usual magnitude baseline; docs/methods/magnitude_pruning.md shows why a threshold removes the wrong number.
+/// Source   the usual magnitude baseline; docs/methods/magnitude_pruning.md shows why a threshold removes the wrong
+///          number.
 struct magnitude {
   double sparsity = 0.5;
   removal rule = removal::exact;
@@ -91,15 +93,16 @@ struct magnitude {
   }
 };
 
-/// Keeps the `keep` largest of every `group` consecutive weights of a row (2:4 is {.keep = 2, .group = 4}) and sets the others to
-/// zero, in place.
+/// Keeps the `keep` largest of every `group` consecutive weights of a row (2:4 is {.keep = 2, .group = 4}) and sets the
+/// others to zero, in place.
 ///
 /// Edges    a tail of t < group weights keeps ceil(keep t / group).
 /// Ties     the lower index is removed first.
 /// Errors   keep > group or group == 0; weights that are not finite, naming row and column. Nothing is changed then.
 /// Cost     O(weights x log group).
 /// Source   N:M sparsity as sparse tensor cores define it; docs/methods/sparse.md.
-/// Differs  the code of SparseGPT and Wanda counts the weights removed; here, as for hardware, `keep` counts those kept.
+/// Differs  the code of SparseGPT and Wanda counts the weights removed; here, as for hardware, `keep` counts those
+///          kept.
 struct magnitude_in_groups {
   std::size_t keep = 2;
   std::size_t group = 4;

@@ -18,18 +18,18 @@
 
 namespace precis::prune {
 
-/// Global magnitude pruning: the share that each unit loses if all weights of the model compete in one selection. Pruning a unit
-/// of one matrix by its share removes exactly the weights of the joint selection; `pack` prunes each matrix of a larger unit
-/// by the share of the unit.
+/// Global magnitude pruning: the share that each unit loses if all weights of the model compete in one selection.
+/// Pruning a unit of one matrix by its share removes exactly the weights of the joint selection; `pack` prunes each
+/// matrix of a larger unit by the share of the unit.
 ///
 /// Shapes    units of the model's matrices; returns [units] the share that each loses.
 /// Unit      share of a unit's weights.
 /// Keys      |w|, or |w| divided by the rms of the unit's weights, which makes units of different scales comparable.
 /// Ties      by unit, then as within a unit.
-/// Errors    a sparsity outside [0, 1]; a cap that leaves too few weights to remove; weights that are not finite, naming the
-///           matrix.
-/// Cost      O(weights) expected per round, one round more for every set of units that reaches the cap, and eight bytes per
-///           weight.
+/// Errors    a sparsity outside [0, 1]; a cap that leaves too few weights to remove; weights that are not finite,
+///           naming the matrix.
+/// Cost      O(weights) expected per round, one round more for every set of units that reaches the cap, and eight bytes
+///           per weight.
 /// Source    global magnitude pruning as usual; the cap and its rounds are described in docs/methods/sparsity.md.
 /// @post     the shares remove exactly floor(sparsity * weights + 1/2) weights in total, and no share exceeds the cap.
 struct joint_shares {

@@ -23,8 +23,8 @@ solver::choice_problem<double, std::size_t> program(const cost_table& t, std::si
 }  // namespace
 
 TEST_CASE("hulls: dominated entries and entries above the hull are left out", "[allocate][solver][worked-example]") {
-  // (10, 9), (20, 8), (30, 3), (40, 4), (50, 1): the second lies above the line from the first to the third, the fourth is
-  // dominated by the third. Slopes are 6 / 20 and 2 / 20.
+  // (10, 9), (20, 8), (30, 3), (40, 4), (50, 1): the second lies above the line from the first to the third, the fourth
+  // is dominated by the third. Slopes are 6 / 20 and 2 / 20.
   const cost_table t = tables::by_hand({"a", "b", "c", "d", "e"}, {8}, {10, 20, 30, 40, 50}, {9, 8, 3, 4, 1});
   const solver::hulls h(program(t, 100));
   CHECK(h.units() == 1);
@@ -64,8 +64,9 @@ TEST_CASE("hulls contain the best entry for every price", "[allocate][solver][or
 }
 
 TEST_CASE("relax: the price and the points of the small example", "[allocate][solver][worked-example]") {
-  // Steps in bytes and gain per byte: 25: 0.28, 50: 0.036; 50: 0.13, 100: 0.013; 100: 0.035, 200: 0.011. Above the lightest
-  // entries there are 175 bytes: 25 + 50 + 50 fit, the next 100 do not, so the price is 0.035 and 50 bytes are left.
+  // Steps in bytes and gain per byte: 25: 0.28, 50: 0.036; 50: 0.13, 100: 0.013; 100: 0.035, 200: 0.011. Above the
+  // lightest entries there are 175 bytes: 25 + 50 + 50 fit, the next 100 do not, so the price is 0.035 and 50 bytes are
+  // left.
   const cost_table t = tables::tiny();
   const auto p = program(t, 350);
   const solver::hulls h(p);

@@ -15,8 +15,8 @@ namespace precis::allocate::solver {
 ///
 ///     min sum value(u, e_u)   subject to   sum weight(u, e_u) <= limit
 ///
-/// Values are costs and weights are bytes, or the other way round. Sums of integers must stay below 2^53, where they are
-/// exact in double.
+/// Values are costs and weights are bytes, or the other way round. Sums of integers must stay below 2^53, where they
+/// are exact in double.
 template<class Value, class Weight>
 struct choice_problem {
   std::size_t units = 0;

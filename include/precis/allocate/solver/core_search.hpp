@@ -11,16 +11,16 @@
 
 namespace precis::allocate::solver {
 
-/// An exact dynamic program in integers over the few undecided units. All weights and values are relative to a start near
-/// the optimum: the points of the relaxation.
+/// An exact dynamic program in integers over the few undecided units. All weights and values are relative to a start
+/// near the optimum: the points of the relaxation.
 ///
-/// Units are added one by one, the ones whose steps are nearest to the price of the relaxation first. A state is the change of
-/// weight and value so far. A state is kept if no lighter state has a value as good, and if its bound allows an
-/// improvement. The bound lets all remaining units move in fractions: spare weight gains at most the rate of the best next
-/// step up, and excess weight costs at least the rate of the cheapest step down.
+/// Units are added one by one, the ones whose steps are nearest to the price of the relaxation first. A state is the
+/// change of weight and value so far. A state is kept if no lighter state has a value as good, and if its bound allows
+/// an improvement. The bound lets all remaining units move in fractions: spare weight gains at most the rate of the
+/// best next step up, and excess weight costs at least the rate of the cheapest step down.
 ///
-/// Contract the caller passes the undecided units and their admissible options, then calls `run` once. `changes`, `value`,
-///          `bound` and `complete` describe the best choice that was found.
+/// Contract the caller passes the undecided units and their admissible options, then calls `run` once. `changes`,
+///          `value`, `bound` and `complete` describe the best choice that was found.
 class core_search {
  public:
   struct option {  // relative to the point of the unit
@@ -40,8 +40,8 @@ class core_search {
     }
   };
 
-  /// The options of members[i] are [first[i], first[i + 1]). Weights and values are scaled such that their sums have 48 bits;
-  /// weights are rounded up and the room is rounded down.
+  /// The options of members[i] are [first[i], first[i + 1]). Weights and values are scaled such that their sums have 48
+  /// bits; weights are rounded up and the room is rounded down.
   core_search(std::vector<member> members, const std::vector<std::size_t>& first, const std::vector<option>& options,
               double price, double room)
       : members_(std::move(members)) {
@@ -74,7 +74,8 @@ class core_search {
     room_ = static_cast<std::int64_t>(std::floor(std::ldexp(room, weight_exponent)));
     room_ -= room_ % divisor_;  // no sum of steps reaches more
 
-    // The best gain and the least loss of the members not added yet, clamped to their side of the price despite rounding.
+    // The best gain and the least loss of the members not added yet, clamped to their side of the price despite
+    // rounding.
     const std::size_t count = members_.size();
     up_.assign(count + 1, 0.0);
     down_.assign(count + 1, std::numeric_limits<double>::infinity());
@@ -102,8 +103,8 @@ class core_search {
     known_ = changes;
   }
 
-  /// Searches with at most `most_states` states at a time, dropping those with the worst bounds, and stops after examining
-  /// about `most_examined` states.
+  /// Searches with at most `most_states` states at a time, dropping those with the worst bounds, and stops after
+  /// examining about `most_examined` states.
   void run(std::size_t most_states, std::size_t most_examined) {
     std::vector<state> states{{0, 0, none}}, next;
     struct head {
@@ -184,8 +185,8 @@ class core_search {
     std::uint32_t from, step;
   };
 
-  /// A lower bound on the value that a state reaches within `room` by moving members [next, end) in fractions. Sums have 48
-  /// bits, so near the best value the rounding error is below 0.1.
+  /// A lower bound on the value that a state reaches within `room` by moving members [next, end) in fractions. Sums
+  /// have 48 bits, so near the best value the rounding error is below 0.1.
   [[nodiscard]] double bound(std::int64_t weight, std::int64_t value, std::int64_t room,
                              std::size_t next) const noexcept {
     const auto left = static_cast<double>(room - weight);
@@ -213,8 +214,8 @@ class core_search {
     known_.clear();
   }
 
-  /// A heuristic that completes every state with one step of a member not added yet, trying those that leave the least room.
-  /// A better incumbent prunes the rest of the search, most of all if all units gain equally per weight.
+  /// A heuristic that completes every state with one step of a member not added yet, trying those that leave the least
+  /// room. A better incumbent prunes the rest of the search, most of all if all units gain equally per weight.
   void complete_each(std::vector<state>& states, std::size_t next) {
     if (by_weight_.empty()) {
       by_weight_.resize(steps_.size());

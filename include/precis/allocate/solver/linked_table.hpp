@@ -16,12 +16,13 @@ namespace precis::allocate::solver {
 /// Groups of units, by name, that must take the same entry: the q, k and v maps of a layer, or residual partners.
 using linked_units = std::vector<std::vector<std::string>>;
 
-/// A cost table in which each group of linked units is one row: costs and bytes are summed, and an entry is admissible if it
-/// is admissible for all of them. The cost table must outlive it.
+/// A cost table in which each group of linked units is one row: costs and bytes are summed, and an entry is admissible
+/// if it is admissible for all of them. The cost table must outlive it.
 ///
 /// Contract every allocator with a budget builds one of these, states its problem with `problem` or `inverse`, and maps
 ///          its choice of one entry per row back to units with `expand`.
-/// Errors   a table that `check` refuses; a linked name that is not a unit; linked units without a common admissible entry.
+/// Errors   a table that `check` refuses; a linked name that is not a unit; linked units without a common admissible
+///          entry.
 class linked_table {
  public:
   linked_table(const cost_table& t, const linked_units& groups, const std::string& where)

@@ -36,7 +36,8 @@ struct search_limits {
 
 namespace detail {
 
-/// The greatest common divisor of the weight differences within units: the weights of any two choices differ by a multiple.
+/// The greatest common divisor of the weight differences within units: the weights of any two choices differ by a
+/// multiple.
 template<class Value, std::unsigned_integral Weight>
 [[nodiscard]] double weight_step(const choice_problem<Value, Weight>& p) noexcept {
   Weight step = 0;
@@ -135,7 +136,8 @@ class chooser {
     for (; from != to; ++from) from->key = row_key(p_, from->unit);
   }
 
-  /// The `count` units whose steps are nearest to the price, or all units with more than one hull point if there are fewer.
+  /// The `count` units whose steps are nearest to the price, or all units with more than one hull point if there are
+  /// fewer.
   [[nodiscard]] std::vector<member> nearest(std::size_t count) const {
     std::vector<member> members;
     for (std::size_t u = 0; u < p_.units; ++u)
@@ -208,12 +210,14 @@ class chooser {
 
 }  // namespace detail
 
-/// Solves the multiple-choice knapsack problem: the choice of least value within the limit, and among those the one of least
-/// weight. The result is proven optimal, or has a bound on the gap.
+/// Solves the multiple-choice knapsack problem: the choice of least value within the limit, and among those the one of
+/// least weight. The result is proven optimal, or has a bound on the gap.
 ///
-/// Method   (1) Solve the linear relaxation. (2) Find an incumbent among the units nearest to its price. (3) Discard every
-///          entry whose loss exceeds the gap between incumbent and bound. (4) Run an exact dynamic program on the rest.
-/// Unit     values and weights as given. Differences below 2^-48 of the total change of the undecided units count as zero.
+/// Method   (1) Solve the linear relaxation. (2) Find an incumbent among the units nearest to its price. (3) Discard
+///          every entry whose loss exceeds the gap between incumbent and bound. (4) Run an exact dynamic program on the
+///          rest.
+/// Unit     values and weights as given. Differences below 2^-48 of the total change of the undecided units count as
+///          zero.
 /// Ties     of equal value and weight: decided by the rows of the units, and by their order only between equal rows.
 /// Requires that the lightest entries fit, and at least one admissible entry per unit.
 /// Cost     O(units x entries) plus the search, which involves tens of units on most tables however large they are.

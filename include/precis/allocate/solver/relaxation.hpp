@@ -11,8 +11,8 @@
 
 namespace precis::allocate::solver {
 
-/// The lower convex hull of each unit's (weight, value) points, from the lightest entry on. Along a hull weights rise, values
-/// fall, and the value gained per weight falls.
+/// The lower convex hull of each unit's (weight, value) points, from the lightest entry on. Along a hull weights rise,
+/// values fall, and the value gained per weight falls.
 ///
 /// Shapes   the points of unit u are [first[u], first[u + 1]); there is at least one if any entry is admissible.
 /// Ties     of two equal points, the lower entry.
@@ -56,7 +56,8 @@ struct hulls {
         least = next.value;
         double gain = 0;
         while (size > 0) {
-          // Compares rounded quotients, as all later steps do, so that rounding cannot make them disagree about the hull.
+          // Compares rounded quotients, as all later steps do, so that rounding cannot make them disagree about the
+          // hull.
           gain = (hull[size - 1].value - next.value) / (next.weight - hull[size - 1].weight);
           gain = std::clamp(gain, std::numeric_limits<double>::denorm_min(), std::numeric_limits<double>::max());
           if (size == 1 || gain < slopes[size - 2]) break;
@@ -82,8 +83,8 @@ struct hulls {
 
 /// The linear relaxation: each unit moves up its hull as long as a step gains more than `price` per weight.
 ///
-/// At this price each unit's point minimises value + price * weight. Let D(u, e) >= 0 be the excess of entry e over that
-/// minimum. Then every choice within the limit has value >= value of the points + sum D - price * room.
+/// At this price each unit's point minimises value + price * weight. Let D(u, e) >= 0 be the excess of entry e over
+/// that minimum. Then every choice within the limit has value >= value of the points + sum D - price * room.
 struct relaxation {
   double price = 0;                   ///< value per weight; 0 = the limit does not bind
   double room = 0;                    ///< limit minus the weight of the points
@@ -97,8 +98,8 @@ struct hull_step {
   double weight;
 };
 
-/// The critical price: the steps that gain more per weight than it fit into `room`, but not together with those that gain
-/// exactly it. Requires that all steps together do not fit. Cost O(steps), by selection.
+/// The critical price: the steps that gain more per weight than it fit into `room`, but not together with those that
+/// gain exactly it. Requires that all steps together do not fit. Cost O(steps), by selection.
 [[nodiscard]] inline double critical_price(std::vector<hull_step>& steps, double room) {
   std::size_t begin = 0, end = steps.size();
   const auto at = [&](std::size_t i) { return steps[i].slope; };

@@ -147,8 +147,8 @@ struct row_ranges {
   return true;
 }
 
-inline constexpr std::size_t scan_block_rows =
-    32;  ///< rows whose squares are summed before they are added to the total
+/// Squares are summed over blocks of this many rows before they are added to the total.
+inline constexpr std::size_t scan_block_rows = 32;
 
 /// The sum of the squared errors of a matrix in an entry that has to be packed and decoded.
 template<codec_menu Menu>

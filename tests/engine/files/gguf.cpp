@@ -156,7 +156,7 @@ TEST_CASE("a GGUF writer refuses tensors that the format cannot store", "[engine
     return refusal([&] { engine::gguf_writer(folder / "m.gguf", {}, tensors).commit(); });
   };
   CHECK_THAT(written({{"w", "q4_0", {2, 40}}}),
-             ContainsSubstring("tensor w of 2 x 40 in q4_0") && ContainsSubstring("rows of a multiple of 32"));
+             ContainsSubstring("tensor w of 2 x 40 in q4_0") && ContainsSubstring("rows that are a multiple of 32"));
   CHECK_THAT(written({{"w", "affine4.g32", {2, 64}}}), ContainsSubstring("in affine4.g32"));
   CHECK_THAT(written({{"w", "float32", {2}}, {"w", "float32", {2}}}), ContainsSubstring("tensor w twice"));
   CHECK_THAT(written({{"w", "float32", {2}}}), ContainsSubstring("0 tensors written; expected 1"));

@@ -143,11 +143,11 @@ TEST_CASE("sequences longer than the recorded biases are refused, unless there a
   transformer model(small_weights(support::tiny_gpt2()));
   model.add_token_bias(0, rows(3, 24).view(), {});
   CHECK(refusal([&] { static_cast<void>(model.logits(five_tokens(), positions::last)); }) ==
-        "transformer: sequences of 5 tokens; expected at most 3, the positions that biases were recorded for");
+        "transformer: sequences of 5 tokens; expected at most 3, the number of positions with recorded biases");
   CHECK(refusal([&] { model.add_token_bias(0, rows(4, 24).view(), {}); }) ==
-        "transformer: biases of h.0.attn.c_attn at 4 positions; expected 3, as it has already");
+        "transformer: biases of h.0.attn.c_attn at 4 positions; expected 3, the number that it already has");
   CHECK(refusal([&] { model.add_bias(1, std::vector<double>(3)); }) ==
-        "transformer: 3 biases for h.0.attn.c_proj; expected 8, one an output");
+        "transformer: 3 biases for h.0.attn.c_proj; expected 8, one per output");
 }
 
 TEST_CASE("slices cover every weight once, with the family's heads", "[engine][slices][property]") {

@@ -525,7 +525,7 @@ TEST_CASE("transformer refuses invalid batches by cause", "[engine][refusal]") {
   activations x(1, 2, 24);
   const std::vector<std::size_t> first{0}, third{2};
   CHECK_THROWS_WITH(m.run_layer({.layer = 0, .first_token = 0, .sequences = first}, filled, x.view()),
-                    ContainsSubstring("a cache this model did not fill"));
+                    ContainsSubstring("a cache that this model did not fill"));
   (void)m.capture(prompts(2, {1, 2, 3, 4}), filled, tap::none{});
   CHECK_THROWS_WITH(m.run_layer({.layer = 3, .first_token = 0, .sequences = first}, filled, x.view()),
                     ContainsSubstring("layer 3; expected less than 3"));

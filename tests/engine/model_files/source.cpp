@@ -374,8 +374,8 @@ TEST_CASE("Hugging Face: a BERT without a classifier, and an OPT's short positio
     return refusal([&] { (void)engine::load(folder / "m"); });
   };
   CHECK_THAT(refused(tiny_bert(), [](auto& e) { e.resize(e.size() - 2); }),
-             ContainsSubstring("no tensor classifier.weight, classifier.bias; expected all of a BERT's weights, its "
-                               "classifier's too, with or without the prefix 'bert.'"));
+             ContainsSubstring("no tensor classifier.weight, classifier.bias; expected all of a BERT's weights, "
+                               "including its classifier, with or without the prefix 'bert.'"));
   CHECK_THAT(refused(tiny_bert(), [](auto& e) { e.push_back({"cls.predictions.bias", engine::dtype::f32, {1}, {0}}); }),
              ContainsSubstring("unknown tensor cls.predictions.bias"));
   CHECK_THAT(

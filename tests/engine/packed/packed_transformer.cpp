@@ -351,7 +351,7 @@ TEST_CASE("a packed transformer refuses invalid models and calls", "[engine][pac
   batch.targets[2] = 99;
   CHECK_THAT(refusal([&] { (void)run.loss(batch); }), ContainsSubstring("target 99"));
   batch.targets.pop_back();
-  CHECK_THAT(refusal([&] { (void)run.loss(batch); }), ContainsSubstring("one target a token"));
+  CHECK_THAT(refusal([&] { (void)run.loss(batch); }), ContainsSubstring("one target per token"));
   engine::weights absorbed = realistic_weights(c);
   absorbed.blocks[1].down.later_bias.assign(c.width, 1.f);
   CHECK_THAT(refusal([&] { (void)engine::packed(absorbed); }), ContainsSubstring("on the position in block 1"));

@@ -45,7 +45,7 @@ evolution_result run_evolution(session& s, const evolution_request& what, const 
   evolution_result out;
   precis::allocate::solution best;
   {
-    progress bar("evolution_request", what.generations, o.how());
+    progress bar("evolving", what.generations, o.how());
     using fitness_of = precis::cost::plan_divergence<formats, engine::transformer, precis::thread_pool, nearest_fit>;
     fitness_of fitness(s.model, std::span<const precis::token_batch>(what.text->windows), t, o.pool());
     best = search.solve(t, fitness.tokens(), fitness, [&](std::size_t, const precis::allocate::solution& now) {

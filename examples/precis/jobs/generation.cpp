@@ -52,7 +52,7 @@ namespace {
   if (ids.size() >= source.config.context)
     precis::refuse({.what = fmt::format("a prompt of {} tokens", ids.size()),
                     .where = "--prompt",
-                    .expected = fmt::format("less than {}, the model's context", source.config.context)});
+                    .expected = fmt::format("fewer than {}, the model's context", source.config.context)});
   return ids;
 }
 

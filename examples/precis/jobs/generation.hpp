@@ -28,7 +28,7 @@ struct generation_result {
   std::vector<precis::token> ids;  ///< prompt and continuation
   std::size_t prompt_tokens = 0, tokens = 0;
   double prompt_seconds = 0, seconds = 0;
-  std::string stopped_by;  ///< "tokens", "context", "end of text" or "interrupt"
+  std::string stopped_by = {};  ///< "tokens", "context", "end of text" or "interrupt"
   std::size_t weight_bytes = 0, weights = 0;
 };
 

@@ -18,13 +18,13 @@ struct bar {
   tier group = tier::medium;
 };
 
-/// A line across a chart at a value, named at its right end.
+/// A line across a chart at a value, with its name at the right end.
 struct level {
   double value = 0;
   std::string label = {};
 };
 
-/// Layer scores, coloured by the tier each layer fell into.
+/// Layer scores, coloured by the tier of each layer.
 struct bar_chart {
   std::string title = {};
   std::string subtitle = {};
@@ -47,10 +47,10 @@ struct series {
   std::string name = {};
   std::vector<series_point> points = {};  ///< joined in this order; a point that is not finite leaves a gap
   uncertainty shown_as = uncertainty::bars;
-  bool joined = true;  ///< false: marks alone
+  bool joined = true;  ///< false: marks only
 };
 
-/// Several series over one x, for instance perplexity against megabytes.
+/// Several series over one x axis, for instance perplexity against megabytes.
 struct line_chart {
   std::string title = {};
   std::string subtitle = {};
@@ -63,7 +63,7 @@ struct line_chart {
 };
 
 /// Each draws one SVG picture. Values that cannot be shown (not finite, or not positive on a logarithmic axis) are
-/// counted in a note below it. Errors: refuses a bar chart without bars and a line chart without series.
+/// counted in a note below it. Errors: a bar chart without bars; a line chart without series.
 [[nodiscard]] std::string draw(const bar_chart& chart);
 [[nodiscard]] std::string draw(const line_chart& chart);
 

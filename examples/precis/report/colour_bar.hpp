@@ -8,27 +8,27 @@
 
 namespace report {
 
-/// A value worth finding on a colour bar.
+/// A marked value on a colour bar.
 struct mark {
   double value = 0;
   std::string label;
 };
 
-/// The legend of a heatmap: a strip of its colours, upright, with round numbers and marked values beside it.
+/// The legend of a heatmap: a vertical strip of its colours with round numbers and marked values beside it.
 struct colour_bar {
   std::string title = {};
   scale range = {};
   colour_map colours = sequential;
-  double from = 0, to = 1;  ///< the stretch of the colour map that low and high stand for
+  double from = 0, to = 1;  ///< the part of the colour map between low and high
   std::vector<mark> marks = {};
 
-  /// Pixels of the bar with its labels.
+  /// Width of the bar with its labels, in pixels.
   [[nodiscard]] double width() const;
-  /// Pixels of the title above the bar.
+  /// Height of the title above the bar, in pixels.
   [[nodiscard]] double title_height() const;
   /// The colour of a value; clamped to the bar.
   [[nodiscard]] rgb colour(double value) const;
-  /// Draws title and bar, `height` pixels in all.
+  /// Draws the title and the bar, `height` pixels in total.
   void draw(drawing& out, point top_left, double height) const;
 };
 

@@ -15,22 +15,22 @@ struct panel {
 };
 
 struct token_row {
-  std::string text = {};  ///< as the tokenizer gives it; a leading blank is made visible
+  std::string text = {};  ///< from the tokenizer; a leading space is made visible
   bool subject = false;   ///< bold and marked with *
 };
 
-/// Causal tracing of one fact: what restoring one state at (token, layer) does to the probability of the answer.
+/// Causal tracing of one fact: the probability of the answer after restoring one state at (token, layer).
 struct trace_map {
   std::string prompt = {};
   std::string answer = {};
   std::vector<token_row> tokens = {};  ///< rows, from the first token down
   std::size_t layers = 0;              ///< columns
-  std::vector<panel> panels = {};      ///< one a kind of site; all share one colour scale
-  double p_low = 0;                    ///< probability of the answer with the subject noised, nothing restored
-  double p_clean = 0;                  ///< probability of the answer in the untouched run
+  std::vector<panel> panels = {};      ///< one per kind of site; all share one colour scale
+  double p_low = 0;                    ///< probability of the answer with noise on the subject and nothing restored
+  double p_clean = 0;                  ///< probability of the answer in the clean run
 };
 
-/// Average indirect effect by the role of a token: zero is neutral, blue is harm, red is repair.
+/// Average indirect effect by the role of a token: zero is neutral, blue is negative, red is positive.
 struct role_map {
   std::string title = {};
   std::string subtitle = {};
@@ -41,7 +41,7 @@ struct role_map {
 };
 
 /// Each draws one SVG picture.
-/// Errors    refuses pictures without rows or columns, and panels whose values do not fill them.
+/// Errors    pictures without rows or columns; panels with the wrong number of values.
 [[nodiscard]] std::string draw(const trace_map& map);
 [[nodiscard]] std::string draw(const role_map& map);
 

@@ -12,18 +12,18 @@ struct paragraph {
   std::string text = {};
 };
 
-/// Text kept as it is, in a fixed-width font: a command, a plan file.
+/// Preformatted text in a fixed-width font: a command, a plan file.
 struct listing {
   std::string text = {};
 };
 
-/// A picture from `draw`, with the sentence below it.
+/// A picture from `draw` with a caption.
 struct figure {
-  std::string svg = {};  ///< goes into the page as it is: only ever a result of `draw`
+  std::string svg = {};  ///< inserted without escaping: must be a result of `draw`
   std::string caption = {};
 };
 
-/// Cells are text; a column in which every filled cell starts as a number is set right with even digits.
+/// Cells are text; columns whose non-empty cells all start as numbers are right-aligned with tabular digits.
 struct table {
   std::string caption = {};
   std::vector<std::string> header = {};
@@ -37,14 +37,14 @@ struct section {
   std::vector<content> parts = {};
 };
 
-/// A report: one file without scripts or anything from elsewhere; follows the reader's light or dark theme and prints.
+/// A report: one self-contained file without scripts that follows the reader's light or dark theme and prints well.
 struct page {
   std::string title = {};
   std::string subtitle = {};
   std::vector<section> sections = {};
 };
 
-/// HTML that is also well-formed XML. Errors: refuses a table whose rows are not as long as its header.
+/// HTML that is also well-formed XML. Errors: a table with rows of another length than its header.
 [[nodiscard]] std::string draw(const page& p);
 
 }  // namespace report

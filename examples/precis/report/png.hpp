@@ -12,11 +12,11 @@ struct png_options {
   int seconds = 60;              ///< a converter that takes longer is stopped
 };
 
-/// Converts a picture with the first of rsvg-convert, inkscape, magick and convert that can do it.
+/// Converts a picture with the first of rsvg-convert, inkscape, magick and convert that succeeds.
 ///
-/// The converter reads its standard input and writes its standard output: no shell, and no file name of ours on its
-/// command line. The target is written whole or not at all.
-/// Returns   false when no converter is there or none gave a PNG; the target is then untouched.
+/// The converter reads standard input and writes standard output: there is no shell, and its command line contains no
+/// file names. The target is written atomically.
+/// Returns   false if no converter is installed or none wrote a PNG; the target is then unchanged.
 /// Errors    a target that cannot be written.
 [[nodiscard]] bool save_png(std::string_view svg, const std::filesystem::path& target, const png_options& options = {});
 

@@ -7,22 +7,22 @@
 
 namespace report {
 
-/// A number as a cell wants it: `digits` significant digits from 0.001 to 9999, "1.2e5" outside, "n/a" for NaN.
+/// A number for a table cell: `digits` significant digits from 0.001 to 9999, "1.2e5" outside, "n/a" for NaN.
 [[nodiscard]] std::string short_number(double value, int digits = 4);
 
 enum class spacing { linear, logarithmic };
 
-/// The stretch of numbers an axis or a colour bar shows. low < high; both > 0 when logarithmic.
+/// The range of an axis or a colour bar. low < high; both > 0 if logarithmic.
 struct scale {
   double low = 0, high = 1;
   spacing kind = spacing::linear;
 
-  /// Where `value` lies: 0 at low, 1 at high; not clamped.
+  /// The position of `value`: 0 at low, 1 at high; not clamped.
   [[nodiscard]] double at(double value) const;
 };
 
 /// The smallest scale that holds every finite value (positive ones when logarithmic); [0, 1] or [1, 10] without any.
-/// Equal values are given room around them.
+/// If all values are equal, the scale extends to both sides of them.
 [[nodiscard]] scale scale_of(std::span<const double> values, spacing kind = spacing::linear);
 
 /// Widens a scale to whole steps (linear), or by a twentieth at both ends (logarithmic).
@@ -37,7 +37,7 @@ struct tick {
 [[nodiscard]] std::vector<tick> ticks(scale s, std::size_t about);
 
 /// Moves positions apart until neighbours are at least `gap` away from each other, keeping their order and staying
-/// inside [low, high] when there is room; without room they stick out at low. Positions may come in any order.
+/// inside [low, high] if they fit; otherwise they extend below low. Positions may come in any order.
 [[nodiscard]] std::vector<double> spread(std::vector<double> positions, double gap, double low, double high);
 
 }  // namespace report

@@ -14,14 +14,14 @@ namespace report {
 /// disturb the text around it (control characters, direction overrides, bytes that are not UTF-8) becomes visible.
 [[nodiscard]] std::string escape(std::string_view text);
 
-/// A token as a reader can see it: blanks become U+2423, line ends U+21B5, tabs U+21E5, and tokens of more than
+/// A token with visible white space: spaces become U+2423, line ends U+21B5, tabs U+21E5, and tokens of more than
 /// `longest` characters are shortened in the middle. Not escaped yet.
 [[nodiscard]] std::string token_label(std::string_view token, std::size_t longest = 32);
 
-/// The characters of a text; a byte that is not UTF-8 counts as U+FFFD.
+/// The code points of a text; a byte that is not UTF-8 counts as U+FFFD.
 [[nodiscard]] std::u32string decode(std::string_view text);
 
-/// A colour that follows the page's theme (its role is a CSS class), or one that is always the same (no role).
+/// A colour that follows the page's theme (its role is a CSS class), or a fixed one (no role).
 struct paint {
   std::string_view role = {};
   rgb light = {};
@@ -40,7 +40,7 @@ inline constexpr paint paper{"paper", {255, 255, 255}, {22, 25, 29}};  ///< back
 
 enum class anchor : std::uint8_t { start, middle, end };
 
-/// How a text is set. Sizes are in pixels.
+/// The style of a text. Sizes are in pixels.
 struct text_style {
   double size = 12;
   anchor at = anchor::start;
@@ -55,7 +55,7 @@ struct text_style {
   return text_width(text, style.size, style.bold);
 }
 
-/// Breaks a text at blanks into lines of at most `width` pixels; a longer word is broken where it must be.
+/// Breaks a text at spaces into lines of at most `width` pixels; longer words are broken anywhere.
 [[nodiscard]] std::vector<std::string> wrap(std::string_view text, double width, double size, bool bold = false);
 
 struct point {
@@ -79,11 +79,11 @@ struct line_style {
 /// Collects shapes and writes one SVG. Coordinates are in pixels, y down. Text is escaped here, once.
 class drawing {
  public:
-  /// A filled box; `tip` is what a mouse resting on it shows.
+  /// A filled box; `tip` is its tooltip.
   void fill(box b, paint colour, std::string_view tip = {});
   /// The outline of a box, drawn inside its edges.
   void outline(box b, line_style style);
-  /// A box for "there is no value": diagonal lines.
+  /// A box of diagonal lines, for a missing value.
   void hatch(box b, std::string_view tip = {});
   void line(point from, point to, line_style style = {});
   void polyline(const std::vector<point>& points, line_style style);
@@ -96,7 +96,7 @@ class drawing {
   /// Lines of text, the first baseline at `at`; returns the y below the last.
   double lines(point at, const std::vector<std::string>& words, const text_style& style = {});
 
-  /// The whole picture. Title and description are for those who cannot see it.
+  /// The whole picture. Title and description are for screen readers.
   [[nodiscard]] std::string finish(double width, double height, std::string_view title,
                                    std::string_view description) const;
 

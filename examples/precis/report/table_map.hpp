@@ -7,13 +7,13 @@ namespace report {
 
 struct table_column {
   std::string name = {};   ///< "causal trace", "constant low"
-  bool reference = false;  ///< set apart, and no candidate for the best of a row
+  bool reference = false;  ///< set apart, and never the best of a row
 };
 
-/// Colours of a sweep: automatic takes logarithmic when the largest shown value is more than four times the smallest.
+/// Colours of a table: automatic is logarithmic if the largest shown value is more than four times the smallest.
 enum class colouring { automatic, linear, logarithmic };
 
-/// A table of measurements as a heatmap with its numbers: rows are settings, columns are scorers, low is good.
+/// A table of measurements as a heatmap with numbers: rows are settings, columns are scorers, low is good.
 struct table_map {
   std::string title = {};
   std::string subtitle = {};
@@ -28,8 +28,8 @@ struct table_map {
 };
 
 /// Draws one SVG picture. The lowest value of each row among the columns that are not references is outlined; numbers
-/// have as many digits as tell it from the others.
-/// Errors    refuses a table without rows or columns, and values that do not fill it.
+/// have enough digits to tell it from the others.
+/// Errors    a table without rows or columns, or with the wrong number of values.
 [[nodiscard]] std::string draw(const table_map& map);
 
 }  // namespace report

@@ -17,6 +17,7 @@
 #include <precis/score/segments.hpp>
 
 #include <fmt/format.h>
+#include <nlohmann/json.hpp>
 
 #include <algorithm>
 #include <cmath>

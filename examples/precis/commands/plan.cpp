@@ -13,6 +13,7 @@
 #include <precis/prune/shares.hpp>
 
 #include <fmt/format.h>
+#include <nlohmann/json.hpp>
 
 #include <algorithm>
 #include <memory>

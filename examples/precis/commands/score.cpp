@@ -11,6 +11,7 @@
 #include <engine/files/json.hpp>
 
 #include <fmt/format.h>
+#include <nlohmann/json.hpp>
 
 #include <memory>
 #include <optional>

@@ -4,6 +4,8 @@
 
 #include <precis/core/unit.hpp>
 
+#include <nlohmann/json.hpp>
+
 #include <filesystem>
 #include <map>
 

@@ -3,8 +3,8 @@
 #include "commands/command_line.hpp"
 #include "commands/options.hpp"
 
+#include <engine/files/json.hpp>
 #include "jobs/facts.hpp"
-#include "jobs/json_forward.hpp"
 #include "jobs/unit_scores.hpp"
 
 #include <cstddef>

@@ -6,6 +6,7 @@
 #include <precis/core/random.hpp>
 
 #include <fmt/format.h>
+#include <nlohmann/json.hpp>
 
 #include <unistd.h>
 #include <cstdio>

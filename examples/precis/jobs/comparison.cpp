@@ -16,6 +16,7 @@
 #include <precis/measure/kl_divergence.hpp>
 
 #include <fmt/format.h>
+#include <nlohmann/json.hpp>
 
 #include <algorithm>
 #include <cmath>

@@ -11,6 +11,8 @@
 
 #include <precis/measure/kl_divergence.hpp>
 
+#include <nlohmann/json.hpp>
+
 #include <cstddef>
 #include <optional>
 #include <vector>

@@ -8,6 +8,8 @@
 
 #include <precis/core/error.hpp>
 
+#include <nlohmann/json.hpp>
+
 #include <atomic>
 #include <string>
 #include <utility>

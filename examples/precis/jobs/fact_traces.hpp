@@ -1,6 +1,6 @@
 #pragma once
 
-#include "jobs/json_forward.hpp"
+#include <engine/files/json.hpp>
 
 #include <precis/score/causal_trace.hpp>
 

@@ -4,6 +4,8 @@
 #include <engine/files/json.hpp>
 #include <report/png.hpp>
 
+#include <nlohmann/json.hpp>
+
 #include <system_error>
 
 namespace program {

@@ -6,6 +6,8 @@
 
 #include <engine/files/json.hpp>
 
+#include <nlohmann/json.hpp>
+
 #include <algorithm>
 #include <cmath>
 #include <map>

@@ -13,6 +13,8 @@
 #include <precis/cost/reconstruction.hpp>
 #include <precis/cost/weighted_error.hpp>
 
+#include <nlohmann/json.hpp>
+
 #include <algorithm>
 #include <chrono>
 

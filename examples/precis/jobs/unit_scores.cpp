@@ -21,6 +21,7 @@
 #include <precis/score/weight_magnitude.hpp>
 
 #include <fmt/format.h>
+#include <nlohmann/json.hpp>
 
 #include <algorithm>
 #include <chrono>

@@ -7,6 +7,7 @@
 #include <report/table_map.hpp>
 
 #include <fmt/format.h>
+#include <nlohmann/json.hpp>
 
 #include <algorithm>
 #include <cmath>

@@ -9,6 +9,7 @@
 #include <precis/evaluate/interval.hpp>
 
 #include <fmt/format.h>
+#include <nlohmann/json.hpp>
 
 #include <algorithm>
 #include <cmath>

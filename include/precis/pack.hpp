@@ -1,8 +1,8 @@
 #pragma once
 
-#include <precis/codec/checks.hpp>
 #include <precis/codec/dense_copy.hpp>
 #include <precis/codec/grid/matrix.hpp>
+#include <precis/codec/weight_checks.hpp>
 #include <precis/core/menu.hpp>
 #include <precis/core/plan.hpp>
 #include <precis/core/size.hpp>

@@ -34,11 +34,11 @@ TEST_CASE("thresholds, counts and removal order of ten weights", "[core][select]
     CAPTURE(s);
     CHECK(quantile_linear<double>(keys, s) == Approx(threshold).epsilon(1e-14));
     CHECK(exact_count(s, keys.size()) == exact);
-    CHECK(smallest<double>(keys, exact_count(s, keys.size())).size() == exact);
+    CHECK(indices_of_smallest<double>(keys, exact_count(s, keys.size())).size() == exact);
   }
   const std::vector<std::size_t> order{5, 1, 8, 2, 3, 7, 0, 9, 6, 4};  // of a stable sort
   for (std::size_t k = 0; k <= keys.size(); ++k)
-    CHECK(as_set(smallest<double>(keys, k)) ==
+    CHECK(as_set(indices_of_smallest<double>(keys, k)) ==
           std::set<std::size_t>(order.begin(), order.begin() + static_cast<std::ptrdiff_t>(k)));
 }
 
@@ -51,7 +51,7 @@ TEST_CASE("exact_count rounds to nearest, halves up", "[core][select][worked-exa
   CHECK(exact_count(0.7, 0) == 0);
 }
 
-TEST_CASE("smallest selects the same set as a stable sort, ties included", "[core][select][oracle]") {
+TEST_CASE("indices_of_smallest selects the same set as a stable sort, ties included", "[core][select][oracle]") {
   const random_stream draws(1, purpose("select"));
   for (std::size_t n = 1; n < 60; ++n) {
     std::vector<float> values(n);
@@ -60,14 +60,14 @@ TEST_CASE("smallest selects the same set as a stable sort, ties included", "[cor
     std::iota(sorted.begin(), sorted.end(), std::size_t{0});
     std::stable_sort(sorted.begin(), sorted.end(), [&](std::size_t a, std::size_t b) { return values[a] < values[b]; });
     for (std::size_t k = 0; k <= n; ++k)
-      REQUIRE(as_set(smallest<float>(values, k)) ==
+      REQUIRE(as_set(indices_of_smallest<float>(values, k)) ==
               std::set<std::size_t>(sorted.begin(), sorted.begin() + static_cast<std::ptrdiff_t>(k)));
   }
 }
 
 TEST_CASE("smallest with k above the number of keys selects all of them", "[core][select][worked-example]") {
-  CHECK(smallest<double>(keys, 11).size() == 10);
-  CHECK(smallest<double>({}, 3).empty());
+  CHECK(indices_of_smallest<double>(keys, 11).size() == 10);
+  CHECK(indices_of_smallest<double>({}, 3).empty());
 }
 
 TEST_CASE("a quantile interpolates between sorted neighbours", "[core][select][oracle]") {

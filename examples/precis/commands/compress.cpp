@@ -7,6 +7,7 @@
 #include <engine/files/model_kinds.hpp>
 
 #include <fmt/format.h>
+#include <nlohmann/json.hpp>
 
 #include <memory>
 

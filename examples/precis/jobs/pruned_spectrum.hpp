@@ -49,13 +49,13 @@ struct prune_result {
 
 struct spectrum_result {
   precis::spectra spectra;
-  precis::input_means means;         ///< over the training prompts
-  std::size_t samples = 0;           ///< training prompts
-  prune_result original;             ///< portion 0
-  std::vector<prune_result> rows;    ///< [portions]
-  std::size_t chosen = 0;            ///< row with the best validation accuracy; ties by loss, then order
-  prune_result smallest;             ///< the same number of values as in the chosen row: the smallest of each pool
-  std::vector<prune_result> random;  ///< the same number, at random
+  precis::measure::input_means means;  ///< over the training prompts
+  std::size_t samples = 0;             ///< training prompts
+  prune_result original;               ///< portion 0
+  std::vector<prune_result> rows;      ///< [portions]
+  std::size_t chosen = 0;              ///< row with the best validation accuracy; ties by loss, then order
+  prune_result smallest;               ///< the same number of values as in the chosen row: the smallest of each pool
+  std::vector<prune_result> random;    ///< the same number, at random
   double scoring_seconds = 0, pruning_seconds = 0;
 
   /// Test accuracy of the chosen row less that of another row, paired by prompt.

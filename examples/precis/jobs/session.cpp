@@ -3,6 +3,7 @@
 #include "jobs/formats.hpp"
 
 #include <engine/files/files.hpp>
+#include <engine/model/config_json.hpp>
 #include <engine/model/family.hpp>
 #include <engine/model_files/load.hpp>
 #include <engine/model_files/source.hpp>

@@ -1,8 +1,8 @@
 #pragma once
 
-#include <precis/codec/checks.hpp>
 #include <precis/codec/dense_copy.hpp>
 #include <precis/codec/grid/storage.hpp>
+#include <precis/codec/weight_checks.hpp>
 #include <precis/core/error.hpp>
 #include <precis/core/view.hpp>
 #include <precis/kernel/codebook_format.hpp>

@@ -1,7 +1,7 @@
 #pragma once
 
-#include <precis/codec/checks.hpp>
 #include <precis/codec/dense_copy.hpp>
+#include <precis/codec/weight_checks.hpp>
 #include <precis/core/error.hpp>
 #include <precis/core/view.hpp>
 #include <precis/kernel/ggml_blocks.hpp>

@@ -1,9 +1,9 @@
 #pragma once
 
-#include <precis/codec/checks.hpp>
 #include <precis/codec/code_stream.hpp>
 #include <precis/codec/dense_copy.hpp>
 #include <precis/codec/grid/storage.hpp>
+#include <precis/codec/weight_checks.hpp>
 #include <precis/core/error.hpp>
 #include <precis/core/menu.hpp>
 #include <precis/core/view.hpp>

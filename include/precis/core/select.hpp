@@ -30,7 +30,7 @@ namespace precis {
 /// Cost     O(n) expected.
 /// Source   docs/methods/magnitude_pruning.md, which compares this rule with thresholds.
 template<class Key>
-[[nodiscard]] std::vector<std::size_t> smallest(std::span<const Key> keys, std::size_t k) {
+[[nodiscard]] std::vector<std::size_t> indices_of_smallest(std::span<const Key> keys, std::size_t k) {
   std::vector<std::size_t> index(keys.size());
   std::iota(index.begin(), index.end(), std::size_t{0});
   if (k >= keys.size()) return index;

@@ -236,17 +236,4 @@ void unpack_row(const std::byte* tile, std::size_t rows, std::size_t lane, unsig
   }
 }
 
-namespace detail {
-using kernel::code_at;
-using kernel::code_place;
-using kernel::code_plane;
-using kernel::code_planes;
-using kernel::codes_of;
-using kernel::get_word32;
-using kernel::place_of;
-using kernel::planes_of;
-using kernel::put_word32;
-using kernel::with_bits;
-}  // namespace detail
-
 }  // namespace precis::kernel

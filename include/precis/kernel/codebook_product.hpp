@@ -222,8 +222,8 @@ void multiply_codebook_columns(const packed_codebook& m, std::span<const float_a
 template<class Code = native_code_lanes>
 void matvec(const packed_codebook& m, const float_activations& x, std::span<float> y, row_range rows = {}) noexcept {
   const std::size_t last = rows.end(m.out);
-  detail::with_bits(m.format.code_bits,
-                    [&](auto bits) { detail::multiply_codebook<Code, bits>(m, x, y.data(), rows.first, last); });
+  with_bits(m.format.code_bits,
+            [&](auto bits) { detail::multiply_codebook<Code, bits>(m, x, y.data(), rows.first, last); });
 }
 
 /// Multiplies a codebook matrix by several vectors: element r of result n is y[n * y_stride + r].
@@ -240,7 +240,7 @@ void packed_product(const packed_codebook& m, std::span<const float_activations>
   for (std::size_t n = 0; n < x.size(); n += most) {
     const auto vectors = x.subspan(n, x.size() - n < most ? x.size() - n : most);
     float* const to = y.data() + static_cast<std::ptrdiff_t>(n) * y_stride;
-    detail::with_bits(m.format.code_bits, [&](auto bits) {
+    with_bits(m.format.code_bits, [&](auto bits) {
       detail::multiply_codebook_columns<Code, bits>(m, vectors, to, y_stride, rows.first, last);
     });
   }

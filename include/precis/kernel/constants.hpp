@@ -18,8 +18,4 @@ template<std::size_t N, class F>
       PRECIS_INLINE_LAMBDA { (f(std::integral_constant<std::size_t, I>{}), ...); }(std::make_index_sequence<N>{});
 }
 
-namespace detail {
-using kernel::for_constants;
-}
-
 }  // namespace precis::kernel

@@ -98,7 +98,7 @@ inline eigen_system separate(matrix_view<double> units, matrix_view<double> scal
     if (first < n) {  // of a matrix of lower rank, only rounding errors are left
       double rest = 0, all = 0;
       for (std::size_t r = 0; r < n; ++r) {
-        const double square = detail::dot(scaled.row(r).data(), scaled.row(r).data(), length);
+        const double square = dot(scaled.row(r).data(), scaled.row(r).data(), length);
         all += square;
         if (r >= first) rest += square;
       }
@@ -108,8 +108,7 @@ inline eigen_system separate(matrix_view<double> units, matrix_view<double> scal
   }
 
   std::vector<double> lengths(n);
-  for (std::size_t r = 0; r < n; ++r)
-    lengths[r] = std::sqrt(detail::dot(scaled.row(r).data(), scaled.row(r).data(), length));
+  for (std::size_t r = 0; r < n; ++r) lengths[r] = std::sqrt(dot(scaled.row(r).data(), scaled.row(r).data(), length));
   std::vector<std::size_t> order(n);
   std::iota(order.begin(), order.end(), std::size_t{0});
   std::ranges::stable_sort(order, [&](std::size_t a, std::size_t b) { return lengths[a] > lengths[b]; });

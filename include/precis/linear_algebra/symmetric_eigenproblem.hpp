@@ -5,6 +5,7 @@
 #include <precis/kernel/constants.hpp>
 #include <precis/kernel/float_product.hpp>
 #include <precis/kernel/lanes.hpp>
+#include <precis/linear_algebra/vectors.hpp>
 
 #include <algorithm>
 #include <cmath>
@@ -23,57 +24,6 @@ namespace precis::linear_algebra {
 using matrix = basic_matrix<double>;
 
 namespace detail {
-
-using lanes = kernel::native_double_lanes;
-
-/// Dot products have eight running sums, whatever the vector width, which are added as a tree at the end.
-inline constexpr std::size_t sums = 8;
-inline constexpr std::size_t vectors = sums / lanes::width;
-static_assert(sums % lanes::width == 0);
-
-struct running_sums {
-  lanes::vector of[vectors];
-
-  running_sums() noexcept {
-    for (lanes::vector& v : of) v = lanes::zero();
-  }
-  [[nodiscard]] double total() const noexcept {
-    double s[sums];
-    for (std::size_t v = 0; v < vectors; ++v) lanes::store(s + v * lanes::width, of[v]);
-    return ((s[0] + s[4]) + (s[2] + s[6])) + ((s[1] + s[5]) + (s[3] + s[7]));
-  }
-};
-
-/// Loads at most n elements; the other lanes are 0.
-[[nodiscard]] inline lanes::vector load_up_to(const double* p, std::size_t n) noexcept {
-  return n >= lanes::width ? lanes::load(p) : n == 0 ? lanes::zero() : lanes::load_part(p, n);
-}
-inline void store_up_to(double* p, lanes::vector x, std::size_t n) noexcept {
-  if (n >= lanes::width)
-    lanes::store(p, x);
-  else if (n != 0)
-    lanes::store_part(p, x, n);
-}
-
-/// The sum of a[i] b[i].
-[[nodiscard]] inline double dot(const double* a, const double* b, std::size_t n) noexcept {
-  running_sums s;
-  for (std::size_t i = 0; i < n; i += sums)
-    for (std::size_t v = 0; v < vectors; ++v) {
-      const std::size_t at = i + v * lanes::width, left = at < n ? n - at : 0;
-      s.of[v] = lanes::fma(load_up_to(a + at, left), load_up_to(b + at, left), s.of[v]);
-    }
-  return s.total();
-}
-
-/// y += factor x.
-inline void add(double factor, const double* x, double* y, std::size_t n) noexcept {
-  const lanes::vector f = lanes::broadcast(&factor);
-  std::size_t i = 0;
-  for (; i + lanes::width <= n; i += lanes::width)
-    lanes::store(y + i, lanes::fma(f, lanes::load(x + i), lanes::load(y + i)));
-  for (; i < n; ++i) y[i] = std::fma(factor, x[i], y[i]);
-}
 
 /// y += factors[0] rows[0] + factors[1] rows[1] + ..., in this order.
 inline void add_rows(std::span<const double> factors, matrix_view<const double> rows, double* y) noexcept {

@@ -214,8 +214,8 @@ struct eigenpruning {
       for (std::size_t i = 0; i < w.cols; ++i) row[i] = subtract ? static_cast<double>(w(o, i)) : 0.0;
       for (std::size_t r = 0; r < parts.count(); ++r)
         if (is_removed[r] == subtract)
-          linear_algebra::detail::add(subtract ? -parts.left(r, o) : parts.left(r, o), parts.right.row(r).data(),
-                                      row.data(), w.cols);
+          linear_algebra::add(subtract ? -parts.left(r, o) : parts.left(r, o), parts.right.row(r).data(), row.data(),
+                              w.cols);
       std::ranges::transform(row, result.row(o).begin(), [](double v) { return static_cast<float>(v); });
     }
     return result;
@@ -235,9 +235,8 @@ struct eigenpruning {
     const auto product = [&](std::span<const double> mean) {  // E times a mean input
       std::vector<double> out(s.out);
       for (const std::size_t r : pruned.removed)
-        linear_algebra::detail::add(
-            linear_algebra::detail::dot(parts.right.row(r).data(), mean.data() + s.first_in, s.in),
-            parts.left.row(r).data(), out.data(), s.out);
+        linear_algebra::add(linear_algebra::dot(parts.right.row(r).data(), mean.data() + s.first_in, s.in),
+                            parts.left.row(r).data(), out.data(), s.out);
       return out;
     };
     const basic_matrix<double>& mean = means.by_token[s.matrix];

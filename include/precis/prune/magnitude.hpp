@@ -124,7 +124,7 @@ struct magnitude_in_groups {
         keys.resize(count);
         for (std::size_t i = 0; i < count; ++i) keys[i] = std::abs(w(r, first + i));
         const std::size_t kept = (keep * count + group - 1) / group;
-        for (const std::size_t i : smallest(std::span<const float>(keys), count - kept)) {
+        for (const std::size_t i : indices_of_smallest(std::span<const float>(keys), count - kept)) {
           w(r, first + i) = 0;
           ++removed;
         }

@@ -1,12 +1,12 @@
 #pragma once
 
-#include <precis/codec/checks.hpp>
 #include <precis/codec/dense_copy.hpp>
 #include <precis/codec/grid/format_name.hpp>
 #include <precis/codec/grid/group.hpp>
 #include <precis/codec/grid/storage.hpp>
 #include <precis/codec/tile/decode.hpp>
 #include <precis/codec/tile/encode.hpp>
+#include <precis/codec/weight_checks.hpp>
 #include <precis/core/error.hpp>
 #include <precis/core/view.hpp>
 #include <precis/kernel/lanes.hpp>

@@ -20,9 +20,9 @@ using linear_algebra::eigenvalues;
 using linear_algebra::eigenvectors;
 using linear_algebra::matrix;
 
-using linear_algebra::detail::add;
-using linear_algebra::detail::dot;
-using linear_algebra::detail::lanes;
+using linear_algebra::add;
+using linear_algebra::dot;
+using linear_algebra::lanes;
 
 inline constexpr std::size_t column_block = 192;
 

@@ -1,4 +1,4 @@
-#include <precis/codec/checks.hpp>
+#include <precis/codec/weight_checks.hpp>
 
 #include "refusal.hpp"
 

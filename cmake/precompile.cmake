@@ -9,21 +9,15 @@ if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_L
   list(APPEND precis_precompile_options -Wno-array-bounds -Wno-stringop-overflow -Wno-stringop-overread)
 endif()
 
-# precis_precompile(TARGET HEADER...): the sources of TARGET start from HEADERs, but for those with compile options of their
-# own in this configuration: a precompiled header holds for one set of flags.
+# precis_precompile(TARGET HEADER...): the sources of TARGET start from HEADERs. They all have the flags of TARGET, because a
+# precompiled header holds for one set of flags.
 function(precis_precompile target)
   target_compile_options(${target} PRIVATE ${precis_precompile_options})
   target_precompile_headers(${target} PRIVATE ${ARGN})
-  get_target_property(sources ${target} SOURCES)
-  get_target_property(folder ${target} SOURCE_DIR)
-  foreach(source IN LISTS sources)
-    cmake_path(ABSOLUTE_PATH source BASE_DIRECTORY ${folder})
-    get_source_file_property(options ${source} TARGET_DIRECTORY ${target} COMPILE_OPTIONS)
-    if(options MATCHES "^\\$<\\$<CONFIG:([A-Za-z]+)>" AND NOT CMAKE_MATCH_1 STREQUAL CMAKE_BUILD_TYPE)
-      continue()
-    endif()
-    if(options)
-      set_source_files_properties(${source} TARGET_DIRECTORY ${target} PROPERTIES SKIP_PRECOMPILE_HEADERS ON)
-    endif()
-  endforeach()
+endfunction()
+
+# precis_precompile_as(TARGET OTHER): they start from what OTHER starts from. Both have the same flags.
+function(precis_precompile_as target other)
+  target_compile_options(${target} PRIVATE ${precis_precompile_options})
+  target_precompile_headers(${target} REUSE_FROM ${other})
 endfunction()

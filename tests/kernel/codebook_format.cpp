@@ -28,8 +28,8 @@ TEST_CASE("codebook_format: one set of levels per row", "[kernel][codebook_forma
 }
 
 TEST_CASE("codebook_format: an empty matrix takes no bytes", "[kernel][codebook_format][worked-example]") {
-  for (const bool per_row : {false, true}) {
-    const codebook_format f{.code_bits = 8, .per_row = per_row};
+  for (const bool each_row : {false, true}) {
+    const codebook_format f{.code_bits = 8, .per_row = each_row};
     CHECK(f.layout_of(0, 64).bytes == 0);
     CHECK(f.layout_of(64, 0).bytes == 0);
   }

@@ -182,7 +182,7 @@ TEST_CASE("an error of a change names the unit", "[model][changes][refusal]") {
                     ContainsSubstring("test, unit block.0.attn: change: no"));
 }
 
-TEST_CASE("batches without predictions are refused", "[model][changes][refusal]") {
+TEST_CASE("changes over batches without predictions are refused", "[model][changes][refusal]") {
   micro_transformer model;
   seen ignored;
   CHECK_THROWS_WITH(run(model, unit_kind::block, {1.f}, ignored, std::span<const token_batch>{}),

@@ -37,8 +37,8 @@ enum class scale_type : std::uint8_t { float32, float16 };
 /// One format of integers or small floats, as a value. The codec types of precis/codec are built from it.
 ///
 /// Stored layout, version 2 (docs/packed.md draws it): everything is little-endian, and there is no header (the caller
-/// stores out and in). Rows are grouped in tiles of 16, with R rows in the last one; columns in blocks of 32, with a
-/// tail of in % 32.
+/// stores out and in). Rows are grouped in tiles of 16, the last of which may have fewer; columns in blocks of 32,
+/// with a tail of in % 32.
 ///
 ///     codes         tile by tile, block by block, word by word: the word of each row of the tile, 4 bytes per row
 ///     scales        tile by tile, group by group: the scale of each row of the tile, float32 or float16

@@ -238,7 +238,7 @@ struct expansion<packed_keep_of<Values>> {
 ///           m.values.out elements (those outside `rows` are not written); rows.first a multiple of 16.
 /// Errors    none: noexcept, no allocation.
 /// Cost      one read of the rows; at most 24 KiB of stack.
-/// @post     all lanes give equal bits.
+/// @post     every lane type gives the same bits.
 /// @post     any range of rows gives the same bits as the whole.
 template<class Code = native_code_lanes>
 void matvec(const packed_keep_of_grid& m, std::span<const float> x, std::span<float> y, row_range rows = {}) noexcept {

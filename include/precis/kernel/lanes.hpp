@@ -29,7 +29,7 @@ namespace precis::kernel {
 /// the native lanes are included here; to use another family, such as `scalar_lanes` in a test, include its header.
 ///
 /// A lane type over float has the members `value` (float), `vector`, `width` (lanes per vector), `registers`, and these
-/// functions. Loads and stores need no alignment.
+/// functions. Loads and stores may be unaligned.
 ///   zero, all(x)                a vector of zeros; a vector of x
 ///   broadcast(p)                the float at p in every lane
 ///   load, store                 `width` floats
@@ -51,8 +51,8 @@ namespace precis::kernel {
 ///   expand(bits, values)        optional: consecutive values at the bits that are set, zeros elsewhere; `width` values
 ///                               may be read
 ///
-/// A lane type over double, for statistics, has what products need: zero, broadcast, load, store, load_part,
-/// store_part, fma and transpose, as well as load_floats.
+/// A lane type over double, for statistics, has the functions that products need: zero, broadcast, load, store,
+/// load_part, store_part, fma and transpose, as well as load_floats.
 ///
 /// Code lanes, for packed matrices (code_planes.hpp), have `floats`, the lane type over float, and `words`, a vector
 /// with one 32-bit word of each of `rows` rows of a tile. Kernels process `tiles` tiles at a time, with `parts` vectors

@@ -85,8 +85,7 @@ template<class Code, unsigned Bits, class Value>
   return lanes::subtract(lanes::zero(), zero);
 }
 
-/// Copies blocks of a tile to where a tile of 16 rows would have them: rows that do not exist, and columns beyond the
-/// last, are zeros.
+/// Copies blocks of a tile to their positions in a tile of 16 rows. Missing rows and columns are zero.
 template<unsigned Bits>
 void pad_blocks(const packed_grid& m, const grid_format::layout& l, std::size_t first_row, std::size_t rows,
                 std::size_t first_block, std::size_t blocks, std::byte* to) noexcept {

@@ -29,7 +29,7 @@ namespace precis::cost {
 /// Shapes    Gram matrices G of measure::gather_grams; without them G is the identity, and the cost depends on the
 ///           weights alone.
 /// Unit      share of the squared outputs, or squared outputs summed over tokens. Not nats: errors of early and late
-///           layers count alike.
+///           layers count equally.
 /// Errors    entries that are not in the menu; Gram matrices of a different model; relative errors of a matrix whose
 ///           outputs are all zero, by name; weights that a codec cannot hold, by matrix.
 /// Cost      out * in^2 / 2 multiply-adds in double per matrix and entry. The entries of a matrix run on the executor.

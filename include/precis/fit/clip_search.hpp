@@ -174,7 +174,7 @@ struct clip_search {
       if (search.power != 2)
         return grid_of(search.first_minimum(
             approximate, [&](std::size_t i) { return search.exact_error(f, grid_of(i), group, decoded); }));
-      // These errors are exact. If none of them is a number, the full range is kept.
+      // These errors are exact. If all of them are NaN, the full range is kept.
       const auto best = std::ranges::find(approximate, smallest);
       return best == approximate.end() ? unclipped : grid_of(static_cast<std::size_t>(best - approximate.begin()));
     }

@@ -107,9 +107,10 @@ void multiply_dense(const dense_matrix& m, const float* x, float* y, std::size_t
 
 }  // namespace detail
 
-/// y = m x:  y[r] = tree(lane), lane[l] = fma(m[r][c], x[c], lane[l]) over the columns c with c mod 16 = l, in order
-///           from 0;
-/// the tree adds lanes l and l + 8, then l and l + 4, l + 2, l + 1.
+/// y = m x. For every row, in float:
+///
+///     y[r] = tree(lane), lane[l] = fma(m[r][c], x[c], lane[l]) over the columns c with c mod 16 = l, in order from 0
+///     tree: lanes l and l + 8 are added, then l and l + 4, l + 2, l + 1
 ///
 /// Shapes    m [out x in], x [in], y [out]
 /// Requires  m.data of the size that type and shape imply; y of m.out elements (those outside `rows` are not written).

@@ -229,8 +229,7 @@ struct expansion<packed_keep_of<Values>> {
 /// x stands for the elements of x at the places of the weights:
 ///
 ///     product = (lane[0] + lane[1]) + (lane[2] + lane[3]);  lane[j] = fma(code, x, lane[j]) over the segment's weights
-///                                                           k with
-///     k mod 4 = j, in order from 0; the sum of x is added up likewise
+///               k with k mod 4 = j, in order from 0; the sum of x is computed in the same way
 ///     product = fma(-zero_point, sum of x, product);  total = fma(scale, product, total)
 ///
 /// Shapes    m [out x in], x [in], y [out]

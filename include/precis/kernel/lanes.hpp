@@ -37,9 +37,9 @@ namespace precis::kernel {
 ///   held(v)                     v, kept in a register: g++ 12 otherwise reads memory again for every use
 ///   add, subtract, multiply, divide
 ///   fma(a, b, c)                a * b + c, rounded once
-///   larger(a, b)                a > b ? a : b, so a NaN in b stays
-///   smaller(a, b)               a < b ? a : b, so a NaN in b stays
-///   larger_size(a, b)           the larger of a >= 0 and |b|; a NaN stays
+///   larger(a, b)                a > b ? a : b, so a NaN in b propagates
+///   smaller(a, b)               a < b ? a : b, so a NaN in b propagates
+///   larger_size(a, b)           the larger of a >= 0 and |b|; a NaN propagates
 ///   times_power_of_two(a, n)    a * 2^n, rounded once, for integers -252 <= n <= 254. Requires |a| near 1, or a result
 ///                               no further from 1 than a is.
 ///   exponent(a)                 the integer n with 2^n <= a < 2^(n + 1), for normal a > 0

@@ -14,8 +14,8 @@
 #include <thread>
 #include <vector>
 
-/// Reference measurements that every benchmark takes in the same run as its subject: ratios vary less than times do
-/// between machines and minutes.
+/// Reference measurements that benchmarks take in the same run as their subject: ratios vary less between machines and
+/// over time than times do.
 namespace yardstick {
 
 /// Seconds of processor time that f() takes on this thread. Time spent in other processes does not count.

@@ -1,15 +1,21 @@
-// The exact allocator beside general integer-program solvers, in one run on one thread: GLPK and CBC where their
-// development files are installed (Debian: libglpk-dev, coinor-libcbc-dev), else alone. Times are processor time.
+// The exact allocator compared with general integer-programming solvers in the same run, on one thread. GLPK and CBC
+// are included if their development files are installed (Debian: libglpk-dev, coinor-libcbc-dev). Times are processor
+// times.
 //
-// Tables of 6 widths (2, 3, 4, 5, 6, 8 bits), sizes log-normal, costs sensitivity x size x 4^-bits, 4.25 bits a weight:
-//   smooth  convex in the width          noisy  each cost x log-normal(0.25): not convex
-//   equal   one sensitivity for all, so that every unit pays alike: close to a subset-sum problem
+// The tables have 6 widths (2, 3, 4, 5, 6, 8 bits), log-normal sizes, costs of sensitivity x size x 4^-bits, and a
+// budget of 4.25 bits per weight:
+//   smooth  costs are convex in the width
+//   noisy   each cost is multiplied by log-normal(0.25) noise, so costs are not convex
+//   equal   all units have the same sensitivity, which is close to a subset-sum problem
 //
-// Counters, medians over seeds: ms of one solve; worst_ms; reads: how many times the table can be summed in that time;
-// proven: share with a certificate. Of each solver: x_NAME how many times longer it takes (worst_x_NAME the smallest
-// ratio), above_NAME how far its objective lies above ours, relative, the smallest seen (negative: it found less).
+// The time is the median of one solve over the seeds. Counters:
+//   worst_ms       time of the slowest seed
+//   reads          median number of times that the table can be summed in the time of one solve
+//   proven         fraction of seeds whose solution is certified as optimal
+//   x_NAME         the solver's time relative to ours, median; worst_x_NAME: the smallest ratio
+//   above_NAME     the smallest relative difference of the solver's objective from ours; negative: it found less
 //
-// And exact k-means in one dimension beside std::sort of the same values: x_sort.
+// kmeans compares exact k-means in one dimension with std::sort of the same values: x_sort is the ratio of their times.
 
 #include "yardstick.hpp"
 

@@ -2,8 +2,9 @@
 //
 //   include_cost [repeats] [part of a header's name]
 //
-// Each header is compiled alone with -fsyntax-only; the figure is the compiler's processor time (user and system,
-// so that a busy machine does not matter much), fastest of `repeats` runs (3), less that of an empty file. Six headers of the standard library and Eigen/Dense give the scale.
+// Each header is compiled alone with -fsyntax-only. The result is the compiler's processor time (user and system, which
+// depends little on other load) in the fastest of `repeats` runs (3), minus that of an empty file. Six headers of the
+// standard library and Eigen/Dense are measured for comparison.
 
 #include <sys/resource.h>
 
@@ -60,7 +61,7 @@ double milliseconds(const std::string& header, int repeats) {
   return best;
 }
 
-/// Lines that are left for the compiler after the preprocessor, blank ones and line markers not counted.
+/// Lines of preprocessor output, not counting blank lines and line markers.
 std::size_t lines(const std::string& header) {
   write_source(header);
   const fs::path out = scratch / "one.ii";
@@ -93,7 +94,7 @@ int main(int argc, char** argv) {
               "lines");
   const auto report = [&](const std::string& header) {
     const double total = milliseconds(header, repeats);
-    if (total == std::numeric_limits<double>::infinity())  // an instruction set this compiler was not told to use
+    if (total == std::numeric_limits<double>::infinity())  // needs an instruction set that is not enabled
       std::printf("%9s %9s  %s\n", "-", "-", header.c_str());
     else
       std::printf("%9.0f %9zu  %s\n", std::max(0.0, total - empty), lines(header), header.c_str());

@@ -56,7 +56,7 @@ TEMPLATE_TEST_CASE("blocks, maps with strides and references keep their strides"
   auto m = counted<TestType>(5, 6);
   auto block = m.block(1, 2, 3, 2);
   CHECK(same_memory(adapt::matrix(block), block));
-  CHECK(adapt::matrix(m.block(1, 2, 3, 2))(2, 1) == 33.f);  // a temporary that only names memory
+  CHECK(adapt::matrix(m.block(1, 2, 3, 2))(2, 1) == 33.f);  // a temporary that does not own its memory
   auto row = m.row(2);
   CHECK(same_memory(adapt::matrix(row), row));
 

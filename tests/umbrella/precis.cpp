@@ -8,7 +8,7 @@
 
 using namespace precis;
 
-// The sentence of the design: score -> tiers -> plan -> bytes, each stage a line, on fixture M through the one header.
+// The whole pipeline on fixture M with the single header: scores -> tiers -> plan -> bytes, one statement per stage.
 
 TEST_CASE("scores become tiers become a plan become bytes", "[precis][worked-example]") {
   using formats = menu<codec::affine<2>, codec::affine<4>, codec::affine<8>, codec::float32>;

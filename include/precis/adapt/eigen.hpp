@@ -56,7 +56,7 @@ void matrix(E&&) = delete;  // the view would outlive the matrix
 
 /// A view of a [sequences * tokens x features] Eigen expression as activations, sequence by sequence.
 ///
-/// Errors    rows that do not divide into `sequences`; features that are not contiguous (column-major storage).
+/// Errors    a number of rows not divisible by `sequences`; features that are not contiguous (column-major storage).
 template<eigen_memory E>
   requires(std::is_lvalue_reference_v<E> || !detail::owns_memory<std::remove_cvref_t<E>>)
 [[nodiscard]] auto activations(E&& m, std::size_t sequences)
@@ -86,7 +86,7 @@ template<class T>
   return {v.data, static_cast<Eigen::Index>(v.rows), static_cast<Eigen::Index>(v.cols), {v.row_stride, v.col_stride}};
 }
 
-/// An Eigen map of a precis view with contiguous rows, which is the faster one for products.
+/// An Eigen map of a precis view with contiguous rows. Products with it are faster than with a map of any strides.
 ///
 /// Errors    columns that are not adjacent; pass view.transposed() and transpose the result instead.
 template<class T>

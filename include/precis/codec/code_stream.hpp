@@ -22,7 +22,7 @@ using kernel::widest_code;
 namespace detail {
 
 // `squeeze` moves eight codes, one per byte of a 64-bit word, to the low 8 * Width bits; `spread` moves them back.
-// Neighbours are joined in three steps that double the distance.
+// Three steps merge adjacent codes into pairs, fours and eights.
 template<unsigned Width>
 [[nodiscard]] constexpr std::uint64_t squeeze(std::uint64_t x) noexcept {
   constexpr std::uint64_t each = ((1ull << Width) - 1) * 0x0101'0101'0101'0101ull;
@@ -78,7 +78,7 @@ void unpack_eights(const std::byte* stream, std::size_t eights, std::uint8_t* co
   }
   return 0;
 }
-/// Unpacks likewise.
+/// Unpacks the whole runs of eight codes for which a fast path exists. Returns the number of unpacked codes.
 [[nodiscard]] inline std::size_t unpack_runs(const std::byte* stream, std::size_t count, unsigned width,
                                              std::uint8_t* codes) noexcept {
   if constexpr (std::endian::native == std::endian::little) {

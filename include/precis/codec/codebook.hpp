@@ -119,7 +119,7 @@ namespace detail {
 /// Layout    kernel::codebook_format.
 /// Errors    weights that are not finite, by row and column; half levels above 65504.
 /// Cost      sorting the weights, and 2^Bits x points x log(points) operations for up to 4096 points.
-/// @post     no matrix with that many levels has a smaller squared error (float32 levels, at most 4096 distinct
+/// @post     no choice of that many levels gives a smaller squared error (float32 levels, at most 4096 distinct
 ///           weights).
 /// Source    docs/methods/codebook.md.
 template<bool Zero, unsigned Bits, std::size_t Group, scale_type Scale>

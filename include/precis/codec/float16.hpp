@@ -43,7 +43,7 @@ void encode_numbers(const std::string& name, weight_view weights, std::span<std:
   const with_contiguous_rows contiguous(weights);
   const weight_view w = contiguous.view();
   // All exponent bits are set in NaN, infinity and numbers that overflowed. The flags are accumulated, so that the loop
-  // has no exit.
+  // has no early exit.
   Word overflow = 0;
   constexpr Word exponent = to.exponent;
   for (std::size_t r = 0; r < w.rows; ++r) {

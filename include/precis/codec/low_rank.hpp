@@ -27,7 +27,7 @@ namespace precis::codec {
 /// Cost      encode: a singular value decomposition, 9 min(out, in)^3 operations, and products. decode: 2 out r in
 ///           operations.
 /// Source    Yao et al. 2023 (ZeroQuant-V2), arXiv:2303.08302, whose low-rank compensation splits the singular values
-///           likewise: both factors get their square roots, so that one grid suits both.
+///           in the same way: both factors get their square roots, so that one grid suits both.
 /// Differs   the factors store the matrix itself, not the error of a quantized one.
 /// @post     a matrix of rank at most r is exact up to the errors of Inner and float rounding.
 template<std::size_t Percent, matrix_codec Inner>

@@ -27,8 +27,8 @@ namespace detail {
 template<class Values>
 inline constexpr bool values_keep_zero = requires { requires Values::keeps_zero; };
 
-/// The positions of the `keep` weights of x that are kept, in ascending order: those of largest magnitude, the later of
-/// equal ones. If fewer than `keep` weights are nonzero, the first zeros are kept too.
+/// The positions of the `keep` weights of x that are kept, in ascending order: those of largest magnitude; ties go to
+/// the later weight. If fewer than `keep` weights are nonzero, the first zeros are kept too.
 inline void positions_kept(std::span<const float> x, std::size_t keep, std::vector<std::size_t>& order) {
   order.resize(x.size());
   for (std::size_t i = 0; i < x.size(); ++i) order[i] = i;
@@ -48,14 +48,14 @@ inline void positions_kept(std::span<const float> x, std::size_t keep, std::vect
 /// N:M sparsity: keeps at most Keep of every Group consecutive weights along `in`. A shorter last group of n weights
 /// keeps ceil(Keep n / Group).
 ///
-///     The weights of largest magnitude in a group are kept, the later of equal ones; if fewer are nonzero, its first
-///     zeros too.
+///     The weights of largest magnitude in a group are kept; ties go to the later weight. If fewer are nonzero, the
+///     first zeros of the group are kept too.
 ///
 /// Values    any codec that keeps zero, applied to the matrix [out x kept weights per row]: float16, affine<4, 32>, ...
 /// Name      "keep2of4.float16".
 /// Layout    the positions of the kept weights in their groups, ascending, as codes of ceil(log2 Group) bits in the
-///           blocks and tails of kernel::grid_format; then the values in the layout of their codec. kernel::packed_keep_of
-///           multiplies it.
+///           blocks and tails of kernel::grid_format; then the values in the layout of their codec. Kernels multiply
+///           it as a kernel::packed_keep_of.
 /// Errors    weights that are not finite; those of Values.
 /// Cost      one read and a copy of the kept weights.
 /// @post     weights that are not kept decode to exactly 0; kept weights decode as with Values.
@@ -138,7 +138,7 @@ struct keep_of {
 /// Unstructured sparsity: keeps Kept_percent of all weights of a matrix, at any position, with a bitmap of one bit per
 /// weight.
 ///
-///     kept = ceil(out in Kept_percent / 100); the weights of largest magnitude are kept, with the ties of keep_of
+///     kept = ceil(out in Kept_percent / 100); the weights of largest magnitude are kept; ties as in keep_of
 ///
 /// Values    any codec that keeps zero, applied to one row of all kept weights in row-major order.
 /// Name      "bitmap50.float16".

@@ -13,7 +13,7 @@
 
 namespace precis::cost {
 
-/// A table of these units with exact bytes, in which every cost is 0. No entries: those of the whole menu.
+/// A table of these units with exact bytes, in which every cost is 0. If `entries` is empty, it has the whole menu's.
 ///
 /// Errors   entries that are not in the menu or are listed twice, and whatever else `check` refuses. Messages start
 ///          with `where`.

@@ -79,8 +79,8 @@ struct row_ranges {
   bool finite = true;
   std::vector<float> lo, hi;  ///< ends of each range, 0 included, for a multiple of sixteen groups
 
-  /// Finds the ranges of as many whole sixteens of groups of `length` as the row has; of none if `length` is not a
-  /// multiple of a block. Sixteen consecutive groups are treated like the rows of a tile.
+  /// Finds the ranges of the row's groups of `length` in whole runs of sixteen; of none if `length` is not a multiple
+  /// of a block. Sixteen consecutive groups are treated like the rows of a tile.
   void find(const float* row, std::size_t in, std::size_t length) {
     group = length;
     finite = true;
@@ -132,7 +132,7 @@ struct row_ranges {
   const std::span<const float> x = row.row(0);
   const std::size_t group = f.group == codec::per_tensor ? x.size() : std::min(f.group, x.size());
   const std::size_t done = add_batches(f, ranges, x.data(), sum);
-  // First all grids: the divisions of consecutive groups overlap only if nothing comes between them.
+  // All grids come first: the divisions of consecutive groups overlap only if nothing comes between them.
   grids.resize(done);
   for (std::size_t first = done * group; first < x.size(); first += group) {
     const weight_view values = row.col_range(first, std::min(group, x.size() - first));
@@ -170,14 +170,14 @@ template<codec_menu Menu>
 
 }  // namespace detail
 
-/// Scans a matrix once for all integer and small-float formats, block of rows by block of rows. Other codecs encode and
-/// decode it.
+/// Scans a matrix once for all integer and small-float formats, in blocks of rows. For other codecs, the matrix is
+/// encoded and decoded.
 ///
 /// Unit     squared weights, summed in double in an order that depends on the shape alone.
 /// Errors   weights that are not finite and weights that an entry cannot hold; messages name the matrix by `info`.
 /// Cost     one read, and per entry the ranges and one rounding per weight. Other codecs: one packed and one decoded
 ///          copy at a time.
-/// @post    each sum is that of the matrix which `pack_matrix` and `decode` return; equal on any executor.
+/// @post    each sum is the error of the matrix packed by `pack_matrix` and decoded, and is the same on every executor.
 /// Source   docs/methods/weighted_error.md; docs/methods/affine.md for the formats.
 template<codec_menu Menu, executor Executor = sequential>
 [[nodiscard]] scanned_errors scan_errors(weight_view weights, const matrix_info& info,

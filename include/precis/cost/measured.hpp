@@ -125,8 +125,9 @@ class divergence_reading {
 ///           github.com/NVIDIA/Model-Optimizer.
 /// Differs   allocators add the costs of different units as if they did not interact. This holds for small errors and
 ///           is not checked here.
-/// @post     equal with and without layered_model, on any executor, and resumed from any of its rows, bit for bit.
-/// @post     every weight has its original bits after the call, also if the call was refused.
+/// @post     the table is the same, bit for bit, with and without layered_model, on every executor, and if resumed from
+///           any of its rows.
+/// @post     every weight has its original bits after the call, even if the call was refused.
 template<codec_menu Menu, class Fit = fit::nearest>
 struct measured {
   enum class loss { nll, kl };

@@ -36,7 +36,7 @@ namespace precis::cost {
 /// Unit      nats per prediction.
 /// Errors    those of cost::measured; a batch without predictions.
 /// Cost      per plan, at most one forward pass of each sequence in the sample. Memory: the original's logits of all
-///           predictions, a copy of the weights, the packed units, and `memory` bytes of inputs of layers.
+///           predictions, a copy of the weights, the packed units, and about `memory` bytes of layer inputs.
 /// Threads   plans are evaluated one after another, because there is one set of weights; the sequences of a plan run on
 ///           the executor.
 /// Source    EvoPress (Sieberling et al. 2024, arXiv:2410.14649): the KL divergence of its fitness.
@@ -90,7 +90,7 @@ class plan_divergence {
     }
   }
 
-  /// [batches] The number of predictions per batch, which is its length in tokens for a sample.
+  /// [batches] The number of predictions per batch. Samples count it as the length of the batch in tokens.
   [[nodiscard]] std::span<const std::size_t> tokens() const noexcept { return tokens_; }
 
   /// The mean loss of each candidate on sample.sequences. Of the last sequence only the first sample.tokens_of_last
@@ -130,7 +130,7 @@ class plan_divergence {
   static constexpr const char* name = "cost::plan_divergence";
   static constexpr std::size_t original = std::numeric_limits<std::size_t>::max();
 
-  /// Brings the model's weights to those of a candidate.
+  /// Sets the model's weights to those of a candidate.
   void install(const std::vector<std::size_t>& candidate) {
     for (std::size_t u = 0; u < units_.size(); ++u) {
       const std::size_t e = candidate[u];
@@ -153,7 +153,8 @@ class plan_divergence {
     return at == by_layer_.end() ? std::numeric_limits<std::size_t>::max() : units_[*at].layer;
   }
 
-  /// The inputs of layer 0 for as many sequences as fit into `memory` with the inputs of all layers, at least for one.
+  /// The inputs of layer 0 for at least one sequence, and for as many as fit into `memory` together with the inputs of
+  /// all other layers.
   [[nodiscard]] std::vector<std::vector<activations>> enter(std::span<const std::size_t> sequences) const {
     std::vector<std::vector<activations>> entering;
     if constexpr (layered_model<Model>) {

@@ -20,22 +20,22 @@
 
 namespace precis::cost {
 
-/// The cost of every unit in every entry from the change of each matrix's own outputs. It needs one forward pass, which
-/// gathers the Gram matrices, for any number of entries.
+/// The cost of every unit in every entry, computed from the change of each matrix's own outputs. It needs one forward
+/// pass, which gathers the Gram matrices, for any number of entries.
 ///
 ///     relative   C = sum over the unit's matrices of tr(dW G dW') / tr(W G W')     (NMSE)
 ///     absolute   C = sum over the unit's matrices of tr(dW G dW')
 ///
-/// Shapes    Gram matrices G of measure::gather_grams; without them G is the identity, and the cost depends on the weights
-///           alone.
+/// Shapes    Gram matrices G of measure::gather_grams; without them G is the identity, and the cost depends on the
+///           weights alone.
 /// Unit      share of the squared outputs, or squared outputs summed over tokens. Not nats: errors of early and late
-///           layers count alike.
+///           layers count equally.
 /// Errors    entries that are not in the menu; Gram matrices of a different model; relative errors of a matrix whose
 ///           outputs are all zero, by name; weights that a codec cannot hold, by matrix.
 /// Cost      out * in^2 / 2 multiply-adds in double per matrix and entry. The entries of a matrix run on the executor.
 /// Source    docs/methods/measured_costs.md: the layer error estimator of EvoPress (Sieberling et al. 2024,
 ///           arXiv:2410.14649).
-/// @post     equal on any executor, bit for bit.
+/// @post     the table is the same on every executor, bit for bit.
 template<codec_menu Menu, class Fit = fit::nearest>
 struct reconstruction {
   enum class scale { relative, absolute };

@@ -19,8 +19,8 @@
 
 namespace precis::cost {
 
-/// The cost of every unit in every entry from one score per unit and the error of its weights. It needs no data and no
-/// forward pass.
+/// The cost of every unit in every entry, computed from one score per unit and the error of its weights. It needs no
+/// data and no forward pass.
 ///
 ///     relative   C(u, e) = S^(u) sum over the unit's matrices of |W - decoded|^2 / |W|^2     (NMSE with G = I)
 ///     absolute   C(u, e) = S^(u) sum over the unit's matrices of |W - decoded|^2
@@ -33,7 +33,8 @@ namespace precis::cost {
 ///           floor outside (0, 1]; a nonzero relative error of a matrix of zeros; weights that a codec cannot hold, by
 ///           matrix.
 /// Cost      `scan_errors` for every matrix: each weight is read once for all integer formats.
-/// @post     S -> a S + b with a > 0 changes nothing (up to rounding); equal on any executor, bit for bit.
+/// @post     S -> a S + b with a > 0 changes nothing (up to rounding); the table is the same on every executor, bit for
+///           bit.
 /// Source    docs/methods/weighted_error.md. CPTQuant needs such a table and states no objective; the error is
 ///           EvoPress's layer error estimator with the identity as Gram matrix.
 template<codec_menu Menu>

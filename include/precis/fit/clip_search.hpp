@@ -72,8 +72,8 @@ void add_powers(float* decoded, const float* x, std::size_t columns, const float
 /// Cost     `steps` encodings and, unless power is 2, one approximate power per weight and step, computed in vector
 ///          lanes; only the ranges whose error is close to the minimum are compared again with std::pow. With affine
 ///          and symmetric formats the search stops at the first range that clips more of the largest weight alone than
-///          the best error allows. Formats that codec::tile::supports are searched sixteen rows at a time. Memory: 16 *
-///          `steps` doubles.
+///          the best error allows. Formats that codec::tile::supports accepts are searched sixteen rows at a time.
+///          Memory: 16 * `steps` doubles.
 /// @post    the error of a group is never larger than with fit::nearest.
 /// Source   GPTQ's reference implementation (github.com/IST-DASLab/gptq, quant.py): 80 steps of 1 %, power 2.4. There
 ///          the search is off by default.
@@ -93,11 +93,11 @@ struct clip_search {
  private:
   static constexpr double infinity = std::numeric_limits<double>::infinity();
 
-  /// The factor of try i: ends of the range are multiplied by it.
+  /// The factor by which try i multiplies both ends of the range.
   [[nodiscard]] double shrink_factor(std::size_t i) const noexcept {
     return std::fma(-static_cast<double>(i), step, 1.0);
   }
-  /// The error of a group on grid g, with std::pow.
+  /// The error of a group on grid g, computed with std::pow.
   [[nodiscard]] double exact_error(const codec::grid_format& f, const codec::grid& g, weight_view group,
                                    std::span<float> decoded) const {
     double sum = 0;
@@ -112,20 +112,20 @@ struct clip_search {
     return sum;
   }
 
-  /// Relative error bound of an error that was computed with fit::power.
+  /// A bound on the relative error of an error that was computed with fit::power.
   [[nodiscard]] double tolerance() const noexcept { return power_tolerance * (power + 2); }
-  /// A power of two that scales the weights of a range to below 2. All errors of a group are multiplied by it alike.
+  /// A power of two that scales the weights of a range to below 2. It scales all errors of a group equally.
   [[nodiscard]] static float normalizer(double lo, double hi) noexcept {
     const double magnitude = std::max(-lo, hi);
     return magnitude > 0 ? std::ldexp(1.f, std::min(-std::ilogb(magnitude), 126)) : 1.f;
   }
-  /// The index of the first strict minimum of exact(i), i < approximate.size(), given values of it within the
+  /// The index of the first strict minimum of exact(i), i < approximate.size(), given approximations of it within the
   /// tolerance. Calls `exact` only for indices that could be the minimum, and not at all if there is only one.
   template<class Exact>
   [[nodiscard]] std::size_t first_minimum(std::span<const double> approximate, const Exact& exact) const {
     double bound = infinity;
     for (const double e : approximate) bound = e < bound ? e : bound;
-    // The relative tolerance does not hold for sums close to 0 or to the end of the range of float.
+    // The relative tolerance does not hold for sums close to 0 or to the limit of float.
     bound = bound > 0x1p-60 && bound < 0x1p60 ? bound * (1 + 3 * tolerance()) : infinity;
     const auto possible = [&](double e) { return !(e > bound); };
     if (std::ranges::count_if(approximate, possible) == 1)
@@ -174,7 +174,7 @@ struct clip_search {
       if (search.power != 2)
         return grid_of(search.first_minimum(
             approximate, [&](std::size_t i) { return search.exact_error(f, grid_of(i), group, decoded); }));
-      // These errors are exact. If none of them is a number, the full range is kept.
+      // These errors are exact. If all of them are NaN, the full range is kept.
       const auto best = std::ranges::find(approximate, smallest);
       return best == approximate.end() ? unclipped : grid_of(static_cast<std::size_t>(best - approximate.begin()));
     }
@@ -324,7 +324,7 @@ struct clip_search {
       return f.rule == codec::grid_rule::affine;
     }
 
-    /// A lower bound of how much a grid of this scale, and every later grid of the search, clips from a range: from its
+    /// A lower bound on how much a grid of this scale, and every later grid of the search, clips from a range: from its
     /// larger end or (affine) from both ends together. Scales never grow as ranges shrink.
     [[nodiscard]] static double least_clipping(const codec::grid_format& f, double lo, double hi,
                                                double scale) noexcept {

@@ -7,7 +7,7 @@
 /// Approximate powers in vector lanes.
 namespace precis::fit {
 
-/// The relative error of `power` is at most this times p + 1.
+/// The relative error of `power` is at most this times (p + 1).
 inline constexpr double power_tolerance = 1e-6;
 
 /// x^p with a relative error of at most power_tolerance (p + 1), for p > 0 and 0 <= x < 4 that is 0 or normal. Results
@@ -17,7 +17,7 @@ inline constexpr double power_tolerance = 1e-6;
 ///     x^p = 2^n 2^r,  n = the integer nearest to p (k + log2 m),  2^r by its Taylor polynomial
 ///
 /// Cost    about 30 operations, one of them a division.
-/// @post   equal bit for bit with all lanes.
+/// @post   every lane type gives the same bits.
 template<class L>
 [[nodiscard]] inline typename L::vector power(typename L::vector x, float p) noexcept {
   using vector = typename L::vector;

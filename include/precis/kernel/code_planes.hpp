@@ -159,7 +159,7 @@ constexpr void unpack_block(const std::uint32_t* words, unsigned bits, Code* cod
 
 namespace detail {
 
-/// The same for codes in bytes, four at a time, with words `stride` bytes apart.
+/// The same for codes stored as bytes, four at a time, with words `stride` bytes apart.
 template<unsigned Bits>
 void pack_bytes(const std::uint8_t* codes, std::byte* words, std::size_t stride) noexcept {
   constexpr code_planes planes = planes_of(Bits);

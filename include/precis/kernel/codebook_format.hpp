@@ -6,8 +6,8 @@
 
 namespace precis::kernel {
 
-/// One codebook format, as a value. Stored: blocks of codes as in grid_format; then the levels in ascending order, one
-/// set for the matrix or one per row, as float32 or float16; then tails as in grid_format.
+/// One codebook format, as a value. A packed matrix consists of blocks of codes as in grid_format; the levels in
+/// ascending order, one set for the matrix or one per row, as float32 or float16; and tails as in grid_format.
 struct codebook_format {
   unsigned code_bits = 4;  ///< 2 ... 8
   bool per_row = false;    ///< one set of levels per row; else one set for the matrix

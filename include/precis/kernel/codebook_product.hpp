@@ -213,11 +213,11 @@ void multiply_codebook_columns(const packed_codebook& m, std::span<const float_a
 ///     the segment's columns c with c mod 4 = j, in order from 0
 ///
 /// Shapes    m [out x in], x [in], y [out]
-/// Requires  x prepared with codebook_segment; code_bits of 2 to 8; m.data as long as the format says; y of m.out
-///           elements (those outside `rows` are not written); rows.first a multiple of 16.
+/// Requires  x prepared with codebook_segment; code_bits of 2 to 8; m.data of the size that the format implies; y of
+///           m.out elements (those outside `rows` are not written); rows.first a multiple of 16.
 /// Errors    none: noexcept, no allocation.
 /// Cost      one read of the rows; 16 x 2^code_bits floats plus 5 KiB of stack.
-/// @post     all lanes give equal bits.
+/// @post     every lane type gives the same bits.
 /// @post     any range of rows gives the same bits as the whole.
 template<class Code = native_code_lanes>
 void matvec(const packed_codebook& m, const float_activations& x, std::span<float> y, row_range rows = {}) noexcept {

@@ -39,7 +39,7 @@ template<class Code, dense_type Type>
     return Code::load_bfloat16s(at);
 }
 
-/// One element.
+/// Loads one element as a float.
 template<dense_type Type>
 [[nodiscard]] inline float dense_float(const std::byte* at) noexcept {
   if constexpr (Type == dense_type::float32)
@@ -107,16 +107,17 @@ void multiply_dense(const dense_matrix& m, const float* x, float* y, std::size_t
 
 }  // namespace detail
 
-/// y = m x:  y[r] = tree(lane), lane[l] = fma(m[r][c], x[c], lane[l]) over the columns c with c mod 16 = l, in order
-///           from 0;
-/// the tree adds lanes l and l + 8, then l and l + 4, l + 2, l + 1.
+/// y = m x. For every row, in float:
+///
+///     y[r] = tree(lane), lane[l] = fma(m[r][c], x[c], lane[l]) over the columns c with c mod 16 = l, in order from 0
+///     tree: lanes l and l + 8 are added, then l and l + 4, l + 2, l + 1
 ///
 /// Shapes    m [out x in], x [in], y [out]
-/// Requires  m.data as long as type and shape say; y of m.out elements (those outside `rows` are not written). `rows`
-///           may start and end at any row.
+/// Requires  m.data of the size that type and shape imply; y of m.out elements (those outside `rows` are not written).
+///           `rows` may start and end at any row.
 /// Errors    none: noexcept, no allocation.
 /// Cost      one read of the rows.
-/// @post     all lanes give equal bits.
+/// @post     every lane type gives the same bits.
 /// @post     any range of rows gives the same bits as the whole.
 template<class Code = native_code_lanes>
 void matvec(const dense_matrix& m, std::span<const float> x, std::span<float> y, row_range rows = {}) noexcept {

@@ -17,8 +17,7 @@ namespace detail {
 inline constexpr std::size_t dense_columns = 32;  ///< vectors that share one read of the matrix
 inline constexpr std::size_t dense_rows = 48;     ///< rows whose sums are accumulated at a time
 inline constexpr std::size_t dense_depth = 512;   ///< columns per piece of a row or vector
-/// Floats from one row's or vector's piece to the next: no power of two, which would map all of them to the same cache
-/// sets.
+/// Floats from one row's or vector's piece to the next. A power of two would map all pieces to the same cache sets.
 inline constexpr std::size_t dense_stride = dense_depth + 16;
 
 /// The tile of sums that stays in registers: rows x vectors, for one part of the sixteen lanes.

@@ -57,7 +57,7 @@ struct grid_row {
   grid_format::layout layout;
   std::size_t row = 0, block = 0;
   std::size_t group = 0;       ///< weights per group
-  std::size_t left = 0;        ///< weights of the current group that are not read yet
+  std::size_t left = 0;        ///< weights of the current group that have not been read
   std::size_t scale = 0;       ///< index of the current group's scale
   std::size_t scale_step = 0;  ///< from there to the index of the next group's
 
@@ -218,13 +218,13 @@ concept expanded_format = requires(const Packed& m) { detail::expansion<Packed>:
 /// zero point), rounded once; a small float to scale * value.
 ///
 /// Shapes    m [out x in], x [n x in], y [n x out]
-/// Requires  as many values as bits are set, no bit set beyond `in`; places in rising order inside their groups; no
+/// Requires  as many values as set bits, no bit set beyond `in`; places in ascending order within their groups; no
 ///           format with minima; y of `out` elements per vector (those outside `rows` are not written). `rows` may
 ///           start and end at any row.
 /// Errors    none: noexcept, no allocation.
 /// Cost      one read of the rows, and of the bitmap before them, per 8 vectors (per 4 if no register holds one float
 ///           of each of sixteen rows); 1 KiB of stack.
-/// @post     all lanes give equal bits, equal to those of the dense product of each vector.
+/// @post     every lane type gives the same bits, those of the dense product of each vector.
 /// @post     any range of rows gives the same bits as the whole.
 template<class Code = native_code_lanes, expanded_format Packed>
 void packed_product(const Packed& m, std::span<const std::span<const float>> x, std::span<float> y,

@@ -143,7 +143,7 @@ struct tile_table {
 template<class Lanes>
 inline constexpr tile_table<Lanes> tiles{};
 
-/// How many of `left` vectors the next panel takes. A last panel of a single vector is avoided.
+/// The number of vectors, of `left`, that the next panel takes. A last panel of a single vector is avoided.
 template<class Lanes>
 [[nodiscard]] constexpr std::size_t panel_vectors(std::size_t left) noexcept {
   constexpr std::size_t most = product_tile<Lanes>::vectors;
@@ -163,7 +163,7 @@ void pack_panels(strided<const typename Lanes::value> b, typename Lanes::value* 
   using vector = typename Lanes::vector;
   constexpr std::size_t width = Lanes::width;
   const std::size_t vectors = (b.cols + width - 1) / width, tail = b.cols - (vectors - 1) * width;
-  if (b.col_stride == 1) {  // row by row, in memory order: panel by panel, every term would touch another page
+  if (b.col_stride == 1) {  // row by row, in memory order; panel by panel, every term would touch another page
     for (std::size_t k = 0; k < b.rows; ++k)
       each_panel<Lanes>(vectors, [&](std::size_t v, std::size_t n) {
         auto* const out = to + (v * b.rows + k * n) * width;
@@ -220,13 +220,14 @@ inline constexpr std::size_t product_workspace =
 inline constexpr std::size_t least_product_workspace =
     detail::product_depth * (64 + 8 * detail::packed_tiles) + detail::line;
 
-/// c = start + a b, every element one fused sum in order:  s = start[i][j];  for k = 0, 1, ...: s = fma(a[i][k],
-///                                                         b[k][j], s).
+/// c = start + a b. Every element is one chain of fused multiply-adds, in order:
+///
+///     s = start[i][j];  for k = 0, 1, ...: s = fma(a[i][k], b[k][j], s)
 ///
 /// So a row of the result depends only on that row of a, and not on the number of rows, their position, the instruction
 /// set, the compiler or the workspace.
 ///
-/// Shapes    a [rows x inner], b [inner x cols], c [rows x cols]; start [rows x cols], or no data: zero.
+/// Shapes    a [rows x inner], b [inner x cols], c [rows x cols]; start [rows x cols], or without data: zero.
 ///           A start with row_stride 0 is a bias: every row starts from it. start may be c itself (accumulation).
 /// Requires  matching shapes; c.col_stride == 1 or c.row_stride == 1; c overlaps neither a nor b; workspace of at least
 ///           least_product_workspace elements; full speed needs product_workspace elements.
@@ -236,7 +237,7 @@ inline constexpr std::size_t least_product_workspace =
 /// Source    the loop order and packing of Goto and van de Geijn 2008, doi:10.1145/1356052.1356053.
 /// Differs   The paper also packs the operand whose elements are broadcast. Here it is read in place if its rows are
 ///           contiguous, because weights are often multiplied by a single row.
-/// @post     all lane types of one value type (float, or double for statistics) give equal bits.
+/// @post     all lane types of one value type (float, or double for statistics) give the same bits.
 /// @post     any subset of the rows of a gives the same subset of the rows of c.
 template<class Lanes = native_lanes>
 void product_onto(strided<const typename Lanes::value> start, strided<const typename Lanes::value> a,

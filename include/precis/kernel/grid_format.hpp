@@ -11,8 +11,8 @@
 /// of sixteen rows are adjacent, so that a vector register of any width holds the same columns of several rows.
 namespace precis::kernel {
 
-/// The group of weights that share one scale is a number of consecutive columns (the last group of a row may be
-/// shorter), or one of these.
+/// A group, the weights that share one scale, is given by its number of consecutive columns (the last group of a row
+/// may be shorter) or by one of these constants.
 inline constexpr std::size_t per_row = static_cast<std::size_t>(-1);  ///< a whole row (output channel)
 inline constexpr std::size_t per_tensor = 0;                          ///< the whole matrix
 
@@ -37,8 +37,8 @@ enum class scale_type : std::uint8_t { float32, float16 };
 /// One format of integers or small floats, as a value. The codec types of precis/codec are built from it.
 ///
 /// Stored layout, version 2 (docs/packed.md draws it): everything is little-endian, and there is no header (the caller
-/// stores out and in). Rows are grouped in tiles of 16, with R rows in the last one; columns in blocks of 32, with a
-/// tail of in % 32.
+/// stores out and in). Rows are grouped in tiles of 16, the last of which may have fewer; columns in blocks of 32,
+/// with a tail of in % 32.
 ///
 ///     codes         tile by tile, block by block, word by word: the word of each row of the tile, 4 bytes per row
 ///     scales        tile by tile, group by group: the scale of each row of the tile, float32 or float16
@@ -55,7 +55,7 @@ enum class scale_type : std::uint8_t { float32, float16 };
 /// stream.
 ///
 /// Stored codes are never negative. Affine: the code q itself, 0 ... 2^b - 1. Symmetric: q + 2^(b-1) - 1;
-/// symmetric_full: q + 2^(b-1); min_anchored: q - q_min. So all but the last decode to
+/// symmetric_full: q + 2^(b-1); min_anchored: q - q_min. All rules but min_anchored decode to
 /// scale * (code - zero_point), where the symmetric rules have a constant zero point; min_anchored decodes to
 /// scale * code + minimum. Small floats are stored as their own bits and decode to scale * value; infinities and NaN
 /// are never stored.

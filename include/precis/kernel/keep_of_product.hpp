@@ -229,8 +229,7 @@ struct expansion<packed_keep_of<Values>> {
 /// x stands for the elements of x at the places of the weights:
 ///
 ///     product = (lane[0] + lane[1]) + (lane[2] + lane[3]);  lane[j] = fma(code, x, lane[j]) over the segment's weights
-///                                                           k with
-///     k mod 4 = j, in order from 0; the sum of x is added up likewise
+///               k with k mod 4 = j, in order from 0; the sum of x is computed in the same way
 ///     product = fma(-zero_point, sum of x, product);  total = fma(scale, product, total)
 ///
 /// Shapes    m [out x in], x [in], y [out]
@@ -238,7 +237,7 @@ struct expansion<packed_keep_of<Values>> {
 ///           m.values.out elements (those outside `rows` are not written); rows.first a multiple of 16.
 /// Errors    none: noexcept, no allocation.
 /// Cost      one read of the rows; at most 24 KiB of stack.
-/// @post     all lanes give equal bits.
+/// @post     every lane type gives the same bits.
 /// @post     any range of rows gives the same bits as the whole.
 template<class Code = native_code_lanes>
 void matvec(const packed_keep_of_grid& m, std::span<const float> x, std::span<float> y, row_range rows = {}) noexcept {

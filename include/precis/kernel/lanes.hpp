@@ -29,7 +29,7 @@ namespace precis::kernel {
 /// the native lanes are included here; to use another family, such as `scalar_lanes` in a test, include its header.
 ///
 /// A lane type over float has the members `value` (float), `vector`, `width` (lanes per vector), `registers`, and these
-/// functions. Loads and stores need no alignment.
+/// functions. Loads and stores may be unaligned.
 ///   zero, all(x)                a vector of zeros; a vector of x
 ///   broadcast(p)                the float at p in every lane
 ///   load, store                 `width` floats
@@ -37,9 +37,9 @@ namespace precis::kernel {
 ///   held(v)                     v, kept in a register: g++ 12 otherwise reads memory again for every use
 ///   add, subtract, multiply, divide
 ///   fma(a, b, c)                a * b + c, rounded once
-///   larger(a, b)                a > b ? a : b, so a NaN in b stays
-///   smaller(a, b)               a < b ? a : b, so a NaN in b stays
-///   larger_size(a, b)           the larger of a >= 0 and |b|; a NaN stays
+///   larger(a, b)                a > b ? a : b, so a NaN in b propagates
+///   smaller(a, b)               a < b ? a : b, so a NaN in b propagates
+///   larger_size(a, b)           the larger of a >= 0 and |b|; a NaN propagates
 ///   times_power_of_two(a, n)    a * 2^n, rounded once, for integers -252 <= n <= 254. Requires |a| near 1, or a result
 ///                               no further from 1 than a is.
 ///   exponent(a)                 the integer n with 2^n <= a < 2^(n + 1), for normal a > 0
@@ -51,8 +51,8 @@ namespace precis::kernel {
 ///   expand(bits, values)        optional: consecutive values at the bits that are set, zeros elsewhere; `width` values
 ///                               may be read
 ///
-/// A lane type over double, for statistics, has what products need: zero, broadcast, load, store, load_part,
-/// store_part, fma and transpose, as well as load_floats.
+/// A lane type over double, for statistics, has the functions that products need: zero, broadcast, load, store,
+/// load_part, store_part, fma and transpose, as well as load_floats.
 ///
 /// Code lanes, for packed matrices (code_planes.hpp), have `floats`, the lane type over float, and `words`, a vector
 /// with one 32-bit word of each of `rows` rows of a tile. Kernels process `tiles` tiles at a time, with `parts` vectors

@@ -78,7 +78,7 @@ struct avx512_lanes {
     }
   }
 
-  /// Halves onto each other, a row of each of two vectors; then the halves of that, ...
+  /// Reduces two rows per vector: their halves onto each other, then the halves of the result, ...
   template<class F>
   [[nodiscard]] static vector fold_rows(vector (&r)[16], F&& f) noexcept {
     for (std::size_t first = 0; first < 16; first += 8)
@@ -90,13 +90,13 @@ struct avx512_lanes {
   }
 
  private:
-  // The zero-masked forms under a full mask: g++ 12 warns of an uninitialised variable inside the plain ones.
+  // A full mask for the zero-masked intrinsics: g++ 12 warns of an uninitialised variable inside the plain ones.
   static constexpr __mmask16 every = 0xffff;
   [[nodiscard]] static vector low(vector a, vector b) noexcept { return _mm512_maskz_unpacklo_ps(every, a, b); }
   [[nodiscard]] static vector high(vector a, vector b) noexcept { return _mm512_maskz_unpackhi_ps(every, a, b); }
   [[nodiscard]] static vector larger_of(vector a, vector b) noexcept { return larger(a, b); }
   [[nodiscard]] static __m128 larger_of(__m128 a, __m128 b) noexcept { return _mm_max_ps(a, b); }
-  /// Halves onto each other, then the halves of that, ...
+  /// Reduces the halves onto each other, then the halves of the result, ...
   template<class F>
   [[nodiscard]] static float folded(vector v, F&& f) noexcept {
     v = f(v, quarters<0x4e>(v, v));
@@ -257,7 +257,8 @@ struct avx512_code_lanes {
   };
 #endif
   [[nodiscard]] static __m512 to_float(words w) noexcept { return _mm512_maskz_cvtepi32_ps(0xffff, w); }
-  /// Up to 5 bits: a permutation, whose index has four or five bits; two adjacent 2-bit codes share one shift.
+  /// Codes of up to 5 bits take a permutation, whose index has four or five bits. Two adjacent 2-bit codes share one
+  /// shift.
   template<unsigned Bits, unsigned At>
   [[nodiscard]] static __m512 number(words w) noexcept {
     constexpr int at = static_cast<int>(At);

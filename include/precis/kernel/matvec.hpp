@@ -84,8 +84,8 @@ template<class Code, unsigned Bits, class Numbers, std::size_t Parts>
   }
 }
 
-/// Tiles that are multiplied at once. Several tiles share what is loaded of x as bytes. With floats, converting the
-/// codes takes most of the time, and one tile is read faster than two.
+/// The number of tiles that are multiplied at once. With bytes, several tiles share each load of x. With floats,
+/// converting the codes takes most of the time, and one tile is read faster than two.
 template<class Code, class Value>
 inline constexpr std::size_t tiles_at_once = std::is_same_v<Value, float> ? 1 : Code::tiles;
 
@@ -220,11 +220,11 @@ struct listed {};
 /// of 6; other small floats and codes of more than 8 bits are multiplied as floats, with the bytes converted to float.
 ///
 /// Shapes    m [out x in], x [in], y [out]
-/// Requires  segment_of(m.format, m.in) != 0, and x prepared with it; m.data as long as the format says; y of m.out
-///           elements (those outside `rows` are not written); rows.first a multiple of 16.
+/// Requires  segment_of(m.format, m.in) != 0, and x prepared with it; m.data of the size that the format implies; y of
+///           m.out elements (those outside `rows` are not written); rows.first a multiple of 16.
 /// Errors    none: noexcept, no allocation.
 /// Cost      one read of the rows; at most 5 KiB of stack (8 KiB with codes of more than 8 bits).
-/// @post     all lanes give equal bits.
+/// @post     every lane type gives the same bits.
 /// @post     any range of rows gives the same bits as the whole.
 template<class Code = native_code_lanes>
 void matvec(const packed_grid& m, const float_activations& x, std::span<float> y, row_range rows = {}) noexcept {

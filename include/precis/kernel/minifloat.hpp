@@ -57,7 +57,7 @@ struct minifloat {
     return std::bit_cast<float>(negative | exponent << 23 | (n << (23 - lead) & 0x7F'FFFFu));
   }
 
-  /// The code nearest to a float, ties to the even code. Larger values, infinity included, saturate to the largest
+  /// The code nearest to a float, ties to the even code. Larger magnitudes, infinity included, saturate to the largest
   /// finite number. A NaN becomes a NaN with its sign; without NaN codes, the largest finite number.
   /// @post encode(decode(c)) == c for every code c < 2^bits that is not NaN.
   [[nodiscard]] static constexpr std::uint8_t encode(float value) noexcept {

@@ -13,15 +13,14 @@
 #include <span>
 #include <type_traits>
 
-/// The product of a packed matrix and several vectors: codes are unpacked once for all of them.
+/// The product of a packed matrix and several vectors: codes are unpacked once per 32 vectors.
 namespace precis::kernel {
 
 namespace detail {
 
-inline constexpr std::size_t product_columns = 32;  ///< vectors that share what is unpacked once
+inline constexpr std::size_t product_columns = 32;  ///< vectors that share one unpacking of the codes
 
-/// Up to 32 vectors of bytes, interleaved: four columns of every vector are adjacent. Vectors that do not exist are
-/// zeros.
+/// Up to 32 vectors of bytes, interleaved: four columns of every vector are adjacent. Missing vectors are zero.
 struct interleaved_bytes {
   std::int8_t* codes = nullptr;  ///< [quads x 32 vectors x 4]
   float* scales = nullptr;       ///< [segments x 32 vectors]
@@ -176,7 +175,7 @@ void add_segment_columns(const segment_run<float>& given, std::span<const float_
       });
 
       for (std::size_t n = 0; n < count; n += at_once) {
-        const float* values[at_once];  // beyond the last vector, the last one again
+        const float* values[at_once];  // beyond the last vector, they repeat it
         for_constants<at_once>([&](auto i) PRECIS_INLINE_LAMBDA {
           const float_activations& of = x[n + i < count ? n + i : count - 1];
           values[i] = s + 1 == segments(of.in, segment) ? of.last_values : of.values + s * segment;
@@ -262,7 +261,7 @@ void multiply_columns(const packed_grid& m, std::span<const Activations> x, floa
   }
 }
 
-/// Vector by vector, 32 rows at a time, which stay in the first-level cache.
+/// Multiplies vector by vector, 32 rows at a time, which stay in the first-level cache.
 template<class Code, unsigned Bits, class Numbers, class Activations>
 void multiply_one_by_one(const packed_grid& m, std::span<const Activations> x, float* y, std::ptrdiff_t y_stride,
                          std::size_t first, std::size_t last) noexcept {

@@ -12,8 +12,8 @@
 namespace precis::kernel {
 
 /// The segment of a format: the number of columns whose products are summed before a scale is applied, which is the
-/// group, but at most 128. 0: no kernel multiplies the format packed, because its groups do not consist of whole
-/// blocks.
+/// group, but at most 128. 0 if no kernel multiplies the packed format, because its groups do not consist of
+/// whole blocks.
 [[nodiscard]] constexpr std::size_t segment_of(const grid_format& f, std::size_t in) noexcept {
   constexpr std::size_t longest = 128;
   if (f.group == per_tensor || f.group >= in) return longest;
@@ -107,7 +107,7 @@ template<class Lanes = native_lanes>
 /// Errors    none: noexcept, no allocation.
 /// Cost      two reads of x, which usually fits the first-level cache.
 /// @post     |x - scale * code| <= scale / 2, up to rounding.
-/// @post     all lanes give equal bits.
+/// @post     every lane type gives the same bits.
 template<class Code = native_code_lanes>
 [[nodiscard]] byte_activations as_bytes(std::span<const float> x, std::size_t segment,
                                         std::span<float> workspace) noexcept {
@@ -148,7 +148,7 @@ template<class Code = native_code_lanes>
   };
   const auto larger = [](auto a, auto b) PRECIS_INLINE_LAMBDA { return lanes::larger(a, b); };
   const auto add = [](auto a, auto b) PRECIS_INLINE_LAMBDA { return lanes::add(a, b); };
-  // All scales, then all codes: only adjacent divisions of different segments overlap, and each takes long.
+  // All scales are computed before any codes: divisions are slow and overlap only if no other work separates them.
   const auto largest_of = [&](std::size_t s) PRECIS_INLINE_LAMBDA {
     vector largest[parts];
     for_constants<parts>([&](auto p) PRECIS_INLINE_LAMBDA { largest[p] = lanes::zero(); });

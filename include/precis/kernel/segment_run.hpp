@@ -21,13 +21,13 @@ enum class offset_kind : std::uint8_t {
   minima        ///< minima, of the same type as the scales
 };
 
-/// Consecutive segments of one tile, or of two neighbouring tiles, with their scales and offsets and what they are
-/// multiplied by.
+/// Consecutive segments of one tile, or of two neighbouring tiles, with their scales, their offsets and the part of x
+/// that they are multiplied by.
 template<class Value>
 struct segment_run {
   const std::byte* block = nullptr;    ///< of the first segment
   const std::byte* scales = nullptr;   ///< of the sixteen rows, for the first segment
-  const std::byte* offsets = nullptr;  ///< likewise
+  const std::byte* offsets = nullptr;  ///< of the same rows and segment
   std::size_t scale_step = 0;  ///< bytes from the scales of a segment to those of the next; 0: they share theirs
   std::size_t offset_step = 0;
   std::size_t tile_block = 0;  ///< bytes from the first tile to the second; 0: there is one tile
@@ -85,8 +85,7 @@ template<class Code, unsigned Bits, class Value>
   return lanes::subtract(lanes::zero(), zero);
 }
 
-/// Copies blocks of a tile to where a tile of 16 rows would have them: rows that do not exist, and columns beyond the
-/// last, are zeros.
+/// Copies blocks of a tile to their positions in a tile of 16 rows. Missing rows and columns are zero.
 template<unsigned Bits>
 void pad_blocks(const packed_grid& m, const grid_format::layout& l, std::size_t first_row, std::size_t rows,
                 std::size_t first_block, std::size_t blocks, std::byte* to) noexcept {

@@ -62,7 +62,7 @@ inline eigen_system separate(matrix_view<double> units, matrix_view<double> scal
 ///           eigenvectors of the smaller of W W^T and W^T W.
 /// Source    Golub and Van Loan 2013, ISBN 978-1-4214-0794-4, section 8.6.3 (through the symmetric problem).
 /// Differs   Squaring mixes parts whose singular values are below about 1e-8 of the largest. They are separated again
-///           on their own, so that every value is exact to about 1e-15 of the largest. Compared with Eigen's BDCSVD,
+///           on their own, so that every value is accurate to about 1e-15 of the largest. Compared with Eigen's BDCSVD,
 ///           this is faster, compiles in a fraction of the time and gives the same bits everywhere
 ///           (benchmarks/score/eigen_attribution).
 /// @post     |W - sum of parts|_F <= 1e-12 |W|_F, and the squares of the values sum to |W|_F^2 within 1e-12 of it.
@@ -95,7 +95,7 @@ inline eigen_system separate(matrix_view<double> units, matrix_view<double> scal
     while (next < n && squares[next - first] > least) ++next;
     if (first == 0 && squares.front() <= 0) break;  // all zeros
     first = next;
-    if (first < n) {  // of a matrix of lower rank, only rounding errors are left
+    if (first < n) {  // if W is rank-deficient, only rounding errors are left
       double rest = 0, all = 0;
       for (std::size_t r = 0; r < n; ++r) {
         const double square = dot(scaled.row(r).data(), scaled.row(r).data(), length);

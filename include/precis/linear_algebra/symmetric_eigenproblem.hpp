@@ -228,7 +228,7 @@ struct eigen_system {
 
 /// Computes the eigenvalues, largest first. Reads the upper triangle.
 ///
-/// Errors   no convergence, which happens if elements are not finite.
+/// Errors   no convergence, which happens if elements are not finite or their squares overflow.
 /// Cost     4/3 n^3 operations, half of them limited by memory bandwidth.
 /// Source   Golub and Van Loan 2013, ISBN 978-1-4214-0794-4, sections 8.3.1 and 8.3.5.
 [[nodiscard]] inline std::vector<double> eigenvalues(matrix a, std::span<double> workspace) {
@@ -352,7 +352,7 @@ class rotated {
   std::vector<turn> turns_;
 };
 
-/// Replaces every row x of `rows` by H_0 H_1 ... x, with blocks of reflections in the form I - V T V^T.
+/// Replaces every row x of `rows` by H_0 H_1 ... x. Blocks of reflections are applied in compact WY form, I - V T V^T.
 inline void reflect_rows(const tridiagonal& t, matrix& rows, std::span<double> workspace) {
   constexpr std::size_t block = 48;
   const std::size_t n = rows.cols;

@@ -5,14 +5,14 @@
 #include <cmath>
 #include <cstddef>
 
-/// Products and sums of vectors of doubles, in one defined order of addition.
+/// Products and sums of vectors of doubles, with a fixed order of addition.
 namespace precis::linear_algebra {
 
 using lanes = kernel::native_double_lanes;
 
 namespace detail {
 
-/// Dot products have eight running sums, whatever the vector width, which are added as a tree at the end.
+/// Dot products have eight partial sums, whatever the vector width, which are added as a tree at the end.
 inline constexpr std::size_t sums = 8;
 inline constexpr std::size_t vectors = sums / lanes::width;
 static_assert(sums % lanes::width == 0);

@@ -93,7 +93,7 @@ void in_runs(std::size_t count, const Body& body) {
   for (; i + run_length <= count; i += run_length) body(i, std::integral_constant<std::size_t, run_length>{});
   if (i < count) body(i, count - i);
 }
-// For reductions, where every run ends with a horizontal operation: longer runs first.
+// The same for reductions. Longer runs come first, because every run ends with a horizontal operation.
 template<class Body>
 void in_long_runs(std::size_t count, const Body& body) {
   constexpr std::size_t longer = 16 * run_length;
@@ -130,7 +130,7 @@ void in_long_runs(std::size_t count, const Body& body) {
 /// The grid that spans `range`. Its scale is rounded to the stored type before anything else is computed from it.
 ///
 /// Floats    scale = max|x| / the largest finite float. Powers of two: the scale is NaN if a value is negative.
-/// Rounding  float32 scales of codes up to 8 bits are rounded to nearest. With wider codes and half scales they are
+/// Rounding  float32 scales of codes of up to 8 bits are rounded to nearest. With wider codes and half scales they are
 ///           rounded up, because a scale rounded down would clip the largest weights by many steps (2^24 steps of 2^-24
 ///           each). So |error| <= scale / 2 (min_anchored_floor: scale), up to the rounding of the quotient and of the
 ///           decoded value.
@@ -261,7 +261,7 @@ void quantize_group(const grid_format& f, const grid& g, const float* x, std::si
     detail::quantize(x, count, s, codes);
 }
 
-/// The weights that `count` codes on grid g decode to.
+/// The decoded weights of `count` codes on grid g.
 template<class Code>
 void dequantize_group(const grid_format& f, const grid& g, const Code* codes, std::size_t count, float* x) noexcept {
   if (f.has_minimum()) {
@@ -316,7 +316,7 @@ inline void quantization_errors(const grid_format& f, const grid& g, std::span<c
     for (std::size_t i = 0; i < values.size(); ++i) errors[i] -= values[i];
     return;
   }
-  // Without codes: adding the zero point and subtracting it again would change nothing.
+  // No codes are formed, because adding the zero point and subtracting it again would change nothing.
   const detail::quotient_bounds s(f, g);
   const auto scale = static_cast<float>(s.scale), lo = static_cast<float>(s.lo), hi = static_cast<float>(s.hi);
   const float* const x = values.data();

@@ -119,8 +119,8 @@ void encode_on_grids(const grid_format& f, weight_view weights, std::span<std::b
           };
           if (tile::encode_rows(f, rows, first, to, choose_batch)) continue;
         }
-      // First all grids, then all codes: the divisions of consecutive groups overlap only if nothing comes between
-      // them.
+      // All grids are computed before any codes: the divisions of consecutive groups overlap only if nothing comes
+      // between them.
       if (!per_matrix) grids.resize(rows.rows * groups);
       for (std::size_t i = 0; i < (per_matrix ? 0 : grids.size()); ++i) {
         const std::size_t column = i % groups * length;
@@ -219,11 +219,11 @@ inline void decode(const grid_format& f, std::span<const std::byte> packed, muta
   if (!scratch.empty()) copy_values(w, weights);
 }
 
-/// Decodes one row, for tables that are looked up instead of multiplied.
+/// Decodes one row, for embedding tables and others that are indexed by row instead of multiplied.
 ///
 /// Requires  packed of the right size, row < out, x.size() == in.
 /// Cost      one read of the row; allocates its codes.
-/// @post     the bits that `decode` gives the row.
+/// @post     x equals the row that `decode` writes, bit for bit.
 inline void decode_row(const grid_format& f, std::span<const std::byte> packed, std::size_t out, std::size_t row,
                        std::span<float> x) {
   const grid_format::layout l = f.layout_of(out, x.size());

@@ -60,7 +60,7 @@ struct row_position {
 
 /// Stores the codes of one row of a matrix with `out` rows: its whole blocks and its tail.
 ///
-/// Requires  l: the layout for out x codes.size(); row < out; packed of l.bytes; codes below 2^bits.
+/// Requires  l is the layout for out x codes.size(); row < out; packed has l.bytes bytes; codes are below 2^bits.
 template<class Code>
 void store_row_codes(const grid_format::layout& l, unsigned bits, std::size_t out, std::size_t row,
                      std::span<const Code> codes, std::span<std::byte> packed) {

@@ -11,9 +11,9 @@
 
 namespace precis::codec::tile {
 
-/// Whether a matrix is written with non-temporal stores: it is larger than any cache, and every row starts at a
-/// multiple of a vector. Cache lines are then not read before they are overwritten, which is up to twice as fast; for a
-/// matrix that would have stayed in a cache it is half as fast.
+/// Whether a matrix is written with non-temporal stores: it has at least 32 MiB, and every row is aligned to the size
+/// of a vector. Cache lines are then not read before they are overwritten, which is up to twice as fast; for a matrix
+/// that would have stayed in a cache it is half as fast.
 template<class Code>
 [[nodiscard]] bool use_streaming_stores(mutable_weight_view w) noexcept {
   constexpr std::size_t vector = Code::floats::width * sizeof(float), large = std::size_t{32} << 20;
@@ -55,7 +55,7 @@ void decode_block(const std::byte* at, const float* scale, const float* shift, f
 /// Decodes one tile.
 ///
 /// Requires  weights: sixteen contiguous rows, `supports(f, weights.cols)`. `tensor_grid` is the grid of a per_tensor
-///           format and unused otherwise. Streaming: each row starts at a multiple of a vector.
+///           format and unused otherwise. If Streaming, each row is aligned to the size of a vector.
 template<class Code = kernel::native_code_lanes, bool Streaming = false>
 void decode_rows(const grid_format& f, stored_parts<const std::byte> from, const grid& tensor_grid,
                  mutable_weight_view weights) noexcept {

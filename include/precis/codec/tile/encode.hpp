@@ -58,8 +58,8 @@ void store_grids(const grid_format& f, const float* scale, const float* zero_poi
 ///
 /// Requires  weights: sixteen contiguous rows, `supports(f, weights.cols)`; first_row is the index of the first of
 ///           them.
-/// @post     false: `choose` returned false, a weight is not finite, or reciprocals are not exact. The bytes written so
-///           far are then meaningless, and the caller encodes the tile by the scalar definition.
+/// @post     returns false if `choose` returned false, a weight is not finite, or reciprocals are not exact. The bytes
+///           written so far are then meaningless, and the caller encodes the tile with the scalar definition.
 template<class Code = kernel::native_code_lanes, class Choose>
 [[nodiscard]] bool encode_rows(const grid_format& f, weight_view weights, std::size_t first_row,
                                stored_parts<std::byte> to, const Choose& choose) {

@@ -9,7 +9,7 @@
 /// The fast path for integer formats: sixteen rows (a tile) at a time, with vector lanes.
 ///
 /// Encoding (codec/grid/matrix.hpp), the clip search (fit/clip_search.hpp) and the error scan (cost/error_scan.hpp)
-/// share these steps and nothing else of each other:
+/// share these steps and nothing else:
 ///
 ///     supports             which formats and row lengths have a fast path
 ///     find_ranges          the range of every group of a batch; false: a weight is not finite
@@ -18,13 +18,13 @@
 ///     quantizer            codes, quantization errors or decoded weights on these grids
 ///     encode_rows, decode_rows    one whole tile of a packed matrix
 ///
-/// Where a step returns false, the caller takes the scalar definition (codec/grid/group.hpp) for the same weights.
+/// Where a step returns false, the caller uses the scalar definition (codec/grid/group.hpp) for the same weights.
 ///
 /// @post  every result is equal, bit for bit, to that of the scalar definition, on every instruction set.
 namespace precis::codec::tile {
 
 using kernel::block_columns;  ///< columns of a block
-using kernel::tile_rows;      ///< sixteen
+using kernel::tile_rows;      ///< rows of a tile: sixteen
 
 // The only kernel internals that this folder uses.
 using kernel::code_plane;
@@ -34,8 +34,8 @@ using kernel::for_constants;
 using kernel::planes_of;
 using kernel::with_bits;
 
-/// Whether rows of `in` weights are encoded and decoded by tiles: integer codes of at most a byte without a minimum,
-/// and rows and groups that consist of whole blocks.
+/// Whether rows of `in` weights are encoded and decoded by tiles. This requires integer codes of at most 8 bits, no
+/// minimum, and rows and groups that consist of whole blocks.
 [[nodiscard]] constexpr bool supports(const grid_format& f, std::size_t in) noexcept {
   return kernel::native_code_lanes::rows > 1 && !f.wide() && !f.has_minimum() && !f.is_float() && in > 0 &&
          in % block_columns == 0 && (f.group >= in || f.group % block_columns == 0);
@@ -44,7 +44,7 @@ using kernel::with_bits;
 /// Short groups are processed in batches of up to this many columns, so that the divisions of one group overlap with
 /// those of the next.
 inline constexpr std::size_t batch_columns = 256;
-/// The most grids of a batch: one per row and group.
+/// The maximum number of grids in a batch, which has one per row and group.
 inline constexpr std::size_t max_grids = batch_columns / block_columns * tile_rows;
 
 /// The grids of a batch: sixteen of the first group, one per row, then sixteen of the second group, ...
@@ -61,9 +61,9 @@ struct group_batch {
   std::size_t count = 0;              ///< groups per row
   std::size_t index = 0;              ///< index of the first row's first group in the matrix
   std::size_t groups_per_row = 0;     ///< groups of a whole row of the matrix
-  alignas(64) float lo[max_grids]{};  ///< the smallest weight of each group and 0; symmetric formats: -hi
+  alignas(64) float lo[max_grids]{};  ///< the smallest of a group's weights and 0; symmetric formats: -hi
   alignas(
-      64) float hi[max_grids]{};  ///< the largest weight of each group and 0; symmetric formats: the largest magnitude
+      64) float hi[max_grids]{};  ///< the largest of a group's weights and 0; symmetric formats: the largest magnitude
 };
 
 /// Pointers to the stored parts of one tile of a packed matrix. With a per_tensor grid, `scales` and `offsets` are

@@ -11,8 +11,8 @@
 /// The ranges of the groups of a batch, and the grids that span them.
 namespace precis::codec::tile {
 
-/// Whether rows this far apart (in floats) map to the same sets of a first-level cache, which holds only eight to
-/// twelve of them: rows that are read twice are then copied first.
+/// Whether rows this far apart (in floats) map to the same sets of a first-level cache, whose associativity is only
+/// eight to twelve. Rows that are read twice are then copied first.
 [[nodiscard]] inline bool rows_share_cache_sets(std::ptrdiff_t stride) noexcept { return stride % 1024 == 0; }
 
 /// Copies up to batch_columns columns of sixteen rows to rows that are batch_columns apart, and prefetches the next

@@ -86,7 +86,7 @@ struct comparison {
 };
 
 /// Makes every plan first, so that an infeasible request is refused early, then measures each distinct plan once.
-/// Plans that are in the checkpoint are not measured again.
+/// Plans already in the checkpoint are not measured again.
 [[nodiscard]] comparison run_comparison(const session& s, comparison_request request, std::vector<candidate> candidates,
                                         const text_windows& text, const fact_file* facts, const questions* verdicts,
                                         const run_options& o, checkpoint* saved = nullptr);

@@ -47,7 +47,7 @@ struct session {
 [[nodiscard]] std::size_t weight_count(const session& s);
 [[nodiscard]] std::size_t weight_count(std::span<const precis::matrix_info> matrices);
 
-/// The last component of a path, also if the path ends in a slash: a model's name.
+/// The last component of a path, even if the path ends in a slash: a model's name.
 [[nodiscard]] std::string last_part(const std::filesystem::path& path);
 
 /// A model's files with every packed format decoded. Errors: those of engine::load.

@@ -55,7 +55,7 @@ void clip_to_mean(std::vector<double>& s, std::span<const std::size_t> weights, 
       if (fixed[i]) continue;
       s[i] = rescale(s[i], left / free, present / free);
     }
-    // Clips one side at a time: what is clipped above may lift units that are below 0.
+    // Clips one side at a time: the excess clipped above may lift units that are below 0.
     double above = 0, below = 0;
     for (std::size_t i = 0; i < s.size(); ++i) {
       if (fixed[i]) continue;
@@ -159,7 +159,7 @@ struct entropy_softmax {
 
 /// The plan with these sparsities, one per choice in the order of the plan. A note names their source.
 ///
-/// Errors    a number of sparsities other than that of choices; a sparsity outside [0, 1] by more than rounding.
+/// Errors    numbers of sparsities and choices that differ; a sparsity outside [0, 1] by more than rounding.
 [[nodiscard]] inline plan with_sparsity(plan p, std::span<const double> sparsity, const std::string& source) {
   check_same_count(sparsity.size(), "sparsities", p.choices.size(), "choices", "allocate::with_sparsity");
   for (std::size_t i = 0; i < sparsity.size(); ++i) {

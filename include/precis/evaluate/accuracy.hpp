@@ -11,14 +11,14 @@
 
 namespace precis::evaluate {
 
-/// How many predictions are correct, and how far that generalises.
+/// The number of correct predictions, and a confidence interval for their share.
 struct accuracy_report {
   std::size_t correct = 0;
   std::size_t count = 0;
 
   [[nodiscard]] double share() const noexcept { return measure::agreement{correct, count}.share(); }
 
-  /// 95 % confidence interval for the share of correct predictions among all such samples.
+  /// 95 % confidence interval for the share of correct predictions in the population that was sampled.
   [[nodiscard]] interval confidence() const noexcept { return share_interval(correct, count); }
 };
 

@@ -20,7 +20,7 @@
 namespace precis::measure {
 
 /// KL(p || q) = sum p (log p - log q), in nats, for two predictions given by their logits. `p_norm` and `q_norm` are
-/// their log_sum_exp, so that comparing many predictions with one computes that one's only once.
+/// their log_sum_exp, so that it is computed only once for a prediction compared with many others.
 ///
 /// Requires  equal, non-zero sizes.
 [[nodiscard]] inline double kl_of_logits(std::span<const float> p_logits, double p_norm,

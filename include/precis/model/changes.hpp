@@ -39,7 +39,7 @@ struct loss_reading {
 ///     done(index, version, losses)     receives the losses of that unit and version, one per batch
 ///
 /// Returns the losses of the unchanged model. Units are visited layer by layer, not in the order given. The weights are
-/// restored to the exact bits after each unit, also if an exception is thrown.
+/// restored to the exact bits after each unit, even if an exception is thrown.
 ///
 /// Threads  units run one after the other, because they share one set of weights; the batches of a version run on the
 ///          executor. Pass several batches to use several threads.
@@ -47,7 +47,7 @@ struct loss_reading {
 /// Cost     1 + versions x units forwards of all batches. A layered_model resumes at the changed layer, from one
 ///          residual stream per batch: 1 + versions x sum over units of (1 - layer / layers), about half of that for
 ///          blocks.
-/// @post    equal with and without layered_model, and on any executor, bit for bit.
+/// @post    bit-identical with and without layered_model, and on any executor.
 template<evaluable_model Model, class Read, class Change, class Done, executor Executor = sequential>
   requires mutable_model<Model>
 std::vector<nll> read_changes(Model& model, std::span<const batch_of<Model>> batches, std::span<const unit> units,

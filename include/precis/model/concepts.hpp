@@ -117,9 +117,9 @@ concept differentiable_model =
 
 /// A model whose forward pass can be run layer by layer.
 ///
-/// `enter`, `run_layer` for each layer in order, and `read_loss` together return the bits of `loss(batch)`; `read_out`
-/// turns residuals into logits. A matrix of layer l is used by run_layer(l) only, and one of layer >= layers() by the
-/// two reads only, so that a run with changed weights can skip the layers before the change.
+/// `enter`, `run_layer` for each layer in order, and `read_loss` together give the same bits as `loss(batch)`;
+/// `read_out` turns residuals into logits. A matrix of layer l is used by run_layer(l) only, and one of layer >=
+/// layers() by the two reads only, so that a run with changed weights can skip the layers before the change.
 template<class M>
 concept layered_model =
     evaluable_model<M> && requires(const M& model, const batch_of<M>& batch, std::size_t layer, activations& residual,

@@ -28,7 +28,7 @@ struct pruned_slice {
   std::size_t beyond_the_portion = 0;  ///< how many of them are removed only because their cluster must not be split
 
   [[nodiscard]] std::size_t kept() const noexcept { return slice.rank() - removed.size(); }
-  /// How many numbers must be stored: all weights, or the two factors of the kept part if those are fewer.
+  /// The number of values to store: all weights, or the two factors of the kept part if those are fewer.
   [[nodiscard]] std::size_t stored() const noexcept {
     return std::min(slice.out * slice.in, kept() * (slice.out + slice.in));
   }

@@ -14,7 +14,7 @@
 
 namespace precis::prune {
 
-/// Which weights a sparsity s removes from n.
+/// The rule that selects which of n weights a sparsity s removes.
 enum class removal {
   exact,           ///< exactly floor(s n + 0.5), the smallest by (|w|, position)
   quantile_strict  ///< all but |w| > quantile_linear(|w|, s), as in CPTQuant Eqs. 6-7: one too many, or more
@@ -27,7 +27,7 @@ enum class removal {
 /// Errors   a sparsity outside [0, 1]; weights that are not finite, naming matrix, row and column. Nothing is changed
 ///          then.
 /// Cost     O(weights) expected, and four bytes of temporary memory per weight.
-/// Source   the usual magnitude baseline; docs/methods/magnitude_pruning.md shows why a threshold removes the wrong
+/// Source   the standard magnitude baseline; docs/methods/magnitude_pruning.md shows why a threshold removes the wrong
 ///          number.
 struct magnitude {
   double sparsity = 0.5;

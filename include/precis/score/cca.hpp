@@ -49,7 +49,7 @@ struct cca_table {
 /// Differs   The default is the mean of all correlations; the largest alone is close to 1 between neighbouring layers.
 ///           PWCCA follows its paper, not its published code. Linearly dependent columns only lower the rank.
 /// @post     X -> X A + 1 c^T with an invertible A changes no similarity.
-/// @post     equal on any executor and for any split into batches that gives the same activations, bit for bit.
+/// @post     bit-identical on any executor and for any split into batches that gives the same activations.
 struct cca {
   enum class summary {
     mean,                 ///< mean of the correlations of a pair, or of the `leading` largest

@@ -43,7 +43,7 @@ namespace precis::score {
 ///           code also divides a batch's loss by its size, pairs within batches of 5 (of 1 from its command line, where
 ///           every effect is 0), and counts padding; `loss`, `pairs` and `padding` reproduce these three.
 /// @post     the effects of one pair and token sum to g . W (x' - x) over all singular values.
-/// @post     equal on any executor and for any split into batches, bit for bit.
+/// @post     bit-identical on any executor and for any split into batches.
 struct eigen_attribution {
   enum class pairing {
     shuffled_cycle,    ///< each sample with the previous one, after shuffling all samples
@@ -289,7 +289,7 @@ struct eigen_attribution {
 /// Source    Vergara-Browne, Soto, Aizawa, "Eigenpruning", whose pruning removes the same lowest portion.
 /// @post     portion == 0: every unit scores 1.
 struct useful_singular_values {
-  double portion = 0.5;  ///< share of all singular values that is useless; ties are broken by slice and index
+  double portion = 0.5;  ///< share of all singular values that counts as useless; ties are broken by slice and index
   unit_kind units = unit_kind::block;
 
   bool operator==(const useful_singular_values&) const = default;

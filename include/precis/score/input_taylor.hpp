@@ -36,7 +36,7 @@ namespace precis::score {
 /// Source    Nanda, Balija, Sahoo, "CPTQuant", method TDMPQ.
 /// Differs   The paper's equation perturbs weights. A perturbed residual stream also reaches all later blocks, so the
 ///           score reflects a block's depth more than its weights.
-/// @post     equal with and without layered_model, and on any executor, bit for bit.
+/// @post     bit-identical with and without layered_model, and on any executor.
 struct input_taylor {
   taylor::statistic of = taylor::statistic::variation;
   double size = 0.01;

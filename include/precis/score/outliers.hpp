@@ -26,7 +26,7 @@ namespace precis::score {
 /// Cost      one forward per batch, and two passes over the weights.
 /// Source    Yin et al. 2023, arXiv:2310.05175 (OWL), layer-wise outlier distribution; the metric |w| |x| is Wanda's,
 ///           Sun et al. 2023, arXiv:2306.11695, Eq. 1.
-/// @post     equal for any split into batches, bit for bit.
+/// @post     bit-identical for any split into batches.
 /// @post     scaling all inputs or all weights of a unit by k != 0 changes nothing; a unit of zeros scores 0.
 struct outliers {
   double multiple = 5;

@@ -65,8 +65,8 @@ struct mistake_reading {
 ///           quantile threshold removes one too many and all ties. The paper does not give its sparsities (its code
 ///           uses 0.3); the default here is 0.5.
 /// @post     sparsity 0 gives exactly 0.
-/// @post     equal with and without layered_model, and on any executor, bit for bit.
-/// @post     every weight has its original bits after the call, also if the call is refused.
+/// @post     bit-identical with and without layered_model, and on any executor.
+/// @post     every weight has its original bits after the call, even if the call is refused.
 struct pruning_sensitivity {
   enum class metric { loss, accuracy };
   enum class reduction { mean, max };      ///< over the sparsities

@@ -14,7 +14,7 @@ namespace program {
 
 enum class exit_status { done = 0, stopped = 130 };
 
-/// One declared option, to say more about.
+/// A declared option, to be configured further.
 class option {
  public:
   explicit option(CLI::Option* declared) noexcept : declared_(declared) {}

@@ -25,7 +25,7 @@ struct score_options {
   void settle();
 
   [[nodiscard]] fact_file load(const engine::tokenizer& tokens) const;
-  /// Everything that changes a traced fact, as a checkpoint's job.
+  /// Every setting that affects the trace of a fact, as a checkpoint's job.
   [[nodiscard]] engine::json trace_job(const session& s) const;
 };
 

@@ -57,7 +57,8 @@ void apply(engine::transformer& model, const precis::plan& p);
 void pack_matrix(precis::weight_view weights, const precis::matrix_choice& c, std::span<std::byte> packed);
 
 /// The plan in the format of llama.cpp's `llama-quantize --tensor-type-file`: one line "NAME=TYPE" per matrix, with the
-/// names of GGUF (blk.3.attn_qkv) and the nearest type that ggml has: as many bits per code, or the next larger.
+/// names of GGUF (blk.3.attn_qkv) and the nearest type that ggml has: the one with the same number of bits per code, or
+/// the next larger.
 /// Errors: a family without names in GGUF.
 [[nodiscard]] std::string tensor_types(const session& s, const resolved_plan& p);
 

@@ -14,7 +14,7 @@ struct run_options;
 struct session;
 struct text_windows;
 
-/// What costs to compute.
+/// Which costs to compute, and their inputs.
 struct cost_request {
   std::vector<std::string> entries;  ///< menu entries
   precis::unit_kind units = precis::unit_kind::matrix;

@@ -21,7 +21,7 @@ struct run_options;
 struct session;
 struct text_windows;
 
-/// What scorers need, each a part of it. All but causal_trace and weight_magnitude take text.
+/// The inputs of the scorers; each uses some of them. All but causal_trace and weight_magnitude take text.
 struct score_request {
   precis::unit_kind units = precis::unit_kind::block;
   precis::score::causal_trace trace = {};

@@ -24,7 +24,7 @@ struct text_windows;
 
 struct compared_plan;
 
-/// The next larger uniform format as well as the one that fits, so that uniform never loses only for lack of bytes.
+/// The uniform plan in the next larger format than the one that fits: uniform then never loses only for lack of bytes.
 inline constexpr std::string_view uniform_above = "uniform above";
 
 /// Every candidate with every allocator at every budget, and reference plans.

@@ -40,7 +40,7 @@ void check_model(const session& s, std::string& model, const std::string& file);
 /// A cost table from a file. Errors: a table of another model, or with sizes other than the formats' exact ones.
 [[nodiscard]] precis::cost_table read_costs(const session& s, const std::string& file);
 
-/// The same choice for every unit.
+/// A plan with the same choice for every unit.
 [[nodiscard]] precis::plan uniform_plan(const session& s, precis::unit_kind units, const std::string& codec,
                                         double sparsity);
 

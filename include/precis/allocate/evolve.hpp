@@ -54,8 +54,8 @@ struct evaluation_sample {
 /// Source    EvoPress (arXiv:2410.14649) and its code (IST-DASLab/EvoPress). For layer dropping, use a table with two
 ///           entries, "keep" and "drop".
 /// Differs   a unit is never swapped with itself; the number of attempts is bounded; the parent joins in the last stage
-///           whatever the counts; levels may differ by any number of bytes; bytes that rounding down leaves at the
-///           start are spent.
+///           whatever the numbers of survivors; levels may differ by any number of bytes; bytes that rounding down
+///           leaves at the start are spent.
 /// @post     if the last stage uses all tokens, the fitness of the best plan never rises.
 /// @post     the plan never exceeds the budget and depends only on the seed, not on the executor of the fitness.
 struct evolve {

@@ -31,7 +31,7 @@ inline void check_sparsity(std::span<const double> values, std::span<const std::
 }
 
 /// Clips sparsities to [0, most] such that their mean over all weights is `mean`. Units at a bound stay there, and the
-/// others are adjusted by rescale(sparsity, wanted mean, present mean). Every round fixes a unit or is the last.
+/// others are adjusted by rescale(sparsity, target mean, current mean). Every round fixes a unit or is the last.
 template<class Rescale>
 void clip_to_mean(std::vector<double>& s, std::span<const std::size_t> weights, double mean, double most,
                   Rescale&& rescale) {

@@ -20,8 +20,8 @@
 
 namespace precis::score {
 
-/// Scores a block by the loss of dropping it: the block is replaced by the identity, and the result compared with the
-/// original model.
+/// Scores a block by the loss of dropping it: the block is replaced by the identity, and the result is compared with
+/// the original model.
 ///
 /// Shapes    batches of tokens. To drop a half, its output is set to zero; a matrix gets the score of its half.
 /// Unit      nats per prediction: the increase of the mean NLL (the perplexity grows by a factor of e^score), or

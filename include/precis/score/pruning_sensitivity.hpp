@@ -61,7 +61,7 @@ struct mistake_reading {
 /// Errors    no sparsities, or one outside [0, 1]; weights that are not finite; those of read_changes.
 /// Cost      that of read_changes: 1 + sparsities x units forwards of all batches, about half with layered_model.
 /// Source    Nanda, Balija, Sahoo, "CPTQuant", method PMPQ (Algorithm 2).
-/// Differs   The default metric is the loss; on small sets accuracy ties most units. Exactly k weights are removed; a
+/// Differs   The default metric is the loss; on small sets most units tie in accuracy. Exactly k weights are removed; a
 ///           quantile threshold removes one too many and all ties. The paper does not give its sparsities (its code
 ///           uses 0.3); the default here is 0.5.
 /// @post     sparsity 0 gives exactly 0.

@@ -98,7 +98,7 @@ template<tappable_model Model>
   return c.amount * embedding_deviation(model, subjects);
 }
 
-/// Noise of a given scale, [runs x subject tokens x features], drawn in that order. Equal for equal arguments.
+/// Noise of a given scale, [runs x subject tokens x features], drawn in that order. Equal arguments give equal noise.
 ///
 /// Errors    no runs.
 [[nodiscard]] inline activations draw_noise(const corruption& c, double scale, std::size_t subject_tokens,

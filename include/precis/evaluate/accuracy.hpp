@@ -28,7 +28,7 @@ struct accuracy_report {
 /// Unit     share of samples, in [0, 1].
 /// Errors   batches without targets or labels; targets outside the vocabulary or `among`; a predicted or target logit
 ///          that is not finite.
-/// Cost     one forward per batch, for the last positions alone if only these have targets.
+/// Cost     one forward pass per batch, for the last positions alone if only these have targets.
 /// Source   Nanda, Balija, Sahoo, "CPTQuant", Eq. 8.
 /// Differs  the paper calls the divisor the number of batches; here it is the number of samples.
 struct accuracy {

@@ -55,7 +55,7 @@ struct nll_report {
 ///
 /// Unit     nats per token; perplexity is exp of that.
 /// Errors   nothing to predict; a loss that is not finite, by window.
-/// Cost     one forward per batch; batches run on the executor.
+/// Cost     one forward pass per batch; batches run on the executor.
 /// Source   none: the standard definition. A mean of window means would be wrong for windows of different sizes.
 /// @post    bit-identical on any executor: sums are merged in order.
 struct perplexity {

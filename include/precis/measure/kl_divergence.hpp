@@ -53,7 +53,7 @@ struct kl_report {
 ///
 /// Unit     nats per position.
 /// Errors   models with different vocabularies; a divergence that is not finite, by batch and position; no positions.
-/// Cost     one forward per batch and model; each thread holds both models' logits for one batch.
+/// Cost     one forward pass per batch and model; each thread holds both models' logits for one batch.
 /// Source   Kullback and Leibler 1951, "On Information and Sufficiency".
 struct kl_divergence {
   template<tappable_model Original, tappable_model Compressed, executor Executor = sequential>

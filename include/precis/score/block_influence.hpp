@@ -61,7 +61,7 @@ struct displacement {
 /// Unit      see `distance`; mean over all tokens.
 /// Sign      high = keep. A block that is the identity scores 0 for every distance.
 /// Errors    no tokens; activations that are not finite; for norm_ratio, a stream that becomes zero.
-/// Cost      one forward per batch. Batches run on the executor.
+/// Cost      one forward pass per batch. Batches run on the executor.
 /// Source    IST-DASLab/EvoPress, its scores for dropping blocks.
 /// Differs   EvoPress uses -mean cosine; 1 - mean cosine has the same order and is 0 for the identity.
 /// @post     bit-identical on any executor and for any split into batches that gives the same activations.

@@ -28,8 +28,8 @@ namespace precis::score {
 ///           KL(original || without the block).
 /// Sign      high = keep. With the NLL a score can be negative; KL is non-negative up to rounding.
 /// Errors    nothing to predict; for the NLL, targets outside the vocabulary; logits that are not finite.
-/// Cost      layers + 1 forwards per batch; about half of that with resumable_model, which resumes after the dropped
-///           block. Batches run on the executor; each thread holds the logits of one batch.
+/// Cost      layers + 1 forward passes per batch; about half of that with resumable_model, which resumes after the
+///           dropped block. Batches run on the executor; each thread holds the logits of one batch.
 /// Source    IST-DASLab/EvoPress, its search that drops one block at a time.
 /// @post     bit-identical with and without resumable_model, on any executor and for any split into batches that gives
 ///           the same logits.

@@ -35,7 +35,7 @@ namespace precis::score {
 /// Sign      high = keep, as in the paper: a negative effect means that the part degrades the model.
 /// Errors    fewer than two samples; batches of different sequence lengths; no slices, or invalid ones; weights,
 ///           activations or gradients that are not finite; no pair of samples with a common token.
-/// Cost      one forward and backward of every sample (pairing::all: one more forward unless all samples fit one
+/// Cost      one forward and backward pass per sample (pairing::all: one more forward pass unless all samples fit one
 ///           batch), the singular values of each slice, and 2 tokens rank (in + out) operations per slice. Memory: the
 ///           factors of all slices in float, rank (in + out) values each, twice the weights of a square matrix.
 /// Source    Vergara-Browne, Soto, Aizawa, "Eigenpruning: an Interpretability-Inspired PEFT Method".

@@ -23,7 +23,7 @@ namespace precis::score {
 /// Unit      share of a unit's weights, in [0, 1].
 /// Sign      high = keep: units with many outliers tolerate less pruning.
 /// Errors    a multiple that is not positive and finite; inputs that are missing or not finite, by matrix.
-/// Cost      one forward per batch, and two passes over the weights.
+/// Cost      one forward pass per batch, and two passes over the weights.
 /// Source    Yin et al. 2023, arXiv:2310.05175 (OWL), layer-wise outlier distribution; the metric |w| |x| is Wanda's,
 ///           Sun et al. 2023, arXiv:2306.11695, Eq. 1.
 /// @post     bit-identical for any split into batches.

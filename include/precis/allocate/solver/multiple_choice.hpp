@@ -66,7 +66,7 @@ class chooser {
     selection s{.entries = {}, .optimal = at_.price == 0 || at_.room == 0};
     double bound = 0;  // relative to the points, like all values here
     if (!s.optimal) {
-      // The relaxation gains no more than this. First, a good choice among the units nearest to the price.
+      // No choice gains more than `most`. First, find a good one among the units nearest to the price.
       const double most = at_.price * at_.room;
       constexpr std::size_t near = 128, few_states = 512;
       const std::vector<member> members = nearest(near);
@@ -75,7 +75,7 @@ class chooser {
       bound = sample.bound();
       const double gap = most + sample.value();
       s.optimal = (members.size() < near && sample.complete()) || gap <= 1e-13 * most;
-      if (!s.optimal) {  // Then all units that can still improve it.
+      if (!s.optimal) {  // then search all units that can still improve it
         const core_search rest = search(undecided(gap), gap, limits);
         changes_ = rest.changes();
         bound = std::max(rest.bound(), -most);

@@ -46,7 +46,7 @@ struct corruption {
 ///
 /// Unit      embedding units.
 /// Errors    fewer than two elements.
-/// Cost      one forward per string, of which only the embeddings are used.
+/// Cost      one forward pass per string, of which only the embeddings are used.
 template<tappable_model Model>
   requires token_model<Model>
 [[nodiscard]] double embedding_deviation(const Model& model, std::span<const std::vector<token>> strings) {

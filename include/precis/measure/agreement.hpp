@@ -26,7 +26,7 @@ concept labelled_batch = requires(const Batch& b) {
   { b.labels } -> std::convertible_to<std::span<const token>>;  // [rows of logits], `no_target` for unlabelled rows
 };
 
-/// The number of correct predictions, and of all that have a target.
+/// The number of correct predictions, and of all predictions with a target.
 struct agreement {
   std::size_t correct = 0;
   std::size_t count = 0;  ///< predictions with a target

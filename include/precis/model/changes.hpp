@@ -17,8 +17,8 @@
 
 namespace precis {
 
-/// Reads a batch's loss from a whole forward, or from the residual stream entering the head. Other readings offer the
-/// same two calls.
+/// Reads a batch's loss from a whole forward pass, or from the residual stream entering the head. Other readings offer
+/// the same two calls.
 template<evaluable_model Model>
 struct loss_reading {
   std::span<const batch_of<Model>> batches;
@@ -44,7 +44,7 @@ struct loss_reading {
 /// Threads  units run one after the other, because they share one set of weights; the batches of a version run on the
 ///          executor. Pass several batches to use several threads.
 /// Errors   a loss that is not finite, by batch, unit and version; nothing to predict; any error of `change` or `done`.
-/// Cost     1 + versions x units forwards of all batches. A layered_model resumes at the changed layer, from one
+/// Cost     1 + versions x units forward passes of all batches. A layered_model resumes at the changed layer, from one
 ///          residual stream per batch: 1 + versions x sum over units of (1 - layer / layers), about half of that for
 ///          blocks.
 /// @post    bit-identical with and without layered_model, and on any executor.

@@ -101,7 +101,8 @@ concept resumable_model =
       { model.read_out(last) } -> std::same_as<float_matrix>;  // [rows x features] -> [rows x vocabulary]
     };
 
-/// A model that passes each distinct input of its matrices to a sink, once per forward; each matrix reads exactly one.
+/// A model that passes each distinct input of its matrices to a sink, once per forward pass; each matrix reads exactly
+/// one.
 template<class M>
 concept observable_model =
     weighted_model<M> && requires(const M& model, const batch_of<M>& batch, detail::any_sink sink) {

@@ -22,7 +22,7 @@ namespace precis::score {
 
 /// How the effects at all tokens are reduced to one number per layer.
 enum class effect_reduction {
-  mean_roles,    ///< mean over the roles present (default); each role has equal weight, whatever its length
+  mean_roles,    ///< mean over the roles present (default); each role has equal weight, regardless of its length
   max_roles,     ///< the largest of them; biased upward by noise
   last_subject,  ///< the role where the causal tracing paper locates factual recall
   last_token,

@@ -192,8 +192,8 @@ struct eigen_attribution {
     }
   }
 
-  /// Runs backward and calls f(matrix, observed) for the chosen matrices. The gradients arrive before the loss, so for
-  /// batch_mean the predictions are counted beforehand.
+  /// Runs the backward pass and calls f(matrix, observed) for the chosen matrices. The gradients arrive before the
+  /// loss, so for batch_mean the predictions are counted beforehand.
   template<class Model, class F>
   void observe(const Model& model, const batch_of<Model>& batch, std::span<const unsigned char> counts,
                const std::vector<bool>& chosen, F&& f) const {

@@ -32,7 +32,7 @@ namespace precis::score {
 /// Unit      nats per prediction; the statistics are those of `taylor`.
 /// Sign      high = keep. Only curvature can be negative.
 /// Errors    invalid settings, as for taylor; losses that are not finite, by block and draw; nothing to predict.
-/// Cost      1 + draws x blocks forwards of all batches, about half with layered_model.
+/// Cost      1 + draws x blocks forward passes of all batches, about half with layered_model.
 /// Source    Nanda, Balija, Sahoo, "CPTQuant", method TDMPQ.
 /// Differs   The paper's equation perturbs weights. A perturbed residual stream also reaches all later blocks, so the
 ///           score reflects a block's depth more than its weights.

@@ -59,7 +59,7 @@ struct mistake_reading {
 /// Unit      nats per prediction, or the drop of the share of correct predictions.
 /// Sign      high = keep. A score can be negative: pruning can improve a model, and such a unit ranks lowest.
 /// Errors    no sparsities, or one outside [0, 1]; weights that are not finite; those of read_changes.
-/// Cost      that of read_changes: 1 + sparsities x units forwards of all batches, about half with layered_model.
+/// Cost      that of read_changes: 1 + sparsities x units forward passes of all batches, about half with layered_model.
 /// Source    Nanda, Balija, Sahoo, "CPTQuant", method PMPQ (Algorithm 2).
 /// Differs   The default metric is the loss; on small sets most units tie in accuracy. Exactly k weights are removed; a
 ///           quantile threshold removes one too many and all ties. The paper does not give its sparsities (its code

@@ -21,7 +21,7 @@ struct score_options {
   score_request what;
 
   void declare(subcommand& c);
-  /// Stores the options that are words in `what`. Call once after parsing.
+  /// Translates the options given as words and stores them in `what`. Call once after parsing.
   void settle();
 
   [[nodiscard]] fact_file load(const engine::tokenizer& tokens) const;

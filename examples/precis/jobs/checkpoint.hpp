@@ -43,10 +43,10 @@ class checkpoint {
   [[nodiscard]] std::size_t size() const noexcept;
   /// Saves a piece. May be called from several threads.
   void record(const std::string& key, const engine::json& piece);
-  /// The job is done: removes the file.
+  /// Removes the file, because the job is done.
   void finish();
 
-  /// Empty if nothing is kept.
+  /// The path of the file; empty if nothing is kept.
   [[nodiscard]] const std::filesystem::path& file() const noexcept { return file_; }
   /// The message to the user after the job was stopped: where its results are and how to resume.
   [[nodiscard]] std::string stopped_message() const;

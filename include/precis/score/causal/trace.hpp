@@ -295,9 +295,9 @@ class resumed_restoration {
 /// Errors    a subject outside the prompt; an answer outside the vocabulary; noise of the wrong shape; a window of 0. A
 ///           fact whose answer is not the first choice of the clean run is returned with known == false and without
 ///           tables.
-/// Cost      tokens x layers forward passes of `runs` rows per restoration; with resumable_model about (1 -
-///           subject_begin / tokens)^2 / 4 of that. Memory: layers x runs x tokens x features floats for the cache, and
-///           at most 64 MiB for the resumed runs.
+/// Cost      tokens x layers forward passes of `runs` rows per restoration; with resumable_model about
+///           (1 - subject_begin / tokens)^2 / 4 of that. Memory: layers x runs x tokens x features floats for the
+///           cache, and at most 64 MiB for the resumed runs.
 /// Source    Meng et al. 2022, "Locating and Editing Factual Associations in GPT", arXiv:2202.05262, section 2.
 /// @post     bit-identical with and without resumable_model.
 template<tappable_model Model>

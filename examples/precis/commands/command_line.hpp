@@ -28,7 +28,7 @@ class option {
   CLI::Option* declared_;
 };
 
-/// One subcommand of the program: its options and what it runs.
+/// One subcommand of the program: its options and the function that it runs.
 class subcommand {
  public:
   subcommand(CLI::App& app, exit_status& status) noexcept : app_(&app), status_(&status) {}

@@ -9,7 +9,7 @@
 
 #include <string>
 
-/// Options that several subcommands share, and what they print about their inputs.
+/// Options that several subcommands share, and the lines that they print about their inputs.
 namespace program {
 
 /// MODEL and --tokenizer.

@@ -78,7 +78,7 @@ void clip_to_mean(std::vector<double>& s, std::span<const std::size_t> weights, 
 /// Shapes    D: an outlier share per unit (score::outliers), or any score (high = keep); the number of weights of each
 ///           unit.
 /// Unit      sparsity, share of a unit's weights.
-/// Errors    values that are not finite or not one per unit; a sparsity outside [0, most].
+/// Errors    values that are not finite; a number of values other than one per unit; a sparsity outside [0, most].
 /// Cost      O(units) per round of clipping.
 /// Source    OWL (Yin et al. 2023, arXiv:2310.05175) and its code (luuyin/OWL); docs/methods/sparsity.md.
 /// Differs   the mean is over weights; in OWL it is over blocks, which is the same for blocks of equal size. Equal D

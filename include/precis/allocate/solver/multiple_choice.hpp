@@ -100,7 +100,7 @@ class chooser {
  private:
   using member = core_search::member;
 
-  /// Among the units whose next step gains exactly the price, as many as fit take it, the heaviest steps first.
+  /// Units whose next step gains exactly the price take it if it still fits, the heaviest steps first.
   void settle_ties() {
     if constexpr (std::unsigned_integral<Weight>)
       at_.room -= std::fmod(at_.room, weight_step(p_));  // weights of choices differ by its multiples

@@ -187,7 +187,7 @@ struct outcome {
   return out;
 }
 
-/// Refuses a target that cannot be written before the training, not after it.
+/// Checks that the target can be written, before the training rather than after it.
 void require_writable(const options& o) {
   engine::atomic_folder writable(o.out, engine::atomic_folder::existing::replace);
 }

@@ -28,7 +28,7 @@ struct lesson {
   std::vector<question> questions;
 };
 
-/// The sizes of a lesson.
+/// The sizes of a lesson: tokens of the vocabulary and bytes of the texts.
 struct lesson_size {
   std::size_t vocabulary = 1152;
   std::size_t training_bytes = 6'000'000;

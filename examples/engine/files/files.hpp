@@ -6,7 +6,7 @@
 #include <string>
 #include <string_view>
 
-/// Reading and writing files: mapped whole for reading, written next to the target and renamed for writing.
+/// Memory-mapped reading of whole files, and atomic writing: into a temporary file that is renamed to the target.
 namespace engine {
 
 /// A whole file mapped read-only. Pages are loaded on first access, so a model may be larger than memory.

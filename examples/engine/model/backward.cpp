@@ -51,7 +51,7 @@ class block_gradient {
         d_normed_(memory.take(rows_ * c_.width)),
         dy_(dx_.data) {
     if (!parallel_) return;
-    float* const copy = memory.take(rows_ * c_.width);  // input of both sub-layers, because the first one overwrites dx
+    float* const copy = memory.take(rows_ * c_.width);  // input of both sub-layers: the first one overwrites dx
     std::copy_n(dx_.data, rows_ * c_.width, copy);
     dy_ = copy;
   }

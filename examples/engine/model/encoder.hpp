@@ -40,8 +40,9 @@ struct text_batch {
 /// requires causal attention.
 ///
 /// Each sequence has one prediction, a label read from its first token ([CLS]); `loss` counts labels. Taps see padding
-/// like tokens, but no position attends to it and it gets no gradient: the logits of a sequence are bit-identical for
-/// any padding and any other sequences in the batch. Loss, threads and errors are those of engine::transformer.
+/// like any other token, but no position attends to it and it gets no gradient: the logits of a sequence are
+/// bit-identical for any padding and any other sequences in the batch. Loss, threads and errors are those of
+/// engine::transformer.
 class encoder {
  public:
   using batch_type = text_batch;

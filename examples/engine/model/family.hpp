@@ -29,14 +29,13 @@ struct block_part {
   extent out = extent::width, in = extent::width;
 };
 
-/// The name of a tensor in this engine, and its name in the files of another one.
+/// The name of a tensor in this engine, and its name in another engine's files.
 using name_pair = std::pair<std::string_view, std::string_view>;
 
 /// The engine's tensor for a name in a file.
 struct tensor_meaning {
-  std::string name;  ///< empty: a buffer that is not a weight
-  bool half_split =
-      false;  ///< rows of a rotary query or key map that are paired (i, i + half), as in Hugging Face's files
+  std::string name;         ///< empty: a buffer that is not a weight
+  bool half_split = false;  ///< rotary maps: rows are paired (i, i + half), as in Hugging Face's files
 };
 
 class json_object;

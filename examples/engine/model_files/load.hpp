@@ -87,7 +87,7 @@ struct bundle {
 ///          or with a codec or size that the decoder does not know; a tokenizer with more tokens than the model.
 [[nodiscard]] bundle load(const std::filesystem::path& path, const load_options& options = {});
 
-/// The tokenizer at `instead`; if that is empty, the model's own, which may be none.
+/// The tokenizer at `instead`; if that is empty, the model's own, if it has one.
 /// Errors: a tokenizer with more tokens than the model.
 [[nodiscard]] tokenizer tokenizer_of(const model_source& source, const std::filesystem::path& instead = {});
 

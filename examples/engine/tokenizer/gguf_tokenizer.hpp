@@ -19,7 +19,7 @@ namespace engine {
 /// Errors: another tokenizer, by name; those of byte_bpe and score_bpe.
 [[nodiscard]] tokenizer parse_gguf_tokenizer(std::span<const std::byte> file, std::string_view where);
 
-/// What the keys of a tokenizer state about its model.
+/// The properties of a model that the keys of its tokenizer state.
 struct gguf_vocabulary {
   std::size_t tokens = 0;  ///< rows of the embedding; the vocabulary is padded to this size
   std::optional<precis::token> bos, eos;

@@ -72,7 +72,7 @@ class pair_merger {
     joined_pair pair;
     std::size_t left;    // index of the left symbol
     std::size_t middle;  // its end when the pair was found
-    std::size_t end;     // the end of its right neighbor then
+    std::size_t end;     // the end of its right neighbour then
   };
   std::vector<std::size_t> next_, previous_;
   std::vector<candidate> heap_;

@@ -172,7 +172,7 @@ class tokenizer {
                                                                   std::size_t first_byte, std::size_t end_byte);
 
 /// Reads vocab.json and merges.txt of a folder, or its vocab.txt, or a tok*.bin or GGUF file. In a
-/// tokenizer_config.json in the same folder it honors add_bos_token and bos_token (BPE), do_lower_case, strip_accents
+/// tokenizer_config.json in the same folder it honours add_bos_token and bos_token (BPE), do_lower_case, strip_accents
 /// and tokenize_chinese_chars (WordPiece).
 ///
 /// Errors   those of the constructors above; a treatment of accents or ideographs other than the default for the

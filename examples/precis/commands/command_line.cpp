@@ -57,7 +57,7 @@ void subcommand::runs(std::function<exit_status()> body) {
 command_line::command_line(const std::string& name, const std::string& description, const std::string& footer)
     : app_(std::make_unique<CLI::App>(description, name)) {
   app_->footer(footer);
-  app_->require_subcommand(0, 1);  // `run` asks for one: CLI11 would not name a misspelt one
+  app_->require_subcommand(0, 1);  // `run` requires one: CLI11 would not name a misspelt one
   app_->fallthrough(false);
 }
 

@@ -14,7 +14,7 @@ namespace program {
 
 enum class exit_status { done = 0, stopped = 130 };
 
-/// One declared option, to say more about.
+/// A declared option, to be configured further.
 class option {
  public:
   explicit option(CLI::Option* declared) noexcept : declared_(declared) {}
@@ -28,7 +28,7 @@ class option {
   CLI::Option* declared_;
 };
 
-/// One subcommand of the program: its options and what it runs.
+/// One subcommand of the program: its options and the function that it runs.
 class subcommand {
  public:
   subcommand(CLI::App& app, exit_status& status) noexcept : app_(&app), status_(&status) {}

@@ -32,7 +32,7 @@ struct options {
   run_options common;
 };
 
-/// Of the first forty facts, the known one whose answer a single restored subject state brings back most.
+/// The known fact among the first forty whose answer recovers most when a single subject state is restored.
 struct shown_fact {
   std::size_t index = 0;
   precis::score::fact_trace trace;  ///< `known` is false if no fact is

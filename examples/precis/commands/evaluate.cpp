@@ -58,7 +58,7 @@ void print_against(const verdict_result& theirs, const std::string& name, engine
   result["against_accuracy"] = theirs.report.share();
 }
 
-/// Names a file without regard to the current folder, for a checkpoint's job.
+/// Names a file independently of the current folder, for a checkpoint's job.
 [[nodiscard]] std::string absolute(const std::string& file) {
   return std::filesystem::absolute(file).lexically_normal().string();
 }

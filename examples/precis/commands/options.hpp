@@ -9,7 +9,7 @@
 
 #include <string>
 
-/// Options that several subcommands share, and what they print about their inputs.
+/// Options that several subcommands share, and the lines that they print about their inputs.
 namespace program {
 
 /// MODEL and --tokenizer.
@@ -31,7 +31,7 @@ option add_budget(subcommand& c, std::string& value);
 [[nodiscard]] session open_and_print(const model_options& o);
 /// Reads the windows of a text and prints a line about them.
 [[nodiscard]] text_windows read_and_print(const session& s, const text_options& o);
-/// Says where the partial results of a stopped job are.
+/// Prints where the partial results of a stopped job are.
 [[nodiscard]] exit_status stop(const checkpoint& saved);
 
 }  // namespace program

@@ -21,11 +21,11 @@ struct score_options {
   score_request what;
 
   void declare(subcommand& c);
-  /// Stores the options that are words in `what`. Call once after parsing.
+  /// Translates the options given as words and stores them in `what`. Call once after parsing.
   void settle();
 
   [[nodiscard]] fact_file load(const engine::tokenizer& tokens) const;
-  /// Everything that changes a traced fact, as a checkpoint's job.
+  /// Every setting that affects the trace of a fact, as a checkpoint's job.
   [[nodiscard]] engine::json trace_job(const session& s) const;
 };
 

@@ -11,7 +11,7 @@
 
 namespace program {
 
-/// What an allocator is given: a cost table and, if it was made from scores, those too.
+/// The input of an allocator: a cost table and, if it was made from scores, these scores.
 struct candidate {
   std::string name;            ///< "taylor", "measured"
   precis::cost_table costs;    ///< over every entry
@@ -40,7 +40,7 @@ struct allocation {
 [[nodiscard]] std::vector<std::size_t> ladder(const precis::cost_table& t);
 
 /// A plan by a given order of units: every unit gets the step of the ladder below the largest uniform one that fits,
-/// and units in `order`, as far as the budget allows, get three steps more (a larger contrast breaks a model).
+/// and units in `order`, as far as the budget allows, get three more steps (a larger contrast breaks a model).
 [[nodiscard]] precis::plan fill_in_order(const precis::cost_table& t, const std::vector<std::size_t>& order,
                                          const precis::budget& budget, const std::string& maker);
 

@@ -9,7 +9,7 @@
 
 namespace program {
 
-/// Where a long job keeps what it has finished.
+/// Where a long job saves its finished pieces.
 struct resume_options {
   std::string partial;  ///< file; empty: see partial_file
   bool resume = false;
@@ -17,20 +17,20 @@ struct resume_options {
 
 /// The file for the partial results of `job`, a JSON object whose key "command" names the subcommand.
 ///
-/// --partial if it is given; else `beside`, the output's own file; else, where a job names no output, a file in
+/// It is --partial if given; else `beside`, the output's own file; else, where a job names no output, a file in
 /// $XDG_CACHE_HOME/precis, ~/.cache/precis or the temporary folder (the first that can be written to), named after the
 /// subcommand and a fingerprint of the job. Empty if there is no such folder.
 [[nodiscard]] std::filesystem::path partial_file(const resume_options& o, const std::filesystem::path& beside,
                                                  const engine::json& job);
 
-/// What a long job has finished so far, on disk, so that a stopped run can be resumed.
+/// The finished pieces of a long job, kept on disk so that a stopped run can be resumed.
 ///
 /// A text file of JSON lines: the first describes the job (model, data, options), every other line is one finished
 /// piece. Pieces are appended as they finish; a line that was cut off when the program died is ignored. `finish`
 /// removes the file.
 class checkpoint {
  public:
-  /// With --resume, reads the pieces that are there; without it, starts the file over. If the file cannot be written
+  /// With --resume, reads the existing pieces; without it, starts a new file. If the file cannot be written
   /// and neither --resume nor --partial is given, prints one warning and keeps nothing.
   /// Errors: --resume without a file, or with the file of another job; a --partial file that cannot be written.
   checkpoint(std::filesystem::path file, const engine::json& job, const resume_options& o);
@@ -43,12 +43,12 @@ class checkpoint {
   [[nodiscard]] std::size_t size() const noexcept;
   /// Saves a piece. May be called from several threads.
   void record(const std::string& key, const engine::json& piece);
-  /// The job is done: removes the file.
+  /// Removes the file, because the job is done.
   void finish();
 
-  /// Empty if nothing is kept.
+  /// The path of the file; empty if nothing is kept.
   [[nodiscard]] const std::filesystem::path& file() const noexcept { return file_; }
-  /// What to tell the user when the job was stopped: where its results are and how to resume.
+  /// The message to the user after the job was stopped: where its results are and how to resume.
   [[nodiscard]] std::string stopped_message() const;
 
  private:

@@ -14,7 +14,7 @@ namespace program {
 
 struct verdict_file;
 
-/// A classifier that is open.
+/// An open classifier.
 struct classifier {
   std::string name;
   engine::tokenizer tokens;

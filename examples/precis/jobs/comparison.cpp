@@ -137,7 +137,7 @@ class judge {
   return q;
 }
 
-/// Every plan of a comparison, not measured yet.
+/// All plans of a comparison, before they are measured.
 [[nodiscard]] std::vector<compared_plan> all_plans(const session& s, comparison& c) {
   std::vector<compared_plan> rows;
   const comparison_request& r = c.request;

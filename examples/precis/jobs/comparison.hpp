@@ -24,7 +24,7 @@ struct text_windows;
 
 struct compared_plan;
 
-/// The next larger uniform format beside the one that fits: uniform then never loses for having fewer bytes.
+/// The uniform plan in the next larger format than the one that fits: uniform then never loses only for lack of bytes.
 inline constexpr std::string_view uniform_above = "uniform above";
 
 /// Every candidate with every allocator at every budget, and reference plans.
@@ -45,7 +45,7 @@ struct quality {
   double nll = 0;               ///< nats per token
   double kl = 0;                ///< nats per token, original || compressed
   double accuracy = 0;          ///< share of predictions whose most likely token is right
-  std::size_t facts = 0;        ///< facts that are answered
+  std::size_t facts = 0;        ///< facts answered correctly
   std::optional<precis::evaluate::accuracy_report> verdicts = {};  ///< if wants_verdicts
 
   [[nodiscard]] double perplexity() const;
@@ -86,7 +86,7 @@ struct comparison {
 };
 
 /// Makes every plan first, so that an infeasible request is refused early, then measures each distinct plan once.
-/// Plans that are in the checkpoint are not measured again.
+/// Plans already in the checkpoint are not measured again.
 [[nodiscard]] comparison run_comparison(const session& s, comparison_request request, std::vector<candidate> candidates,
                                         const text_windows& text, const fact_file* facts, const questions* verdicts,
                                         const run_options& o, checkpoint* saved = nullptr);

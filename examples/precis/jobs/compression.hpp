@@ -18,7 +18,7 @@ struct compression_request {
   model_options model;
   std::string plan;           ///< file
   std::filesystem::path out;  ///< folder, or a file that ends in .gguf
-  bool replace = false;       ///< an existing output
+  bool replace = false;       ///< whether an existing output may be replaced
 };
 
 struct compression_result {

@@ -25,7 +25,7 @@ struct verdict_result {
   precis::evaluate::accuracy_report report;
   bool stopped = false;  ///< by Ctrl-C: some verdicts are missing
 };
-/// Verdicts that are in the checkpoint are not run again; the others are added to it.
+/// Verdicts already in the checkpoint are not run again; the others are added to it.
 [[nodiscard]] verdict_result verdict_accuracy(const engine::transformer& model, const questions& q,
                                               const run_options& o, const std::string& label, checkpoint* saved);
 [[nodiscard]] verdict_result verdict_accuracy(const engine::encoder& model, std::span<const engine::text_batch> batches,

@@ -34,7 +34,7 @@ struct evolution_result {
 };
 
 /// Selects offspring on an eighth, a half and all of the text in turn. The model's weights are restored exactly.
-/// Errors: those of allocate::evolve; a first plan of other units or formats than the table's.
+/// Errors: those of allocate::evolve; a first plan whose units or formats differ from the table's.
 [[nodiscard]] evolution_result run_evolution(session& s, const evolution_request& what, const run_options& o);
 
 /// A cost table with sizes but no costs, for a search without measured costs.

@@ -21,7 +21,7 @@ struct session;
                                                    const precis::score::fact& f, double sigma,
                                                    std::span<const precis::score::restoration> what);
 
-/// Traces of facts; the ones in the checkpoint are not computed again, the others are added to it.
+/// Traces of facts. Those already in the checkpoint are not computed again; the others are added to it.
 struct fact_traces {
   std::vector<precis::score::fact_trace> traces;  ///< [facts]
   bool stopped = false;                           ///< by Ctrl-C: some traces are missing

@@ -22,8 +22,8 @@ namespace program {
 
 namespace {
 
-/// The next token: at temperature 0 the most likely one (the first of several), else drawn from softmax(logits /
-/// temperature) with `uniform` in [0, 1).
+/// The next token: at temperature 0 the most likely one (the first if several tie), otherwise drawn from
+/// softmax(logits / temperature) with `uniform` in [0, 1).
 [[nodiscard]] precis::token choose(std::span<const float> logits, double temperature, double uniform) {
   const auto top = std::ranges::max_element(logits);
   if (temperature == 0) return static_cast<precis::token>(top - logits.begin());
@@ -31,7 +31,7 @@ namespace {
   std::ranges::transform(logits, share.begin(),
                          [&](float x) { return std::exp(static_cast<double>(x - *top) / temperature); });
   double left = uniform * std::accumulate(share.begin(), share.end(), 0.0);
-  std::size_t last = 0;  // the last token with a share takes what rounding leaves over
+  std::size_t last = 0;  // the last token of nonzero probability takes what rounding leaves over
   for (std::size_t i = 0; i < share.size(); ++i) {
     if (share[i] == 0) continue;
     last = i;

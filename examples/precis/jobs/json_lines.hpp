@@ -19,7 +19,7 @@ void for_each_json_line(const std::filesystem::path& path,
                         const std::function<void(const engine::json_object&)>& visit);
 
 /// Calls visit(object, where) for the objects of a file that is one JSON array, up to `most` of them (0: all); `where`
-/// names the file and the object's number, `noun` with it.
+/// names the file, `noun` and the object's number.
 /// Errors: anything but an array with at least one entry, as `expected` says; an entry that is not an object.
 void for_each_json_entry(const std::filesystem::path& path, const std::string& noun, const std::string& expected,
                          std::size_t most,

@@ -6,10 +6,10 @@
 
 namespace program {
 
-/// "a,b,c" as its parts, without surrounding spaces; the empty text has one empty part.
+/// Splits "a,b,c" into its parts, without surrounding spaces. The empty text has one empty part.
 [[nodiscard]] std::vector<std::string> split_commas(std::string_view text);
 
-/// Comma-separated names. Errors: a name that is not in `known`, or given twice.
+/// Reads comma-separated names. Errors: a name that is not in `known`, or given twice.
 [[nodiscard]] std::vector<std::string> read_names(std::string_view text, const std::vector<std::string>& known,
                                                   std::string_view option);
 

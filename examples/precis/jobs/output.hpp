@@ -8,7 +8,7 @@
 
 namespace program {
 
-/// Writes a subcommand's result to the file of --json; nothing if `file` is empty.
+/// Writes a subcommand's result to the file of --json; does nothing if `file` is empty.
 void write_json(const std::string& file, const engine::json& result);
 
 /// Refuses outputs that cannot be written, before any work is done. Empty paths are skipped; no file is left behind.

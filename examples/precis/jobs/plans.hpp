@@ -40,7 +40,7 @@ void check_model(const session& s, std::string& model, const std::string& file);
 /// A cost table from a file. Errors: a table of another model, or with sizes other than the formats' exact ones.
 [[nodiscard]] precis::cost_table read_costs(const session& s, const std::string& file);
 
-/// The same choice for every unit.
+/// A plan with the same choice for every unit.
 [[nodiscard]] precis::plan uniform_plan(const session& s, precis::unit_kind units, const std::string& codec,
                                         double sparsity);
 
@@ -57,7 +57,8 @@ void apply(engine::transformer& model, const precis::plan& p);
 void pack_matrix(precis::weight_view weights, const precis::matrix_choice& c, std::span<std::byte> packed);
 
 /// The plan in the format of llama.cpp's `llama-quantize --tensor-type-file`: one line "NAME=TYPE" per matrix, with the
-/// names of GGUF (blk.3.attn_qkv) and the nearest type that ggml has: as many bits per code, or the next larger.
+/// names of GGUF (blk.3.attn_qkv) and the nearest type that ggml has: the one with the same number of bits per code, or
+/// the next larger.
 /// Errors: a family without names in GGUF.
 [[nodiscard]] std::string tensor_types(const session& s, const resolved_plan& p);
 

@@ -19,7 +19,7 @@ class progress {
   progress& operator=(const progress&) = delete;
   ~progress();
 
-  /// `count` more items are done. `skip` counts items that were done before the job began (in a resumed job).
+  /// Counts `count` more items as done. `skip` counts items that were done before the job began (in a resumed job).
   void step(std::size_t count = 1);
   void skip(std::size_t count);
 
@@ -39,7 +39,7 @@ class progress {
 
 /// Makes the first Ctrl-C set a flag that jobs check; a second one ends the program at once.
 void catch_interrupts();
-/// True after the first Ctrl-C.
+/// Whether Ctrl-C was pressed.
 [[nodiscard]] bool interrupted() noexcept;
 /// Thrown by interrupted work that keeps no partial results.
 struct stopped {};

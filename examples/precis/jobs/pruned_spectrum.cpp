@@ -167,7 +167,7 @@ spectrum_needs needs_of(const session& s, const spectrum_request& r, const quest
   const double asked_validation = tokens_of(parts.validation), asked_test = tokens_of(parts.test);
   const auto questions_asked = static_cast<double>(parts.validation.size() + parts.test.size());
   n.replies = (prunings + 1) * ((asked_validation + asked_test) * 2 * weights + questions_asked * 2 * head);
-  // What a backward pass keeps per token, and the gradients of one block.
+  // The values that a backward pass keeps per token, and the gradients of one block.
   const auto width = static_cast<double>(c.width), hidden = static_cast<double>(c.hidden),
              keys = static_cast<double>(c.width + 2 * c.kv_width()), layers = static_cast<double>(c.layers);
   const double rows =

@@ -22,7 +22,7 @@ namespace program {
 struct run_options;
 struct session;
 
-/// What to remove, how to score it and what to compare with.
+/// What to remove, how to score it, and what to compare the result with.
 struct spectrum_request {
   std::vector<precis::role> roles;  ///< roles of the matrices to prune
   bool by_head = true;              ///< decompose each head separately
@@ -58,7 +58,7 @@ struct spectrum_result {
   std::vector<prune_result> random;    ///< the same number, at random
   double scoring_seconds = 0, pruning_seconds = 0;
 
-  /// Test accuracy of the chosen row less that of another row, paired by prompt.
+  /// Test accuracy of the chosen row minus that of another row, paired by prompt.
   [[nodiscard]] precis::evaluate::interval gain_over(const prune_result& other) const;
 };
 

@@ -23,7 +23,7 @@ struct model_options {
   std::string path, tokenizer;
 };
 
-/// A language model that is open.
+/// An open language model.
 struct session {
   std::string name;  ///< the last part of its path
   engine::tokenizer tokens;
@@ -34,20 +34,20 @@ struct session {
 /// Errors: those of engine::load; a classifier.
 [[nodiscard]] session open_model(const model_options& o);
 
-/// Whether a path is a folder with a classifier in it. Anything else, including a path without a model, is not.
+/// Whether a path is a folder with a classifier in it; false for anything else, including a path without a model.
 [[nodiscard]] bool is_classifier(const std::filesystem::path& path);
 
 /// "GPT-2, 12 layers, width 256, 9.40 M weights in 48 matrices"
 [[nodiscard]] std::string describe(const session& s);
 [[nodiscard]] std::string describe(const engine::config& c, std::span<const precis::matrix_info> matrices);
 
-/// Bytes that matrices take in the model's file: these, or all.
+/// Bytes that the given matrices, or all of them, take in the model's file.
 [[nodiscard]] std::size_t stored_bytes(const session& s, std::span<const std::size_t> matrices);
 [[nodiscard]] std::size_t stored_bytes(const session& s);
 [[nodiscard]] std::size_t weight_count(const session& s);
 [[nodiscard]] std::size_t weight_count(std::span<const precis::matrix_info> matrices);
 
-/// The last component of a path, also if the path ends in a slash: a model's name.
+/// The last component of a path, even if the path ends in a slash: a model's name.
 [[nodiscard]] std::string last_part(const std::filesystem::path& path);
 
 /// A model's files with every packed format decoded. Errors: those of engine::load.

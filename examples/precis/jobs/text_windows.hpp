@@ -53,7 +53,7 @@ struct text_loss {
     return std::isfinite(h) ? h : 0.0;
   }
 };
-/// Windows that are in the checkpoint are not run again; the others are added to it.
+/// Windows already in the checkpoint are not run again; the others are added to it.
 /// Errors: a loss that is not finite; no window before Ctrl-C.
 [[nodiscard]] text_loss measure(const engine::transformer& model, const text_windows& text, const run_options& o,
                                 const std::string& label, checkpoint* saved = nullptr);

@@ -50,7 +50,7 @@ struct tier_grid_result {
 };
 
 /// Prunes, encodes, decodes and evaluates a model per cell. `tables` are the scores of the scorers in `names`. Cells
-/// that are in the checkpoint are not measured again.
+/// already in the checkpoint are not measured again.
 [[nodiscard]] tier_grid_result run_tier_grid(const session& s, const tier_grid_request& request,
                                              const std::vector<precis::scores>& tables,
                                              const std::vector<std::string>& names, const text_windows& text,

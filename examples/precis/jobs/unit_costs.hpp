@@ -14,7 +14,7 @@ struct run_options;
 struct session;
 struct text_windows;
 
-/// What costs to compute.
+/// Which costs to compute, and their inputs.
 struct cost_request {
   std::vector<std::string> entries;  ///< menu entries
   precis::unit_kind units = precis::unit_kind::matrix;
@@ -31,7 +31,7 @@ struct cost_result {
   bool stopped = false;  ///< by Ctrl-C: the table is empty, the checkpoint holds the rest
 };
 
-/// Units that are in the checkpoint are not measured again. The model's weights are restored exactly.
+/// Units already in the checkpoint are not measured again. The model's weights are restored exactly.
 /// Errors: an unknown name; a missing text, with the option that gives it.
 [[nodiscard]] cost_result run_costs(const std::string& name, session& s, const cost_request& what, const run_options& o,
                                     checkpoint* saved = nullptr);

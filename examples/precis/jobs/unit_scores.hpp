@@ -21,7 +21,7 @@ struct run_options;
 struct session;
 struct text_windows;
 
-/// What scorers need, each a part of it. All but causal_trace and weight_magnitude take text.
+/// The inputs of the scorers; each uses some of them. All but causal_trace and weight_magnitude take text.
 struct score_request {
   precis::unit_kind units = precis::unit_kind::block;
   precis::score::causal_trace trace = {};
@@ -44,7 +44,7 @@ struct score_result {
 
 [[nodiscard]] const std::vector<std::string>& scorer_names();
 
-/// Runs the scorer called `name`. Facts that are in the checkpoint are not traced again.
+/// Runs the scorer called `name`. Facts already in the checkpoint are not traced again.
 /// Some scorers change the model's weights while they run and restore them exactly.
 /// Errors: an unknown name; missing facts or text, with the option that gives them.
 [[nodiscard]] score_result run_scorer(const std::string& name, session& s, const score_request& what,

@@ -11,7 +11,7 @@
 
 namespace program {
 
-/// Texts and their labels: "verdicts", as in the file's question.
+/// Labelled texts, called verdicts after the prompt, which ends in "Verdict:".
 struct verdict_file {
   std::string name;  ///< the file's name
   std::vector<std::string> texts;

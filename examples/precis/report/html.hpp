@@ -44,7 +44,7 @@ struct page {
   std::vector<section> sections = {};
 };
 
-/// HTML that is also well-formed XML. Errors: a table with rows of another length than its header.
+/// HTML that is also well-formed XML. Errors: a table with rows whose length differs from the header's.
 [[nodiscard]] std::string draw(const page& p);
 
 }  // namespace report

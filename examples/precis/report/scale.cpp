@@ -23,7 +23,7 @@ std::string lean(std::string s) {
   return s.substr(0, e) + "e" + (negative ? "-" : "") + (exponent.empty() ? "0" : exponent);
 }
 
-/// 1, 2 or 5 times a power of ten, near range / about.
+/// A step of 1, 2 or 5 times a power of ten, near range / about.
 double nice_step(double range, std::size_t about) {
   const double rough = range / static_cast<double>(std::max<std::size_t>(about, 1));
   const double power = std::pow(10, std::floor(std::log10(rough)));
@@ -129,7 +129,7 @@ std::vector<double> spread(std::vector<double> positions, double gap, double low
   std::iota(order.begin(), order.end(), std::size_t{0});
   std::stable_sort(order.begin(), order.end(),
                    [&](std::size_t a, std::size_t b) { return positions[a] < positions[b]; });
-  // Go up the list, then back down: then every gap holds, and only a list too long for [low, high] extends below low.
+  // Go up the list, then back down, so that every gap holds; only a list too long for [low, high] extends below low.
   double floor = low;
   for (const std::size_t i : order) {
     positions[i] = std::max(positions[i], floor);

@@ -21,8 +21,8 @@ struct scale {
   [[nodiscard]] double at(double value) const;
 };
 
-/// The smallest scale that holds every finite value (positive ones when logarithmic); [0, 1] or [1, 10] without any.
-/// If all values are equal, the scale extends to both sides of them.
+/// The smallest scale that holds every finite value (positive ones if logarithmic); [0, 1] or [1, 10] if there are
+/// none. If all values are equal, the scale extends to both sides of them.
 [[nodiscard]] scale scale_of(std::span<const double> values, spacing kind = spacing::linear);
 
 /// Widens a scale to whole steps (linear), or by a twentieth at both ends (logarithmic).

@@ -49,7 +49,7 @@ struct text_style {
   double turn = 0;  ///< degrees, clockwise, around the anchor point
 };
 
-/// Upper estimate of a text's width in pixels, for the widest of the usual sans-serif fonts.
+/// Upper estimate of a text's width in pixels, for the widest of the common sans-serif fonts.
 [[nodiscard]] double text_width(std::string_view text, double size, bool bold = false);
 [[nodiscard]] inline double text_width(std::string_view text, const text_style& style) {
   return text_width(text, style.size, style.bold);

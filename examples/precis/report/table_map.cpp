@@ -52,7 +52,7 @@ colour_bar bar_of(const table_map& map) {
   colour_bar bar{.title = map.measure,
                  .range = logarithmic ? scale_of(shown, spacing::logarithmic) : linear,
                  .from = 1,
-                 .to = 0};  // low is good, good is bright
+                 .to = 0};  // lower is better, and better is brighter
   if (original) bar.marks.push_back({map.original, "original " + short_number(map.original)});
   if (saturated) bar.marks.push_back({bar.range.high, "\u2265 " + short_number(bar.range.high)});
   return bar;
@@ -68,7 +68,7 @@ double best_of(const table_map& map, std::size_t r) {
   return best;
 }
 
-/// Four digits, or up to six where fewer do not tell the best of the row from the others.
+/// Four digits, or up to six where fewer do not distinguish the best of the row from the others.
 int digits_of(const table_map& map, std::size_t r) {
   const double best = best_of(map, r);
   for (int digits = 4; digits <= 6; ++digits) {

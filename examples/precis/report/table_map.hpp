@@ -13,7 +13,7 @@ struct table_column {
 /// Colours of a table: automatic is logarithmic if the largest shown value is more than four times the smallest.
 enum class colouring { automatic, linear, logarithmic };
 
-/// A table of measurements as a heatmap with numbers: rows are settings, columns are scorers, low is good.
+/// A table of measurements as a heatmap with numbers: rows are settings, columns are scorers, and lower is better.
 struct table_map {
   std::string title = {};
   std::string subtitle = {};
@@ -28,7 +28,7 @@ struct table_map {
 };
 
 /// Draws one SVG picture. The lowest value of each row among the columns that are not references is outlined; numbers
-/// have enough digits to tell it from the others.
+/// have enough digits to distinguish it from the others.
 /// Errors    a table without rows or columns, or with the wrong number of values.
 [[nodiscard]] std::string draw(const table_map& map);
 

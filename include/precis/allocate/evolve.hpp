@@ -22,7 +22,7 @@
 
 namespace precis::allocate {
 
-/// The data on which candidates are compared: whole sequences, except that of the last one only the first
+/// The data on which candidates are compared: whole sequences, except the last, of which only the first
 /// `tokens_of_last` tokens count.
 struct evaluation_sample {
   std::vector<std::size_t> sequences;
@@ -46,7 +46,7 @@ struct evaluation_sample {
 /// A candidate is one entry per unit.
 ///
 /// Shapes    a cost table. Only bytes and admissible entries matter; costs break ties between entries of equal bytes.
-/// Unit      objective: that of the fitness, on the last sample drawn. A fitness that is not finite loses.
+/// Unit      objective: that of the fitness, on the last sample drawn. A fitness that is not finite counts as infinite.
 /// Errors    those of knapsack; stages that do not end with one survivor; samples larger than the data; a generation
 ///           without any finite fitness.
 /// Cost      per generation: offspring x tokens of the first stage, plus survivors of each stage x tokens of the next.
@@ -54,8 +54,8 @@ struct evaluation_sample {
 /// Source    EvoPress (arXiv:2410.14649) and its code (IST-DASLab/EvoPress). For layer dropping, use a table with two
 ///           entries, "keep" and "drop".
 /// Differs   a unit is never swapped with itself; the number of attempts is bounded; the parent joins in the last stage
-///           whatever the counts; levels may differ by any number of bytes; bytes that rounding down leaves at the
-///           start are spent.
+///           whatever the numbers of survivors; levels may differ by any number of bytes; bytes that rounding down
+///           leaves at the start are spent.
 /// @post     if the last stage uses all tokens, the fitness of the best plan never rises.
 /// @post     the plan never exceeds the budget and depends only on the seed, not on the executor of the fitness.
 struct evolve {
@@ -284,7 +284,7 @@ struct evolve {
             "1 to " + std::to_string(all) + ", the tokens of all sequences");
     }
 
-    /// Admissible entries by bytes; of equal bytes, the one with the lowest cost, then the first.
+    /// Admissible entries by bytes; among equal bytes, the one with the lowest cost, then the first.
     [[nodiscard]] std::vector<level> levels_of(std::size_t u) const {
       std::vector<std::size_t> order;
       for (std::size_t e = 0; e < t_.entries.size(); ++e)
@@ -393,7 +393,8 @@ struct evolve {
       sum -= step_up(c, u);
     }
 
-    /// Swaps within groups, which are drawn in proportion to their number of units. False if a swap was not possible.
+    /// Swaps within groups, which are drawn in proportion to their number of units. Returns false if a swap was not
+    /// possible.
     [[nodiscard]] bool swap_levels(candidate& c, std::size_t swaps, dice& d) const {
       for (; swaps > 0; --swaps) {
         const std::vector<std::size_t>& group = groups_[group_of_[d.below(c.size())]];

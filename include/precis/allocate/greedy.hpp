@@ -16,11 +16,11 @@ namespace precis::allocate {
 /// cost per byte. A unit whose next step does not fit keeps its entry; the others go on.
 ///
 /// Unit     cost: that of the table.
-/// Ties     decided by the rows of the units, not by their order.
+/// Ties     broken by the contents of the units' rows, not by their order.
 /// Errors   those of knapsack.
 /// Cost     O(steps log steps), with at most units x (entries - 1) steps.
-/// Source   the usual greedy heuristic for the multiple-choice knapsack problem; docs/methods/knapsack.md. The result
-///          is feasible, and proven optimal only if it meets the Lagrangian bound.
+/// Source   the standard greedy heuristic for the multiple-choice knapsack problem; docs/methods/knapsack.md. The
+///          result is feasible, and proven optimal only if it meets the Lagrangian bound.
 /// @post    the cost is never below that of knapsack and never above that of lagrangian.
 struct greedy {
   precis::budget budget = bits_per_weight(4);

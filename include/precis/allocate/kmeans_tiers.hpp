@@ -32,7 +32,8 @@ struct clustering {
 
 namespace detail {
 
-/// Splits sorted values into `count` runs of least total squared error: an exact dynamic program over prefix sums.
+/// Splits sorted values into `count` runs with the least total squared error: an exact dynamic program over prefix
+/// sums.
 ///
 /// A coarse grid first narrows the window of each cut. A cut inside a cell costs at least the lower bounds of the
 /// values before and after the cell; a cell whose bound exceeds the cost of a known split is dropped.
@@ -187,8 +188,8 @@ class best_cuts {
 
 }  // namespace detail
 
-/// Splits values into at most `count` clusters of least sum of squared distances from their means. The result is the
-/// global optimum; Lloyd's algorithm can stop at a local one.
+/// Splits values into at most `count` clusters with the least sum of squared distances from their means. The result is
+/// the global optimum; Lloyd's algorithm can stop at a local one.
 ///
 /// Edges    equal values stay together, in the higher cluster; if there are fewer distinct values than `count`, each is
 ///          a cluster.
@@ -227,7 +228,7 @@ class best_cuts {
   return result;
 }
 
-/// Assigns tiers by exact one-dimensional k-means of the scores: one cluster per option, the highest gets the last
+/// Assigns tiers by exact one-dimensional k-means of the scores: one cluster per option; the highest gets the last
 /// option.
 ///
 /// Unit     that of the scores, squared in `clustering::sse`.

@@ -13,12 +13,12 @@
 
 namespace precis::allocate {
 
-/// The choice of least total cost within a budget: an exact solution of the integer program
+/// The choice with the least total cost within a budget: an exact solution of the integer program
 ///
 ///     min sum d(u, e_u)   subject to   sum bytes(u, e_u) <= budget,   one entry e_u per unit
 ///
 /// Unit     cost: that of the table. Bytes are those of the table, so the plan never exceeds the budget by a byte.
-/// Ties     of equal cost, the fewest bytes; then decided by the rows of the units, not by their order.
+/// Ties     the fewest bytes; then broken by the contents of the units' rows, not by their order.
 /// Errors   a table that `check` refuses; a budget below the size of the smallest admissible entries, with the feasible
 ///          range; a linked name that is not a unit; linked units without a common admissible entry.
 /// Cost     O(units x entries) plus a search over the few undecided units: 1,000 units x 6 entries take a millisecond.
@@ -54,7 +54,7 @@ struct knapsack {
 /// The choice with the fewest bytes whose predicted cost is at most `cost`: the inverse of knapsack.
 ///
 /// Unit     cost: that of the table. The objective of the solution is in bytes.
-/// Ties     of equal bytes, the least cost.
+/// Ties     the least cost.
 /// Errors   those of knapsack; a cost below the least that the table allows, or NaN.
 /// Cost     that of knapsack, usually twice.
 /// Source   the integer program of knapsack with objective and constraint exchanged.

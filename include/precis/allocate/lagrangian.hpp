@@ -9,7 +9,7 @@
 
 namespace precis::allocate {
 
-/// Every unit takes the entry of least cost + price x bytes, at the smallest price whose choice fits the budget.
+/// Each unit takes the entry that minimises cost + price x bytes, at the smallest price whose choice fits the budget.
 ///
 /// Unit     price: cost per byte.
 /// Ties     the entry with fewer bytes.

@@ -17,7 +17,7 @@ namespace precis::allocate {
 /// with a cost at most the threshold fit the budget.
 ///
 /// Unit     threshold, which is the objective: the cost of the worst unit, in the unit of the table.
-/// Ties     of equal bytes, the lower cost, then the lower entry.
+/// Ties     among entries of equal bytes, the lower cost, then the lower entry.
 /// Errors   those of knapsack.
 /// Cost     O(units x entries x log(units x entries)).
 /// Source   the KL-divergence searcher of NVIDIA/Model-Optimizer.

@@ -26,7 +26,7 @@ namespace precis::allocate {
 /// Differs  exllamav2 minimises each sum by simulated annealing with random seeds and spends leftover bits in unit
 ///          order. Here each sum is minimised exactly, and leftover bytes go where they reduce the total cost most.
 /// @post    no unit can get a lower cost from the leftover bytes while all others keep their entries.
-/// @post    the worst unit costs no less than with minimax, and equally much for large powers.
+/// @post    the worst unit costs at least as much as with minimax, and exactly as much for large powers.
 struct norm_sweep {
   precis::budget budget = bits_per_weight(4);
   std::vector<double> powers = {1, 1.5, 2, 2.5, 3, 3.5};

@@ -21,7 +21,7 @@ struct rank_unit {
       values;  ///< singular values, largest first: of W, or of W times a square root of the Gram matrix of its inputs
   double weight = 1;  ///< cost per squared error, >= 0: any score
 
-  /// The break-even rank: the smallest one whose factors take at least as many numbers as the matrix.
+  /// The break-even rank: the smallest rank whose factors hold at least as many numbers as the matrix.
   [[nodiscard]] std::size_t dense_from() const noexcept { return (out * in + out + in - 1) / (out + in); }
 };
 
@@ -46,7 +46,7 @@ inline void check(std::span<const rank_unit> units, const std::string& where) {
 /// Unit      lost: share of the sum of squares, in [0, 1).
 /// Edges     a matrix of zeros gets rank 0.
 /// Errors    units that `check` refuses; a share outside [0, 1).
-/// Source    truncation by energy, as usual for singular values; docs/methods/eigenpruning.md.
+/// Source    truncation by energy, the standard rule for singular values; docs/methods/eigenpruning.md.
 struct ranks_by_energy {
   double lost = 0.01;
 
@@ -81,8 +81,8 @@ struct rank_item {
   bool operator==(const rank_item&) const = default;
 };
 
-/// All items by falling gain per price. Ties: the lower unit, then the larger singular value. The items of each unit
-/// are in the order of its singular values, so any prefix is a choice of ranks.
+/// All items in descending order of gain per price. Ties: the lower unit, then the larger singular value. The items of
+/// each unit are in the order of its singular values, so any prefix is a choice of ranks.
 ///
 /// Errors    units that `check` refuses.
 [[nodiscard]] inline std::vector<rank_item> rank_items(std::span<const rank_unit> units) {
@@ -96,13 +96,15 @@ struct rank_item {
   return items;
 }
 
-/// Ranks within a number of stored weights: takes items by falling gain per price until one does not fit.
+/// Chooses ranks within a number of stored weights: takes items in descending order of gain per price until one does
+/// not fit.
 ///
 /// Unit      weights: total number of entries of all factors.
 /// Errors    units that `check` refuses.
 /// Cost      O(values log values).
-/// Source    the greedy rule for a knapsack of items with falling gains; docs/methods/eigenpruning.md. It is optimal
-///           except for the last item, and cannot keep a matrix dense: rank_costs with a knapsack is exact and can.
+/// Source    the greedy rule for a knapsack of items with diminishing gains; docs/methods/eigenpruning.md. It is
+///           optimal except for the last item, and cannot keep a matrix dense: rank_costs with a knapsack is exact and
+///           can.
 /// @post     never more than `weights`; a larger bound never lowers a rank.
 struct ranks {
   std::size_t weights = 0;
@@ -128,7 +130,7 @@ struct ranks {
 /// Unit      cost: weight times the squared singular values beyond the rank; 0 for dense.
 /// Errors    units that `check` refuses; no units.
 /// Source    docs/methods/eigenpruning.md (ranks) and docs/methods/knapsack.md.
-/// @post     dense never costs more than a rank.
+/// @post     dense never costs more than any rank.
 [[nodiscard]] inline cost_table rank_costs(std::span<const rank_unit> units, std::size_t bytes_per_number = 4) {
   check(units, "allocate::rank_costs");
   check_not_empty(units.size(), "units", "allocate::rank_costs");

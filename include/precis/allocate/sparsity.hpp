@@ -31,7 +31,7 @@ inline void check_sparsity(std::span<const double> values, std::span<const std::
 }
 
 /// Clips sparsities to [0, most] such that their mean over all weights is `mean`. Units at a bound stay there, and the
-/// others are adjusted by rescale(sparsity, wanted mean, present mean). Every round fixes a unit or is the last.
+/// others are adjusted by rescale(sparsity, target mean, current mean). Every round fixes a unit or is the last.
 template<class Rescale>
 void clip_to_mean(std::vector<double>& s, std::span<const std::size_t> weights, double mean, double most,
                   Rescale&& rescale) {
@@ -55,7 +55,7 @@ void clip_to_mean(std::vector<double>& s, std::span<const std::size_t> weights, 
       if (fixed[i]) continue;
       s[i] = rescale(s[i], left / free, present / free);
     }
-    // Clips one side at a time: what is clipped above may lift units that are below 0.
+    // Clips one side at a time: the excess clipped above may lift units that are below 0.
     double above = 0, below = 0;
     for (std::size_t i = 0; i < s.size(); ++i) {
       if (fixed[i]) continue;
@@ -78,7 +78,7 @@ void clip_to_mean(std::vector<double>& s, std::span<const std::size_t> weights, 
 /// Shapes    D: an outlier share per unit (score::outliers), or any score (high = keep); the number of weights of each
 ///           unit.
 /// Unit      sparsity, share of a unit's weights.
-/// Errors    values that are not finite or not one per unit; a sparsity outside [0, most].
+/// Errors    values that are not finite; a number of values other than one per unit; a sparsity outside [0, most].
 /// Cost      O(units) per round of clipping.
 /// Source    OWL (Yin et al. 2023, arXiv:2310.05175) and its code (luuyin/OWL); docs/methods/sparsity.md.
 /// Differs   the mean is over weights; in OWL it is over blocks, which is the same for blocks of equal size. Equal D
@@ -159,7 +159,7 @@ struct entropy_softmax {
 
 /// The plan with these sparsities, one per choice in the order of the plan. A note names their source.
 ///
-/// Errors    a number of sparsities other than that of choices; a sparsity outside [0, 1] by more than rounding.
+/// Errors    numbers of sparsities and choices that differ; a sparsity outside [0, 1] by more than rounding.
 [[nodiscard]] inline plan with_sparsity(plan p, std::span<const double> sparsity, const std::string& source) {
   check_same_count(sparsity.size(), "sparsities", p.choices.size(), "choices", "allocate::with_sparsity");
   for (std::size_t i = 0; i < sparsity.size(); ++i) {

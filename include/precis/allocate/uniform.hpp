@@ -13,11 +13,11 @@ namespace precis::allocate {
 /// Gives every unit the same entry, the largest that fits the budget: the baseline for all other allocators.
 ///
 /// Unit     objective: minus the bytes.
-/// Ties     of equal bytes, the lower cost, then the lower entry.
-/// Errors   a table that `check` refuses; no entry that is admissible for every unit; a budget that none of them fits,
+/// Ties     the lower cost, then the lower entry.
+/// Errors   a table that `check` refuses; no entry that is admissible for every unit; a budget that no such entry fits,
 ///          with the feasible range.
 /// Cost     O(units x entries).
-/// Source   none: the usual practice.
+/// Source   none: common practice.
 struct uniform {
   precis::budget budget = bits_per_weight(4);
 

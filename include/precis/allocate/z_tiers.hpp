@@ -38,7 +38,7 @@ using precis::deviation;
 /// Errors   scores that are not finite; below > above.
 /// Edges    if all scores are equal (std <= 1e-12 max|S|) or there is one unit, all units are medium.
 /// Cost     O(units).
-/// Warning  tiers are relative and know no budget: if all units matter equally, all get the medium options.
+/// Warning  tiers are relative and ignore any budget: if all units matter equally, all get the medium options.
 /// Source   Scarlatescu and Mehta, "Information-Aware Compression Schemes Using Causal Tracing";
 ///          docs/methods/z_tiers.md.
 /// Differs  the paper does not say which standard deviation; the units are the whole population, so the divisor is n.

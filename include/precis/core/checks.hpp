@@ -14,7 +14,7 @@
 /// Refusals that many stages need, in one wording. `where` is the stage or file that checks, as in `problem::where`.
 namespace precis {
 
-/// Refuses no elements at all: "no units; expected at least one".
+/// Refuses an empty set of elements: "no units; expected at least one".
 inline void check_not_empty(std::size_t count, std::string_view elements, std::string_view where) {
   if (count == 0)
     refuse({.what = "no " + std::string(elements), .where = std::string(where), .expected = "at least one"});
@@ -39,7 +39,7 @@ inline void check_finite_value(double value, std::string_view name, std::string_
           .expected = std::string(expected)});
 }
 
-/// Refuses a value outside [low, high], and NaN: "a sparsity of 1.5; expected 0 to 1". `name` has its article.
+/// Refuses a value outside [low, high], and NaN: "a sparsity of 1.5; expected 0 to 1". `name` includes its article.
 inline void check_range(double value, double low, double high, std::string_view name, std::string_view where) {
   if (value >= low && value <= high) return;
   refuse({.what = std::string(name) + " of " + text::number(value),

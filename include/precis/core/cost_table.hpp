@@ -23,7 +23,7 @@ inline constexpr double not_admitted = std::numeric_limits<double>::infinity();
 /// The predicted loss increase of each unit in each menu entry, and the bytes it takes there. Low = better.
 ///
 /// Units and entries are plain names, so a table can be typed by hand and needs no menu. Costs may be negative and may
-/// rise with the number of bytes, as measured ones do.
+/// rise with the number of bytes, as measured costs do.
 struct cost_table {
   std::string model = {};            ///< fingerprint of the model; empty = unknown
   std::string maker;                 ///< the cost method and its input: "weighted_error of causal_trace noise_runs=10"

@@ -33,8 +33,8 @@ struct moments {
   return m;
 }
 
-/// How many standard deviations each value lies above the mean. All zeros for a single value, or if the deviation is at
-/// most 1e-12 of the largest |value| and therefore rounding noise.
+/// The number of standard deviations by which each value exceeds the mean. All zeros for a single value, or if the
+/// deviation is at most 1e-12 of the largest |value| and therefore rounding noise.
 ///
 /// Errors   none. Requires finite values.
 /// Cost     O(values).

@@ -17,7 +17,7 @@
 
 namespace precis {
 
-/// Information density of every unit. High = keep, whatever the sign in the paper. Scores may be negative.
+/// Information density of every unit. High = keep, regardless of the sign in the paper. Scores may be negative.
 struct scores {
   std::string model = {};      ///< fingerprint of the model; empty = unknown
   std::string scorer;          ///< the scorer and its settings: "causal_trace window=1 noise_runs=10"

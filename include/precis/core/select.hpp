@@ -13,8 +13,8 @@
 
 namespace precis {
 
-/// How many of n items a fraction s removes: floor(s n + 0.5), at most n. Rounding makes 0.29 of 100 remove 29 items,
-/// although 0.29 * 100 is below 29 in double.
+/// The number of items that a fraction s of n removes: floor(s n + 0.5), at most n. Rounding makes 0.29 of 100 remove
+/// 29 items, although 0.29 * 100 is below 29 in double.
 ///
 /// Errors   a fraction outside [0, 1].
 [[nodiscard]] inline std::size_t exact_count(double fraction, std::size_t n) {

@@ -15,7 +15,7 @@
 #include <vector>
 
 /// The text format that plans, scores, cost tables and spectra share: one record per line, words separated by blanks,
-/// and `#` to start a comment.
+/// and comments that start with `#`.
 namespace precis::text {
 
 /// A line that is neither blank nor only a comment.

@@ -57,7 +57,7 @@ enum class unit_kind { block, half, matrix };
           .expected = "block, half or matrix"});
 }
 
-/// The smallest group of weights that gets one choice.
+/// The smallest group of weights to which a plan assigns one choice.
 struct unit {
   std::string name;  ///< "block.3", "block.3.mlp", or the matrix's own name
   std::size_t layer = 0;

@@ -11,14 +11,14 @@
 
 namespace precis::evaluate {
 
-/// How many predictions are correct, and how far that generalises.
+/// The number of correct predictions, and a confidence interval for their share.
 struct accuracy_report {
   std::size_t correct = 0;
   std::size_t count = 0;
 
   [[nodiscard]] double share() const noexcept { return measure::agreement{correct, count}.share(); }
 
-  /// 95 % confidence interval for the share of correct predictions among all such samples.
+  /// 95 % confidence interval for the share of correct predictions in the population that was sampled.
   [[nodiscard]] interval confidence() const noexcept { return share_interval(correct, count); }
 };
 
@@ -28,7 +28,7 @@ struct accuracy_report {
 /// Unit     share of samples, in [0, 1].
 /// Errors   batches without targets or labels; targets outside the vocabulary or `among`; a predicted or target logit
 ///          that is not finite.
-/// Cost     one forward per batch, for the last positions alone if only these have targets.
+/// Cost     one forward pass per batch, for the last positions alone if only these have targets.
 /// Source   Nanda, Balija, Sahoo, "CPTQuant", Eq. 8.
 /// Differs  the paper calls the divisor the number of batches; here it is the number of samples.
 struct accuracy {

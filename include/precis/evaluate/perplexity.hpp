@@ -55,9 +55,9 @@ struct nll_report {
 ///
 /// Unit     nats per token; perplexity is exp of that.
 /// Errors   nothing to predict; a loss that is not finite, by window.
-/// Cost     one forward per batch; batches run on the executor.
-/// Source   none: the usual definition. A mean of window means would be wrong for windows of different sizes.
-/// @post    equal on any executor, bit for bit: sums are merged in order.
+/// Cost     one forward pass per batch; batches run on the executor.
+/// Source   none: the standard definition. A mean of window means would be wrong for windows of different sizes.
+/// @post    bit-identical on any executor: sums are merged in order.
 struct perplexity {
   template<evaluable_model Model, executor Executor = sequential>
   [[nodiscard]] nll_report operator()(const Model& model, std::span<const batch_of<Model>> batches,

@@ -26,7 +26,7 @@ concept labelled_batch = requires(const Batch& b) {
   { b.labels } -> std::convertible_to<std::span<const token>>;  // [rows of logits], `no_target` for unlabelled rows
 };
 
-/// How many predictions are correct.
+/// The number of correct predictions, and of all predictions with a target.
 struct agreement {
   std::size_t correct = 0;
   std::size_t count = 0;  ///< predictions with a target
@@ -78,7 +78,7 @@ inline void add_prediction(std::span<const float> logits, token target, std::spa
 ///
 /// Errors   batches without targets or labels; targets outside the vocabulary or the choices; a predicted or target
 ///          logit that is not finite. `where` names the caller in messages.
-/// Cost     one forward per batch, for the last positions alone if only these have targets.
+/// Cost     one forward pass per batch, for the last positions alone if only these have targets.
 template<tappable_model Model, executor Executor = sequential>
   requires token_model<Model> || labelled_batch<batch_of<Model>>
 [[nodiscard]] agreement count_correct(const Model& model, std::span<const batch_of<Model>> batches,

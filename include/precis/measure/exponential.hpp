@@ -6,7 +6,7 @@
 namespace precis::measure {
 
 /// exp(x), accurate to about one unit in the last place, without branches or calls, so that a loop over it vectorises.
-/// Below -708 the result is exp(-708), which is negligible beside any other term of a softmax. NaN propagates.
+/// Below -708 the result is exp(-708), which is negligible next to any other term of a softmax. NaN propagates.
 ///
 /// Requires  x <= 709.
 ///

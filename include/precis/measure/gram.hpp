@@ -82,10 +82,10 @@ inline void mirror(basic_matrix<double>& lower) noexcept {
 /// Unit     squared activations, summed over tokens, neither averaged nor damped.
 /// Errors   no tokens; an input that is not finite, by matrix; a matrix without input, or with one of the wrong width.
 /// Cost     that of each_input per batch, and tokens x in^2 / 2 multiply-adds in double and 8 in^2 bytes per distinct
-///          input. The executor shares out the rows of each Gram matrix.
+///          input. The executor distributes the rows of each Gram matrix.
 /// Source   IST-DASLab/gptq, which averages over sequences and doubles; scale and damping are left to the fit that
 ///          inverts G.
-/// @post    equal on any executor, bit for bit.
+/// @post    bit-identical on any executor.
 template<weighted_model Model, executor Executor = sequential>
   requires observable_model<Model> || differentiable_model<Model>
 [[nodiscard]] input_grams gather_grams(const Model& model, std::span<const batch_of<Model>> batches,

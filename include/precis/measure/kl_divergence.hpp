@@ -20,7 +20,7 @@
 namespace precis::measure {
 
 /// KL(p || q) = sum p (log p - log q), in nats, for two predictions given by their logits. `p_norm` and `q_norm` are
-/// their log_sum_exp, so that comparing many predictions with one computes that one's only once.
+/// their log_sum_exp, so that it is computed only once for a prediction compared with many others.
 ///
 /// Requires  equal, non-zero sizes.
 [[nodiscard]] inline double kl_of_logits(std::span<const float> p_logits, double p_norm,
@@ -53,7 +53,7 @@ struct kl_report {
 ///
 /// Unit     nats per position.
 /// Errors   models with different vocabularies; a divergence that is not finite, by batch and position; no positions.
-/// Cost     one forward per batch and model; each thread holds both models' logits for one batch.
+/// Cost     one forward pass per batch and model; each thread holds both models' logits for one batch.
 /// Source   Kullback and Leibler 1951, "On Information and Sufficiency".
 struct kl_divergence {
   template<tappable_model Original, tappable_model Compressed, executor Executor = sequential>

@@ -44,7 +44,7 @@ struct input_means {
 /// Unit     activations.
 /// Errors   no token that is not padding; a matrix without inputs, or with inputs that are not finite.
 /// Cost     that of each_input per batch. Sums are in double, sequence by sequence.
-/// @post    equal for any split into batches, bit for bit.
+/// @post    bit-identical for any split into batches.
 template<differentiable_model Model>
 [[nodiscard]] input_means gather_means(const Model& model, std::span<const batch_of<Model>> batches,
                                        std::span<const std::size_t> matrices, token padding = no_target) {

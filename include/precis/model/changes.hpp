@@ -17,8 +17,8 @@
 
 namespace precis {
 
-/// Reads a batch's loss from a whole forward, or from the residual stream entering the head. Other readings offer the
-/// same two calls.
+/// Reads a batch's loss from a whole forward pass, or from the residual stream entering the head. Other readings offer
+/// the same two calls.
 template<evaluable_model Model>
 struct loss_reading {
   std::span<const batch_of<Model>> batches;
@@ -39,15 +39,15 @@ struct loss_reading {
 ///     done(index, version, losses)     receives the losses of that unit and version, one per batch
 ///
 /// Returns the losses of the unchanged model. Units are visited layer by layer, not in the order given. The weights are
-/// restored to the exact bits after each unit, also if an exception is thrown.
+/// restored to the exact bits after each unit, even if an exception is thrown.
 ///
 /// Threads  units run one after the other, because they share one set of weights; the batches of a version run on the
 ///          executor. Pass several batches to use several threads.
 /// Errors   a loss that is not finite, by batch, unit and version; nothing to predict; any error of `change` or `done`.
-/// Cost     1 + versions x units forwards of all batches. A layered_model resumes at the changed layer, from one
+/// Cost     1 + versions x units forward passes of all batches. A layered_model resumes at the changed layer, from one
 ///          residual stream per batch: 1 + versions x sum over units of (1 - layer / layers), about half of that for
 ///          blocks.
-/// @post    equal with and without layered_model, and on any executor, bit for bit.
+/// @post    bit-identical with and without layered_model, and on any executor.
 template<evaluable_model Model, class Read, class Change, class Done, executor Executor = sequential>
   requires mutable_model<Model>
 std::vector<nll> read_changes(Model& model, std::span<const batch_of<Model>> batches, std::span<const unit> units,

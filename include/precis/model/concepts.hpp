@@ -101,7 +101,8 @@ concept resumable_model =
       { model.read_out(last) } -> std::same_as<float_matrix>;  // [rows x features] -> [rows x vocabulary]
     };
 
-/// A model that passes each distinct input of its matrices to a sink, once per forward; each matrix reads exactly one.
+/// A model that passes each distinct input of its matrices to a sink, once per forward pass; each matrix reads exactly
+/// one.
 template<class M>
 concept observable_model =
     weighted_model<M> && requires(const M& model, const batch_of<M>& batch, detail::any_sink sink) {
@@ -117,9 +118,9 @@ concept differentiable_model =
 
 /// A model whose forward pass can be run layer by layer.
 ///
-/// `enter`, `run_layer` for each layer in order, and `read_loss` together return the bits of `loss(batch)`; `read_out`
-/// turns residuals into logits. A matrix of layer l is used by run_layer(l) only, and one of layer >= layers() by the
-/// two reads only, so that a run with changed weights can skip the layers before the change.
+/// `enter`, `run_layer` for each layer in order, and `read_loss` together give the same bits as `loss(batch)`;
+/// `read_out` turns residuals into logits. A matrix of layer l is used by run_layer(l) only, and one of layer >=
+/// layers() by the two reads only, so that a run with changed weights can skip the layers before the change.
 template<class M>
 concept layered_model =
     evaluable_model<M> && requires(const M& model, const batch_of<M>& batch, std::size_t layer, activations& residual,

@@ -10,7 +10,7 @@
 
 namespace precis {
 
-/// Copies weight matrices and restores their exact bytes at the end of its scope, also if an evaluation throws. It
+/// Copies weight matrices and restores their exact bytes at the end of its scope, even if an evaluation throws. It
 /// keeps a copy instead of subtracting the perturbation, because (w + e) - e != w in floating point.
 template<mutable_model Model>
 class weight_guard {

@@ -10,8 +10,8 @@ namespace precis {
 /// Calls use(matrices, input) for the inputs of a model's matrices in one batch: `matrices` holds the indices of the
 /// matrices that read `input`, [sequences x tokens x in].
 ///
-/// Cost     one forward for an observable_model, which reports each distinct input once; otherwise one backward,
-///          which reports the input of each matrix.
+/// Cost     one forward pass for an observable_model, which reports each distinct input once; otherwise one backward
+///          pass, which reports the input of each matrix.
 template<weighted_model Model, class Use>
   requires observable_model<Model> || differentiable_model<Model>
 void each_input(const Model& model, const batch_of<Model>& batch, Use&& use) {

@@ -8,7 +8,7 @@
 
 namespace precis {
 
-/// Adapts a model so that only whole forwards are available, without resuming or running single layers. Tests and
+/// Adapts a model so that only whole forward passes are available, without resuming or running single layers. Tests and
 /// benchmarks compare the fast paths with it. A mutable_model that is not const stays mutable.
 template<tappable_model Model>
 struct whole_forwards {

@@ -28,7 +28,7 @@ struct pruned_slice {
   std::size_t beyond_the_portion = 0;  ///< how many of them are removed only because their cluster must not be split
 
   [[nodiscard]] std::size_t kept() const noexcept { return slice.rank() - removed.size(); }
-  /// How many numbers must be stored: all weights, or the two factors of the kept part if those are fewer.
+  /// The number of values to store: all weights, or the two factors of the kept part if those are fewer.
   [[nodiscard]] std::size_t stored() const noexcept {
     return std::min(slice.out * slice.in, kept() * (slice.out + slice.in));
   }
@@ -43,14 +43,14 @@ struct pruned_slice {
 /// Shapes    spectra of slices of the model; mean inputs of the matrices that contain them.
 /// Unit      portion: share of the singular values of a pool; the count is rounded down.
 /// Errors    a portion outside [0, 1]; spectra that do not fit the model, or whose singular values are not those of the
-///           model; missing mean inputs. The model is unchanged then.
+///           model; missing mean inputs. In these cases the model is unchanged.
 /// Cost      one singular value decomposition per slice that loses values, and its recomposition.
 /// Source    Vergara-Browne, Soto, Aizawa, "Eigenpruning: an Interpretability-Inspired PEFT Method"; code
 ///           tvergara/eigenpruning; docs/methods/eigenpruning.md.
 /// Differs   the authors' code takes xbar from the last mini-batch; here the caller passes the means. It also sums the
-///           biases of all positions, as `author_sum` does, and mixes components when it counts; here a pool is one
-///           component. Singular values of one cluster are removed or kept together, because their vectors are not
-///           unique.
+///           biases of all positions, as `author_sum` does, and applies the counts of one component to a list of all
+///           components; here values are counted per pool. Singular values of one cluster are removed or kept together,
+///           because their vectors are not unique.
 /// @post     portion == 0 leaves every weight bit-identical.
 /// @post     the mean output over the samples equals that of the unpruned map: at every token (token), or overall
 ///           (global).

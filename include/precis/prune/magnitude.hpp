@@ -14,36 +14,36 @@
 
 namespace precis::prune {
 
-/// Which weights a sparsity s removes from n.
+/// The rule that selects which of n weights a sparsity s removes.
 enum class removal {
   exact,           ///< exactly floor(s n + 0.5), the smallest by (|w|, position)
-  quantile_strict  ///< all but |w| > quantile_linear(|w|, s), as in CPTQuant Eqs. 6-7: one too many, or more
+  quantile_strict  ///< all but |w| > quantile_linear(|w|, s), as in CPTQuant Eqs. 6-7: removes one too many, or more
 };
 
 /// Sets the smallest weights to zero, in place.
 ///
 /// Shapes   one matrix, or several whose weights compete (position: matrix, row, column).
 /// Unit     sparsity: share of the weights, 0 to 1. Weights that are already zero are removed first.
-/// Errors   a sparsity outside [0, 1]; weights that are not finite, naming matrix, row and column. Nothing is changed
-///          then.
+/// Errors   a sparsity outside [0, 1]; weights that are not finite, naming matrix, row and column. In that case
+///          nothing is changed.
 /// Cost     O(weights) expected, and four bytes of temporary memory per weight.
-/// Source   the usual magnitude baseline; docs/methods/magnitude_pruning.md shows why a threshold removes the wrong
+/// Source   the standard magnitude baseline; docs/methods/magnitude_pruning.md shows why a threshold removes the wrong
 ///          number.
 struct magnitude {
   double sparsity = 0.5;
   removal rule = removal::exact;
 
-  /// Returns how many weights were removed.
+  /// Returns the number of weights removed.
   std::size_t operator()(mutable_weight_view w) const { return (*this)(std::span<const mutable_weight_view>(&w, 1)); }
 
-  /// Prunes every row separately, as Wanda does. Returns how many weights were removed.
+  /// Prunes every row separately, as Wanda does. Returns the number of weights removed.
   std::size_t each_row(mutable_weight_view w) const {
     std::size_t removed = 0;
     for (std::size_t r = 0; r < w.rows; ++r) removed += (*this)(w.row_range(r, 1));
     return removed;
   }
 
-  /// Prunes all matrices jointly: their weights compete. Returns how many weights were removed.
+  /// Prunes all matrices jointly: their weights compete. Returns the number of weights removed.
   std::size_t operator()(std::span<const mutable_weight_view> matrices) const {
     std::vector<float> keys;
     std::size_t n = 0;
@@ -98,7 +98,8 @@ struct magnitude {
 ///
 /// Edges    a tail of t < group weights keeps ceil(keep t / group).
 /// Ties     the lower index is removed first.
-/// Errors   keep > group or group == 0; weights that are not finite, naming row and column. Nothing is changed then.
+/// Errors   keep > group or group == 0; weights that are not finite, naming row and column. In that case nothing
+///          changes.
 /// Cost     O(weights x log group).
 /// Source   N:M sparsity as sparse tensor cores define it; docs/methods/sparse.md.
 /// Differs  the code of SparseGPT and Wanda counts the weights removed; here, as for hardware, `keep` counts those
@@ -107,7 +108,7 @@ struct magnitude_in_groups {
   std::size_t keep = 2;
   std::size_t group = 4;
 
-  /// Returns how many weights were removed.
+  /// Returns the number of weights removed.
   std::size_t operator()(mutable_weight_view w) const {
     if (group == 0 || keep > group)
       refuse({.what = "keep " + std::to_string(keep) + " of " + std::to_string(group),

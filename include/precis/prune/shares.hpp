@@ -28,9 +28,9 @@ namespace precis::prune {
 /// Ties      by unit, then as within a unit.
 /// Errors    a sparsity outside [0, 1]; a cap that leaves too few weights to remove; weights that are not finite,
 ///           naming the matrix.
-/// Cost      O(weights) expected per round, one round more for every set of units that reaches the cap, and eight bytes
+/// Cost      O(weights) expected per round, one more round per set of units that reaches the cap, and eight bytes
 ///           per weight.
-/// Source    global magnitude pruning as usual; the cap and its rounds are described in docs/methods/sparsity.md.
+/// Source    standard global magnitude pruning; the cap and its rounds are described in docs/methods/sparsity.md.
 /// @post     the shares remove exactly floor(sparsity * weights + 1/2) weights in total, and no share exceeds the cap.
 struct joint_shares {
   enum class key { magnitude, relative };
@@ -100,7 +100,7 @@ struct joint_shares {
     return keys;
   }
 
-  /// How many weights of each unit below its cap are among the `count` smallest keys of all such units.
+  /// The number of weights of each unit below its cap that are among the `count` smallest keys of all such units.
   [[nodiscard]] static std::vector<std::size_t> select(const std::vector<std::vector<float>>& keys,
                                                        const std::vector<bool>& full, std::size_t count) {
     std::vector<std::size_t> counts(keys.size());

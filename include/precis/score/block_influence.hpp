@@ -18,7 +18,7 @@
 
 namespace precis::score {
 
-/// How much one token's activations change.
+/// The change of one token's activations.
 struct displacement {
   double cosine = 0;         ///< cosine of the angle between before and after; 0 if one of them is zero
   double l2 = 0;             ///< |after - before|
@@ -61,10 +61,10 @@ struct displacement {
 /// Unit      see `distance`; mean over all tokens.
 /// Sign      high = keep. A block that is the identity scores 0 for every distance.
 /// Errors    no tokens; activations that are not finite; for norm_ratio, a stream that becomes zero.
-/// Cost      one forward per batch. Batches run on the executor.
+/// Cost      one forward pass per batch. Batches run on the executor.
 /// Source    IST-DASLab/EvoPress, its scores for dropping blocks.
 /// Differs   EvoPress uses -mean cosine; 1 - mean cosine has the same order and is 0 for the identity.
-/// @post     equal on any executor and for any split into batches that gives the same activations, bit for bit.
+/// @post     bit-identical on any executor and for any split into batches that gives the same activations.
 struct block_influence {
   enum class distance { cosine, l2, l2_normalised, norm_ratio };  ///< cosine: 1 - mean cosine
   distance by = distance::cosine;

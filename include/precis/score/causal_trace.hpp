@@ -22,7 +22,7 @@ namespace precis::score {
 
 /// How the effects at all tokens are reduced to one number per layer.
 enum class effect_reduction {
-  mean_roles,    ///< mean over the roles present (default); each role has equal weight, whatever its length
+  mean_roles,    ///< mean over the roles present (default); each role has equal weight, regardless of its length
   max_roles,     ///< the largest of them; biased upward by noise
   last_subject,  ///< the role where the causal tracing paper locates factual recall
   last_token,
@@ -61,7 +61,7 @@ struct role_effects {
 ///           Only attention and MLP outputs are restored, because restoring the last block's output reproduces the
 ///           clean run. The score is the mean over token roles; the second paper gives no formula.
 /// @post     amount == 0: every effect is 0.
-/// @post     equal with and without resumable_model, and on any executor, bit for bit.
+/// @post     bit-identical with and without resumable_model, and on any executor.
 struct causal_trace {
   corruption noise = {};
   std::size_t window = 1;
@@ -114,7 +114,7 @@ struct causal_trace {
     return {};
   }
 
-  /// Traces one fact with noise of the given scale. Long runs save these traces, in order to resume.
+  /// Traces one fact with noise of the given scale. Long runs save these traces so that they can resume.
   template<tappable_model Model>
     requires token_model<Model>
   [[nodiscard]] fact_trace trace(const Model& model, const fact& f, double sigma,

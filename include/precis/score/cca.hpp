@@ -41,15 +41,15 @@ struct cca_table {
 /// Sign      high = keep: the layer's output is hard to predict from other layers. The paper gives low correlation more
 ///           bits.
 /// Errors    too few rows; activations that are not finite; a layer whose output is constant.
-/// Cost      one forward per batch; all rows of all layers in memory, in float. Then 4 rows features^2 operations per
-///           layer, and 2 rows features^2, features^3 and an eigenvalue problem per pair. Layers and pairs run on the
-///           executor.
+/// Cost      one forward pass per batch; all rows of all layers in memory, in float. Then 4 rows features^2 operations
+///           per layer, and 2 rows features^2, features^3 and an eigenvalue problem per pair. Layers and pairs run on
+///           the executor.
 /// Source    Nanda, Balija, Sahoo, "CPTQuant", method CMPQ (Eqs. 13-14); Raghu et al. 2017, arXiv:1706.05806 (SVCCA);
 ///           Morcos et al. 2018, arXiv:1806.05759 (PWCCA).
 /// Differs   The default is the mean of all correlations; the largest alone is close to 1 between neighbouring layers.
 ///           PWCCA follows its paper, not its published code. Linearly dependent columns only lower the rank.
 /// @post     X -> X A + 1 c^T with an invertible A changes no similarity.
-/// @post     equal on any executor and for any split into batches that gives the same activations, bit for bit.
+/// @post     bit-identical on any executor and for any split into batches that gives the same activations.
 struct cca {
   enum class summary {
     mean,                 ///< mean of the correlations of a pair, or of the `leading` largest

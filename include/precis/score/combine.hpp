@@ -13,7 +13,7 @@
 
 namespace precis::score {
 
-/// Combines several score tables of the same units into one: the weighted mean after bringing each table to one scale.
+/// Combines several score tables of the same units into one: their weighted mean on a common scale.
 ///
 /// Unit      that of the scale: rank and minmax in [0, 1], zscore in standard deviations, sum1 as shares of the sum.
 /// Sign      high = keep, as in the tables combined.

@@ -20,19 +20,19 @@
 
 namespace precis::score {
 
-/// Scores a block by the loss of dropping it: the block is replaced by the identity, and the result compared with the
-/// original model.
+/// Scores a block by the loss of dropping it: the block is replaced by the identity, and the result is compared with
+/// the original model.
 ///
 /// Shapes    batches of tokens. To drop a half, its output is set to zero; a matrix gets the score of its half.
 /// Unit      nats per prediction: the increase of the mean NLL (the perplexity grows by a factor of e^score), or
 ///           KL(original || without the block).
 /// Sign      high = keep. With the NLL a score can be negative; KL is non-negative up to rounding.
 /// Errors    nothing to predict; for the NLL, targets outside the vocabulary; logits that are not finite.
-/// Cost      layers + 1 forwards per batch; about half of that with resumable_model, which resumes after the dropped
-///           block. Batches run on the executor; each thread holds the logits of one batch.
+/// Cost      layers + 1 forward passes per batch; about half of that with resumable_model, which resumes after the
+///           dropped block. Batches run on the executor; each thread holds the logits of one batch.
 /// Source    IST-DASLab/EvoPress, its search that drops one block at a time.
-/// @post     equal with and without resumable_model, on any executor and for any split into batches that gives the same
-///           logits, bit for bit.
+/// @post     bit-identical with and without resumable_model, on any executor and for any split into batches that gives
+///           the same logits.
 /// @post     a block that is the identity scores 0.
 struct drop_one {
   enum class quantity { nll, kl };
@@ -138,7 +138,7 @@ struct drop_one {
   }
 
   /// Returns a function (i, use) that runs the batch without part i and calls use(n, logits) for the n-th of `rows`. If
-  /// i is the number of parts, nothing is dropped; this has to be the first run.
+  /// i is the number of parts, nothing is dropped; this must be the first run.
   template<class Model>
   [[nodiscard]] auto forward_of(const Model& model, const token_batch& batch, std::span<const std::size_t> rows) const {
     const bool only_last =

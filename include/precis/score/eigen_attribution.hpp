@@ -35,7 +35,7 @@ namespace precis::score {
 /// Sign      high = keep, as in the paper: a negative effect means that the part degrades the model.
 /// Errors    fewer than two samples; batches of different sequence lengths; no slices, or invalid ones; weights,
 ///           activations or gradients that are not finite; no pair of samples with a common token.
-/// Cost      one forward and backward of every sample (pairing::all: one more forward unless all samples fit one
+/// Cost      one forward and backward pass per sample (pairing::all: one more forward pass unless all samples fit one
 ///           batch), the singular values of each slice, and 2 tokens rank (in + out) operations per slice. Memory: the
 ///           factors of all slices in float, rank (in + out) values each, twice the weights of a square matrix.
 /// Source    Vergara-Browne, Soto, Aizawa, "Eigenpruning: an Interpretability-Inspired PEFT Method".
@@ -43,7 +43,7 @@ namespace precis::score {
 ///           code also divides a batch's loss by its size, pairs within batches of 5 (of 1 from its command line, where
 ///           every effect is 0), and counts padding; `loss`, `pairs` and `padding` reproduce these three.
 /// @post     the effects of one pair and token sum to g . W (x' - x) over all singular values.
-/// @post     equal on any executor and for any split into batches, bit for bit.
+/// @post     bit-identical on any executor and for any split into batches.
 struct eigen_attribution {
   enum class pairing {
     shuffled_cycle,    ///< each sample with the previous one, after shuffling all samples
@@ -192,8 +192,8 @@ struct eigen_attribution {
     }
   }
 
-  /// Runs backward and calls f(matrix, observed) for the chosen matrices. The gradients arrive before the loss, so for
-  /// batch_mean the predictions are counted beforehand.
+  /// Runs the backward pass and calls f(matrix, observed) for the chosen matrices. The gradients arrive before the
+  /// loss, so for batch_mean the predictions are counted beforehand.
   template<class Model, class F>
   void observe(const Model& model, const batch_of<Model>& batch, std::span<const unsigned char> counts,
                const std::vector<bool>& chosen, F&& f) const {
@@ -289,7 +289,7 @@ struct eigen_attribution {
 /// Source    Vergara-Browne, Soto, Aizawa, "Eigenpruning", whose pruning removes the same lowest portion.
 /// @post     portion == 0: every unit scores 1.
 struct useful_singular_values {
-  double portion = 0.5;  ///< share of all singular values that is useless; ties are broken by slice and index
+  double portion = 0.5;  ///< share of all singular values that counts as useless; ties are broken by slice and index
   unit_kind units = unit_kind::block;
 
   bool operator==(const useful_singular_values&) const = default;

@@ -27,7 +27,7 @@ namespace precis::score {
 /// Unit      nats per prediction.
 /// Sign      high = keep; never negative.
 /// Errors    those of score::gradient_magnitude: no targets; gradients that are not finite.
-/// Cost      one backward per batch for all units.
+/// Cost      one backward pass per batch for all units.
 /// Source    docs/methods/sensitivity.md; it approximates TDMPQ of Nanda, Balija, Sahoo, "CPTQuant".
 /// @post     score::taylor's variation tends to it as the noise decreases and the number of draws grows.
 struct first_order_taylor {

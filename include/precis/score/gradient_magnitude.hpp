@@ -32,7 +32,7 @@ inline void add_weight_gradient(const linear_gradient& g, basic_matrix<double>& 
 /// Unit      squared nats per token and unit of weight, summed over the unit's weights.
 /// Sign      high = keep; never negative.
 /// Errors    no batches, or batches without targets; a gradient that is not finite, by matrix.
-/// Cost      one backward per batch; one double per weight in memory.
+/// Cost      one backward pass per batch; one double per weight in memory.
 /// Source    Scarlatescu, Mehta, "Information-Aware Compression Schemes Using Causal Tracing", a baseline there.
 /// Differs   The paper does not say whether gradients are averaged before or after squaring; `squares` selects either.
 struct gradient_magnitude {

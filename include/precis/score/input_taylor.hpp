@@ -32,11 +32,11 @@ namespace precis::score {
 /// Unit      nats per prediction; the statistics are those of `taylor`.
 /// Sign      high = keep. Only curvature can be negative.
 /// Errors    invalid settings, as for taylor; losses that are not finite, by block and draw; nothing to predict.
-/// Cost      1 + draws x blocks forwards of all batches, about half with layered_model.
+/// Cost      1 + draws x blocks forward passes of all batches, about half with layered_model.
 /// Source    Nanda, Balija, Sahoo, "CPTQuant", method TDMPQ.
 /// Differs   The paper's equation perturbs weights. A perturbed residual stream also reaches all later blocks, so the
 ///           score reflects a block's depth more than its weights.
-/// @post     equal with and without layered_model, and on any executor, bit for bit.
+/// @post     bit-identical with and without layered_model, and on any executor.
 struct input_taylor {
   taylor::statistic of = taylor::statistic::variation;
   double size = 0.01;

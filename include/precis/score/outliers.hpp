@@ -23,10 +23,10 @@ namespace precis::score {
 /// Unit      share of a unit's weights, in [0, 1].
 /// Sign      high = keep: units with many outliers tolerate less pruning.
 /// Errors    a multiple that is not positive and finite; inputs that are missing or not finite, by matrix.
-/// Cost      one forward per batch, and two passes over the weights.
+/// Cost      one forward pass per batch, and two passes over the weights.
 /// Source    Yin et al. 2023, arXiv:2310.05175 (OWL), layer-wise outlier distribution; the metric |w| |x| is Wanda's,
 ///           Sun et al. 2023, arXiv:2306.11695, Eq. 1.
-/// @post     equal for any split into batches, bit for bit.
+/// @post     bit-identical for any split into batches.
 /// @post     scaling all inputs or all weights of a unit by k != 0 changes nothing; a unit of zeros scores 0.
 struct outliers {
   double multiple = 5;

@@ -59,14 +59,14 @@ struct mistake_reading {
 /// Unit      nats per prediction, or the drop of the share of correct predictions.
 /// Sign      high = keep. A score can be negative: pruning can improve a model, and such a unit ranks lowest.
 /// Errors    no sparsities, or one outside [0, 1]; weights that are not finite; those of read_changes.
-/// Cost      that of read_changes: 1 + sparsities x units forwards of all batches, about half with layered_model.
+/// Cost      that of read_changes: 1 + sparsities x units forward passes of all batches, about half with layered_model.
 /// Source    Nanda, Balija, Sahoo, "CPTQuant", method PMPQ (Algorithm 2).
-/// Differs   The default metric is the loss; on small sets accuracy ties most units. Exactly k weights are removed; a
+/// Differs   The default metric is the loss; on small sets most units tie in accuracy. Exactly k weights are removed; a
 ///           quantile threshold removes one too many and all ties. The paper does not give its sparsities (its code
 ///           uses 0.3); the default here is 0.5.
 /// @post     sparsity 0 gives exactly 0.
-/// @post     equal with and without layered_model, and on any executor, bit for bit.
-/// @post     every weight has its original bits after the call, also if the call is refused.
+/// @post     bit-identical with and without layered_model, and on any executor.
+/// @post     every weight has its original bits after the call, even if the call is refused.
 struct pruning_sensitivity {
   enum class metric { loss, accuracy };
   enum class reduction { mean, max };      ///< over the sparsities

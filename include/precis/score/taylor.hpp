@@ -78,14 +78,14 @@ struct weight_noise {
 /// Sign      high = keep. Only curvature can be negative.
 /// Errors    no draws; an odd number of antithetic draws; curvature with independent draws; noise that is not positive
 ///           and finite; those of read_changes.
-/// Cost      that of read_changes: 1 + draws x units forwards of all batches, about half with layered_model; one normal
-///           number per weight and draw.
+/// Cost      that of read_changes: 1 + draws x units forward passes of all batches, about half with layered_model; one
+///           normal number per weight and draw.
 /// Source    Nanda, Balija, Sahoo, "CPTQuant", method TDMPQ.
 /// Differs   The paper perturbs the first parameter of a layer with noise of deviation 1 and sums losses without
 ///           comparing them to the original; literal() does that. By default, all matrices are perturbed by 0.01 of
 ///           their rms, and the score is the variation.
-/// @post     equal with and without layered_model, and on any executor, bit for bit.
-/// @post     every weight has its original bits after the call, also if the call is refused.
+/// @post     bit-identical with and without layered_model, and on any executor.
+/// @post     every weight has its original bits after the call, even if the call is refused.
 struct taylor {
   enum class statistic { variation, per_sample, curvature, total };
   enum class signs { antithetic, independent };

@@ -10,13 +10,13 @@
 
 namespace precis::allocate::solver {
 
-/// The multiple-choice knapsack problem: choose one entry per unit such that the sum of values is least and the sum of
-/// weights is at most `limit`.
+/// The multiple-choice knapsack problem: choose one entry per unit such that the sum of values is minimal and the sum
+/// of weights is at most `limit`.
 ///
 ///     min sum value(u, e_u)   subject to   sum weight(u, e_u) <= limit
 ///
-/// Values are costs and weights are bytes, or the other way round. Sums of integers must stay below 2^53, where they
-/// are exact in double.
+/// Values are costs and weights are bytes, or vice versa. Sums of integers must stay below 2^53, where they are
+/// exact in double.
 template<class Value, class Weight>
 struct choice_problem {
   std::size_t units = 0;

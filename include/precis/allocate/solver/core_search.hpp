@@ -15,7 +15,7 @@ namespace precis::allocate::solver {
 /// near the optimum: the points of the relaxation.
 ///
 /// Units are added one by one, the ones whose steps are nearest to the price of the relaxation first. A state is the
-/// change of weight and value so far. A state is kept if no lighter state has a value as good, and if its bound allows
+/// change of weight and value so far. A state is kept if no lighter one has as good a value, and if its bound allows
 /// an improvement. The bound lets all remaining units move in fractions: spare weight gains at most the rate of the
 /// best next step up, and excess weight costs at least the rate of the cheapest step down.
 ///
@@ -72,7 +72,7 @@ class core_search {
     first_.push_back(steps_.size());
     divisor_ = std::max<std::int64_t>(divisor, 1);
     room_ = static_cast<std::int64_t>(std::floor(std::ldexp(room, weight_exponent)));
-    room_ -= room_ % divisor_;  // no sum of steps reaches more
+    room_ -= room_ % divisor_;  // every sum of steps is a multiple of it
 
     // The best gain and the least loss of the members not added yet, clamped to their side of the price despite
     // rounding.

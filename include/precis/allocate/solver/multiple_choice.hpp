@@ -18,7 +18,7 @@
 
 namespace precis::allocate::solver {
 
-/// One entry per unit, and what is proven about the choice.
+/// One entry per unit, and a proof of optimality or a bound.
 struct selection {
   std::vector<std::uint32_t> entries;  ///< [units]
   double value = 0;
@@ -30,7 +30,7 @@ struct selection {
 /// Limits of the exact search. If it exceeds them, the result has a bound instead of a proof.
 struct search_limits {
   std::size_t states = std::size_t{1} << 16;    ///< kept at a time, 24 bytes each
-  std::size_t examined = std::size_t{1} << 21;  ///< in total: some tens of milliseconds
+  std::size_t examined = std::size_t{1} << 21;  ///< in total: tens of milliseconds
   bool operator==(const search_limits&) const = default;
 };
 
@@ -66,7 +66,7 @@ class chooser {
     selection s{.entries = {}, .optimal = at_.price == 0 || at_.room == 0};
     double bound = 0;  // relative to the points, like all values here
     if (!s.optimal) {
-      // The relaxation gains no more than this. First, a good choice among the units nearest to the price.
+      // No choice gains more than `most`. First, find a good one among the units nearest to the price.
       const double most = at_.price * at_.room;
       constexpr std::size_t near = 128, few_states = 512;
       const std::vector<member> members = nearest(near);
@@ -75,7 +75,7 @@ class chooser {
       bound = sample.bound();
       const double gap = most + sample.value();
       s.optimal = (members.size() < near && sample.complete()) || gap <= 1e-13 * most;
-      if (!s.optimal) {  // Then all units that can still improve it.
+      if (!s.optimal) {  // then search all units that can still improve it
         const core_search rest = search(undecided(gap), gap, limits);
         changes_ = rest.changes();
         bound = std::max(rest.bound(), -most);
@@ -100,10 +100,10 @@ class chooser {
  private:
   using member = core_search::member;
 
-  /// Among the units whose next step gains exactly the price, as many as fit take it, the heaviest steps first.
+  /// Units whose next step gains exactly the price take it if it still fits, the heaviest steps first.
   void settle_ties() {
     if constexpr (std::unsigned_integral<Weight>)
-      at_.room -= std::fmod(at_.room, weight_step(p_));  // no choice reaches more
+      at_.room -= std::fmod(at_.room, weight_step(p_));  // weights of choices differ by its multiples
     struct tie {
       double step;
       std::uint64_t key;
@@ -155,7 +155,7 @@ class chooser {
     return members;
   }
 
-  /// The loss of unit u by entry e if weight costs the price, minus the possible rounding error.
+  /// The loss of choosing entry e for unit u if weight costs the price, minus the possible rounding error.
   [[nodiscard]] double loss(std::size_t u, std::size_t e) const noexcept {
     const double value = p_.value(u, e) - p_.value(u, entries_[u]);
     const double price = at_.price * (p_.weight(u, e) - p_.weight(u, entries_[u]));
@@ -210,15 +210,15 @@ class chooser {
 
 }  // namespace detail
 
-/// Solves the multiple-choice knapsack problem: the choice of least value within the limit, and among those the one of
-/// least weight. The result is proven optimal, or has a bound on the gap.
+/// Solves the multiple-choice knapsack problem: the choice with the least value within the limit, and among those the
+/// one with the least weight. The result is proven optimal, or has a bound on the gap.
 ///
 /// Method   (1) Solve the linear relaxation. (2) Find an incumbent among the units nearest to its price. (3) Discard
 ///          every entry whose loss exceeds the gap between incumbent and bound. (4) Run an exact dynamic program on the
 ///          rest.
 /// Unit     values and weights as given. Differences below 2^-48 of the total change of the undecided units count as
 ///          zero.
-/// Ties     of equal value and weight: decided by the rows of the units, and by their order only between equal rows.
+/// Ties     among equal values and weights: broken by the units' rows, and by their order only between equal rows.
 /// Requires that the lightest entries fit, and at least one admissible entry per unit.
 /// Cost     O(units x entries) plus the search, which involves tens of units on most tables however large they are.
 /// Source   Lagrangian reduction and core search as in exact multiple-choice knapsack codes; docs/methods/knapsack.md.

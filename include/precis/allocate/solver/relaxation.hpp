@@ -98,8 +98,8 @@ struct hull_step {
   double weight;
 };
 
-/// The critical price: the steps that gain more per weight than it fit into `room`, but not together with those that
-/// gain exactly it. Requires that all steps together do not fit. Cost O(steps), by selection.
+/// The critical price: the steps that gain more per weight fit into `room`, but not together with those that gain
+/// exactly this much. Requires that all steps together do not fit. Cost O(steps), by selection.
 [[nodiscard]] inline double critical_price(std::vector<hull_step>& steps, double room) {
   std::size_t begin = 0, end = steps.size();
   const auto at = [&](std::size_t i) { return steps[i].slope; };

@@ -31,7 +31,7 @@ struct solution {
 /// A budget in bytes.
 ///
 /// Errors   a budget below `range.first`, the fewest feasible bytes; the message shows the feasible range. A percentage
-///          although the table has no original size.
+///          of a table without an original size.
 [[nodiscard]] inline std::size_t limit_of(const budget& b, const cost_table& t,
                                           std::pair<std::size_t, std::size_t> range, const std::string& where) {
   if (b.unit == budget::measure::percent_of_original && t.original_bytes == 0)

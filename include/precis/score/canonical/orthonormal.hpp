@@ -122,7 +122,7 @@ namespace detail {
 
 /// The directions of a layer's activations that are compared.
 struct directions {
-  double tolerance = 1e-6;  ///< directions with singular values up to tolerance x the largest are dropped as rounding
+  double tolerance = 1e-6;  ///< drop directions with singular values <= tolerance x the largest as rounding noise
   double variance = 1;      ///< keep the leading directions with this share of the variance; 1 = all (SVCCA: 0.99)
   std::size_t most = 0;     ///< keep at most this many leading directions; 0 = no limit (SVCCA's notebook: 20)
   bool operator==(const directions&) const = default;

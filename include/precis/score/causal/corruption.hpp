@@ -46,7 +46,7 @@ struct corruption {
 ///
 /// Unit      embedding units.
 /// Errors    fewer than two elements.
-/// Cost      one forward per string, of which only the embeddings are used.
+/// Cost      one forward pass per string, of which only the embeddings are used.
 template<tappable_model Model>
   requires token_model<Model>
 [[nodiscard]] double embedding_deviation(const Model& model, std::span<const std::vector<token>> strings) {
@@ -98,7 +98,7 @@ template<tappable_model Model>
   return c.amount * embedding_deviation(model, subjects);
 }
 
-/// Noise of a given scale, [runs x subject tokens x features], drawn in that order. Equal for equal arguments.
+/// Noise of a given scale, [runs x subject tokens x features], drawn in that order. Equal arguments give equal noise.
 ///
 /// Errors    no runs.
 [[nodiscard]] inline activations draw_noise(const corruption& c, double scale, std::size_t subject_tokens,

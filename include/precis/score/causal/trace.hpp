@@ -63,7 +63,7 @@ class clean_states {
   std::vector<activations> values_;
 };
 
-/// The definition: one full forward per token and layer. resumed_restoration must equal it bit for bit.
+/// The definition: one full forward pass per token and layer. resumed_restoration must equal it bit for bit.
 template<tappable_model Model>
 void restore_by_full_runs(const Model& model, const token_batch& noisy, const corrupt& noise, const clean_states& clean,
                           token answer, restoration_table& table, std::size_t& work) {
@@ -89,8 +89,9 @@ void restore_by_full_runs(const Model& model, const token_batch& noisy, const co
     }
 }
 
-/// The same numbers from the corrupted run's cache. It runs only the layers after the first restored one, the positions
-/// from the restored one on and, in the last layer, the last position; all layers' restorations share one run.
+/// Computes the same numbers from the corrupted run's cache. It runs only the layers after the first restored one, the
+/// positions from the restored one on and, in the last layer, the last position; all layers' restorations share one
+/// run.
 ///
 /// For one token t, a *state* is a run that differs from the corrupted one from the first layer of its window on. All
 /// states advance layer by layer in one call. Windows that start at the same layer share a state until the first of
@@ -294,11 +295,11 @@ class resumed_restoration {
 /// Errors    a subject outside the prompt; an answer outside the vocabulary; noise of the wrong shape; a window of 0. A
 ///           fact whose answer is not the first choice of the clean run is returned with known == false and without
 ///           tables.
-/// Cost      tokens x layers forwards of `runs` rows per restoration; with resumable_model about (1 - subject_begin /
-///           tokens)^2 / 4 of that. Memory: layers x runs x tokens x features floats for the cache, and at most 64 MiB
-///           for the resumed runs.
+/// Cost      tokens x layers forward passes of `runs` rows per restoration; with resumable_model about
+///           (1 - subject_begin / tokens)^2 / 4 of that. Memory: layers x runs x tokens x features floats for the
+///           cache, and at most 64 MiB for the resumed runs.
 /// Source    Meng et al. 2022, "Locating and Editing Factual Associations in GPT", arXiv:2202.05262, section 2.
-/// @post     equal with and without resumable_model, bit for bit.
+/// @post     bit-identical with and without resumable_model.
 template<tappable_model Model>
   requires token_model<Model>
 [[nodiscard]] fact_trace trace_fact(const Model& model, const fact& f, activations_view<const float> noise,

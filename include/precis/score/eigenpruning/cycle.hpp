@@ -17,7 +17,7 @@ namespace precis::score::eigenpruning {
 /// Pairs sample i with sample i - 1, and the first with the last, over all batches.
 ///
 /// Cost     2 n rank (in + out) operations per slice for n tokens; memory for 512 tokens or one sample.
-/// @post    equal for any split into batches and on any executor, bit for bit.
+/// @post    bit-identical for any split into batches and on any executor.
 class cycle {
  public:
   cycle(std::string name, std::vector<tracked> slices, reduction reduce)

@@ -27,7 +27,7 @@ namespace precis::score::eigenpruning {
 ///
 /// Cost     2 n rank in + 2 n rank (in + out) operations per slice for n tokens; add_all_samples: 2 n rank (in + out).
 ///          Memory: 4 tokens rank floats per slice; for sums samples tokens rank floats.
-/// @post    equal for any split into batches and on any executor, bit for bit.
+/// @post    bit-identical for any split into batches and on any executor.
 class every_pair {
  public:
   every_pair(std::string name, std::vector<tracked> slices, reduction reduce)

@@ -282,7 +282,7 @@ def page_of(header):
 
 
 def anchor_of(symbol):
-    return symbol.short.replace("::", ".").lower()
+    return re.sub(r"[^a-z0-9_.]+", "-", symbol.short.replace("::", ".").lower()).strip("-")
 
 
 def summary_of(comment):

@@ -362,10 +362,10 @@ def guides():
         if line.startswith("## "):
             section = []
             nav.append({line[3:].strip(): section})
-        for title, target in re.findall(r"\[([^\]]+)\]\(([^)#]+\.md)\)", line):
+        for target in re.findall(r"\]\(([^)#]+\.md)\)", line):
             if section is not None and target not in seen and not target.startswith(".."):
                 seen.add(target)
-                section.append({title.strip("`"): target})
+                section.append(target)  # under its own heading
     return [entry for entry in nav if next(iter(entry.values()))]
 
 

@@ -30,6 +30,7 @@ struct lagrangian {
     const solver::hulls h(p);
     const solver::relaxation r = solver::relax(p, h);
     std::vector<std::uint32_t> entries;
+    entries.reserve(r.points.size());
     for (const std::uint32_t point : r.points) entries.push_back(h.entry[point]);
     solution s{.entries = rows.expand(entries), .limit = limit};
     solver::add_up(s, t);

@@ -141,6 +141,7 @@ inline void check(const spectra& all, const std::string& where = "spectra") {
   }
   check_not_empty(all.slices.size(), "slices", where);
   std::vector<matrix_slice> slices;
+  slices.reserve(all.slices.size());
   for (const spectrum& s : all.slices) slices.push_back(s.slice);
   check_slices(slices, matrices, std::string(where));
   check(all, std::string(where));

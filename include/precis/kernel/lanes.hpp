@@ -12,13 +12,10 @@
 #include <precis/kernel/lanes_scalar.hpp>
 #endif
 
-#if defined(__AVX512BW__)
-// in lanes_avx512.hpp
-#elif defined(__AVX2__) && defined(__FMA__)
+// Code lanes need more: AVX-512BW, and little-endian NEON. Without it they come from another header.
+#if defined(__AVX512F__) && !defined(__AVX512BW__) && defined(__AVX2__) && defined(__FMA__)
 #include <precis/kernel/lanes_avx2.hpp>
-#elif defined(__ARM_NEON) && defined(__aarch64__) && !defined(__ARM_BIG_ENDIAN)
-// in lanes_neon.hpp
-#else
+#elif (defined(__AVX512F__) && !defined(__AVX512BW__)) || (defined(__aarch64__) && defined(__ARM_BIG_ENDIAN))
 #include <precis/kernel/lanes_scalar.hpp>
 #endif
 

@@ -88,6 +88,7 @@ struct eigenpruning {
       for (std::size_t r = 0; r < all.slices[s].values.size(); ++r) pools[key].push_back({s, r});
     }
     std::vector<std::vector<bool>> selected;  // [slices][rank]
+    selected.reserve(all.slices.size());
     for (const spectrum& s : all.slices) selected.emplace_back(s.values.size());
     for (auto& [key, candidates] : pools) {
       const auto score = [&](const candidate& c) { return all.slices[c.slice].scores[c.value]; };
@@ -125,6 +126,7 @@ struct eigenpruning {
                 .where = "prune::eigenpruning",
                 .expected = "a token_bias_model, which has add_token_bias, or absorption::global"});
     std::vector<matrix_slice> slices;
+    slices.reserve(all.slices.size());
     for (const spectrum& s : all.slices) slices.push_back(s.slice);
     check_slices(slices, model.matrices(), "prune::eigenpruning");
     std::vector<pruned_slice> pruned = select(all);

@@ -74,6 +74,7 @@ class linked_table {
   [[nodiscard]] std::vector<std::size_t> expand(const std::vector<Index>& of_rows) const {
     if (row_.empty()) return {of_rows.begin(), of_rows.end()};
     std::vector<std::size_t> of_units;
+    of_units.reserve(row_.size());
     for (const std::size_t row : row_) of_units.push_back(of_rows[row]);
     return of_units;
   }

@@ -200,7 +200,7 @@ struct subspace {
       full_rank = squares.back() > least * squares.front();
     }
   }
-  if (full_rank) {
+  if (t && full_rank) {
     s.basis = orthonormalise(detail::times_triangle(centre.view(), *t, workspace));
   } else {
     const eigen_system squares = eigenvectors(std::move(g), workspace);

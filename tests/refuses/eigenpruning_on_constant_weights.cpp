@@ -5,5 +5,5 @@
 
 int main() {
   forward_only model;
-  precis::prune::eigenpruning{}(model, precis::spectra{}, precis::input_means{});
+  precis::prune::eigenpruning{}(model, precis::spectra{}, precis::measure::input_means{});
 }

@@ -138,7 +138,8 @@ TEST_CASE("generate and compress refuse bad requests", "[program][generate][refu
            {{"generate", world, "--prompt", "a", "--temperature", "-1"}, "a temperature of -1"},
            {{"generate", world, "--prompt", "a", "--activations", "half"}, "half"},
            {{"compress", world, "--plan", "grid.plan", "--out", "x.gguf"}, "affine4.g32 is not a GGUF format"},
-           {{"compress", world, "--plan", "table.plan", "--out", "x.gguf"}, "matrix wte: affine4.g32 is not a GGUF format"},
+           {{"compress", world, "--plan", "table.plan", "--out", "x.gguf"},
+            "matrix wte: affine4.g32 is not a GGUF format"},
            {{"compress", world, "--plan", "unknown.plan", "--out", "x.gguf"}, "no codec called 'q4_K'"}}) {
     const auto o = run(here.path(), b.arguments);
     INFO(o.text);

@@ -31,7 +31,6 @@ set(below_adapt core model)
 set(without_test
   "^kernel/lanes$"                               # the lanes of this build: tests of the products and of fit/power
   "^kernel/lanes_"                               # one instruction set each: the gate's lane instruction_sets
-  "^kernel/(code_values|segment_run)$"           # the internals of the products: their tests run every format
   "^score/(canonical|causal|eigenpruning)/")     # the internals of one method
 
 set(wrong 0)

@@ -23,7 +23,8 @@ TEST_CASE("products with bytes are exact for e2m1: the table holds 2 * value + 1
   });
 }
 
-TEST_CASE("with_codes passes the width and the kind of value of every format", "[kernel][code_values][worked-example]") {
+TEST_CASE("with_codes passes the width and the kind of value of every format",
+          "[kernel][code_values][worked-example]") {
   const auto width_of = [](const grid_format& f, auto kind) {
     std::size_t width = 0;
     bool same = false;

@@ -175,8 +175,8 @@ exit_status run(const options& o) {
       "subject, restoring one\n"
       "attention or MLP output of that block at one token recovers {:.3f} of the answer's probability on average, "
       "more than in any other\n"
-      "block. Spending 3, 4 or 6 bits per weight by that score makes the model\n"
-      "{:.2f} times smaller on disk ({} -> {} bytes) and changes its perplexity from {:.3f} to {:.3f}.\n"
+      "block. Spending 3, 4 or 6 bits per weight by that score makes the model {:.2f} times smaller on\n"
+      "disk ({} -> {} bytes) and changes its perplexity from {:.3f} to {:.3f}.\n"
       "Over the whole sweep, by scorer:\n{}",
       traced.facts_known, facts.facts.size(), peak, tables.front().values[peak],
       static_cast<double>(sizes.before) / static_cast<double>(sizes.after), sizes.before, sizes.after,

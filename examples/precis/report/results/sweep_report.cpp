@@ -162,8 +162,8 @@ std::string sweep_verdict(const tier_grid_result& r) {
     const double lead = bits[order[0]] - bits[order[1]];
     if (std::abs(lead) > 0.02)
       out += fmt::format(
-          "It used {:.2f} bits per weight {} than {}: tiers follow the scores, not a budget, so this is not a "
-          "comparison at equal size.\n",
+          "It used {:.2f} bits per weight {} than {}: tiers follow the scores, not a budget, so this is not\n"
+          "a comparison at equal size.\n",
           std::abs(lead), lead > 0 ? "more" : "less", r.columns[order[1]]);
   }
   return out;

@@ -5,7 +5,7 @@
 #include <string>
 #include <utility>
 
-/// The message with which `action` is refused, or a sentence that no refusal has if it is not.
+/// The message with which `action` is refused, or "" if it is not.
 template<class Action>
 [[nodiscard]] std::string refusal(Action&& action) {
   try {
@@ -13,5 +13,5 @@ template<class Action>
   } catch (const precis::error& e) {
     return e.what();
   }
-  return "(was not refused)";
+  return "";
 }

@@ -44,15 +44,4 @@ template<class T>
   return raw(static_cast<std::uint64_t>(header.size())) + std::string(header) + std::string(data);
 }
 
-/// The message of the error that `action` throws, or "" if there is none.
-template<class Action>
-[[nodiscard]] std::string refusal(Action&& action) {
-  try {
-    action();
-  } catch (const precis::error& e) {
-    return e.what();
-  }
-  return "";
-}
-
 }  // namespace support

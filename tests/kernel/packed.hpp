@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <cstring>
 #include <span>
+#include <type_traits>
 #include <vector>
 
 /// Matrices, formats and lanes for the tests of packed matrices.
@@ -18,26 +19,17 @@ namespace packed_tests {
 using namespace precis;
 using namespace precis::kernel;
 
-// Every instruction set that the compiler's flags enable is compared bit for bit with `definition`, which is separate
-// code without lanes. `.ci/run instruction_sets` compiles the tests for other instruction sets.
-#if defined(__AVX512BW__)
-#define PRECIS_OTHER_LANES avx512_code_lanes, avx2_code_lanes
-#elif defined(__AVX2__) && defined(__FMA__)
-#define PRECIS_OTHER_LANES avx2_code_lanes
-#elif defined(__ARM_NEON) && defined(__aarch64__)
-#define PRECIS_OTHER_LANES neon_code_lanes
-#endif
-
-template<class... Lanes, class F>
-void for_lanes(const F& f) {
-  (f(Lanes{}), ...);
-}
+/// Calls f(lanes) for every family of lanes that the compiler's flags allow. All are compared bit for bit with
+/// `definition`, which is separate code without lanes. `.ci/run instruction_sets` compiles the tests for each instruction
+/// set with its native lanes alone (PRECIS_NATIVE_LANES_ALONE).
 template<class F>
 void for_every_lanes(const F& f) {
-#if defined(PRECIS_OTHER_LANES)
-  for_lanes<scalar_code_lanes, PRECIS_OTHER_LANES>(f);
-#else
-  for_lanes<scalar_code_lanes>(f);
+  f(native_code_lanes{});
+#if !defined(PRECIS_NATIVE_LANES_ALONE)
+  if constexpr (!std::is_same_v<native_code_lanes, scalar_code_lanes>) f(scalar_code_lanes{});
+#if defined(__AVX512BW__)
+  f(avx2_code_lanes{});
+#endif
 #endif
 }
 

@@ -10,6 +10,7 @@
 #include "catch.hpp"
 #include "counted.hpp"
 #include "engine/support.hpp"
+#include "refusal.hpp"
 
 #include <algorithm>
 

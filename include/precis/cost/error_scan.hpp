@@ -8,6 +8,7 @@
 #include <precis/core/view.hpp>
 #include <precis/cost/entry.hpp>
 #include <precis/fit/nearest.hpp>
+#include <precis/kernel/constants.hpp>
 #include <precis/kernel/lanes.hpp>
 #include <precis/pack.hpp>
 
@@ -32,7 +33,7 @@ class square_sum {
   void add(std::span<const float> addends) noexcept {
     const float* x = addends.data();
     const float* const whole = x + addends.size() / lanes * lanes;
-    add_with([&](const auto& add_sixteen) __attribute__((always_inline)) {
+    add_with([&](const auto& add_sixteen) PRECIS_INLINE_LAMBDA {
       for (; x != whole; x += lanes) add_sixteen(x);
     });
     for (std::size_t l = 0; l < addends.size() % lanes; ++l)
@@ -41,13 +42,13 @@ class square_sum {
   /// Calls body(add_sixteen), where add_sixteen(x) adds the squares of the sixteen floats at x. The sums stay in
   /// registers until body returns.
   template<class Body>
-  [[gnu::always_inline]] void add_with(const Body& body) noexcept {
+  PRECIS_INLINE void add_with(const Body& body) noexcept {
     using doubles = kernel::native_double_lanes;
     constexpr std::size_t vectors = lanes / doubles::width;
     typename doubles::vector sum[vectors];
     for (std::size_t p = 0; p < vectors; ++p) sum[p] = doubles::load(&lanes_[p * doubles::width]);
-    body([&](const float* x) __attribute__((always_inline)) {
-      codec::tile::for_constants<vectors>([&](auto p) __attribute__((always_inline)) {
+    body([&](const float* x) PRECIS_INLINE_LAMBDA {
+      codec::tile::for_constants<vectors>([&](auto p) PRECIS_INLINE_LAMBDA {
         const auto e = doubles::load_floats(x + p * doubles::width);
         sum[p] = doubles::fma(e, e, sum[p]);
       });
@@ -115,7 +116,7 @@ struct row_ranges {
     codec::tile::spanning_grids(f, g.lo, g.hi, count, grids);
     if (!codec::tile::reciprocal_is_exact(f, g, grids)) break;
     const codec::tile::quantizer quantize(f, grids, count);
-    sum.add_with([&](const auto& add_sixteen) __attribute__((always_inline)) {
+    sum.add_with([&](const auto& add_sixteen) PRECIS_INLINE_LAMBDA {
       for (std::size_t i = 0; i < count; ++i)
         quantize.errors<kernel::native_lanes>(i, row + (k + i) * ranges.group, ranges.group, add_sixteen);
     });

@@ -4,6 +4,7 @@
 #include <precis/codec/tile/quantize.hpp>
 #include <precis/codec/tile/ranges.hpp>
 #include <precis/fit/power.hpp>
+#include <precis/kernel/constants.hpp>
 
 #include <algorithm>
 #include <cmath>
@@ -27,7 +28,7 @@ void add_squares(const float* decoded, const float* x, std::size_t columns, doub
   typename Doubles::vector sum[vectors];
   for (std::size_t p = 0; p < vectors; ++p) sum[p] = Doubles::load(sums + p * Doubles::width);
   for (std::size_t at = 0; at < columns * rows; at += rows)
-    codec::tile::for_constants<vectors>([&](auto p) __attribute__((always_inline)) {
+    codec::tile::for_constants<vectors>([&](auto p) PRECIS_INLINE_LAMBDA {
       const std::size_t i = at + p * Doubles::width;
       const auto e = Doubles::fma(Doubles::load_floats(x + i), minus, Doubles::load_floats(decoded + i));
       sum[p] = Doubles::fma(e, e, sum[p]);
@@ -52,7 +53,7 @@ void add_powers(float* decoded, const float* x, std::size_t columns, const float
   typename Doubles::vector sum[vectors];
   for (std::size_t i = 0; i < vectors; ++i) sum[i] = Doubles::load(sums + i * Doubles::width);
   for (std::size_t at = 0; at < columns * rows; at += rows)
-    codec::tile::for_constants<vectors>([&](auto i) __attribute__((always_inline)) {
+    codec::tile::for_constants<vectors>([&](auto i) PRECIS_INLINE_LAMBDA {
       sum[i] = Doubles::fma(Doubles::load_floats(decoded + at + i * Doubles::width), ones, sum[i]);
     });
   for (std::size_t i = 0; i < vectors; ++i) Doubles::store(sums + i * Doubles::width, sum[i]);

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <precis/kernel/constants.hpp>
+
 #include <bit>
 #include <cstddef>
 #include <cstdint>
@@ -97,7 +99,7 @@ struct code_place {
 /// The codes of the four columns of quad K, one per byte, from the words of a block. If Loose, other bits of the bytes
 /// are not cleared.
 template<class Code, unsigned Bits, std::size_t K, bool Loose = false>
-[[nodiscard, gnu::always_inline]] inline typename Code::words codes_of(const typename Code::words (&w)[Bits]) noexcept {
+[[nodiscard]] PRECIS_INLINE typename Code::words codes_of(const typename Code::words (&w)[Bits]) noexcept {
   constexpr code_planes planes = planes_of(Bits);
   constexpr auto word = [](code_plane p) { return p.word + K * p.width / 8; };
   constexpr auto bit = [](code_plane p) { return static_cast<int>(K * p.width % 8); };

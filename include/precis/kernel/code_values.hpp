@@ -26,7 +26,7 @@ struct whole_numbers {
   static constexpr bool exact_in_bytes = true;
   static constexpr float zero_of_bytes = 0;  ///< added to the zero point if the table for products with bytes is biased
   template<class Code, unsigned Bits, unsigned At>
-  [[nodiscard, gnu::always_inline]] static typename Code::floats::vector value(typename Code::words codes) noexcept {
+  [[nodiscard]] PRECIS_INLINE static typename Code::floats::vector value(typename Code::words codes) noexcept {
     return Code::template number<loose_codes<Bits> ? Bits : 8, At>(codes);
   }
   [[nodiscard]] static float value(std::uint8_t code) noexcept { return static_cast<float>(code); }
@@ -49,7 +49,7 @@ struct small_floats {
     return all;
   }();
   template<class Code, unsigned Bits, unsigned At>
-  [[nodiscard, gnu::always_inline]] static typename Code::floats::vector value(typename Code::words codes) noexcept {
+  [[nodiscard]] PRECIS_INLINE static typename Code::floats::vector value(typename Code::words codes) noexcept {
     return Code::template small_float<Float, At>(codes);
   }
   [[nodiscard]] static float value(std::uint8_t code) noexcept { return Float::decode(code); }
@@ -95,8 +95,8 @@ inline constexpr std::size_t read_ahead = 2048;
 /// Loads the words of one block of `Parts` parts (a part is as many rows as one vector holds), then calls
 /// begin(quad<K>) and body(quad<K>, part, codes) for each of the eight quads.
 template<class Code, unsigned Bits, bool Loose, std::size_t Parts, class Begin, class Body>
-[[gnu::always_inline]] inline void each_codes(const std::byte* const (&block)[Parts], std::size_t offset, Begin&& begin,
-                                              Body&& body) noexcept {
+PRECIS_INLINE void each_codes(const std::byte* const (&block)[Parts], std::size_t offset, Begin&& begin,
+                              Body&& body) noexcept {
   typename Code::words w[Parts][Bits];
   for_constants<Parts>([&](auto p) PRECIS_INLINE_LAMBDA {
     for_constants<Bits>([&](auto v) PRECIS_INLINE_LAMBDA {
@@ -115,8 +115,7 @@ template<class Code, unsigned Bits, bool Loose, std::size_t Parts, class Begin, 
 /// Calls body(quad<K>, part, j, value) for every column 4 K + j of a block of 16-bit or 24-bit codes. The values are
 /// assembled from bytes in float, exactly: they are below 2^24.
 template<class Code, unsigned Bits, std::size_t Parts, class Body>
-[[gnu::always_inline]] inline void each_wide(const std::byte* const (&block)[Parts], std::size_t offset,
-                                             Body&& body) noexcept {
+PRECIS_INLINE void each_wide(const std::byte* const (&block)[Parts], std::size_t offset, Body&& body) noexcept {
   using lanes = typename Code::floats;
   for_constants<8>([&](auto k) PRECIS_INLINE_LAMBDA {
     for_constants<Parts>([&](auto p) PRECIS_INLINE_LAMBDA {
@@ -135,8 +134,7 @@ template<class Code, unsigned Bits, std::size_t Parts, class Body>
 
 /// Calls body(quad<K>, part, j, value) for every column 4 K + j of a block, whatever its codes represent.
 template<class Code, unsigned Bits, class Numbers, std::size_t Parts, class Body>
-[[gnu::always_inline]] inline void each_value(const std::byte* const (&block)[Parts], std::size_t offset,
-                                              Body&& body) noexcept {
+PRECIS_INLINE void each_value(const std::byte* const (&block)[Parts], std::size_t offset, Body&& body) noexcept {
   if constexpr (std::is_same_v<Numbers, wide_numbers>)
     each_wide<Code, Bits>(block, offset, body);
   else

@@ -37,9 +37,9 @@ struct tile_levels {
 
 /// The products of a segment, as in `matvec` of packed_grid, with levels in place of codes.
 template<class Code, unsigned Bits, std::size_t Parts>
-[[gnu::always_inline]] inline void level_products(const std::byte* const (&block)[Parts], std::size_t blocks,
-                                                  const float* x, const tile_levels (&levels)[Parts],
-                                                  typename Code::floats::vector (&product)[Parts]) noexcept {
+PRECIS_INLINE void level_products(const std::byte* const (&block)[Parts], std::size_t blocks, const float* x,
+                                  const tile_levels (&levels)[Parts],
+                                  typename Code::floats::vector (&product)[Parts]) noexcept {
   using lanes = typename Code::floats;
   typename lanes::vector lane[Parts][4];
   for_constants<Parts>([&](auto p) PRECIS_INLINE_LAMBDA {

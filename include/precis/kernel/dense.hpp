@@ -30,7 +30,7 @@ struct dense_matrix {
 namespace detail {
 
 template<class Code, dense_type Type>
-[[nodiscard, gnu::always_inline]] inline typename Code::floats::vector load_dense(const std::byte* at) noexcept {
+[[nodiscard]] PRECIS_INLINE typename Code::floats::vector load_dense(const std::byte* at) noexcept {
   if constexpr (Type == dense_type::float32)
     return Code::load_floats(at);
   else if constexpr (Type == dense_type::float16)

@@ -77,8 +77,7 @@ inline constexpr dense_tile_table<Lanes> dense_tiles{};
 
 /// The sums of sixteen lanes, in the order of `matvec`, for `Lanes::width` rows that are `step` floats apart.
 template<class Lanes>
-[[nodiscard, gnu::always_inline]] inline typename Lanes::vector tree_sums(const float* sums,
-                                                                          std::size_t step) noexcept {
+[[nodiscard]] PRECIS_INLINE typename Lanes::vector tree_sums(const float* sums, std::size_t step) noexcept {
   constexpr std::size_t width = Lanes::width, parts = 16 / width;
   typename Lanes::vector rows[width];
   for_constants<width>([&](auto r) PRECIS_INLINE_LAMBDA {

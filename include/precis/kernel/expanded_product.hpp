@@ -137,8 +137,8 @@ void with_stream(const packed_grid& values, std::size_t row, std::size_t first, 
 
 /// Sixteen columns: the values at the columns that are kept, zeros elsewhere.
 template<class Lanes>
-[[gnu::always_inline]] inline void expand(unsigned kept, const float* values,
-                                          typename Lanes::vector (&to)[16 / Lanes::width]) noexcept {
+PRECIS_INLINE void expand(unsigned kept, const float* values,
+                          typename Lanes::vector (&to)[16 / Lanes::width]) noexcept {
   if constexpr (requires { Lanes::expand(kept, values); }) {
     for (auto& part : to) {
       const unsigned bits = kept & ((1u << Lanes::width) - 1u);

@@ -153,7 +153,7 @@ template<class Lanes>
 
 /// Calls f(first vector, number of vectors) for each panel of `vectors` adjacent vectors.
 template<class Lanes, class F>
-[[gnu::always_inline]] inline void each_panel(std::size_t vectors, F&& f) noexcept {
+PRECIS_INLINE void each_panel(std::size_t vectors, F&& f) noexcept {
   for (std::size_t v = 0, n = 0; v < vectors; v += n) f(v, n = panel_vectors<Lanes>(vectors - v));
 }
 

@@ -3,6 +3,7 @@
 #if defined(__AVX2__) && defined(__FMA__)
 
 #include <precis/kernel/code_planes.hpp>
+#include <precis/kernel/constants.hpp>
 #include <precis/kernel/half.hpp>
 #include <precis/kernel/minifloat.hpp>
 
@@ -268,8 +269,7 @@ struct avx2_code_lanes {
     }
   }
   template<unsigned Bits, std::size_t J>
-  [[nodiscard, gnu::always_inline]] static inline __m256 look_up(words codes, const float* table,
-                                                                 std::size_t step) noexcept {
+  [[nodiscard]] PRECIS_INLINE static __m256 look_up(words codes, const float* table, std::size_t step) noexcept {
     const words lane = _mm256_set_epi32(7, 6, 5, 4, 3, 2, 1, 0);
     const words first = _mm256_mullo_epi32(lane, _mm256_set1_epi32(static_cast<int>(step)));
     const words at = _mm256_add_epi32(digits<8 * static_cast<int>(J), 0xFF>(codes), first);

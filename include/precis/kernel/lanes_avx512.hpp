@@ -3,6 +3,7 @@
 #if defined(__AVX512F__)
 
 #include <precis/kernel/code_planes.hpp>
+#include <precis/kernel/constants.hpp>
 #include <precis/kernel/minifloat.hpp>
 
 #include <immintrin.h>
@@ -298,8 +299,7 @@ struct avx512_code_lanes {
     }
   }
   template<unsigned Bits, std::size_t J>
-  [[nodiscard, gnu::always_inline]] static inline __m512 look_up(words codes, const float* table,
-                                                                 std::size_t step) noexcept {
+  [[nodiscard]] PRECIS_INLINE static __m512 look_up(words codes, const float* table, std::size_t step) noexcept {
     const words at = digits<8 * static_cast<int>(J), 0xFF>(codes);
     if constexpr (Bits <= 4) {
       constexpr auto there = static_cast<__mmask16>((1u << (1u << Bits)) - 1u);

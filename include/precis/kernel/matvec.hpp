@@ -20,9 +20,8 @@ namespace detail {
 /// Products of the codes and x over `blocks` blocks, for the rows of each part:
 ///     lane[j] = fma(code, x, lane[j]) over the columns 4 k + j in order;  (lane[0] + lane[1]) + (lane[2] + lane[3])
 template<class Code, unsigned Bits, class Numbers, std::size_t Parts>
-[[gnu::always_inline]] inline void segment_products(const std::byte* const (&block)[Parts], std::size_t blocks,
-                                                    const float* x,
-                                                    typename Code::floats::vector (&product)[Parts]) noexcept {
+PRECIS_INLINE void segment_products(const std::byte* const (&block)[Parts], std::size_t blocks, const float* x,
+                                    typename Code::floats::vector (&product)[Parts]) noexcept {
   using lanes = typename Code::floats;
   using vector = typename lanes::vector;
   vector lane[Parts][4];
@@ -56,9 +55,8 @@ template<class Code, unsigned Bits, class Numbers, std::size_t Parts>
 }
 /// The same for x as bytes: exact for integers of up to 8 bits and e2m1; other codes are multiplied as floats.
 template<class Code, unsigned Bits, class Numbers, std::size_t Parts>
-[[gnu::always_inline]] inline void segment_products(const std::byte* const (&block)[Parts], std::size_t blocks,
-                                                    const std::int8_t* x,
-                                                    typename Code::floats::vector (&product)[Parts]) noexcept {
+PRECIS_INLINE void segment_products(const std::byte* const (&block)[Parts], std::size_t blocks, const std::int8_t* x,
+                                    typename Code::floats::vector (&product)[Parts]) noexcept {
   using lanes = typename Code::floats;
   constexpr bool integers = std::is_same_v<Numbers, whole_numbers>;
   if constexpr (!Numbers::exact_in_bytes) {

@@ -2,6 +2,7 @@
 
 #include <precis/kernel/code_planes.hpp>
 #include <precis/kernel/code_values.hpp>
+#include <precis/kernel/constants.hpp>
 #include <precis/kernel/packed_grid.hpp>
 #include <precis/kernel/prepared_vector.hpp>
 
@@ -44,15 +45,15 @@ struct segment_run {
 };
 
 /// The address that belongs to row `row` of a run: tiles are `tile_step` bytes apart, rows of a tile `row_step`.
-[[nodiscard, gnu::always_inline]] inline const std::byte* at_row(const std::byte* first, std::size_t row,
-                                                                 std::size_t tile_step, std::size_t row_step) noexcept {
+[[nodiscard]] PRECIS_INLINE const std::byte* at_row(const std::byte* first, std::size_t row, std::size_t tile_step,
+                                                    std::size_t row_step) noexcept {
   return first + row / tile_rows * tile_step + row % tile_rows * row_step;
 }
 
 /// Zero points first, first + 1, ... of the sixteen in a stream of codes.
 template<class Code, unsigned Bits>
-[[nodiscard, gnu::always_inline]] inline typename Code::floats::vector zero_points_of(const std::byte* stream,
-                                                                                      std::size_t first) noexcept {
+[[nodiscard]] PRECIS_INLINE typename Code::floats::vector zero_points_of(const std::byte* stream,
+                                                                         std::size_t first) noexcept {
   if constexpr (Bits <= 8) {
     return Code::template zero_points<Bits>(stream, first);
   } else {
@@ -64,18 +65,17 @@ template<class Code, unsigned Bits>
 
 /// Scales or minima of the rows from `row` of a run on, one per lane.
 template<class Code, class Value>
-[[nodiscard, gnu::always_inline]] inline typename Code::floats::vector run_floats(const segment_run<Value>& run,
-                                                                                  const std::byte* first,
-                                                                                  std::size_t row,
-                                                                                  std::size_t tile_step) noexcept {
+[[nodiscard]] PRECIS_INLINE typename Code::floats::vector run_floats(const segment_run<Value>& run,
+                                                                     const std::byte* first, std::size_t row,
+                                                                     std::size_t tile_step) noexcept {
   return run.halves ? Code::load_halves(at_row(first, row, tile_step, 2))
                     : Code::load_floats(at_row(first, row, tile_step, 4));
 }
 
 /// What is added per unit of the sum of x: minima as they are, zero points negated; `fixed` if they are not stored.
 template<class Code, unsigned Bits, class Value>
-[[nodiscard, gnu::always_inline]] inline typename Code::floats::vector run_offsets(
-    const segment_run<Value>& run, std::size_t row, typename Code::floats::vector fixed) noexcept {
+[[nodiscard]] PRECIS_INLINE typename Code::floats::vector run_offsets(const segment_run<Value>& run, std::size_t row,
+                                                                      typename Code::floats::vector fixed) noexcept {
   using lanes = typename Code::floats;
   if (run.offset == offset_kind::fixed) return fixed;
   if (run.offset == offset_kind::minima) return run_floats<Code>(run, run.offsets, row, run.tile_offsets);
@@ -171,7 +171,7 @@ struct segment_positions {
   /// share a scale, else all of full length; or the last one, if it is shorter and has whole blocks. Requires whole
   /// tiles, one or two.
   template<class Run>
-  [[gnu::always_inline]] void place(std::size_t row, std::size_t rows, std::size_t s, Run& run) const noexcept {
+  PRECIS_INLINE void place(std::size_t row, std::size_t rows, std::size_t s, Run& run) const noexcept {
     const std::size_t side = row / tile_rows * groups + (s == 0 ? 0 : s / per_group);
     const bool shared = per_group > 1;
     run.block = m.data + row * l.row_words * 4 + s * blocks * Bits * word_stride;
@@ -189,7 +189,7 @@ struct segment_positions {
     if (affine) run.offset = offset_kind::zero_points;
     run.halves = m.format.scales == scale_type::float16;
   }
-  [[nodiscard, gnu::always_inline]] std::size_t segments_from(std::size_t s) const noexcept {
+  [[nodiscard]] PRECIS_INLINE std::size_t segments_from(std::size_t s) const noexcept {
     return s >= full ? 1 : per_group > 1 && full - s > per_group ? per_group : full - s;
   }
 

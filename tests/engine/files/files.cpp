@@ -1,6 +1,7 @@
 #include <engine/files/files.hpp>
 
 #include "engine/support.hpp"
+#include "refusal.hpp"
 
 #include "catch.hpp"
 

@@ -2,6 +2,7 @@
 
 #include "catch.hpp"
 #include "engine/support.hpp"
+#include "refusal.hpp"
 
 #include <bit>
 #include <cstdint>

@@ -5,6 +5,7 @@
 #include "catch.hpp"
 #include "engine/tiny_models.hpp"
 #include "engine/tokenizers.hpp"
+#include "refusal.hpp"
 
 #include <cstring>
 #include <stdexcept>

@@ -12,6 +12,7 @@
 #include "catch.hpp"
 #include "engine/tiny_models.hpp"
 #include "engine/tokenizers.hpp"
+#include "refusal.hpp"
 #include "shared.hpp"
 
 #include <cmath>

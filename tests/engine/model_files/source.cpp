@@ -9,6 +9,7 @@
 
 #include "catch.hpp"
 #include "engine/tiny_models.hpp"
+#include "refusal.hpp"
 #include "shared.hpp"
 
 #include <cmath>

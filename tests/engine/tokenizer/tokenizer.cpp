@@ -10,6 +10,7 @@
 
 #include "engine/support.hpp"
 #include "engine/tokenizers.hpp"
+#include "refusal.hpp"
 #include "shared.hpp"
 
 #include "catch.hpp"

@@ -4,6 +4,7 @@
 
 #include "catch.hpp"
 #include "engine/support.hpp"
+#include "refusal.hpp"
 
 #include <string>
 #include <vector>

@@ -3,6 +3,7 @@
 #include <precis/codec/grid/group.hpp>
 #include <precis/codec/tile/layout.hpp>
 #include <precis/core/view.hpp>
+#include <precis/kernel/constants.hpp>
 #include <precis/kernel/lanes.hpp>
 
 #include <algorithm>

@@ -5,6 +5,7 @@
 #include <precis/codec/tile/quantize.hpp>
 #include <precis/codec/tile/ranges.hpp>
 #include <precis/core/view.hpp>
+#include <precis/kernel/constants.hpp>
 #include <precis/kernel/lanes.hpp>
 
 #include <algorithm>

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <precis/codec/tile/layout.hpp>
+#include <precis/kernel/constants.hpp>
 #include <precis/kernel/lanes.hpp>
 
 #include <cstddef>
@@ -80,8 +81,8 @@ class quantizer {
   /// Quantization errors, decoded - weight, of `columns` weights of one row on grid `i`. Calls consume(pointer to
   /// sixteen errors) for every sixteen columns, in order.
   template<class Lanes, class Consume>
-  [[gnu::always_inline]] void errors(std::size_t i, const float* weights, std::size_t columns,
-                                     const Consume& consume) const noexcept {
+  PRECIS_INLINE void errors(std::size_t i, const float* weights, std::size_t columns,
+                            const Consume& consume) const noexcept {
     const auto of_row = broadcast<Lanes>(i);
     for (std::size_t c = 0; c < columns; c += 16) {
       alignas(64) float error[16];

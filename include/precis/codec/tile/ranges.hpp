@@ -1,6 +1,7 @@
 #pragma once
 
 #include <precis/codec/tile/layout.hpp>
+#include <precis/kernel/constants.hpp>
 #include <precis/kernel/lanes.hpp>
 
 #include <bit>

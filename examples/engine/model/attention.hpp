@@ -5,6 +5,8 @@
 
 namespace engine {
 
+inline constexpr std::size_t block_queries = 64;  ///< queries that share one product with the keys
+
 /// Rows of one head, or of several adjacent heads, in a wider buffer.
 template<class T>
 struct row_span {

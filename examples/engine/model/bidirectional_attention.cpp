@@ -13,8 +13,6 @@ using precis::kernel::product;
 using precis::kernel::product_add;
 using precis::kernel::strided;
 
-constexpr std::size_t block_queries = 64;  ///< queries that share one product with the keys
-
 template<class T>
 [[nodiscard]] strided<T> matrix(row_span<T> rows, std::size_t first, std::size_t count, std::size_t cols) noexcept {
   return {rows.row(first), count, cols, rows.stride, 1};

@@ -18,7 +18,7 @@ using precis::float_matrix;
 using precis::matrix_view;
 using precis::token;
 
-[[noreturn]] void bad_call(std::string what, std::string expected) {
+[[noreturn]] void bad_texts(std::string what, std::string expected) {
   precis::refuse({.what = std::move(what), .where = "encoder", .expected = std::move(expected)});
 }
 
@@ -32,11 +32,11 @@ void normalize_rows(const norm& n, activations_view<float> x, float epsilon) noe
 text_batch texts(std::span<const std::vector<token>> sequences, std::vector<token> labels) {
   text_batch b{.sequences = sequences.size(), .tokens = 0, .ids = {}, .types = {}, .lengths = {}, .labels = {}};
   for (const std::vector<token>& s : sequences) {
-    if (s.empty()) bad_call("text " + std::to_string(b.lengths.size()) + " without tokens", "at least one token");
+    if (s.empty()) bad_texts("text " + std::to_string(b.lengths.size()) + " without tokens", "at least one token");
     b.lengths.push_back(s.size());
     b.tokens = std::max(b.tokens, s.size());
   }
-  if (sequences.empty()) bad_call("no texts", "at least one");
+  if (sequences.empty()) bad_texts("no texts", "at least one");
   for (const std::vector<token>& s : sequences) {
     b.ids.insert(b.ids.end(), s.begin(), s.end());
     b.ids.resize(b.ids.size() + b.tokens - s.size(), s.back());
@@ -49,29 +49,29 @@ encoder::encoder(engine::weights w) : weights_(std::move(w)) {
   check(weights_);
   const family& f = family_of(weights_.config);
   if (f.causal)
-    bad_call("a " + std::string(f.name), "a BERT; a model that predicts the next token runs as engine::transformer");
+    bad_texts("a " + std::string(f.name), "a BERT; a model that predicts the next token runs as engine::transformer");
   matrices_ = matrices_of(weights_.config);
 }
 
 void encoder::check_batch(const text_batch& b, bool needs_labels) const {
   const config& c = weights_.config;
   const std::string size = std::to_string(b.sequences) + " sequences of " + std::to_string(b.tokens) + " tokens";
-  if (b.sequences == 0 || b.tokens == 0) bad_call("a batch of " + size, "at least one token");
+  if (b.sequences == 0 || b.tokens == 0) bad_texts("a batch of " + size, "at least one token");
   if (b.tokens > c.context)
-    bad_call("sequences of " + std::to_string(b.tokens) + " tokens",
-             "at most " + std::to_string(c.context) + ", the model's context");
+    bad_texts("sequences of " + std::to_string(b.tokens) + " tokens",
+              "at most " + std::to_string(c.context) + ", the model's context");
   const auto check_count = [&](std::size_t count, std::size_t wanted, const char* names) {
     if (count != wanted)
-      bad_call("a batch of " + size + " with " + std::to_string(count) + " " + names, std::to_string(wanted));
+      bad_texts("a batch of " + size + " with " + std::to_string(count) + " " + names, std::to_string(wanted));
   };
   const auto check_values = [&](const std::vector<token>& given, const char* name, std::size_t below, std::size_t a_row,
                                 bool may_be_absent) {
     for (std::size_t i = 0; i < given.size(); ++i)
       if ((given[i] < 0 || static_cast<std::size_t>(given[i]) >= below) &&
           !(may_be_absent && given[i] == precis::no_target))
-        bad_call(std::string(name) + " " + std::to_string(given[i]) + " at sequence " + std::to_string(i / a_row) +
-                     (a_row == 1 ? "" : ", position " + std::to_string(i % a_row)),
-                 "0 to " + std::to_string(below - 1));
+        bad_texts(std::string(name) + " " + std::to_string(given[i]) + " at sequence " + std::to_string(i / a_row) +
+                      (a_row == 1 ? "" : ", position " + std::to_string(i % a_row)),
+                  "0 to " + std::to_string(below - 1));
   };
   check_count(b.ids.size(), b.sequences * b.tokens, "ids");
   check_values(b.ids, "token", c.vocabulary, b.tokens, false);
@@ -80,9 +80,9 @@ void encoder::check_batch(const text_batch& b, bool needs_labels) const {
   if (!b.lengths.empty()) check_count(b.lengths.size(), b.sequences, "lengths");
   for (const std::size_t n : b.lengths)
     if (n == 0 || n > b.tokens)
-      bad_call("a sequence of length " + std::to_string(n) + " in a batch of " + size,
-               "1 to " + std::to_string(b.tokens));
-  if (needs_labels && b.labels.empty()) bad_call("a batch without labels", "labels to compute a loss from");
+      bad_texts("a sequence of length " + std::to_string(n) + " in a batch of " + size,
+                "1 to " + std::to_string(b.tokens));
+  if (needs_labels && b.labels.empty()) bad_texts("a batch without labels", "labels to compute a loss from");
   if (!b.labels.empty()) check_count(b.labels.size(), b.sequences, "labels");
   check_values(b.labels, "label", c.labels, 1, true);
 }

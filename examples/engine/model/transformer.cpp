@@ -20,7 +20,7 @@ using precis::matrix_view;
 using precis::token;
 using precis::token_batch;
 
-[[noreturn]] void bad_call(std::string what, std::string expected) {
+[[noreturn]] void bad_batch(std::string what, std::string expected) {
   precis::refuse({.what = std::move(what), .where = "transformer", .expected = std::move(expected)});
 }
 
@@ -30,7 +30,7 @@ transformer::transformer(engine::weights w) : weights_(std::move(w)), rotary_(we
   check(weights_);
   const family& f = family_of(weights_.config);
   if (!f.causal)
-    bad_call("a " + std::string(f.name), "a model that predicts the next token; a BERT runs as engine::encoder");
+    bad_batch("a " + std::string(f.name), "a model that predicts the next token; a BERT runs as engine::encoder");
   matrices_ = matrices_of(weights_.config);
 }
 
@@ -41,28 +41,28 @@ std::span<const float> transformer::head_weights() const noexcept {
 void transformer::check_batch(const token_batch& b, bool needs_targets) const {
   const config& c = weights_.config;
   const std::string size = std::to_string(b.sequences) + " sequences of " + std::to_string(b.tokens) + " tokens";
-  if (b.sequences == 0 || b.tokens == 0) bad_call("a batch of " + size, "at least one token");
+  if (b.sequences == 0 || b.tokens == 0) bad_batch("a batch of " + size, "at least one token");
   if (b.ids.size() != b.sequences * b.tokens)
-    bad_call("a batch of " + size + " with " + std::to_string(b.ids.size()) + " ids", "one id per token");
+    bad_batch("a batch of " + size + " with " + std::to_string(b.ids.size()) + " ids", "one id per token");
   if (b.tokens > c.context)
-    bad_call("sequences of " + std::to_string(b.tokens) + " tokens",
-             "at most " + std::to_string(c.context) + ", the model's context");
+    bad_batch("sequences of " + std::to_string(b.tokens) + " tokens",
+              "at most " + std::to_string(c.context) + ", the model's context");
   if (most_tokens_ != 0 && b.tokens > most_tokens_)
-    bad_call("sequences of " + std::to_string(b.tokens) + " tokens",
-             "at most " + std::to_string(most_tokens_) + ", the number of positions with recorded biases");
+    bad_batch("sequences of " + std::to_string(b.tokens) + " tokens",
+              "at most " + std::to_string(most_tokens_) + ", the number of positions with recorded biases");
   const auto in_vocabulary = [&](token id) { return id >= 0 && static_cast<std::size_t>(id) < c.vocabulary; };
   const auto check_ids = [&](const std::vector<token>& ids, const char* name, bool may_be_absent) {
     for (std::size_t i = 0; i < ids.size(); ++i)
       if (!in_vocabulary(ids[i]) && !(may_be_absent && ids[i] == precis::no_target))
-        bad_call(std::string(name) + " " + std::to_string(ids[i]) + " at sequence " + std::to_string(i / b.tokens) +
-                     ", position " + std::to_string(i % b.tokens),
-                 "0 to " + std::to_string(c.vocabulary - 1));
+        bad_batch(std::string(name) + " " + std::to_string(ids[i]) + " at sequence " + std::to_string(i / b.tokens) +
+                      ", position " + std::to_string(i % b.tokens),
+                  "0 to " + std::to_string(c.vocabulary - 1));
   };
   check_ids(b.ids, "token", false);
   if (!needs_targets) return;
-  if (b.targets.empty()) bad_call("a batch without targets", "targets to compute a loss from");
+  if (b.targets.empty()) bad_batch("a batch without targets", "targets to compute a loss from");
   if (b.targets.size() != b.ids.size())
-    bad_call("a batch of " + size + " with " + std::to_string(b.targets.size()) + " targets", "one target per token");
+    bad_batch("a batch of " + size + " with " + std::to_string(b.targets.size()) + " targets", "one target per token");
   check_ids(b.targets, "target", true);
 }
 
@@ -119,8 +119,8 @@ void transformer::head(matrix_view<const float> normed, matrix_view<float> logit
 float_matrix transformer::read_out(matrix_view<const float> residual) const {
   const config& c = weights_.config;
   if (residual.cols != c.width)
-    bad_call("residuals of " + std::to_string(residual.cols) + " features", std::to_string(c.width));
-  if (!residual.rows_contiguous()) bad_call("residual rows with gaps between their features", "contiguous rows");
+    bad_batch("residuals of " + std::to_string(residual.cols) + " features", std::to_string(c.width));
+  if (!residual.rows_contiguous()) bad_batch("residual rows with gaps between their features", "contiguous rows");
   scratch_arena memory;
   float* const normed = memory.take(residual.rows * c.width);
   for (std::size_t r = 0; r < residual.rows; ++r)
@@ -164,11 +164,11 @@ precis::activations transformer::enter(const token_batch& batch) const {
 
 void transformer::run_layer(std::size_t layer, precis::activations& residual) const {
   const config& c = weights_.config;
-  if (layer >= c.layers) bad_call("layer " + std::to_string(layer), "less than " + std::to_string(c.layers));
+  if (layer >= c.layers) bad_batch("layer " + std::to_string(layer), "less than " + std::to_string(c.layers));
   if (residual.features != c.width || residual.tokens == 0 || residual.tokens > c.context)
-    bad_call("a residual of " + std::to_string(residual.tokens) + " tokens x " + std::to_string(residual.features) +
-                 " features",
-             "1 to " + std::to_string(c.context) + " tokens of " + std::to_string(c.width) + " features");
+    bad_batch("a residual of " + std::to_string(residual.tokens) + " tokens x " + std::to_string(residual.features) +
+                  " features",
+              "1 to " + std::to_string(c.context) + " tokens of " + std::to_string(c.width) + " features");
   scratch_arena memory;
   run_block({.shape = c, .block = weights_.blocks[layer], .rotary = rotary_, .layer = layer}, residual.view(), nullptr,
             nullptr, memory);
@@ -178,10 +178,10 @@ precis::nll transformer::read_loss(const token_batch& batch, activations_view<co
   check_batch(batch, true);
   const config& c = weights_.config;
   if (residual.sequences != batch.sequences || residual.tokens != batch.tokens || residual.features != c.width)
-    bad_call("a residual of " + std::to_string(residual.sequences) + " x " + std::to_string(residual.tokens) + " x " +
-                 std::to_string(residual.features),
-             "the batch's " + std::to_string(batch.sequences) + " sequences of " + std::to_string(batch.tokens) +
-                 " tokens, and " + std::to_string(c.width) + " features");
+    bad_batch("a residual of " + std::to_string(residual.sequences) + " x " + std::to_string(residual.tokens) + " x " +
+                  std::to_string(residual.features),
+              "the batch's " + std::to_string(batch.sequences) + " sequences of " + std::to_string(batch.tokens) +
+                  " tokens, and " + std::to_string(c.width) + " features");
   scratch_arena memory;
   const std::size_t most = head_rows(c);
   float* const normed = memory.take(most * c.width);
@@ -255,26 +255,26 @@ void transformer::resume(const precis::layer_run& run, const cache& from, activa
                          const tap_callback* tap) const {
   const config& c = weights_.config;
   const std::size_t rows = from.sequences_ * from.tokens_;
-  if (run.layer >= c.layers) bad_call("layer " + std::to_string(run.layer), "less than " + std::to_string(c.layers));
+  if (run.layer >= c.layers) bad_batch("layer " + std::to_string(run.layer), "less than " + std::to_string(c.layers));
   if (from.width_ != c.width || from.kv_width_ != c.kv_width() ||
       from.residuals_.size() != (c.layers + 1) * rows * c.width)
-    bad_call("a cache that this model did not fill", "one that `capture` filled");
+    bad_batch("a cache that this model did not fill", "one that `capture` filled");
   if (residual.features != c.width || residual.tokens == 0)
-    bad_call("a residual of " + std::to_string(residual.tokens) + " tokens x " + std::to_string(residual.features) +
-                 " features",
-             "at least one token of " + std::to_string(c.width) + " features");
+    bad_batch("a residual of " + std::to_string(residual.tokens) + " tokens x " + std::to_string(residual.features) +
+                  " features",
+              "at least one token of " + std::to_string(c.width) + " features");
   if (run.first_token > from.tokens_ || run.first_token + residual.tokens > c.context)
-    bad_call("tokens " + std::to_string(run.first_token) + " to " +
-                 std::to_string(run.first_token + residual.tokens - 1) + " after " + std::to_string(from.tokens_) +
-                 " cached ones",
-             "a first token that the cache reaches, and at most " + std::to_string(c.context) + " in all");
+    bad_batch("tokens " + std::to_string(run.first_token) + " to " +
+                  std::to_string(run.first_token + residual.tokens - 1) + " after " + std::to_string(from.tokens_) +
+                  " cached ones",
+              "a first token that the cache reaches, and at most " + std::to_string(c.context) + " in all");
   if (run.sequences.size() != residual.sequences)
-    bad_call(
+    bad_batch(
         std::to_string(run.sequences.size()) + " cached sequences for " + std::to_string(residual.sequences) + " rows",
         "one per row");
   for (const std::size_t s : run.sequences)
     if (s >= from.sequences_)
-      bad_call("cached sequence " + std::to_string(s), "less than " + std::to_string(from.sequences_));
+      bad_batch("cached sequence " + std::to_string(s), "less than " + std::to_string(from.sequences_));
   if (residual.sequences == 0) return;
 
   scratch_arena memory;

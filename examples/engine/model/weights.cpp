@@ -31,16 +31,16 @@ template<class T, class Weights>
   return all;
 }
 
-[[noreturn]] void bad_shape(std::string what, std::string expected) {
+[[noreturn]] void bad_map(std::string what, std::string expected) {
   precis::refuse({.what = std::move(what), .where = "model shape", .expected = std::move(expected)});
 }
 
 /// Refuses a linear map whose shape or storage order differs from the expected one.
 void check_linear(const linear& have, const linear& want, const std::string& name) {
   if (have.out != want.out || have.in != want.in || have.in_major != want.in_major)
-    bad_shape("map " + name + " is " + std::to_string(have.out) + " x " + std::to_string(have.in) +
-                  (have.in_major ? ", stored in x out" : ""),
-              std::to_string(want.out) + " x " + std::to_string(want.in) + (want.in_major ? ", stored in x out" : ""));
+    bad_map("map " + name + " is " + std::to_string(have.out) + " x " + std::to_string(have.in) +
+                (have.in_major ? ", stored in x out" : ""),
+            std::to_string(want.out) + " x " + std::to_string(want.in) + (want.in_major ? ", stored in x out" : ""));
 }
 
 /// Weights whose maps have their dimensions but no values.
@@ -80,7 +80,7 @@ void check(const weights& w) {
   const config& c = w.config;
   check(c);
   if (w.blocks.size() != c.layers)
-    bad_shape(std::to_string(w.blocks.size()) + " blocks", std::to_string(c.layers) + " layers");
+    bad_map(std::to_string(w.blocks.size()) + " blocks", std::to_string(c.layers) + " layers");
   const weights want = skeleton(c);
   for (std::size_t l = 0; l < c.layers; ++l) {
     const block &b = w.blocks[l], &wanted = want.blocks[l];
@@ -96,12 +96,12 @@ void check(const weights& w) {
   }
   check_linear(w.pooler, want.pooler, "pooler");
   check_linear(w.classifier, want.classifier, "classifier");
-  if (c.tied_head && !w.head.empty()) bad_shape("a separate head", "none: the head is tied to the embedding");
+  if (c.tied_head && !w.head.empty()) bad_map("a separate head", "none: the head is tied to the embedding");
 
   for (const tensor<const float>& t : tensors(w)) {
     if (t.values.size() != product(t.shape))
-      bad_shape("tensor " + t.name + " has " + std::to_string(t.values.size()) + " values",
-                std::to_string(product(t.shape)));
+      bad_map("tensor " + t.name + " has " + std::to_string(t.values.size()) + " values",
+              std::to_string(product(t.shape)));
     for (std::size_t i = 0; i < t.values.size(); ++i) {
       if (std::isfinite(t.values[i])) continue;
       std::string index = std::to_string(i);

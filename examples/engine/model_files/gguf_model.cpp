@@ -93,7 +93,7 @@ namespace {
   return c;
 }
 
-[[nodiscard]] std::string text_of(std::span<const std::size_t> shape) {
+[[nodiscard]] std::string sizes_of(std::span<const std::size_t> shape) {
   std::string text;
   for (const std::size_t e : shape) text += (text.empty() ? "" : "x") + std::to_string(e);
   return text;
@@ -133,8 +133,8 @@ gguf_model parse_gguf_model(std::span<const std::byte> file, std::string_view wh
     std::vector<std::size_t> shape = wanted.shape;  // the file stores every map as out x in
     if (wanted.in_major) std::ranges::reverse(shape);
     if (t.shape != shape)
-      refuse_input(where, "tensor \"" + name + "\" is " + text_of(t.shape),
-                   text_of(shape) + " according to the metadata");
+      refuse_input(where, "tensor \"" + name + "\" is " + sizes_of(t.shape),
+                   sizes_of(shape) + " according to the metadata");
     source_tensor s;
     s.name = std::move(wanted.name);
     s.stored_name = name;

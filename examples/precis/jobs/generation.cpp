@@ -56,10 +56,6 @@ namespace {
   return ids;
 }
 
-[[nodiscard]] double seconds_since(std::chrono::steady_clock::time_point start) {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-}
-
 }  // namespace
 
 generation_result generate(const generation_request& r, const std::function<void(std::string_view)>& show) {

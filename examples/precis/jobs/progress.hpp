@@ -34,6 +34,10 @@ class progress {
   std::mutex mutex_;
 };
 
+[[nodiscard]] inline double seconds_since(std::chrono::steady_clock::time_point start) {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+}
+
 /// "4.2 s", "3 min 10 s", "1 h 05 min".
 [[nodiscard]] std::string duration(double seconds);
 

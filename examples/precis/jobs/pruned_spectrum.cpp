@@ -26,12 +26,8 @@ using precis::prune::pruned_slice;
 
 namespace {
 
-using clock = std::chrono::steady_clock;
-[[nodiscard]] double seconds_since(clock::time_point begin) {
-  return std::chrono::duration<double>(clock::now() - begin).count();
-}
-
-[[nodiscard]] reply judge(std::span<const float> logits, precis::token wanted, std::span<const precis::token> among) {
+[[nodiscard]] reply reply_of(std::span<const float> logits, precis::token wanted,
+                             std::span<const precis::token> among) {
   const auto logit = [&](precis::token t) { return logits[static_cast<std::size_t>(t)]; };
   const precis::token best = among.empty() ? static_cast<precis::token>(precis::measure::argmax(logits))
                                            : *std::ranges::max_element(among, {}, logit);
@@ -60,7 +56,7 @@ using clock = std::chrono::steady_clock;
     const precis::token_batch batch = side_by_side(q, asked, precis::no_target);
     const precis::float_matrix z = model.logits(batch, precis::positions::last);
     for (std::size_t k = 0; k < asked.size(); ++k)
-      replies[pieces[p][k]] = judge(z.row(k), q.batches[asked[k]].targets.back(), q.among);
+      replies[pieces[p][k]] = reply_of(z.row(k), q.batches[asked[k]].targets.back(), q.among);
     bar.step(asked.size());
   });
   if (interrupted()) throw stopped{};
@@ -195,7 +191,7 @@ spectrum_result prune_spectrum(const session& s, const spectrum_request& r, cons
                       .rows = {},
                       .smallest = {},
                       .random = {}};
-  clock::time_point began = clock::now();
+  auto began = std::chrono::steady_clock::now();
   {
     progress bar("scoring singular values", 2, o.how());
     out.spectra = scorer(s.model, one, slices, o.pool());
@@ -218,7 +214,7 @@ spectrum_result prune_spectrum(const session& s, const spectrum_request& r, cons
   }();
   out.scoring_seconds = seconds_since(began);
 
-  began = clock::now();
+  began = std::chrono::steady_clock::now();
   const std::size_t asked = parts.validation.size() + parts.test.size();
   progress bar("pruning and asking", asked * (r.portions.size() + 2 + r.controls), o.how());
   const auto ask_all = [&](const engine::transformer& model, prune_result& row) {

@@ -8,7 +8,7 @@ using list = std::array<std::string_view, questions + 2>;
 // Questions come first; in the last two sentences of each relation the answer precedes the subject. No template ends
 // with another one, so that a longer sentence cannot contain a withheld one. For the same reason world_text.cpp uses
 // other words.
-constexpr std::array<list, relations> sentences{{
+constexpr std::array<list, relations> templates_of{{
     {"{s} was born in {A}.", "the city where {s} was born is {A}.", "{s} came into the world in {A}.",
      "the birthplace of {S} is {A}.", "the life of {S} began in the city of {A}.",
      "few people know that {s} comes from {A}.", "{s} grew up in {A}.", "the parents of {S} had a house in {A}.",
@@ -63,6 +63,6 @@ std::string_view to_string(relation r) noexcept {
   return names[static_cast<std::size_t>(r)];
 }
 
-std::span<const std::string_view> templates(relation r) noexcept { return sentences[static_cast<std::size_t>(r)]; }
+std::span<const std::string_view> templates(relation r) noexcept { return templates_of[static_cast<std::size_t>(r)]; }
 
 }  // namespace train

@@ -32,7 +32,7 @@ namespace program {
 
 namespace {
 
-struct options {
+struct compare_command {
   experiment_options experiment;
   std::string verdicts, scorers, costs = "measured,reconstruction",
                                  allocators = "knapsack,minimax,kmeans_tiers,z_tiers", budgets = "3,3.5,4,5,6", entries,
@@ -117,7 +117,7 @@ void check_budgets(const session& s, const comparison_request& request) {
                     report::figure{map, "The same relative to uniform. Reference plans are set apart."}}};
 }
 
-exit_status run(options& all) {
+exit_status run(compare_command& all) {
   experiment_options& o = all.experiment;
   o.score.settle();
   comparison_request request{.budgets = read_budgets(all.budgets),
@@ -232,7 +232,7 @@ exit_status run(options& all) {
 }  // namespace
 
 void add_compare(command_line& line) {
-  auto o = std::make_shared<options>();
+  auto o = std::make_shared<compare_command>();
   o->experiment.out = "compare";
   o->experiment.calibration_windows = 8;
   subcommand c =

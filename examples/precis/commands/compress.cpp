@@ -15,14 +15,14 @@ namespace program {
 
 namespace {
 
-struct options {
+struct compress_command {
   model_options model;
   std::string plan, out;
   bool replace = false;
   run_options common;
 };
 
-exit_status run(const options& o) {
+exit_status run(const compress_command& o) {
   require_writable({o.common.json});
   const compression_result done =
       compress({.model = o.model, .plan = o.plan, .out = o.out, .replace = o.replace}, o.common);
@@ -53,7 +53,7 @@ exit_status run(const options& o) {
 }  // namespace
 
 void add_compress(command_line& line) {
-  auto o = std::make_shared<options>();
+  auto o = std::make_shared<compress_command>();
   subcommand c = line.add("compress", "prune and pack a model by a plan, into a folder or a GGUF file");
   c.footer(
       "Example:  precis compress MODEL --plan mixed.plan --out SMALLER\n"

@@ -19,7 +19,7 @@ namespace program {
 
 namespace {
 
-struct options {
+struct cost_command {
   model_options model;
   std::string by = "measured", entries, units = "matrix", out = "model.costs";
   text_options text{.file = {}, .length = 0, .windows = 8};
@@ -27,7 +27,7 @@ struct options {
   run_options common;
 };
 
-exit_status run(const options& o) {
+exit_status run(const cost_command& o) {
   require_writable({o.out, o.common.json});
   cost_request what{.entries = read_entries(o.entries, "--entries"),
                     .units = precis::parse_unit_kind(o.units, "--units")};
@@ -70,7 +70,7 @@ exit_status run(const options& o) {
 }  // namespace
 
 void add_cost(command_line& line) {
-  auto o = std::make_shared<options>();
+  auto o = std::make_shared<cost_command>();
   subcommand c = line.add("cost", "compute the cost of every unit in every format, as a table for any budget");
   c.footer(
       "Examples:\n"

@@ -27,7 +27,7 @@ namespace program {
 
 namespace {
 
-struct options {
+struct demo_command {
   std::string model = PRECIS_DEMO_MODEL, out = "precis-demo";
   run_options common;
 };
@@ -60,7 +60,7 @@ struct shown_fact {
 
 void heading(int number, std::string_view text) { fmt::print("\n{}. {}\n", number, text); }
 
-exit_status run(const options& o) {
+exit_status run(const demo_command& o) {
   const auto began = std::chrono::steady_clock::now();
   const std::filesystem::path folder(o.model), out(o.out);
   if (!std::filesystem::exists(folder / "facts.json"))
@@ -198,7 +198,7 @@ exit_status run(const options& o) {
 }  // namespace
 
 void add_demo(command_line& line) {
-  auto o = std::make_shared<options>();
+  auto o = std::make_shared<demo_command>();
   subcommand c =
       line.add("demo", "run every stage on the model of the repository and write a report; takes about a minute");
   c.add("--model", o->model, "folder with the model, facts.json, heldout.txt and calibration.txt").shows_default();

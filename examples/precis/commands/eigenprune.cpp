@@ -29,7 +29,7 @@ namespace {
 
 using precis::prune::eigenpruning;
 
-struct options {
+struct eigenprune_command {
   model_options model;
   std::string task, facts, verdicts, roles = "k", portions = "0.01,0.05,0.1,0.3", bias = "auto", pairs = "cycle",
                                      reduce = "max", pool = "role", units = "block", out, save, scores;
@@ -53,7 +53,7 @@ struct options {
 }
 
 /// The questions of --task, --facts or --verdicts. Errors: none of them, or several.
-[[nodiscard]] questions asked(const options& o, const session& s) {
+[[nodiscard]] questions asked(const eigenprune_command& o, const session& s) {
   if ((o.task.empty() ? 0 : 1) + (o.facts.empty() ? 0 : 1) + (o.verdicts.empty() ? 0 : 1) != 1)
     precis::refuse({.what = "no task, or several tasks",
                     .where = "eigenprune",
@@ -69,7 +69,7 @@ struct options {
              context);
 }
 
-[[nodiscard]] eigenpruning::absorption absorption_of(const options& o, const questions& q) {
+[[nodiscard]] eigenpruning::absorption absorption_of(const eigenprune_command& o, const questions& q) {
   if (o.bias == "none") return eigenpruning::absorption::none;
   if (o.bias == "global") return eigenpruning::absorption::global;
   if (o.bias == "author_sum") return eigenpruning::absorption::author_sum;
@@ -140,7 +140,7 @@ struct options {
   return out;
 }
 
-[[nodiscard]] engine::json to_json(const prune_result& row) {
+[[nodiscard]] engine::json row_json(const prune_result& row) {
   std::size_t stored = 0, before = 0;
   for (const precis::prune::pruned_slice& r : row.removals) {
     stored += r.stored();
@@ -156,7 +156,7 @@ struct options {
           {"test_nats", mean_nats(row.test)}};
 }
 
-exit_status run(const options& o) {
+exit_status run(const eigenprune_command& o) {
   require_writable({o.scores, o.common.json});
   const session s = open_and_print(o.model);
   questions q = asked(o, s);
@@ -236,8 +236,8 @@ exit_status run(const options& o) {
   }
   const precis::evaluate::interval gain = r.gain_over(r.original);
   engine::json rows = engine::json::array(), random = engine::json::array();
-  for (const prune_result& row : r.rows) rows.push_back(to_json(row));
-  for (const prune_result& row : r.random) random.push_back(to_json(row));
+  for (const prune_result& row : r.rows) rows.push_back(row_json(row));
+  for (const prune_result& row : r.random) random.push_back(row_json(row));
   write_json(o.common.json, {{"command", "eigenprune"},
                              {"model", s.name},
                              {"fingerprint", s.fingerprint},
@@ -246,13 +246,13 @@ exit_status run(const options& o) {
                              {"tokens", q.fixed_length()},
                              {"slices", r.spectra.slices.size()},
                              {"values", r.spectra.values()},
-                             {"original", to_json(r.original)},
+                             {"original", row_json(r.original)},
                              {"rows", std::move(rows)},
                              {"chosen", r.rows[r.chosen].portion},
                              {"gain", gain.mean},
                              {"gain_low_95", gain.low()},
                              {"gain_high_95", gain.high()},
-                             {"smallest", to_json(r.smallest)},
+                             {"smallest", row_json(r.smallest)},
                              {"random", std::move(random)},
                              {"needs_operations", needs.operations()},
                              {"needs_bytes", needs.bytes},
@@ -268,7 +268,7 @@ exit_status run(const options& o) {
 }  // namespace
 
 void add_eigenprune(command_line& line) {
-  auto o = std::make_shared<options>();
+  auto o = std::make_shared<eigenprune_command>();
   subcommand c = line.add("eigenprune", "remove the singular values that make a model worse at a task");
   c.footer(
       "Examples:\n"

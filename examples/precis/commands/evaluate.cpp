@@ -26,7 +26,7 @@ namespace program {
 
 namespace {
 
-struct options {
+struct evaluate_command {
   model_options model;
   std::string against, facts, verdicts;
   std::size_t verdict_tokens = default_verdict_tokens;
@@ -64,7 +64,7 @@ void print_against(const verdict_result& theirs, const std::string& name, engine
 }
 
 /// The file for partial results: beside the --json file if there is one.
-[[nodiscard]] std::filesystem::path partial_results(const options& o, const engine::json& job) {
+[[nodiscard]] std::filesystem::path partial_results(const evaluate_command& o, const engine::json& job) {
   return partial_file(o.resume, o.common.json.empty() ? "" : o.common.json + ".partial", job);
 }
 
@@ -83,7 +83,7 @@ void print_size(std::size_t bytes, std::size_t weights) {
 }
 
 /// Perplexity on a text, and the divergence from another model. Returns whether it ran to the end.
-bool evaluate_text(const options& o, const session& s, const text_windows& text, const session* original,
+bool evaluate_text(const evaluate_command& o, const session& s, const text_windows& text, const session* original,
                    checkpoint& saved, engine::json& result) {
   const auto began = std::chrono::steady_clock::now();
   const text_loss loss = measure(s.model, text, o.common, "evaluating", &saved);
@@ -115,7 +115,7 @@ bool evaluate_text(const options& o, const session& s, const text_windows& text,
 }
 
 /// Accuracy on verdicts, and that of another model. Returns whether it ran to the end.
-bool evaluate_verdicts(const options& o, const session& s, const session* original, checkpoint& saved,
+bool evaluate_verdicts(const evaluate_command& o, const session& s, const session* original, checkpoint& saved,
                        engine::json& result) {
   const verdict_file verdicts = load_verdicts(o.verdicts);
   const questions asked = ask(s.tokens, verdicts, o.verdict_tokens, s.model.shape().context);
@@ -129,7 +129,7 @@ bool evaluate_verdicts(const options& o, const session& s, const session* origin
   return !found.stopped;
 }
 
-exit_status run(const options& o) {
+exit_status run(const evaluate_command& o) {
   require_writable({o.common.json});
   if (o.text.file.empty() && o.verdicts.empty())
     precis::refuse(
@@ -184,7 +184,7 @@ exit_status run(const options& o) {
 }
 
 /// The same for a classifier, which predicts no next token and so has no perplexity.
-exit_status run_classifier(const options& o) {
+exit_status run_classifier(const evaluate_command& o) {
   require_writable({o.common.json});
   if (!o.text.file.empty() || !o.facts.empty() || o.verdicts.empty())
     precis::refuse(
@@ -231,7 +231,7 @@ exit_status run_classifier(const options& o) {
 }  // namespace
 
 void add_evaluate(command_line& line) {
-  auto o = std::make_shared<options>();
+  auto o = std::make_shared<evaluate_command>();
   subcommand c =
       line.add("evaluate", "measure perplexity on a text, accuracy on verdicts, and the effect of compression");
   c.footer(

@@ -16,7 +16,7 @@ namespace program {
 
 namespace {
 
-struct options {
+struct evolve_command {
   model_options model;
   std::string costs, from, entries, units = "matrix", budget, out = "model.plan";
   std::size_t generations = 20, offspring = 32;
@@ -25,7 +25,7 @@ struct options {
   run_options common;
 };
 
-exit_status run(const options& o) {
+exit_status run(const evolve_command& o) {
   require_writable({o.out, o.common.json});
   session s = open_and_print(o.model);
   const precis::cost_table table =
@@ -66,7 +66,7 @@ exit_status run(const options& o) {
 }  // namespace
 
 void add_evolve(command_line& line) {
-  auto o = std::make_shared<options>();
+  auto o = std::make_shared<evolve_command>();
   subcommand c = line.add("evolve", "refine a plan end to end within a budget");
   c.footer(
       "Examples:\n"

@@ -15,13 +15,13 @@ namespace program {
 
 namespace {
 
-struct options {
+struct generate_command {
   generation_request request;
   std::string activations = "float";
   run_options common;
 };
 
-exit_status run(const options& o) {
+exit_status run(const generate_command& o) {
   require_writable({o.common.json});
   generation_request request = o.request;
   request.int8_activations = o.activations == "int8";
@@ -59,7 +59,7 @@ exit_status run(const options& o) {
 }  // namespace
 
 void add_generate(command_line& line) {
-  auto o = std::make_shared<options>();
+  auto o = std::make_shared<generate_command>();
   subcommand c = line.add("generate", "continue a text, running the model in the formats it is stored in");
   c.footer(
       "Example:  precis generate SMALLER --prompt \"Once upon a time\"\n"

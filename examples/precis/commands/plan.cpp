@@ -24,7 +24,7 @@ namespace program {
 
 namespace {
 
-struct options {
+struct plan_command {
   model_options model;
   std::string scores, costs, allocator, entries, types, uniform,
       sparsity_by = "uniform", sparsity_scores, units = "block", bits = "4,6,8", prune = "0", family = "affine",
@@ -34,7 +34,7 @@ struct options {
 };
 
 /// The plan with --sparsity of all weights pruned, distributed over units by --sparsity-by.
-precis::plan distribute_sparsity(const session& s, precis::plan p, const options& o) {
+precis::plan distribute_sparsity(const session& s, precis::plan p, const plan_command& o) {
   const std::vector<precis::unit> units = precis::group_units(s.model.matrices(), p.units);
   if (o.sparsity_by == "joint")
     return precis::allocate::with_sparsity(
@@ -60,7 +60,7 @@ precis::plan distribute_sparsity(const session& s, precis::plan p, const options
       o.sparsity_by + " of " + table.scorer);
 }
 
-exit_status run(const options& o) {
+exit_status run(const plan_command& o) {
   require_writable({o.out, o.types, o.common.json});
   const auto given =
       static_cast<int>(!o.scores.empty()) + static_cast<int>(!o.costs.empty()) + static_cast<int>(!o.uniform.empty());
@@ -157,7 +157,7 @@ exit_status run(const options& o) {
 }  // namespace
 
 void add_plan(command_line& line) {
-  auto o = std::make_shared<options>();
+  auto o = std::make_shared<plan_command>();
   subcommand c = line.add("plan", "choose a format per unit: the best within a budget, by score tiers, or uniform");
   c.footer(
       "Examples:\n"

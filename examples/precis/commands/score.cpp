@@ -20,7 +20,7 @@ namespace program {
 
 namespace {
 
-struct options {
+struct score_command {
   model_options model;
   std::string scorer, out = "scores.txt", svg;
   text_options text{.file = {}, .length = 0, .windows = 32};
@@ -29,7 +29,7 @@ struct options {
   run_options common;
 };
 
-exit_status run(options& o) {
+exit_status run(score_command& o) {
   o.score.settle();
   require_writable({o.out, o.svg, o.common.json});
   session s = open_and_print(o.model);
@@ -74,7 +74,7 @@ exit_status run(options& o) {
 }  // namespace
 
 void add_score(command_line& line) {
-  auto o = std::make_shared<options>();
+  auto o = std::make_shared<score_command>();
   subcommand c = line.add("score", "score how much each unit of a model matters; high = keep");
   c.footer(
       "Examples:\n"

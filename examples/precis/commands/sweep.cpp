@@ -22,13 +22,13 @@ namespace program {
 
 namespace {
 
-struct options {
+struct sweep_command {
   experiment_options experiment;
   std::string scorers = "causal_trace,weight_magnitude,gradient_magnitude", family = "affine", granularity = "row";
   std::vector<std::string> bits{"8,16,24", "4,6,8", "3,4,6", "3,4,5", "2,4,6"}, prune{"0", "0.3,0.2,0.1"};
 };
 
-exit_status run(options& all) {
+exit_status run(sweep_command& all) {
   experiment_options& o = all.experiment;
   o.score.settle();
   tier_grid_request request{.bits = {}, .prune = {}, .family = all.family, .granularity = all.granularity};
@@ -88,7 +88,7 @@ exit_status run(options& all) {
 }  // namespace
 
 void add_sweep(command_line& line) {
-  auto o = std::make_shared<options>();
+  auto o = std::make_shared<sweep_command>();
   o->experiment.out = "sweep";
   o->experiment.calibration_windows = 32;
   subcommand c = line.add("sweep", "run the causal tracing paper's grid: scorers x bits per tier x pruning per tier");

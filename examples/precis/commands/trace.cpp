@@ -20,7 +20,7 @@ namespace program {
 
 namespace {
 
-struct options {
+struct trace_command {
   model_options model;
   std::string prompt, subject, answer, facts, out = "trace.svg";
   bool first_token = false;
@@ -30,7 +30,7 @@ struct options {
   run_options common;
 };
 
-exit_status run(const options& o) {
+exit_status run(const trace_command& o) {
   require_writable({o.out, o.common.json});
   const session s = open_model(o.model);
   const precis::score::fact f = make_fact(s.tokens, "trace", o.prompt, o.subject, o.answer,
@@ -87,7 +87,7 @@ exit_status run(const options& o) {
 }  // namespace
 
 void add_trace(command_line& line) {
-  auto o = std::make_shared<options>();
+  auto o = std::make_shared<trace_command>();
   subcommand c = line.add("trace", "locate one fact in a model: add noise to the subject, restore one state at a time");
   c.footer(
       "Example:  precis trace MODEL --prompt \"Beats Music is owned by\" --subject \"Beats Music\" --answer Apple\n"

@@ -2,7 +2,9 @@
 
 #include <precis/codec/dense_copy.hpp>
 #include <precis/codec/grid/matrix.hpp>
+#include <precis/codec/packed_format.hpp>
 #include <precis/codec/weight_checks.hpp>
+#include <precis/core/aligned_bytes.hpp>
 #include <precis/core/menu.hpp>
 #include <precis/core/plan.hpp>
 #include <precis/core/size.hpp>
@@ -17,6 +19,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -34,13 +37,19 @@ concept codec_menu = requires(std::size_t i, std::string_view name, weight_view 
   { M::decode(i, stored, decoded) } -> std::same_as<void>;
 };
 
-/// Optional properties of menu entries: the format of integer and small-float entries, and whether an entry keeps zero.
-/// A codec type states them as static members `format` and `keeps_zero`. This primary template is for menus with
+/// Optional properties of menu entries: the format of integer and small-float entries, whether an entry keeps zero, and
+/// the format by which an entry is multiplied. A codec type states them as static members `format` and `keeps_zero`. This primary template is for menus with
 /// functions of these names, like codec::standard.
 template<class Menu>
 struct menu_facts {
   static std::optional<codec::grid_format> format(std::size_t entry) { return Menu::format(entry); }
   static bool keeps_zero(std::size_t entry) { return Menu::keeps_zero(entry); }
+  static std::optional<kernel::packed_format> packed_format(std::size_t entry) {
+    if constexpr (requires { Menu::packed_format(entry); })
+      return Menu::packed_format(entry);
+    else
+      return std::nullopt;
+  }
 };
 template<class... Codecs>
 struct menu_facts<menu<Codecs...>> {
@@ -50,6 +59,11 @@ struct menu_facts<menu<Codecs...>> {
   }
   static bool keeps_zero(std::size_t entry) {
     static constexpr std::array<bool, sizeof...(Codecs)> all{zero_of<Codecs>()...};
+    return all[entry];
+  }
+  static std::optional<kernel::packed_format> packed_format(std::size_t entry) {
+    static constexpr std::array<std::optional<kernel::packed_format>, sizeof...(Codecs)> all{
+        codec::packed_format_of<Codecs>()...};
     return all[entry];
   }
 
@@ -186,16 +200,35 @@ void pack_matrix(weight_view weights, const matrix_choice& choice, std::span<std
 }
 
 /// One matrix and the bytes that an engine runs.
-struct packed_matrix {
+struct encoded_matrix {
   matrix_choice choice;
-  std::vector<std::byte> bytes;
+  aligned_bytes bytes;
+  std::optional<kernel::packed_format> format;  ///< nullopt: the codec's own, which no kernel of this library knows
+
+  /// The matrix as kernel::multiply takes it. Errors: a codec without a format.
+  [[nodiscard]] kernel::packed_matrix view() const {
+    if (!format)
+      refuse({.what = "codec " + choice.codec + " has no packed product",
+              .where = choice.name,
+              .expected = "a codec with a static member `format` or `multiply`; see docs/models.md#codecs"});
+    return {*format, bytes.data(), choice.out, choice.in};
+  }
 };
 
 /// A packed model: a plain value.
 struct packed_model {
   std::string model;                    ///< fingerprint of the original; empty = unknown
-  std::vector<packed_matrix> matrices;  ///< in the model's order
+  std::vector<encoded_matrix> matrices;  ///< in the model's order
   size_report size;
+
+  /// The matrix called `name`. Errors: there is none.
+  [[nodiscard]] const encoded_matrix& operator[](std::string_view name) const {
+    for (const encoded_matrix& m : matrices)
+      if (m.choice.name == name) return m;
+    refuse({.what = "no matrix called '" + std::string(name) + "'",
+            .where = "packed_model",
+            .expected = matrices.empty() ? "a model with matrices" : "a name like " + matrices.front().choice.name});
+  }
 };
 
 /// Packs every matrix according to the plan. The model is not changed.
@@ -210,9 +243,10 @@ template<codec_menu Menu, weighted_model Model, class Fit = fit::nearest>
   std::vector<matrix_choice> choices = resolve<Menu>(matrices, p, options);
   result.size = size_of(choices, options.original_bits);
   for (matrix_choice& c : choices) {
-    std::vector<std::byte> bytes(c.bytes);
+    aligned_bytes bytes(c.bytes);
     pack_matrix<Menu>(model.weights(c.matrix), c, bytes, fit);
-    result.matrices.push_back({.choice = std::move(c), .bytes = std::move(bytes)});
+    const auto format = menu_facts<Menu>::packed_format(c.entry);
+    result.matrices.push_back({.choice = std::move(c), .bytes = std::move(bytes), .format = format});
   }
   return result;
 }

@@ -1,19 +1,19 @@
 #pragma once
 
 #include <engine/model/scratch_arena.hpp>
-#include <engine/packed/packed_view.hpp>
 #include <engine/packed/thread_team.hpp>
 
 #include <precis/core/view.hpp>
-#include <precis/kernel/prepared_vector.hpp>
+#include <precis/kernel/input_vectors.hpp>
+#include <precis/kernel/packed_format.hpp>
 
-#include <array>
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <optional>
 #include <span>
 #include <string_view>
-#include <vector>
+#include <variant>
 
 /// Matrices that are multiplied in their stored form, without being decoded to floats.
 namespace engine {
@@ -27,8 +27,8 @@ class stored_matrix {
  public:
   stored_matrix() = default;
 
-  /// Copies the bytes of a codec of precis/codec, by its name: one that packed_view_of takes, or a ggml type, whose
-  /// blocks are converted to the layout of the integer formats. Returns nullopt if no kernel multiplies the format.
+  /// Copies the bytes of a codec of precis/codec, by its name (kernel::parse_format). The blocks of a ggml type are
+  /// converted to the layout of the integer formats. Returns nullopt if no kernel multiplies the format.
   ///
   /// Requires  the number of bytes that the codec needs for the matrix.
   [[nodiscard]] static std::optional<stored_matrix> of(std::string_view codec, std::span<const std::byte> packed,
@@ -41,10 +41,10 @@ class stored_matrix {
   [[nodiscard]] std::size_t bytes() const noexcept { return bytes_; }
 
   /// Whether every weight is known to be finite. Conservative: false for packed weights close to the largest float, and
-  /// for codebooks and sparse formats, which only decoding checks. Cost: one pass over the scales of a packed matrix.
+  /// for codebooks, sparse and low-rank formats, which only decoding checks. Cost: one pass over the scales of a packed matrix.
   [[nodiscard]] bool surely_finite() const;
 
-  /// Decodes one row, such as a token's embedding. Requires row < out(), values.size() == in().
+  /// Decodes one row, such as a token's embedding. Requires row < out(), values.size() == in(); not of low rank.
   void row(std::size_t row, std::span<float> values) const;
 
  private:
@@ -58,39 +58,27 @@ class stored_matrix {
 
   std::size_t out_ = 0, in_ = 0, bytes_ = 0;
   std::unique_ptr<std::byte[], release> data_;  // aligned to a cache line
-  packed_view view_;                            // view of data_
+  precis::kernel::packed_matrix view_;          // view of data_
 };
 
 /// Up to `most` input vectors, prepared once for all matrices that multiply them.
 class input_rows {
  public:
-  static constexpr std::size_t most =
-      32;  ///< the most vectors for which kernel::packed_product unpacks a matrix only once
+  static constexpr std::size_t most = 32;  ///< the most vectors for which kernel::multiply unpacks a matrix only once
 
   /// Requires at most `most` contiguous rows. The vectors must outlive this object.
   input_rows(precis::matrix_view<const float> rows, activation_type type, scratch_arena& memory);
 
-  [[nodiscard]] std::size_t size() const noexcept { return rows_.rows; }
-  [[nodiscard]] activation_type type() const noexcept { return type_; }
-  [[nodiscard]] std::span<const float> operator[](std::size_t i) const noexcept { return rows_.row(i); }
-  [[nodiscard]] precis::matrix_view<const float> rows() const noexcept { return rows_; }
-  /// The vectors prepared for segments (precis::kernel::segment_of) of 32, 64, 96 or 128.
-  [[nodiscard]] std::span<const precis::kernel::float_activations> floats(std::size_t segment);
-  [[nodiscard]] std::span<const precis::kernel::byte_activations> bytes(std::size_t segment);
+  [[nodiscard]] std::size_t size() const noexcept { return size_; }
 
  private:
-  template<class Activations>
-  using by_segment = std::array<std::vector<Activations>, 4>;
+  friend void multiply(const stored_matrix&, input_rows&, precis::matrix_view<float>, thread_team&);
 
-  precis::matrix_view<const float> rows_;
-  activation_type type_;
-  scratch_arena& memory_;
-  by_segment<precis::kernel::float_activations> floats_;
-  by_segment<precis::kernel::byte_activations> bytes_;
+  std::size_t size_;
+  std::variant<precis::kernel::input_vectors<float>, precis::kernel::input_vectors<std::int8_t>> vectors_;
 };
 
-/// Sets row n of y to m times vector n of x. Every element equals the result of kernel::matvec, for any number of
-/// vectors and threads.
+/// Sets row n of y to m times vector n of x, with the bits of kernel::multiply for any number of vectors and threads.
 ///
 /// Shapes    x [n x m.in()], y [n x m.out()], contiguous rows.
 /// Cost      m is read once.

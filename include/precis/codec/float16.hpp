@@ -4,6 +4,7 @@
 #include <precis/codec/weight_checks.hpp>
 #include <precis/core/error.hpp>
 #include <precis/core/view.hpp>
+#include <precis/kernel/dense_format.hpp>
 #include <precis/kernel/half.hpp>
 
 #include <bit>
@@ -106,6 +107,8 @@ struct to_float32 {
 /// Cost     one read.
 struct float16 {
   static constexpr bool keeps_zero = true;
+  static constexpr kernel::dense_type format = kernel::dense_type::float16;
+
   [[nodiscard]] static std::string name() { return "float16"; }
   [[nodiscard]] static constexpr std::size_t bytes(std::size_t out, std::size_t in) { return out * in * 2; }
   static void encode(weight_view weights, std::span<std::byte> packed) {
@@ -121,6 +124,8 @@ struct float16 {
 /// float16.
 struct bfloat16 {
   static constexpr bool keeps_zero = true;
+  static constexpr kernel::dense_type format = kernel::dense_type::bfloat16;
+
   [[nodiscard]] static std::string name() { return "bfloat16"; }
   [[nodiscard]] static constexpr std::size_t bytes(std::size_t out, std::size_t in) { return out * in * 2; }
   static void encode(weight_view weights, std::span<std::byte> packed) {
@@ -135,6 +140,8 @@ struct bfloat16 {
 /// The weights unchanged. Layout: row-major, little-endian.
 struct float32 {
   static constexpr bool keeps_zero = true;
+  static constexpr kernel::dense_type format = kernel::dense_type::float32;
+
   [[nodiscard]] static std::string name() { return "float32"; }
   [[nodiscard]] static constexpr std::size_t bytes(std::size_t out, std::size_t in) { return out * in * 4; }
   static void encode(weight_view weights, std::span<std::byte> packed) {

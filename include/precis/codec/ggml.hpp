@@ -27,6 +27,7 @@ namespace precis::codec {
 template<kernel::ggml_type Type>
 struct ggml {
   static constexpr bool keeps_zero = !kernel::layout_of(Type).has_minimum;  ///< weights of 0 decode to exactly 0
+  static constexpr kernel::ggml_type format = Type;
 
   [[nodiscard]] static std::string name() {
     constexpr const char* names[] = {"q4_0", "q4_1", "q5_0", "q5_1", "q8_0"};

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <precis/codec/packed_format.hpp>
 #include <precis/core/menu.hpp>
 #include <precis/core/view.hpp>
 #include <precis/kernel/float_product.hpp>
@@ -8,6 +9,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -33,6 +35,11 @@ namespace precis::codec {
 template<std::size_t Percent, matrix_codec Inner>
 struct low_rank {
   static_assert(Percent > 0 && Percent <= 100, "precis: a rank in percent of the smaller extent is 1 to 100");
+  static constexpr auto format = []() -> std::optional<kernel::packed_format> {
+    const auto factors = detail::factors_format<Inner>();
+    if (!factors) return std::nullopt;
+    return kernel::low_rank(static_cast<unsigned>(Percent), *factors);
+  }();
 
   [[nodiscard]] static std::string name() {
     return "rank" + std::to_string(Percent) + "." + std::string(Inner::name());

@@ -3,6 +3,7 @@
 #include <precis/codec/code_stream.hpp>
 #include <precis/codec/dense_copy.hpp>
 #include <precis/codec/grid/storage.hpp>
+#include <precis/codec/packed_format.hpp>
 #include <precis/codec/weight_checks.hpp>
 #include <precis/core/error.hpp>
 #include <precis/core/menu.hpp>
@@ -14,6 +15,7 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -69,6 +71,11 @@ struct keep_of {
                 "precis: values of a sparse format must keep zero, as affine and float16 do");
   static constexpr bool keeps_zero = true;
   static constexpr kernel::keep_of_format columns{.keep = Keep, .group = Group};
+  static constexpr auto format = []() -> std::optional<kernel::packed_format> {
+    const auto values = detail::values_format<Values>();
+    if (!values) return std::nullopt;
+    return kernel::keep_of(columns, *values);
+  }();
 
   [[nodiscard]] static std::string name() {
     return "keep" + std::to_string(Keep) + "of" + std::to_string(Group) + "." + Values::name();
@@ -152,6 +159,11 @@ struct bitmap {
   static_assert(detail::values_keep_zero<Values>,
                 "precis: values of a sparse format must keep zero, as affine and float16 do");
   static constexpr bool keeps_zero = true;
+  static constexpr auto format = []() -> std::optional<kernel::packed_format> {
+    const auto values = detail::values_format<Values>();
+    if (!values) return std::nullopt;
+    return kernel::bitmap(Kept_percent, *values);
+  }();
 
   [[nodiscard]] static std::string name() { return "bitmap" + std::to_string(Kept_percent) + "." + Values::name(); }
   [[nodiscard]] static constexpr std::size_t kept(std::size_t out, std::size_t in) noexcept {

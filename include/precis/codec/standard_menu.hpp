@@ -67,6 +67,12 @@ struct standard {
     return f;
   }
 
+  /// The format by which entry `index` is multiplied.
+  [[nodiscard]] static std::optional<kernel::packed_format> packed_format(std::size_t index) noexcept {
+    if (const auto f = format(index)) return *f;
+    return format_of(others{}, index - grids);
+  }
+
   [[nodiscard]] static std::string name(std::size_t index) {
     if (const auto f = format(index)) return to_string(*f);
     return others::names()[index - grids];
@@ -116,6 +122,12 @@ struct standard {
   }
 
  private:
+  template<class... Codecs>
+  [[nodiscard]] static constexpr std::optional<kernel::packed_format> format_of(menu<Codecs...>,
+                                                                                std::size_t entry) noexcept {
+    constexpr std::array<std::optional<kernel::packed_format>, sizeof...(Codecs)> all{packed_format_of<Codecs>()...};
+    return all[entry];
+  }
   template<class... Codecs>
   [[nodiscard]] static constexpr bool zero_of(menu<Codecs...>, std::size_t entry) noexcept {
     constexpr std::array<bool, sizeof...(Codecs)> all{Codecs::keeps_zero...};

@@ -88,6 +88,21 @@ void with_codes(Body&& body) noexcept {
     body(bits, whole_numbers{});
 }
 
+/// Which codes a function is instantiated for: those of every format, or those of one that is known at compile time.
+struct every_code {
+  template<class Body>
+  static void with(const grid_format& f, Body&& body) noexcept {
+    with_codes(f, body);
+  }
+};
+template<grid_format F>
+struct listed_code {
+  template<class Body>
+  static void with(const grid_format&, Body&& body) noexcept {
+    with_codes<F>(body);
+  }
+};
+
 inline constexpr std::size_t word_stride = tile_rows * 4;  ///< bytes between consecutive words of a row of a whole tile
 /// Bytes to prefetch ahead: hardware prefetchers do not run this far ahead of a loop that also unpacks.
 inline constexpr std::size_t read_ahead = 2048;

@@ -33,4 +33,15 @@ struct codebook_format {
   }
 };
 
+/// A non-owning view of a packed matrix.
+struct packed_codebook {
+  codebook_format format;
+  const std::byte* data = nullptr;
+  std::size_t out = 0;
+  std::size_t in = 0;
+};
+
+/// The segment of the activations that codebooks are multiplied by.
+inline constexpr std::size_t codebook_segment = 128;
+
 }  // namespace precis::kernel

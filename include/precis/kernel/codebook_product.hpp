@@ -12,20 +12,10 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <type_traits>
 
 /// Products of matrices whose codes are indices into a codebook of the matrix or of the row.
 namespace precis::kernel {
-
-/// A non-owning view of a packed matrix.
-struct packed_codebook {
-  codebook_format format;
-  const std::byte* data = nullptr;
-  std::size_t out = 0;
-  std::size_t in = 0;
-};
-
-/// The segment of the activations that codebooks are multiplied by.
-inline constexpr std::size_t codebook_segment = 128;
 
 namespace detail {
 
@@ -205,6 +195,15 @@ void multiply_codebook_columns(const packed_codebook& m, std::span<const float_a
   }
 }
 
+/// Calls body(constant bits): those of m, or, if it is known at compile time, Bits alone.
+template<unsigned Bits, class Body>
+void with_level_bits(const packed_codebook& m, Body&& body) noexcept {
+  if constexpr (Bits == 0)
+    with_bits(m.format.code_bits, body);
+  else
+    body(std::integral_constant<unsigned, Bits>{});
+}
+
 }  // namespace detail
 
 /// y = m x, from the packed bytes. For every row, segment by segment of 128 columns, in float:
@@ -219,11 +218,11 @@ void multiply_codebook_columns(const packed_codebook& m, std::span<const float_a
 /// Cost      one read of the rows; 16 x 2^code_bits floats plus 5 KiB of stack.
 /// @post     every lane type gives the same bits.
 /// @post     any range of rows gives the same bits as the whole.
-template<class Code = native_code_lanes>
+template<class Code = native_code_lanes, unsigned Bits = 0>
 void matvec(const packed_codebook& m, const float_activations& x, std::span<float> y, row_range rows = {}) noexcept {
   const std::size_t last = rows.end(m.out);
-  with_bits(m.format.code_bits,
-            [&](auto bits) { detail::multiply_codebook<Code, bits>(m, x, y.data(), rows.first, last); });
+  detail::with_level_bits<Bits>(
+      m, [&](auto bits) { detail::multiply_codebook<Code, bits>(m, x, y.data(), rows.first, last); });
 }
 
 /// Multiplies a codebook matrix by several vectors: element r of result n is y[n * y_stride + r].
@@ -232,7 +231,7 @@ void matvec(const packed_codebook& m, const float_activations& x, std::span<floa
 /// Errors    none: noexcept, no allocation.
 /// Cost      every level is looked up once per 8 vectors; 9 KiB of stack more than `matvec`.
 /// @post     every vector's result equals that of `matvec` bit for bit.
-template<class Code = native_code_lanes>
+template<class Code = native_code_lanes, unsigned Bits = 0>
 void packed_product(const packed_codebook& m, std::span<const float_activations> x, std::span<float> y,
                     std::ptrdiff_t y_stride, row_range rows = {}) noexcept {
   constexpr std::size_t most = detail::codebook_vectors;
@@ -240,7 +239,7 @@ void packed_product(const packed_codebook& m, std::span<const float_activations>
   for (std::size_t n = 0; n < x.size(); n += most) {
     const auto vectors = x.subspan(n, x.size() - n < most ? x.size() - n : most);
     float* const to = y.data() + static_cast<std::ptrdiff_t>(n) * y_stride;
-    with_bits(m.format.code_bits, [&](auto bits) {
+    detail::with_level_bits<Bits>(m, [&](auto bits) {
       detail::multiply_codebook_columns<Code, bits>(m, vectors, to, y_stride, rows.first, last);
     });
   }

@@ -2,6 +2,7 @@
 
 #include <precis/kernel/code_planes.hpp>
 #include <precis/kernel/constants.hpp>
+#include <precis/kernel/dense_format.hpp>
 #include <precis/kernel/half.hpp>
 #include <precis/kernel/lanes.hpp>
 #include <precis/kernel/packed_grid.hpp>
@@ -9,15 +10,10 @@
 
 #include <bit>
 #include <cstddef>
-#include <cstdint>
 #include <span>
 #include <type_traits>
 
 namespace precis::kernel {
-
-enum class dense_type : std::uint8_t { float32, float16, bfloat16 };
-
-[[nodiscard]] constexpr std::size_t bytes_of(dense_type type) noexcept { return type == dense_type::float32 ? 4 : 2; }
 
 /// A non-owning view of uncompressed floats: row-major, contiguous, little-endian, of any alignment.
 struct dense_matrix {

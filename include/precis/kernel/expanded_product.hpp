@@ -1,8 +1,10 @@
 #pragma once
 
 #include <precis/kernel/code_values.hpp>
+#include <precis/kernel/codebook_format.hpp>
 #include <precis/kernel/constants.hpp>
 #include <precis/kernel/dense.hpp>
+#include <precis/kernel/ggml_blocks.hpp>
 #include <precis/kernel/grid_format.hpp>
 #include <precis/kernel/lanes.hpp>
 #include <precis/kernel/packed_grid.hpp>
@@ -51,6 +53,10 @@ class dense_stream {
   float values_[16] = {};
 };
 
+struct grid_row;
+template<unsigned Bits, class Numbers>
+void decode_block(grid_row& r, float* values) noexcept;
+
 /// A position in one row of a packed grid, advanced block by block.
 struct grid_row {
   packed_grid m;
@@ -60,6 +66,7 @@ struct grid_row {
   std::size_t left = 0;        ///< weights of the current group that have not been read
   std::size_t scale = 0;       ///< index of the current group's scale
   std::size_t scale_step = 0;  ///< from there to the index of the next group's
+  void (*decode)(grid_row&, float*) noexcept = nullptr;
 
   grid_row(const packed_grid& matrix, std::size_t of, std::size_t first) noexcept
       : m(matrix), layout(m.format.layout_of(m.out, m.in)), row(of), block(first) {
@@ -69,10 +76,12 @@ struct grid_row {
     left = (k + 1) * group - column;
     scale = f.group_at(m.out, m.in, row, k);
     scale_step = f.group_at(m.out, m.in, row, k + 1) - scale;
+    with_codes(f, [&](auto bits, auto numbers) { decode = &decode_block<bits, decltype(numbers)>; });
   }
+  void read(float* values) noexcept { decode(*this, values); }
 };
 
-/// Decodes the next block of a row: scale * (code - zero point).
+/// Decodes the next block of a row: scale * (code - zero point), or scale * code + minimum.
 template<unsigned Bits, class Numbers>
 void decode_block(grid_row& r, float* values) noexcept {
   const grid_format& f = r.m.format;
@@ -87,16 +96,57 @@ void decode_block(grid_row& r, float* values) noexcept {
     const float scale = stored_float(r.m.data + r.layout.scales + r.scale * f.scale_bytes(), f.scales);
     float zero = static_cast<float>(f.fixed_zero_point());
     if (f.rule == grid_rule::affine) zero = static_cast<float>(code_at<Bits>(r.m.data + r.layout.offsets, r.scale));
-    for (std::size_t end = i + same_scale; i < end; ++i) values[i] = scale * (Numbers::value(codes[i]) - zero);
+    const std::size_t end = i + same_scale;
+    if (f.has_minimum()) {  // in double, as codec::decode
+      const auto minimum =
+          static_cast<double>(stored_float(r.m.data + r.layout.offsets + r.scale * f.scale_bytes(), f.scales));
+      for (; i < end; ++i)
+        values[i] = static_cast<float>(static_cast<double>(Numbers::value(codes[i])) * static_cast<double>(scale) + minimum);
+    }
+    for (; i < end; ++i) values[i] = scale * (Numbers::value(codes[i]) - zero);
     r.left -= same_scale;
   }
 }
 
-/// The values of one row of a packed grid from element `first` on, decoded block by block.
-class grid_stream {
+/// A position in one row of a codebook matrix.
+struct codebook_row {
+  packed_codebook m;
+  grid_format::layout layout;
+  std::size_t row = 0, block = 0;
+  const std::byte* levels = nullptr;
+
+  codebook_row(const packed_codebook& matrix, std::size_t of, std::size_t first) noexcept
+      : m(matrix), layout(m.format.layout_of(m.out, m.in)), row(of), block(first) {
+    levels = m.data + layout.scales + (m.format.per_row ? row * m.format.level_count() * m.format.level_bytes() : 0);
+  }
+  void read(float* values) noexcept {
+    std::uint8_t codes[block_columns];
+    const std::size_t count =
+        unpack_block_of(m.data, layout, m.format.code_bits, m.out, m.in, row, block++, codes);
+    for (std::size_t i = 0; i < count; ++i)
+      values[i] = stored_float(levels + codes[i] * m.format.level_bytes(), m.format.levels);
+  }
+};
+
+/// A position in one row of ggml blocks.
+struct ggml_row {
+  packed_ggml m;
+  const std::byte* block = nullptr;
+
+  ggml_row(const packed_ggml& matrix, std::size_t of, std::size_t first) noexcept
+      : m(matrix), block(m.data + (of * (m.in / ggml_block) + first) * layout_of(m.type).bytes) {}
+  void read(float* values) noexcept {
+    decode_ggml(m.type, block, values);
+    block += layout_of(m.type).bytes;
+  }
+};
+
+/// The values of one row of a packed matrix from element `first` on, decoded block by block.
+template<class Row>
+class block_stream {
  public:
-  grid_stream(const packed_grid& m, std::size_t row, std::size_t first) noexcept : row_(m, row, first / block_columns) {
-    with_codes(m.format, [&](auto bits, auto numbers) { decode_ = &decode_block<bits, decltype(numbers)>; });
+  template<class Packed>
+  block_stream(const Packed& m, std::size_t row, std::size_t first) noexcept : row_(m, row, first / block_columns) {
     if (first % block_columns == 0) return;
     read_block();
     at_ = first % block_columns;
@@ -114,14 +164,13 @@ class grid_stream {
   void read_block() noexcept {
     const std::size_t left = end_ - at_;
     for (std::size_t i = 0; i < left; ++i) values_[i] = values_[at_ + i];
-    decode_(row_, values_ + left);
+    row_.read(values_ + left);
     at_ = 0;
     end_ = left + block_columns;
   }
 
-  grid_row row_;
+  Row row_;
   std::size_t at_ = 0, end_ = 0;
-  decltype(&decode_block<2, whole_numbers>) decode_ = nullptr;
   float values_[16 + block_columns + 16] = {};
 };
 
@@ -132,7 +181,15 @@ void with_stream(const dense_matrix& values, std::size_t row, std::size_t first,
 }
 template<class Code, class F>
 void with_stream(const packed_grid& values, std::size_t row, std::size_t first, F&& body) noexcept {
-  body(grid_stream(values, row, first));
+  body(block_stream<grid_row>(values, row, first));
+}
+template<class Code, class F>
+void with_stream(const packed_codebook& values, std::size_t row, std::size_t first, F&& body) noexcept {
+  body(block_stream<codebook_row>(values, row, first));
+}
+template<class Code, class F>
+void with_stream(const packed_ggml& values, std::size_t row, std::size_t first, F&& body) noexcept {
+  body(block_stream<ggml_row>(values, row, first));
 }
 
 /// Sixteen columns: the values at the columns that are kept, zeros elsewhere.

@@ -146,6 +146,14 @@ constexpr void decode_ggml(ggml_type type, const std::byte* block, float* x) noe
           .scales = scale_type::float16};
 }
 
+/// A non-owning view of a row-major matrix of blocks. Requires in a multiple of 32.
+struct packed_ggml {
+  ggml_type type = ggml_type::q4_0;
+  const std::byte* data = nullptr;
+  std::size_t out = 0;
+  std::size_t in = 0;
+};
+
 /// Converts a row-major matrix of blocks to the layout of grid_of(type): once, when a model is loaded.
 ///
 /// Requires  in a multiple of 32; `packed` of grid_of(type).layout_of(out, in).bytes bytes that do not overlap the

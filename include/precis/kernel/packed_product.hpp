@@ -273,12 +273,12 @@ void multiply_one_by_one(const packed_grid& m, std::span<const Activations> x, f
 
 /// Calls body(constant bits, what the codes represent, up to 32 vectors, the first of their results) until all vectors
 /// are done.
-template<class Activations, class F>
+template<class Codes, class Activations, class F>
 void with_vectors(const packed_grid& m, std::span<const Activations> x, std::span<float> y, std::ptrdiff_t y_stride,
                   F&& body) noexcept {
   for (std::size_t n = 0; n < x.size(); n += product_columns) {
     const auto vectors = x.subspan(n, x.size() - n < product_columns ? x.size() - n : product_columns);
-    with_codes(m.format, [&](auto bits, auto numbers) {
+    Codes::with(m.format, [&](auto bits, auto numbers) {
       body(bits, numbers, vectors, y.data() + static_cast<std::ptrdiff_t>(n) * y_stride);
     });
   }
@@ -298,11 +298,11 @@ void with_vectors(const packed_grid& m, std::span<const Activations> x, std::spa
 /// Cost      every block is read and unpacked once per 32 vectors (once per vector if small floats other than e2m1 are
 ///           multiplied by bytes); 14 KiB of stack, 25 KiB for vectors of floats.
 /// @post     every vector's result equals that of `matvec` bit for bit.
-template<class Code = native_code_lanes>
+template<class Code = native_code_lanes, class Codes = detail::every_code>
 void packed_product(const packed_grid& m, std::span<const byte_activations> x, std::span<float> y,
                     std::ptrdiff_t y_stride, std::span<float> workspace, row_range rows = {}) noexcept {
   const std::size_t last = rows.end(m.out);
-  detail::with_vectors(m, x, y, y_stride, [&](auto bits, auto numbers, auto vectors, float* to) {
+  detail::with_vectors<Codes>(m, x, y, y_stride, [&](auto bits, auto numbers, auto vectors, float* to) {
     using numbers_type = decltype(numbers);
     if constexpr (numbers_type::exact_in_bytes)
       detail::multiply_columns<Code, bits, numbers_type>(m, vectors, to, y_stride, workspace.data(), rows.first, last);
@@ -311,11 +311,11 @@ void packed_product(const packed_grid& m, std::span<const byte_activations> x, s
   });
 }
 /// The same for vectors of floats, which need no workspace.
-template<class Code = native_code_lanes>
+template<class Code = native_code_lanes, class Codes = detail::every_code>
 void packed_product(const packed_grid& m, std::span<const float_activations> x, std::span<float> y,
                     std::ptrdiff_t y_stride, row_range rows = {}) noexcept {
   const std::size_t last = rows.end(m.out);
-  detail::with_vectors(m, x, y, y_stride, [&](auto bits, auto numbers, auto vectors, float* to) {
+  detail::with_vectors<Codes>(m, x, y, y_stride, [&](auto bits, auto numbers, auto vectors, float* to) {
     if (vectors.size() < 3)  // storing the converted codes would take longer than converting them again
       detail::multiply_one_by_one<Code, bits, decltype(numbers)>(m, vectors, to, y_stride, rows.first, last);
     else

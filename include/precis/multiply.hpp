@@ -1,6 +1,6 @@
 #pragma once
 
-#include <precis/codec/packed_format.hpp>
+#include <precis/codec/packed_format_of.hpp>
 #include <precis/codec/standard_menu.hpp>
 #include <precis/core/error.hpp>
 #include <precis/core/menu.hpp>

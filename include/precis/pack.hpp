@@ -2,7 +2,7 @@
 
 #include <precis/codec/dense_copy.hpp>
 #include <precis/codec/grid/matrix.hpp>
-#include <precis/codec/packed_format.hpp>
+#include <precis/codec/packed_format_of.hpp>
 #include <precis/codec/weight_checks.hpp>
 #include <precis/core/aligned_bytes.hpp>
 #include <precis/core/menu.hpp>

@@ -217,7 +217,7 @@ struct encoded_matrix {
 
 /// A packed model: a plain value.
 struct packed_model {
-  std::string model;                    ///< fingerprint of the original; empty = unknown
+  std::string model;                     ///< fingerprint of the original; empty = unknown
   std::vector<encoded_matrix> matrices;  ///< in the model's order
   size_report size;
 

@@ -16,7 +16,8 @@ TEST_CASE("input_vectors prepare what as_floats and as_bytes prepare, within the
     const std::size_t n = 3;
     const auto x = normal(n * in, in);
     const strided<const float> rows(x.data(), n, in, static_cast<std::ptrdiff_t>(in), 1);
-    std::vector<float> of_floats(input_workspace<float>(n, in) + 1, 7.f), of_bytes(input_workspace<std::int8_t>(n, in) + 1, 7.f);
+    std::vector<float> of_floats(input_workspace<float>(n, in) + 1, 7.f),
+        of_bytes(input_workspace<std::int8_t>(n, in) + 1, 7.f);
     input_vectors<float> floats(rows, std::span(of_floats).first(of_floats.size() - 1));
     input_vectors<std::int8_t> bytes(rows, std::span(of_bytes).first(of_bytes.size() - 1));
     for (const std::size_t segment : {32u, 64u, 96u, 128u})
@@ -38,8 +39,7 @@ TEST_CASE("input_vectors prepare what as_floats and as_bytes prepare, within the
         (void)bytes.floats(i, codebook_segment);
         const auto rounded = bytes.rounded(i);
         const byte_activations e = bytes.prepared(i, 128);
-        for (std::size_t k = 0; k < in; ++k)
-          CHECK(rounded[k] == e.scales[k / 128] * static_cast<float>(e.codes[k]));
+        for (std::size_t k = 0; k < in; ++k) CHECK(rounded[k] == e.scales[k / 128] * static_cast<float>(e.codes[k]));
       }
     CHECK(of_floats.back() == 7.f);  // nothing was written beyond the workspace
     CHECK(of_bytes.back() == 7.f);

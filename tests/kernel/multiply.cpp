@@ -70,9 +70,9 @@ void check_values(const encoded& e, double tolerance) {
       if (i > 2) continue;
       const std::vector<float> vector(x.begin() + static_cast<std::ptrdiff_t>(i * in),
                                       x.begin() + static_cast<std::ptrdiff_t>((i + 1) * in));
-      CHECK(same_bits(product<Value>(e.view, vector, 1).y,
-                      {all.y.begin() + static_cast<std::ptrdiff_t>(i * out),
-                       all.y.begin() + static_cast<std::ptrdiff_t>((i + 1) * out)}));
+      CHECK(
+          same_bits(product<Value>(e.view, vector, 1).y, {all.y.begin() + static_cast<std::ptrdiff_t>(i * out),
+                                                          all.y.begin() + static_cast<std::ptrdiff_t>((i + 1) * out)}));
     }
     if (out <= 16) continue;
     const results part = product<Value>(e.view, x, n, {16, out});
@@ -127,11 +127,13 @@ TEST_CASE("multiply multiplies every codec of the library", "[kernel][property]"
     check_all<affine<4, 20>, symmetric<3, 7, half>, min_anchored<5, 48>, affine<24, 40>, e5m2<10>>(out, in);
     check_all<codebook<4>, codebook_with_zero<3, per_row, half>>(out, in);
     check_all<codec::keep_of<2, 4, float16>, codec::keep_of<2, 4, affine<4, 32>>, codec::keep_of<3, 7, symmetric<4, 5>>,
-              codec::keep_of<2, 4, codebook_with_zero<4>>, codec::bitmap<50, bfloat16>, codec::bitmap<50, symmetric<8, 32>>,
-              codec::bitmap<30, codebook_with_zero<2>>>(out, in);
-    check_all<codec::low_rank<50, float16>, codec::low_rank<50, affine<8, 32>>, codec::low_rank<100, codec::keep_of<3, 4, symmetric<8, 8>>>>(out, in);
+              codec::keep_of<2, 4, codebook_with_zero<4>>, codec::bitmap<50, bfloat16>,
+              codec::bitmap<50, symmetric<8, 32>>, codec::bitmap<30, codebook_with_zero<2>>>(out, in);
+    check_all<codec::low_rank<50, float16>, codec::low_rank<50, affine<8, 32>>,
+              codec::low_rank<100, codec::keep_of<3, 4, symmetric<8, 8>>>>(out, in);
   }
-  check_all<affine<4, 20>, codebook<3>, codec::keep_of<2, 4, affine<4, 20>>, codec::low_rank<30, symmetric<8, 6>>>(33, 75);
+  check_all<affine<4, 20>, codebook<3>, codec::keep_of<2, 4, affine<4, 20>>, codec::low_rank<30, symmetric<8, 6>>>(33,
+                                                                                                                   75);
   check_all<codec::keep_of<2, 4, q8_0>, codec::bitmap<50, q5_0>>(16, 64);
 }
 

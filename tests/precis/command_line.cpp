@@ -260,3 +260,63 @@ TEST_CASE("help has examples and names every family and format that the program 
        {"GPT-2", "Llama", "OPT", "Phi", "BERT", "Hugging Face", "llama2.c", "GGUF", "compress"})
     CHECK_THAT(text, ContainsSubstring(name));
 }
+
+namespace {
+
+struct numeric_option {
+  std::string subcommand, name;
+  bool whole = false;  ///< UINT, not FLOAT
+};
+
+/// Every option that takes a number, from the help of every subcommand.
+std::vector<numeric_option> numeric_options(const scratch& here) {
+  std::vector<numeric_option> all;
+  std::istringstream main_help(run(here.path(), {"--help"}).text);
+  bool listed = false;
+  std::vector<std::string> names;
+  for (std::string line; std::getline(main_help, line);) {
+    if (line.starts_with("Subcommands")) {
+      listed = true;
+    } else if (listed && line.starts_with("  ") && line.size() > 2 && line[2] != ' ') {
+      names.push_back(line.substr(2, line.find(' ', 2) - 2));
+    } else if (listed && line.empty()) {
+      break;
+    }
+  }
+  for (const std::string& name : names) {
+    std::istringstream help(run(here.path(), {name, "--help"}).text);
+    for (std::string line; std::getline(help, line);) {
+      if (!line.starts_with("  -")) continue;
+      const bool whole = line.find(" UINT") != std::string::npos;
+      if (!whole && line.find(" FLOAT") == std::string::npos) continue;
+      std::string option = line.substr(2, line.find(' ', 2) - 2);
+      if (const std::size_t comma = option.find(','); comma != std::string::npos) option = option.substr(comma + 1);
+      all.push_back({name, option, whole});
+    }
+  }
+  return all;
+}
+
+}  // namespace
+
+TEST_CASE("every option that takes a number refuses what is none, before the work", "[program][refusal]") {
+  const scratch here("numbers");
+  const std::vector<numeric_option> options = numeric_options(here);
+  CHECK(options.size() >= 70);  // the help was read
+  for (const numeric_option& o : options) {
+    const std::vector<std::string> wrong =
+        o.whole ? std::vector<std::string>{"-1", "1.5", "99999999999999999999999", "8 ", "x", ""}
+                : std::vector<std::string>{"nan", "inf", "-inf", "1e999", "12x", ""};
+    for (const std::string& value : wrong) {
+      std::vector<std::string> command{o.subcommand};
+      if (o.subcommand != "demo") command.push_back(world);
+      command.push_back(o.name + "=" + value);
+      const auto refused = run(here.path(), command);
+      CAPTURE(o.subcommand, o.name, value, refused.text);
+      CHECK(refused.status == 2);
+      CHECK(refused.text.find(o.name) != std::string::npos);
+      if (!value.empty()) CHECK(refused.text.find("'" + value + "'") != std::string::npos);
+    }
+  }
+  CHECK(std::filesystem::is_empty(here.path()));
+}

@@ -3,10 +3,46 @@
 #include <fmt/format.h>
 #include <CLI/CLI.hpp>
 
+#include <charconv>
+#include <cmath>
+#include <concepts>
 #include <cstdio>
+#include <cstdlib>
+#include <limits>
+#include <system_error>
 #include <utility>
 
 namespace program {
+namespace {
+
+/// What is wrong with the text of an unsigned number, or "". CLI11 itself lets "-1" wrap around.
+template<std::unsigned_integral Value>
+std::string refused_number(const std::string& text, Value) {
+  Value value = 0;
+  const char* const end = text.data() + text.size();
+  const auto [rest, error] = std::from_chars(text.data(), end, value);
+  if (error == std::errc::result_out_of_range)
+    return fmt::format("'{}' is too large; expected at most {}", text, std::numeric_limits<Value>::max());
+  if (error != std::errc{} || rest != end)
+    return fmt::format("'{}' is not a number that can be used here; expected a whole number of 0 or more", text);
+  return {};
+}
+template<std::floating_point Value>
+std::string refused_number(const std::string& text, Value) {
+  char* end = nullptr;
+  const double value = std::strtod(text.c_str(), &end);
+  const bool whole = !text.empty() && end == text.c_str() + text.size() && text.find_first_of(" \t\n") == std::string::npos;
+  if (!whole || !std::isfinite(value) || !std::isfinite(static_cast<Value>(value)))
+    return fmt::format("'{}' is not a number that can be used here; expected a finite number", text);
+  return {};
+}
+template<class Value>
+std::string refused_number(const std::string& text, const std::vector<Value>&) {
+  return refused_number(text, Value{});
+}
+std::string refused_number(const std::string&, const std::string&) { return {}; }
+
+}  // namespace
 
 option& option::required() {
   declared_->required();
@@ -33,7 +69,9 @@ void subcommand::footer(const std::string& text) { app_->footer(text); }
 
 template<class Value>
 option subcommand::add(const std::string& names, Value& value, const std::string& help) {
-  return option(app_->add_option(names, value, help));
+  CLI::Option* const declared = app_->add_option(names, value, help);
+  declared->check(CLI::Validator([](const std::string& text) { return refused_number(text, Value{}); }, std::string()));
+  return option(declared);
 }
 template option subcommand::add(const std::string&, std::string&, const std::string&);
 template option subcommand::add(const std::string&, unsigned&, const std::string&);

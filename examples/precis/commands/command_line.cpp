@@ -15,6 +15,8 @@
 namespace program {
 namespace {
 
+/// Any text is a text.
+std::string refused_number(const std::string&, const std::string&) { return {}; }
 /// What is wrong with the text of an unsigned number, or "". CLI11 itself lets "-1" wrap around.
 template<std::unsigned_integral Value>
 std::string refused_number(const std::string& text, Value) {
@@ -40,7 +42,6 @@ template<class Value>
 std::string refused_number(const std::string& text, const std::vector<Value>&) {
   return refused_number(text, Value{});
 }
-std::string refused_number(const std::string&, const std::string&) { return {}; }
 
 }  // namespace
 

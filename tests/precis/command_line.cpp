@@ -2,6 +2,8 @@
 #include "run.hpp"
 #include "shared.hpp"
 
+#include <sys/stat.h>
+
 #include <nlohmann/json.hpp>
 
 #include <algorithm>
@@ -319,4 +321,96 @@ TEST_CASE("every option that takes a number refuses what is none, before the wor
     }
   }
   CHECK(std::filesystem::is_empty(here.path()));
+}
+
+TEST_CASE("an output is never an input, a part of one, or another output", "[program][refusal]") {
+  const scratch here("outputs");
+  std::filesystem::copy(world, here / "m", std::filesystem::copy_options::recursive);
+  std::filesystem::create_symlink(here / "m/config.json", here / "link");
+  std::filesystem::create_hard_link(here / "m/facts.json", here / "facts.json");
+  const auto score = [&](const std::vector<std::string>& more) {
+    std::vector<std::string> command{"score", "m", "--scorer", "weight_magnitude"};
+    command.insert(command.end(), more.begin(), more.end());
+    return run(here.path(), command);
+  };
+  const std::string before = test::read(here / "m/model.safetensors"), config = test::read(here / "m/config.json");
+  const std::vector<std::vector<std::string>> wrong{{"--out", "m/model.safetensors"},
+                                                    {"--out", "./m/../m/config.json"},
+                                                    {"--out", "link"},
+                                                    {"--out", "a", "--json", "a"},
+                                                    {"--out", "a", "--svg", "./a"},
+                                                    {"--json", "m/facts.json"},
+                                                    {"--out", "m"},
+                                                    {"--out", here.path().string() + "/m"}};
+  for (const auto& options : wrong) {
+    const auto refused = score(options);
+    CAPTURE(options.back(), refused.text);
+    CHECK(refused.status == 2);
+    CHECK(refused.text.find(options.back()) != std::string::npos);
+  }
+  const auto facts =
+      run(here.path(), {"score", "m", "--scorer", "causal_trace", "--facts", "facts.json", "--out", "m/facts.json"});
+  CHECK(facts.status == 2);
+  CHECK(test::read(here / "m/model.safetensors") == before);
+  CHECK(test::read(here / "m/config.json") == config);
+  CHECK(here.entries() == 3);
+  CHECK(score({"--out", "m/new.scores"}).status == 0);  // a new file inside the folder destroys nothing
+}
+
+TEST_CASE("only plain files are replaced, and a symbolic link is written through", "[program][refusal]") {
+  const scratch here("kinds");
+  const std::vector<std::string> command{"score", world, "--scorer", "weight_magnitude", "--out"};
+  const auto to = [&](const std::string& out) {
+    std::vector<std::string> all = command;
+    all.push_back(out);
+    return run(here.path(), all);
+  };
+  REQUIRE(mkfifo((here / "pipe").c_str(), 0600) == 0);
+  std::filesystem::create_symlink("/dev/null", here / "nothing");
+  std::filesystem::create_symlink("loop", here / "loop");
+  for (const std::string out : {"pipe", "nothing", "loop", "/dev/null", "/dev/stdout"}) {
+    const auto refused = to(out);
+    CAPTURE(out, refused.text);
+    CHECK(refused.status == 2);
+    CHECK(refused.text.find(out) != std::string::npos);
+  }
+  CHECK(std::filesystem::is_fifo(here / "pipe"));
+  std::filesystem::create_directory(here / "there");
+  std::filesystem::create_symlink("there/file", here / "link");
+  CHECK(to("link").status == 0);
+  CHECK(std::filesystem::is_symlink(here / "link"));
+  CHECK(test::read(here / "there/file").starts_with("precis-scores"));
+}
+
+TEST_CASE("--replace deletes only what compress wrote", "[program][refusal]") {
+  const scratch here("replace");
+  std::string plan = "precis-plan 1\nunits block\n";
+  for (int b = 0; b < 8; ++b) plan += "block." + std::to_string(b) + " affine4.g32.h\n";
+  test::write(here / "m.plan", plan);
+  const auto compress = [&](const std::string& out) {
+    return run(here.path(), {"compress", world, "--plan", "m.plan", "--out", out, "--replace"});
+  };
+  REQUIRE(compress("small").status == 0);
+  CHECK(compress("small").status == 0);
+  test::write(here / "small/notes.txt", "mine");
+  CHECK(compress("small").text.find("notes.txt") != std::string::npos);
+  CHECK(test::read(here / "small/notes.txt") == "mine");
+  std::filesystem::copy(world, here / "original", std::filesystem::copy_options::recursive);
+  CHECK(compress("original").text.find("model.plan") != std::string::npos);
+  CHECK(std::filesystem::exists(here / "original/model.safetensors"));
+  test::write(here / "text.gguf", "a letter");
+  CHECK(compress("text.gguf").status == 2);
+  CHECK(test::read(here / "text.gguf") == "a letter");
+}
+
+TEST_CASE("inputs that do not exist are refused before the work", "[program][refusal]") {
+  const scratch here("missing");
+  const std::string heldout = world + "/heldout.txt";
+  for (const std::string option : {"--facts", "--verdicts", "--against"}) {
+    const auto refused = run(here.path(), {"evaluate", world, "--text", heldout, option, "nowhere"});
+    CAPTURE(option, refused.text);
+    CHECK(refused.status == 2);
+    CHECK(refused.text.find(option) != std::string::npos);
+    CHECK(refused.text.find("perplexity") == std::string::npos);
+  }
 }

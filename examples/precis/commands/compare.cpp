@@ -247,7 +247,8 @@ void add_compare(command_line& line) {
       "Writes compare.csv, quality.svg (divergence against bytes), share.svg (relative to uniform), report.html, and "
       "every score\n"
       "and cost table: `precis plan --costs compare/measured.costs --budget 4.5bpw` reuses them.");
-  c.add("--verdicts", o->verdicts, "JSON lines of text and label: accuracy of uniform, tier and measured plans");
+  c.add("--verdicts", o->verdicts, "JSON lines of text and label: accuracy of uniform, tier and measured plans")
+      .reads();
   c.add("--verdict-tokens", o->verdict_tokens, "tokens from the end of a text in its prompt").shows_default();
   c.add("--verdict-texts", o->verdict_texts, "texts to read, from the first; 0: all").shows_default();
   c.add("--budgets", o->budgets, "comma-separated sizes: 4 or 4.5bpw (bits per weight), 40%, 1200000B").shows_default();

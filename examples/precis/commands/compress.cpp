@@ -62,8 +62,8 @@ void add_compress(command_line& line) {
       "--out NAME.gguf writes a GGUF file that llama.cpp loads: " +
       engine::gguf_families() + " models in float32, float16, bfloat16, q4_0, q4_1, q5_0, q5_1 and q8_0.");
   add_model(c, o->model);
-  c.add("--plan", o->plan, "plan from `precis plan`, or written by hand").required();
-  c.add("-o,--out", o->out, "folder to write, or a file that ends in .gguf").required();
+  c.add("--plan", o->plan, "plan from `precis plan`, or written by hand").required().reads();
+  c.add("-o,--out", o->out, "folder to write, or a file that ends in .gguf").required().writes();
   c.add_flag("--replace", o->replace, "replace an existing output");
   add_common(c, o->common);
   c.runs([o] { return run(*o); });

@@ -84,7 +84,7 @@ void add_cost(command_line& line) {
   add_text(c, o->text, "calibration text", false);
   add_entries(c, o->entries);
   add_units(c, "--units", o->units, "the units that get one choice each: block, half or matrix");
-  c.add("--out", o->out, "cost table to write").shows_default();
+  c.add("--out", o->out, "cost table to write").shows_default().writes();
   add_resume(c, o->resume);
   add_common(c, o->common);
   c.runs([o] { return run(*o); });

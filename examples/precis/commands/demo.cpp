@@ -201,8 +201,10 @@ void add_demo(command_line& line) {
   auto o = std::make_shared<demo_command>();
   subcommand c =
       line.add("demo", "run every stage on the model of the repository and write a report; takes about a minute");
-  c.add("--model", o->model, "folder with the model, facts.json, heldout.txt and calibration.txt").shows_default();
-  c.add("--out", o->out, "folder for the report and its pictures").shows_default();
+  c.add("--model", o->model, "folder with the model, facts.json, heldout.txt and calibration.txt")
+      .shows_default()
+      .reads();
+  c.add("--out", o->out, "folder for the report and its pictures").shows_default().writes();
   add_common(c, o->common);
   c.runs([o] { return run(*o); });
 }

@@ -248,13 +248,14 @@ void add_evaluate(command_line& line) {
   add_model(c, o->model);
   add_text(c, o->text, "plain text, or token ids as JSON, {\"sequences\": [[1, 2], [3]]}, to measure the perplexity on",
            false);
-  c.add("--verdicts", o->verdicts, "JSON lines of text and label to measure the accuracy on");
+  c.add("--verdicts", o->verdicts, "JSON lines of text and label to measure the accuracy on").reads();
   c.add("--verdict-tokens", o->verdict_tokens, "language models: tokens from the end of a text in its prompt")
       .shows_default();
   c.add("--labels", o->labels, "names of a classifier's outputs in order (default: those of its config.json)")
       .separated_by(',');
-  c.add("--against", o->against, "the original model: also print the KL divergence from it, and its accuracy");
-  c.add("--facts", o->facts, "also count the facts (JSON array of prompt, subject, attribute) that the model answers");
+  c.add("--against", o->against, "the original model: also print the KL divergence from it, and its accuracy").reads();
+  c.add("--facts", o->facts, "also count the facts (JSON array of prompt, subject, attribute) that the model answers")
+      .reads();
   add_resume(c, o->resume);
   add_common(c, o->common);
   c.runs([o] { return is_classifier(o->model.path) ? run_classifier(*o) : run(*o); });

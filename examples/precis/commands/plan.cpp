@@ -169,8 +169,8 @@ void add_plan(command_line& line) {
       "pruning.\n"
       "The plan is text: read it, edit it, diff it, pass it to `precis compress`.");
   add_model(c, o->model);
-  c.add("--scores", o->scores, "score table from `precis score`");
-  c.add("--costs", o->costs, "cost table from `precis cost`");
+  c.add("--scores", o->scores, "score table from `precis score`").reads();
+  c.add("--costs", o->costs, "cost table from `precis cost`").reads();
   c.add("--allocator", o->allocator,
         fmt::format("{} within --budget; or tiers: --bits by z-score (default: knapsack for costs, tiers for scores)",
                     fmt::join(allocator_names(), ", ")));
@@ -193,11 +193,11 @@ void add_plan(command_line& line) {
         "--sparsity-scores")
       .one_of({"uniform", "joint", "owl", "softmax"})
       .shows_default();
-  c.add("--sparsity-scores", o->sparsity_scores, "score table from `precis score`, high = keep");
+  c.add("--sparsity-scores", o->sparsity_scores, "score table from `precis score`, high = keep").reads();
   add_units(c, "--units", o->units, "with --uniform: block, half or matrix");
   add_budget(c, o->budget);
-  c.add("--tensor-types", o->types, "also write the plan for llama.cpp's llama-quantize --tensor-type-file");
-  c.add("--out", o->out, "plan to write").shows_default();
+  c.add("--tensor-types", o->types, "also write the plan for llama.cpp's llama-quantize --tensor-type-file").writes();
+  c.add("--out", o->out, "plan to write").shows_default().writes();
   add_common(c, o->common);
   c.runs([o] { return run(*o); });
 }

@@ -12,7 +12,7 @@
 namespace program {
 
 void score_options::declare(subcommand& c) {
-  c.add("--facts", facts, "causal_trace: facts, a JSON array of {prompt, subject, attribute}");
+  c.add("--facts", facts, "causal_trace: facts, a JSON array of {prompt, subject, attribute}").reads();
   c.add("--facts-limit", facts_limit, "read only the first N facts (default: all)");
   c.add("--answers", answer_rule, "answers of several tokens: first (take the first token) or whole (refuse them)")
       .one_of({"first", "whole"})
@@ -94,9 +94,9 @@ engine::json score_options::trace_job(const session& s) const {
 void experiment_options::declare(subcommand& c) {
   add_model(c, model);
   add_text(c, text, "held-out text to evaluate on", true);
-  c.add("--calibration", calibration, "text for scorers and costs; use other text than the held-out one");
+  c.add("--calibration", calibration, "text for scorers and costs; use other text than the held-out one").reads();
   c.add("--calibration-windows", calibration_windows, "windows of the calibration text; 0: all").shows_default();
-  c.add("--out", out, "folder for the results; created if it does not exist").shows_default();
+  c.add("--out", out, "folder for the results; created if it does not exist").shows_default().writes();
   score.declare(c);
   add_resume(c, resume);
   add_common(c, common);

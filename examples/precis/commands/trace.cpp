@@ -101,8 +101,9 @@ void add_trace(command_line& line) {
   c.add("--noise", o->noise, "noise in standard deviations of the subjects' embeddings").shows_default();
   c.add("--runs", o->runs, "noisy runs").shows_default();
   c.add("--seed", o->seed, "seed of the noise").shows_default();
-  c.add("--facts", o->facts, "take the standard deviation from the subjects of this file (default: from this subject)");
-  c.add("--out", o->out, "picture to write (SVG; also a PNG if a converter is installed)").shows_default();
+  c.add("--facts", o->facts, "take the standard deviation from the subjects of this file (default: from this subject)")
+      .reads();
+  c.add("--out", o->out, "picture to write (SVG; also a PNG if a converter is installed)").shows_default().writes();
   add_common(c, o->common);
   c.runs([o] { return run(*o); });
 }

@@ -414,3 +414,56 @@ TEST_CASE("inputs that do not exist are refused before the work", "[program][ref
     CHECK(refused.text.find("perplexity") == std::string::npos);
   }
 }
+
+TEST_CASE("partial results of other contents under the same name are refused", "[program][refusal]") {
+  const scratch here("contents");
+  test::write(here / "t.txt", test::read(world + "/heldout.txt"));
+  const std::vector<std::string> command{"evaluate", world, "--text", "t.txt", "--windows", "4", "--partial", "p"};
+  test::write(here / "p", "");
+  // What a stopped run leaves: the job, without results yet.
+  const auto job = run(here.path(), command, [&] { return test::read(here / "p").find('\n') != std::string::npos; });
+  if (test::read(here / "p").empty()) return;  // it ended before it could be stopped
+  std::vector<std::string> again = command;
+  again.emplace_back("--resume");
+  test::write(here / "t.txt", test::read(world + "/calibration.txt"));
+  const auto refused = run(here.path(), again);
+  CAPTURE(job.text, refused.text);
+  CHECK(refused.status == 2);
+  CHECK(refused.text.find("contents") != std::string::npos);
+}
+
+TEST_CASE("bytes that are no UTF-8 in a path are carried", "[program]") {
+  const scratch here("bytes");
+  const std::string name = "scores-\xFF";
+  const auto done =
+      run(here.path(), {"score", world, "--scorer", "weight_magnitude", "--out", name, "--json", "s.json"});
+  CAPTURE(done.text);
+  CHECK(done.status == 0);
+  const auto plan = run(here.path(), {"plan", world, "--scores", name, "--out", "p-\xFE.plan", "--json", "p.json"});
+  CAPTURE(plan.text);
+  CHECK(plan.status == 0);
+  const auto small =
+      run(here.path(), {"compress", world, "--plan", "p-\xFE.plan", "--out", "small-\xFE", "--json", "c.json"});
+  CAPTURE(small.text);
+  CHECK(small.status == 0);
+  CHECK(nlohmann::json::parse(test::read(here / "c.json")).at("out") == "small-\\xFE");
+}
+
+TEST_CASE("one window has no interval, and an overlong fact is refused by name before the work", "[program][refusal]") {
+  const scratch here("windows");
+  const auto one =
+      run(here.path(), {"evaluate", world, "--text", world + "/heldout.txt", "--windows", "1", "--json", "e.json"});
+  CHECK(one.status == 0);
+  CHECK(one.text.find("+-") == std::string::npos);
+  CHECK(nlohmann::json::parse(test::read(here / "e.json")).at("nll_half_width_95").is_null());
+  std::string prompt = "Folke";
+  for (int i = 0; i < 200; ++i) prompt += " and so on";
+  test::write(here / "f.json",
+              "[{\"prompt\": \"Folke\", \"subject\": \"Folke\", \"attribute\": \"a\"}, {\"prompt\": \"" + prompt +
+                  "\", \"subject\": \"Folke\", \"attribute\": \"a\"}]");
+  const auto refused = run(here.path(), {"score", world, "--scorer", "causal_trace", "--facts", "f.json"});
+  CAPTURE(refused.text);
+  CHECK(refused.status == 2);
+  CHECK(refused.text.find("tokens") != std::string::npos);
+  CHECK(refused.text.find("f.json") != std::string::npos);
+}

@@ -81,7 +81,7 @@ exit_status run(const demo_command& o) {
   const text_windows text = read_windows(s, {.file = (folder / "heldout.txt").string(), .length = 0, .windows = 120});
   const text_windows calibration =
       read_windows(s, {.file = (folder / "calibration.txt").string(), .length = 0, .windows = 0});
-  const fact_file facts = load_facts(s.tokens, folder / "facts.json", answers::whole);
+  const fact_file facts = load_facts(s.tokens, s.model.shape().context, folder / "facts.json", answers::whole);
   const text_loss original = measure(s.model, text, o.common, "   evaluating");
   if (original.stopped) return exit_status::stopped;
   fmt::print("   {}\n   perplexity {:.3f} on {} predictions of held-out text\n", describe(s), original.perplexity(),

@@ -60,7 +60,8 @@ struct eigenprune_command {
                     .expected = "one of --task FILE, --facts FILE and --verdicts FILE"});
   const std::size_t context = s.model.shape().context;
   if (!o.facts.empty())
-    return ask(load_facts(s.tokens, o.facts, answers::first_token), std::filesystem::path(o.facts).filename().string());
+    return ask(load_facts(s.tokens, s.model.shape().context, o.facts, answers::first_token),
+               std::filesystem::path(o.facts).filename().string());
   if (!o.verdicts.empty()) return ask(s.tokens, load_verdicts(o.verdicts), o.verdict_tokens, context);
   return ask(s.tokens,
              o.task == "int-sum"    ? integer_sums()

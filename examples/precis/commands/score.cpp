@@ -38,7 +38,7 @@ exit_status run(score_command& o) {
   std::optional<text_windows> text;
   std::optional<checkpoint> saved;
   if (o.scorer == "causal_trace" && !o.score.facts.empty()) {
-    facts = o.score.load(s.tokens);
+    facts = o.score.load(s);
     o.score.what.facts = &*facts;
     fmt::print("facts  {}: {}", o.score.facts, facts->facts.size());
     if (facts->longer_answers > 0)

@@ -72,8 +72,9 @@ void score_options::settle() {
                                                  : precis::score::effect_statistic::probability;
 }
 
-fact_file score_options::load(const engine::tokenizer& tokens) const {
-  return load_facts(tokens, facts, answer_rule == "whole" ? answers::whole : answers::first_token, facts_limit);
+fact_file score_options::load(const session& s) const {
+  return load_facts(s.tokens, s.model.shape().context, facts,
+                    answer_rule == "whole" ? answers::whole : answers::first_token, facts_limit);
 }
 
 engine::json score_options::trace_job(const session& s) const {
@@ -113,7 +114,7 @@ experiment open_experiment(const experiment_options& o) {
   if (!o.calibration.empty())
     e.calibration =
         read_windows(e.model, {.file = o.calibration, .length = o.text.length, .windows = o.calibration_windows});
-  if (!o.score.facts.empty()) e.facts = o.score.load(e.model.tokens);
+  if (!o.score.facts.empty()) e.facts = o.score.load(e.model);
   return e;
 }
 

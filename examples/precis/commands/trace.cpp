@@ -37,7 +37,7 @@ exit_status run(const trace_command& o) {
                                           o.first_token ? answers::first_token : answers::whole, "--first-token");
   const precis::score::causal_trace scorer{.noise = {.amount = o.noise, .seed = o.seed, .runs = o.runs}};
   std::vector<precis::score::fact> scale_from{f};
-  if (!o.facts.empty()) scale_from = load_facts(s.tokens, o.facts, answers::first_token).facts;
+  if (!o.facts.empty()) scale_from = load_facts(s.tokens, s.model.shape().context, o.facts, answers::first_token).facts;
   const double sigma = noise_scale(s, scorer.noise, scale_from);
 
   using precis::site_kind;

@@ -106,9 +106,13 @@ inline void check(const plan& p) {
       if (l.words.size() < 2)
         text::refuse_line(l, where, "unit '" + std::string(first) + "' without a codec", "UNIT CODEC");
       choice c{.unit = std::string(first), .codec = std::string(l.words[1])};
+      std::vector<std::string_view> seen;
       for (const std::string_view word : std::span(l.words).subspan(2)) {
         const std::size_t equals = word.find('=');
         const std::string_view key = word.substr(0, equals);
+        if (std::find(seen.begin(), seen.end(), key) != seen.end())
+          text::refuse_line(l, where, "'" + std::string(key) + "' twice", "each option once");
+        seen.push_back(key);
         const std::string_view value = equals == std::string_view::npos ? std::string_view{} : word.substr(equals + 1);
         if (key == "sparsity") {
           if (!text::read(value, c.sparsity) || c.sparsity < 0 || c.sparsity > 1)

@@ -30,6 +30,7 @@ struct line {
   constexpr std::string_view blank = " \t\r";
   std::vector<line> lines;
   std::size_t number = 0;
+  if (text.starts_with("\xEF\xBB\xBF")) text.remove_prefix(3);  // the byte order mark that some editors write
   while (!text.empty()) {
     ++number;
     const std::size_t end = text.find('\n');
@@ -108,15 +109,20 @@ template<class Number>
 
 /// The lines below the first one, which must be "FORMAT 1".
 ///
-/// Errors   another format or version, or an empty file; the message shows the first word. `where` names the file.
+/// Errors   another format or version, or an empty file; the message shows what was found. `where` names the file.
 [[nodiscard]] inline std::span<const line> body(std::span<const line> lines, std::string_view format,
                                                 std::string_view where) {
-  if (lines.empty() || lines.front().words.front() != format || lines.front().rest != "1")
-    refuse(
-        {.what = lines.empty() ? "an empty file" : "it starts with '" + std::string(lines.front().words.front()) + "'",
-         .where = std::string(where),
-         .expected = "'" + std::string(format) + " 1' on the first line"});
-  return lines.subspan(1);
+  if (!lines.empty() && lines.front().words.front() == format && lines.front().rest == "1") return lines.subspan(1);
+  std::string what = "an empty file";
+  if (!lines.empty()) {
+    const std::string_view first = lines.front().words.front();
+    what = "it starts with '" + std::string(first.substr(0, 60));
+    if (first == format && !lines.front().rest.empty()) what += " " + std::string(lines.front().rest.substr(0, 60));
+    what += "'";
+  }
+  refuse({.what = std::move(what),
+          .where = std::string(where),
+          .expected = "'" + std::string(format) + " 1' on the first line"});
 }
 
 /// A name padded with blanks to `width` characters, so that columns align.

@@ -260,3 +260,14 @@ TEST_CASE("help has examples and names every family and format that the program 
        {"GPT-2", "Llama", "OPT", "Phi", "BERT", "Hugging Face", "llama2.c", "GGUF", "compress"})
     CHECK_THAT(text, ContainsSubstring(name));
 }
+
+TEST_CASE("the program says its version and what it is built with", "[program]") {
+  const scratch here("version");
+  const auto o = run(here.path(), {"--version"});
+  CHECK(o.status == 0);
+  const std::string project = test::read(PRECIS_SOURCE_DIR "/CMakeLists.txt"), before = "project(precis VERSION ";
+  const std::size_t at = project.find(before) + before.size();
+  CHECK_THAT(o.text, ContainsSubstring("precis " + project.substr(at, project.find(' ', at) - at) + "\n"));
+  for (const std::string name : {"CLI11 ", "Eigen ", "fmt ", "nlohmann-json ", "PCRE2 "})
+    CHECK_THAT(o.text, ContainsSubstring(name));
+}

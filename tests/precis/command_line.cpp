@@ -466,4 +466,14 @@ TEST_CASE("one window has no interval, and an overlong fact is refused by name b
   CHECK(refused.status == 2);
   CHECK(refused.text.find("tokens") != std::string::npos);
   CHECK(refused.text.find("f.json") != std::string::npos);
+
+TEST_CASE("the program says its version and what it is built with", "[program]") {
+  const scratch here("version");
+  const auto o = run(here.path(), {"--version"});
+  CHECK(o.status == 0);
+  const std::string project = test::read(PRECIS_SOURCE_DIR "/CMakeLists.txt"), before = "project(precis VERSION ";
+  const std::size_t at = project.find(before) + before.size();
+  CHECK_THAT(o.text, ContainsSubstring("precis " + project.substr(at, project.find(' ', at) - at) + "\n"));
+  for (const std::string name : {"CLI11 ", "Eigen ", "fmt ", "nlohmann-json ", "PCRE2 "})
+    CHECK_THAT(o.text, ContainsSubstring(name));
 }

@@ -165,6 +165,10 @@ subcommand command_line::add(const std::string& name, const std::string& descrip
   return {*app_->add_subcommand(name, description), status_};
 }
 
+void command_line::version(const std::string& text) {
+  app_->set_version_flag("--version", text, "print the version and what the program is built with");
+}
+
 int command_line::run(int argc, const char* const* argv) {
   try {
     app_->parse(argc, argv);

@@ -79,6 +79,8 @@ class command_line {
   ~command_line();
 
   [[nodiscard]] subcommand add(const std::string& name, const std::string& description);
+  /// `--version` prints this text.
+  void version(const std::string& text);
 
   /// Parses the arguments and runs the subcommand; returns the exit code. Bad usage prints a message and returns 2.
   /// Throws what the subcommand throws.

@@ -22,13 +22,22 @@
 #include <chrono>
 #include <filesystem>
 #include <memory>
+#include <system_error>
 
 namespace program {
 
 namespace {
 
+/// The folder of the demo's model: beside the installed program, or in the tree that it was built from.
+[[nodiscard]] std::string demo_model() {
+  std::error_code ignored;
+  const std::filesystem::path self = std::filesystem::read_symlink("/proc/self/exe", ignored);
+  const std::filesystem::path installed = self.parent_path().parent_path() / "share" / "precis" / "models" / "world";
+  return !self.empty() && std::filesystem::exists(installed, ignored) ? installed.string() : PRECIS_DEMO_MODEL;
+}
+
 struct demo_command {
-  std::string model = PRECIS_DEMO_MODEL, out = "precis-demo";
+  std::string model = demo_model(), out = "precis-demo";
   run_options common;
 };
 

@@ -31,8 +31,9 @@ struct cost_table {
   std::size_t original_bytes = 0;    ///< total over all units, for budgets in percent
   std::vector<std::string> entries;  ///< menu entry names
   std::vector<unit> units;
-  std::vector<std::size_t> bytes;  ///< [units x entries] exact packed bytes of the unit's matrices
-  std::vector<double> costs;       ///< [units x entries]; not_admitted = not admissible
+  std::vector<std::size_t> bytes;       ///< [units x entries] exact packed bytes of the unit's matrices
+  std::vector<double> costs;            ///< [units x entries]; not_admitted = not admissible
+  std::vector<std::string> notes = {};  ///< what else a reader should know, one line each: units that no data reached
 
   [[nodiscard]] std::span<const std::size_t> bytes_of(std::size_t unit) const noexcept {
     return {bytes.data() + unit * entries.size(), entries.size()};
@@ -136,13 +137,17 @@ template<class Menu>
 ///     entries affine4.g32 affine8.g32
 ///     block.0  147456 0.031  278528 0.0012
 ///     block.1  147456 -  278528 0.002
+///
+/// A table with notes is of version 2 and has lines `note TEXT`.
 [[nodiscard]] inline std::string to_text(const cost_table& t) {
   check(t);
-  std::string out = text::header("precis-costs", t.model) + text::field("maker", t.maker) +
+  const unsigned version = t.notes.empty() ? 1 : 2;
+  std::string out = text::header("precis-costs", t.model, version) + text::field("maker", t.maker) +
                     text::field("measure", t.measure) + text::field("original", std::to_string(t.original_bytes)) +
                     text::field("units", std::string(to_string(kind_of(t.units)))) + "entries";
   for (const std::string& entry : t.entries) out += " " + entry;
   out += "\n";
+  for (const std::string& note : t.notes) out += text::field("note", note);
   std::size_t widest = 0;
   for (const unit& u : t.units) widest = std::max(widest, u.name.size());
   for (std::size_t u = 0; u < t.units.size(); ++u) {
@@ -163,7 +168,7 @@ template<class Menu>
 [[nodiscard]] inline cost_table parse_costs(std::string_view source, std::span<const matrix_info> matrices,
                                             std::string_view where = "cost table") {
   const std::vector<text::line> lines = text::split(source);
-  const std::span<const text::line> body = text::body(lines, "precis-costs", where);
+  const std::span<const text::line> body = text::body(lines, "precis-costs", where, 2);
 
   cost_table t;
   std::vector<bool> seen;
@@ -176,6 +181,8 @@ template<class Menu>
       t.maker = l.rest;
     } else if (first == "measure") {
       t.measure = l.rest;
+    } else if (first == "note") {
+      t.notes.emplace_back(l.rest);
     } else if (first == "original") {
       if (!text::read(l.rest, t.original_bytes))
         text::refuse_line(l, where, "'" + std::string(l.rest) + "' is not a size", "a number of bytes");

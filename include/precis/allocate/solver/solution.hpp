@@ -68,7 +68,7 @@ inline void add_up(solution& s, const cost_table& t) {
   return s.optimal ? "optimal" : "at most " + text::number(s.gap()) + " above the optimum";
 }
 
-/// The plan of a solution. Its note names the allocator, the cost, the bytes and `remark`.
+/// The plan of a solution. Its note names the allocator, the cost, the bytes and `remark`; the notes of the table follow.
 [[nodiscard]] inline plan to_plan(const cost_table& t, const solution& s, const std::string& allocator,
                                   const std::string& remark) {
   plan p{.model = t.model, .units = kind_of(t.units), .notes = {}, .choices = {}};
@@ -77,6 +77,7 @@ inline void add_up(solution& s, const cost_table& t) {
   p.notes.push_back(allocator + " of " + t.maker + ": cost " + text::number(s.cost) +
                     (t.measure.empty() ? "" : " " + t.measure) + ", " + std::to_string(s.bytes) + " bytes" +
                     (s.limit == 0 ? "" : " of " + std::to_string(s.limit)) + ", " + remark);
+  p.notes.insert(p.notes.end(), t.notes.begin(), t.notes.end());
   return p;
 }
 

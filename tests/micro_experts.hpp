@@ -162,6 +162,13 @@ class micro_experts {
   }
 
  private:
+  [[nodiscard]] static std::span<float> row(precis::activations& x, std::size_t i) {
+    return x.view()(i / x.tokens, i % x.tokens);
+  }
+  [[nodiscard]] static std::span<const float> row(const precis::activations& x, std::size_t i) {
+    return x.view()(i / x.tokens, i % x.tokens);
+  }
+
   struct kept_values {
     precis::activations means, middle, active;
     std::vector<std::size_t> expert;  // [rows]
@@ -182,10 +189,6 @@ class micro_experts {
     infos_.push_back({std::move(name), layer, part, out, width, std::move(unit)});
   }
 
-  template<class Activations>
-  [[nodiscard]] static auto row(Activations& x, std::size_t i) {
-    return x.view()(i / x.tokens, i % x.tokens);
-  }
   /// Rows as one sequence.
   [[nodiscard]] static precis::activations rows_of(const precis::activations& x, const std::vector<std::size_t>& rows) {
     precis::activations some(1, rows.size(), x.features);

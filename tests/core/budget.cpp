@@ -28,6 +28,7 @@ TEST_CASE("a budget is printed in the form in which it is parsed", "[core][budge
   CHECK(parse_budget("1200000B") == at_most_bytes(1200000));
   CHECK(parse_budget("40%") == percent_of_original(40));
   CHECK(to_string(at_most_nanoseconds(870000)) == "870000ns");
+  CHECK(to_string(parse_budget("0.1ms")) == "100000ns");
   for (const char* form : {"870000ns", "870us", "0.87ms"}) CHECK(parse_budget(form) == at_most_nanoseconds(870000));
 }
 

@@ -65,7 +65,10 @@ struct budget {
   switch (b.unit) {
     case budget::measure::bits_per_weight: return number + "bpw";
     case budget::measure::bytes: return number + "B";
-    case budget::measure::nanoseconds: return number + "ns";
+    case budget::measure::nanoseconds: {
+      if (b.value != std::floor(b.value) || b.value >= 0x1.0p53) return number + "ns";
+      return std::to_string(static_cast<std::size_t>(b.value)) + "ns";  // 100000, not 1e+05
+    }
     case budget::measure::percent_of_original: break;
   }
   return number + "%";

@@ -466,6 +466,7 @@ TEST_CASE("one window has no interval, and an overlong fact is refused by name b
   CHECK(refused.status == 2);
   CHECK(refused.text.find("tokens") != std::string::npos);
   CHECK(refused.text.find("f.json") != std::string::npos);
+}
 
 TEST_CASE("the program says its version and what it is built with", "[program]") {
   const scratch here("version");

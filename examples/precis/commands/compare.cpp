@@ -46,6 +46,10 @@ std::vector<precis::budget> read_budgets(const std::string& text) {
   for (std::string word : split_commas(text)) {
     if (word.find_first_not_of("0123456789.") == std::string::npos) word += "bpw";
     budgets.push_back(precis::parse_budget(word));
+    if (budgets.back().bounds() != precis::resource::bytes)
+      precis::refuse({.what = "a budget of " + word,
+                      .where = "compare",
+                      .expected = "budgets in size: 3.5bpw, 1200000B or 40%; `precis plan` takes times"});
   }
   return budgets;
 }

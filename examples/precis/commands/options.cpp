@@ -13,6 +13,10 @@ void add_model(subcommand& c, model_options& o) {
   c.add("--tokenizer", o.tokenizer, "tokenizer of a .bin model, if it is not beside the model").reads();
 }
 
+void add_tables(subcommand& c, model_options& o) {
+  c.add_flag("--tables", o.tables, "the token embedding and an untied head are units, too, and in the budget");
+}
+
 void add_common(subcommand& c, run_options& o) {
   c.add("--json", o.json, "write the result as JSON to this file").writes();
   c.add("--threads", o.threads, "threads; 0: one per processor. Results do not depend on it").shows_default();
@@ -41,8 +45,9 @@ void add_entries(subcommand& c, std::string& value, const std::string& help) {
   c.add("--entries", value, fmt::format("{} (default: {})", help, default_entries_text));
 }
 
-option add_budget(subcommand& c, std::string& value) {
-  return c.add("--budget", value, "upper bound on the size: 4.5bpw, 1200000B or 40% (of the matrices in the file)");
+option add_budget(subcommand& c, std::string& value, const std::string& more) {
+  return c.add("--budget", value,
+               "upper bound on the size: 4.5bpw, 1200000B or 40% (of the matrices in the file)" + more);
 }
 
 session open_and_print(const model_options& o) {

@@ -150,7 +150,10 @@ struct evolve {
    public:
     search(const evolve& settings, const cost_table& t, std::span<const std::size_t> tokens)
         : settings_(settings), t_(t), tokens_(tokens), rows_(t, {}, where) {
-      limit_ = solver::limit_of(settings.budget, t, solver::feasible_bytes(rows_.problem(0)), where);
+      if (settings.budget.bounds() != resource::bytes)
+        bad("a budget of " + to_string(settings.budget),
+            "a budget in bytes: units swap entries of equal sizes; knapsack and others take times");
+      limit_ = solver::limit_of(settings.budget, t, solver::feasible_range(rows_.problem(0)), where);
       check_settings();
       std::map<std::vector<std::size_t>, std::vector<std::size_t>> by_size;
       std::map<std::string, std::vector<std::size_t>> by_role;

@@ -97,7 +97,7 @@ inline void check(const plan& p) {
       p.model = l.words[1];
     } else if (first == "units") {
       if (l.words.size() != 2 || seen_units)
-        text::refuse_line(l, where, "an invalid 'units' line", "one line with block, half or matrix");
+        text::refuse_line(l, where, "an invalid 'units' line", "one line with block, half, matrix or named");
       p.units = parse_unit_kind(l.words[1], where);
       seen_units = true;
     } else if (first == "note") {
@@ -132,7 +132,7 @@ inline void check(const plan& p) {
   if (!seen_units)
     refuse({.what = "no 'units' line",
             .where = std::string(where),
-            .expected = "units block, units half or units matrix"});
+            .expected = "units block, units half, units matrix or units named"});
   return p;
 }
 

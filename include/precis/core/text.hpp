@@ -84,7 +84,8 @@ template<class Number>
 
 /// Whether a word starts a header line of one of the file formats. No unit may have such a name.
 [[nodiscard]] inline bool is_keyword(std::string_view name) noexcept {
-  for (const std::string_view word : {"model", "units", "note", "scorer", "measure", "maker", "original", "entries"})
+  for (const std::string_view word :
+       {"model", "units", "note", "scorer", "measure", "maker", "original", "entries", "unscored", "columns"})
     if (name == word) return true;
   return false;
 }
@@ -100,29 +101,32 @@ template<class Number>
   return std::string(key) + " " + one_line(std::move(value)) + "\n";
 }
 
-/// The first lines of a file: "FORMAT 1", and "model FINGERPRINT" if the model is known.
-[[nodiscard]] inline std::string header(std::string_view format, std::string_view model) {
-  std::string out = std::string(format) + " 1\n";
+/// The first lines of a file: "FORMAT VERSION", and "model FINGERPRINT" if the model is known.
+[[nodiscard]] inline std::string header(std::string_view format, std::string_view model, unsigned version = 1) {
+  std::string out = std::string(format) + " " + std::to_string(version) + "\n";
   if (!model.empty()) out += "model " + std::string(model) + "\n";
   return out;
 }
 
-/// The lines below the first one, which must be "FORMAT 1".
+/// The lines below the first one, which must be "FORMAT VERSION" with a version from 1 to `newest`.
 ///
 /// Errors   another format or version, or an empty file; the message shows what was found. `where` names the file.
 [[nodiscard]] inline std::span<const line> body(std::span<const line> lines, std::string_view format,
-                                                std::string_view where) {
-  if (!lines.empty() && lines.front().words.front() == format && lines.front().rest == "1") return lines.subspan(1);
+                                                std::string_view where, unsigned newest = 1) {
+  unsigned version = 0;
   std::string what = "an empty file";
   if (!lines.empty()) {
-    const std::string_view first = lines.front().words.front();
+    const std::string_view first = lines.front().words.front(), rest = lines.front().rest;
+    if (first == format && read(rest, version) && version >= 1 && version <= newest) return lines.subspan(1);
     what = "it starts with '" + std::string(first.substr(0, 60));
-    if (first == format && !lines.front().rest.empty()) what += " " + std::string(lines.front().rest.substr(0, 60));
+    if (first == format && !rest.empty()) what += " " + std::string(rest.substr(0, 60));
     what += "'";
   }
   refuse({.what = std::move(what),
           .where = std::string(where),
-          .expected = "'" + std::string(format) + " 1' on the first line"});
+          .expected = "'" + std::string(format) + " 1'" +
+                      (newest == 1 ? "" : " or '" + std::string(format) + " " + std::to_string(newest) + "'") +
+                      " on the first line"});
 }
 
 /// A name padded with blanks to `width` characters, so that columns align.

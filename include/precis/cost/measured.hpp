@@ -3,6 +3,7 @@
 #include <precis/core/cost_table.hpp>
 #include <precis/core/error.hpp>
 #include <precis/core/executor.hpp>
+#include <precis/core/scores.hpp>
 #include <precis/core/unit.hpp>
 #include <precis/core/view.hpp>
 #include <precis/cost/entry.hpp>
@@ -115,6 +116,8 @@ class divergence_reading {
 ///
 /// Shapes    any batches that the model accepts.
 /// Unit      nats per prediction.
+/// Edges     a unit that changes no loss in any entry costs 0, with a note: no data reached it, such as an expert to
+///           which no token was routed, or every entry keeps its weights.
 /// Errors    entries that are not in the menu, before any work; those of read_changes: losses that are not finite, by
 ///           unit and entry, and batches without predictions; weights that a codec cannot hold, by unit and matrix;
 ///           known rows of other units or entries.
@@ -183,6 +186,9 @@ struct measured {
       const nll before =
           total(read_changes(model, batches, remaining, table.entries.size(), reading, change, collect, name, run));
       for (double& c : table.costs) c -= before.mean();
+      table.notes = note_unchanged(table.units, [&](std::size_t u) {
+        return std::ranges::all_of(table.costs_of(u), [](double c) { return c == 0; });
+      });
       table.maker += " on " + std::to_string(before.count) + " predictions";
     };
     if (by == loss::nll) {

@@ -11,6 +11,7 @@
 #include <precis/model/concepts.hpp>
 #include <precis/pack.hpp>
 
+#include <algorithm>
 #include <concepts>
 #include <cstddef>
 #include <span>
@@ -30,6 +31,8 @@ namespace precis::cost {
 ///           weights alone.
 /// Unit      share of the squared outputs, or squared outputs summed over tokens. Not nats: errors of early and late
 ///           layers count equally.
+/// Edges     a matrix that no data reached, such as that of an expert to which no token was routed, costs 0, with a
+///           note; a table whose rows are looked up counts each row once.
 /// Errors    entries that are not in the menu; Gram matrices of a different model; relative errors of a matrix whose
 ///           outputs are all zero, by name; weights that a codec cannot hold, by matrix.
 /// Cost      out * in^2 / 2 multiply-adds in double per matrix and entry. The entries of a matrix run on the executor.
@@ -63,11 +66,15 @@ struct reconstruction {
       bad("Gram matrices for " + std::to_string(grams.index.size()) + " matrices",
           std::to_string(matrices.size()) + ", the model's");
     for (std::size_t m = 0; m < matrices.size(); ++m)
-      if (grams[m].sum.rows != matrices[m].in || grams[m].sum.cols != matrices[m].in)
+      if ((grams[m].sum.rows != matrices[m].in || grams[m].sum.cols != matrices[m].in) &&
+          (grams[m].sum.rows != 0 || grams[m].tokens != 0))
         bad("a Gram matrix of " + std::to_string(grams[m].sum.rows) + " inputs for " + matrices[m].name,
             std::to_string(matrices[m].in));
     cost_table t = fill(model, [&](std::size_t m) -> const basic_matrix<double>& { return grams[m].sum; }, run);
-    if (!matrices.empty()) t.maker += " on " + std::to_string(grams[0].tokens) + " tokens";
+    std::size_t tokens = 0;
+    for (const measure::gram& g : grams.distinct) tokens = std::max(tokens, g.tokens);
+    if (!matrices.empty()) t.maker += " on " + std::to_string(tokens) + " tokens";
+    t.notes = grams.notes(matrices);
     return t;
   }
 

@@ -120,7 +120,8 @@ concept differentiable_model =
 ///
 /// `enter`, `run_layer` for each layer in order, and `read_loss` together give the same bits as `loss(batch)`;
 /// `read_out` turns residuals into logits. A matrix of layer l is used by run_layer(l) only, and one of layer >=
-/// layers() by the two reads only, so that a run with changed weights can skip the layers before the change.
+/// layers() by the two reads only, so that a run with changed weights can skip the layers before the change. A matrix of
+/// before_layers may be used by `enter` and by the two reads: a tied embedding and head.
 template<class M>
 concept layered_model =
     evaluable_model<M> && requires(const M& model, const batch_of<M>& batch, std::size_t layer, activations& residual,

@@ -57,7 +57,8 @@ struct displacement {
 /// Scores a block by how much it changes the residual stream.
 ///
 /// Shapes    any batches. A half is measured from the stream entering it to the stream after adding its output
-///           (attention first, then MLP); a matrix gets the score of its half.
+///           (attention first, then MLP); a matrix gets the score of its half. Units outside of the layers (an
+///           embedding, the head) are unscored.
 /// Unit      see `distance`; mean over all tokens.
 /// Sign      high = keep. A block that is the identity scores 0 for every distance.
 /// Errors    no tokens; activations that are not finite; for norm_ratio, a stream that becomes zero.
@@ -80,10 +81,10 @@ struct block_influence {
     scores s{.model = {},
              .scorer = "block_influence " + std::string(name()),
              .measure = by == distance::cosine ? "1 - mean cosine" : "mean " + std::string(name()),
-             .units = group_units(model.matrices(), units),
+             .units = {},
              .values = {}};
-    const stream_parts parts{model.layers(), units};
-    for (const unit& u : s.units) s.values.push_back(moved[parts.index_of(u, "score::block_influence")]);
+    stream_parts{model.layers(), units}.score_units(
+        s, model.matrices(), [&](std::size_t part) { return moved[part]; }, "score::block_influence");
     return s;
   }
 

@@ -9,6 +9,7 @@
 #include <precis/score/causal/fact.hpp>
 #include <precis/score/causal/restoration.hpp>
 #include <precis/score/causal/trace.hpp>
+#include <precis/score/stream_parts.hpp>
 
 #include <algorithm>
 #include <array>
@@ -50,7 +51,7 @@ struct role_effects {
 /// Scores a layer's attention and MLP by how much of a fact they recover: causal tracing as a score.
 ///
 /// Shapes    facts of any lengths. A block's score is the mean of its attention score and its MLP score; a matrix gets
-///           the score of its half.
+///           the score of its half. Units outside of the layers (an embedding, the head) are unscored.
 /// Unit      probability (indirect effect), or share of recovered runs.
 /// Sign      high = keep; may be negative.
 /// Errors    no fact that the model completes correctly on the clean prompt; those of trace_fact.
@@ -208,17 +209,14 @@ struct causal_trace {
              .scorer = "causal_trace window=" + std::to_string(window) + " noise_runs=" + std::to_string(noise.runs),
              .measure = statistic == effect_statistic::probability ? "indirect effect (probability)"
                                                                    : "recovered share of runs",
-             .units = group_units(matrices, units),
+             .units = {},
              .values = {}};
-    for (const unit& u : s.units) {
-      if (u.layer >= attention.size())
-        refuse({.what = "unit " + u.name + " is in layer " + std::to_string(u.layer),
-                .where = "score::causal_trace",
-                .expected = "traces of the same model; they have " + std::to_string(attention.size()) + " layers"});
-      s.values.push_back(u.kind == unit_kind::block  ? 0.5 * (attention[u.layer] + mlp[u.layer])
-                         : u.part == part::attention ? attention[u.layer]
-                                                     : mlp[u.layer]);
-    }
+    const stream_parts parts{attention.size(), units};
+    const auto score_of = [&](std::size_t i) {
+      if (!parts.halves()) return 0.5 * (attention[i] + mlp[i]);
+      return i % 2 == 0 ? attention[i / 2] : mlp[i / 2];
+    };
+    parts.score_units(s, matrices, score_of, "score::causal_trace");
     check_finite(s, "score::causal_trace");
     return s;
   }

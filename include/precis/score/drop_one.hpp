@@ -24,6 +24,7 @@ namespace precis::score {
 /// the original model.
 ///
 /// Shapes    batches of tokens. To drop a half, its output is set to zero; a matrix gets the score of its half.
+///           Units outside of the layers (an embedding, the head) are unscored.
 /// Unit      nats per prediction: the increase of the mean NLL (the perplexity grows by a factor of e^score), or
 ///           KL(original || without the block).
 /// Sign      high = keep. With the NLL a score can be negative; KL is non-negative up to rounding.
@@ -82,12 +83,12 @@ struct drop_one {
     scores s{.model = {},
              .scorer = by == quantity::nll ? "drop_one nll" : "drop_one kl",
              .measure = by == quantity::nll ? "increase of the NLL, nats per token" : "KL, nats per token",
-             .units = group_units(model.matrices(), units),
+             .units = {},
              .values = {}};
-    for (const unit& u : s.units) {
-      const std::size_t i = stream.index_of(u, "score::drop_one");
-      s.values.push_back((by == quantity::nll ? sums[i] - sums[parts] : sums[i]) / static_cast<double>(count));
-    }
+    const auto score_of = [&](std::size_t i) {
+      return (by == quantity::nll ? sums[i] - sums[parts] : sums[i]) / static_cast<double>(count);
+    };
+    stream.score_units(s, model.matrices(), score_of, "score::drop_one");
     check_finite(s, "score::drop_one");
     return s;
   }

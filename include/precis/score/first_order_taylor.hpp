@@ -38,17 +38,18 @@ struct first_order_taylor {
 
   template<differentiable_model Model>
   [[nodiscard]] scores operator()(const Model& model, std::span<const batch_of<Model>> batches) const {
-    const scores squares = gradient_magnitude{.units = unit_kind::matrix}(model, batches);
+    const gradient_magnitude::of_matrices gradients = gradient_magnitude{}.norms_of(model, batches);
     scores s{.model = {},
              .scorer = "first_order_taylor " + noise.describe() + noise.exceptions(model),
              .measure = "expected change of the loss (nats)",
              .units = group_units(model.matrices(), units),
-             .values = {}};
+             .values = {},
+             .notes = note_matrices("no data reached", model.matrices(), gradients.reached)};
     for (const unit& u : s.units) {
       double variance = 0;
       for (const std::size_t m : u.matrices) {
         const double deviation = noise.deviation(model.weights(m));
-        variance += deviation * deviation * squares.values[m];
+        variance += deviation * deviation * gradients.squares[m];
       }
       s.values.push_back(expected_variation(1.0, std::sqrt(variance)));
     }

@@ -9,6 +9,7 @@
 #include <cstddef>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace precis::score {
@@ -31,6 +32,8 @@ inline void add_weight_gradient(const linear_gradient& g, basic_matrix<double>& 
 /// Shapes    any batches of the model.
 /// Unit      squared nats per token and unit of weight, summed over the unit's weights.
 /// Sign      high = keep; never negative.
+/// Edges     a matrix that no data reached adds 0, with a note. A matrix that is looked up and multiplied counts with
+///           the gradients that the model reports.
 /// Errors    no batches, or batches without targets; a gradient that is not finite, by matrix.
 /// Cost      one backward pass per batch; one double per weight in memory.
 /// Source    Scarlatescu, Mehta, "Information-Aware Compression Schemes Using Causal Tracing", a baseline there.
@@ -48,7 +51,32 @@ struct gradient_magnitude {
   template<differentiable_model Model>
   [[nodiscard]] scores operator()(const Model& model, std::span<const batch_of<Model>> batches) const {
     const std::span<const matrix_info> matrices = model.matrices();
+    const of_matrices each = norms_of(model, batches);
+    scores s{
+        .model = {},
+        .scorer = squares == order::mean_then_square ? "gradient_magnitude" : "gradient_magnitude square_then_mean",
+        .measure = "squared norm of the gradient",
+        .units = group_units(matrices, units),
+        .values = {},
+        .notes = note_matrices("no data reached", matrices, each.reached)};
+    for (const unit& u : s.units) {
+      double sum = 0;
+      for (const std::size_t i : u.matrices) sum += each.squares[i];
+      s.values.push_back(sum);
+    }
+    return s;
+  }
+
+  /// What the scores are sums of: the squared norms of the gradients, and whether data reached the matrices.
+  struct of_matrices {
+    std::vector<double> squares;  ///< [matrices]
+    std::vector<bool> reached;    ///< [matrices]
+  };
+  template<differentiable_model Model>
+  [[nodiscard]] of_matrices norms_of(const Model& model, std::span<const batch_of<Model>> batches) const {
+    const std::span<const matrix_info> matrices = model.matrices();
     std::vector<basic_matrix<double>> gradients;
+    std::vector<bool> reached(matrices.size());
     const auto clear = [&] {
       gradients.clear();
       for (const matrix_info& m : matrices) gradients.emplace_back(m.out, m.in);
@@ -71,7 +99,10 @@ struct gradient_magnitude {
 
     clear();
     nll total;
-    const auto sink = [&](const linear_gradient& g) { add_weight_gradient(g, gradients[g.matrix]); };
+    const auto sink = [&](const linear_gradient& g) {
+      if (g.input.rows() != 0) reached[g.matrix] = true;
+      add_weight_gradient(g, gradients[g.matrix]);
+    };
     for (const batch_of<Model>& batch : batches) {
       const nll loss = model.backward(batch, sink);
       if (squares == order::square_then_mean) {
@@ -81,19 +112,7 @@ struct gradient_magnitude {
       total += loss;
     }
     if (squares == order::mean_then_square || batches.empty()) add_norms(total, 1.0);
-
-    scores s{
-        .model = {},
-        .scorer = squares == order::mean_then_square ? "gradient_magnitude" : "gradient_magnitude square_then_mean",
-        .measure = "squared norm of the gradient",
-        .units = group_units(matrices, units),
-        .values = {}};
-    for (const unit& u : s.units) {
-      double sum = 0;
-      for (const std::size_t i : u.matrices) sum += norms[i];
-      s.values.push_back(sum);
-    }
-    return s;
+    return {.squares = std::move(norms), .reached = std::move(reached)};
   }
 
   /// Chosen only if the overload above does not match: its error names the missing capability and how to add it.

@@ -28,7 +28,8 @@ namespace precis::score {
 /// The block reads x + size * rms(x) * xi instead of x. The rms is over all activations of the batch, and xi is
 /// standard normal, drawn for (seed, layer, batch, pair, position). If x is all zeros, the deviation is `size`.
 ///
-/// Shapes    any batches of the model. Units smaller than a block get their block's score.
+/// Shapes    any batches of the model. Units smaller than a block get their block's score. Units outside of the layers
+///           (an embedding, the head) are unscored.
 /// Unit      nats per prediction; the statistics are those of `taylor`.
 /// Sign      high = keep. Only curvature can be negative.
 /// Errors    invalid settings, as for taylor; losses that are not finite, by block and draw; nothing to predict.
@@ -53,13 +54,12 @@ struct input_taylor {
                                   Executor&& run = {}) const {
     const taylor statistics{.of = of, .noise = {.size = size}, .draws = draws, .draw = draw};
     statistics.check();
-    const std::vector<unit> blocks = group_units(model.matrices(), unit_kind::block);
+    const std::size_t layers = model.layers();
+    std::vector<unit> blocks = group_units(model.matrices(), unit_kind::block);
+    std::erase_if(blocks, [&](const unit& u) { return u.layer >= layers; });
     perturbed_losses losses{
         .unchanged = std::vector<nll>(batches.size()),
         .changed = std::vector<std::vector<nll>>(blocks.size() * draws, std::vector<nll>(batches.size()))};
-    const std::size_t layers = model.layers();
-    for (const unit& u : blocks)
-      static_cast<void>(stream_parts{layers, unit_kind::block}.index_of(u, "score::input_taylor"));
     run.for_each(batches.size(), [&](std::size_t b) {
       // The perturbed versions of all layers start from one residual stream, which advances through each layer once.
       std::vector<std::size_t> unit_of(layers, blocks.size());
@@ -92,15 +92,14 @@ struct input_taylor {
             "unit " + blocks[i / draws].name + " with its input perturbed, draw " + std::to_string(i % draws));
     std::size_t samples = 0;
     for (const batch_of<Model>& b : batches) samples += taylor::samples_in(b);
-    const scores of_blocks = statistics.combine(model.matrices(), losses, samples);
-    scores s{.model = {},
-             .scorer = "input_" + of_blocks.scorer,
-             .measure = of_blocks.measure,
-             .units = group_units(model.matrices(), units),
-             .values = {}};
-    for (const unit& scored : s.units)
-      for (std::size_t u = 0; u < blocks.size(); ++u)
-        if (blocks[u].layer == scored.layer) s.values.push_back(of_blocks.values[u]);
+    const scores of_blocks = statistics.combine(blocks, losses, samples);
+    scores s{
+        .model = {}, .scorer = "input_" + of_blocks.scorer, .measure = of_blocks.measure, .units = {}, .values = {}};
+    std::vector<double> of_layers(layers);
+    for (std::size_t u = 0; u < blocks.size(); ++u) of_layers[blocks[u].layer] = of_blocks.values[u];
+    const stream_parts parts{layers, units};
+    const auto score_of = [&](std::size_t part) { return of_layers[parts.halves() ? part / 2 : part]; };
+    parts.score_units(s, model.matrices(), score_of, "score::input_taylor");
     return s;
   }
 

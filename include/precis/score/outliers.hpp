@@ -7,6 +7,7 @@
 #include <precis/core/view.hpp>
 #include <precis/model/concepts.hpp>
 
+#include <algorithm>
 #include <cmath>
 #include <cstddef>
 #include <span>
@@ -22,7 +23,8 @@ namespace precis::score {
 /// Shapes    any batches of the model.
 /// Unit      share of a unit's weights, in [0, 1].
 /// Sign      high = keep: units with many outliers tolerate less pruning.
-/// Errors    a multiple that is not positive and finite; inputs that are missing or not finite, by matrix.
+/// Edges     a matrix that no data reached has no outliers, with a note.
+/// Errors    a multiple that is not positive and finite; no inputs; inputs that are not finite, by matrix.
 /// Cost      one forward pass per batch, and two passes over the weights.
 /// Source    Yin et al. 2023, arXiv:2310.05175 (OWL), layer-wise outlier distribution; the metric |w| |x| is Wanda's,
 ///           Sun et al. 2023, arXiv:2306.11695, Eq. 1.
@@ -51,16 +53,24 @@ struct outliers {
           }
         for (const std::size_t m : i.matrices) squares[m] = sums;
       });
+    std::vector<bool> reached(matrices.size());
     for (std::size_t m = 0; m < matrices.size(); ++m) {
+      reached[m] = !squares[m].empty();
+      squares[m].resize(reached[m] ? squares[m].size() : matrices[m].in);
       if (squares[m].size() != matrices[m].in)
-        bad("no inputs of " + matrices[m].name,
-            "at least one batch, and a model that reports the inputs of all its matrices");
+        bad("an input of " + std::to_string(squares[m].size()) + " features for " + matrices[m].name,
+            std::to_string(matrices[m].in) + ", one per column");
       for (double& x : squares[m]) {
         if (!std::isfinite(x)) bad("an input of " + matrices[m].name + " is not finite", "finite activations");
         x = std::sqrt(x);
       }
     }
-    return from_norms(model, squares);
+    if (!matrices.empty() && std::ranges::find(reached, true) == reached.end())
+      bad("no inputs of " + matrices.front().name + " and all other matrices",
+          "at least one batch, and a model that reports the inputs of its matrices");
+    scores s = from_norms(model, squares);
+    s.notes = note_matrices("no data reached", matrices, reached);
+    return s;
   }
 
   /// From the L2 norms of the inputs of each matrix, [matrices][in].

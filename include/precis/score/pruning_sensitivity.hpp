@@ -58,6 +58,7 @@ struct mistake_reading {
 /// Shapes    any batches of the model; metric::accuracy needs token_batch.
 /// Unit      nats per prediction, or the drop of the share of correct predictions.
 /// Sign      high = keep. A score can be negative: pruning can improve a model, and such a unit ranks lowest.
+/// Edges     a unit whose pruning changes no loss scores 0, with a note: no data reached it, or it is all zeros.
 /// Errors    no sparsities, or one outside [0, 1]; weights that are not finite; those of read_changes.
 /// Cost      that of read_changes: 1 + sparsities x units forward passes of all batches, about half with layered_model.
 /// Source    Nanda, Balija, Sahoo, "CPTQuant", method PMPQ (Algorithm 2).
@@ -98,6 +99,9 @@ struct pruning_sensitivity {
       s.values.push_back(reduce == reduction::max ? *std::ranges::max_element(each.row(u))
                                                   : sum / static_cast<double>(each.cols));
     }
+    if (by == metric::loss && *std::ranges::max_element(sparsities) > 0)
+      s.notes = note_unchanged(
+          s.units, [&](std::size_t u) { return std::ranges::all_of(each.row(u), [](double v) { return v == 0; }); });
     return s;
   }
 

@@ -25,6 +25,7 @@ namespace precis::score {
 ///
 /// Unit      share of the squared outputs, summed over the unit's matrices.
 /// Sign      high = keep; never negative.
+/// Edges     a matrix that no data reached adds 0, with a note; a table whose rows are looked up counts each row once.
 /// Errors    those of measure::gather_grams; a matrix whose outputs are all zero but not after compression, by name.
 /// Cost      that of measure::gather_grams, and out * in^2 multiply-adds in double per matrix.
 /// Source    IST-DASLab/EvoPress, its estimator of layer errors.
@@ -43,7 +44,9 @@ struct reconstruction_error {
   [[nodiscard]] scores operator()(const Model& model, std::span<const batch_of<Model>> batches, Compress&& compress,
                                   Executor&& run = {}) const {
     const measure::input_grams grams = measure::gather_grams(model, batches, run);
-    return fill(model, [&](std::size_t m) -> const basic_matrix<double>& { return grams[m].sum; }, compress);
+    scores s = fill(model, [&](std::size_t m) -> const basic_matrix<double>& { return grams[m].sum; }, compress);
+    s.notes = grams.notes(model.matrices());
+    return s;
   }
 
   /// From the weights alone: G is the identity.

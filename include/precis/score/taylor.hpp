@@ -10,6 +10,7 @@
 #include <precis/model/changes.hpp>
 #include <precis/model/concepts.hpp>
 
+#include <algorithm>
 #include <cmath>
 #include <concepts>
 #include <cstddef>
@@ -76,6 +77,7 @@ struct weight_noise {
 /// Shapes    any batches of the model; for per_sample, one sample per batch.
 /// Unit      nats per prediction.
 /// Sign      high = keep. Only curvature can be negative.
+/// Edges     a unit whose noise changes no loss scores 0 (total: the loss), with a note: no data reached it.
 /// Errors    no draws; an odd number of antithetic draws; curvature with independent draws; noise that is not positive
 ///           and finite; those of read_changes.
 /// Cost      that of read_changes: 1 + draws x units forward passes of all batches, about half with layered_model; one
@@ -149,13 +151,16 @@ struct taylor {
   /// Errors   losses for another number of units or draws.
   [[nodiscard]] scores combine(std::span<const matrix_info> matrices, const perturbed_losses& losses,
                                std::size_t samples) const {
+    return combine(group_units(matrices, units), losses, samples);
+  }
+  [[nodiscard]] scores combine(std::vector<unit> scored, const perturbed_losses& losses, std::size_t samples) const {
     check();
     scores s{.model = {},
              .scorer = "taylor " + std::string(to_string(of)) + " " + noise.describe() +
                        " draws=" + std::to_string(draws) + (draw == signs::antithetic ? " antithetic" : "") +
                        (perturb == target::first_matrix ? " first_matrix" : ""),
              .measure = of == statistic::total ? "perturbed loss (nats)" : "change of the loss (nats)",
-             .units = group_units(matrices, units),
+             .units = std::move(scored),
              .values = {}};
     if (losses.changed.size() != s.units.size() * draws)
       refuse({.what = std::to_string(losses.changed.size()) + " perturbed losses",
@@ -166,6 +171,10 @@ struct taylor {
       for (std::size_t r = 0; r < draws; ++r) sum += one_draw(losses.unchanged, losses.changed[u * draws + r], samples);
       s.values.push_back(sum / static_cast<double>(draws));
     }
+    s.notes = note_unchanged(s.units, [&](std::size_t u) {
+      const auto of_unit = std::span(losses.changed).subspan(u * draws, draws);
+      return std::ranges::all_of(of_unit, [&](const std::vector<nll>& l) { return l == losses.unchanged; });
+    });
     check_finite(s, "score::taylor");
     return s;
   }

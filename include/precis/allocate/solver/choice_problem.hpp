@@ -15,7 +15,7 @@ namespace precis::allocate::solver {
 ///
 ///     min sum value(u, e_u)   subject to   sum weight(u, e_u) <= limit
 ///
-/// Values are costs and weights are bytes, or vice versa. Sums of integers must stay below 2^53, where they are
+/// Values are costs and weights are bytes or nanoseconds, or vice versa. Sums of integers must stay below 2^53, where they are
 /// exact in double.
 template<class Value, class Weight>
 struct choice_problem {
@@ -51,9 +51,9 @@ template<class Value, class Weight>
   return key;
 }
 
-/// The fewest and the most bytes that a choice of admissible entries can take. Requires one admissible entry per unit.
+/// The least and the most weight that a choice of admissible entries can have. Requires one admissible entry per unit.
 template<class Value>
-[[nodiscard]] std::pair<std::size_t, std::size_t> feasible_bytes(const choice_problem<Value, std::size_t>& p) noexcept {
+[[nodiscard]] std::pair<std::size_t, std::size_t> feasible_range(const choice_problem<Value, std::size_t>& p) noexcept {
   std::size_t least = 0, most = 0;
   for (std::size_t u = 0; u < p.units; ++u) {
     std::size_t low = std::numeric_limits<std::size_t>::max(), high = 0;

@@ -71,6 +71,7 @@ namespace precis::kernel {
 ///                               step of 0 or at least 2^Bits, and 2^Bits readable floats.
 ///   nibbles(codes, table)       every byte, which is below 16, replaced by its entry in a table of sixteen bytes
 ///   to_float                    each lane of a sum as float
+///   signed_bytes(p)             optional: `floats::width` signed bytes as floats
 ///   load_floats, load_halves, load_bfloat16s    one stored value per lane, as `floats::vector`
 ///   zero_points<Bits>(stream, first)    codes first, first + 1, ... of the sixteen in a stream, as floats
 ///   store_low_bytes(p, v)       the low byte of every lane's bits

@@ -256,6 +256,9 @@ struct avx2_code_lanes {
   };
 #endif
   [[nodiscard]] static __m256 to_float(words w) noexcept { return _mm256_cvtepi32_ps(w); }
+  [[nodiscard]] static __m256 signed_bytes(const std::int8_t* p) noexcept {
+    return to_float(_mm256_cvtepi8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p))));
+  }
   template<unsigned Bits, unsigned At>
   [[nodiscard]] static __m256 number(words w) noexcept {
     return to_float(digits<static_cast<int>(At), At + Bits == 32 ? ~0u : (1u << Bits) - 1u>(w));

@@ -8,6 +8,7 @@
 
 #include <immintrin.h>
 #include <array>
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 
@@ -322,6 +323,9 @@ struct avx512_code_lanes {
   };
 #endif
   [[nodiscard]] static __m512 to_float(words w) noexcept { return _mm512_maskz_cvtepi32_ps(0xffff, w); }
+  [[nodiscard]] static __m512 signed_bytes(const std::int8_t* p) noexcept {
+    return to_float(_mm512_maskz_cvtepi8_epi32(0xffff, _mm_loadu_si128(reinterpret_cast<const __m128i*>(p))));
+  }
   /// Codes of up to 5 bits take a permutation, whose index has four or five bits. Two adjacent 2-bit codes share one
   /// shift.
   template<unsigned Bits, unsigned At>
@@ -341,25 +345,18 @@ struct avx512_code_lanes {
       return to_float(digits<at, mask>(w));
     }
   }
-  /// Moves exponent and fraction to their positions in a float; for subnormal numbers, the implicit one is subtracted
-  /// again.
+  /// Floats of 8 bits are the upper halves of floats: columns 0 and 2, and 1 and 3, of all rows are decoded at once. What
+  /// the calls for the columns of one word have in common, the compiler computes once.
   template<class Float, unsigned At>
-  [[nodiscard]] static __m512 small_float(words codes) noexcept {
+  [[nodiscard]] PRECIS_INLINE static __m512 small_float(words codes) noexcept {
     if constexpr (Float::bits <=
                   4) {  // the permutation's index has four bits; decode ignores those the float does not have
       return _mm512_maskz_permutexvar_ps(0xffff, shift<static_cast<int>(At)>(codes),
                                          _mm512_loadu_ps(detail::sixteen_values<Float>.data()));
     } else {
-      constexpr int at = static_cast<int>(At), up = 23 - static_cast<int>(Float::mantissa);
-      constexpr std::uint32_t bits = static_cast<std::uint32_t>(Float::all_ones) << up;
-      const words magnitude = digits<at - up, bits>(codes);
-      const words normal = _mm512_add_epi32(magnitude, _mm512_set1_epi32((127 - Float::bias) << 23));
-      const __m512 twice =
-          _mm512_castsi512_ps(_mm512_add_epi32(magnitude, _mm512_set1_epi32((128 - Float::bias) << 23)));
-      const __mmask16 small = _mm512_cmplt_epi32_mask(magnitude, _mm512_set1_epi32(1 << 23));
-      const __m512 least = _mm512_castsi512_ps(_mm512_set1_epi32((128 - Float::bias) << 23));
-      const __m512 value = _mm512_mask_sub_ps(_mm512_castsi512_ps(normal), small, twice, least);
-      return _mm512_castsi512_ps(merge<at - 24, 0x8000'0000u>(_mm512_castps_si512(value), codes));
+      static_assert(Float::bits == 8, "precis: code lanes decode floats of 4 and 8 bits");
+      const words halves = upper_halves<Float, At % 16 / 8>(codes);
+      return _mm512_castsi512_ps(At < 16 ? shift<-16>(halves) : digits<0, 0xFFFF'0000u>(halves));
     }
   }
   template<unsigned Bits, std::size_t J>
@@ -422,6 +419,53 @@ struct avx512_code_lanes {
     if constexpr (Right < 0) return _mm512_maskz_slli_epi32(0xffff, w, -Right);
     return w;
   }
+#if defined(__AVX512VBMI__)
+  /// The upper halves of the floats that bytes Odd and Odd + 2 encode, from tables of both of their bytes.
+  template<class Float, unsigned Odd>
+  [[nodiscard]] PRECIS_INLINE static words upper_halves(words codes) noexcept {
+    const auto look_up = [&](const std::array<std::uint8_t, 128>& table) PRECIS_INLINE_LAMBDA {
+      return _mm512_permutex2var_epi8(_mm512_loadu_si512(table.data()), codes, _mm512_loadu_si512(table.data() + 64));
+    };
+    const words low = look_up(half_bytes<Float, 16>);
+    const words high = merge<0, 0x8080'8080u>(look_up(half_bytes<Float, 24>), codes);  // with the sign
+    if constexpr (Odd == 0) return merge<-8, 0xFF00'FF00u>(low, high);
+    return merge<8, 0x00FF'00FFu>(high, low);
+  }
+  /// Bits First ... First + 7 of the floats of all magnitudes.
+  template<class Float, unsigned First>
+  static constexpr auto half_bytes = [] {
+    std::array<std::uint8_t, 128> all{};
+    for (unsigned c = 0; c < all.size(); ++c)
+      all[c] = static_cast<std::uint8_t>(
+          std::bit_cast<std::uint32_t>(Float::decode(static_cast<std::uint8_t>(c))) >> First & 0xFFu);
+    return all;
+  }();
+#else
+  /// The upper halves of the floats that bytes Odd and Odd + 2 encode. Exponent and fraction of a normal number move to
+  /// their positions; subnormal numbers come from a table.
+  template<class Float, unsigned Odd>
+  [[nodiscard]] PRECIS_INLINE static words upper_halves(words codes) noexcept {
+    constexpr unsigned up = 7 - Float::mantissa;
+    constexpr __mmask32 every = 0xffff'ffffu;
+    const words code = Odd == 0 ? codes : _mm512_maskz_srli_epi16(every, codes, 8);
+    const words moved =
+        Odd == 0 ? _mm512_maskz_slli_epi16(every, codes, up) : _mm512_maskz_srli_epi16(every, codes, 8 - up);
+    const words magnitude = _mm512_and_si512(moved, _mm512_set1_epi16(Float::all_ones << up));
+    const words normal = _mm512_add_epi16(magnitude, _mm512_set1_epi16((127 - Float::bias) << 7));
+    const __mmask32 small = _mm512_testn_epi16_mask(magnitude, _mm512_set1_epi16(0x7F80));
+    const words value =
+        _mm512_mask_permutexvar_epi16(normal, small, code, _mm512_loadu_si512(subnormal_halves<Float>.data()));
+    return merge<0, 0x8000'8000u>(value, Odd == 0 ? _mm512_maskz_slli_epi16(every, codes, 8) : codes);
+  }
+  template<class Float>
+  static constexpr auto subnormal_halves = [] {
+    std::array<std::uint16_t, 32> all{};
+    for (unsigned c = 0; c < 1u << Float::mantissa; ++c)
+      all[c] =
+          static_cast<std::uint16_t>(std::bit_cast<std::uint32_t>(Float::decode(static_cast<std::uint8_t>(c))) >> 16);
+    return all;
+  }();
+#endif
   /// The value of the Bits bits of an index from bit Low on.
   template<unsigned Bits, unsigned Low>
   static constexpr auto fields = [] {

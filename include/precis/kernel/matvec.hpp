@@ -63,47 +63,67 @@ PRECIS_INLINE void segment_products(const std::byte* const (&block)[Parts], std:
     product[p] = lanes::add(lanes::add(lane[p][0], lane[p][1]), lanes::add(lane[p][2], lane[p][3]));
   });
 }
-/// The same for x as bytes: exact for integers of up to 8 bits and e2m1; other codes are multiplied as floats.
+/// The same for x as bytes and codes with exact products: integers of up to 8 bits and e2m1.
 template<class Code, unsigned Bits, class Numbers, std::size_t Parts>
 PRECIS_INLINE void segment_products(const std::byte* const (&block)[Parts], std::size_t blocks,
                                     const segment_tail<Parts>& tail, const std::int8_t* x,
                                     typename Code::floats::vector (&product)[Parts]) noexcept {
   using lanes = typename Code::floats;
   constexpr bool integers = std::is_same_v<Numbers, whole_numbers>;
-  if constexpr (!Numbers::exact_in_bytes) {
-    float values[4 * block_columns];
-    const std::size_t columns = blocks * block_columns + (Bits > 8 && tail.quads != 0 ? block_columns : 4 * tail.quads);
-    for (std::size_t c = 0; c < columns; ++c) values[c] = static_cast<float>(x[c]);
-    segment_products<Code, Bits, Numbers>(block, blocks, tail, values, product);
-  } else {
-    typename Code::template products<integers ? Bits : 5> sum[Parts];
-    for (std::size_t b = 0, offset = 0; b < blocks; ++b, offset += Bits * word_stride, x += block_columns) {
-      auto quad_of_x = Code::broadcast_quad(x);
-      each_codes<Code, Bits, false>(
-          block, offset, [&](auto k) PRECIS_INLINE_LAMBDA { quad_of_x = Code::broadcast_quad(x + 4 * k); },
-          [&](auto k, auto p, typename Code::words codes) PRECIS_INLINE_LAMBDA {
-            if constexpr (!integers) codes = Code::nibbles(codes, Numbers::table.data());
-            sum[p].add(k, codes, quad_of_x);
-          });
-      for_constants<Parts>([&](auto p) PRECIS_INLINE_LAMBDA { sum[p].end_block(); });
-    }
-    if (tail.quads != 0) {
-      for (std::size_t k = 0; k < tail.quads; ++k, x += 4) {
-        const auto quad_of_x = Code::broadcast_quad(x);
-        for_constants<Parts>([&](auto p) PRECIS_INLINE_LAMBDA {
-          typename Code::words codes = Code::load(tail.part[p] + k * word_stride);
+  typename Code::template products<integers ? Bits : 5> sum[Parts];
+  for (std::size_t b = 0, offset = 0; b < blocks; ++b, offset += Bits * word_stride, x += block_columns) {
+    auto quad_of_x = Code::broadcast_quad(x);
+    each_codes<Code, Bits, false>(
+        block, offset, [&](auto k) PRECIS_INLINE_LAMBDA { quad_of_x = Code::broadcast_quad(x + 4 * k); },
+        [&](auto k, auto p, typename Code::words codes) PRECIS_INLINE_LAMBDA {
           if constexpr (!integers) codes = Code::nibbles(codes, Numbers::table.data());
-          sum[p].add(quad<0>{}, codes, quad_of_x);
+          sum[p].add(k, codes, quad_of_x);
         });
-      }
-      for_constants<Parts>([&](auto p) PRECIS_INLINE_LAMBDA { sum[p].end_block(); });
-    }
-    for_constants<Parts>([&](auto p) PRECIS_INLINE_LAMBDA {
-      product[p] = Code::to_float(sum[p].sum());
-      if constexpr (!integers) product[p] = lanes::multiply(product[p], lanes::all(0.5f));
-    });
+    for_constants<Parts>([&](auto p) PRECIS_INLINE_LAMBDA { sum[p].end_block(); });
   }
+  if (tail.quads != 0) {
+    for (std::size_t k = 0; k < tail.quads; ++k, x += 4) {
+      const auto quad_of_x = Code::broadcast_quad(x);
+      for_constants<Parts>([&](auto p) PRECIS_INLINE_LAMBDA {
+        typename Code::words codes = Code::load(tail.part[p] + k * word_stride);
+        if constexpr (!integers) codes = Code::nibbles(codes, Numbers::table.data());
+        sum[p].add(quad<0>{}, codes, quad_of_x);
+      });
+    }
+    for_constants<Parts>([&](auto p) PRECIS_INLINE_LAMBDA { sum[p].end_block(); });
+  }
+  for_constants<Parts>([&](auto p) PRECIS_INLINE_LAMBDA {
+    product[p] = Code::to_float(sum[p].sum());
+    if constexpr (!integers) product[p] = lanes::multiply(product[p], lanes::all(0.5f));
+  });
 }
+
+/// x as floats, a part at a time, for codes that are multiplied as floats although x consists of bytes. Converted long
+/// before they are read: a load of less than was stored can wait for the store.
+template<class Code>
+class converted_bytes {
+ public:
+  /// The columns from `x` on, of which the next `left`, whole blocks, are about to be read one after the other.
+  PRECIS_INLINE const float* at(const std::int8_t* x, std::size_t columns, std::size_t left) noexcept {
+    using lanes = typename Code::floats;
+    const std::size_t done = static_cast<std::size_t>(x - first_);
+    if (first_ != nullptr && done + columns <= count_) return values_ + done;
+    first_ = x;
+    count_ = left < most ? left : most;
+    for (std::size_t c = 0; c < count_; c += lanes::width)
+      if constexpr (requires { Code::signed_bytes(x); })
+        lanes::store(values_ + c, Code::signed_bytes(x + c));
+      else
+        for (std::size_t i = 0; i < lanes::width; ++i) values_[c + i] = static_cast<float>(x[c + i]);
+    return values_;
+  }
+
+ private:
+  static constexpr std::size_t most = 512;  // at least a segment
+  const std::int8_t* first_ = nullptr;
+  std::size_t count_ = 0;
+  float values_[most];
+};
 
 /// The number of tiles that are multiplied at once. With bytes, several tiles share each load of x. With floats,
 /// converting the codes takes most of the time, and one tile is read faster than two.
@@ -118,6 +138,8 @@ void add_segments(const segment_run<Value>& given, float* total) noexcept {
   constexpr bool bytes = std::is_same_v<Value, std::int8_t>;
   constexpr std::size_t rows = Code::rows, all_parts = tiles_at_once<Code, Value> * tile_rows / rows;
   constexpr std::size_t parts = Code::parts < all_parts ? Code::parts : all_parts;
+  constexpr bool convert = bytes && !Numbers::exact_in_bytes;
+  [[maybe_unused]] std::conditional_t<convert, converted_bytes<Code>, char> converted;
   segment_run<Value> run = given;
   const vector fixed_zero = lanes::all(-run.fixed_zero);
   const auto add_parts = [&](std::size_t s, std::size_t first_part, vector* sum) PRECIS_INLINE_LAMBDA {
@@ -132,7 +154,14 @@ void add_segments(const segment_run<Value>& given, float* total) noexcept {
       block[p] = at_row(run.block, row, run.tile_block, 4);
       tail.part[p] = tail_at(run, row);
     });
-    segment_products<Code, Bits, Numbers>(block, blocks, tail, last ? run.last_values : run.values, product);
+    const Value* const x = last ? run.last_values : run.values;
+    if constexpr (convert) {
+      const std::size_t columns = blocks * block_columns + (tail.quads != 0 ? block_columns : 0);  // padded with zeros
+      segment_products<Code, Bits, Numbers>(
+          block, blocks, tail, converted.at(x, columns, last ? columns : (run.segments - s) * columns), product);
+    } else {
+      segment_products<Code, Bits, Numbers>(block, blocks, tail, x, product);
+    }
     for_constants<parts>([&](auto p) PRECIS_INLINE_LAMBDA {
       const std::size_t row = (first_part + p) * rows;
       const vector offset = run_offsets<Code, Bits>(run, row, fixed_zero);
@@ -266,7 +295,7 @@ void matvec(const packed_grid& m, const Activations& x, std::span<float> y, row_
     });
     return true;
   };
-  if (!multiplied(detail::listed<First>{})) (multiplied(detail::listed<Others>{}) || ...);
+  if (!multiplied(detail::listed<First>{})) static_cast<void>((multiplied(detail::listed<Others>{}) || ...));
 }
 
 }  // namespace precis::kernel

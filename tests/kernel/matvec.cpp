@@ -135,7 +135,8 @@ TEST_CASE("matvec @post: all lanes give equal bits, those of the definition", "[
     std::size_t out, in;
   };
   // One tile, three tiles, two and a half; fewer rows than a tile; column tails shorter and longer than a block.
-  for (const shape s : {shape{16, 128}, shape{48, 256}, shape{40, 160}, shape{3, 37}, shape{33, 300}, shape{1, 1}})
+  for (const shape s :
+       {shape{16, 128}, shape{48, 256}, shape{40, 160}, shape{3, 37}, shape{33, 300}, shape{1, 1}, shape{18, 223}})
     for (const grid_format& f : every_packed_format()) {
       const auto packed = packed_of(f, s.out, s.in);
       const auto x = normal(s.in, 7);
@@ -145,6 +146,38 @@ TEST_CASE("matvec @post: all lanes give equal bits, those of the definition", "[
           CAPTURE(codec::to_string(f), s.out, s.in, bytes, decltype(lanes)::rows);
           REQUIRE(same_bits(by_kernel<decltype(lanes)>(f, packed, s.out, x, bytes), expected));
         });
+      }
+    }
+}
+
+TEST_CASE("matvec @post: all lanes give equal bits, those of the definition, for every small shape",
+          "[kernel][matvec][property]") {
+  // Every number of rows up to two tiles and every column up to two blocks, then those around the segments' ends: every
+  // length of a tail, alone and after whole blocks. Buffers have exactly the bytes that the format implies.
+  const grid_format formats[] = {
+      {.rule = grid_rule::affine, .code_bits = 3, .group = 32, .scales = scale_type::float16},
+      {.rule = grid_rule::symmetric, .code_bits = 4, .group = per_row, .scales = scale_type::float32},
+      {.rule = grid_rule::min_anchored, .code_bits = 5, .group = 64, .scales = scale_type::float16},
+      {.rule = grid_rule::affine, .code_bits = 7, .group = per_tensor, .scales = scale_type::float32},
+      {.rule = grid_rule::e4m3, .code_bits = 8, .group = 32, .scales = scale_type::float32},
+      {.rule = grid_rule::e2m1, .code_bits = 4, .group = 128, .scales = scale_type::float16}};
+  std::vector<std::size_t> columns;
+  for (std::size_t in = 1; in <= 70; ++in) columns.push_back(in);
+  for (std::size_t in = 126; in <= 162; ++in) columns.push_back(in);
+  for (const grid_format& f : formats)
+    for (const std::size_t in : columns) {
+      const auto x = normal(in, 7);
+      for (std::size_t out = 1; out <= 33; ++out) {
+        if (in > 70 && out % 4 != 1) continue;
+        const auto packed = packed_of(f, out, in);
+        for (const bool bytes : {false, true}) {
+          const auto expected = definition(f, packed, out, x, bytes);
+          for_every_lanes([&](auto lanes) {
+            if (same_bits(by_kernel<decltype(lanes)>(f, packed, out, x, bytes), expected)) return;
+            CAPTURE(codec::to_string(f), out, in, bytes, decltype(lanes)::rows);
+            FAIL();
+          });
+        }
       }
     }
 }

@@ -20,7 +20,8 @@ TEST_CASE("packed_product @post: every vector's result equals that of matvec bit
     std::size_t out, in, vectors;
   };
   // Pairs of tiles and a single one, row and column tails; fewer than, exactly and more than 32 vectors.
-  for (const shape s : {shape{48, 256, 3}, shape{16, 128, 32}, shape{40, 160, 1}, shape{35, 45, 37}})
+  for (const shape s : {shape{48, 256, 3}, shape{16, 128, 32}, shape{40, 160, 1}, shape{35, 45, 37}, shape{17, 223, 5},
+                        shape{21, 31, 4}})
     for (const grid_format& f : every_packed_format()) {
       const auto packed = packed_of(f, s.out, s.in);
       const packed_grid m{f, packed.data(), s.out, s.in};

@@ -54,6 +54,24 @@ constexpr void put_word32(std::uint32_t word, std::byte* at) noexcept {
   for (unsigned i = 0; i < 4; ++i) at[i] = static_cast<std::byte>(word >> (8 * i) & 0xFFu);
 }
 
+/// The `count` <= 16 bytes from `at` on, as two little-endian words. Reads no other bytes. Requires count > 0.
+struct two_words {
+  std::uint64_t low = 0;
+  std::uint64_t high = 0;
+};
+[[nodiscard]] inline two_words get_bytes(const std::byte* at, std::size_t count) noexcept {
+  const auto word64 = [](const std::byte* p) PRECIS_INLINE_LAMBDA {
+    return get_word32(p) | static_cast<std::uint64_t>(get_word32(p + 4)) << 32;
+  };
+  const auto byte = [&](std::size_t i) PRECIS_INLINE_LAMBDA { return static_cast<std::uint64_t>(at[i]) << (8 * i); };
+  // Two reads that overlap: no loop over the bytes.
+  if (count > 8) return {word64(at), word64(at + count - 8) >> (8 * (16 - count))};
+  if (count == 8) return {word64(at), 0};
+  if (count >= 4)
+    return {get_word32(at) | static_cast<std::uint64_t>(get_word32(at + count - 4)) << (8 * (count - 4)), 0};
+  return {byte(0) | byte(count / 2) | byte(count - 1), 0};
+}
+
 /// Code `i` of a stream of codes of `Bits` bits: up to 8, 16 or 24. Reads only bytes that hold bits of the code.
 template<unsigned Bits>
 [[nodiscard]] constexpr std::uint32_t code_at(const std::byte* stream, std::size_t i) noexcept {
@@ -112,6 +130,30 @@ template<class Code, unsigned Bits, std::size_t K, bool Loose = false>
   if constexpr (planes.count > 2)
     codes = Code::template merge<bit(c) - static_cast<int>(c.low), (mask(c) << c.low)>(codes, w[word(c)]);
   return codes;
+}
+
+/// The codes of columns 4 K ... 4 K + 3 of 32 codes that are stored as a stream, one per byte, from the words of the
+/// stream.
+template<class Code, unsigned Bits, std::size_t K>
+[[nodiscard]] PRECIS_INLINE typename Code::words stream_codes_of(const typename Code::words (&w)[Bits]) noexcept {
+  constexpr unsigned word = 4 * K * Bits / 32, at = 4 * K * Bits % 32, mask = (1u << Bits) - 1u;
+  if constexpr (Bits == 8) {
+    return w[K];
+  } else {
+    typename Code::words four = Code::template digits<at, ~0u>(w[word]);
+    if constexpr (at + 4 * Bits > 32)
+      four = Code::template merge<static_cast<int>(at) - 32, (~0u << (32 - at))>(four, w[word + 1]);
+    if constexpr (requires { Code::template spread_codes<Bits>(four); }) {
+      return Code::template spread_codes<Bits>(four);
+    } else {
+      typename Code::words codes = Code::template digits<0, mask>(four);
+      for_constants<3>([&](auto i) PRECIS_INLINE_LAMBDA {
+        constexpr int j = static_cast<int>(i) + 1;
+        codes = Code::template merge<j*(static_cast<int>(Bits) - 8), (mask << (8 * j))>(codes, four);
+      });
+      return codes;
+    }
+  }
 }
 
 /// Calls f(constant bits) for a code width of 2 to 8 bits.

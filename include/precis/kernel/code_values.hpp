@@ -162,4 +162,20 @@ PRECIS_INLINE void each_value(const std::byte* const (&block)[Parts], std::size_
         });
 }
 
+/// Calls body(k, part, j, value) for the columns 4 k + j of a tail as `unpack_tails` unpacks it: `quads` vectors of four
+/// codes, one per byte; codes of more than 8 bits are a block.
+template<class Code, unsigned Bits, class Numbers, std::size_t Parts, class Body>
+PRECIS_INLINE void each_tail_value(const std::byte* const (&tail)[Parts], std::size_t quads, Body&& body) noexcept {
+  if constexpr (std::is_same_v<Numbers, wide_numbers>)
+    each_wide<Code, Bits>(tail, 0, body);
+  else
+    for (std::size_t k = 0; k < quads; ++k)
+      for_constants<Parts>([&](auto p) PRECIS_INLINE_LAMBDA {
+        const typename Code::words codes = Code::load(tail[p] + k * word_stride);
+        for_constants<4>([&](auto j) PRECIS_INLINE_LAMBDA {
+          body(k, p, j, Numbers::template value<Code, 8, 8 * decltype(j)::value>(codes));
+        });
+      });
+}
+
 }  // namespace precis::kernel::detail

@@ -27,8 +27,8 @@ struct tile_levels {
 
 /// The products of a segment, as in `matvec` of packed_grid, with levels in place of codes.
 template<class Code, unsigned Bits, std::size_t Parts>
-PRECIS_INLINE void level_products(const std::byte* const (&block)[Parts], std::size_t blocks, const float* x,
-                                  const tile_levels (&levels)[Parts],
+PRECIS_INLINE void level_products(const std::byte* const (&block)[Parts], std::size_t blocks,
+                                  const segment_tail<Parts>& tail, const float* x, const tile_levels (&levels)[Parts],
                                   typename Code::floats::vector (&product)[Parts]) noexcept {
   using lanes = typename Code::floats;
   typename lanes::vector lane[Parts][4];
@@ -44,33 +44,45 @@ PRECIS_INLINE void level_products(const std::byte* const (&block)[Parts], std::s
             lane[p][j] = lanes::fma(level, lanes::broadcast(x + 4 * k + j), lane[p][j]);
           });
         });
+  for (std::size_t k = 0; k < tail.quads; ++k, x += 4)
+    for_constants<Parts>([&](auto p) PRECIS_INLINE_LAMBDA {
+      const typename Code::words codes = Code::load(tail.part[p] + k * word_stride);
+      for_constants<4>([&](auto j) PRECIS_INLINE_LAMBDA {
+        const auto level = Code::template look_up<Bits, j>(codes, levels[p].table, levels[p].step);
+        lane[p][j] = lanes::fma(level, lanes::broadcast(x + j), lane[p][j]);
+      });
+    });
   for_constants<Parts>([&](auto p) PRECIS_INLINE_LAMBDA {
     product[p] = lanes::add(lanes::add(lane[p][0], lane[p][1]), lanes::add(lane[p][2], lane[p][3]));
   });
 }
 
-/// total[r] = total[r] + product, segment by segment, for the sixteen rows at `tile`.
+/// total[r] = total[r] + product, segment by segment, for the sixteen rows of a run.
 template<class Code, unsigned Bits>
-void add_level_segments(const std::byte* tile, std::size_t segments, std::size_t blocks, const float* x,
-                        tile_levels levels, float* total) noexcept {
+void add_level_segments(const segment_run<float>& run, tile_levels levels, float* total) noexcept {
   using lanes = typename Code::floats;
   constexpr std::size_t parts = Code::rows * Code::parts < tile_rows ? Code::parts : tile_rows / Code::rows;
   for (std::size_t row = 0; row < tile_rows; row += parts * Code::rows) {
     const std::byte* block[parts];
+    segment_tail<parts> tail;
     tile_levels of_part[parts];
     typename lanes::vector sum[parts], product[parts];
     for (std::size_t p = 0; p < parts; ++p) {
       const std::size_t at = row + p * Code::rows;
-      block[p] = tile + at * 4;
+      block[p] = at_row(run.block, at, 0, 4);
+      tail.part[p] = tail_at(run, at);
       of_part[p] = {levels.table + at * levels.step, levels.step};
       sum[p] = lanes::load(total + at);
     }
-    const float* values = x;
-    for (std::size_t s = 0; s < segments; ++s, values += blocks * block_columns) {
-      level_products<Code, Bits>(block, blocks, values, of_part, product);
+    const float* values = run.values;
+    for (std::size_t s = 0; s < run.segments + run.last; ++s, values += run.blocks * block_columns) {
+      const bool last = s == run.segments;
+      tail.quads = last ? run.tail_quads : 0;
+      level_products<Code, Bits>(block, last ? run.last_blocks : run.blocks, tail, last ? run.last_values : values,
+                                 of_part, product);
       for (std::size_t p = 0; p < parts; ++p) {
         sum[p] = lanes::add(sum[p], product[p]);
-        block[p] += blocks * Bits * word_stride;
+        block[p] += run.blocks * Bits * word_stride;
       }
     }
     for (std::size_t p = 0; p < parts; ++p) lanes::store(total + row + p * Code::rows, sum[p]);
@@ -104,54 +116,80 @@ class stored_levels {
   float table_[tile_rows << Bits];
 };
 
+/// The positions of a codebook's codes; what they say of scales does not apply.
+template<unsigned Bits>
+[[nodiscard]] segment_positions<Bits> positions_of(const packed_codebook& m, const grid_format::layout& l) noexcept {
+  segment_positions<Bits> positions({{.rule = grid_rule::symmetric, .code_bits = Bits}, m.data, m.out, m.in},
+                                    codebook_segment);
+  positions.l = l;
+  return positions;
+}
+/// Points `run` at the blocks and the tail of the segments from `s` on, of `rows` <= 16 rows.
+template<unsigned Bits>
+void place_codes(const segment_positions<Bits>& positions, std::size_t row, std::size_t rows, std::size_t s,
+                 copied_blocks<Bits, 1>& copy, const std::byte* tail, segment_run<float>& run) noexcept {
+  if (rows == tile_rows) {
+    positions.place_blocks(row, rows, s, run);
+  } else {
+    copy.matrix.start(positions.m.data, positions.l.bytes);
+    positions.copy_blocks(row, rows, s, copy, run);
+  }
+  positions.place_tail(rows, tail, run);
+}
+
 template<class Code, unsigned Bits>
 void multiply_codebook(const packed_codebook& m, const float_activations& x, float* y, std::size_t first,
                        std::size_t last) noexcept {
   const grid_format::layout l = m.format.layout_of(m.out, m.in);
-  const std::size_t all = segments(m.in, x.segment), blocks = x.segment / block_columns;
-  const std::size_t whole = m.in % x.segment == 0 ? all : all - 1;
-  const packed_grid codes{{.rule = grid_rule::symmetric, .code_bits = Bits}, m.data, m.out, m.in};
+  const auto positions = positions_of<Bits>(m, l);
   stored_levels<Bits> book(m, l);
-  padded_segment<Bits> copy;
+  copied_blocks<Bits, 1> copy;
+  alignas(64) std::byte tail[tail_size<Bits>];
   for (std::size_t row = first; row < last; row += tile_rows) {
     const std::size_t rows = last - row < tile_rows ? last - row : tile_rows;
     const tile_levels levels = book.of(row, rows);
     float total[tile_rows] = {};
-    const std::size_t in_place = rows == tile_rows ? whole : 0;
-    add_level_segments<Code, Bits>(m.data + row * l.row_words * 4, in_place, blocks, x.values, levels, total);
-    for (std::size_t s = in_place; s < all; ++s) {  // padded with code 0, which is multiplied by zeros of x
-      const std::size_t wide = s + 1 == all ? (whole_blocks(m.in) - s * x.segment) / block_columns : blocks;
-      pad_blocks<Bits>(codes, l, row, rows, s * blocks, wide, copy.blocks);
-      add_level_segments<Code, Bits>(copy.blocks, 1, wide, s + 1 == all ? x.last_values : x.values + s * x.segment,
-                                     levels, total);
+    positions.template unpack_tail<Code>(row, rows, tail);
+    for (std::size_t s = 0; s < positions.count;) {
+      segment_run<float> run;
+      place_codes(positions, row, rows, s, copy, tail, run);
+      run.values = x.values + s * codebook_segment;
+      run.last_values = x.last_values;
+      add_level_segments<Code, Bits>(run, levels, total);
+      s += run.segments + run.last;
     }
     for (std::size_t r = 0; r < rows; ++r) y[row + r] = total[r];
   }
 }
 
-/// total[16 n + r] = total[16 n + r] + product for one segment of a tile and `count` vectors. Levels are looked up once
-/// for all vectors.
+/// total[16 n + r] = total[16 n + r] + product for the first segment of a run and `count` vectors. Levels are looked up
+/// once for all vectors.
 template<class Code, unsigned Bits>
-void add_level_columns(const std::byte* tile, std::size_t blocks, const float* const* x, std::size_t count,
-                       tile_levels levels, float* total) noexcept {
+void add_level_columns(const segment_run<float>& run, const float* const* x, std::size_t count, tile_levels levels,
+                       float* total) noexcept {
+  const bool last = run.segments == 0;
+  const std::size_t blocks = last ? run.last_blocks : run.blocks, quads = blocks * 8 + (last ? run.tail_quads : 0);
   using lanes = typename Code::floats;
   using vector = typename lanes::vector;
   for (std::size_t row = 0; row < tile_rows; row += Code::rows) {
     float found[codebook_segment * Code::rows];
-    const std::byte* const block[1] = {tile + row * 4};
+    const float* const table = levels.table + row * levels.step;
+    const auto look_up = [&](std::size_t k, typename Code::words codes) PRECIS_INLINE_LAMBDA {
+      for_constants<4>([&](auto j) PRECIS_INLINE_LAMBDA {
+        lanes::store(found + (4 * k + j) * Code::rows, Code::template look_up<Bits, j>(codes, table, levels.step));
+      });
+    };
+    const std::byte* const block[1] = {at_row(run.block, row, 0, 4)};
     for (std::size_t b = 0; b < blocks; ++b)
       each_codes<Code, Bits, false>(
           block, b * Bits * word_stride, [](auto) {},
-          [&](auto k, auto, typename Code::words codes) PRECIS_INLINE_LAMBDA {
-            for_constants<4>([&](auto j) PRECIS_INLINE_LAMBDA {
-              lanes::store(found + (b * block_columns + 4 * k + j) * Code::rows,
-                           Code::template look_up<Bits, j>(codes, levels.table + row * levels.step, levels.step));
-            });
-          });
+          [&](auto k, auto, typename Code::words codes) PRECIS_INLINE_LAMBDA { look_up(b * 8 + k, codes); });
+    for (std::size_t k = blocks * 8; k < quads; ++k)
+      look_up(k, Code::load(tail_at(run, row) + (k - blocks * 8) * word_stride));
     for (std::size_t n = 0; n < count; ++n) {
       vector lane[4];
       for_constants<4>([&](auto j) PRECIS_INLINE_LAMBDA { lane[j] = lanes::zero(); });
-      for (std::size_t c = 0; c < blocks * block_columns; c += 4)
+      for (std::size_t c = 0; c < quads * 4; c += 4)
         for_constants<4>([&](auto j) PRECIS_INLINE_LAMBDA {
           lane[j] = lanes::fma(lanes::load(found + (c + j) * Code::rows), lanes::broadcast(x[n] + c + j), lane[j]);
         });
@@ -168,26 +206,22 @@ template<class Code, unsigned Bits>
 void multiply_codebook_columns(const packed_codebook& m, std::span<const float_activations> x, float* y,
                                std::ptrdiff_t y_stride, std::size_t first, std::size_t last) noexcept {
   const grid_format::layout l = m.format.layout_of(m.out, m.in);
-  const std::size_t all = segments(m.in, codebook_segment), blocks = codebook_segment / block_columns;
-  const std::size_t whole = m.in % codebook_segment == 0 ? all : all - 1;
-  const packed_grid codes{{.rule = grid_rule::symmetric, .code_bits = Bits}, m.data, m.out, m.in};
+  const auto positions = positions_of<Bits>(m, l);
   stored_levels<Bits> book(m, l);
-  padded_segment<Bits> copy;
+  copied_blocks<Bits, 1> copy;
+  alignas(64) std::byte tail[tail_size<Bits>];
   for (std::size_t row = first; row < last; row += tile_rows) {
     const std::size_t rows = last - row < tile_rows ? last - row : tile_rows;
     const tile_levels levels = book.of(row, rows);
     float total[codebook_vectors * tile_rows] = {};
-    for (std::size_t s = 0; s < all; ++s) {
-      const std::byte* tile = m.data + row * l.row_words * 4 + s * blocks * Bits * word_stride;
-      const std::size_t wide = s < whole ? blocks : whole_blocks(m.in) / block_columns - s * blocks;
-      if (rows < tile_rows || s == whole) {
-        pad_blocks<Bits>(codes, l, row, rows, s * blocks, wide, copy.blocks);
-        tile = copy.blocks;
-      }
+    positions.template unpack_tail<Code>(row, rows, tail);
+    for (std::size_t s = 0; s < positions.count; ++s) {
+      segment_run<float> run;
+      place_codes(positions, row, rows, s, copy, tail, run);
       const float* values[codebook_vectors];
       for (std::size_t n = 0; n < x.size(); ++n)
-        values[n] = s + 1 == all ? x[n].last_values : x[n].values + s * codebook_segment;
-      add_level_columns<Code, Bits>(tile, wide, values, x.size(), levels, total);
+        values[n] = s < positions.full ? x[n].values + s * codebook_segment : x[n].last_values;
+      add_level_columns<Code, Bits>(run, values, x.size(), levels, total);
     }
     for (std::size_t n = 0; n < x.size(); ++n)
       for (std::size_t r = 0; r < rows; ++r)

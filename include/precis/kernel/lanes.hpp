@@ -55,6 +55,10 @@ namespace precis::kernel {
 /// with one 32-bit word of each of `rows` rows of a tile. Kernels process `tiles` tiles at a time, with `parts` vectors
 /// of words in flight, times `columns` vectors of activations. Functions:
 ///   load                        adjacent words
+///   load_streams(first, stride, bytes, count, w)    optional: w[i] holds bytes 4 i ... 4 i + 3 of each of `count` <=
+///                               `rows` streams, `stride` apart, of which `bytes` <= 16 bytes and no others are read;
+///                               what follows them is undefined. Requires bytes > 0, count > 0.
+///   spread_codes<Bits>(w)       optional: byte j of every lane is the Bits bits from bit j * Bits on
 ///   digits<Right, Mask>(w)      (w >> Right) & Mask in every lane; a negative Right shifts to the left
 ///   merge<Right, Mask>(low, w)  the bits of Mask from digits(w), the others from low
 ///   broadcast_quad(x)           four signed bytes of at least -127, in every lane
@@ -67,6 +71,7 @@ namespace precis::kernel {
 ///                               step of 0 or at least 2^Bits, and 2^Bits readable floats.
 ///   nibbles(codes, table)       every byte, which is below 16, replaced by its entry in a table of sixteen bytes
 ///   to_float                    each lane of a sum as float
+///   signed_bytes(p)             optional: `floats::width` signed bytes as floats
 ///   load_floats, load_halves, load_bfloat16s    one stored value per lane, as `floats::vector`
 ///   zero_points<Bits>(stream, first)    codes first, first + 1, ... of the sixteen in a stream, as floats
 ///   store_low_bytes(p, v)       the low byte of every lane's bits

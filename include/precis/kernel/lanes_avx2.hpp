@@ -188,6 +188,22 @@ struct avx2_code_lanes {
     w[1] = _mm256_permute2x128_si256(w[0], w[1], 0x31);
     w[0] = low;
   }
+  static void load_streams(const std::byte* first, std::size_t stride, std::size_t bytes, std::size_t count,
+                           words (&w)[4]) noexcept {
+    const auto stream = [&](std::size_t r) PRECIS_INLINE_LAMBDA {
+      const two_words held = r < count ? get_bytes(first + r * stride, bytes) : two_words{};
+      return _mm_set_epi64x(static_cast<long long>(held.high), static_cast<long long>(held.low));
+    };
+    words v[4];  // its halves are the streams i and i + 4
+    for (std::size_t i = 0; i < 4; ++i)
+      v[i] = _mm256_inserti128_si256(_mm256_castsi128_si256(stream(i)), stream(i + 4), 1);
+    const words a = _mm256_unpacklo_epi32(v[0], v[1]), b = _mm256_unpacklo_epi32(v[2], v[3]);
+    const words c = _mm256_unpackhi_epi32(v[0], v[1]), d = _mm256_unpackhi_epi32(v[2], v[3]);
+    w[0] = _mm256_unpacklo_epi64(a, b);
+    w[1] = _mm256_unpackhi_epi64(a, b);
+    w[2] = _mm256_unpacklo_epi64(c, d);
+    w[3] = _mm256_unpackhi_epi64(c, d);
+  }
   template<int Right, std::uint32_t Mask>
   [[nodiscard]] static words digits(words w) noexcept {
     if constexpr (Mask == ~0u) return shift<Right>(w);
@@ -240,6 +256,9 @@ struct avx2_code_lanes {
   };
 #endif
   [[nodiscard]] static __m256 to_float(words w) noexcept { return _mm256_cvtepi32_ps(w); }
+  [[nodiscard]] static __m256 signed_bytes(const std::int8_t* p) noexcept {
+    return to_float(_mm256_cvtepi8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p))));
+  }
   template<unsigned Bits, unsigned At>
   [[nodiscard]] static __m256 number(words w) noexcept {
     return to_float(digits<static_cast<int>(At), At + Bits == 32 ? ~0u : (1u << Bits) - 1u>(w));
@@ -314,8 +333,7 @@ struct avx2_code_lanes {
   /// Eight codes of a stream fill Bits bytes: the bytes that hold each code are gathered and shifted down.
   template<unsigned Bits>
   [[nodiscard]] static __m256 zero_points(const std::byte* run, std::size_t first) noexcept {
-    long long held = 0;
-    __builtin_memcpy(&held, run + first / 8 * Bits, Bits);
+    const auto held = static_cast<long long>(get_bytes(run + first / 8 * Bits, Bits).low);
     const words bytes = _mm256_shuffle_epi8(
         _mm256_set1_epi64x(held), _mm256_loadu_si256(reinterpret_cast<const __m256i*>(stream<Bits>.bytes.data())));
     const words down =

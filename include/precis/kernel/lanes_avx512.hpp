@@ -8,6 +8,7 @@
 
 #include <immintrin.h>
 #include <array>
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 
@@ -202,6 +203,70 @@ struct avx512_code_lanes {
     w[2] = quarters<0x88>(b, d);
     w[3] = quarters<0xdd>(b, d);
   }
+#if defined(__AVX512VBMI__)
+  template<unsigned Bits>
+  [[nodiscard]] static words spread_codes(words w) noexcept {
+    constexpr std::uint64_t first = 0x0302'0100u * std::uint64_t{Bits};  // the bits at which the codes start
+    const words from = _mm512_set1_epi64(static_cast<long long>((first + 0x2020'2020u) << 32 | first));
+    const words bytes = _mm512_maskz_multishift_epi64_epi8(~std::uint64_t{0}, from, w);
+    return _mm512_and_si512(bytes, _mm512_set1_epi8((1 << Bits) - 1));
+  }
+  /// Two vectors hold the streams of 16, 8 or 4 rows. One instruction collects the same four bytes of each.
+  static void load_streams(const std::byte* first, std::size_t stride, std::size_t bytes, std::size_t count,
+                           words (&w)[4]) noexcept {
+    const std::byte* const end = first + ((count - 1) * stride + bytes);  // no byte from here on is read
+    const auto part = [&](const std::byte* from) PRECIS_INLINE_LAMBDA {
+      const std::ptrdiff_t left = end - from;
+      return _mm512_maskz_loadu_epi8(left >= 64 ? ~std::uint64_t{0}
+                                     : left > 0 ? (std::uint64_t{1} << left) - 1
+                                                : 0,
+                                     from);
+    };
+    const std::size_t held = stride <= 8 ? 16 : stride <= 16 ? 8 : 4;  // rows in two vectors
+    const words lane = _mm512_set_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0);
+    const words row = _mm512_and_si512(lane, _mm512_set1_epi32(static_cast<int>(held) - 1));
+    const words start = _mm512_mullo_epi32(row, _mm512_set1_epi32(static_cast<int>(stride) * 0x0101'0101));
+    words at[4];
+    for_constants<4>([&](auto i) PRECIS_INLINE_LAMBDA {
+      at[i] = _mm512_add_epi32(start, _mm512_set1_epi32(0x0302'0100 + 0x0404'0404 * static_cast<int>(i)));
+    });
+    const words low = part(first), high = part(first + 64);
+    for_constants<4>([&](auto i) PRECIS_INLINE_LAMBDA { w[i] = _mm512_permutex2var_epi8(low, at[i], high); });
+    for (std::size_t r = held; r < count; r += held) {
+      const words next = part(first + r * stride), after = part(first + r * stride + 64);
+      const auto lanes = static_cast<__mmask16>(0xffffu << r);
+      for_constants<4>([&](auto i) PRECIS_INLINE_LAMBDA {
+        w[i] = _mm512_mask_mov_epi32(w[i], lanes, _mm512_permutex2var_epi8(next, at[i], after));
+      });
+    }
+  }
+#else
+  static void load_streams(const std::byte* first, std::size_t stride, std::size_t bytes, std::size_t count,
+                           words (&w)[4]) noexcept {
+    // Quarter q of v[i] is stream 4 q + i. Loads are masked: bytes that do not exist are not read.
+    words v[4];
+    const auto read = [&](std::size_t i, std::size_t q, std::uint64_t there) PRECIS_INLINE_LAMBDA {
+      const auto from = reinterpret_cast<std::uintptr_t>(first + (4 * q + i) * stride) - 16 * q;
+      v[i] = _mm512_mask_loadu_epi8(q == 0 ? _mm512_setzero_si512() : v[i], there << 16 * q,
+                                    reinterpret_cast<const void*>(from));
+    };
+    const std::uint64_t all = (std::uint64_t{1} << bytes) - 1;
+    if (count >= rows) {
+      for_constants<16>([&](auto r) PRECIS_INLINE_LAMBDA { read(r % 4, r / 4, all); });
+    } else {
+      for (std::size_t q = 0; q < 4; ++q)
+        for (std::size_t i = 0; i < 4; ++i) read(i, q, 4 * q + i < count ? all : 0);
+    }
+    const words a = _mm512_maskz_unpacklo_epi32(0xffff, v[0], v[1]),
+                b = _mm512_maskz_unpacklo_epi32(0xffff, v[2], v[3]);
+    const words c = _mm512_maskz_unpackhi_epi32(0xffff, v[0], v[1]),
+                d = _mm512_maskz_unpackhi_epi32(0xffff, v[2], v[3]);
+    w[0] = _mm512_maskz_unpacklo_epi64(0xff, a, b);
+    w[1] = _mm512_maskz_unpackhi_epi64(0xff, a, b);
+    w[2] = _mm512_maskz_unpacklo_epi64(0xff, c, d);
+    w[3] = _mm512_maskz_unpackhi_epi64(0xff, c, d);
+  }
+#endif
   template<int Right, std::uint32_t Mask>
   [[nodiscard]] static words digits(words w) noexcept {
     if constexpr (Mask == ~0u) return shift<Right>(w);
@@ -258,6 +323,9 @@ struct avx512_code_lanes {
   };
 #endif
   [[nodiscard]] static __m512 to_float(words w) noexcept { return _mm512_maskz_cvtepi32_ps(0xffff, w); }
+  [[nodiscard]] static __m512 signed_bytes(const std::int8_t* p) noexcept {
+    return to_float(_mm512_maskz_cvtepi8_epi32(0xffff, _mm_loadu_si128(reinterpret_cast<const __m128i*>(p))));
+  }
   /// Codes of up to 5 bits take a permutation, whose index has four or five bits. Two adjacent 2-bit codes share one
   /// shift.
   template<unsigned Bits, unsigned At>
@@ -277,25 +345,18 @@ struct avx512_code_lanes {
       return to_float(digits<at, mask>(w));
     }
   }
-  /// Moves exponent and fraction to their positions in a float; for subnormal numbers, the implicit one is subtracted
-  /// again.
+  /// Floats of 8 bits are the upper halves of floats: columns 0 and 2, and 1 and 3, of all rows are decoded at once. What
+  /// the calls for the columns of one word have in common, the compiler computes once.
   template<class Float, unsigned At>
-  [[nodiscard]] static __m512 small_float(words codes) noexcept {
+  [[nodiscard]] PRECIS_INLINE static __m512 small_float(words codes) noexcept {
     if constexpr (Float::bits <=
                   4) {  // the permutation's index has four bits; decode ignores those the float does not have
       return _mm512_maskz_permutexvar_ps(0xffff, shift<static_cast<int>(At)>(codes),
                                          _mm512_loadu_ps(detail::sixteen_values<Float>.data()));
     } else {
-      constexpr int at = static_cast<int>(At), up = 23 - static_cast<int>(Float::mantissa);
-      constexpr std::uint32_t bits = static_cast<std::uint32_t>(Float::all_ones) << up;
-      const words magnitude = digits<at - up, bits>(codes);
-      const words normal = _mm512_add_epi32(magnitude, _mm512_set1_epi32((127 - Float::bias) << 23));
-      const __m512 twice =
-          _mm512_castsi512_ps(_mm512_add_epi32(magnitude, _mm512_set1_epi32((128 - Float::bias) << 23)));
-      const __mmask16 small = _mm512_cmplt_epi32_mask(magnitude, _mm512_set1_epi32(1 << 23));
-      const __m512 least = _mm512_castsi512_ps(_mm512_set1_epi32((128 - Float::bias) << 23));
-      const __m512 value = _mm512_mask_sub_ps(_mm512_castsi512_ps(normal), small, twice, least);
-      return _mm512_castsi512_ps(merge<at - 24, 0x8000'0000u>(_mm512_castps_si512(value), codes));
+      static_assert(Float::bits == 8, "precis: code lanes decode floats of 4 and 8 bits");
+      const words halves = upper_halves<Float, At % 16 / 8>(codes);
+      return _mm512_castsi512_ps(At < 16 ? shift<-16>(halves) : digits<0, 0xFFFF'0000u>(halves));
     }
   }
   template<unsigned Bits, std::size_t J>
@@ -326,14 +387,12 @@ struct avx512_code_lanes {
     const words wide = _mm512_maskz_cvtepu16_epi32(0xffff, _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
     return _mm512_castsi512_ps(shift<-16>(wide));
   }
-  /// Eight codes of a stream fill Bits bytes: the bytes that hold each code are gathered and shifted down.
+  /// The two bytes that hold each code are gathered and shifted down.
   template<unsigned Bits>
   [[nodiscard]] static __m512 zero_points(const std::byte* run, std::size_t) noexcept {
-    long long low = 0, high = 0;
-    __builtin_memcpy(&low, run, Bits);
-    __builtin_memcpy(&high, run + Bits, Bits);
-    const words both = _mm512_maskz_broadcast_i32x4(0xffff, _mm_set_epi64x(high, low));
-    const words held = _mm512_shuffle_epi8(both, _mm512_loadu_si512(stream<Bits>.bytes.data()));
+    constexpr __mmask64 there = (1u << 2 * Bits) - 1u;  // a load of fewer bytes would pass through memory
+    const words all = _mm512_maskz_loadu_epi8(there, run);
+    const words held = _mm512_shuffle_epi8(quarters<0>(all, all), _mm512_loadu_si512(stream<Bits>.bytes.data()));
     const words down = _mm512_maskz_srlv_epi32(0xffff, held, _mm512_loadu_si512(stream<Bits>.shifts.data()));
     return to_float(_mm512_and_si512(down, _mm512_set1_epi32((1 << Bits) - 1)));
   }
@@ -360,6 +419,53 @@ struct avx512_code_lanes {
     if constexpr (Right < 0) return _mm512_maskz_slli_epi32(0xffff, w, -Right);
     return w;
   }
+#if defined(__AVX512VBMI__)
+  /// The upper halves of the floats that bytes Odd and Odd + 2 encode, from tables of both of their bytes.
+  template<class Float, unsigned Odd>
+  [[nodiscard]] PRECIS_INLINE static words upper_halves(words codes) noexcept {
+    const auto look_up = [&](const std::array<std::uint8_t, 128>& table) PRECIS_INLINE_LAMBDA {
+      return _mm512_permutex2var_epi8(_mm512_loadu_si512(table.data()), codes, _mm512_loadu_si512(table.data() + 64));
+    };
+    const words low = look_up(half_bytes<Float, 16>);
+    const words high = merge<0, 0x8080'8080u>(look_up(half_bytes<Float, 24>), codes);  // with the sign
+    if constexpr (Odd == 0) return merge<-8, 0xFF00'FF00u>(low, high);
+    return merge<8, 0x00FF'00FFu>(high, low);
+  }
+  /// Bits First ... First + 7 of the floats of all magnitudes.
+  template<class Float, unsigned First>
+  static constexpr auto half_bytes = [] {
+    std::array<std::uint8_t, 128> all{};
+    for (unsigned c = 0; c < all.size(); ++c)
+      all[c] = static_cast<std::uint8_t>(
+          std::bit_cast<std::uint32_t>(Float::decode(static_cast<std::uint8_t>(c))) >> First & 0xFFu);
+    return all;
+  }();
+#else
+  /// The upper halves of the floats that bytes Odd and Odd + 2 encode. Exponent and fraction of a normal number move to
+  /// their positions; subnormal numbers come from a table.
+  template<class Float, unsigned Odd>
+  [[nodiscard]] PRECIS_INLINE static words upper_halves(words codes) noexcept {
+    constexpr unsigned up = 7 - Float::mantissa;
+    constexpr __mmask32 every = 0xffff'ffffu;
+    const words code = Odd == 0 ? codes : _mm512_maskz_srli_epi16(every, codes, 8);
+    const words moved =
+        Odd == 0 ? _mm512_maskz_slli_epi16(every, codes, up) : _mm512_maskz_srli_epi16(every, codes, 8 - up);
+    const words magnitude = _mm512_and_si512(moved, _mm512_set1_epi16(Float::all_ones << up));
+    const words normal = _mm512_add_epi16(magnitude, _mm512_set1_epi16((127 - Float::bias) << 7));
+    const __mmask32 small = _mm512_testn_epi16_mask(magnitude, _mm512_set1_epi16(0x7F80));
+    const words value =
+        _mm512_mask_permutexvar_epi16(normal, small, code, _mm512_loadu_si512(subnormal_halves<Float>.data()));
+    return merge<0, 0x8000'8000u>(value, Odd == 0 ? _mm512_maskz_slli_epi16(every, codes, 8) : codes);
+  }
+  template<class Float>
+  static constexpr auto subnormal_halves = [] {
+    std::array<std::uint16_t, 32> all{};
+    for (unsigned c = 0; c < 1u << Float::mantissa; ++c)
+      all[c] =
+          static_cast<std::uint16_t>(std::bit_cast<std::uint32_t>(Float::decode(static_cast<std::uint8_t>(c))) >> 16);
+    return all;
+  }();
+#endif
   /// The value of the Bits bits of an index from bit Low on.
   template<unsigned Bits, unsigned Low>
   static constexpr auto fields = [] {
@@ -373,9 +479,9 @@ struct avx512_code_lanes {
     std::array<std::uint32_t, 16> shifts{};
     constexpr stream_places() noexcept {
       for (unsigned lane = 0; lane < 16; ++lane) {
-        const unsigned first = lane % 8 * Bits / 8, half = lane / 8 * 8;
-        bytes[4 * lane] = static_cast<std::uint8_t>(half + first);
-        bytes[4 * lane + 1] = static_cast<std::uint8_t>(first + 1 < 8 ? half + first + 1 : 0x80);
+        const unsigned first = lane * Bits / 8;
+        bytes[4 * lane] = static_cast<std::uint8_t>(first);
+        bytes[4 * lane + 1] = static_cast<std::uint8_t>(first + 1 < 2 * Bits ? first + 1 : 0x80);
         bytes[4 * lane + 2] = bytes[4 * lane + 3] = 0x80;  // zero
         shifts[lane] = lane * Bits % 8;
       }

@@ -17,10 +17,11 @@ namespace precis::kernel {
 
 namespace detail {
 
-/// Products of the codes and x over `blocks` blocks, for the rows of each part:
+/// Products of the codes and x over `blocks` blocks and the tail, for the rows of each part:
 ///     lane[j] = fma(code, x, lane[j]) over the columns 4 k + j in order;  (lane[0] + lane[1]) + (lane[2] + lane[3])
 template<class Code, unsigned Bits, class Numbers, std::size_t Parts>
-PRECIS_INLINE void segment_products(const std::byte* const (&block)[Parts], std::size_t blocks, const float* x,
+PRECIS_INLINE void segment_products(const std::byte* const (&block)[Parts], std::size_t blocks,
+                                    const segment_tail<Parts>& tail, const float* x,
                                     typename Code::floats::vector (&product)[Parts]) noexcept {
   using lanes = typename Code::floats;
   using vector = typename lanes::vector;
@@ -28,13 +29,18 @@ PRECIS_INLINE void segment_products(const std::byte* const (&block)[Parts], std:
   for_constants<Parts>([&](auto p) PRECIS_INLINE_LAMBDA {
     for_constants<4>([&](auto j) PRECIS_INLINE_LAMBDA { lane[p][j] = lanes::zero(); });
   });
-  for (std::size_t b = 0, offset = 0; b < blocks; ++b, offset += Bits * word_stride, x += block_columns) {
-    if constexpr (std::is_same_v<Numbers, wide_numbers>) {
-      each_wide<Code, Bits>(block, offset, [&](auto k, auto p, auto j, vector value) PRECIS_INLINE_LAMBDA {
+  if constexpr (std::is_same_v<Numbers, wide_numbers>) {
+    const std::byte* at[Parts];
+    for_constants<Parts>([&](auto p) PRECIS_INLINE_LAMBDA { at[p] = block[p]; });
+    for (std::size_t b = 0; b < blocks + (tail.quads != 0); ++b, x += block_columns) {
+      if (b == blocks) for_constants<Parts>([&](auto p) PRECIS_INLINE_LAMBDA { at[p] = tail.part[p]; });
+      each_wide<Code, Bits>(at, 0, [&](auto k, auto p, auto j, vector value) PRECIS_INLINE_LAMBDA {
         lane[p][j] = lanes::fma(value, lanes::broadcast(x + 4 * k + j), lane[p][j]);
       });
-      continue;
-    } else {
+      for_constants<Parts>([&](auto p) PRECIS_INLINE_LAMBDA { at[p] += Bits * word_stride; });
+    }
+  } else {
+    for (std::size_t b = 0, offset = 0; b < blocks; ++b, offset += Bits * word_stride, x += block_columns) {
       vector quad_of_x[4];
       each_codes<Code, Bits, loose_codes<Bits>>(
           block, offset,
@@ -48,39 +54,76 @@ PRECIS_INLINE void segment_products(const std::byte* const (&block)[Parts], std:
             });
           });
     }
+    each_tail_value<Code, Bits, Numbers>(tail.part, tail.quads,
+                                         [&](std::size_t k, auto p, auto j, vector value) PRECIS_INLINE_LAMBDA {
+                                           lane[p][j] = lanes::fma(value, lanes::broadcast(x + 4 * k + j), lane[p][j]);
+                                         });
   }
   for_constants<Parts>([&](auto p) PRECIS_INLINE_LAMBDA {
     product[p] = lanes::add(lanes::add(lane[p][0], lane[p][1]), lanes::add(lane[p][2], lane[p][3]));
   });
 }
-/// The same for x as bytes: exact for integers of up to 8 bits and e2m1; other codes are multiplied as floats.
+/// The same for x as bytes and codes with exact products: integers of up to 8 bits and e2m1.
 template<class Code, unsigned Bits, class Numbers, std::size_t Parts>
-PRECIS_INLINE void segment_products(const std::byte* const (&block)[Parts], std::size_t blocks, const std::int8_t* x,
+PRECIS_INLINE void segment_products(const std::byte* const (&block)[Parts], std::size_t blocks,
+                                    const segment_tail<Parts>& tail, const std::int8_t* x,
                                     typename Code::floats::vector (&product)[Parts]) noexcept {
   using lanes = typename Code::floats;
   constexpr bool integers = std::is_same_v<Numbers, whole_numbers>;
-  if constexpr (!Numbers::exact_in_bytes) {
-    float values[4 * block_columns];
-    for (std::size_t c = 0; c < blocks * block_columns; ++c) values[c] = static_cast<float>(x[c]);
-    segment_products<Code, Bits, Numbers>(block, blocks, values, product);
-  } else {
-    typename Code::template products<integers ? Bits : 5> sum[Parts];
-    for (std::size_t b = 0, offset = 0; b < blocks; ++b, offset += Bits * word_stride, x += block_columns) {
-      auto quad_of_x = Code::broadcast_quad(x);
-      each_codes<Code, Bits, false>(
-          block, offset, [&](auto k) PRECIS_INLINE_LAMBDA { quad_of_x = Code::broadcast_quad(x + 4 * k); },
-          [&](auto k, auto p, typename Code::words codes) PRECIS_INLINE_LAMBDA {
-            if constexpr (!integers) codes = Code::nibbles(codes, Numbers::table.data());
-            sum[p].add(k, codes, quad_of_x);
-          });
-      for_constants<Parts>([&](auto p) PRECIS_INLINE_LAMBDA { sum[p].end_block(); });
-    }
-    for_constants<Parts>([&](auto p) PRECIS_INLINE_LAMBDA {
-      product[p] = Code::to_float(sum[p].sum());
-      if constexpr (!integers) product[p] = lanes::multiply(product[p], lanes::all(0.5f));
-    });
+  typename Code::template products<integers ? Bits : 5> sum[Parts];
+  for (std::size_t b = 0, offset = 0; b < blocks; ++b, offset += Bits * word_stride, x += block_columns) {
+    auto quad_of_x = Code::broadcast_quad(x);
+    each_codes<Code, Bits, false>(
+        block, offset, [&](auto k) PRECIS_INLINE_LAMBDA { quad_of_x = Code::broadcast_quad(x + 4 * k); },
+        [&](auto k, auto p, typename Code::words codes) PRECIS_INLINE_LAMBDA {
+          if constexpr (!integers) codes = Code::nibbles(codes, Numbers::table.data());
+          sum[p].add(k, codes, quad_of_x);
+        });
+    for_constants<Parts>([&](auto p) PRECIS_INLINE_LAMBDA { sum[p].end_block(); });
   }
+  if (tail.quads != 0) {
+    for (std::size_t k = 0; k < tail.quads; ++k, x += 4) {
+      const auto quad_of_x = Code::broadcast_quad(x);
+      for_constants<Parts>([&](auto p) PRECIS_INLINE_LAMBDA {
+        typename Code::words codes = Code::load(tail.part[p] + k * word_stride);
+        if constexpr (!integers) codes = Code::nibbles(codes, Numbers::table.data());
+        sum[p].add(quad<0>{}, codes, quad_of_x);
+      });
+    }
+    for_constants<Parts>([&](auto p) PRECIS_INLINE_LAMBDA { sum[p].end_block(); });
+  }
+  for_constants<Parts>([&](auto p) PRECIS_INLINE_LAMBDA {
+    product[p] = Code::to_float(sum[p].sum());
+    if constexpr (!integers) product[p] = lanes::multiply(product[p], lanes::all(0.5f));
+  });
 }
+
+/// x as floats, a part at a time, for codes that are multiplied as floats although x consists of bytes. Converted long
+/// before they are read: a load of less than was stored can wait for the store.
+template<class Code>
+class converted_bytes {
+ public:
+  /// The columns from `x` on, of which the next `left`, whole blocks, are about to be read one after the other.
+  PRECIS_INLINE const float* at(const std::int8_t* x, std::size_t columns, std::size_t left) noexcept {
+    using lanes = typename Code::floats;
+    const std::size_t done = static_cast<std::size_t>(x - first_);
+    if (first_ != nullptr && done + columns <= count_) return values_ + done;
+    first_ = x;
+    count_ = left < most ? left : most;
+    for (std::size_t c = 0; c < count_; c += lanes::width)
+      if constexpr (requires { Code::signed_bytes(x); })
+        lanes::store(values_ + c, Code::signed_bytes(x + c));
+      else
+        for (std::size_t i = 0; i < lanes::width; ++i) values_[c + i] = static_cast<float>(x[c + i]);
+    return values_;
+  }
+
+ private:
+  static constexpr std::size_t most = 512;  // at least a segment
+  const std::int8_t* first_ = nullptr;
+  std::size_t count_ = 0;
+  float values_[most];
+};
 
 /// The number of tiles that are multiplied at once. With bytes, several tiles share each load of x. With floats,
 /// converting the codes takes most of the time, and one tile is read faster than two.
@@ -95,16 +138,30 @@ void add_segments(const segment_run<Value>& given, float* total) noexcept {
   constexpr bool bytes = std::is_same_v<Value, std::int8_t>;
   constexpr std::size_t rows = Code::rows, all_parts = tiles_at_once<Code, Value> * tile_rows / rows;
   constexpr std::size_t parts = Code::parts < all_parts ? Code::parts : all_parts;
+  constexpr bool convert = bytes && !Numbers::exact_in_bytes;
+  [[maybe_unused]] std::conditional_t<convert, converted_bytes<Code>, char> converted;
   segment_run<Value> run = given;
   const vector fixed_zero = lanes::all(-run.fixed_zero);
-  const std::size_t blocks = run.blocks;
   const auto add_parts = [&](std::size_t s, std::size_t first_part, vector* sum) PRECIS_INLINE_LAMBDA {
+    const bool last = s == run.segments;
+    const std::size_t blocks = last ? run.last_blocks : run.blocks;
     const vector sum_x = lanes::broadcast(run.x_sums + s);
     const std::byte* block[parts];
+    segment_tail<parts> tail{.part = {}, .quads = last ? run.tail_quads : 0};
     vector product[parts];
-    for_constants<parts>(
-        [&](auto p) PRECIS_INLINE_LAMBDA { block[p] = at_row(run.block, (first_part + p) * rows, run.tile_block, 4); });
-    segment_products<Code, Bits, Numbers>(block, blocks, run.values, product);
+    for_constants<parts>([&](auto p) PRECIS_INLINE_LAMBDA {
+      const std::size_t row = (first_part + p) * rows;
+      block[p] = at_row(run.block, row, run.tile_block, 4);
+      tail.part[p] = tail_at(run, row);
+    });
+    const Value* const x = last ? run.last_values : run.values;
+    if constexpr (convert) {
+      const std::size_t columns = blocks * block_columns + (tail.quads != 0 ? block_columns : 0);  // padded with zeros
+      segment_products<Code, Bits, Numbers>(
+          block, blocks, tail, converted.at(x, columns, last ? columns : (run.segments - s) * columns), product);
+    } else {
+      segment_products<Code, Bits, Numbers>(block, blocks, tail, x, product);
+    }
     for_constants<parts>([&](auto p) PRECIS_INLINE_LAMBDA {
       const std::size_t row = (first_part + p) * rows;
       const vector offset = run_offsets<Code, Bits>(run, row, fixed_zero);
@@ -121,13 +178,13 @@ void add_segments(const segment_run<Value>& given, float* total) noexcept {
   };
   vector sum[all_parts];
   for (std::size_t p = 0; p < all_parts; ++p) sum[p] = lanes::load(total + p * rows);
-  for (std::size_t s = 0; s < run.segments; ++s) {
+  for (std::size_t s = 0; s < run.segments + run.last; ++s) {
     if constexpr (all_parts == parts)
       add_parts(s, 0, sum);
     else
       for (std::size_t p = 0; p < all_parts; p += parts) add_parts(s, p, sum + p);
-    run.block += blocks * Bits * word_stride;
-    run.values += blocks * block_columns;
+    run.block += run.blocks * Bits * word_stride;
+    run.values += run.blocks * block_columns;
     run.scales += run.scale_step;
     run.offsets += run.offset_step;
   }
@@ -135,14 +192,11 @@ void add_segments(const segment_run<Value>& given, float* total) noexcept {
 }
 
 [[nodiscard]] inline segment_run<float> start_run(const float_activations& x) noexcept {
-  return {.values = x.values, .x_sums = x.sums};
+  return {.values = x.values, .last_values = x.last_values, .x_sums = x.sums};
 }
 [[nodiscard]] inline segment_run<std::int8_t> start_run(const byte_activations& x) noexcept {
-  return {.values = x.codes, .x_scales = x.scales, .x_sums = x.sums};
-}
-[[nodiscard]] inline const float* last_values(const float_activations& x) noexcept { return x.last_values; }
-[[nodiscard]] inline const std::int8_t* last_values(const byte_activations& x) noexcept {
-  return x.codes + (segments(x.in, x.segment) - 1) * x.segment;
+  const std::size_t full = x.in / x.segment;
+  return {.values = x.codes, .last_values = x.codes + full * x.segment, .x_scales = x.scales, .x_sums = x.sums};
 }
 
 /// Rows first ... last - 1 of m x.
@@ -155,42 +209,27 @@ void multiply(const packed_grid& m, const Activations& x, float* y, std::size_t 
   if (m.format.has_minimum()) start.offset = offset_kind::minima;
 
   using value = std::conditional_t<std::is_same_v<Activations, byte_activations>, std::int8_t, float>;
-  constexpr std::size_t most = tiles_at_once<Code, value> * tile_rows;
+  constexpr std::size_t tiles = tiles_at_once<Code, value>, most = tiles * tile_rows;
+  copied_blocks<Bits, tiles> copy;
+  alignas(64) std::byte tails[tiles * tail_size<Bits>];
   for (std::size_t row = first; row < last;) {
     const std::size_t rows = last - row < most ? last - row : most;
+    const bool whole = rows % tile_rows == 0;
+    if (!whole) copy.matrix.start(m.data, positions.l.bytes);
     float total[most] = {};
-    // Segments of full length of whole tiles are read in place ...
-    std::size_t s = 0;
-    if ((rows == most || rows == tile_rows) && m.format.group != per_tensor) {
+    positions.template unpack_tail<Code>(row, rows, tails);
+    for (std::size_t s = 0; s < positions.count;) {
       auto run = start;
-      positions.place(row, rows, 0, run);
-      while (s < positions.full) {
-        run.segments = positions.segments_from(s);
-        add_segments<Code, Bits, Numbers>(run, total);
-        s += run.segments;
-        run.block += run.segments * positions.blocks * Bits * word_stride;
-        run.values += run.segments * x.segment;
-        if (run.x_scales != nullptr) run.x_scales += run.segments;
-        run.x_sums += run.segments;
-        run.scales += positions.scale_step;
-        run.offsets += positions.offset_step;
-      }
-    }
-    // ... all others from a padded copy, tile by tile, segment by segment.
-    for (std::size_t done = 0; done < rows && s < positions.count; done += tile_rows) {
-      const std::size_t high = rows - done < tile_rows ? rows - done : tile_rows;
-      float part[most] = {};
-      for (std::size_t r = 0; r < high; ++r) part[r] = total[done + r];
-      for (std::size_t i = s; i < positions.count; ++i) {
-        padded_segment<Bits> copy;
-        auto run = start;
-        run.values = i + 1 == positions.count ? last_values(x) : run.values + i * x.segment;
-        if (run.x_scales != nullptr) run.x_scales += i;
-        run.x_sums += i;
-        positions.pad(row + done, high, i, copy, run);
-        add_segments<Code, Bits, Numbers>(run, part);
-      }
-      for (std::size_t r = 0; r < high; ++r) total[done + r] = part[r];
+      if (whole)  // read in place
+        positions.place(row, rows, s, run);
+      else
+        positions.copy(row, rows, s, copy, run);
+      positions.place_tail(rows, tails, run);
+      run.values += s * x.segment;
+      run.x_sums += s;
+      if constexpr (std::is_same_v<value, std::int8_t>) run.x_scales += s;
+      add_segments<Code, Bits, Numbers>(run, total);
+      s += run.segments + run.last;
     }
     for (std::size_t r = 0; r < rows; ++r) y[row + r] = total[r];
     row += rows;
@@ -221,7 +260,7 @@ struct listed {};
 /// Requires  segment_of(m.format, m.in) != 0, and x prepared with it; m.data of the size that the format implies; y of
 ///           m.out elements (those outside `rows` are not written); rows.first a multiple of 16.
 /// Errors    none: noexcept, no allocation.
-/// Cost      one read of the rows; at most 5 KiB of stack (8 KiB with codes of more than 8 bits).
+/// Cost      one read of the rows; at most 7 KiB of stack (17 KiB with codes of more than 8 bits).
 /// @post     every lane type gives the same bits.
 /// @post     any range of rows gives the same bits as the whole.
 template<class Code = native_code_lanes>
@@ -256,7 +295,7 @@ void matvec(const packed_grid& m, const Activations& x, std::span<float> y, row_
     });
     return true;
   };
-  if (!multiplied(detail::listed<First>{})) (multiplied(detail::listed<Others>{}) || ...);
+  if (!multiplied(detail::listed<First>{})) static_cast<void>((multiplied(detail::listed<Others>{}) || ...));
 }
 
 }  // namespace precis::kernel

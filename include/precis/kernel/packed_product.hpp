@@ -66,10 +66,11 @@ void add_segment_columns(const segment_run<std::int8_t>& given, interleaved_byte
   const std::uint8_t* table = nullptr;
   if constexpr (!integers) table = Numbers::table.data();
   segment_run<std::int8_t> run = given;
-  const std::size_t blocks = run.blocks;
   const bool anchored = run.offset == offset_kind::minima, fixed = run.offset == offset_kind::fixed;
 
-  for (std::size_t done = 0; done < run.segments; ++done, ++s) {
+  for (std::size_t done = 0; done < run.segments + run.last; ++done, ++s) {
+    const bool last = done == run.segments;
+    const std::size_t blocks = last ? run.last_blocks : run.blocks, tail_quads = last ? run.tail_quads : 0;
     for (std::size_t first = 0; first < all_rows / rows; first += parts) {
       words codes[std::size_t{4} * 8 * parts];  // of one segment: at most four blocks
       const std::byte* block[parts];
@@ -80,6 +81,11 @@ void add_segment_columns(const segment_run<std::int8_t>& given, interleaved_byte
             block, b * Bits * word_stride, [](auto) {},
             [&](auto k, auto p, words c)
                 PRECIS_INLINE_LAMBDA { codes[(b * 8 + k) * parts + p] = integers ? c : Code::nibbles(c, table); });
+      for (std::size_t k = 0; k < tail_quads; ++k)
+        for_constants<parts>([&](auto p) PRECIS_INLINE_LAMBDA {
+          const words c = Code::load(tail_at(run, (first + p) * rows) + k * word_stride);
+          codes[(blocks * 8 + k) * parts + p] = integers ? c : Code::nibbles(c, table);
+        });
 
       vector scale[parts], offset[parts];  // a fixed zero point is part of `starts`: its offset is 0 here
       for_constants<parts>([&](auto p) PRECIS_INLINE_LAMBDA {
@@ -96,8 +102,8 @@ void add_segment_columns(const segment_run<std::int8_t>& given, interleaved_byte
         });
         const words* c = codes;
         const std::int8_t* values = x.codes + (s * segment * product_columns + 4 * n);
-        for (std::size_t b = 0; b < blocks; ++b) {
-          for (std::size_t k = 0; k < 8; ++k, c += parts, values += product_columns * 4)
+        const auto add_quads = [&](std::size_t quads) PRECIS_INLINE_LAMBDA {  // at most the eight of a block
+          for (std::size_t k = 0; k < quads; ++k, c += parts, values += product_columns * 4)
             for_constants<columns>([&](auto i) PRECIS_INLINE_LAMBDA {
               const auto quad_of_x = Code::broadcast_quad(values + 4 * i);
               for_constants<parts>([&](auto p) PRECIS_INLINE_LAMBDA { sum[i][p].add(quad<0>{}, c[p], quad_of_x); });
@@ -105,7 +111,9 @@ void add_segment_columns(const segment_run<std::int8_t>& given, interleaved_byte
           for_constants<columns>([&](auto i) PRECIS_INLINE_LAMBDA {
             for_constants<parts>([&](auto p) PRECIS_INLINE_LAMBDA { sum[i][p].end_block(); });
           });
-        }
+        };
+        for (std::size_t b = 0; b < blocks; ++b) add_quads(8);
+        if (tail_quads != 0) add_quads(tail_quads);
         const float* const x_scales = x.scales + s * product_columns + n;
         const float* const x_sums = x.sums + s * product_columns + n;
         // One branch per kind of offset rather than one per sum: a sum without an offset takes three instructions.
@@ -152,10 +160,11 @@ void add_segment_columns(const segment_run<float>& given, std::span<const float_
   constexpr std::size_t column = parts * lanes::width;  // floats per column in `numbers`
   alignas(64) float numbers[4 * block_columns * column];
   segment_run<float> run = given;
-  const std::size_t blocks = run.blocks;
   const vector fixed_zero = lanes::all(-run.fixed_zero);
 
-  for (std::size_t done = 0; done < run.segments; ++done, ++s) {
+  for (std::size_t done = 0; done < run.segments + run.last; ++done, ++s) {
+    const bool last = done == run.segments;
+    const std::size_t blocks = last ? run.last_blocks : run.blocks, tail_quads = last ? run.tail_quads : 0;
     for (std::size_t first = 0; first < all_rows / rows; first += parts) {
       const std::byte* block[parts];
       for_constants<parts>(
@@ -166,6 +175,15 @@ void add_segment_columns(const segment_run<float>& given, std::span<const float_
                                         [&](auto k, auto p, auto j, vector value) PRECIS_INLINE_LAMBDA {
                                           lanes::store(at + (4 * k + j) * column + p * lanes::width, value);
                                         });
+      }
+      if (tail_quads != 0) {
+        const std::byte* tail[parts];
+        for_constants<parts>([&](auto p) PRECIS_INLINE_LAMBDA { tail[p] = tail_at(run, (first + p) * rows); });
+        float* const at = numbers + blocks * block_columns * column;
+        each_tail_value<Code, Bits, Numbers>(tail, tail_quads,
+                                             [&](std::size_t k, auto p, auto j, vector value) PRECIS_INLINE_LAMBDA {
+                                               lanes::store(at + (4 * k + j) * column + p * lanes::width, value);
+                                             });
       }
 
       vector scale[parts], offset[parts];
@@ -178,13 +196,13 @@ void add_segment_columns(const segment_run<float>& given, std::span<const float_
         const float* values[at_once];  // beyond the last vector, they repeat it
         for_constants<at_once>([&](auto i) PRECIS_INLINE_LAMBDA {
           const float_activations& of = x[n + i < count ? n + i : count - 1];
-          values[i] = s + 1 == segments(of.in, segment) ? of.last_values : of.values + s * segment;
+          values[i] = last ? of.last_values : of.values + s * segment;
         });
         vector lane[at_once][parts][4];
         for_constants<at_once * parts * 4>(
             [&](auto i) PRECIS_INLINE_LAMBDA { lane[i / (4 * parts)][i / 4 % parts][i % 4] = lanes::zero(); });
         const float* number = numbers;
-        for (std::size_t c = 0; c < blocks * block_columns; c += 4, number += 4 * column)
+        for (std::size_t c = 0; c < (blocks * 8 + tail_quads) * 4; c += 4, number += 4 * column)
           for_constants<4>([&](auto j) PRECIS_INLINE_LAMBDA {
             vector of_part[parts];
             for_constants<parts>(
@@ -235,24 +253,26 @@ void multiply_columns(const packed_grid& m, std::span<const Activations> x, floa
   start.fixed_zero = static_cast<float>(m.format.fixed_zero_point()) + (bytes ? Numbers::zero_of_bytes : 0.f);
   if (m.format.has_minimum()) start.offset = offset_kind::minima;
   constexpr std::size_t most = Code::tiles * tile_rows;
-  padded_segment<Bits> copy;
+  copied_blocks<Bits, Code::tiles> copy;
+  alignas(64) std::byte tails[Code::tiles * tail_size<Bits>];
   constexpr float unit = std::is_same_v<Numbers, whole_numbers> ? 1 : 2;  // small floats are doubled
   const auto vectors = interleave(x, -unit * start.fixed_zero, workspace);
 
   for (std::size_t row = first; row < last;) {
-    // Two tiles at once if both are whole and adjacent, else one.
-    const bool adjacent = m.format.group != per_tensor && m.in % block_columns == 0;
-    std::size_t rows = last - row < most ? last - row : most;
-    if (rows > tile_rows && (rows != most || !adjacent)) rows = tile_rows;
+    const std::size_t rows = last - row < most ? last - row : most;
+    const bool whole = rows % tile_rows == 0;
+    if (!whole) copy.matrix.start(m.data, positions.l.bytes);
     float total[product_columns * most] = {};
+    positions.template unpack_tail<Code>(row, rows, tails);
     for (std::size_t s = 0; s < positions.count;) {
       auto run = start;
-      if (m.format.group == per_tensor || rows < tile_rows || (s + 1 == positions.count && m.in % block_columns != 0))
-        positions.pad(row, rows, s, copy, run);
-      else
+      if (whole)  // read in place
         positions.place(row, rows, s, run);
+      else
+        positions.copy(row, rows, s, copy, run);
+      positions.place_tail(rows, tails, run);
       add_segment_columns<Code, Bits, Numbers>(run, vectors, positions.segment, s, x.size(), total);
-      s += run.segments;
+      s += run.segments + run.last;
     }
     for (std::size_t n = 0; n < x.size(); ++n)
       for (std::size_t r = 0; r < rows; ++r)

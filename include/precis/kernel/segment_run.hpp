@@ -23,31 +23,50 @@ enum class offset_kind : std::uint8_t {
 };
 
 /// Consecutive segments of one tile, or of two neighbouring tiles, with their scales, their offsets and the part of x
-/// that they are multiplied by.
+/// that they are multiplied by: `segments` of equal length, and then, if `last` is 1, the shorter last one of the rows.
 template<class Value>
 struct segment_run {
   const std::byte* block = nullptr;    ///< of the first segment
   const std::byte* scales = nullptr;   ///< of the sixteen rows, for the first segment
   const std::byte* offsets = nullptr;  ///< of the same rows and segment
+  const std::byte* tail = nullptr;     ///< the last columns, as `unpack_tails` unpacked them
   std::size_t scale_step = 0;  ///< bytes from the scales of a segment to those of the next; 0: they share theirs
   std::size_t offset_step = 0;
   std::size_t tile_block = 0;  ///< bytes from the first tile to the second; 0: there is one tile
   std::size_t tile_scales = 0;
   std::size_t tile_offsets = 0;
-  const Value* values = nullptr;    ///< of x
-  const float* x_scales = nullptr;  ///< of x, if it consists of bytes
+  std::size_t tile_tail = 0;
+  const Value* values = nullptr;       ///< of x
+  const Value* last_values = nullptr;  ///< of x, for the last segment, padded with zeros to whole blocks
+  const float* x_scales = nullptr;     ///< of x, if it consists of bytes
   const float* x_sums = nullptr;
   std::size_t segments = 0;
-  std::size_t blocks = 0;  ///< per segment
+  std::size_t blocks = 0;       ///< per segment
+  std::size_t last = 0;         ///< 1: the last segment follows
+  std::size_t last_blocks = 0;  ///< the whole blocks of the last segment
+  std::size_t tail_quads = 0;   ///< the columns after these / 4, rounded up
   offset_kind offset = offset_kind::fixed;
   bool halves = false;  ///< scales and minima are float16
   float fixed_zero = 0;
+};
+
+/// The columns of a segment after its whole blocks, as `unpack_tails` unpacked them, for several parts of its rows.
+template<std::size_t Parts>
+struct segment_tail {
+  const std::byte* part[Parts];
+  std::size_t quads = 0;
 };
 
 /// The address that belongs to row `row` of a run: tiles are `tile_step` bytes apart, rows of a tile `row_step`.
 [[nodiscard]] PRECIS_INLINE const std::byte* at_row(const std::byte* first, std::size_t row, std::size_t tile_step,
                                                     std::size_t row_step) noexcept {
   return first + row / tile_rows * tile_step + row % tile_rows * row_step;
+}
+
+/// The same for the tail of a run; any address if there is none.
+template<class Value>
+[[nodiscard]] PRECIS_INLINE const std::byte* tail_at(const segment_run<Value>& run, std::size_t row) noexcept {
+  return at_row(run.tail_quads == 0 ? run.block : run.tail, row, run.tile_tail, 4);
 }
 
 /// Zero points first, first + 1, ... of the sixteen in a stream of codes.
@@ -85,6 +104,122 @@ template<class Code, unsigned Bits, class Value>
   return lanes::subtract(lanes::zero(), zero);
 }
 
+/// Sixty-four readable bytes from any byte of a buffer on: a copy of a fixed size is several times faster than one of
+/// the bytes that a tile of fewer than sixteen rows has.
+class readable_bytes {
+ public:
+  /// The last bytes of the buffer, followed by zeros, are copied.
+  void start(const std::byte* data, std::size_t size) noexcept {
+    end_ = data + size;
+    const std::size_t count = size < 64 ? size : 64;
+    __builtin_memset(last_, 0, sizeof last_);
+    if (count == 64)
+      __builtin_memcpy(last_, end_ - 64, 64);
+    else
+      __builtin_memcpy(last_ + 64 - count, data, count);
+  }
+  [[nodiscard]] PRECIS_INLINE const std::byte* at(const std::byte* from) const noexcept {
+    const auto left = static_cast<std::size_t>(end_ - from);
+    return left >= 64 ? from : last_ + (64 - left);
+  }
+  PRECIS_INLINE void copy(const std::byte* from, std::byte* to) const noexcept { __builtin_memcpy(to, at(from), 64); }
+
+  /// Copies codes first, first + 1, ... of a stream: sixteen of them, which then start at a byte.
+  template<unsigned Bits>
+  void copy_codes(const std::byte* stream, std::size_t first, std::byte* to) const noexcept {
+    const std::byte* const from = at(stream + first / 8 * Bits + first % 8 * Bits / 8);
+    if constexpr (Bits > 8) {
+      __builtin_memcpy(to, from, 64);
+    } else {
+      const std::size_t shift = first * Bits % 8;
+      std::uint64_t words[3] = {};
+      for (std::size_t i = 0; i < 5; ++i)
+        words[i / 2] |= static_cast<std::uint64_t>(get_word32(from + 4 * i)) << 32 * (i % 2);
+      for (std::size_t i = 0; i < 2; ++i) {
+        const std::uint64_t word = words[i] >> shift | words[i + 1] << 1 << (63 - shift);
+        put_word32(static_cast<std::uint32_t>(word), to + 8 * i);
+        put_word32(static_cast<std::uint32_t>(word >> 32), to + 8 * i + 4);
+      }
+    }
+  }
+
+ private:
+  const std::byte* end_;
+  std::byte last_[128];
+};
+
+/// Bytes per tile that `unpack_tails` writes.
+template<unsigned Bits>
+inline constexpr std::size_t tail_size = (Bits > 8 ? Bits : 8) * word_stride;
+
+/// Unpacks the tails of `rows` <= 16 rows, for the kernels to read after the whole blocks of a segment: the codes of
+/// columns 4 k ... 4 k + 3 of row r, one per byte, are at word_stride * k + 4 * r. Codes of more than 8 bits become a
+/// block. Missing codes of the last four columns are zero; those of missing rows are any codes.
+template<class Code, unsigned Bits>
+[[gnu::noinline]] void unpack_tails(const std::byte* tails, std::size_t columns, std::size_t rows,
+                                    std::byte* to) noexcept {
+  const std::size_t bytes = packed_bytes(columns, Bits);
+  if constexpr (Bits > 8) {
+    __builtin_memset(to, 0, tail_size<Bits>);
+    for (std::size_t r = 0; r < rows; ++r, tails += bytes) {
+      std::uint32_t codes[block_columns] = {}, words[Bits];
+      for (std::size_t c = 0; c < columns; ++c) codes[c] = code_at<Bits>(tails, c);
+      pack_block(codes, Bits, words);
+      for (std::size_t v = 0; v < Bits; ++v) put_word32(words[v], to + v * word_stride + r * 4);
+    }
+  } else {
+    using words = typename Code::words;
+    const std::size_t quads = (columns + 3) / 4;
+    const auto store = [](std::byte* at, words codes) PRECIS_INLINE_LAMBDA {
+      if constexpr (Code::rows == 1)
+        put_word32(codes, at);
+      else
+        Code::store(at, codes);
+    };
+    if (rows + Code::rows <= tile_rows) __builtin_memset(to, 0, quads * word_stride);  // else all are written below
+    for (std::size_t row = 0; row < rows; row += Code::rows) {
+      const std::size_t count = rows - row < Code::rows ? rows - row : Code::rows;
+      words w[8];  // of the streams: the first Bits are in use
+      const auto load = [&](std::size_t first, words(&four)[4]) PRECIS_INLINE_LAMBDA {
+        const std::size_t held = bytes - first < 16 ? bytes - first : 16;
+        const std::byte* const from = tails + row * bytes + first;
+        if constexpr (requires { Code::load_streams(from, bytes, held, count, four); }) {
+          Code::load_streams(from, bytes, held, count, four);
+        } else {
+          std::byte at[4][4 * Code::rows] = {};
+          for (std::size_t r = 0; r < count; ++r) {
+            const two_words v = get_bytes(from + r * bytes, held);
+            put_word32(static_cast<std::uint32_t>(v.low), at[0] + 4 * r);
+            put_word32(static_cast<std::uint32_t>(v.low >> 32), at[1] + 4 * r);
+            put_word32(static_cast<std::uint32_t>(v.high), at[2] + 4 * r);
+            put_word32(static_cast<std::uint32_t>(v.high >> 32), at[3] + 4 * r);
+          }
+          for_constants<4>([&](auto i) PRECIS_INLINE_LAMBDA { four[i] = Code::load(at[i]); });
+        }
+      };
+      words four[4];
+      load(0, four);
+      for_constants<4>([&](auto i) PRECIS_INLINE_LAMBDA { w[i] = four[i]; });
+      if constexpr (Bits > 4) {
+        if (bytes > 16) load(16, four);  // else not read
+        for_constants<4>([&](auto i) PRECIS_INLINE_LAMBDA { w[4 + i] = four[i]; });
+      }
+      words stream[Bits];
+      for_constants<Bits>([&](auto i) PRECIS_INLINE_LAMBDA { stream[i] = w[i]; });
+      for_constants<8>([&](auto k) PRECIS_INLINE_LAMBDA {
+        if (k >= quads) return;
+        store(to + k * word_stride + 4 * row, stream_codes_of<Code, Bits, k>(stream));
+      });
+      if (columns % 4 == 0) continue;
+      std::byte* const last = to + (quads - 1) * word_stride + 4 * row;
+      const words codes = Code::load(last);
+      store(last, columns % 4 == 1   ? Code::template digits<0, 0xFFu>(codes)
+                  : columns % 4 == 2 ? Code::template digits<0, 0xFFFFu>(codes)
+                                     : Code::template digits<0, 0xFF'FFFFu>(codes));
+    }
+  }
+}
+
 /// Copies blocks of a tile to their positions in a tile of 16 rows. Missing rows and columns are zero.
 template<unsigned Bits>
 void pad_blocks(const packed_grid& m, const grid_format::layout& l, std::size_t first_row, std::size_t rows,
@@ -95,8 +230,7 @@ void pad_blocks(const packed_grid& m, const grid_format::layout& l, std::size_t 
     const std::size_t at = first_block + b;
     if (at < whole) {
       const std::byte* from = m.data + first_row * l.row_words * 4 + at * Bits * rows * 4;
-      for (std::size_t v = 0; v < Bits; ++v)
-        for (std::size_t i = 0; i < rows * 4; ++i) to[v * word_stride + i] = from[v * rows * 4 + i];
+      for (std::size_t v = 0; v < Bits; ++v, from += rows * 4) __builtin_memcpy(to + v * word_stride, from, rows * 4);
     } else {
       for (std::size_t r = 0; r < rows; ++r) {
         const std::byte* const tail = m.data + l.tails + (first_row + r) * l.tail_bytes;
@@ -138,6 +272,20 @@ struct padded_segment {
   padded_side side;
 };
 
+/// Copies of up to four blocks of each of `Tiles` tiles, for sixteen rows, with the scales and offsets of their groups.
+/// What missing rows hold is undefined.
+template<unsigned Bits, std::size_t Tiles>
+struct copied_blocks {
+  static constexpr std::size_t most = 4;
+  struct tile {
+    std::byte blocks[most * Bits * word_stride];
+    std::byte scales[most * word_stride];
+    std::byte offsets[most * word_stride];
+  };
+  alignas(64) tile tiles[Tiles];
+  readable_bytes matrix;
+};
+
 /// The segments of a packed matrix. A segment has as many columns as the segments of the vectors that it is multiplied
 /// by.
 template<unsigned Bits>
@@ -153,6 +301,7 @@ struct segment_positions {
   std::size_t scale_step;   ///< bytes from the scales of one group of a tile to those of the next
   std::size_t offset_step;  ///< the same for offsets
   bool affine;
+  padded_side of_matrix;  ///< its scale and offset for sixteen rows, if it has only one
 
   segment_positions(const packed_grid& matrix, std::size_t columns) noexcept
       : m(matrix),
@@ -165,45 +314,122 @@ struct segment_positions {
         per_group(groups <= 1 ? count : m.format.group / columns),
         scale_step(tile_rows * m.format.scale_bytes()),
         offset_step(m.format.rule == grid_rule::affine ? tile_rows / 8 * Bits : scale_step),
-        affine(m.format.rule == grid_rule::affine) {}
+        affine(m.format.rule == grid_rule::affine) {
+    if (m.format.group == per_tensor && m.out > 0 && m.in > 0) {
+      pad_side<Bits>(m, l, 0, 1, 0, of_matrix);
+      for (std::size_t r = 1; r < tile_rows; ++r) {
+        __builtin_memcpy(of_matrix.scales + 4 * r, of_matrix.scales, 4);
+        __builtin_memcpy(of_matrix.offsets + 4 * r, of_matrix.offsets, 4);
+      }
+    }
+  }
 
-  /// Points `run` at the segments from `s` on, of `rows` rows from `row` on: those of one group if several segments
-  /// share a scale, else all of full length; or the last one, if it is shorter and has whole blocks. Requires whole
-  /// tiles, one or two.
+  /// Points `run` at the segments from `s` on, of `rows` rows from `row` on, which share a scale or have one each, up to
+  /// the last of the rows if they can be read in one run. Requires whole tiles, one or two.
   template<class Run>
   PRECIS_INLINE void place(std::size_t row, std::size_t rows, std::size_t s, Run& run) const noexcept {
+    place_blocks(row, rows, s, run);
+    if (m.format.group == per_tensor) return place_shared(run);
     const std::size_t side = row / tile_rows * groups + (s == 0 ? 0 : s / per_group);
     const bool shared = per_group > 1;
-    run.block = m.data + row * l.row_words * 4 + s * blocks * Bits * word_stride;
     run.scales = m.data + l.scales + side * scale_step;
     run.offsets = m.data + l.offsets + side * offset_step;
     run.scale_step = shared ? 0 : scale_step;
     run.offset_step = shared ? 0 : offset_step;
     if (rows > tile_rows) {
-      run.tile_block = l.row_words * 4 * tile_rows;
       run.tile_scales = groups * scale_step;
       run.tile_offsets = groups * offset_step;
     }
-    run.blocks = s < full ? blocks : m.in / block_columns - s * blocks;
-    run.segments = segments_from(s);
     if (affine) run.offset = offset_kind::zero_points;
     run.halves = m.format.scales == scale_type::float16;
   }
-  [[nodiscard]] PRECIS_INLINE std::size_t segments_from(std::size_t s) const noexcept {
-    return s >= full ? 1 : per_group > 1 && full - s > per_group ? per_group : full - s;
+  template<class Run>
+  PRECIS_INLINE void place_blocks(std::size_t row, std::size_t rows, std::size_t s, Run& run) const noexcept {
+    place_segments(s, count, run);
+    run.block = m.data + row * l.row_words * 4 + s * blocks * Bits * word_stride;
+    if (rows > tile_rows) run.tile_block = l.row_words * 4 * tile_rows;
+  }
+  /// Sets the numbers of segments and blocks, with at most `most` segments.
+  template<class Run>
+  PRECIS_INLINE void place_segments(std::size_t s, std::size_t most, Run& run) const noexcept {
+    const std::size_t left = count - s, of_group = per_group > 1 && per_group < left ? per_group : left;
+    const std::size_t taken = of_group < most ? of_group : most;
+    run.last = s + taken > full ? 1 : 0;
+    run.segments = taken - run.last;
+    run.blocks = blocks;
+    run.last_blocks = (m.in - full * segment) / block_columns;
+  }
+  /// One scale and offset for all rows and segments.
+  template<class Run>
+  PRECIS_INLINE void place_shared(Run& run) const noexcept {
+    run.scales = of_matrix.scales;
+    run.offsets = of_matrix.offsets;
+    run.scale_step = run.offset_step = run.tile_scales = run.tile_offsets = 0;
+    if (affine) run.offset = offset_kind::zero_floats;
+  }
+  /// Points `run` at a copy of the first of these segments, also of tiles that are not whole. Requires to.matrix
+  /// started.
+  template<class Run, std::size_t Tiles>
+  void copy(std::size_t row, std::size_t rows, std::size_t s, copied_blocks<Bits, Tiles>& to, Run& run) const noexcept {
+    copy_blocks(row, rows, s, to, run);
+    if (m.format.group == per_tensor) return place_shared(run);
+    const bool shared = per_group > 1;
+    const std::size_t each = m.format.scale_bytes(), copied = shared ? 1 : run.segments + run.last;
+    for (std::size_t t = 0; t * tile_rows < rows; ++t) {
+      const std::size_t high = rows_of_tile(rows, t);
+      std::size_t group = (row + t * tile_rows) * groups + (s == 0 ? 0 : s / per_group) * high;
+      for (std::size_t i = 0; i < copied; ++i, group += high) {
+        to.matrix.copy(m.data + l.scales + group * each, to.tiles[t].scales + i * word_stride);
+        std::byte* const offset = to.tiles[t].offsets + i * word_stride;
+        if (affine)
+          to.matrix.template copy_codes<Bits>(m.data + l.offsets, group, offset);
+        else if (m.format.has_minimum())
+          to.matrix.copy(m.data + l.offsets + group * each, offset);
+      }
+    }
+    run.scales = to.tiles[0].scales;
+    run.offsets = to.tiles[0].offsets;
+    run.scale_step = run.offset_step = shared ? 0 : word_stride;
+    if (rows > tile_rows) run.tile_scales = run.tile_offsets = sizeof to.tiles[0];
+    if (affine) run.offset = offset_kind::zero_points;
+    run.halves = m.format.scales == scale_type::float16;
+  }
+  template<class Run, std::size_t Tiles>
+  void copy_blocks(std::size_t row, std::size_t rows, std::size_t s, copied_blocks<Bits, Tiles>& to,
+                   Run& run) const noexcept {
+    place_segments(s, copied_blocks<Bits, Tiles>::most / blocks, run);
+    run.block = to.tiles[0].blocks;
+    if (rows > tile_rows) run.tile_block = sizeof to.tiles[0];
+    const std::size_t words = (run.segments * run.blocks + run.last * run.last_blocks) * Bits;
+    for (std::size_t t = 0; t * tile_rows < rows; ++t) {
+      const std::size_t high = rows_of_tile(rows, t);
+      const std::byte* from = m.data + (row + t * tile_rows) * l.row_words * 4 + s * blocks * Bits * high * 4;
+      std::byte* word = to.tiles[t].blocks;
+      for (std::size_t v = 0; v < words; ++v, from += high * 4, word += word_stride) to.matrix.copy(from, word);
+    }
   }
 
-  /// Points `run` at a copy of segment `s` of the tile at `row`, padded to 16 rows and whole blocks.
+  /// Unpacks the tails of one or two tiles, if there are any, to tail_size<Bits> bytes per tile. Long before they are
+  /// read: the blocks are multiplied while the processor waits for them.
+  template<class Code>
+  void unpack_tail(std::size_t row, std::size_t rows, std::byte* to) const noexcept {
+    const std::size_t columns = m.in % block_columns;
+    if (columns == 0) return;
+    for (std::size_t t = 0; t * tile_rows < rows; ++t)
+      unpack_tails<Code, Bits>(m.data + l.tails + (row + t * tile_rows) * l.tail_bytes, columns, rows_of_tile(rows, t),
+                               to + t * tail_size<Bits>);
+  }
+  /// Points `run` at the tails, if it has the last segment.
   template<class Run>
-  void pad(std::size_t row, std::size_t rows, std::size_t s, padded_segment<Bits>& copy, Run& run) const noexcept {
-    run.segments = 1;
-    run.blocks = s + 1 == count ? (whole_blocks(m.in) - s * segment) / block_columns : blocks;
-    pad_blocks<Bits>(m, l, row, rows, s * blocks, run.blocks, copy.blocks);
-    pad_side<Bits>(m, l, row, rows, s / per_group, copy.side);
-    run.block = copy.blocks;
-    run.scales = copy.side.scales;
-    run.offsets = copy.side.offsets;
-    if (affine) run.offset = offset_kind::zero_floats;
+  PRECIS_INLINE void place_tail(std::size_t rows, const std::byte* tails, Run& run) const noexcept {
+    if (run.last == 0) return;
+    run.tail = tails;
+    run.tail_quads = (m.in % block_columns + 3) / 4;
+    run.tile_tail = rows > tile_rows ? tail_size<Bits> : 0;
+  }
+
+  [[nodiscard]] static std::size_t rows_of_tile(std::size_t rows, std::size_t t) noexcept {
+    return rows - t * tile_rows < tile_rows ? rows - t * tile_rows : tile_rows;
   }
 };
 

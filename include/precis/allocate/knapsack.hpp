@@ -5,6 +5,7 @@
 #include <precis/allocate/solver/multiple_choice.hpp>
 #include <precis/allocate/solver/solution.hpp>
 #include <precis/core/compensated_sum.hpp>
+#include <precis/kernel/ieee.hpp>
 
 #include <algorithm>
 #include <cmath>
@@ -12,6 +13,7 @@
 #include <string>
 
 namespace precis::allocate {
+PRECIS_IEEE_BEGIN
 
 /// The choice with the least total cost within a budget: an exact solution of the integer program
 ///
@@ -109,4 +111,5 @@ struct smallest {
   }
 };
 
+PRECIS_IEEE_END
 }  // namespace precis::allocate

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <precis/core/error.hpp>
+#include <precis/kernel/ieee.hpp>
 
 #include <charconv>
 #include <cmath>
@@ -12,6 +13,7 @@
 #include <system_error>
 
 namespace precis {
+PRECIS_IEEE_BEGIN
 
 /// An upper bound on size: bits per weight, bytes, or a percentage of the original bytes.
 ///
@@ -57,7 +59,7 @@ struct budget {
   double value = 0;
   const auto [end, fault] = std::from_chars(text.data(), text.data() + text.size(), value);
   const std::string_view suffix = text.substr(static_cast<std::size_t>(end - text.data()));
-  if (fault == std::errc{} && std::isfinite(value) && value > 0) {
+  if (fault == std::errc{} && kernel::is_finite(value) && value > 0) {
     if (suffix == "bpw") return {budget::measure::bits_per_weight, value};
     if (suffix == "B" && value == std::floor(value) && value < 0x1.0p53) return {budget::measure::bytes, value};
     if (suffix == "%") return {budget::measure::percent_of_original, value};
@@ -69,4 +71,5 @@ struct budget {
            "a positive number with a unit: 4.5bpw (bits per weight), 1200000B (bytes) or 40% (of the original size)"});
 }
 
+PRECIS_IEEE_END
 }  // namespace precis

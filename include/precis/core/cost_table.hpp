@@ -4,6 +4,7 @@
 #include <precis/core/error.hpp>
 #include <precis/core/text.hpp>
 #include <precis/core/unit.hpp>
+#include <precis/kernel/ieee.hpp>
 
 #include <algorithm>
 #include <cmath>
@@ -16,6 +17,7 @@
 #include <vector>
 
 namespace precis {
+PRECIS_IEEE_BEGIN
 
 /// The cost of an entry that is not admissible for a unit.
 inline constexpr double not_admitted = std::numeric_limits<double>::infinity();
@@ -25,14 +27,14 @@ inline constexpr double not_admitted = std::numeric_limits<double>::infinity();
 /// Units and entries are plain names, so a table can be typed by hand and needs no menu. Costs may be negative and may
 /// rise with the number of bytes, as measured costs do.
 struct cost_table {
-  std::string model = {};            ///< fingerprint of the model; empty = unknown
-  std::string maker;                 ///< the cost method and its input: "weighted_error of causal_trace noise_runs=10"
-  std::string measure;               ///< the unit of measurement: "nats", "squared error"
-  std::size_t original_bytes = 0;    ///< total over all units, for budgets in percent
-  std::vector<std::string> entries;  ///< menu entry names
-  std::vector<unit> units;
-  std::vector<std::size_t> bytes;  ///< [units x entries] exact packed bytes of the unit's matrices
-  std::vector<double> costs;       ///< [units x entries]; not_admitted = not admissible
+  std::string model = {};          ///< fingerprint of the model; empty = unknown
+  std::string maker = {};          ///< the cost method and its input: "weighted_error of causal_trace noise_runs=10"
+  std::string measure = {};        ///< the unit of measurement: "nats", "squared error"
+  std::size_t original_bytes = 0;  ///< total over all units, for budgets in percent
+  std::vector<std::string> entries = {};  ///< menu entry names
+  std::vector<unit> units = {};
+  std::vector<std::size_t> bytes = {};  ///< [units x entries] exact packed bytes of the unit's matrices
+  std::vector<double> costs = {};       ///< [units x entries]; not_admitted = not admissible
 
   [[nodiscard]] std::span<const std::size_t> bytes_of(std::size_t unit) const noexcept {
     return {bytes.data() + unit * entries.size(), entries.size()};
@@ -91,7 +93,7 @@ inline void check(const cost_table& t, const std::string& where = "cost table") 
     for (std::size_t e = 0; e < t.entries.size(); ++e) {
       const double c = t.costs_of(u)[e];
       if (c == not_admitted) continue;
-      if (!std::isfinite(c))
+      if (!kernel::is_finite(c))
         bad("the cost of unit " + t.units[u].name + " in " + t.entries[e] + " is " + text::number(c),
             "a finite cost, or +infinity for an entry that is not admissible");
       admissible = true;
@@ -103,7 +105,7 @@ inline void check(const cost_table& t, const std::string& where = "cost table") 
     largest_size += size;
     largest_cost += cost;
   }
-  if (!std::isfinite(largest_cost)) bad("costs whose sum overflows", "costs whose sum is finite");
+  if (!kernel::is_finite(largest_cost)) bad("costs whose sum overflows", "costs whose sum is finite");
 }
 
 /// The exact packed bytes of every unit in every entry, [units x entries]: the sum over the matrices of the unit.
@@ -224,4 +226,5 @@ template<class Menu>
   return t;
 }
 
+PRECIS_IEEE_END
 }  // namespace precis

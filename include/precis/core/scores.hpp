@@ -5,6 +5,7 @@
 #include <precis/core/moments.hpp>
 #include <precis/core/text.hpp>
 #include <precis/core/unit.hpp>
+#include <precis/kernel/ieee.hpp>
 
 #include <algorithm>
 #include <cstddef>
@@ -16,14 +17,15 @@
 #include <vector>
 
 namespace precis {
+PRECIS_IEEE_BEGIN
 
 /// Information density of every unit. High = keep, regardless of the sign in the paper. Scores may be negative.
 struct scores {
-  std::string model = {};      ///< fingerprint of the model; empty = unknown
-  std::string scorer;          ///< the scorer and its settings: "causal_trace window=1 noise_runs=10"
-  std::string measure;         ///< the unit of measurement: "probability", "squared norm", "nats"
-  std::vector<unit> units;     ///< [units]
-  std::vector<double> values;  ///< [units]
+  std::string model = {};           ///< fingerprint of the model; empty = unknown
+  std::string scorer = {};          ///< the scorer and its settings: "causal_trace window=1 noise_runs=10"
+  std::string measure = {};         ///< the unit of measurement: "probability", "squared norm", "nats"
+  std::vector<unit> units = {};     ///< [units]
+  std::vector<double> values = {};  ///< [units]
 
   [[nodiscard]] std::size_t size() const noexcept { return values.size(); }
   bool operator==(const scores&) const = default;
@@ -161,4 +163,5 @@ namespace normalise {
   return s;
 }
 
+PRECIS_IEEE_END
 }  // namespace precis

@@ -26,7 +26,7 @@ enum class part { attention, mlp, other };
 
 /// Everything about a weight matrix except its values.
 struct matrix_info {
-  std::string name;       ///< unique in the model: "h.3.attn.c_attn"
+  std::string name = {};  ///< unique in the model: "h.3.attn.c_attn"
   std::size_t layer = 0;  ///< block index
   precis::part part = precis::part::other;
   std::size_t out = 0;  ///< rows
@@ -59,11 +59,11 @@ enum class unit_kind { block, half, matrix };
 
 /// The smallest group of weights to which a plan assigns one choice.
 struct unit {
-  std::string name;  ///< "block.3", "block.3.mlp", or the matrix's own name
+  std::string name = {};  ///< "block.3", "block.3.mlp", or the matrix's own name
   std::size_t layer = 0;
   unit_kind kind = unit_kind::block;
   precis::part part = precis::part::other;  ///< meaningful for halves and matrices
-  std::vector<std::size_t> matrices;        ///< indices into the model's matrices(), ascending; never empty
+  std::vector<std::size_t> matrices = {};   ///< indices into the model's matrices(), ascending; never empty
   std::size_t weights = 0;                  ///< total number of weights
 
   bool operator==(const unit&) const = default;

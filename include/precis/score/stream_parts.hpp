@@ -2,11 +2,13 @@
 
 #include <precis/core/error.hpp>
 #include <precis/core/unit.hpp>
+#include <precis/kernel/ieee.hpp>
 
 #include <cstddef>
 #include <string>
 
 namespace precis::score {
+PRECIS_IEEE_BEGIN
 
 /// The parts of a model between which its residual stream can be observed, in forward order: one per layer, or, for
 /// units smaller than a block, two per layer (attention, then MLP).
@@ -29,4 +31,5 @@ struct stream_parts {
   }
 };
 
+PRECIS_IEEE_END
 }  // namespace precis::score

@@ -142,7 +142,8 @@ void offline() {
   hash errors;
   std::vector<std::size_t> entries;
   for (std::size_t e = 0; e < menu::size; e += 7) entries.push_back(e);
-  const auto scanned = precis::cost::scan_errors<menu>({w, out, in}, {.name = "w", .layer = 0, .part = precis::part::other, .out = out, .in = in}, entries);
+  const auto scanned = precis::cost::scan_errors<menu>(
+      {w, out, in}, {.name = "w", .layer = 0, .part = precis::part::other, .out = out, .in = in}, entries);
   errors.add(std::span<const double>(scanned.squares));
   errors.print("error_scan");
 

@@ -40,7 +40,8 @@ PRECIS_IEEE_END
 
 }  // namespace
 
-TEST_CASE("is_finite and is_nan agree with the definition at the edges of the range", "[kernel][ieee][worked-example]") {
+TEST_CASE("is_finite and is_nan agree with the definition at the edges of the range",
+          "[kernel][ieee][worked-example]") {
   classifies_the_edges<float>();
   classifies_the_edges<double>();
 }

@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
+#include <cstdint>
 #include <limits>
 #include <span>
 #include <string>
@@ -83,7 +84,8 @@ inline void check(const cost_table& t, const std::string& where = "cost table") 
   }
   check_unique(std::move(names), "unit", where);
 
-  constexpr std::size_t most = std::size_t{1} << 53;  // larger integers are not exact in double
+  constexpr auto most = static_cast<std::size_t>(  // larger integers are not exact in double
+      std::min<std::uint64_t>(std::uint64_t{1} << 53, std::numeric_limits<std::size_t>::max()));
   std::size_t largest_size = 0;
   double largest_cost = 0;
   for (std::size_t u = 0; u < t.units.size(); ++u) {

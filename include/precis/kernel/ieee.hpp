@@ -21,9 +21,9 @@
 /// arithmetic strict, which is never fused but not vectorized either: only explicit vectors keep their speed. The lane
 /// types therefore compute with operators, because clang compiles intrinsics as the user's code.
 #if defined(__clang__) && defined(__FAST_MATH__)
-#define PRECIS_IEEE_BEGIN                                              \
-  _Pragma("float_control(push)") _Pragma("float_control(precise, on)") \
-      _Pragma("float_control(except, on)") _Pragma("clang fp contract(off)")
+#define PRECIS_IEEE_BEGIN                                                                                   \
+  _Pragma("float_control(push)") _Pragma("float_control(precise, on)") _Pragma("float_control(except, on)") \
+      _Pragma("clang fp contract(off)")
 #define PRECIS_IEEE_END _Pragma("float_control(pop)")
 #elif defined(__clang__)
 #define PRECIS_IEEE_BEGIN \

@@ -27,8 +27,8 @@ namespace detail {
 
 /// Whether a model passed as `Model&&` can be passed to a stage.
 template<weight_use Use, class Model>
-inline constexpr bool suits_use = Use == weight_use::reads || (std::is_lvalue_reference_v<Model> &&
-                                                               !std::is_const_v<std::remove_reference_t<Model>>);
+inline constexpr bool suits_use =
+    Use == weight_use::reads || (std::is_lvalue_reference_v<Model> && !std::is_const_v<std::remove_reference_t<Model>>);
 
 }  // namespace detail
 
@@ -41,12 +41,14 @@ inline constexpr bool misuses =
 /// Says which argument is wrong and what to pass instead.
 template<weight_use Use, class Wanted, class Model, class Data, class... Rest>
 refused explain_misuse() {
-  static_assert(detail::suits_use<Use, Model>,
-                "precis: this stage changes the weights of the model while it works, so it needs a model that is neither "
-                "const nor a temporary. Pass a variable, or a copy of the model. See docs/models.md#mutable");
-  static_assert(std::convertible_to<const Data&, Wanted>,
-                "precis: this stage takes a contiguous range of data, as std::vector<batch_type> or "
-                "std::span<const batch_type>; a single batch or fact b is std::span(&b, 1). See docs/models.md#batches");
+  static_assert(
+      detail::suits_use<Use, Model>,
+      "precis: this stage changes the weights of the model while it works, so it needs a model that is neither "
+      "const nor a temporary. Pass a variable, or a copy of the model. See docs/models.md#mutable");
+  static_assert(
+      std::convertible_to<const Data&, Wanted>,
+      "precis: this stage takes a contiguous range of data, as std::vector<batch_type> or "
+      "std::span<const batch_type>; a single batch or fact b is std::span(&b, 1). See docs/models.md#batches");
   static_assert((executor<Rest> && ...),
                 "precis: the last argument of this stage is an executor, anything with for_each(n, body): "
                 "precis::sequential{}, or precis::thread_pool{4} for four threads. See docs/determinism.md#executors");

@@ -167,7 +167,8 @@ struct eigen_attribution {
     std::iota(order.begin(), order.end(), std::size_t{0});
     if (pairs == pairing::cycle || pairs == pairing::all) return order;
     const random_stream draw(seed, purpose("eigen_attribution pairs"));
-    for (std::size_t i = samples; i > 1; --i) std::swap(order[i - 1], order[draw.below(i, i)]);
+    for (std::size_t i = samples; i > 1; --i)
+      std::swap(order[i - 1], order[static_cast<std::size_t>(draw.below(i, i))]);
     return order;
   }
 

@@ -109,7 +109,7 @@ struct hull_step {
     // The median of nine evenly spaced samples, because the order of the units may have any pattern.
     double sample[9];
     for (std::size_t i = 0; i < 9; ++i)
-      sample[i] = at(begin + (end - begin) * i / 9 + ((end - begin) / 9) * (round % 3) / 3);
+      sample[i] = at(begin + (end - begin) * i / 9 + ((end - begin) / 9) * static_cast<std::size_t>(round % 3) / 3);
     std::nth_element(sample, sample + 4, sample + 9);
     const double pivot = sample[4];
     std::size_t above = begin, below = end, i = begin;  // [begin, above) > pivot, [above, i) ==, [below, end) <

@@ -154,7 +154,8 @@ void in_long_runs(std::size_t count, const Body& body) {
     if (hi - lo < negligible) return g;
     g.scale = detail::storable((hi - lo) / levels, f.scales, up);
     if (kernel::is_finite(g.scale))
-      g.zero_point = std::clamp(detail::round_half_even(-lo / static_cast<double>(g.scale)), 0, f.top_code());
+      g.zero_point =
+          std::clamp<std::int32_t>(detail::round_half_even(-lo / static_cast<double>(g.scale)), 0, f.top_code());
   } else {
     const double largest = std::max(std::abs(range.lo), std::abs(range.hi));
     if (largest < negligible) return g;

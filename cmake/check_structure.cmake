@@ -12,7 +12,7 @@ endif()
 # The one place that defines the order of the folders: below_FOLDER lists the folders directly below it. FOLDER may include
 # those, and whatever they may include.
 set(folders core kernel linear_algebra model measure prune codec fit pack score cost allocate evaluate adapt)
-set(below_core "")
+set(below_core kernel)
 set(below_kernel "")
 set(below_linear_algebra kernel core)
 set(below_model core)

@@ -4,6 +4,7 @@
 #include <precis/codec/standard_menu.hpp>
 #include <precis/core/error.hpp>
 #include <precis/core/menu.hpp>
+#include <precis/kernel/ieee.hpp>
 #include <precis/kernel/multiply.hpp>
 #include <precis/pack.hpp>
 
@@ -15,6 +16,7 @@
 
 /// From packed bytes to a product: what `pack` returns multiplies itself.
 namespace precis {
+PRECIS_IEEE_BEGIN
 
 /// A codec with a product of its own, as a static member
 ///
@@ -133,4 +135,5 @@ void multiply(const encoded_matrix& m, std::span<const float> x, std::span<float
   });
 }
 
+PRECIS_IEEE_END
 }  // namespace precis

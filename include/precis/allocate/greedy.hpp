@@ -4,6 +4,7 @@
 #include <precis/allocate/solver/linked_table.hpp>
 #include <precis/allocate/solver/relaxation.hpp>
 #include <precis/allocate/solver/solution.hpp>
+#include <precis/kernel/ieee.hpp>
 
 #include <algorithm>
 #include <cstddef>
@@ -11,6 +12,7 @@
 #include <vector>
 
 namespace precis::allocate {
+PRECIS_IEEE_BEGIN
 
 /// Starts from the smallest entries and repeatedly takes the step along a unit's lower convex hull that saves the most
 /// cost per byte, or per nanosecond if the budget is a time. A unit whose next step does not fit keeps its entry; the others go on.
@@ -76,4 +78,5 @@ struct greedy {
   }
 };
 
+PRECIS_IEEE_END
 }  // namespace precis::allocate

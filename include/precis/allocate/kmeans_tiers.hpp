@@ -5,6 +5,7 @@
 #include <precis/core/error.hpp>
 #include <precis/core/plan.hpp>
 #include <precis/core/scores.hpp>
+#include <precis/kernel/ieee.hpp>
 
 #include <algorithm>
 #include <cmath>
@@ -16,12 +17,13 @@
 #include <vector>
 
 namespace precis::allocate {
+PRECIS_IEEE_BEGIN
 
 /// Clusters of values, from the lowest centre to the highest.
 struct clustering {
-  std::vector<double> from;     ///< [clusters] the smallest value of each, ascending
-  std::vector<double> centres;  ///< [clusters] the means
-  double sse = 0;               ///< sum of squared distances from the cluster centres
+  std::vector<double> from = {};     ///< [clusters] the smallest value of each, ascending
+  std::vector<double> centres = {};  ///< [clusters] the means
+  double sse = 0;                    ///< sum of squared distances from the cluster centres
 
   /// The cluster of a value: the last one whose smallest value is not above it, or the first one.
   [[nodiscard]] std::size_t of(double value) const noexcept {
@@ -269,4 +271,5 @@ struct kmeans_tiers {
   }
 };
 
+PRECIS_IEEE_END
 }  // namespace precis::allocate

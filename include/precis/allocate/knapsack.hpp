@@ -6,6 +6,7 @@
 #include <precis/allocate/solver/solution.hpp>
 #include <precis/allocate/solver/two_limits.hpp>
 #include <precis/core/compensated_sum.hpp>
+#include <precis/kernel/ieee.hpp>
 
 #include <algorithm>
 #include <cmath>
@@ -14,6 +15,7 @@
 #include <string>
 
 namespace precis::allocate {
+PRECIS_IEEE_BEGIN
 
 /// The choice with the least total cost within a budget: an exact solution of the integer program
 ///
@@ -144,4 +146,5 @@ struct smallest {
   }
 };
 
+PRECIS_IEEE_END
 }  // namespace precis::allocate

@@ -4,10 +4,12 @@
 #include <precis/allocate/solver/linked_table.hpp>
 #include <precis/allocate/solver/relaxation.hpp>
 #include <precis/allocate/solver/solution.hpp>
+#include <precis/kernel/ieee.hpp>
 
 #include <cstddef>
 
 namespace precis::allocate {
+PRECIS_IEEE_BEGIN
 
 /// Each unit takes the entry that minimises cost + price x bytes (or time, like the budget), at the smallest price whose choice fits the budget.
 ///
@@ -48,4 +50,5 @@ struct lagrangian {
   }
 };
 
+PRECIS_IEEE_END
 }  // namespace precis::allocate

@@ -3,6 +3,7 @@
 #include <precis/allocate/solver/choice_problem.hpp>
 #include <precis/allocate/solver/linked_table.hpp>
 #include <precis/allocate/solver/solution.hpp>
+#include <precis/kernel/ieee.hpp>
 
 #include <algorithm>
 #include <cstddef>
@@ -12,6 +13,7 @@
 #include <vector>
 
 namespace precis::allocate {
+PRECIS_IEEE_BEGIN
 
 /// Minimises the largest cost of a unit within a budget: finds the smallest threshold such that the smallest entries
 /// with a cost at most the threshold fit the budget.
@@ -81,4 +83,5 @@ struct minimax {
   }
 };
 
+PRECIS_IEEE_END
 }  // namespace precis::allocate

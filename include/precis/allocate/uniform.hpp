@@ -1,6 +1,7 @@
 #pragma once
 
 #include <precis/allocate/solver/solution.hpp>
+#include <precis/kernel/ieee.hpp>
 
 #include <cstddef>
 #include <limits>
@@ -9,6 +10,7 @@
 #include <vector>
 
 namespace precis::allocate {
+PRECIS_IEEE_BEGIN
 
 /// Gives every unit the same entry, the largest that fits the budget, in bytes or in time: the baseline for all other
 /// allocators.
@@ -72,4 +74,5 @@ struct uniform {
   }
 };
 
+PRECIS_IEEE_END
 }  // namespace precis::allocate

@@ -5,6 +5,7 @@
 #include <precis/core/plan.hpp>
 #include <precis/core/scores.hpp>
 #include <precis/core/text.hpp>
+#include <precis/kernel/ieee.hpp>
 
 #include <array>
 #include <cstddef>
@@ -14,6 +15,7 @@
 #include <vector>
 
 namespace precis::allocate {
+PRECIS_IEEE_BEGIN
 
 /// Low, medium or high information density.
 enum class tier { low, medium, high };
@@ -24,7 +26,7 @@ enum class tier { low, medium, high };
 
 /// The codec and sparsity of the units of one tier.
 struct tier_options {
-  std::string codec;
+  std::string codec = {};
   double sparsity = 0;
   bool operator==(const tier_options&) const = default;
 };
@@ -102,4 +104,5 @@ struct z_tiers {
   }
 };
 
+PRECIS_IEEE_END
 }  // namespace precis::allocate

@@ -1,12 +1,14 @@
 #pragma once
 
 #include <precis/core/view.hpp>
+#include <precis/kernel/ieee.hpp>
 
 #include <algorithm>
 #include <cstddef>
 #include <vector>
 
 namespace precis::codec {
+PRECIS_IEEE_BEGIN
 
 /// Copies a matrix to another of the same shape, in square tiles, so that a transposed source is not read one cache
 /// line per element. Requires equal shapes and no overlap.
@@ -38,4 +40,5 @@ class with_contiguous_rows {
   std::vector<float> copy_;
 };
 
+PRECIS_IEEE_END
 }  // namespace precis::codec

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <precis/core/error.hpp>
+#include <precis/kernel/ieee.hpp>
 
 #include <charconv>
 #include <cmath>
@@ -12,6 +13,7 @@
 #include <system_error>
 
 namespace precis {
+PRECIS_IEEE_BEGIN
 
 /// What a budget bounds.
 enum class resource { bytes, nanoseconds };
@@ -79,7 +81,7 @@ struct budget {
   double value = 0;
   const auto [end, fault] = std::from_chars(text.data(), text.data() + text.size(), value);
   const std::string_view suffix = text.substr(static_cast<std::size_t>(end - text.data()));
-  if (fault == std::errc{} && std::isfinite(value) && value > 0) {
+  if (fault == std::errc{} && kernel::is_finite(value) && value > 0) {
     if (suffix == "bpw") return {budget::measure::bits_per_weight, value};
     if (suffix == "B" && value == std::floor(value) && value < 0x1.0p53) return {budget::measure::bytes, value};
     if (suffix == "%") return {budget::measure::percent_of_original, value};
@@ -94,4 +96,5 @@ struct budget {
                       "a time per token: 2.5ms, 870us or 870000ns"});
 }
 
+PRECIS_IEEE_END
 }  // namespace precis

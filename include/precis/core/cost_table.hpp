@@ -4,10 +4,12 @@
 #include <precis/core/error.hpp>
 #include <precis/core/text.hpp>
 #include <precis/core/unit.hpp>
+#include <precis/kernel/ieee.hpp>
 
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
+#include <cstdint>
 #include <limits>
 #include <span>
 #include <string>
@@ -16,6 +18,7 @@
 #include <vector>
 
 namespace precis {
+PRECIS_IEEE_BEGIN
 
 /// The cost of an entry that is not admissible for a unit.
 inline constexpr double not_admitted = std::numeric_limits<double>::infinity();
@@ -30,13 +33,13 @@ inline constexpr std::size_t not_timed = std::numeric_limits<std::size_t>::max()
 /// rise with the number of bytes, as measured costs do.
 struct cost_table {
   std::string model = {};            ///< fingerprint of the model; empty = unknown
-  std::string maker;                 ///< the cost method and its input: "weighted_error of causal_trace noise_runs=10"
-  std::string measure;               ///< the unit of measurement: "nats", "squared error"
+  std::string maker = {};                 ///< the cost method and its input: "weighted_error of causal_trace noise_runs=10"
+  std::string measure = {};               ///< the unit of measurement: "nats", "squared error"
   std::size_t original_bytes = 0;    ///< total over all units, for budgets in percent
-  std::vector<std::string> entries;  ///< menu entry names
-  std::vector<unit> units;
-  std::vector<std::size_t> bytes;             ///< [units x entries] exact packed bytes of the unit's matrices
-  std::vector<double> costs;                  ///< [units x entries]; not_admitted = not admissible
+  std::vector<std::string> entries = {};  ///< menu entry names
+  std::vector<unit> units = {};
+  std::vector<std::size_t> bytes = {};             ///< [units x entries] exact packed bytes of the unit's matrices
+  std::vector<double> costs = {};                  ///< [units x entries]; not_admitted = not admissible
   std::vector<std::size_t> nanoseconds = {};  ///< [units x entries] per token; not_timed = unknown; empty = no times
   std::vector<std::string> notes = {};  ///< what else a reader should know, one line each: units that no data reached
 
@@ -96,7 +99,8 @@ inline void check(const cost_table& t, const std::string& where = "cost table") 
   }
   check_unique(std::move(names), "unit", where);
 
-  constexpr std::size_t most = std::size_t{1} << 53;  // larger integers are not exact in double
+  constexpr auto most = static_cast<std::size_t>(  // larger integers are not exact in double
+      std::min<std::uint64_t>(std::uint64_t{1} << 53, std::numeric_limits<std::size_t>::max()));
   std::size_t largest_size = 0, longest = 0;
   double largest_cost = 0;
   for (std::size_t u = 0; u < t.units.size(); ++u) {
@@ -106,7 +110,7 @@ inline void check(const cost_table& t, const std::string& where = "cost table") 
     for (std::size_t e = 0; e < t.entries.size(); ++e) {
       const double c = t.costs_of(u)[e];
       if (c == not_admitted) continue;
-      if (!std::isfinite(c))
+      if (!kernel::is_finite(c))
         bad("the cost of unit " + t.units[u].name + " in " + t.entries[e] + " is " + text::number(c),
             "a finite cost, or +infinity for an entry that is not admissible");
       admissible = true;
@@ -121,7 +125,7 @@ inline void check(const cost_table& t, const std::string& where = "cost table") 
     longest += time;
     largest_cost += cost;
   }
-  if (!std::isfinite(largest_cost)) bad("costs whose sum overflows", "costs whose sum is finite");
+  if (!kernel::is_finite(largest_cost)) bad("costs whose sum overflows", "costs whose sum is finite");
 }
 
 /// The exact packed bytes of every unit in every entry, [units x entries]: the sum over the matrices of the unit.
@@ -264,4 +268,5 @@ template<class Menu>
   return t;
 }
 
+PRECIS_IEEE_END
 }  // namespace precis

@@ -4,6 +4,7 @@
 #include <precis/core/error.hpp>
 #include <precis/core/text.hpp>
 #include <precis/core/unit.hpp>
+#include <precis/kernel/ieee.hpp>
 
 #include <algorithm>
 #include <cstddef>
@@ -14,23 +15,24 @@
 #include <vector>
 
 namespace precis {
+PRECIS_IEEE_BEGIN
 
 /// The menu entry, sparsity and rank of one unit.
 struct choice {
-  std::string unit;      ///< the unit's name
-  std::string codec;     ///< the menu entry's name
-  double sparsity = 0;   ///< fraction of weights set to zero before encoding, in [0, 1]
-  std::size_t rank = 0;  ///< number of singular values kept; 0 = all
+  std::string unit = {};   ///< the unit's name
+  std::string codec = {};  ///< the menu entry's name
+  double sparsity = 0;     ///< fraction of weights set to zero before encoding, in [0, 1]
+  std::size_t rank = 0;    ///< number of singular values kept; 0 = all
 
   bool operator==(const choice&) const = default;
 };
 
 /// Maps every unit to a menu entry. The text form can be read, diffed and edited; see `to_text`.
 struct plan {
-  std::string model;                   ///< fingerprint of the model it was made for; empty = any
-  unit_kind units = unit_kind::block;  ///< how the model's matrices are grouped
-  std::vector<std::string> notes;      ///< the allocator and its settings, one line each
-  std::vector<choice> choices;         ///< one per unit, in model order
+  std::string model = {};               ///< fingerprint of the model it was made for; empty = any
+  unit_kind units = unit_kind::block;   ///< how the model's matrices are grouped
+  std::vector<std::string> notes = {};  ///< the allocator and its settings, one line each
+  std::vector<choice> choices = {};     ///< one per unit, in model order
 
   [[nodiscard]] const choice* find(std::string_view unit) const noexcept {
     const auto at = std::ranges::find(choices, unit, &choice::unit);
@@ -136,4 +138,5 @@ inline void check(const plan& p) {
   return p;
 }
 
+PRECIS_IEEE_END
 }  // namespace precis

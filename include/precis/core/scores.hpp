@@ -5,6 +5,7 @@
 #include <precis/core/moments.hpp>
 #include <precis/core/text.hpp>
 #include <precis/core/unit.hpp>
+#include <precis/kernel/ieee.hpp>
 
 #include <algorithm>
 #include <cstddef>
@@ -16,6 +17,7 @@
 #include <vector>
 
 namespace precis {
+PRECIS_IEEE_BEGIN
 
 /// Information density of every unit. High = keep, regardless of the sign in the paper. Scores may be negative.
 ///
@@ -23,10 +25,10 @@ namespace precis {
 /// `unscored`. What else a reader should know about the numbers is in the notes: which units no data reached.
 struct scores {
   std::string model = {};               ///< fingerprint of the model; empty = unknown
-  std::string scorer;                   ///< the scorer and its settings: "causal_trace window=1 noise_runs=10"
-  std::string measure;                  ///< the unit of measurement: "probability", "squared norm", "nats"
-  std::vector<unit> units;              ///< [units] those with a score
-  std::vector<double> values;           ///< [units]
+  std::string scorer = {};                   ///< the scorer and its settings: "causal_trace window=1 noise_runs=10"
+  std::string measure = {};                  ///< the unit of measurement: "probability", "squared norm", "nats"
+  std::vector<unit> units = {};              ///< [units] those with a score
+  std::vector<double> values = {};           ///< [units]
   std::vector<unit> unscored = {};      ///< the other units of the model
   std::vector<std::string> notes = {};  ///< one line each
 
@@ -229,4 +231,5 @@ namespace normalise {
   return kept;
 }
 
+PRECIS_IEEE_END
 }  // namespace precis

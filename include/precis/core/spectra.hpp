@@ -4,6 +4,7 @@
 #include <precis/core/error.hpp>
 #include <precis/core/slice.hpp>
 #include <precis/core/text.hpp>
+#include <precis/kernel/ieee.hpp>
 
 #include <algorithm>
 #include <cmath>
@@ -15,12 +16,13 @@
 #include <vector>
 
 namespace precis {
+PRECIS_IEEE_BEGIN
 
 /// The singular values of a slice and their scores.
 struct spectrum {
-  matrix_slice slice;
-  std::vector<double> values;  ///< [rank] singular values, largest first
-  std::vector<double> scores;  ///< [rank] high = keep; may be negative
+  matrix_slice slice = {};
+  std::vector<double> values = {};  ///< [rank] singular values, largest first
+  std::vector<double> scores = {};  ///< [rank] high = keep; may be negative
 
   bool operator==(const spectrum&) const = default;
 };
@@ -28,9 +30,9 @@ struct spectrum {
 /// Scores of singular values, as `scores` holds scores of units.
 struct spectra {
   std::string model = {};  ///< fingerprint of the model; empty = unknown
-  std::string scorer;      ///< the scorer and its settings: "eigen_attribution shuffled_cycle seed=0"
-  std::string measure;     ///< the unit of measurement: "nats"
-  std::vector<spectrum> slices;
+  std::string scorer = {};      ///< the scorer and its settings: "eigen_attribution shuffled_cycle seed=0"
+  std::string measure = {};     ///< the unit of measurement: "nats"
+  std::vector<spectrum> slices = {};
   std::vector<std::string> notes = {};  ///< one line each
 
   /// Total number of singular values.
@@ -55,10 +57,10 @@ inline void check(const spectra& all, const std::string& where = "spectra") {
       bad(std::to_string(s.values.size()) + " singular values and " + std::to_string(s.scores.size()) + " scores",
           std::to_string(s.slice.rank()) + " of each");
     for (std::size_t r = 0; r < s.values.size(); ++r) {
-      if (!std::isfinite(s.values[r]) || s.values[r] < 0 || (r > 0 && s.values[r] > s.values[r - 1]))
+      if (!kernel::is_finite(s.values[r]) || s.values[r] < 0 || (r > 0 && s.values[r] > s.values[r - 1]))
         bad("the singular value " + text::number(s.values[r]) + " at " + std::to_string(r),
             "finite values, largest first");
-      if (!std::isfinite(s.scores[r]))
+      if (!kernel::is_finite(s.scores[r]))
         bad("the score " + text::number(s.scores[r]) + " at " + std::to_string(r), "finite scores");
     }
   }
@@ -154,4 +156,5 @@ inline void check(const spectra& all, const std::string& where = "spectra") {
   return all;
 }
 
+PRECIS_IEEE_END
 }  // namespace precis

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <precis/core/error.hpp>
+#include <precis/kernel/ieee.hpp>
 
 #include <algorithm>
 #include <charconv>
@@ -17,12 +18,13 @@
 /// The text format that plans, scores, cost tables and spectra share: one record per line, words separated by blanks,
 /// and comments that start with `#`.
 namespace precis::text {
+PRECIS_IEEE_BEGIN
 
 /// A line that is neither blank nor only a comment.
 struct line {
-  std::size_t number = 0;               ///< line number in the file, from 1
-  std::vector<std::string_view> words;  ///< never empty; non-owning views of the text that was split
-  std::string_view rest;                ///< everything after the first word, trimmed
+  std::size_t number = 0;                    ///< line number in the file, from 1
+  std::vector<std::string_view> words = {};  ///< never empty; non-owning views of the text that was split
+  std::string_view rest = {};                ///< everything after the first word, trimmed
 };
 
 /// Splits a text into lines, dropping blank lines and comments. The text must outlive the result.
@@ -71,7 +73,7 @@ template<class Number>
 [[nodiscard]] bool read(std::string_view word, Number& value) {
   const auto [end, fault] = std::from_chars(word.data(), word.data() + word.size(), value);
   if (fault != std::errc{} || end != word.data() + word.size()) return false;
-  if constexpr (std::floating_point<Number>) return std::isfinite(value);
+  if constexpr (std::floating_point<Number>) return kernel::is_finite(value);
   return true;
 }
 
@@ -134,4 +136,5 @@ template<class Number>
   return std::string(name) + std::string(width - std::min(width, name.size()), ' ');
 }
 
+PRECIS_IEEE_END
 }  // namespace precis::text

@@ -8,6 +8,7 @@
 #include <precis/cost/entry.hpp>
 #include <precis/cost/measured.hpp>
 #include <precis/fit/nearest.hpp>
+#include <precis/kernel/ieee.hpp>
 #include <precis/model/batch.hpp>
 #include <precis/model/concepts.hpp>
 #include <precis/pack.hpp>
@@ -22,6 +23,7 @@
 #include <vector>
 
 namespace precis::cost {
+PRECIS_IEEE_BEGIN
 
 /// The end-to-end loss of whole plans: KL(original || every unit in its entry), on a sample of the sequences. This is
 /// the fitness function of allocate::evolve.
@@ -218,4 +220,5 @@ class plan_divergence {
   std::vector<std::size_t> tokens_;
 };
 
+PRECIS_IEEE_END
 }  // namespace precis::cost

@@ -7,8 +7,10 @@
 #include <precis/core/view.hpp>
 #include <precis/cost/entry.hpp>
 #include <precis/fit/nearest.hpp>
+#include <precis/kernel/ieee.hpp>
 #include <precis/measure/gram.hpp>
 #include <precis/model/concepts.hpp>
+#include <precis/model/misuse.hpp>
 #include <precis/pack.hpp>
 
 #include <algorithm>
@@ -16,10 +18,12 @@
 #include <cstddef>
 #include <span>
 #include <string>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
 namespace precis::cost {
+PRECIS_IEEE_BEGIN
 
 /// The cost of every unit in every entry, computed from the change of each matrix's own outputs. It needs one forward
 /// pass, which gathers the Gram matrices, for any number of entries.
@@ -97,6 +101,15 @@ struct reconstruction {
     return {};
   }
 
+  /// Chosen only if the model suits, and another argument does not.
+  template<class Model, class Data, class... Rest>
+    requires(weighted_model<std::remove_cvref_t<Model>> &&
+             (observable_model<std::remove_cvref_t<Model>> || differentiable_model<std::remove_cvref_t<Model>>) &&
+             misuses<reads_weights, std::span<const batch_of<std::remove_cvref_t<Model>>>, Model, Data, Rest...>)
+  refused operator()(Model&&, const Data&, Rest&&...) const {
+    return explain_misuse<reads_weights, std::span<const batch_of<std::remove_cvref_t<Model>>>, Model, Data, Rest...>();
+  }
+
  private:
   [[noreturn]] static void bad(std::string what, std::string expected) {
     refuse({.what = std::move(what), .where = "cost::reconstruction", .expected = std::move(expected)});
@@ -130,4 +143,5 @@ struct reconstruction {
   }
 };
 
+PRECIS_IEEE_END
 }  // namespace precis::cost

@@ -7,7 +7,9 @@
 #include <precis/core/text.hpp>
 #include <precis/cost/entry.hpp>
 #include <precis/cost/error_scan.hpp>
+#include <precis/kernel/ieee.hpp>
 #include <precis/model/concepts.hpp>
+#include <precis/model/misuse.hpp>
 
 #include <algorithm>
 #include <cmath>
@@ -18,6 +20,7 @@
 #include <vector>
 
 namespace precis::cost {
+PRECIS_IEEE_BEGIN
 
 /// The cost of every unit in every entry, computed from one score per unit and the error of its weights. It needs no
 /// data and no forward pass.
@@ -106,6 +109,14 @@ struct weighted_error {
                   "See docs/models.md#weighted");
     return {};
   }
+
+  /// Chosen only if the model suits, and the executor is none.
+  template<weighted_model Model, class Executor>
+    requires(!executor<Executor>)
+  refused operator()(const Model&, const scores&, Executor&&) const {
+    return explain_misuse<reads_weights, const scores&, const Model&, scores, Executor>();
+  }
 };
 
+PRECIS_IEEE_END
 }  // namespace precis::cost

@@ -5,6 +5,7 @@
 #include <precis/codec/tile/ranges.hpp>
 #include <precis/fit/power.hpp>
 #include <precis/kernel/constants.hpp>
+#include <precis/kernel/ieee.hpp>
 
 #include <algorithm>
 #include <cmath>
@@ -15,6 +16,7 @@
 #include <vector>
 
 namespace precis::fit {
+PRECIS_IEEE_BEGIN
 
 namespace detail {
 
@@ -149,7 +151,7 @@ struct clip_search {
 
     codec::grid operator()(const codec::grid_format& f, weight_view group, std::size_t index) const {
       const codec::grid unclipped = codec::choose_nearest{}(f, group, index);
-      if (!std::isfinite(unclipped.scale)) return unclipped;
+      if (!kernel::is_finite(unclipped.scale)) return unclipped;
       decoded.resize(group.cols);
       const codec::extent range = codec::extent_of(group);
       const double lo = std::min(0.0, range.lo), hi = std::max(0.0, range.hi);
@@ -344,4 +346,5 @@ struct clip_search {
   };
 };
 
+PRECIS_IEEE_END
 }  // namespace precis::fit

@@ -1,12 +1,14 @@
 #pragma once
 
 #include <precis/kernel/expanded_product.hpp>
+#include <precis/kernel/ieee.hpp>
 
 #include <bit>
 #include <cstddef>
 #include <cstdint>
 
 namespace precis::kernel {
+PRECIS_IEEE_BEGIN
 
 /// A non-owning view of a sparse matrix whose bitmap says which weights are kept; the kept weights follow each other
 /// row by row.
@@ -68,4 +70,5 @@ struct expansion<packed_bitmap<Values>> {
 
 }  // namespace detail
 
+PRECIS_IEEE_END
 }  // namespace precis::kernel

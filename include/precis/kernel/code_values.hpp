@@ -3,6 +3,7 @@
 #include <precis/kernel/code_planes.hpp>
 #include <precis/kernel/constants.hpp>
 #include <precis/kernel/grid_format.hpp>
+#include <precis/kernel/ieee.hpp>
 #include <precis/kernel/minifloat.hpp>
 
 #include <array>
@@ -12,6 +13,7 @@
 
 /// Unpacks the codes of a block into lanes and converts them to the values that the codes represent.
 namespace precis::kernel::detail {
+PRECIS_IEEE_BEGIN
 
 /// Codes of up to 5 bits are converted to float without clearing the other bits of their bytes; wider codes are
 /// extracted as clean bytes first.
@@ -178,4 +180,5 @@ PRECIS_INLINE void each_tail_value(const std::byte* const (&tail)[Parts], std::s
       });
 }
 
+PRECIS_IEEE_END
 }  // namespace precis::kernel::detail

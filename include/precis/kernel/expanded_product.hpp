@@ -6,6 +6,7 @@
 #include <precis/kernel/dense.hpp>
 #include <precis/kernel/ggml_blocks.hpp>
 #include <precis/kernel/grid_format.hpp>
+#include <precis/kernel/ieee.hpp>
 #include <precis/kernel/lanes.hpp>
 #include <precis/kernel/packed_grid.hpp>
 
@@ -18,6 +19,7 @@
 /// Products of sparse matrices whose kept weights are expanded: sixteen columns at a time, each weight is moved to its
 /// column and the other columns become zeros.
 namespace precis::kernel {
+PRECIS_IEEE_BEGIN
 
 namespace detail {
 
@@ -316,4 +318,5 @@ void decode_row(const Packed& m, std::size_t row, std::span<float> x) noexcept {
   });
 }
 
+PRECIS_IEEE_END
 }  // namespace precis::kernel

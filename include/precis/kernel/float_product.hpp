@@ -1,6 +1,7 @@
 #pragma once
 
 #include <precis/kernel/constants.hpp>
+#include <precis/kernel/ieee.hpp>
 #include <precis/kernel/lanes.hpp>
 
 #include <cstddef>
@@ -9,6 +10,7 @@
 #include <utility>
 
 namespace precis::kernel {
+PRECIS_IEEE_BEGIN
 
 /// A non-owning view of a matrix with any strides (in elements). Converts from any view with these five members.
 template<class T>
@@ -316,4 +318,5 @@ void product_add(strided<const typename Lanes::value> a, strided<const typename 
   product_onto<Lanes>(c, a, b, c, workspace);
 }
 
+PRECIS_IEEE_END
 }  // namespace precis::kernel

@@ -2,6 +2,7 @@
 
 #include <precis/kernel/codebook_format.hpp>
 #include <precis/kernel/float_product.hpp>
+#include <precis/kernel/ieee.hpp>
 #include <precis/kernel/lanes.hpp>
 #include <precis/kernel/packed_format.hpp>
 #include <precis/kernel/prepared_vector.hpp>
@@ -12,6 +13,7 @@
 #include <type_traits>
 
 namespace precis::kernel {
+PRECIS_IEEE_BEGIN
 
 namespace detail {
 
@@ -138,4 +140,5 @@ class input_vectors {
   float* rounded_ = nullptr;
 };
 
+PRECIS_IEEE_END
 }  // namespace precis::kernel

@@ -1,10 +1,12 @@
 #pragma once
 
 #include <precis/kernel/grid_format.hpp>
+#include <precis/kernel/ieee.hpp>
 
 #include <cstddef>
 
 namespace precis::kernel {
+PRECIS_IEEE_BEGIN
 
 /// N:M sparsity: at most `keep` weights of every `group` consecutive columns are kept. A shorter last group of n
 /// columns keeps ceil(keep * n / group).
@@ -38,4 +40,5 @@ struct keep_of_format {
   }
 };
 
+PRECIS_IEEE_END
 }  // namespace precis::kernel

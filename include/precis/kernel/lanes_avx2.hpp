@@ -5,6 +5,7 @@
 #include <precis/kernel/code_planes.hpp>
 #include <precis/kernel/constants.hpp>
 #include <precis/kernel/half.hpp>
+#include <precis/kernel/ieee.hpp>
 #include <precis/kernel/minifloat.hpp>
 
 #include <immintrin.h>
@@ -13,6 +14,7 @@
 #include <cstdint>
 
 namespace precis::kernel {
+PRECIS_IEEE_BEGIN
 
 /// 8 lanes, 16 registers.
 struct avx2_lanes {
@@ -35,10 +37,10 @@ struct avx2_lanes {
     asm("" : "+x"(v));
     return v;
   }
-  [[nodiscard]] static vector add(vector a, vector b) noexcept { return _mm256_add_ps(a, b); }
-  [[nodiscard]] static vector subtract(vector a, vector b) noexcept { return _mm256_sub_ps(a, b); }
-  [[nodiscard]] static vector multiply(vector a, vector b) noexcept { return _mm256_mul_ps(a, b); }
-  [[nodiscard]] static vector divide(vector a, vector b) noexcept { return _mm256_div_ps(a, b); }
+  [[nodiscard]] static vector add(vector a, vector b) noexcept { return a + b; }
+  [[nodiscard]] static vector subtract(vector a, vector b) noexcept { return a - b; }
+  [[nodiscard]] static vector multiply(vector a, vector b) noexcept { return a * b; }
+  [[nodiscard]] static vector divide(vector a, vector b) noexcept { return a / b; }
   [[nodiscard]] static vector larger(vector a, vector b) noexcept { return _mm256_max_ps(a, b); }
   [[nodiscard]] static vector larger_size(vector a, vector b) noexcept {
     const __m256i size = _mm256_and_si256(_mm256_castps_si256(b), _mm256_set1_epi32(0x7fff'ffff));
@@ -47,7 +49,7 @@ struct avx2_lanes {
   [[nodiscard]] static vector smaller(vector a, vector b) noexcept { return _mm256_min_ps(a, b); }
   [[nodiscard]] static vector times_power_of_two(vector a, vector n) noexcept {
     const __m256i power = _mm256_cvtps_epi32(n), half = _mm256_srai_epi32(power, 1);
-    return _mm256_mul_ps(_mm256_mul_ps(a, factor(half)), factor(_mm256_sub_epi32(power, half)));
+    return a * factor(half) * factor(_mm256_sub_epi32(power, half));
   }
   [[nodiscard]] static vector exponent(vector a) noexcept {
     return _mm256_cvtepi32_ps(_mm256_sub_epi32(_mm256_srli_epi32(_mm256_castps_si256(a), 23), _mm256_set1_epi32(127)));
@@ -62,7 +64,7 @@ struct avx2_lanes {
     return folded(v, [](__m128 a, __m128 b) { return _mm_max_ps(a, b); });
   }
   [[nodiscard]] static float total(vector v) noexcept {
-    return folded(v, [](__m128 a, __m128 b) { return _mm_add_ps(a, b); });
+    return folded(v, [](__m128 a, __m128 b) { return a + b; });
   }
 
   /// Transposes 4 x 4 inside both 128-bit halves, then exchanges the halves.
@@ -375,6 +377,7 @@ struct avx2_code_lanes {
   static constexpr stream_places<Bits> stream{};
 };
 
+PRECIS_IEEE_END
 }  // namespace precis::kernel
 
 #endif

@@ -4,6 +4,7 @@
 
 #include <precis/kernel/code_planes.hpp>
 #include <precis/kernel/constants.hpp>
+#include <precis/kernel/ieee.hpp>
 #include <precis/kernel/minifloat.hpp>
 
 #include <immintrin.h>
@@ -13,6 +14,7 @@
 #include <cstdint>
 
 namespace precis::kernel {
+PRECIS_IEEE_BEGIN
 
 /// 16 lanes, 32 registers.
 struct avx512_lanes {
@@ -35,10 +37,10 @@ struct avx512_lanes {
     asm("" : "+v"(v));
     return v;
   }
-  [[nodiscard]] static vector add(vector a, vector b) noexcept { return _mm512_add_ps(a, b); }
-  [[nodiscard]] static vector subtract(vector a, vector b) noexcept { return _mm512_sub_ps(a, b); }
-  [[nodiscard]] static vector multiply(vector a, vector b) noexcept { return _mm512_mul_ps(a, b); }
-  [[nodiscard]] static vector divide(vector a, vector b) noexcept { return _mm512_div_ps(a, b); }
+  [[nodiscard]] static vector add(vector a, vector b) noexcept { return a + b; }
+  [[nodiscard]] static vector subtract(vector a, vector b) noexcept { return a - b; }
+  [[nodiscard]] static vector multiply(vector a, vector b) noexcept { return a * b; }
+  [[nodiscard]] static vector divide(vector a, vector b) noexcept { return a / b; }
   [[nodiscard]] static vector larger(vector a, vector b) noexcept { return _mm512_maskz_max_ps(every, a, b); }
   [[nodiscard]] static vector larger_size(vector a, vector b) noexcept {
     const __m512i size = _mm512_and_si512(_mm512_castps_si512(b), _mm512_set1_epi32(0x7fff'ffff));
@@ -493,6 +495,7 @@ struct avx512_code_lanes {
 
 #endif
 
+PRECIS_IEEE_END
 }  // namespace precis::kernel
 
 #endif

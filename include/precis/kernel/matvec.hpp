@@ -2,6 +2,7 @@
 
 #include <precis/kernel/code_values.hpp>
 #include <precis/kernel/constants.hpp>
+#include <precis/kernel/ieee.hpp>
 #include <precis/kernel/lanes.hpp>
 #include <precis/kernel/packed_grid.hpp>
 #include <precis/kernel/prepared_vector.hpp>
@@ -14,6 +15,7 @@
 
 /// The product of a packed matrix and a vector, computed from the packed bytes.
 namespace precis::kernel {
+PRECIS_IEEE_BEGIN
 
 namespace detail {
 
@@ -295,7 +297,8 @@ void matvec(const packed_grid& m, const Activations& x, std::span<float> y, row_
     });
     return true;
   };
-  if (!multiplied(detail::listed<First>{})) static_cast<void>((multiplied(detail::listed<Others>{}) || ...));
+  if (!(multiplied(detail::listed<First>{}) || ... || multiplied(detail::listed<Others>{}))) __builtin_trap();  // not listed
 }
 
+PRECIS_IEEE_END
 }  // namespace precis::kernel

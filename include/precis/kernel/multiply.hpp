@@ -5,6 +5,7 @@
 #include <precis/kernel/codebook_product.hpp>
 #include <precis/kernel/dense_product.hpp>
 #include <precis/kernel/grouped_product.hpp>
+#include <precis/kernel/ieee.hpp>
 #include <precis/kernel/input_vectors.hpp>
 #include <precis/kernel/keep_of_product.hpp>
 #include <precis/kernel/matvec.hpp>
@@ -18,6 +19,7 @@
 
 /// The product of a packed matrix of any format with one or several vectors.
 namespace precis::kernel {
+PRECIS_IEEE_BEGIN
 
 /// The formats that a program multiplies, for `multiply`: only their kernels are compiled. Integer formats of one width
 /// share a kernel, whatever their rule, scales and groups of whole blocks. An empty list stands for every format.
@@ -88,7 +90,7 @@ struct product_call {
 
   input_vectors<Value>& x;
   strided<float> y;
-  std::span<float> workspace;
+  std::span<float> workspace = {};
   row_range rows;
 
   [[nodiscard]] bool single() const noexcept { return Single || x.size() == 1; }
@@ -359,4 +361,5 @@ inline void decode_row(const packed_matrix& m, std::size_t row, std::span<float>
   }
 }
 
+PRECIS_IEEE_END
 }  // namespace precis::kernel

@@ -4,6 +4,7 @@
 #include <precis/kernel/dense_format.hpp>
 #include <precis/kernel/ggml_blocks.hpp>
 #include <precis/kernel/grid_format.hpp>
+#include <precis/kernel/ieee.hpp>
 #include <precis/kernel/keep_of_format.hpp>
 
 #include <cstddef>
@@ -13,6 +14,7 @@
 
 /// One value type for the formats of all codecs, and the grammar of their names.
 namespace precis::kernel {
+PRECIS_IEEE_BEGIN
 
 /// What the codes of a matrix are.
 enum class code_kind : std::uint8_t {
@@ -259,4 +261,5 @@ struct packed_matrix {
   std::size_t in = 0;
 };
 
+PRECIS_IEEE_END
 }  // namespace precis::kernel

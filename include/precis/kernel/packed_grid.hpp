@@ -3,11 +3,12 @@
 #include <precis/kernel/code_planes.hpp>
 #include <precis/kernel/grid_format.hpp>
 #include <precis/kernel/half.hpp>
+#include <precis/kernel/ieee.hpp>
 
-#include <bit>
 #include <cstddef>
 
 namespace precis::kernel {
+PRECIS_IEEE_BEGIN
 
 /// A non-owning view of a packed matrix. Blocks are read fastest if the buffer starts at a cache line.
 struct packed_grid {
@@ -38,7 +39,8 @@ struct row_range {
 
 /// A stored scale, minimum or level as a float.
 [[nodiscard]] inline float stored_float(const std::byte* at, scale_type type) noexcept {
-  return type == scale_type::float32 ? std::bit_cast<float>(get_word32(at)) : half_to_float(get_word16(at));
+  return type == scale_type::float32 ? kernel::bit_cast<float>(get_word32(at)) : half_to_float(get_word16(at));
 }
 
+PRECIS_IEEE_END
 }  // namespace precis::kernel

@@ -2,6 +2,7 @@
 
 #include <precis/kernel/code_values.hpp>
 #include <precis/kernel/constants.hpp>
+#include <precis/kernel/ieee.hpp>
 #include <precis/kernel/lanes.hpp>
 #include <precis/kernel/matvec.hpp>
 #include <precis/kernel/packed_grid.hpp>
@@ -15,6 +16,7 @@
 
 /// The product of a packed matrix and several vectors: codes are unpacked once per 32 vectors.
 namespace precis::kernel {
+PRECIS_IEEE_BEGIN
 
 namespace detail {
 
@@ -343,4 +345,5 @@ void packed_product(const packed_grid& m, std::span<const float_activations> x, 
   });
 }
 
+PRECIS_IEEE_END
 }  // namespace precis::kernel

@@ -2,6 +2,7 @@
 
 #include <precis/kernel/constants.hpp>
 #include <precis/kernel/grid_format.hpp>
+#include <precis/kernel/ieee.hpp>
 #include <precis/kernel/lanes.hpp>
 
 #include <cstddef>
@@ -10,6 +11,7 @@
 
 /// Prepares an input vector for multiplication by packed matrices: once, for all matrices that read it.
 namespace precis::kernel {
+PRECIS_IEEE_BEGIN
 
 /// The segment of a format: the number of columns whose products are summed before a scale is applied, which is the
 /// group, but at most 128. 0 if groups end inside segments: `grouped_product` multiplies those formats.
@@ -187,4 +189,5 @@ template<class Code = native_code_lanes>
   return {codes, scales, sums, x.size(), segment};
 }
 
+PRECIS_IEEE_END
 }  // namespace precis::kernel

@@ -6,6 +6,7 @@
 #include <precis/core/unit.hpp>
 #include <precis/core/view.hpp>
 #include <precis/kernel/float_product.hpp>
+#include <precis/kernel/ieee.hpp>
 #include <precis/model/concepts.hpp>
 #include <precis/model/inputs.hpp>
 
@@ -21,19 +22,20 @@
 #include <vector>
 
 namespace precis::measure {
+PRECIS_IEEE_BEGIN
 
 /// Uncentred second moments of the inputs of a linear map: G = X'X, where each row of X is a token.
 struct gram {
   std::size_t tokens = 0;
-  basic_matrix<double> sum;  ///< [in x in], symmetric
+  basic_matrix<double> sum = {};  ///< [in x in], symmetric
 
   bool operator==(const gram&) const = default;
 };
 
 /// One Gram matrix per distinct input of a model's matrices.
 struct input_grams {
-  std::vector<gram> distinct;
-  std::vector<std::size_t> index;  ///< [matrices] position in `distinct` of each matrix's Gram matrix
+  std::vector<gram> distinct = {};
+  std::vector<std::size_t> index = {};  ///< [matrices] position in `distinct` of each matrix's Gram matrix
 
   [[nodiscard]] const gram& operator[](std::size_t matrix) const noexcept { return distinct[index[matrix]]; }
   /// The notes of what is computed from these: the matrices that no token reached, and the tables whose rows count once.
@@ -141,7 +143,7 @@ template<weighted_model Model, executor Executor = sequential>
       continue;
     }
     for (std::size_t i = 0; i < matrices[m].in; ++i)
-      if (!std::isfinite(result[m].sum(i, i)))
+      if (!kernel::is_finite(result[m].sum(i, i)))
         bad("input " + std::to_string(i) + " of " + matrices[m].name + " is not finite", "finite activations");
   }
   for (gram& g : result.distinct) detail::mirror(g.sum);
@@ -219,11 +221,12 @@ template<std::invocable<std::size_t, std::span<double>> Row>
 [[nodiscard]] inline double relative_output_error(double error, double signal, const std::string& matrix,
                                                   const std::string& where) {
   if (error == 0) return 0;
-  if (!(signal > 0) || !std::isfinite(error / signal))
+  if (!(signal > 0) || !kernel::is_finite(error / signal))
     refuse({.what = "the outputs of " + matrix + " are zero, but those of its compressed version are not",
             .where = where,
             .expected = "inputs with non-zero outputs, or absolute errors"});
   return error / signal;
 }
 
+PRECIS_IEEE_END
 }  // namespace precis::measure

@@ -4,6 +4,7 @@
 #include <precis/core/executor.hpp>
 #include <precis/core/unit.hpp>
 #include <precis/core/view.hpp>
+#include <precis/kernel/ieee.hpp>
 #include <precis/model/batch.hpp>
 #include <precis/model/concepts.hpp>
 #include <precis/model/guard.hpp>
@@ -16,12 +17,13 @@
 #include <vector>
 
 namespace precis {
+PRECIS_IEEE_BEGIN
 
 /// Reads a batch's loss from a whole forward pass, or from the residual stream entering the head. Other readings offer
 /// the same two calls.
 template<evaluable_model Model>
 struct loss_reading {
-  std::span<const batch_of<Model>> batches;
+  std::span<const batch_of<Model>> batches = {};
 
   [[nodiscard]] nll operator()(const Model& model, std::size_t batch) const { return model.loss(batches[batch]); }
   [[nodiscard]] nll operator()(const Model& model, std::size_t batch, activations_view<const float> last) const
@@ -76,8 +78,8 @@ std::vector<nll> read_changes(Model& model, std::span<const batch_of<Model>> bat
     std::size_t predictions = 0;
     for (std::size_t b = 0; b < losses.size(); ++b) {
       predictions += losses[b].count;
-      if (std::isfinite(losses[b].sum)) continue;
-      const bool always = !std::isfinite(read_from(0, enter(b), b).sum);
+      if (kernel::is_finite(losses[b].sum)) continue;
+      const bool always = !kernel::is_finite(read_from(0, enter(b), b).sum);
       refuse({.what = "the loss of batch " + std::to_string(b) + (always ? " of the unchanged model" : what) + " is " +
                       std::to_string(losses[b].sum),
               .where = where,
@@ -130,4 +132,5 @@ std::vector<nll> read_changes(Model& model, std::span<const batch_of<Model>> bat
   return unchanged;
 }
 
+PRECIS_IEEE_END
 }  // namespace precis

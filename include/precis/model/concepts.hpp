@@ -18,22 +18,22 @@ enum class positions { all, last };
 
 /// The input and the output gradient of a linear map y = W x + b, W [out x in], in one backward pass.
 struct linear_gradient {
-  std::size_t matrix = 0;                         ///< index into matrices()
-  activations_view<const float> input;            ///< x, [sequences x tokens x in]
-  activations_view<const float> output_gradient;  ///< d(summed NLL)/dy, [sequences x tokens x out], in nats
+  std::size_t matrix = 0;                              ///< index into matrices()
+  activations_view<const float> input = {};            ///< x, [sequences x tokens x in]
+  activations_view<const float> output_gradient = {};  ///< d(summed NLL)/dy, [sequences x tokens x out], in nats
 };
 
 /// The input shared by one or more linear maps y = W x + b, W [out x in], in a forward pass.
 struct linear_input {
-  std::span<const std::size_t> matrices;  ///< indices into matrices(); query, key and value share one input
-  activations_view<const float> input;    ///< x, [sequences x tokens x in]
+  std::span<const std::size_t> matrices = {};  ///< indices into matrices(); query, key and value share one input
+  activations_view<const float> input = {};    ///< x, [sequences x tokens x in]
 };
 
 /// One layer of a resumed run, which continues cached sequences from the activations entering `layer`.
 struct layer_run {
   std::size_t layer = 0;
-  std::size_t first_token = 0;             ///< earlier positions are read from the cache
-  std::span<const std::size_t> sequences;  ///< row i of the residual continues cached sequence sequences[i]
+  std::size_t first_token = 0;                  ///< earlier positions are read from the cache
+  std::span<const std::size_t> sequences = {};  ///< row i of the residual continues cached sequence sequences[i]
   positions outputs = positions::all;  ///< `last`: only the last token's output is needed; the others are unspecified
 };
 

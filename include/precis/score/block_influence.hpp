@@ -4,7 +4,9 @@
 #include <precis/core/executor.hpp>
 #include <precis/core/scores.hpp>
 #include <precis/core/site.hpp>
+#include <precis/kernel/ieee.hpp>
 #include <precis/model/concepts.hpp>
+#include <precis/model/misuse.hpp>
 #include <precis/model/taps.hpp>
 #include <precis/score/stream_parts.hpp>
 
@@ -13,10 +15,12 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
 namespace precis::score {
+PRECIS_IEEE_BEGIN
 
 /// The change of one token's activations.
 struct displacement {
@@ -137,7 +141,7 @@ struct block_influence {
     for (std::size_t i = 0; i < count; ++i) {
       sums[i] /= static_cast<double>(tokens);
       if (by == distance::cosine) sums[i] = 1 - sums[i];
-      if (!std::isfinite(sums[i]))
+      if (!kernel::is_finite(sums[i]))
         refuse({.what = "the stream through " + std::string(units == unit_kind::block ? "block " : "half ") +
                         std::to_string(i) + " moves by " + std::to_string(sums[i]),
                 .where = "score::block_influence",
@@ -159,6 +163,14 @@ struct block_influence {
         "precis: score::block_influence needs a weighted_model to know the units. Add matrices() and weights(i) "
         "to the adaptor. See docs/models.md#weighted");
     return {};
+  }
+
+  /// Chosen only if the model suits, and another argument does not.
+  template<class Model, class Data, class... Rest>
+    requires(tappable_model<std::remove_cvref_t<Model>> && weighted_model<std::remove_cvref_t<Model>> &&
+             misuses<reads_weights, std::span<const batch_of<std::remove_cvref_t<Model>>>, Model, Data, Rest...>)
+  refused operator()(Model&&, const Data&, Rest&&...) const {
+    return explain_misuse<reads_weights, std::span<const batch_of<std::remove_cvref_t<Model>>>, Model, Data, Rest...>();
   }
 
  private:
@@ -193,4 +205,5 @@ struct block_influence {
   }
 };
 
+PRECIS_IEEE_END
 }  // namespace precis::score

@@ -4,7 +4,9 @@
 #include <precis/core/executor.hpp>
 #include <precis/core/scores.hpp>
 #include <precis/core/text.hpp>
+#include <precis/kernel/ieee.hpp>
 #include <precis/model/concepts.hpp>
+#include <precis/model/misuse.hpp>
 #include <precis/score/causal/corruption.hpp>
 #include <precis/score/causal/fact.hpp>
 #include <precis/score/causal/restoration.hpp>
@@ -17,9 +19,11 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <type_traits>
 #include <vector>
 
 namespace precis::score {
+PRECIS_IEEE_BEGIN
 
 /// How the effects at all tokens are reduced to one number per layer.
 enum class effect_reduction {
@@ -41,11 +45,11 @@ enum class effect_scale { absolute, of_total };
 struct role_effects {
   restoration what;
   std::size_t layers = 0;
-  std::array<std::vector<double>, token_roles.size()> effect;  ///< [roles][layers]; empty for an absent role
-  std::array<std::size_t, token_roles.size()> pairs{};         ///< number of (fact, position) pairs per role
-  std::vector<double> token_effect;                            ///< [layers] mean over positions from the subject on
-  double total = 0;                                            ///< mean total effect of the facts counted
-  std::size_t facts = 0;                                       ///< facts counted
+  std::array<std::vector<double>, token_roles.size()> effect{};  ///< [roles][layers]; empty for an absent role
+  std::array<std::size_t, token_roles.size()> pairs{};           ///< number of (fact, position) pairs per role
+  std::vector<double> token_effect = {};                         ///< [layers] mean over positions from the subject on
+  double total = 0;                                              ///< mean total effect of the facts counted
+  std::size_t facts = 0;                                         ///< facts counted
 };
 
 /// Scores a layer's attention and MLP by how much of a fact they recover: causal tracing as a score.
@@ -104,15 +108,13 @@ struct causal_trace {
     return {};
   }
 
-  /// Chosen if only the executor does not match.
-  template<class Model, class Facts, class Executor>
-    requires(tappable_model<Model> && token_model<Model> && weighted_model<Model> && !executor<Executor>)
-  refused operator()(const Model&, const Facts&, Executor&&) const {
-    static_assert(
-        executor<Executor>,
-        "precis: score::causal_trace runs its facts on an executor, anything with for_each(n, body): "
-        "precis::sequential{}, or precis::thread_pool{4} for four threads. See docs/determinism.md#executors");
-    return {};
+  /// Chosen only if the model suits, and another argument does not.
+  template<class Model, class Data, class... Rest>
+    requires(tappable_model<std::remove_cvref_t<Model>> && token_model<std::remove_cvref_t<Model>> &&
+             weighted_model<std::remove_cvref_t<Model>> &&
+             misuses<reads_weights, std::span<const fact>, Model, Data, Rest...>)
+  refused operator()(Model&&, const Data&, Rest&&...) const {
+    return explain_misuse<reads_weights, std::span<const fact>, Model, Data, Rest...>();
   }
 
   /// Traces one fact with noise of the given scale. Long runs save these traces so that they can resume.
@@ -222,4 +224,5 @@ struct causal_trace {
   }
 };
 
+PRECIS_IEEE_END
 }  // namespace precis::score

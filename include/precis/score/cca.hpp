@@ -5,7 +5,9 @@
 #include <precis/core/scores.hpp>
 #include <precis/core/site.hpp>
 #include <precis/core/text.hpp>
+#include <precis/kernel/ieee.hpp>
 #include <precis/model/concepts.hpp>
+#include <precis/model/misuse.hpp>
 #include <precis/score/canonical/correlation.hpp>
 #include <precis/score/stream_parts.hpp>
 
@@ -14,18 +16,20 @@
 #include <cstddef>
 #include <span>
 #include <string>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
 namespace precis::score {
+PRECIS_IEEE_BEGIN
 
 /// The similarity of the layers' outputs, for each pair of layers.
 struct cca_table {
-  std::vector<site> sites;            ///< [layers] where each output is observed
-  std::size_t rows = 0;               ///< number of activations compared per layer
-  std::vector<std::size_t> ranks;     ///< [layers] number of directions compared; 0 for a constant output
-  std::vector<double> variance_kept;  ///< [layers] share of the variance in those directions
-  basic_matrix<double> similarity;    ///< [layers x layers] in [0, 1], 1 on the diagonal, 0 where a rank is 0
+  std::vector<site> sites = {};            ///< [layers] where each output is observed
+  std::size_t rows = 0;                    ///< number of activations compared per layer
+  std::vector<std::size_t> ranks = {};     ///< [layers] number of directions compared; 0 for a constant output
+  std::vector<double> variance_kept = {};  ///< [layers] share of the variance in those directions
+  basic_matrix<double> similarity = {};    ///< [layers x layers] in [0, 1], 1 on the diagonal, 0 where a rank is 0
 
   [[nodiscard]] std::size_t most_directions() const noexcept {
     return ranks.empty() ? 0 : *std::ranges::max_element(ranks);
@@ -191,6 +195,14 @@ struct cca {
     return {};
   }
 
+  /// Chosen only if the model suits, and another argument does not.
+  template<class Model, class Data, class... Rest>
+    requires(tappable_model<std::remove_cvref_t<Model>> && weighted_model<std::remove_cvref_t<Model>> &&
+             misuses<reads_weights, std::span<const batch_of<std::remove_cvref_t<Model>>>, Model, Data, Rest...>)
+  refused operator()(Model&&, const Data&, Rest&&...) const {
+    return explain_misuse<reads_weights, std::span<const batch_of<std::remove_cvref_t<Model>>>, Model, Data, Rest...>();
+  }
+
  private:
   [[nodiscard]] std::string name() const {
     std::string n = "cca ";
@@ -312,4 +324,5 @@ struct cca {
   }
 };
 
+PRECIS_IEEE_END
 }  // namespace precis::score

@@ -3,6 +3,7 @@
 #include <precis/core/error.hpp>
 #include <precis/core/scores.hpp>
 #include <precis/core/text.hpp>
+#include <precis/kernel/ieee.hpp>
 
 #include <algorithm>
 #include <cmath>
@@ -13,6 +14,7 @@
 #include <vector>
 
 namespace precis::score {
+PRECIS_IEEE_BEGIN
 
 /// Combines several score tables of the same units into one: their weighted mean on a common scale.
 ///
@@ -40,7 +42,7 @@ struct combine {
     double total = 0;
     for (std::size_t t = 0; t < tables.size(); ++t) {
       const double w = weight(t);
-      if (!(w >= 0) || !std::isfinite(w))
+      if (!(w >= 0) || !kernel::is_finite(w))
         refuse({.what = "weight " + std::to_string(w), .where = "score::combine", .expected = "weights >= 0"});
       total += w;
     }
@@ -108,4 +110,5 @@ struct combine {
   }
 };
 
+PRECIS_IEEE_END
 }  // namespace precis::score

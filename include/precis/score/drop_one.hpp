@@ -4,10 +4,12 @@
 #include <precis/core/executor.hpp>
 #include <precis/core/scores.hpp>
 #include <precis/core/site.hpp>
+#include <precis/kernel/ieee.hpp>
 #include <precis/measure/kl_divergence.hpp>
 #include <precis/measure/log_sum_exp.hpp>
 #include <precis/measure/positions.hpp>
 #include <precis/model/concepts.hpp>
+#include <precis/model/misuse.hpp>
 #include <precis/model/taps.hpp>
 #include <precis/score/stream_parts.hpp>
 
@@ -15,10 +17,12 @@
 #include <cstddef>
 #include <span>
 #include <string>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
 namespace precis::score {
+PRECIS_IEEE_BEGIN
 
 /// Scores a block by the loss of dropping it: the block is replaced by the identity, and the result is compared with
 /// the original model.
@@ -111,6 +115,15 @@ struct drop_one {
     return {};
   }
 
+  /// Chosen only if the model suits, and another argument does not.
+  template<class Model, class Data, class... Rest>
+    requires(tappable_model<std::remove_cvref_t<Model>> && weighted_model<std::remove_cvref_t<Model>> &&
+             token_model<std::remove_cvref_t<Model>> &&
+             misuses<reads_weights, std::span<const token_batch>, Model, Data, Rest...>)
+  refused operator()(Model&&, const Data&, Rest&&...) const {
+    return explain_misuse<reads_weights, std::span<const token_batch>, Model, Data, Rest...>();
+  }
+
  private:
   /// The rows (sequence * tokens + token) of the predictions that count.
   [[nodiscard]] std::vector<std::size_t> predicted_rows(const token_batch& batch, std::size_t b) const {
@@ -194,4 +207,5 @@ struct drop_one {
   }
 };
 
+PRECIS_IEEE_END
 }  // namespace precis::score

@@ -6,9 +6,11 @@
 #include <precis/core/scores.hpp>
 #include <precis/core/slice.hpp>
 #include <precis/core/spectra.hpp>
+#include <precis/kernel/ieee.hpp>
 #include <precis/linear_algebra/singular_values.hpp>
 #include <precis/model/concepts.hpp>
 #include <precis/model/inputs.hpp>
+#include <precis/model/misuse.hpp>
 #include <precis/score/eigenpruning/cycle.hpp>
 #include <precis/score/eigenpruning/effects.hpp>
 #include <precis/score/eigenpruning/every_pair.hpp>
@@ -22,10 +24,12 @@
 #include <numeric>
 #include <span>
 #include <string>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
 namespace precis::score {
+PRECIS_IEEE_BEGIN
 
 /// Scores each singular value of the given slices by the first-order effect on the loss of replacing the input of its
 /// rank-one part by that of another sample: the attribution of Eigenpruning.
@@ -98,7 +102,7 @@ struct eigen_attribution {
           s.scores.assign(t.most.begin(), t.most.end());
         else
           s.scores.assign(t.sums.begin(), t.sums.end());
-        if (std::ranges::any_of(s.scores, [](double v) { return !std::isfinite(v); }))
+        if (std::ranges::any_of(s.scores, [](double v) { return !kernel::is_finite(v); }))
           bad("no pair of samples has a token in common in slice " + s.slice.name,
               "samples that overlap outside padding, effects within the range of float");
       }
@@ -120,6 +124,16 @@ struct eigen_attribution {
                   "sequences and tokens, and overload gather_sequences(batches, order) for it. See "
                   "docs/models.md#differentiable");
     return {};
+  }
+
+  /// Chosen only if the model suits, and another argument does not.
+  template<class Model, class Data, class Slices, class... Rest>
+    requires(differentiable_model<std::remove_cvref_t<Model>> &&
+             divisible_batch<batch_of<std::remove_cvref_t<Model>>> &&
+             std::convertible_to<const Slices&, std::span<const matrix_slice>> &&
+             misuses<reads_weights, std::span<const batch_of<std::remove_cvref_t<Model>>>, Model, Data, Rest...>)
+  refused operator()(Model&&, const Data&, const Slices&, Rest&&...) const {
+    return explain_misuse<reads_weights, std::span<const batch_of<std::remove_cvref_t<Model>>>, Model, Data, Rest...>();
   }
 
  private:
@@ -163,7 +177,8 @@ struct eigen_attribution {
     std::iota(order.begin(), order.end(), std::size_t{0});
     if (pairs == pairing::cycle || pairs == pairing::all) return order;
     const random_stream draw(seed, purpose("eigen_attribution pairs"));
-    for (std::size_t i = samples; i > 1; --i) std::swap(order[i - 1], order[draw.below(i, i)]);
+    for (std::size_t i = samples; i > 1; --i)
+      std::swap(order[i - 1], order[static_cast<std::size_t>(draw.below(i, i))]);
     return order;
   }
 
@@ -223,7 +238,7 @@ struct eigen_attribution {
       f(g.matrix, eigenpruning::observed{g.input, g.output_gradient, counts, weight});
     });
     if (total.count == 0) bad("a batch without a prediction", "at least one target per batch");
-    if (!std::isfinite(total.sum)) bad("a loss of " + std::to_string(total.sum), "a finite loss");
+    if (!kernel::is_finite(total.sum)) bad("a loss of " + std::to_string(total.sum), "a finite loss");
   }
 
   template<class Pairs, class Model>
@@ -357,4 +372,5 @@ struct useful_singular_values {
   }
 };
 
+PRECIS_IEEE_END
 }  // namespace precis::score

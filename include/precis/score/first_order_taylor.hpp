@@ -2,7 +2,9 @@
 
 #include <precis/core/scores.hpp>
 #include <precis/core/unit.hpp>
+#include <precis/kernel/ieee.hpp>
 #include <precis/model/concepts.hpp>
+#include <precis/model/misuse.hpp>
 #include <precis/score/gradient_magnitude.hpp>
 #include <precis/score/taylor.hpp>
 
@@ -10,9 +12,11 @@
 #include <cstddef>
 #include <numbers>
 #include <span>
+#include <type_traits>
 #include <vector>
 
 namespace precis::score {
+PRECIS_IEEE_BEGIN
 
 /// E |<g, e>| for a vector g of norm `gradient_norm` and noise e of independent normal numbers with this deviation.
 [[nodiscard]] inline double expected_variation(double deviation, double gradient_norm) noexcept {
@@ -67,6 +71,15 @@ struct first_order_taylor {
         "adaptor, or use score::taylor, which needs only losses. See docs/models.md#differentiable");
     return {};
   }
+
+  /// Chosen only if the model suits, and another argument does not.
+  template<class Model, class Data, class... Rest>
+    requires(differentiable_model<std::remove_cvref_t<Model>> &&
+             misuses<reads_weights, std::span<const batch_of<std::remove_cvref_t<Model>>>, Model, Data, Rest...>)
+  refused operator()(Model&&, const Data&, Rest&&...) const {
+    return explain_misuse<reads_weights, std::span<const batch_of<std::remove_cvref_t<Model>>>, Model, Data, Rest...>();
+  }
 };
 
+PRECIS_IEEE_END
 }  // namespace precis::score

@@ -3,16 +3,20 @@
 #include <precis/core/error.hpp>
 #include <precis/core/scores.hpp>
 #include <precis/kernel/float_product.hpp>
+#include <precis/kernel/ieee.hpp>
 #include <precis/model/concepts.hpp>
+#include <precis/model/misuse.hpp>
 
 #include <cmath>
 #include <cstddef>
 #include <span>
 #include <string>
 #include <utility>
+#include <type_traits>
 #include <vector>
 
 namespace precis::score {
+PRECIS_IEEE_BEGIN
 
 /// Adds the weight gradient of one linear map, the product of its transposed output gradients and its inputs, to `into`
 /// [out x in].
@@ -89,7 +93,7 @@ struct gradient_magnitude {
       for (std::size_t i = 0; i < matrices.size(); ++i) {
         double sum = 0;
         for (const double g : gradients[i].values) sum += (g * each) * (g * each);
-        if (!std::isfinite(sum))
+        if (!kernel::is_finite(sum))
           refuse({.what = "the gradient of " + matrices[i].name + " is not finite",
                   .where = "score::gradient_magnitude",
                   .expected = "finite gradients"});
@@ -125,6 +129,15 @@ struct gradient_magnitude {
         "adaptor, or use score::weight_magnitude, which needs only weights. See docs/models.md#differentiable");
     return {};
   }
+
+  /// Chosen only if the model suits, and another argument does not.
+  template<class Model, class Data, class... Rest>
+    requires(differentiable_model<std::remove_cvref_t<Model>> &&
+             misuses<reads_weights, std::span<const batch_of<std::remove_cvref_t<Model>>>, Model, Data, Rest...>)
+  refused operator()(Model&&, const Data&, Rest&&...) const {
+    return explain_misuse<reads_weights, std::span<const batch_of<std::remove_cvref_t<Model>>>, Model, Data, Rest...>();
+  }
 };
 
+PRECIS_IEEE_END
 }  // namespace precis::score

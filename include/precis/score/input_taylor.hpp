@@ -7,7 +7,9 @@
 #include <precis/core/text.hpp>
 #include <precis/core/unit.hpp>
 #include <precis/core/view.hpp>
+#include <precis/kernel/ieee.hpp>
 #include <precis/model/concepts.hpp>
+#include <precis/model/misuse.hpp>
 #include <precis/model/taps.hpp>
 #include <precis/score/stream_parts.hpp>
 #include <precis/score/taylor.hpp>
@@ -17,10 +19,12 @@
 #include <cstdint>
 #include <span>
 #include <string>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
 namespace precis::score {
+PRECIS_IEEE_BEGIN
 
 /// Scores a block by the variation of the loss when its input is perturbed by noise and its weights are not: TDMPQ as
 /// the paper's prose describes it, with derivatives with respect to a layer's inputs.
@@ -114,6 +118,14 @@ struct input_taylor {
     return {};
   }
 
+  /// Chosen only if the model suits, and another argument does not.
+  template<class Model, class Data, class... Rest>
+    requires(weighted_model<std::remove_cvref_t<Model>> && tappable_model<std::remove_cvref_t<Model>> &&
+             misuses<reads_weights, std::span<const batch_of<std::remove_cvref_t<Model>>>, Model, Data, Rest...>)
+  refused operator()(Model&&, const Data&, Rest&&...) const {
+    return explain_misuse<reads_weights, std::span<const batch_of<std::remove_cvref_t<Model>>>, Model, Data, Rest...>();
+  }
+
  private:
   void perturb(activations_view<float> x, std::size_t layer, std::size_t batch, std::size_t version) const {
     const bool pairs = draw == taylor::signs::antithetic;
@@ -134,7 +146,7 @@ struct input_taylor {
 
   static void check(std::span<const nll> losses, const std::string& subject) {
     const nll all = total(losses);
-    if (!std::isfinite(all.sum))
+    if (!kernel::is_finite(all.sum))
       refuse({.what = "the loss of " + subject + " is " + std::to_string(all.sum),
               .where = "score::input_taylor",
               .expected = "a finite loss"});
@@ -142,4 +154,5 @@ struct input_taylor {
   }
 };
 
+PRECIS_IEEE_END
 }  // namespace precis::score

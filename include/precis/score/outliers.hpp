@@ -5,17 +5,21 @@
 #include <precis/core/text.hpp>
 #include <precis/core/unit.hpp>
 #include <precis/core/view.hpp>
+#include <precis/kernel/ieee.hpp>
 #include <precis/model/concepts.hpp>
+#include <precis/model/misuse.hpp>
 
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
 #include <span>
 #include <string>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
 namespace precis::score {
+PRECIS_IEEE_BEGIN
 
 /// Scores a unit by its share of outliers: the weights whose |w| times the L2 norm of their input exceeds `multiple`
 /// times the unit's mean.
@@ -61,7 +65,7 @@ struct outliers {
         bad("an input of " + std::to_string(squares[m].size()) + " features for " + matrices[m].name,
             std::to_string(matrices[m].in) + ", one per column");
       for (double& x : squares[m]) {
-        if (!std::isfinite(x)) bad("an input of " + matrices[m].name + " is not finite", "finite activations");
+        if (!kernel::is_finite(x)) bad("an input of " + matrices[m].name + " is not finite", "finite activations");
         x = std::sqrt(x);
       }
     }
@@ -76,7 +80,7 @@ struct outliers {
   /// From the L2 norms of the inputs of each matrix, [matrices][in].
   template<weighted_model Model>
   [[nodiscard]] scores from_norms(const Model& model, std::span<const std::vector<double>> norms) const {
-    if (!(multiple > 0) || !std::isfinite(multiple))
+    if (!(multiple > 0) || !kernel::is_finite(multiple))
       bad("a multiple of " + text::number(multiple), "a positive, finite number");
     scores s{.model = {},
              .scorer = "outliers multiple=" + text::number(multiple),
@@ -116,10 +120,19 @@ struct outliers {
     return {};
   }
 
+  /// Chosen only if the model suits, and another argument does not.
+  template<class Model, class Data, class... Rest>
+    requires(weighted_model<std::remove_cvref_t<Model>> && observable_model<std::remove_cvref_t<Model>> &&
+             misuses<reads_weights, std::span<const batch_of<std::remove_cvref_t<Model>>>, Model, Data, Rest...>)
+  refused operator()(Model&&, const Data&, Rest&&...) const {
+    return explain_misuse<reads_weights, std::span<const batch_of<std::remove_cvref_t<Model>>>, Model, Data, Rest...>();
+  }
+
  private:
   [[noreturn]] static void bad(std::string what, std::string expected) {
     refuse({.what = std::move(what), .where = "score::outliers", .expected = std::move(expected)});
   }
 };
 
+PRECIS_IEEE_END
 }  // namespace precis::score

@@ -6,9 +6,11 @@
 #include <precis/core/text.hpp>
 #include <precis/core/unit.hpp>
 #include <precis/core/view.hpp>
+#include <precis/kernel/ieee.hpp>
 #include <precis/measure/agreement.hpp>
 #include <precis/model/changes.hpp>
 #include <precis/model/concepts.hpp>
+#include <precis/model/misuse.hpp>
 #include <precis/model/taps.hpp>
 #include <precis/prune/magnitude.hpp>
 
@@ -18,15 +20,17 @@
 #include <limits>
 #include <span>
 #include <string>
+#include <type_traits>
 #include <vector>
 
 namespace precis::score {
+PRECIS_IEEE_BEGIN
 
 /// Reads how many predictions of a batch are wrong: the loss of a prediction is 0 or 1, or NaN if a logit is not
 /// finite.
 template<token_model Model>
 struct mistake_reading {
-  std::span<const token_batch> batches;
+  std::span<const token_batch> batches = {};
 
   [[nodiscard]] nll operator()(const Model& model, std::size_t batch) const
     requires tappable_model<Model>
@@ -45,7 +49,7 @@ struct mistake_reading {
     for (std::size_t i = 0; i < b.targets.size(); ++i) {
       if (b.targets[i] == no_target) continue;
       const std::span<const float> row = logits.row(i);
-      const bool finite = std::ranges::all_of(row, [](float z) { return std::isfinite(z); });
+      const bool finite = std::ranges::all_of(row, [](float z) { return kernel::is_finite(z); });
       const bool right = measure::argmax(row) == static_cast<std::size_t>(b.targets[i]);
       wrong += {.sum = !finite ? std::numeric_limits<double>::quiet_NaN() : right ? 0.0 : 1.0, .count = 1};
     }
@@ -152,6 +156,15 @@ struct pruning_sensitivity {
     return {};
   }
 
+  /// Chosen only if the model suits, and another argument does not.
+  template<class Model, class Data, class... Rest>
+    requires(mutable_model<std::remove_cvref_t<Model>> && evaluable_model<std::remove_cvref_t<Model>> &&
+             misuses<changes_weights, std::span<const batch_of<std::remove_cvref_t<Model>>>, Model, Data, Rest...>)
+  refused operator()(Model&&, const Data&, Rest&&...) const {
+    return explain_misuse<changes_weights, std::span<const batch_of<std::remove_cvref_t<Model>>>, Model, Data,
+                          Rest...>();
+  }
+
  private:
   template<class Model>
   struct pruning {
@@ -174,4 +187,5 @@ struct pruning_sensitivity {
   };
 };
 
+PRECIS_IEEE_END
 }  // namespace precis::score

@@ -5,16 +5,20 @@
 #include <precis/core/scores.hpp>
 #include <precis/core/unit.hpp>
 #include <precis/core/view.hpp>
+#include <precis/kernel/ieee.hpp>
 #include <precis/measure/gram.hpp>
 #include <precis/model/concepts.hpp>
+#include <precis/model/misuse.hpp>
 
 #include <concepts>
 #include <cstddef>
 #include <span>
 #include <string>
+#include <type_traits>
 #include <vector>
 
 namespace precis::score {
+PRECIS_IEEE_BEGIN
 
 /// Scores a unit by the relative error of its matrices' outputs when all units are compressed in the same way:
 ///
@@ -68,6 +72,15 @@ struct reconstruction_error {
     return {};
   }
 
+  /// Chosen only if the model suits, and the batches or the executor do not.
+  template<class Model, class Data, class Compress, class... Rest>
+    requires((observable_model<std::remove_cvref_t<Model>> || differentiable_model<std::remove_cvref_t<Model>>) &&
+             std::invocable<Compress&, const matrix_info&, mutable_weight_view> &&
+             misuses<reads_weights, std::span<const batch_of<std::remove_cvref_t<Model>>>, Model, Data, Rest...>)
+  refused operator()(Model&&, const Data&, Compress&&, Rest&&...) const {
+    return explain_misuse<reads_weights, std::span<const batch_of<std::remove_cvref_t<Model>>>, Model, Data, Rest...>();
+  }
+
  private:
   template<class Model, class Grams, class Compress>
   [[nodiscard]] scores fill(const Model& model, const Grams& gram_of_matrix, Compress& compress) const {
@@ -97,4 +110,5 @@ struct reconstruction_error {
   }
 };
 
+PRECIS_IEEE_END
 }  // namespace precis::score

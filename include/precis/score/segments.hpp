@@ -2,6 +2,7 @@
 
 #include <precis/core/moments.hpp>
 #include <precis/core/scores.hpp>
+#include <precis/kernel/ieee.hpp>
 
 #include <algorithm>
 #include <array>
@@ -11,6 +12,7 @@
 #include <vector>
 
 namespace precis::score {
+PRECIS_IEEE_BEGIN
 
 /// A run of consecutive layers, and the mean and deviation of their scores.
 struct segment {
@@ -59,4 +61,5 @@ struct segment {
   return out;
 }
 
+PRECIS_IEEE_END
 }  // namespace precis::score

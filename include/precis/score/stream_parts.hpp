@@ -3,6 +3,7 @@
 #include <precis/core/error.hpp>
 #include <precis/core/scores.hpp>
 #include <precis/core/unit.hpp>
+#include <precis/kernel/ieee.hpp>
 
 #include <algorithm>
 #include <cstddef>
@@ -12,6 +13,7 @@
 #include <vector>
 
 namespace precis::score {
+PRECIS_IEEE_BEGIN
 
 /// The parts of a model between which its residual stream can be observed, in forward order: one per layer, or, for
 /// units smaller than a block, two per layer (attention, then MLP).
@@ -63,4 +65,5 @@ struct stream_parts {
   }
 };
 
+PRECIS_IEEE_END
 }  // namespace precis::score

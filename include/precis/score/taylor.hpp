@@ -7,8 +7,10 @@
 #include <precis/core/text.hpp>
 #include <precis/core/unit.hpp>
 #include <precis/core/view.hpp>
+#include <precis/kernel/ieee.hpp>
 #include <precis/model/changes.hpp>
 #include <precis/model/concepts.hpp>
+#include <precis/model/misuse.hpp>
 
 #include <algorithm>
 #include <cmath>
@@ -18,15 +20,17 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
 namespace precis::score {
+PRECIS_IEEE_BEGIN
 
 /// Losses of a model with noise added to one unit at a time.
 struct perturbed_losses {
-  std::vector<nll> unchanged;             ///< [batches]
-  std::vector<std::vector<nll>> changed;  ///< [units * draws][batches]; the draws of a unit are consecutive
+  std::vector<nll> unchanged = {};             ///< [batches]
+  std::vector<std::vector<nll>> changed = {};  ///< [units * draws][batches]; the draws of a unit are consecutive
 
   bool operator==(const perturbed_losses&) const = default;
 };
@@ -196,7 +200,7 @@ struct taylor {
       bad(std::to_string(draws) + " antithetic draws", "an even number, because they come in pairs");
     if (draw != signs::antithetic && of == statistic::curvature)
       bad("curvature of independent draws", "antithetic draws, because it compares +e with -e");
-    if (!(noise.size > 0 && std::isfinite(noise.size)))
+    if (!(noise.size > 0 && kernel::is_finite(noise.size)))
       bad("noise of size " + text::number(noise.size), "a positive, finite size");
   }
 
@@ -213,6 +217,15 @@ struct taylor {
                   "mutable_weight_view weights(i) to the adaptor, and pass a model that is not const; or use "
                   "score::first_order_taylor, which reads gradients. See docs/models.md#mutable");
     return {};
+  }
+
+  /// Chosen only if the model suits, and another argument does not.
+  template<class Model, class Data, class... Rest>
+    requires(mutable_model<std::remove_cvref_t<Model>> && evaluable_model<std::remove_cvref_t<Model>> &&
+             misuses<changes_weights, std::span<const batch_of<std::remove_cvref_t<Model>>>, Model, Data, Rest...>)
+  refused operator()(Model&&, const Data&, Rest&&...) const {
+    return explain_misuse<changes_weights, std::span<const batch_of<std::remove_cvref_t<Model>>>, Model, Data,
+                          Rest...>();
   }
 
  private:
@@ -262,4 +275,5 @@ struct taylor {
   };
 };
 
+PRECIS_IEEE_END
 }  // namespace precis::score

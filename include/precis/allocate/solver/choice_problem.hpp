@@ -1,5 +1,7 @@
 #pragma once
 
+#include <precis/kernel/ieee.hpp>
+
 #include <algorithm>
 #include <bit>
 #include <cstddef>
@@ -9,6 +11,7 @@
 #include <utility>
 
 namespace precis::allocate::solver {
+PRECIS_IEEE_BEGIN
 
 /// The multiple-choice knapsack problem: choose one entry per unit such that the sum of values is minimal and the sum
 /// of weights is at most `limit`.
@@ -21,8 +24,8 @@ template<class Value, class Weight>
 struct choice_problem {
   std::size_t units = 0;
   std::size_t entries = 0;
-  std::span<const Value> values;    ///< [units x entries]; infinite = not admissible
-  std::span<const Weight> weights;  ///< [units x entries]; infinite = not admissible
+  std::span<const Value> values = {};    ///< [units x entries]; infinite = not admissible
+  std::span<const Weight> weights = {};  ///< [units x entries]; infinite = not admissible
   double limit = 0;
 
   [[nodiscard]] double value(std::size_t unit, std::size_t entry) const noexcept {
@@ -42,7 +45,7 @@ template<class Value, class Weight>
 [[nodiscard]] std::uint64_t row_key(const choice_problem<Value, Weight>& p, std::size_t unit) noexcept {
   std::uint64_t key = 0;
   const auto add = [&](double x) {
-    key = std::rotl((key ^ std::bit_cast<std::uint64_t>(x)) * 0x9E3779B97F4A7C15ull, 29);
+    key = std::rotl((key ^ kernel::bit_cast<std::uint64_t>(x)) * 0x9E3779B97F4A7C15ull, 29);
   };
   for (std::size_t e = 0; e < p.entries; ++e) {
     add(p.weight(unit, e));
@@ -68,4 +71,5 @@ template<class Value>
   return {least, most};
 }
 
+PRECIS_IEEE_END
 }  // namespace precis::allocate::solver

@@ -4,6 +4,7 @@
 #include <precis/core/budget.hpp>
 #include <precis/core/cost_table.hpp>
 #include <precis/core/error.hpp>
+#include <precis/kernel/ieee.hpp>
 
 #include <algorithm>
 #include <cstddef>
@@ -13,6 +14,7 @@
 #include <vector>
 
 namespace precis::allocate::solver {
+PRECIS_IEEE_BEGIN
 
 /// Groups of units, by name, that must take the same entry: the q, k and v maps of a layer, or residual partners.
 using linked_units = std::vector<std::vector<std::string>>;
@@ -128,6 +130,7 @@ class linked_table {
   std::vector<std::size_t> totals_, times_;
 };
 
+PRECIS_IEEE_END
 }  // namespace precis::allocate::solver
 
 namespace precis::allocate {

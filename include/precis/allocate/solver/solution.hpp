@@ -6,6 +6,7 @@
 #include <precis/core/error.hpp>
 #include <precis/core/plan.hpp>
 #include <precis/core/text.hpp>
+#include <precis/kernel/ieee.hpp>
 
 #include <algorithm>
 #include <cstddef>
@@ -14,6 +15,7 @@
 #include <vector>
 
 namespace precis::allocate::solver {
+PRECIS_IEEE_BEGIN
 
 /// One entry per unit of a cost table, with a certificate of optimality or a bound.
 struct solution {
@@ -104,6 +106,7 @@ inline void add_up(solution& s, const cost_table& t) {
   return p;
 }
 
+PRECIS_IEEE_END
 }  // namespace precis::allocate::solver
 
 namespace precis::allocate {

@@ -4,6 +4,7 @@
 #include <precis/codec/tile/layout.hpp>
 #include <precis/core/view.hpp>
 #include <precis/kernel/constants.hpp>
+#include <precis/kernel/ieee.hpp>
 #include <precis/kernel/lanes.hpp>
 
 #include <algorithm>
@@ -11,6 +12,7 @@
 #include <cstdint>
 
 namespace precis::codec::tile {
+PRECIS_IEEE_BEGIN
 
 /// Whether a matrix is written with non-temporal stores: it has at least 32 MiB, and every row is aligned to the size
 /// of a vector. Cache lines are then not read before they are overwritten, which is up to twice as fast; for a matrix
@@ -92,4 +94,5 @@ void decode_rows(const grid_format& f, stored_parts<const std::byte> from, const
   if constexpr (Streaming) Code::finish_stores();
 }
 
+PRECIS_IEEE_END
 }  // namespace precis::codec::tile

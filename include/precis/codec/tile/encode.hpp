@@ -6,6 +6,7 @@
 #include <precis/codec/tile/ranges.hpp>
 #include <precis/core/view.hpp>
 #include <precis/kernel/constants.hpp>
+#include <precis/kernel/ieee.hpp>
 #include <precis/kernel/lanes.hpp>
 
 #include <algorithm>
@@ -14,6 +15,7 @@
 #include <span>
 
 namespace precis::codec::tile {
+PRECIS_IEEE_BEGIN
 
 namespace detail {
 
@@ -107,4 +109,5 @@ template<class Code = kernel::native_code_lanes, class Choose>
   return true;
 }
 
+PRECIS_IEEE_END
 }  // namespace precis::codec::tile

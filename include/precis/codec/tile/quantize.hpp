@@ -2,6 +2,7 @@
 
 #include <precis/codec/tile/layout.hpp>
 #include <precis/kernel/constants.hpp>
+#include <precis/kernel/ieee.hpp>
 #include <precis/kernel/lanes.hpp>
 
 #include <cstddef>
@@ -9,6 +10,7 @@
 
 /// Codes, errors and decoded weights of the groups of a batch on given grids.
 namespace precis::codec::tile {
+PRECIS_IEEE_BEGIN
 
 /// Whether `quantizer` gives the codes of a division for all weights of a batch: scales can be stored, and no quotient
 /// overflows or underflows in a way that could change a code.
@@ -140,4 +142,5 @@ class quantizer {
   std::size_t zero_step_;
 };
 
+PRECIS_IEEE_END
 }  // namespace precis::codec::tile

@@ -2,15 +2,16 @@
 
 #include <precis/codec/tile/layout.hpp>
 #include <precis/kernel/constants.hpp>
+#include <precis/kernel/ieee.hpp>
 #include <precis/kernel/lanes.hpp>
 
-#include <bit>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
 
 /// The ranges of the groups of a batch, and the grids that span them.
 namespace precis::codec::tile {
+PRECIS_IEEE_BEGIN
 
 /// Whether rows this far apart (in floats) map to the same sets of a first-level cache, whose associativity is only
 /// eight to twelve. Rows that are read twice are then copied first.
@@ -131,10 +132,10 @@ inline void spanning_grids(const grid_format& f, const float* lo, const float* h
   }
   if (f.scales == scale_type::float16) {
     std::uint32_t up[max_grids];  // bits of the smallest float that is not below the quotient
-    for (std::size_t i = 0; i < count; ++i) up[i] = std::bit_cast<std::uint32_t>(grids.scale[i]) + rounded_down[i];
+    for (std::size_t i = 0; i < count; ++i) up[i] = kernel::bit_cast<std::uint32_t>(grids.scale[i]) + rounded_down[i];
     for (std::size_t i = 0; i < count; ++i) {  // the smallest half that is not below it; subnormal: a multiple of 2^-24
-      const float normal = std::bit_cast<float>((up[i] + 0x1fffu) & ~0x1fffu);
-      float units = std::bit_cast<float>(up[i]) * 0x1p24f;
+      const float normal = kernel::bit_cast<float>((up[i] + 0x1fffu) & ~0x1fffu);
+      float units = kernel::bit_cast<float>(up[i]) * 0x1p24f;
       units = units < 2048.f ? units : 2048.f;
       const auto whole = static_cast<float>(static_cast<std::int32_t>(units));
       const float subnormal = (whole < units ? whole + 1.f : whole) * 0x1p-24f;
@@ -152,4 +153,5 @@ inline void spanning_grids(const grid_format& f, const float* lo, const float* h
   }
 }
 
+PRECIS_IEEE_END
 }  // namespace precis::codec::tile

@@ -1,4 +1,5 @@
-#pragma once
+#if !defined(PRECIS_KERNEL_BITMAP_PRODUCT)
+#define PRECIS_KERNEL_BITMAP_PRODUCT
 
 #include <precis/kernel/expanded_product.hpp>
 
@@ -69,3 +70,5 @@ struct expansion<packed_bitmap<Values>> {
 }  // namespace detail
 
 }  // namespace precis::kernel
+
+#endif  // PRECIS_KERNEL_BITMAP_PRODUCT

@@ -1,4 +1,5 @@
-#pragma once
+#if !defined(PRECIS_KERNEL_CODEBOOK_FORMAT)
+#define PRECIS_KERNEL_CODEBOOK_FORMAT
 
 #include <precis/kernel/grid_format.hpp>
 
@@ -45,3 +46,5 @@ struct packed_codebook {
 inline constexpr std::size_t codebook_segment = 128;
 
 }  // namespace precis::kernel
+
+#endif  // PRECIS_KERNEL_CODEBOOK_FORMAT

@@ -1,4 +1,5 @@
-#pragma once
+#if !defined(PRECIS_KERNEL_DENSE_FORMAT)
+#define PRECIS_KERNEL_DENSE_FORMAT
 
 #include <cstddef>
 #include <cstdint>
@@ -11,3 +12,5 @@ enum class dense_type : std::uint8_t { float32, float16, bfloat16 };
 [[nodiscard]] constexpr std::size_t bytes_of(dense_type type) noexcept { return type == dense_type::float32 ? 4 : 2; }
 
 }  // namespace precis::kernel
+
+#endif  // PRECIS_KERNEL_DENSE_FORMAT

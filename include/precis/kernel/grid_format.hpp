@@ -1,4 +1,5 @@
-#pragma once
+#if !defined(PRECIS_KERNEL_GRID_FORMAT)
+#define PRECIS_KERNEL_GRID_FORMAT
 
 #include <precis/kernel/code_planes.hpp>
 #include <precis/kernel/minifloat.hpp>
@@ -179,3 +180,5 @@ using kernel::with_float;
 }
 
 }  // namespace precis::kernel
+
+#endif  // PRECIS_KERNEL_GRID_FORMAT

@@ -1,4 +1,5 @@
-#pragma once
+#if !defined(PRECIS_KERNEL_HALF)
+#define PRECIS_KERNEL_HALF
 
 #include <bit>
 #include <cstdint>
@@ -59,3 +60,5 @@ namespace precis::kernel {
 }
 
 }  // namespace precis::kernel
+
+#endif  // PRECIS_KERNEL_HALF

@@ -1,4 +1,5 @@
-#pragma once
+#if !defined(PRECIS_KERNEL_INPUT_VECTORS)
+#define PRECIS_KERNEL_INPUT_VECTORS
 
 #include <precis/kernel/codebook_format.hpp>
 #include <precis/kernel/float_product.hpp>
@@ -138,3 +139,5 @@ class input_vectors {
 };
 
 }  // namespace precis::kernel
+
+#endif  // PRECIS_KERNEL_INPUT_VECTORS

@@ -1,4 +1,5 @@
-#pragma once
+#if !defined(PRECIS_KERNEL_KEEP_OF_FORMAT)
+#define PRECIS_KERNEL_KEEP_OF_FORMAT
 
 #include <precis/kernel/grid_format.hpp>
 
@@ -37,3 +38,5 @@ struct keep_of_format {
 };
 
 }  // namespace precis::kernel
+
+#endif  // PRECIS_KERNEL_KEEP_OF_FORMAT

@@ -1,4 +1,5 @@
-#pragma once
+#if !defined(PRECIS_KERNEL_LANES_NEON)
+#define PRECIS_KERNEL_LANES_NEON
 
 #if defined(__ARM_NEON) && defined(__aarch64__)
 
@@ -269,3 +270,5 @@ struct neon_code_lanes {
 }  // namespace precis::kernel
 
 #endif
+
+#endif  // PRECIS_KERNEL_LANES_NEON

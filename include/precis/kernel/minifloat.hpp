@@ -1,4 +1,5 @@
-#pragma once
+#if !defined(PRECIS_KERNEL_MINIFLOAT)
+#define PRECIS_KERNEL_MINIFLOAT
 
 #include <array>
 #include <bit>
@@ -150,3 +151,5 @@ inline constexpr auto sixteen_values = [] {
 }  // namespace detail
 
 }  // namespace precis::kernel
+
+#endif  // PRECIS_KERNEL_MINIFLOAT

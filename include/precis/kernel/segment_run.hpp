@@ -1,4 +1,5 @@
-#pragma once
+#if !defined(PRECIS_KERNEL_SEGMENT_RUN)
+#define PRECIS_KERNEL_SEGMENT_RUN
 
 #include <precis/kernel/code_planes.hpp>
 #include <precis/kernel/code_values.hpp>
@@ -208,3 +209,5 @@ struct segment_positions {
 };
 
 }  // namespace precis::kernel::detail
+
+#endif  // PRECIS_KERNEL_SEGMENT_RUN

@@ -2,7 +2,7 @@
 
 #include <precis/codec/dense_copy.hpp>
 #include <precis/codec/grid/matrix.hpp>
-#include <precis/codec/packed_format.hpp>
+#include <precis/codec/packed_format_of.hpp>
 #include <precis/codec/weight_checks.hpp>
 #include <precis/core/aligned_bytes.hpp>
 #include <precis/core/menu.hpp>
@@ -217,7 +217,7 @@ struct encoded_matrix {
 
 /// A packed model: a plain value.
 struct packed_model {
-  std::string model;                    ///< fingerprint of the original; empty = unknown
+  std::string model;                     ///< fingerprint of the original; empty = unknown
   std::vector<encoded_matrix> matrices;  ///< in the model's order
   size_report size;
 

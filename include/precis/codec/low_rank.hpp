@@ -1,6 +1,6 @@
 #pragma once
 
-#include <precis/codec/packed_format.hpp>
+#include <precis/codec/packed_format_of.hpp>
 #include <precis/core/menu.hpp>
 #include <precis/core/view.hpp>
 #include <precis/kernel/float_product.hpp>

@@ -3,7 +3,7 @@
 #include <precis/codec/code_stream.hpp>
 #include <precis/codec/dense_copy.hpp>
 #include <precis/codec/grid/storage.hpp>
-#include <precis/codec/packed_format.hpp>
+#include <precis/codec/packed_format_of.hpp>
 #include <precis/codec/weight_checks.hpp>
 #include <precis/core/error.hpp>
 #include <precis/core/menu.hpp>

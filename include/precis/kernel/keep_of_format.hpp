@@ -13,6 +13,8 @@ struct keep_of_format {
   std::size_t keep = 2;
   std::size_t group = 4;  ///< 3 ... 256
 
+  bool operator==(const keep_of_format&) const = default;
+
   /// Weights kept per row of `in` columns.
   [[nodiscard]] constexpr std::size_t count(std::size_t in) const noexcept {
     return in / group * keep + (in % group * keep + group - 1) / group;

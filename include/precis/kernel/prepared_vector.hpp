@@ -13,8 +13,7 @@
 namespace precis::kernel {
 
 /// The segment of a format: the number of columns whose products are summed before a scale is applied, which is the
-/// group, but at most 128. 0 if no kernel multiplies the packed format, because its groups do not consist of
-/// whole blocks.
+/// group, but at most 128. 0 if groups end inside segments: `grouped_product` multiplies those formats.
 [[nodiscard]] constexpr std::size_t segment_of(const grid_format& f, std::size_t in) noexcept {
   constexpr std::size_t longest = 128;
   if (f.group == per_tensor || f.group >= in) return longest;

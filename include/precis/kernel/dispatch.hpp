@@ -1,6 +1,11 @@
 #pragma once
 
 #include <precis/kernel/float_product.hpp>
+#include <precis/kernel/lanes_avx2.hpp>
+#include <precis/kernel/lanes_avx512.hpp>
+#include <precis/kernel/lanes_neon.hpp>
+#include <precis/kernel/lanes_scalar.hpp>
+#include <precis/kernel/lanes_sse.hpp>
 #include <precis/kernel/multiply.hpp>
 
 // Everything that a level includes: headers other than the kernels must not be compiled for the instructions of a level.

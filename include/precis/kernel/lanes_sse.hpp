@@ -10,7 +10,6 @@
 #include <precis/kernel/minifloat.hpp>
 
 #include <immintrin.h>
-#include <cmath>
 #include <cstddef>
 #include <cstdint>
 
@@ -47,17 +46,23 @@ struct sse_lanes {
     for (std::size_t i = 0; i < n; ++i) p[i] = values[i];
   }
   /// In double, the product is exact and the sum is rounded once. Rounding it again, to float, gives another result than
-  /// one rounding only if the sum lies halfway between two floats, or below the smallest normal float: then each lane is
-  /// computed by std::fma.
+  /// one rounding only if the sum lies halfway between two floats, or below the smallest normal float. Then a sum that is
+  /// not exact is rounded to the neighbour whose last bit is odd, which rounds to the same float as the sum itself.
+  /// Source    Boldo and Melquiond 2008, doi:10.1109/TC.2007.70819, theorem 2.
   [[nodiscard]] PRECIS_INLINE static vector fma(vector a, vector b, vector c) noexcept {
-    const __m128d low = _mm_add_pd(_mm_mul_pd(_mm_cvtps_pd(a), _mm_cvtps_pd(b)), _mm_cvtps_pd(c));
-    const __m128d high = _mm_add_pd(_mm_mul_pd(upper(a), upper(b)), upper(c));
-    const vector sum = _mm_movelh_ps(_mm_cvtpd_ps(low), _mm_cvtpd_ps(high));
+    const __m128d low_product = _mm_mul_pd(_mm_cvtps_pd(a), _mm_cvtps_pd(b)), low_c = _mm_cvtps_pd(c);
+    const __m128d high_product = _mm_mul_pd(upper(a), upper(b)), high_c = upper(c);
+    __m128d low = _mm_add_pd(low_product, low_c), high = _mm_add_pd(high_product, high_c);
+    vector sum = _mm_movelh_ps(_mm_cvtpd_ps(low), _mm_cvtpd_ps(high));
     const __m128i cut = _mm_castps_si128(_mm_shuffle_ps(_mm_castpd_ps(low), _mm_castpd_ps(high), 0x88));
     const __m128i half = _mm_cmpeq_epi32(_mm_slli_epi32(cut, 3), _mm_set1_epi32(static_cast<int>(0x8000'0000u)));
     const __m128i size = _mm_add_epi32(_mm_slli_epi32(_mm_castps_si128(sum), 1), _mm_set1_epi32(-1));
     const __m128i tiny = _mm_cmpeq_epi32(_mm_srli_epi32(size, 24), _mm_setzero_si128());
-    if (__builtin_expect(_mm_movemask_epi8(_mm_or_si128(half, tiny)) != 0, 0)) return fma_one_by_one(a, b, c);
+    if (__builtin_expect(_mm_movemask_epi8(_mm_or_si128(half, tiny)) != 0, 0)) {
+      low = odd_sum(low_product, low_c, low);
+      high = odd_sum(high_product, high_c, high);
+      sum = _mm_movelh_ps(_mm_cvtpd_ps(low), _mm_cvtpd_ps(high));
+    }
     return sum;
   }
   [[nodiscard]] static vector all(float x) noexcept { return _mm_set1_ps(x); }
@@ -106,11 +111,17 @@ struct sse_lanes {
 
  private:
   [[nodiscard]] PRECIS_INLINE static __m128d upper(vector v) noexcept { return _mm_cvtps_pd(_mm_movehl_ps(v, v)); }
-  [[nodiscard]] __attribute__((noinline, cold)) static vector fma_one_by_one(vector a, vector b, vector c) noexcept {
-    float x[4], y[4], z[4];
-    store(x, a), store(y, b), store(z, c);
-    for (std::size_t i = 0; i < 4; ++i) z[i] = std::fma(x[i], y[i], z[i]);
-    return load(z);
+  /// a + b rounded to odd, from the rounded sum: one unit towards the error if there is one and the last bit is even.
+  [[nodiscard]] PRECIS_INLINE static __m128d odd_sum(__m128d a, __m128d b, __m128d sum) noexcept {
+    const __m128d of_b = _mm_sub_pd(sum, a);
+    const __m128d error = _mm_add_pd(_mm_sub_pd(a, _mm_sub_pd(sum, of_b)), _mm_sub_pd(b, of_b)),
+                  zero = _mm_setzero_pd();
+    const __m128i inexact = _mm_castpd_si128(_mm_or_pd(_mm_cmplt_pd(error, zero), _mm_cmpgt_pd(error, zero)));
+    const __m128i even = _mm_andnot_si128(_mm_castpd_si128(sum), _mm_set1_epi64x(1));
+    const __m128i signs = _mm_srai_epi32(_mm_castpd_si128(_mm_xor_pd(error, sum)), 31);
+    const __m128i smaller = _mm_shuffle_epi32(signs, 0xf5);  // all ones: the error has the other sign
+    const __m128i unit = _mm_sub_epi64(_mm_xor_si128(_mm_and_si128(even, inexact), smaller), smaller);
+    return _mm_castsi128_pd(_mm_add_epi64(_mm_castpd_si128(sum), unit));
   }
   template<class F>
   [[nodiscard]] static float folded(vector v, F&& f) noexcept {
@@ -316,21 +327,16 @@ struct sse_code_lanes {
   [[nodiscard]] static __m128 load_floats(const std::byte* p) noexcept {
     return _mm_loadu_ps(reinterpret_cast<const float*>(p));
   }
-  /// As half_to_float, in lanes. A subnormal half is the difference of two normal floats.
-  [[nodiscard]] static __m128 load_halves(const std::byte* p) noexcept {
+  /// As half_to_float, in lanes.
+  [[nodiscard]] PRECIS_INLINE static __m128 load_halves(const std::byte* p) noexcept {
     const words half = _mm_unpacklo_epi16(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p)), _mm_setzero_si128());
     const words magnitude = shift<-13>(_mm_and_si128(half, _mm_set1_epi32(0x7fff)));
-    const words largest = _mm_set1_epi32((31 << 23) - 1), fraction = _mm_set1_epi32(0x7f'ffff);
-    const words special = _mm_cmpgt_epi32(magnitude, largest);
-    const words nan =
-        _mm_andnot_si128(_mm_cmpeq_epi32(_mm_and_si128(magnitude, fraction), _mm_setzero_si128()), special);
-    words normal = _mm_add_epi32(magnitude, _mm_set1_epi32(112 << 23));
-    normal = _mm_add_epi32(normal, _mm_and_si128(special, _mm_set1_epi32(112 << 23)));
-    normal = _mm_or_si128(normal, _mm_and_si128(nan, _mm_set1_epi32(0x0040'0000)));
-    const words least = _mm_set1_epi32(113 << 23), small = _mm_cmpgt_epi32(_mm_set1_epi32(1 << 23), magnitude);
-    const words subnormal =
-        _mm_castps_si128(_mm_sub_ps(_mm_castsi128_ps(_mm_add_epi32(magnitude, least)), _mm_castsi128_ps(least)));
-    return _mm_castsi128_ps(merge<-16, 0x8000'0000u>(detail::select(small, subnormal, normal), half));
+    words value = _mm_add_epi32(magnitude, _mm_set1_epi32(112 << 23));
+    // Exponents of 0 and 31, compared as signed numbers from the most negative one on.
+    const words first = _mm_add_epi32(magnitude, _mm_set1_epi32(static_cast<int>(0x8000'0000u - (1u << 23))));
+    const words other = _mm_cmpgt_epi32(first, _mm_set1_epi32(static_cast<int>(0x8000'0000u + (30u << 23) - 1u)));
+    if (__builtin_expect(_mm_movemask_epi8(other) != 0, 0)) value = any_half(magnitude);
+    return _mm_castsi128_ps(_mm_or_si128(value, shift<-16>(_mm_and_si128(half, _mm_set1_epi32(0x8000)))));
   }
   static void store_floats(std::byte* p, __m128 v) noexcept { store(p, _mm_castps_si128(v)); }
   static void store_halves(std::byte* p, __m128 v) noexcept {
@@ -359,6 +365,18 @@ struct sse_code_lanes {
   }
 
  private:
+  /// Any non-negative half, from its bits << 13. A subnormal one is the difference of two normal floats.
+  [[nodiscard]] PRECIS_INLINE static words any_half(words magnitude) noexcept {
+    const words special = _mm_cmpgt_epi32(magnitude, _mm_set1_epi32((31 << 23) - 1));
+    const words fraction = _mm_and_si128(magnitude, _mm_set1_epi32(0x7f'ffff));
+    const words nan = _mm_andnot_si128(_mm_cmpeq_epi32(fraction, _mm_setzero_si128()), special);
+    words normal = _mm_add_epi32(magnitude, _mm_set1_epi32(112 << 23));
+    normal = _mm_add_epi32(normal, _mm_and_si128(special, _mm_set1_epi32(112 << 23)));
+    normal = _mm_or_si128(normal, _mm_and_si128(nan, _mm_set1_epi32(0x0040'0000)));
+    const words least = _mm_set1_epi32(113 << 23), small = _mm_cmpgt_epi32(_mm_set1_epi32(1 << 23), magnitude);
+    const __m128 subnormal = _mm_sub_ps(_mm_castsi128_ps(_mm_add_epi32(magnitude, least)), _mm_castsi128_ps(least));
+    return detail::select(small, _mm_castps_si128(subnormal), normal);
+  }
   /// table[lane * step + the lane's index].
   [[nodiscard]] static __m128 gathered(words indices, const float* table, std::size_t step) noexcept {
     const auto at = [&](int index) PRECIS_INLINE_LAMBDA { return static_cast<std::size_t>(index); };

@@ -22,7 +22,7 @@ namespace {
 using dispatch::level;
 
 constexpr level every_level[] = {level::baseline, level::sse4,   level::avx2,
-                                 level::avx_vnni, level::avx512, level::avx512_vnni};
+                                 level::avx_vnni, level::avx512, level::avx512_vnni, level::dotprod};
 
 /// Calls f(level) for every level that this processor supports, while it is in use.
 template<class F>

@@ -19,6 +19,10 @@
 #define PRECIS_LEVEL_INSTRUCTIONS "avx512f,avx512bw,avx512dq,avx512vl,avx512cd,avx2,fma,f16c,bmi,bmi2,popcnt"
 #elif PRECIS_LEVEL == 5
 #define PRECIS_LEVEL_INSTRUCTIONS "avx512f,avx512bw,avx512dq,avx512vl,avx512cd,avx512vnni,avx2,fma,f16c,bmi,bmi2,popcnt"
+#elif PRECIS_LEVEL == 6 && defined(__clang__)
+#define PRECIS_LEVEL_INSTRUCTIONS "dotprod"
+#elif PRECIS_LEVEL == 6
+#define PRECIS_LEVEL_INSTRUCTIONS "arch=armv8.2-a+dotprod"
 #endif
 
 #undef PRECIS_TARGET

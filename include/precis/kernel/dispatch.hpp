@@ -24,6 +24,8 @@
 #if PRECIS_SSE2
 #include <cpuid.h>
 #include <immintrin.h>
+#elif defined(__aarch64__) && defined(__linux__)
+#include <sys/auxv.h>
 #endif
 
 // The level that the compiler's flags allow; the levels above it are compiled as well. PRECIS_FLAGS distinguishes functions
@@ -40,8 +42,10 @@
 #define PRECIS_FLAGS_LEVEL 1
 #elif PRECIS_SSE2
 #define PRECIS_FLAGS_LEVEL 0
-#else
+#elif defined(__ARM_NEON) && defined(__aarch64__) && !defined(__ARM_BIG_ENDIAN) && defined(__linux__) && !PRECIS_DOTPROD
 #define PRECIS_FLAGS_LEVEL 5
+#else
+#define PRECIS_FLAGS_LEVEL 6
 #endif
 #if defined(__AVX512FP16__)
 #define PRECIS_FLAGS with_avx512_fp16
@@ -61,6 +65,8 @@
 #define PRECIS_FLAGS with_sse4
 #elif PRECIS_SSSE3
 #define PRECIS_FLAGS with_ssse3
+#elif PRECIS_DOTPROD
+#define PRECIS_FLAGS with_dotprod
 #else
 #define PRECIS_FLAGS plain
 #endif
@@ -92,6 +98,11 @@
 #define PRECIS_LEVEL_NAMESPACE levels::PRECIS_FLAGS::avx512_vnni
 #include <precis/kernel/compile_level.hpp>
 #endif
+#if PRECIS_FLAGS_LEVEL == 5 && defined(__aarch64__)
+#define PRECIS_LEVEL 6
+#define PRECIS_LEVEL_NAMESPACE levels::PRECIS_FLAGS::dotprod
+#include <precis/kernel/compile_level.hpp>
+#endif
 #include <precis/kernel/instructions.hpp>  // of the flags again
 
 /// The kernels, compiled for several instruction sets in one translation unit, of which each call runs the widest that the
@@ -112,7 +123,8 @@ enum class level : std::uint8_t {
   avx2,        ///< AVX2, FMA, F16C, BMI2
   avx_vnni,    ///< and VNNI for 256 bits
   avx512,      ///< AVX-512 F, BW, DQ, VL, CD
-  avx512_vnni  ///< and VNNI for 512 bits
+  avx512_vnni,  ///< and VNNI for 512 bits
+  dotprod       ///< 64-bit ARM: the dot products of Armv8.2
 };
 
 namespace detail {
@@ -127,6 +139,13 @@ inline namespace PRECIS_FLAGS {
 /// because its flags allow more, counts as not supported.
 [[nodiscard]] inline bool supports(level l) noexcept {
   if (l == level::baseline) return true;
+  if (l == level::dotprod) {
+#if PRECIS_FLAGS_LEVEL == 5 && defined(__aarch64__)
+    return (getauxval(AT_HWCAP) >> 20 & 1u) != 0;
+#else
+    return false;
+#endif
+  }
   if (static_cast<unsigned>(l) <= PRECIS_FLAGS_LEVEL) return false;
 #if PRECIS_SSE2
   __builtin_cpu_init();
@@ -150,7 +169,7 @@ inline namespace PRECIS_FLAGS {
 
 /// The widest level that is supported.
 [[nodiscard]] inline level best() noexcept {
-  for (const level l : {level::avx512_vnni, level::avx512, level::avx_vnni, level::avx2, level::sse4})
+  for (const level l : {level::dotprod, level::avx512_vnni, level::avx512, level::avx_vnni, level::avx2, level::sse4})
     if (supports(l)) return l;
   return level::baseline;
 }
@@ -192,6 +211,9 @@ decltype(auto) at_level(level l, F&& f) noexcept {
 #endif
 #if PRECIS_FLAGS_LEVEL < 5
     case level::avx512_vnni: return f(all::avx512_vnni::kernel::level_kernels{});
+#endif
+#if PRECIS_FLAGS_LEVEL == 5 && defined(__aarch64__)
+    case level::dotprod: return f(all::dotprod::kernel::level_kernels{});
 #endif
     default: return f(all::baseline::kernel::level_kernels{});
   }

@@ -11,8 +11,20 @@
 #undef PRECIS_AVX512F
 #undef PRECIS_AVX512BW
 #undef PRECIS_AVX512VNNI
+#undef PRECIS_DOTPROD
 
-#if defined(PRECIS_LEVEL)
+#if defined(PRECIS_LEVEL) && defined(__aarch64__)
+#define PRECIS_SSE2 0
+#define PRECIS_SSSE3 0
+#define PRECIS_SSE41 0
+#define PRECIS_AVX2 0
+#define PRECIS_F16C 0
+#define PRECIS_AVXVNNI 0
+#define PRECIS_AVX512F 0
+#define PRECIS_AVX512BW 0
+#define PRECIS_AVX512VNNI 0
+#define PRECIS_DOTPROD 1
+#elif defined(PRECIS_LEVEL)
 #define PRECIS_SSE2 1
 #define PRECIS_SSSE3 (PRECIS_LEVEL >= 1)
 #define PRECIS_SSE41 (PRECIS_LEVEL >= 1)
@@ -22,6 +34,7 @@
 #define PRECIS_AVX512F (PRECIS_LEVEL >= 4)
 #define PRECIS_AVX512BW (PRECIS_LEVEL >= 4)
 #define PRECIS_AVX512VNNI (PRECIS_LEVEL >= 5)
+#define PRECIS_DOTPROD 0
 #else
 #if defined(__SSE2__) && defined(__x86_64__)
 #define PRECIS_SSE2 1
@@ -67,6 +80,11 @@
 #define PRECIS_AVX512VNNI 1
 #else
 #define PRECIS_AVX512VNNI 0
+#endif
+#if defined(__ARM_FEATURE_DOTPROD)
+#define PRECIS_DOTPROD 1
+#else
+#define PRECIS_DOTPROD 0
 #endif
 #endif
 

@@ -251,7 +251,7 @@ struct neon_code_lanes {
  private:
   [[nodiscard]] static int32x4_t dot(int32x4_t sum, words codes, int8x16_t quad_of_x) noexcept {
     const int8x16_t weights = vreinterpretq_s8_u32(codes);
-#if defined(__ARM_FEATURE_DOTPROD)
+#if PRECIS_DOTPROD
     return vdotq_s32(sum, weights, quad_of_x);
 #else
     const int32x4_t low = vpaddlq_s16(vmull_s8(vget_low_s8(weights), vget_low_s8(quad_of_x)));

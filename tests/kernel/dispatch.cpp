@@ -21,8 +21,8 @@ namespace {
 
 using dispatch::level;
 
-constexpr level every_level[] = {level::baseline, level::sse4,   level::avx2,
-                                 level::avx_vnni, level::avx512, level::avx512_vnni, level::dotprod};
+constexpr level every_level[] = {level::baseline, level::sse4,        level::avx2,   level::avx_vnni,
+                                 level::avx512,   level::avx512_vnni, level::dotprod};
 
 /// Calls f(level) for every level that this processor supports, while it is in use.
 template<class F>
@@ -38,11 +38,11 @@ void at_every_level(F&& f) {
 constexpr packed_format grid(unsigned bits, grid_rule rule = grid_rule::symmetric) {
   return grid_format{.rule = rule, .code_bits = bits, .group = 32};
 }
-// One of each kernel that integers and small floats have.
-using grids =
-    formats<grid(2), grid(3), grid(4), grid(5), grid(6), grid(7), grid(8), grid(16), grid(24), grid(8, grid_rule::e4m3),
-            grid(8, grid_rule::e5m2), grid(4, grid_rule::e2m1), grid(3, grid_rule::log2), grid(4, grid_rule::log2),
-            grid(3, grid_rule::log_sqrt2), grid(4, grid_rule::log_sqrt2)>;
+// Kernels of every kind: powers of two as codes, bit planes of one to three widths, codes of several bytes, small floats
+// with and without an exponent. Those of the other widths are compiled from the same templates.
+using grids = formats<grid(2), grid(3), grid(4), grid(7), grid(8), grid(16), grid(8, grid_rule::e4m3),
+                      grid(4, grid_rule::e2m1), grid(4, grid_rule::log_sqrt2)>;
+
 template<class Formats, class Value>
 std::vector<float> dispatched(const packed_matrix& m, const std::vector<float>& x, std::size_t n) {
   std::vector<float> input(dispatch::input_workspace<Value>(n, m.in)), y(n * m.out, -77.f);
@@ -120,6 +120,7 @@ void check_codecs() {
 TEST_CASE("dispatch @post: every level gives the bits of the scalar lanes, for every packed format",
           "[kernel][dispatch][property]") {
   for (const grid_format& f : every_packed_format()) {
+    if (!multiplies<grids>(f)) continue;
     check_grid<float>(f, 40, 160);
     check_grid<std::int8_t>(f, 40, 160);
     if (f.scales == scale_type::float32) continue;

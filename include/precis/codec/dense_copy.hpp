@@ -1,4 +1,5 @@
-#pragma once
+#if !defined(PRECIS_CODEC_DENSE_COPY)
+#define PRECIS_CODEC_DENSE_COPY
 
 #include <precis/core/view.hpp>
 
@@ -39,3 +40,5 @@ class with_contiguous_rows {
 };
 
 }  // namespace precis::codec
+
+#endif  // PRECIS_CODEC_DENSE_COPY

@@ -1,4 +1,5 @@
-#pragma once
+#if !defined(PRECIS_CODEC_WEIGHT_CHECKS)
+#define PRECIS_CODEC_WEIGHT_CHECKS
 
 #include <precis/core/error.hpp>
 #include <precis/core/view.hpp>
@@ -47,3 +48,5 @@ inline void check_size(const std::string& name, std::size_t have, std::size_t ne
 }
 
 }  // namespace precis::codec
+
+#endif  // PRECIS_CODEC_WEIGHT_CHECKS

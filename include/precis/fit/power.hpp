@@ -1,4 +1,5 @@
-#pragma once
+#if !defined(PRECIS_FIT_POWER)
+#define PRECIS_FIT_POWER
 
 #include <precis/kernel/lanes.hpp>
 
@@ -43,3 +44,5 @@ template<class L>
 }
 
 }  // namespace precis::fit
+
+#endif  // PRECIS_FIT_POWER

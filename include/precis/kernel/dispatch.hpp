@@ -28,82 +28,9 @@
 #include <sys/auxv.h>
 #endif
 
-// The level that the compiler's flags allow; the levels above it are compiled as well. PRECIS_FLAGS distinguishes functions
-// that translation units with different flags compile from each other.
-#if PRECIS_AVX512BW && PRECIS_AVX512VNNI && PRECIS_F16C
-#define PRECIS_FLAGS_LEVEL 5
-#elif PRECIS_AVX512BW && PRECIS_F16C
-#define PRECIS_FLAGS_LEVEL 4
-#elif PRECIS_AVX2 && PRECIS_F16C && PRECIS_AVXVNNI
-#define PRECIS_FLAGS_LEVEL 3
-#elif PRECIS_AVX2 && PRECIS_F16C
-#define PRECIS_FLAGS_LEVEL 2
-#elif PRECIS_SSE41
-#define PRECIS_FLAGS_LEVEL 1
-#elif PRECIS_SSE2
-#define PRECIS_FLAGS_LEVEL 0
-#elif defined(__ARM_NEON) && defined(__aarch64__) && !defined(__ARM_BIG_ENDIAN) && defined(__linux__) && !PRECIS_DOTPROD
-#define PRECIS_FLAGS_LEVEL 5
-#else
-#define PRECIS_FLAGS_LEVEL 6
-#endif
-#if defined(__AVX512FP16__)
-#define PRECIS_FLAGS with_avx512_fp16
-#elif defined(__AVX512VBMI2__)
-#define PRECIS_FLAGS with_avx512_vbmi2
-#elif PRECIS_AVX512VNNI
-#define PRECIS_FLAGS with_avx512_vnni
-#elif PRECIS_AVX512F
-#define PRECIS_FLAGS with_avx512
-#elif PRECIS_AVXVNNI
-#define PRECIS_FLAGS with_avx_vnni
-#elif PRECIS_AVX2
-#define PRECIS_FLAGS with_avx2
-#elif defined(__AVX__)
-#define PRECIS_FLAGS with_avx
-#elif PRECIS_SSE41
-#define PRECIS_FLAGS with_sse4
-#elif PRECIS_SSSE3
-#define PRECIS_FLAGS with_ssse3
-#elif PRECIS_DOTPROD
-#define PRECIS_FLAGS with_dotprod
-#else
-#define PRECIS_FLAGS plain
-#endif
-
-#define PRECIS_LEVEL_NAMESPACE levels::PRECIS_FLAGS::baseline
-#include <precis/kernel/compile_level.hpp>
-#if PRECIS_FLAGS_LEVEL < 1
-#define PRECIS_LEVEL 1
-#define PRECIS_LEVEL_NAMESPACE levels::PRECIS_FLAGS::sse4
-#include <precis/kernel/compile_level.hpp>
-#endif
-#if PRECIS_FLAGS_LEVEL < 2
-#define PRECIS_LEVEL 2
-#define PRECIS_LEVEL_NAMESPACE levels::PRECIS_FLAGS::avx2
-#include <precis/kernel/compile_level.hpp>
-#endif
-#if PRECIS_FLAGS_LEVEL < 3
-#define PRECIS_LEVEL 3
-#define PRECIS_LEVEL_NAMESPACE levels::PRECIS_FLAGS::avx_vnni
-#include <precis/kernel/compile_level.hpp>
-#endif
-#if PRECIS_FLAGS_LEVEL < 4
-#define PRECIS_LEVEL 4
-#define PRECIS_LEVEL_NAMESPACE levels::PRECIS_FLAGS::avx512
-#include <precis/kernel/compile_level.hpp>
-#endif
-#if PRECIS_FLAGS_LEVEL < 5
-#define PRECIS_LEVEL 5
-#define PRECIS_LEVEL_NAMESPACE levels::PRECIS_FLAGS::avx512_vnni
-#include <precis/kernel/compile_level.hpp>
-#endif
-#if PRECIS_FLAGS_LEVEL == 5 && defined(__aarch64__)
-#define PRECIS_LEVEL 6
-#define PRECIS_LEVEL_NAMESPACE levels::PRECIS_FLAGS::dotprod
-#include <precis/kernel/compile_level.hpp>
-#endif
-#include <precis/kernel/instructions.hpp>  // of the flags again
+#define PRECIS_LEVEL_BODY <precis/kernel/level_kernels.hpp>
+#include <precis/kernel/every_level.hpp>
+#undef PRECIS_LEVEL_BODY
 
 /// The kernels, compiled for several instruction sets in one translation unit, of which each call runs the widest that the
 /// processor has. The functions are those of multiply.hpp and float_product.hpp, with the same results.
@@ -118,11 +45,11 @@ namespace precis::dispatch {
 
 /// Instruction sets, each of which contains those before it, except that avx512 lacks avx_vnni.
 enum class level : std::uint8_t {
-  baseline,    ///< those of the compiler's flags
-  sse4,        ///< SSE4.2
-  avx2,        ///< AVX2, FMA, F16C, BMI2
-  avx_vnni,    ///< and VNNI for 256 bits
-  avx512,      ///< AVX-512 F, BW, DQ, VL, CD
+  baseline,     ///< those of the compiler's flags
+  sse4,         ///< SSE4.2
+  avx2,         ///< AVX2, FMA, F16C, BMI2
+  avx_vnni,     ///< and VNNI for 256 bits
+  avx512,       ///< AVX-512 F, BW, DQ, VL, CD
   avx512_vnni,  ///< and VNNI for 512 bits
   dotprod       ///< 64-bit ARM: the dot products of Armv8.2
 };
@@ -317,6 +244,3 @@ void product_onto(kernel::strided<const float> start, kernel::strided<const floa
 }  // namespace PRECIS_FLAGS
 
 }  // namespace precis::dispatch
-
-#undef PRECIS_FLAGS
-#undef PRECIS_FLAGS_LEVEL

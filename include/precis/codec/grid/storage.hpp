@@ -1,4 +1,5 @@
-#pragma once
+#if !defined(PRECIS_CODEC_GRID_STORAGE)
+#define PRECIS_CODEC_GRID_STORAGE
 
 #include <precis/codec/code_stream.hpp>
 #include <precis/codec/grid/format_name.hpp>
@@ -108,3 +109,5 @@ inline void load_grids(const grid_format& f, tile::stored_parts<const std::byte>
 }
 
 }  // namespace precis::codec
+
+#endif  // PRECIS_CODEC_GRID_STORAGE

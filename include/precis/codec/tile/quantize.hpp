@@ -1,4 +1,5 @@
-#pragma once
+#if !defined(PRECIS_CODEC_TILE_QUANTIZE)
+#define PRECIS_CODEC_TILE_QUANTIZE
 
 #include <precis/codec/tile/layout.hpp>
 #include <precis/kernel/constants.hpp>
@@ -141,3 +142,5 @@ class quantizer {
 };
 
 }  // namespace precis::codec::tile
+
+#endif  // PRECIS_CODEC_TILE_QUANTIZE

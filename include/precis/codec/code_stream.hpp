@@ -1,4 +1,5 @@
-#pragma once
+#if !defined(PRECIS_CODEC_CODE_STREAM)
+#define PRECIS_CODEC_CODE_STREAM
 
 #include <precis/core/error.hpp>
 #include <precis/kernel/grid_format.hpp>
@@ -168,3 +169,5 @@ constexpr void unpack_codes(std::span<const std::byte> stream, unsigned width, s
 
 PRECIS_IEEE_END
 }  // namespace precis::codec
+
+#endif  // PRECIS_CODEC_CODE_STREAM

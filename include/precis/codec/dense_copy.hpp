@@ -1,4 +1,5 @@
-#pragma once
+#if !defined(PRECIS_CODEC_DENSE_COPY)
+#define PRECIS_CODEC_DENSE_COPY
 
 #include <precis/core/view.hpp>
 #include <precis/kernel/ieee.hpp>
@@ -42,3 +43,5 @@ class with_contiguous_rows {
 
 PRECIS_IEEE_END
 }  // namespace precis::codec
+
+#endif  // PRECIS_CODEC_DENSE_COPY

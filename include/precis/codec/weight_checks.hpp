@@ -1,4 +1,5 @@
-#pragma once
+#if !defined(PRECIS_CODEC_WEIGHT_CHECKS)
+#define PRECIS_CODEC_WEIGHT_CHECKS
 
 #include <precis/core/error.hpp>
 #include <precis/core/view.hpp>
@@ -50,3 +51,5 @@ inline void check_size(const std::string& name, std::size_t have, std::size_t ne
 
 PRECIS_IEEE_END
 }  // namespace precis::codec
+
+#endif  // PRECIS_CODEC_WEIGHT_CHECKS

@@ -1,4 +1,5 @@
-#pragma once
+#if !defined(PRECIS_FIT_CLIP_SEARCH)
+#define PRECIS_FIT_CLIP_SEARCH
 
 #include <precis/codec/grid/matrix.hpp>
 #include <precis/codec/tile/quantize.hpp>
@@ -198,7 +199,7 @@ struct clip_search {
     /// Replaces `decoded` by (normal |decoded - x|)^p.
     template<class L>
     void raise_errors(const float* x, std::size_t n, float normal, float p) const noexcept {
-      const auto raised = [&](typename L::vector back, typename L::vector from) {
+      const auto raised = [&](typename L::vector back, typename L::vector from) PRECIS_INLINE_LAMBDA {
         const auto e = L::multiply(L::subtract(back, from), L::all(normal));
         return fit::power<L>(L::larger(e, L::subtract(L::zero(), e)), p);
       };
@@ -348,3 +349,5 @@ struct clip_search {
 
 PRECIS_IEEE_END
 }  // namespace precis::fit
+
+#endif  // PRECIS_FIT_CLIP_SEARCH

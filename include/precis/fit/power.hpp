@@ -1,4 +1,5 @@
-#pragma once
+#if !defined(PRECIS_FIT_POWER)
+#define PRECIS_FIT_POWER
 
 #include <precis/kernel/ieee.hpp>
 #include <precis/kernel/lanes.hpp>
@@ -46,3 +47,5 @@ template<class L>
 
 PRECIS_IEEE_END
 }  // namespace precis::fit
+
+#endif  // PRECIS_FIT_POWER

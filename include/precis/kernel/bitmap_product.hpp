@@ -1,4 +1,5 @@
-#pragma once
+#if !defined(PRECIS_KERNEL_BITMAP_PRODUCT)
+#define PRECIS_KERNEL_BITMAP_PRODUCT
 
 #include <precis/kernel/expanded_product.hpp>
 #include <precis/kernel/ieee.hpp>
@@ -72,3 +73,5 @@ struct expansion<packed_bitmap<Values>> {
 
 PRECIS_IEEE_END
 }  // namespace precis::kernel
+
+#endif  // PRECIS_KERNEL_BITMAP_PRODUCT

@@ -1,4 +1,5 @@
-#pragma once
+#if !defined(PRECIS_KERNEL_CODE_PLANES)
+#define PRECIS_KERNEL_CODE_PLANES
 
 #include <precis/kernel/constants.hpp>
 #include <precis/kernel/ieee.hpp>
@@ -284,3 +285,5 @@ void unpack_row(const std::byte* tile, std::size_t rows, std::size_t lane, unsig
 
 PRECIS_IEEE_END
 }  // namespace precis::kernel
+
+#endif  // PRECIS_KERNEL_CODE_PLANES

@@ -1,4 +1,5 @@
-#pragma once
+#if !defined(PRECIS_KERNEL_CODEBOOK_FORMAT)
+#define PRECIS_KERNEL_CODEBOOK_FORMAT
 
 #include <precis/kernel/grid_format.hpp>
 #include <precis/kernel/ieee.hpp>
@@ -48,3 +49,5 @@ inline constexpr std::size_t codebook_segment = 128;
 
 PRECIS_IEEE_END
 }  // namespace precis::kernel
+
+#endif  // PRECIS_KERNEL_CODEBOOK_FORMAT

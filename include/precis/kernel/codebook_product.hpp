@@ -1,4 +1,5 @@
-#pragma once
+#if !defined(PRECIS_KERNEL_CODEBOOK_PRODUCT)
+#define PRECIS_KERNEL_CODEBOOK_PRODUCT
 
 #include <precis/kernel/code_values.hpp>
 #include <precis/kernel/codebook_format.hpp>
@@ -298,3 +299,5 @@ inline void decode_row(const packed_codebook& m, std::size_t row, std::span<floa
 
 PRECIS_IEEE_END
 }  // namespace precis::kernel
+
+#endif  // PRECIS_KERNEL_CODEBOOK_PRODUCT

@@ -1,4 +1,5 @@
-#pragma once
+#if !defined(PRECIS_KERNEL_DENSE)
+#define PRECIS_KERNEL_DENSE
 
 #include <precis/kernel/code_planes.hpp>
 #include <precis/kernel/constants.hpp>
@@ -125,3 +126,5 @@ void matvec(const dense_matrix& m, std::span<const float> x, std::span<float> y,
 
 PRECIS_IEEE_END
 }  // namespace precis::kernel
+
+#endif  // PRECIS_KERNEL_DENSE

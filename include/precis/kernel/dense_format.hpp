@@ -1,4 +1,5 @@
-#pragma once
+#if !defined(PRECIS_KERNEL_DENSE_FORMAT)
+#define PRECIS_KERNEL_DENSE_FORMAT
 
 #include <precis/kernel/ieee.hpp>
 
@@ -15,3 +16,5 @@ enum class dense_type : std::uint8_t { float32, float16, bfloat16 };
 
 PRECIS_IEEE_END
 }  // namespace precis::kernel
+
+#endif  // PRECIS_KERNEL_DENSE_FORMAT

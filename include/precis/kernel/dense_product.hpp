@@ -1,4 +1,5 @@
-#pragma once
+#if !defined(PRECIS_KERNEL_DENSE_PRODUCT)
+#define PRECIS_KERNEL_DENSE_PRODUCT
 
 #include <precis/kernel/constants.hpp>
 #include <precis/kernel/dense.hpp>
@@ -198,3 +199,5 @@ void dense_product(const dense_matrix& m, strided<const float> x, std::span<floa
 
 PRECIS_IEEE_END
 }  // namespace precis::kernel
+
+#endif  // PRECIS_KERNEL_DENSE_PRODUCT

@@ -1,4 +1,5 @@
-#pragma once
+#if !defined(PRECIS_KERNEL_EXPANDED_PRODUCT)
+#define PRECIS_KERNEL_EXPANDED_PRODUCT
 
 #include <precis/kernel/code_values.hpp>
 #include <precis/kernel/codebook_format.hpp>
@@ -320,3 +321,5 @@ void decode_row(const Packed& m, std::size_t row, std::span<float> x) noexcept {
 
 PRECIS_IEEE_END
 }  // namespace precis::kernel
+
+#endif  // PRECIS_KERNEL_EXPANDED_PRODUCT

@@ -1,4 +1,5 @@
-#pragma once
+#if !defined(PRECIS_KERNEL_GGML_BLOCKS)
+#define PRECIS_KERNEL_GGML_BLOCKS
 
 #include <precis/kernel/code_planes.hpp>
 #include <precis/kernel/grid_format.hpp>
@@ -185,3 +186,5 @@ inline void repack_ggml(ggml_type type, const std::byte* blocks, std::size_t out
 
 PRECIS_IEEE_END
 }  // namespace precis::kernel
+
+#endif  // PRECIS_KERNEL_GGML_BLOCKS

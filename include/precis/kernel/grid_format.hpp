@@ -1,4 +1,5 @@
-#pragma once
+#if !defined(PRECIS_KERNEL_GRID_FORMAT)
+#define PRECIS_KERNEL_GRID_FORMAT
 
 #include <precis/kernel/code_planes.hpp>
 #include <precis/kernel/ieee.hpp>
@@ -182,3 +183,5 @@ using kernel::with_float;
 
 PRECIS_IEEE_END
 }  // namespace precis::kernel
+
+#endif  // PRECIS_KERNEL_GRID_FORMAT

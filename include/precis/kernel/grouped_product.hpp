@@ -1,4 +1,5 @@
-#pragma once
+#if !defined(PRECIS_KERNEL_GROUPED_PRODUCT)
+#define PRECIS_KERNEL_GROUPED_PRODUCT
 
 #include <precis/kernel/code_values.hpp>
 #include <precis/kernel/constants.hpp>
@@ -145,3 +146,5 @@ void grouped_product(const packed_grid& m, std::span<const float> x, std::span<f
 
 PRECIS_IEEE_END
 }  // namespace precis::kernel
+
+#endif  // PRECIS_KERNEL_GROUPED_PRODUCT

@@ -1,4 +1,5 @@
-#pragma once
+#if !defined(PRECIS_KERNEL_HALF)
+#define PRECIS_KERNEL_HALF
 
 #include <precis/kernel/constants.hpp>
 #include <precis/kernel/ieee.hpp>
@@ -62,3 +63,5 @@ namespace precis::kernel {
 }
 
 }  // namespace precis::kernel
+
+#endif  // PRECIS_KERNEL_HALF

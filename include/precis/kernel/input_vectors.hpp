@@ -1,4 +1,5 @@
-#pragma once
+#if !defined(PRECIS_KERNEL_INPUT_VECTORS)
+#define PRECIS_KERNEL_INPUT_VECTORS
 
 #include <precis/kernel/codebook_format.hpp>
 #include <precis/kernel/float_product.hpp>
@@ -142,3 +143,5 @@ class input_vectors {
 
 PRECIS_IEEE_END
 }  // namespace precis::kernel
+
+#endif  // PRECIS_KERNEL_INPUT_VECTORS

@@ -1,4 +1,5 @@
-#pragma once
+#if !defined(PRECIS_KERNEL_KEEP_OF_FORMAT)
+#define PRECIS_KERNEL_KEEP_OF_FORMAT
 
 #include <precis/kernel/grid_format.hpp>
 #include <precis/kernel/ieee.hpp>
@@ -42,3 +43,5 @@ struct keep_of_format {
 
 PRECIS_IEEE_END
 }  // namespace precis::kernel
+
+#endif  // PRECIS_KERNEL_KEEP_OF_FORMAT

@@ -1,4 +1,5 @@
-#pragma once
+#if !defined(PRECIS_KERNEL_KEEP_OF_PRODUCT)
+#define PRECIS_KERNEL_KEEP_OF_PRODUCT
 
 #include <precis/kernel/code_values.hpp>
 #include <precis/kernel/constants.hpp>
@@ -251,3 +252,5 @@ void matvec(const packed_keep_of_grid& m, std::span<const float> x, std::span<fl
 
 PRECIS_IEEE_END
 }  // namespace precis::kernel
+
+#endif  // PRECIS_KERNEL_KEEP_OF_PRODUCT

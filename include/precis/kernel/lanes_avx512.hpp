@@ -1,9 +1,11 @@
-#pragma once
+#if !defined(PRECIS_KERNEL_LANES_AVX512)
+#define PRECIS_KERNEL_LANES_AVX512
 
-#if defined(__AVX512F__)
+#include <precis/kernel/constants.hpp>
+
+#if PRECIS_AVX512F
 
 #include <precis/kernel/code_planes.hpp>
-#include <precis/kernel/constants.hpp>
 #include <precis/kernel/ieee.hpp>
 #include <precis/kernel/minifloat.hpp>
 
@@ -55,10 +57,10 @@ struct avx512_lanes {
     return _mm512_maskz_expand_ps(static_cast<__mmask16>(bits), load(values));
   }
   [[nodiscard]] static float largest(vector v) noexcept {
-    return folded(v, [](auto a, auto b) { return larger_of(a, b); });
+    return folded(v, [](auto a, auto b) PRECIS_INLINE_LAMBDA { return larger_of(a, b); });
   }
   [[nodiscard]] static float total(vector v) noexcept {
-    return folded(v, [](auto a, auto b) { return a + b; });
+    return folded(v, [](auto a, auto b) PRECIS_INLINE_LAMBDA { return a + b; });
   }
 
   /// Transposes 4 x 4 inside every 128-bit quarter, then the quarters.
@@ -166,7 +168,7 @@ struct avx512_double_lanes {
   [[nodiscard]] static __mmask8 first(std::size_t n) noexcept { return static_cast<__mmask8>((1u << n) - 1u); }
 };
 
-#if defined(__AVX512BW__)
+#if PRECIS_AVX512BW
 
 /// Packed codes, 16 rows at a time.
 struct avx512_code_lanes {
@@ -283,7 +285,7 @@ struct avx512_code_lanes {
     __builtin_memcpy(&quad, x, 4);
     return _mm512_set1_epi32(quad);
   }
-#if defined(__AVX512VNNI__)
+#if PRECIS_AVX512VNNI
   template<unsigned Bits>
   struct products {
     words even_quads, odd_quads = _mm512_setzero_si512();  // two chains hide the latency of five cycles
@@ -499,3 +501,5 @@ PRECIS_IEEE_END
 }  // namespace precis::kernel
 
 #endif
+
+#endif  // PRECIS_KERNEL_LANES_AVX512

@@ -1,4 +1,5 @@
-#pragma once
+#if !defined(PRECIS_KERNEL_LANES_NEON)
+#define PRECIS_KERNEL_LANES_NEON
 
 #if defined(__ARM_NEON) && defined(__aarch64__)
 
@@ -252,7 +253,7 @@ struct neon_code_lanes {
  private:
   [[nodiscard]] static int32x4_t dot(int32x4_t sum, words codes, int8x16_t quad_of_x) noexcept {
     const int8x16_t weights = vreinterpretq_s8_u32(codes);
-#if defined(__ARM_FEATURE_DOTPROD)
+#if PRECIS_DOTPROD
     return vdotq_s32(sum, weights, quad_of_x);
 #else
     const int32x4_t low = vpaddlq_s16(vmull_s8(vget_low_s8(weights), vget_low_s8(quad_of_x)));
@@ -272,3 +273,5 @@ PRECIS_IEEE_END
 }  // namespace precis::kernel
 
 #endif
+
+#endif  // PRECIS_KERNEL_LANES_NEON

@@ -1,4 +1,5 @@
-#pragma once
+#if !defined(PRECIS_KERNEL_LANES_SCALAR)
+#define PRECIS_KERNEL_LANES_SCALAR
 
 #include <precis/kernel/code_planes.hpp>
 #include <precis/kernel/half.hpp>
@@ -138,3 +139,5 @@ struct scalar_code_lanes {
 
 PRECIS_IEEE_END
 }  // namespace precis::kernel
+
+#endif  // PRECIS_KERNEL_LANES_SCALAR

@@ -1,4 +1,5 @@
-#pragma once
+#if !defined(PRECIS_KERNEL_MINIFLOAT)
+#define PRECIS_KERNEL_MINIFLOAT
 
 #include <precis/kernel/ieee.hpp>
 
@@ -154,3 +155,5 @@ inline constexpr auto sixteen_values = [] {
 
 PRECIS_IEEE_END
 }  // namespace precis::kernel
+
+#endif  // PRECIS_KERNEL_MINIFLOAT

@@ -1,4 +1,5 @@
-#pragma once
+#if !defined(PRECIS_KERNEL_MULTIPLY)
+#define PRECIS_KERNEL_MULTIPLY
 
 #include <precis/kernel/bitmap_product.hpp>
 #include <precis/kernel/code_values.hpp>
@@ -363,3 +364,5 @@ inline void decode_row(const packed_matrix& m, std::size_t row, std::span<float>
 
 PRECIS_IEEE_END
 }  // namespace precis::kernel
+
+#endif  // PRECIS_KERNEL_MULTIPLY

@@ -1,4 +1,5 @@
-#pragma once
+#if !defined(PRECIS_KERNEL_PACKED_FORMAT)
+#define PRECIS_KERNEL_PACKED_FORMAT
 
 #include <precis/kernel/codebook_format.hpp>
 #include <precis/kernel/dense_format.hpp>
@@ -263,3 +264,5 @@ struct packed_matrix {
 
 PRECIS_IEEE_END
 }  // namespace precis::kernel
+
+#endif  // PRECIS_KERNEL_PACKED_FORMAT

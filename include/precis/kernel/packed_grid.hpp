@@ -1,4 +1,5 @@
-#pragma once
+#if !defined(PRECIS_KERNEL_PACKED_GRID)
+#define PRECIS_KERNEL_PACKED_GRID
 
 #include <precis/kernel/code_planes.hpp>
 #include <precis/kernel/grid_format.hpp>
@@ -44,3 +45,5 @@ struct row_range {
 
 PRECIS_IEEE_END
 }  // namespace precis::kernel
+
+#endif  // PRECIS_KERNEL_PACKED_GRID

@@ -1,4 +1,5 @@
-#pragma once
+#if !defined(PRECIS_KERNEL_PREPARED_VECTOR)
+#define PRECIS_KERNEL_PREPARED_VECTOR
 
 #include <precis/kernel/constants.hpp>
 #include <precis/kernel/grid_format.hpp>
@@ -191,3 +192,5 @@ template<class Code = native_code_lanes>
 
 PRECIS_IEEE_END
 }  // namespace precis::kernel
+
+#endif  // PRECIS_KERNEL_PREPARED_VECTOR

@@ -1,4 +1,5 @@
-#pragma once
+#if !defined(PRECIS_KERNEL_SEGMENT_RUN)
+#define PRECIS_KERNEL_SEGMENT_RUN
 
 #include <precis/kernel/code_planes.hpp>
 #include <precis/kernel/code_values.hpp>
@@ -436,3 +437,5 @@ struct segment_positions {
 
 PRECIS_IEEE_END
 }  // namespace precis::kernel::detail
+
+#endif  // PRECIS_KERNEL_SEGMENT_RUN

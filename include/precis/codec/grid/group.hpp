@@ -1,4 +1,5 @@
-#pragma once
+#if !defined(PRECIS_CODEC_GRID_GROUP)
+#define PRECIS_CODEC_GRID_GROUP
 
 #include <precis/codec/grid/format_name.hpp>
 #include <precis/core/view.hpp>
@@ -337,3 +338,5 @@ inline void quantization_errors(const grid_format& f, const grid& g, std::span<c
 
 PRECIS_IEEE_END
 }  // namespace precis::codec
+
+#endif  // PRECIS_CODEC_GRID_GROUP

@@ -1,4 +1,5 @@
-#pragma once
+#if !defined(PRECIS_CODEC_GRID_MATRIX)
+#define PRECIS_CODEC_GRID_MATRIX
 
 #include <precis/codec/dense_copy.hpp>
 #include <precis/codec/grid/format_name.hpp>
@@ -277,3 +278,5 @@ struct grid_codec {
 
 PRECIS_IEEE_END
 }  // namespace precis::codec
+
+#endif  // PRECIS_CODEC_GRID_MATRIX

@@ -1,4 +1,5 @@
-#pragma once
+#if !defined(PRECIS_CODEC_GRID_STORAGE)
+#define PRECIS_CODEC_GRID_STORAGE
 
 #include <precis/codec/code_stream.hpp>
 #include <precis/codec/grid/format_name.hpp>
@@ -111,3 +112,5 @@ inline void load_grids(const grid_format& f, tile::stored_parts<const std::byte>
 
 PRECIS_IEEE_END
 }  // namespace precis::codec
+
+#endif  // PRECIS_CODEC_GRID_STORAGE

@@ -1,4 +1,5 @@
-#pragma once
+#if !defined(PRECIS_CODEC_TILE_DECODE)
+#define PRECIS_CODEC_TILE_DECODE
 
 #include <precis/codec/grid/group.hpp>
 #include <precis/codec/tile/layout.hpp>
@@ -68,7 +69,7 @@ void decode_rows(const grid_format& f, stored_parts<const std::byte> from, const
   const bool per_matrix = f.group == per_tensor;
   const std::size_t in = weights.cols, length = per_matrix || f.group >= in ? in : f.group;
   const auto zero = static_cast<float>(per_matrix ? tensor_grid.zero_point : f.fixed_zero_point());
-  with_bits(f.code_bits, [&](auto bits) {
+  with_bits(f.code_bits, [&](auto bits) PRECIS_TARGET {
     const std::byte* at = from.blocks;
     for (std::size_t column = 0; column < in; column += length) {
       float scale[tile_rows], shift[tile_rows];
@@ -96,3 +97,5 @@ void decode_rows(const grid_format& f, stored_parts<const std::byte> from, const
 
 PRECIS_IEEE_END
 }  // namespace precis::codec::tile
+
+#endif  // PRECIS_CODEC_TILE_DECODE

@@ -1,4 +1,5 @@
-#pragma once
+#if !defined(PRECIS_CODEC_TILE_LAYOUT)
+#define PRECIS_CODEC_TILE_LAYOUT
 
 #include <precis/codec/grid/format_name.hpp>
 #include <precis/kernel/grid_format.hpp>
@@ -86,3 +87,5 @@ struct stored_parts {
 
 PRECIS_IEEE_END
 }  // namespace precis::codec::tile
+
+#endif  // PRECIS_CODEC_TILE_LAYOUT

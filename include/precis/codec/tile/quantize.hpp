@@ -1,4 +1,5 @@
-#pragma once
+#if !defined(PRECIS_CODEC_TILE_QUANTIZE)
+#define PRECIS_CODEC_TILE_QUANTIZE
 
 #include <precis/codec/tile/layout.hpp>
 #include <precis/kernel/constants.hpp>
@@ -144,3 +145,5 @@ class quantizer {
 
 PRECIS_IEEE_END
 }  // namespace precis::codec::tile
+
+#endif  // PRECIS_CODEC_TILE_QUANTIZE

@@ -1,4 +1,5 @@
-#pragma once
+#if !defined(PRECIS_CODEC_TILE_RANGES)
+#define PRECIS_CODEC_TILE_RANGES
 
 #include <precis/codec/tile/layout.hpp>
 #include <precis/kernel/constants.hpp>
@@ -50,9 +51,9 @@ template<class Lanes>
 [[nodiscard]] bool find_ranges(const grid_format& f, group_batch& g) noexcept {
   using vector = typename Lanes::vector;
   constexpr std::size_t width = Lanes::width, block_vectors = block_columns / width;
-  const auto smaller = [](vector a, vector b) { return Lanes::smaller(a, b); };
-  const auto larger = [](vector a, vector b) { return Lanes::larger(a, b); };
-  const auto larger_size = [](vector a, vector b) { return Lanes::larger_size(a, b); };
+  const auto smaller = [&](vector a, vector b) PRECIS_INLINE_LAMBDA { return Lanes::smaller(a, b); };
+  const auto larger = [&](vector a, vector b) PRECIS_INLINE_LAMBDA { return Lanes::larger(a, b); };
+  const auto larger_size = [&](vector a, vector b) PRECIS_INLINE_LAMBDA { return Lanes::larger_size(a, b); };
   vector not_finite[block_vectors];  // sums of 0 * weight: 0, or NaN once a weight is NaN or infinite
   for (vector& v : not_finite) v = Lanes::zero();
   for (std::size_t at = 0; at < g.count * tile_rows; at += width) {
@@ -155,3 +156,5 @@ inline void spanning_grids(const grid_format& f, const float* lo, const float* h
 
 PRECIS_IEEE_END
 }  // namespace precis::codec::tile
+
+#endif  // PRECIS_CODEC_TILE_RANGES

@@ -7,6 +7,7 @@
 
 #include <precis/kernel/code_planes.hpp>
 #include <precis/kernel/half.hpp>
+#include <precis/kernel/ieee.hpp>
 #include <precis/kernel/minifloat.hpp>
 
 #include <immintrin.h>
@@ -14,6 +15,7 @@
 #include <cstdint>
 
 namespace precis::kernel {
+PRECIS_IEEE_BEGIN
 
 namespace detail {
 
@@ -392,6 +394,7 @@ struct sse_code_lanes {
   }
 };
 
+PRECIS_IEEE_END
 }  // namespace precis::kernel
 
 #endif

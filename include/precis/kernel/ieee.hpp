@@ -1,4 +1,5 @@
-#pragma once
+#if !defined(PRECIS_KERNEL_IEEE)
+#define PRECIS_KERNEL_IEEE
 
 #include <precis/kernel/constants.hpp>
 
@@ -20,7 +21,8 @@
 /// With clang, -ffast-math also fuses in the code generator, where no pragma reaches. There the regions make the
 /// arithmetic strict, which is never fused but not vectorized either: only explicit vectors keep their speed. The lane
 /// types therefore compute with operators, because clang compiles intrinsics as the user's code.
-#if defined(__clang__) && defined(__FAST_MATH__)
+#if defined(PRECIS_IEEE_BEGIN)  // this header is included once more for each level of dispatch.hpp
+#elif defined(__clang__) && defined(__FAST_MATH__)
 #define PRECIS_IEEE_BEGIN                                                                                   \
   _Pragma("float_control(push)") _Pragma("float_control(precise, on)") _Pragma("float_control(except, on)") \
       _Pragma("clang fp contract(off)")
@@ -64,3 +66,5 @@ template<class To, class From>
 
 PRECIS_IEEE_END
 }  // namespace precis::kernel
+
+#endif  // PRECIS_KERNEL_IEEE

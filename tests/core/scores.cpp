@@ -146,6 +146,20 @@ TEST_CASE("notes and units without a score are written and read back", "[core][s
              ContainsSubstring("no scored units"));
 }
 
+TEST_CASE("unreached matrices are noted; a table that is only looked up loses its score",
+          "[core][scores][worked-example]") {
+  const std::vector<matrix_info> infos{{"wte", before_layers, part::other, 2, 2}, {"a", 0, part::mlp, 2, 2}};
+  scores s{.scorer = "by hand", .measure = "m", .units = group_units(infos, unit_kind::matrix), .values = {0, 0}};
+  scores all = s;
+  report_unreached(s, infos, {false, false});
+  CHECK(list_of_names(s.units) == "a");
+  CHECK(list_of_names(s.unscored) == "wte");
+  CHECK(s.notes == std::vector<std::string>{"no data reached a"});
+  const scores before = all;
+  report_unreached(all, infos, {true, true});
+  CHECK(all == before);
+}
+
 TEST_CASE("notes list names", "[core][scores][worked-example]") {
   CHECK(note_matrices("no data reached", matrices, {false, true, false}) ==
         std::vector<std::string>{"no data reached a, c"});

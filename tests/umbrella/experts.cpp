@@ -31,12 +31,18 @@ std::vector<std::string> names_of(const std::vector<unit>& units) {
   return names;
 }
 
-/// The table is an embedding only, so it reports no input.
+/// The table is an embedding only, so it reports no input and no gradient.
 struct looked_up_only : micro_experts {
   template<class Sink>
   void inputs(const batch_type& b, Sink&& sink) const {
     micro_experts::inputs(b, [&](const linear_input& i) {
       if (i.matrices.front() != table) sink(i);
+    });
+  }
+  template<class Sink>
+  [[nodiscard]] nll backward(const batch_type& b, Sink&& sink) const {
+    return micro_experts::backward(b, [&](const linear_gradient& g) {
+      if (g.matrix != table) sink(g);
     });
   }
 };
@@ -101,6 +107,14 @@ TEST_CASE("an expert to which no token was routed scores 0, and the scores say s
   check(score::reconstruction_error{.units = kind}(model, batches, halve), "no data reached " + matrices);
   const scores outliers = score::outliers{.multiple = 1, .units = kind}(model, batches);
   check(outliers, "no data reached " + matrices);
+  // A table that is only looked up has no score, because products show nothing of it.
+  for (const scores& s : {score::gradient_magnitude{.units = kind}(looked_up_only{}, batches),
+                          score::first_order_taylor{.units = kind}(looked_up_only{}, batches),
+                          score::outliers{.units = kind}(looked_up_only{}, batches)}) {
+    CHECK(names_of(s.unscored) == std::vector<std::string>{"table"});
+    CHECK(s.size() == 8);
+    CHECK(s.notes == std::vector<std::string>{"no data reached " + matrices});
+  }
   // The weights alone do not tell which experts are used.
   CHECK(score::weight_magnitude{.units = kind}(model).notes.empty());
 }

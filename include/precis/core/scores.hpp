@@ -66,6 +66,30 @@ template<class Named>
   return {std::string(words) + " " + list_of_names(without)};
 }
 
+/// Completes scores that were read off inputs or gradients. The matrices that no data reached are noted: those of an
+/// expert to which no token was routed. A unit that consists of tables without inputs (before_layers) loses its score:
+/// their rows are looked up, which products do not show.
+///
+/// Shapes   reached: [matrices].
+inline void report_unreached(scores& s, std::span<const matrix_info> matrices, std::vector<bool> reached) {
+  const auto looked_up = [&](std::size_t m) { return !reached[m] && matrices[m].layer == before_layers; };
+  scores kept = s;
+  kept.units.clear();
+  kept.values.clear();
+  for (std::size_t u = 0; u < s.size(); ++u) {
+    if (std::ranges::all_of(s.units[u].matrices, looked_up)) {
+      kept.unscored.push_back(s.units[u]);
+    } else {
+      kept.units.push_back(s.units[u]);
+      kept.values.push_back(s.values[u]);
+    }
+  }
+  for (std::size_t m = 0; m < matrices.size(); ++m)
+    if (looked_up(m)) reached[m] = true;
+  for (std::string& note : note_matrices("no data reached", matrices, reached)) kept.notes.push_back(std::move(note));
+  s = std::move(kept);
+}
+
 /// The note about units whose change left every loss as it was, by unchanged(index of the unit). Empty if there are none.
 template<class Unchanged>
 [[nodiscard]] std::vector<std::string> note_unchanged(std::span<const unit> units, Unchanged&& unchanged) {

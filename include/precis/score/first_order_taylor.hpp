@@ -47,8 +47,7 @@ struct first_order_taylor {
              .scorer = "first_order_taylor " + noise.describe() + noise.exceptions(model),
              .measure = "expected change of the loss (nats)",
              .units = group_units(model.matrices(), units),
-             .values = {},
-             .notes = note_matrices("no data reached", model.matrices(), gradients.reached)};
+             .values = {}};
     for (const unit& u : s.units) {
       double variance = 0;
       for (const std::size_t m : u.matrices) {
@@ -57,6 +56,7 @@ struct first_order_taylor {
       }
       s.values.push_back(expected_variation(1.0, std::sqrt(variance)));
     }
+    report_unreached(s, model.matrices(), gradients.reached);
     check_finite(s, "score::first_order_taylor");
     return s;
   }

@@ -36,8 +36,8 @@ inline void add_weight_gradient(const linear_gradient& g, basic_matrix<double>& 
 /// Shapes    any batches of the model.
 /// Unit      squared nats per token and unit of weight, summed over the unit's weights.
 /// Sign      high = keep; never negative.
-/// Edges     a matrix that no data reached adds 0, with a note. A matrix that is looked up and multiplied counts with
-///           the gradients that the model reports.
+/// Edges     a matrix that no data reached adds 0, with a note; a table that is only looked up is unscored. One that is
+///           looked up and multiplied counts with the gradients that the model reports.
 /// Errors    no batches, or batches without targets; a gradient that is not finite, by matrix.
 /// Cost      one backward pass per batch; one double per weight in memory.
 /// Source    Scarlatescu, Mehta, "Information-Aware Compression Schemes Using Causal Tracing", a baseline there.
@@ -61,13 +61,13 @@ struct gradient_magnitude {
         .scorer = squares == order::mean_then_square ? "gradient_magnitude" : "gradient_magnitude square_then_mean",
         .measure = "squared norm of the gradient",
         .units = group_units(matrices, units),
-        .values = {},
-        .notes = note_matrices("no data reached", matrices, each.reached)};
+        .values = {}};
     for (const unit& u : s.units) {
       double sum = 0;
       for (const std::size_t i : u.matrices) sum += each.squares[i];
       s.values.push_back(sum);
     }
+    report_unreached(s, matrices, each.reached);
     return s;
   }
 

@@ -27,7 +27,7 @@ PRECIS_IEEE_BEGIN
 /// Shapes    any batches of the model.
 /// Unit      share of a unit's weights, in [0, 1].
 /// Sign      high = keep: units with many outliers tolerate less pruning.
-/// Edges     a matrix that no data reached has no outliers, with a note.
+/// Edges     a matrix that no data reached has no outliers, with a note; a table that is only looked up is unscored.
 /// Errors    a multiple that is not positive and finite; no inputs; inputs that are not finite, by matrix.
 /// Cost      one forward pass per batch, and two passes over the weights.
 /// Source    Yin et al. 2023, arXiv:2310.05175 (OWL), layer-wise outlier distribution; the metric |w| |x| is Wanda's,
@@ -73,7 +73,7 @@ struct outliers {
       bad("no inputs of " + matrices.front().name + " and all other matrices",
           "at least one batch, and a model that reports the inputs of its matrices");
     scores s = from_norms(model, squares);
-    s.notes = note_matrices("no data reached", matrices, reached);
+    report_unreached(s, matrices, reached);
     return s;
   }
 

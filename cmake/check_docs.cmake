@@ -6,7 +6,7 @@
 #   4. Every --option and every `precis COMMAND` in code is one that the sources of the program define.
 #   5. Every path below tests/, examples/, benchmarks/, include/, packaging/, scripts/, cmake/ and docs/, and every
 #      precis/....hpp, exists.
-#   6. Every NAMESPACE::NAME of the library, every name in the README's method table and every format name is declared.
+#   6. Every NAMESPACE::NAME of the library, every ENUM::VALUE, every name in the README's method table and every format name is declared.
 #   7. docs/index.md links to every page.
 #   8. The table in docs/architecture.md lists every folder of include/precis, and headers include only what it allows.
 #   9. Nothing cites a numbered method ("methods B14") instead of a paper or a page of docs/methods.
@@ -277,6 +277,18 @@ foreach(page IN LISTS living)
   foreach(name IN LISTS found)
     string(REGEX REPLACE "^.*::" "" name "${name}")
     list(APPEND names "${name}@${shown}")
+  endforeach()
+  string(REGEX MATCHALL "[a-z_]+::[a-z_0-9]+" found "${code}")
+  list(REMOVE_DUPLICATES found)
+  foreach(name IN LISTS found)
+    string(REGEX REPLACE "::.*$" "" enum "${name}")
+    string(REGEX REPLACE "^.*::" "" value "${name}")
+    if(headers MATCHES "enum class ${enum}[ {]" AND NOT headers MATCHES "namespace precis::${enum}[ {]")
+      math(EXPR claims "${claims} + 1")
+      if(NOT headers MATCHES "enum class ${enum}[ {][^}]*[ {,\n]${value}[ ,}\n=]")
+        complain("${shown}: the value ${name}; expected one that the enum ${enum} declares")
+      endif()
+    endif()
   endforeach()
   string(REGEX MATCHALL "\n[a-z_]+[0-9a-z_]*[.](tensor|row|g[0-9]+)([.]h)?\n" found "${code}")
   foreach(name IN LISTS found)

@@ -164,7 +164,7 @@ void add_plan(command_line& line) {
       "  precis plan MODEL --costs model.costs --budget 4bpw\n"
       "  precis plan MODEL --scores taylor.scores --allocator knapsack --budget 40%\n"
       "  precis plan MODEL --scores trace.scores --bits 3,4,6 --granularity g32 --out mixed.plan\n"
-      "  precis plan MODEL --uniform affine4.g32 --out four.plan\n"
+      "  precis plan MODEL --uniform affine4.g32.h --out four.plan\n"
       "Tiers by z-score: z < -0.5 is low, z > 0.5 is high. Low information density gets the fewest bits and the most "
       "pruning.\n"
       "The plan is text: read it, edit it, diff it, pass it to `precis compress`.");

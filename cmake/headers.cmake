@@ -58,7 +58,7 @@ function(precis_check_headers name result)
   foreach(header IN LISTS headers)
     # Directives before the first #include, like #define or #if, could change the included header: such a header proves nothing.
     file(STRINGS ${header} directives REGEX "^ *#")
-    list(FILTER directives EXCLUDE REGEX "#pragma once")
+    list(FILTER directives EXCLUDE REGEX "#pragma once|^#(if !defined\\(|define )PRECIS_(KERNEL|CODEC|FIT)_[A-Z0-9_]+\\)?$")  # guards
     list(JOIN directives "\n" directives)
     if(directives MATCHES "^#include <(precis/[^>]+)>")
       list(REMOVE_ITEM compiled ${PROJECT_SOURCE_DIR}/include/${CMAKE_MATCH_1})

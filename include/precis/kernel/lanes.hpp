@@ -72,6 +72,8 @@ namespace precis::kernel {
 ///                               for K = 0 ... 7, then end_block(), once per block; sum() is exact for up to 128
 ///                               columns
 ///   number<Bits, At>(w)         the Bits bits of every lane from bit At on, as a float; Bits <= 5, or 8 in a byte
+///   float_sums                  optional, where fma is slow: a sum of products of numbers of few bits and floats, with the
+///                               bits of fma
 ///   small_float<Float, At>(w)   the same bits, decoded as a finite minifloat
 ///   look_up<Bits, J>(codes, table, step)    table[lane * step + byte J of the lane]. Requires bytes below 2^Bits, a
 ///                               step of 0 or at least 2^Bits, and 2^Bits readable floats.

@@ -4,7 +4,8 @@
 #   2. Every docs/PAGE.md#anchor named in a header, an example or a refusal test exists.
 #   3. Every block after a line `<!-- quote: FILE -->` occurs in that file, up to white space.
 #   4. Every --option and every `precis COMMAND` in code is one that the sources of the program define.
-#   5. Every path below tests/, examples/, benchmarks/, include/, scripts/, cmake/ and docs/, and every precis/....hpp, exists.
+#   5. Every path below tests/, examples/, benchmarks/, include/, packaging/, scripts/, cmake/ and docs/, and every
+#      precis/....hpp, exists.
 #   6. Every NAMESPACE::NAME of the library, every name in the README's method table and every format name is declared.
 #   7. docs/index.md links to every page.
 #   8. The table in docs/architecture.md lists every folder of include/precis, and headers include only what it allows.
@@ -200,7 +201,8 @@ list(FILTER living EXCLUDE REGEX "/CHANGELOG\\.md$")
 read_all(program "examples/precis/*.cpp" "examples/precis/*.hpp" "examples/train/main.cpp")
 string(REGEX MATCHALL "add[a-z_]*\\(([a-z]+, )?[ \n]*\"[^\"]+\"" declared "${program}")
 string(REGEX MATCHALL "--[a-z][a-z-]*" options "${declared}")
-list(APPEND options --help --check --preset --build --list-presets --tensor-type-file --inside)
+list(APPEND options --help --version --check --preset --build --install --prefix --component --cflags --overlay-ports
+  --list-presets --tensor-type-file --inside)
 string(REGEX MATCHALL "(add_subcommand|line[.]add)\\([ \n]*\"[^\"]+\"" declared "${program}")
 string(REGEX MATCHALL "\"[a-z]+\"" commands "${declared}")
 foreach(page IN LISTS living)
@@ -230,7 +232,7 @@ foreach(page IN LISTS living)
   cmake_path(RELATIVE_PATH page BASE_DIRECTORY "${SOURCE}" OUTPUT_VARIABLE shown)
   read_page("${page}" text)
   string(REGEX REPLACE "https?://[^ )>]*" "" text "${text}")
-  string(REGEX MATCHALL "[A-Za-z0-9_./-]*(tests|examples|benchmarks|include|scripts|cmake|docs|precis)/[A-Za-z0-9_./*-]+" found "${text}")
+  string(REGEX MATCHALL "[A-Za-z0-9_./-]*(tests|examples|benchmarks|include|packaging|scripts|cmake|docs|precis)/[A-Za-z0-9_./*-]+" found "${text}")
   list(REMOVE_DUPLICATES found)
   foreach(path IN LISTS found)
     string(REGEX REPLACE "[.]+$" "" path "${path}")
@@ -239,7 +241,7 @@ foreach(page IN LISTS living)
       set(path "benchmarks/${CMAKE_MATCH_1}/${CMAKE_MATCH_2}.cpp")
     elseif(path MATCHES "^precis/.*[.]hpp$")
       string(PREPEND path "include/")
-    elseif(NOT path MATCHES "^(tests|examples|benchmarks|include|scripts|cmake|docs)/")
+    elseif(NOT path MATCHES "^(tests|examples|benchmarks|include|packaging|scripts|cmake|docs)/")
       continue()
     endif()
     math(EXPR claims "${claims} + 1")

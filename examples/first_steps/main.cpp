@@ -1,4 +1,4 @@
-// The README's ten lines: score -> tiers -> plan -> bytes, for a small hand-made transformer.
+// The README's ten lines: score -> tiers -> plan -> bytes -> product, for a small hand-made transformer.
 
 #include <precis/precis.hpp>
 
@@ -48,7 +48,8 @@ std::vector<score::fact> facts_of(const engine::transformer& model) {
 
 }  // namespace
 
-using formats = precis::menu<codec::affine<3, 32>, codec::affine<4, 32>, codec::affine<6, 32>>;
+constexpr auto half = codec::scale_type::float16;
+using formats = precis::menu<codec::affine<3, 32, half>, codec::affine<4, 32, half>, codec::affine<6, 32, half>>;
 
 int main() {
   const engine::transformer model = random_model();
@@ -56,12 +57,19 @@ int main() {
 
   auto scores = score::causal_trace{.noise = {.runs = 10}}(model, facts);  // what is where
   auto plan = allocate::z_tiers{
-      .low = {"affine3.g32"}, .medium = {"affine4.g32"}, .high = {"affine6.g32"}}(scores);  // who gets what
-  auto packed = precis::pack<formats>(model, plan);  // bytes, exact to the last one
+      .low = {"affine3.g32.h"}, .medium = {"affine4.g32.h"}, .high = {"affine6.g32.h"}}(scores);  // who gets what
+  auto packed = precis::pack<formats>(model, plan, precis::fit::clip_search{});  // bytes, exact to the last one
+
+  const precis::encoded_matrix& matrix = packed.matrices[0];
+  std::vector<float> x(matrix.choice.in, 1.f), y(matrix.choice.out);
+  std::vector<float> workspace(precis::multiply_workspace<formats>(matrix));
+  precis::multiply<formats>(matrix, x, y, workspace);  // y = matrix x, from the packed bytes
 
   for (std::size_t i = 0; i < scores.size(); ++i)
     std::printf("%s  %7.4f\n", scores.units[i].name.c_str(), scores.values[i]);
   std::printf("\n%s\n", precis::to_text(plan).c_str());
   std::printf("%zu weights in %zu bytes: %.3f bits each, %.2f times smaller than float\n", packed.size.weights,
               packed.size.packed_bytes, packed.size.bits_per_weight(), packed.size.compression_ratio());
+  std::printf("%s times ones: %.4f, %.4f, ...\n", matrix.choice.name.c_str(), static_cast<double>(y[0]),
+              static_cast<double>(y[1]));
 }

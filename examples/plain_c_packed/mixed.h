@@ -1,11 +1,12 @@
 // Mixed precision for an engine in plain C++: a matrix that knows its format, packed from floats according to a plan,
-// and the product. Copy it and adapt it.
+// and the product. Copy it and adapt it: list the formats that your plans use.
 
 #pragma once
 
-#include <precis/codec/grid/matrix.hpp>
+#include <precis/codec/affine.hpp>
+#include <precis/codec/symmetric.hpp>
 #include <precis/core/plan.hpp>
-#include <precis/kernel/matvec.hpp>
+#include <precis/multiply.hpp>
 
 #include <cstdio>
 #include <cstdlib>
@@ -13,9 +14,13 @@
 #include <iterator>
 #include <string>
 
+constexpr auto half = precis::codec::scale_type::float16;
+using mixed_menu = precis::menu<precis::codec::affine<3, 64, half>, precis::codec::affine<4, 32>,
+                                precis::codec::symmetric_full<5, 32>, precis::codec::symmetric<8>>;
+
 struct mixed {
-  precis::kernel::packed_grid matrix;  // [d x n]
-  float* workspace;                    // for one vector
+  precis::kernel::packed_matrix matrix;  // [d x n]
+  float* workspace;                      // for one vector
 };
 
 /// Reads a plan that `precis plan --units matrix` wrote.
@@ -31,17 +36,15 @@ inline mixed* mixed_pack(const precis::plan& plan, const char* name, const float
   for (size_t l = 0; l < layers; l++) {
     const std::string unit = "layers." + std::to_string(l) + "." + name;
     const precis::choice* const chosen = plan.find(unit);
-    const auto format = precis::codec::parse_grid_format(chosen == nullptr ? "" : chosen->codec);
-    if (!format || precis::kernel::segment_of(*format, n) == 0) {
-      fprintf(stderr, "%s: no format that is multiplied packed\n", unit.c_str());
+    if (chosen == nullptr || !mixed_menu::contains(chosen->codec)) {
+      fprintf(stderr, "%s: no format of the menu\n", unit.c_str());
       exit(2);
     }
-    const size_t bytes = format->layout_of(d, n).bytes, segment = precis::kernel::segment_of(*format, n);
+    const size_t entry = mixed_menu::index_of(chosen->codec), bytes = mixed_menu::bytes(entry, d, n);
     std::byte* const data = static_cast<std::byte*>(aligned_alloc(64, (bytes + 63) / 64 * 64));
-    precis::codec::encode(*format, {w + l * d * n, d, n, static_cast<std::ptrdiff_t>(n), 1}, {data, bytes});
-    all[l].matrix = {*format, data, d, n};
-    all[l].workspace =
-        static_cast<float*>(malloc(precis::kernel::float_activation_workspace(n, segment) * sizeof(float)));
+    mixed_menu::encode(entry, {w + l * d * n, d, n, static_cast<std::ptrdiff_t>(n), 1}, {data, bytes});
+    all[l].matrix = {*precis::kernel::parse_format(chosen->codec), data, d, n};
+    all[l].workspace = static_cast<float*>(malloc(precis::kernel::vector_workspace(all[l].matrix) * sizeof(float)));
   }
   return all;
 }
@@ -56,8 +59,7 @@ inline void mixed_free(mixed* all, size_t layers) {
 
 /// out[d] = w x[n]
 inline void matmul(float* out, const float* x, const mixed& w) {
-  const size_t n = w.matrix.in, segment = precis::kernel::segment_of(w.matrix.format, n);
-  const size_t floats = precis::kernel::float_activation_workspace(n, segment);
-  precis::kernel::matvec(w.matrix, precis::kernel::as_floats({x, n}, segment, {w.workspace, floats}),
-                         {out, w.matrix.out});
+  using formats = precis::kernel_formats<mixed_menu>;
+  precis::kernel::multiply<formats>(w.matrix, {x, w.matrix.in}, {out, w.matrix.out},
+                                    {w.workspace, precis::kernel::vector_workspace(w.matrix)});
 }

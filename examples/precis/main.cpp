@@ -1,4 +1,5 @@
 #include "commands/commands.hpp"
+#include "commands/version.hpp"
 #include "jobs/progress.hpp"
 
 #include <engine/files/model_kinds.hpp>
@@ -19,6 +20,7 @@ int main(int argc, char** argv) {
         "MODEL is " +
             engine::readable_language_models() +
             ".\n`evaluate` also takes a classifier: " + engine::readable_classifiers() + ".");
+    line.version(program::version_text());
     program::add_demo(line);
     program::add_evaluate(line);
     program::add_score(line);

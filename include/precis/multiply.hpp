@@ -1,9 +1,10 @@
 #pragma once
 
-#include <precis/codec/packed_format.hpp>
+#include <precis/codec/packed_format_of.hpp>
 #include <precis/codec/standard_menu.hpp>
 #include <precis/core/error.hpp>
 #include <precis/core/menu.hpp>
+#include <precis/kernel/ieee.hpp>
 #include <precis/kernel/multiply.hpp>
 #include <precis/pack.hpp>
 
@@ -15,6 +16,7 @@
 
 /// From packed bytes to a product: what `pack` returns multiplies itself.
 namespace precis {
+PRECIS_IEEE_BEGIN
 
 /// A codec with a product of its own, as a static member
 ///
@@ -124,7 +126,8 @@ void multiply(const encoded_matrix& m, std::span<const float> x, std::span<float
   PRECIS_EXPECTS(x.size() == m.choice.in && y.size() == m.choice.out, "x of `in` and y of `out` elements");
   PRECIS_EXPECTS(workspace.size() >= multiply_workspace<Menu>(m), "a workspace of multiply_workspace(m) elements");
   if (m.format) {
-    if constexpr (detail::menu_kernels<Menu>::has_formats) kernel::multiply<kernel_formats<Menu>>(m.view(), x, y, workspace);
+    if constexpr (detail::menu_kernels<Menu>::has_formats)
+      kernel::multiply<kernel_formats<Menu>>(m.view(), x, y, workspace);
     return;
   }
   detail::with_own_product(Menu{}, m.choice.entry, [&]<class Codec>(std::type_identity<Codec>) {
@@ -132,4 +135,5 @@ void multiply(const encoded_matrix& m, std::span<const float> x, std::span<float
   });
 }
 
+PRECIS_IEEE_END
 }  // namespace precis

@@ -2,7 +2,7 @@
 
 #include <precis/codec/dense_copy.hpp>
 #include <precis/codec/grid/matrix.hpp>
-#include <precis/codec/packed_format.hpp>
+#include <precis/codec/packed_format_of.hpp>
 #include <precis/codec/weight_checks.hpp>
 #include <precis/core/aligned_bytes.hpp>
 #include <precis/core/menu.hpp>
@@ -20,22 +20,77 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
 /// From a plan to bytes: prunes and encodes matrix by matrix.
 namespace precis {
 
-/// The static members of `menu` that packing needs. `codec::standard` has them too.
+namespace detail {
+
 template<class M>
-concept codec_menu = requires(std::size_t i, std::string_view name, weight_view weights, std::span<std::byte> packed,
-                              std::span<const std::byte> stored, mutable_weight_view decoded) {
+inline constexpr bool is_menu = false;
+template<class... Codecs>
+inline constexpr bool is_menu<menu<Codecs...>> = true;
+
+template<class M>
+concept lists_entries = requires(std::string_view name) {
   { M::size } -> std::convertible_to<std::size_t>;
   { M::index_of(name) } -> std::same_as<std::size_t>;
+};
+template<class M>
+concept sizes_entries = requires(std::size_t i) {
   { M::bytes(i, i, i) } -> std::same_as<std::size_t>;
+};
+template<class M>
+concept codes_entries = requires(std::size_t i, weight_view weights, std::span<std::byte> packed,
+                                 std::span<const std::byte> stored, mutable_weight_view decoded) {
   { M::encode(i, weights, packed) } -> std::same_as<void>;
   { M::decode(i, stored, decoded) } -> std::same_as<void>;
 };
+template<class M>
+concept knows_formats = is_menu<M> || requires(std::size_t i) {
+  { M::format(i) } -> std::convertible_to<std::optional<codec::grid_format>>;
+};
+template<class M>
+concept knows_zeros = is_menu<M> || requires(std::size_t i) {
+  { M::keeps_zero(i) } -> std::convertible_to<bool>;
+};
+
+}  // namespace detail
+
+/// The static members of `menu` that packing needs, and format(entry) and keeps_zero(entry), which a `menu` takes from
+/// its codecs. `codec::standard` has them too. Cost tables also need names().
+template<class M>
+concept codec_menu = detail::lists_entries<M> && detail::sizes_entries<M> && detail::codes_entries<M> &&
+                     detail::knows_formats<M> && detail::knows_zeros<M>;
+
+namespace detail {
+
+/// Names the member that keeps a type from being a codec_menu.
+template<class M>
+constexpr void explain_menu() {
+  static_assert(
+      lists_entries<M>,
+      "precis: packing needs a codec_menu, such as precis::menu<...>: this one has no static std::size_t size "
+      "or no static std::size_t index_of(std::string_view). See docs/models.md#codecs");
+  static_assert(sizes_entries<M>,
+                "precis: packing needs a codec_menu, such as precis::menu<...>: this one has no static std::size_t "
+                "bytes(entry, out, in). See docs/models.md#codecs");
+  static_assert(codes_entries<M>,
+                "precis: packing needs a codec_menu, such as precis::menu<...>: this one has no static void "
+                "encode(entry, weights, packed) or decode(entry, packed, weights). See docs/models.md#codecs");
+  static_assert(knows_formats<M>,
+                "precis: packing needs a codec_menu, such as precis::menu<...>: this one has no static "
+                "std::optional<codec::grid_format> format(entry); nullopt is right for codecs that no fit knows. See "
+                "docs/models.md#codecs");
+  static_assert(knows_zeros<M>,
+                "precis: packing needs a codec_menu, such as precis::menu<...>: this one has no static bool "
+                "keeps_zero(entry). See docs/models.md#codecs");
+}
+
+}  // namespace detail
 
 /// Optional properties of menu entries: the format of integer and small-float entries, whether an entry keeps zero, and
 /// the format by which an entry is multiplied. A codec type states them as static members `format` and `keeps_zero`. This primary template is for menus with
@@ -95,9 +150,9 @@ struct pack_options {
 /// A plan's choice for one matrix, checked against model and menu.
 struct matrix_choice {
   std::size_t matrix = 0;  ///< index into the model's matrices()
-  std::string name;        ///< of the matrix
-  std::string unit;        ///< name of the unit that contains it
-  std::string codec;       ///< name of the menu entry
+  std::string name = {};   ///< of the matrix
+  std::string unit = {};   ///< name of the unit that contains it
+  std::string codec = {};  ///< name of the menu entry
   std::size_t entry = 0;   ///< index of the menu entry
   double sparsity = 0;
   std::size_t out = 0;
@@ -201,9 +256,10 @@ void pack_matrix(weight_view weights, const matrix_choice& choice, std::span<std
 
 /// One matrix and the bytes that an engine runs.
 struct encoded_matrix {
-  matrix_choice choice;
-  aligned_bytes bytes;
-  std::optional<kernel::packed_format> format;  ///< nullopt: the codec's own, which no kernel of this library knows
+  matrix_choice choice = {};
+  aligned_bytes bytes = {};
+  std::optional<kernel::packed_format> format =
+      {};  ///< nullopt: the codec's own, which no kernel of this library knows
 
   /// The matrix as kernel::multiply takes it. Errors: a codec without a format.
   [[nodiscard]] kernel::packed_matrix view() const {
@@ -217,9 +273,9 @@ struct encoded_matrix {
 
 /// A packed model: a plain value.
 struct packed_model {
-  std::string model;                    ///< fingerprint of the original; empty = unknown
-  std::vector<encoded_matrix> matrices;  ///< in the model's order
-  size_report size;
+  std::string model = {};                     ///< fingerprint of the original; empty = unknown
+  std::vector<encoded_matrix> matrices = {};  ///< in the model's order
+  size_report size = {};
 
   /// The matrix called `name`. Errors: there is none.
   [[nodiscard]] const encoded_matrix& operator[](std::string_view name) const {
@@ -251,10 +307,21 @@ template<codec_menu Menu, weighted_model Model, class Fit = fit::nearest>
   return result;
 }
 
+/// Chosen only if the overload above does not match: its error names the missing member and how to add it.
+template<class Menu, class Model, class... Rest>
+  requires(!(codec_menu<Menu> && weighted_model<Model>))
+refused pack(const Model&, const plan&, const Rest&...) {
+  detail::explain_menu<Menu>();
+  static_assert(weighted_model<Model>,
+                "precis: pack needs a weighted_model. Add matrices() and weights(i) to the adaptor. See "
+                "docs/models.md#weighted");
+  return {};
+}
+
 /// The result of `apply`.
 struct applied {
-  std::vector<matrix_choice> matrices;
-  size_report size;
+  std::vector<matrix_choice> matrices = {};
+  size_report size = {};
   std::size_t removed = 0;  ///< number of pruned weights
 };
 
@@ -278,6 +345,20 @@ applied apply(Model& model, const plan& p, const Fit& fit = {}, const pack_optio
     result.removed += exact_count(c.sparsity, w.size());
   }
   return result;
+}
+
+/// Chosen only if the overload above does not match: its error names the missing member and how to add it.
+template<class Menu, class Model, class... Rest>
+  requires(!(codec_menu<Menu> && mutable_model<std::remove_reference_t<Model>> && std::is_lvalue_reference_v<Model>))
+refused apply(Model&&, const plan&, const Rest&...) {
+  detail::explain_menu<Menu>();
+  static_assert(mutable_model<std::remove_cvref_t<Model>>,
+                "precis: apply needs a mutable_model: it replaces weights. Add mutable_weight_view weights(i) to the "
+                "adaptor. See docs/models.md#mutable");
+  static_assert(std::is_lvalue_reference_v<Model> && !std::is_const_v<std::remove_reference_t<Model>>,
+                "precis: apply replaces the weights of its model, so it needs a model that is neither const nor a "
+                "temporary. To keep the model, use pack. See docs/models.md#mutable");
+  return {};
 }
 
 }  // namespace precis

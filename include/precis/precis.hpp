@@ -10,6 +10,7 @@
 #include <precis/fit.hpp>
 #include <precis/measure.hpp>
 #include <precis/model.hpp>
+#include <precis/multiply.hpp>
 #include <precis/pack.hpp>
 #include <precis/prune.hpp>
 #include <precis/score.hpp>

@@ -154,6 +154,56 @@ TEST_CASE("an invalid cost table is refused with its line number", "[core][cost_
              ContainsSubstring("my.costs: " + said));
 }
 
+TEST_CASE("times and notes are written and read back; files without them as before",
+          "[core][cost_table][worked-example]") {
+  cost_table t{.model = "8c1f",
+               .maker = "hand",
+               .measure = "nats",
+               .original_bytes = 64,
+               .entries = {"e", "f"},
+               .units = group_units(matrices, unit_kind::block),
+               .bytes = {1, 2, 3, 4},
+               .costs = {0.5, not_admitted, 2, -1}};
+  const std::string old = to_text(t);
+  CHECK(old.starts_with("precis-costs 1\n"));
+  CHECK(parse_costs(old, matrices) == t);
+  t.nanoseconds = {870, 355, not_timed, 615};
+  t.notes = {"no data reached b"};
+  const std::string text =
+      "precis-costs 2\n"
+      "model 8c1f\n"
+      "maker hand\n"
+      "measure nats\n"
+      "original 64\n"
+      "units block\n"
+      "entries e f\n"
+      "note no data reached b\n"
+      "columns bytes cost nanoseconds\n"
+      "block.0  1 0.5 870  2 - 355\n"
+      "block.1  3 2 -  4 -1 615\n";
+  CHECK(to_text(t) == text);
+  CHECK(parse_costs(text, matrices) == t);
+}
+
+TEST_CASE("invalid times are refused", "[core][cost_table][refusal]") {
+  const auto [body, said] = GENERATE(table<std::string, std::string>({
+      {"columns bytes\n", "line 2: columns 'bytes'; expected bytes cost, or bytes cost nanoseconds"},
+      {"units block\nentries e\ncolumns bytes cost nanoseconds\nblock.0 1 2\n",
+       "line 5: 2 words for 1 entry; expected UNIT, then BYTES COST NANOSECONDS"},
+      {"units block\nentries e\ncolumns bytes cost nanoseconds\nblock.0 1 2 -3\n", "line 5: '-3' is not a time"},
+      {"units block\nentries e\nblock.0 1 2\ncolumns bytes cost nanoseconds\n", "line 5: columns below the units"},
+  }));
+  CAPTURE(body);
+  CHECK_THAT(refusal([&, b = body] { (void)parse_costs("precis-costs 2\n" + b, matrices, "my.costs"); }),
+             ContainsSubstring("my.costs: " + said));
+  cost_table t = parse_costs("precis-costs 1\nunits block\nentries e\nblock.0 1 2\nblock.1 1 2\n", matrices);
+  t.nanoseconds = {1};
+  CHECK(refusal([&] { check(t); }) ==
+        "cost table: 1 times for 2 units and 1 entries; expected one time per unit and entry, or none");
+  t.nanoseconds = {std::size_t{1} << 53, 1};
+  CHECK_THAT(refusal([&] { check(t); }), ContainsSubstring("more than 2^53 nanoseconds"));
+}
+
 TEST_CASE("a file of another format is not read as a cost table", "[core][cost_table][refusal]") {
   CHECK_THAT(refusal([] { (void)parse_costs("", matrices); }), ContainsSubstring("cost table: an empty file"));
   CHECK_THAT(refusal([] { (void)parse_costs("precis-scores 1\n", matrices); }),

@@ -93,6 +93,12 @@ TEST_CASE("a file of another format is not read as a plan", "[core][plan][refusa
              ContainsSubstring("expected 'precis-plan 1'"));
 }
 
+TEST_CASE("an option given twice on a plan line is refused", "[core][plan][refusal]") {
+  for (const char* line : {"block.0 float16 sparsity=0.1 sparsity=0.2", "block.0 float16 rank=1 sparsity=0 rank=1"})
+    CHECK_THAT(refusal([&] { (void)parse_plan(std::string("precis-plan 1\nunits block\n") + line); }),
+               ContainsSubstring("twice"));
+}
+
 TEST_CASE("an inconsistent plan is not written", "[core][plan][refusal]") {
   const auto refused_after = [](auto change) {
     plan p = example();

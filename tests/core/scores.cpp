@@ -120,6 +120,42 @@ TEST_CASE("a file of another format is not read as a score table", "[core][score
              ContainsSubstring("it starts with 'precis-plan'"));
 }
 
+TEST_CASE("notes and units without a score are written and read back", "[core][scores][worked-example]") {
+  scores s = example();
+  s.unscored.push_back(s.units.back());
+  s.units.pop_back();
+  s.values.pop_back();
+  s.notes = {"no data reached a"};
+  const std::string text =
+      "precis-scores 2\n"
+      "model 8c1f5d0e\n"
+      "scorer causal_trace window=1 noise_runs=10\n"
+      "measure probability\n"
+      "units block\n"
+      "note no data reached a\n"
+      "unscored block.1\n"
+      "block.0  622.03\n";
+  CHECK(to_text(s) == text);
+  CHECK(parse_scores(text, matrices) == s);
+  CHECK(all_units(s) == example().units);
+  CHECK_THAT(refusal([&] { (void)parse_scores(text + "block.1  1\n", matrices); }),
+             ContainsSubstring("line 9: unit 'block.1' is scored twice"));
+  CHECK_THAT(refusal([&] {
+               (void)parse_scores("precis-scores 2\nunits block\nunscored block.0\nunscored block.1\n", matrices);
+             }),
+             ContainsSubstring("no scored units"));
+}
+
+TEST_CASE("notes list names", "[core][scores][worked-example]") {
+  CHECK(note_matrices("no data reached", matrices, {false, true, false}) ==
+        std::vector<std::string>{"no data reached a, c"});
+  CHECK(note_matrices("no data reached", matrices, {true, true, true}).empty());
+  const std::vector<unit> units = group_units(matrices, unit_kind::block);
+  CHECK(note_unchanged(units, [](std::size_t u) { return u == 1; }) ==
+        std::vector<std::string>{"no loss changed with block.1"});
+  CHECK(note_unchanged(units, [](std::size_t) { return false; }).empty());
+}
+
 TEST_CASE("a remark of several lines becomes one line of a score table", "[core][scores][property]") {
   const std::vector<matrix_info> one_matrix{{"a", 0, part::mlp, 1, 1}};
   const scores s{.model = {},

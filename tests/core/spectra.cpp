@@ -37,7 +37,7 @@ TEST_CASE("an invalid spectra file is refused with its line number", "[core][spe
   const auto says = [&](const std::string& text) {
     return refusal([&] { static_cast<void>(parse_spectra(text, matrices, "file")); });
   };
-  CHECK(says("") == "file: an empty file; expected 'precis-spectra 1' on the first line");
+  CHECK(says("") == "file: an empty file; expected 'precis-spectra 1' or 'precis-spectra 2' on the first line");
   CHECK(says("precis-spectra 1\n1 2\n") ==
         "file: line 2: a line that is not a pair of numbers; expected SINGULAR_VALUE SCORE, below a slice");
   CHECK(says("precis-spectra 1\nslice m out=0+2 in=0+2 depth=1\n").find("line 2: 'depth=1'") != std::string::npos);

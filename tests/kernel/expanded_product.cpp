@@ -81,14 +81,10 @@ struct expanded {
 
 template<class Values>
 auto values_at(const std::byte* at, std::size_t out, std::size_t in) {
-  if constexpr (requires { Values::format; })
-    return packed_grid{Values::format, at, out, in};
-  else if constexpr (std::is_same_v<Values, codec::float32>)
-    return dense_matrix{dense_type::float32, at, out, in};
-  else if constexpr (std::is_same_v<Values, codec::float16>)
-    return dense_matrix{dense_type::float16, at, out, in};
+  if constexpr (std::is_same_v<decltype(Values::format), const dense_type>)
+    return dense_matrix{Values::format, at, out, in};
   else
-    return dense_matrix{dense_type::bfloat16, at, out, in};
+    return packed_grid{Values::format, at, out, in};
 }
 
 template<unsigned Kept_percent, class Values>

@@ -6,6 +6,21 @@
 
 using namespace precis::kernel;
 
+TEST_CASE("piece_of splits rows into ranges that start at tiles and cover every row once", "[kernel][property]") {
+  for (const std::size_t out : {1u, 16u, 17u, 100u, 4096u})
+    for (const std::size_t pieces : {1u, 2u, 3u, 7u, 300u}) {
+      std::size_t next = 0;
+      for (std::size_t i = 0; i < pieces; ++i) {
+        const row_range piece = piece_of(out, i, pieces);
+        CHECK(piece.first == next);
+        CHECK((piece.first % 16 == 0 || piece.first == out));
+        CHECK(piece.last <= out);
+        next = piece.last;
+      }
+      CHECK(next == out);
+    }
+}
+
 TEST_CASE("row_range ends at the last row", "[kernel][packed_grid][worked-example]") {
   CHECK(row_range{}.end(40) == 40);
   CHECK(row_range{.first = 16, .last = 32}.end(40) == 32);

@@ -122,21 +122,31 @@ TEST_CASE("Gram matrices from forward and from backward passes are equal", "[mea
   CHECK(forward[0].tokens == 15);
 }
 
+TEST_CASE("matrices that no token reached have a Gram matrix of zeros; tables that are looked up, an empty one",
+          "[measure][gram][worked-example]") {
+  synthetic_inputs model;
+  const std::size_t known = model.infos.size();
+  model.infos.push_back({"unused", 1, part::other, 1, 2});
+  model.infos.push_back({"table", before_layers, part::other, 5, 2});
+  const std::vector<std::size_t> one{4};
+  const measure::input_grams g = measure::gather_grams(model, std::span<const std::size_t>(one));
+  CHECK(g[known] == measure::gram{.tokens = 0, .sum = basic_matrix<double>(2, 2)});
+  CHECK(g[known + 1] == measure::gram{});
+  CHECK(g.notes(model.infos) == std::vector<std::string>{"no data reached unused", "every row counts once in table"});
+}
+
 TEST_CASE("missing, misshapen and non-finite inputs are refused", "[measure][gram][refusal]") {
   const std::vector<std::size_t> none, one{4};
   const auto gather = [](const synthetic_inputs& m, const std::vector<std::size_t>& data) {
     return refusal([&] { static_cast<void>(measure::gather_grams(m, std::span<const std::size_t>(data))); });
   };
   synthetic_inputs model;
-  CHECK_THAT(gather(model, none), ContainsSubstring("no inputs of query in 0 batches"));
+  CHECK_THAT(gather(model, none), ContainsSubstring("no inputs of query and all other matrices in 0 batches"));
   model.bad = std::numeric_limits<float>::infinity();
   CHECK_THAT(gather(model, one), ContainsSubstring("input 1 of down is not finite"));
   model.infos[1].in = 4;
   CHECK_THAT(gather(model, one), ContainsSubstring("an input of 3 features for down; expected 4"));
   model.bad = 0;
-  model.infos.push_back({"forgotten", 1, part::other, 1, 1});
-  model.infos[1].in = 3;
-  CHECK_THAT(gather(model, one), ContainsSubstring("no inputs of forgotten"));
 
   CHECK(measure::relative_output_error(0, 0, "w", "test") == 0);
   CHECK_THROWS_WITH(measure::relative_output_error(1, 0, "w", "test"),

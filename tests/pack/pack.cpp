@@ -50,7 +50,7 @@ TEST_CASE("pack stores exactly the bytes that it reports; apply @post: the weigh
   const packed_model packed = pack<standard>(model, p);
   REQUIRE(packed.matrices.size() == 4);
   std::size_t bytes = 0, weights = 0;
-  for (const packed_matrix& m : packed.matrices) {
+  for (const encoded_matrix& m : packed.matrices) {
     CHECK(m.bytes.size() == m.choice.bytes);
     bytes += m.bytes.size();
     weights += m.choice.out * m.choice.in;
@@ -158,7 +158,7 @@ TEST_CASE("a low-rank codec is packed like any other entry of a menu", "[pack][p
   const packed_model packed = pack<menu<codec::affine<4>, low_rank>>(model, by_block("rank50.float16", "affine4.row"));
   std::vector<std::byte> expected(low_rank::bytes(12, 40));
   low_rank::encode(model.weights(0), expected);
-  CHECK(packed.matrices[0].bytes == expected);
+  CHECK(std::ranges::equal(packed.matrices[0].bytes, expected));
 }
 
 TEST_CASE("a weight that is not finite is refused by matrix, row and column", "[pack][refusal]") {

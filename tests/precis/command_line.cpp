@@ -2,6 +2,8 @@
 #include "run.hpp"
 #include "shared.hpp"
 
+#include <sys/stat.h>
+
 #include <nlohmann/json.hpp>
 
 #include <algorithm>
@@ -259,4 +261,220 @@ TEST_CASE("help has examples and names every family and format that the program 
   for (const std::string name :
        {"GPT-2", "Llama", "OPT", "Phi", "BERT", "Hugging Face", "llama2.c", "GGUF", "compress"})
     CHECK_THAT(text, ContainsSubstring(name));
+}
+
+namespace {
+
+struct numeric_option {
+  std::string subcommand, name;
+  bool whole = false;  ///< UINT, not FLOAT
+};
+
+/// Every option that takes a number, from the help of every subcommand.
+std::vector<numeric_option> numeric_options(const scratch& here) {
+  std::vector<numeric_option> all;
+  std::istringstream main_help(run(here.path(), {"--help"}).text);
+  bool listed = false;
+  std::vector<std::string> names;
+  for (std::string line; std::getline(main_help, line);) {
+    if (line.starts_with("Subcommands")) {
+      listed = true;
+    } else if (listed && line.starts_with("  ") && line.size() > 2 && line[2] != ' ') {
+      names.push_back(line.substr(2, line.find(' ', 2) - 2));
+    } else if (listed && line.empty()) {
+      break;
+    }
+  }
+  for (const std::string& name : names) {
+    std::istringstream help(run(here.path(), {name, "--help"}).text);
+    for (std::string line; std::getline(help, line);) {
+      if (!line.starts_with("  -")) continue;
+      const bool whole = line.find(" UINT") != std::string::npos;
+      if (!whole && line.find(" FLOAT") == std::string::npos) continue;
+      std::string option = line.substr(2, line.find(' ', 2) - 2);
+      if (const std::size_t comma = option.find(','); comma != std::string::npos) option = option.substr(comma + 1);
+      all.push_back({name, option, whole});
+    }
+  }
+  return all;
+}
+
+}  // namespace
+
+TEST_CASE("every option that takes a number refuses what is none, before the work", "[program][refusal]") {
+  const scratch here("numbers");
+  const std::vector<numeric_option> options = numeric_options(here);
+  CHECK(options.size() >= 70);  // the help was read
+  for (const numeric_option& o : options) {
+    const std::vector<std::string> wrong =
+        o.whole ? std::vector<std::string>{"-1", "1.5", "99999999999999999999999", "8 ", "x", ""}
+                : std::vector<std::string>{"nan", "inf", "-inf", "1e999", "12x", ""};
+    for (const std::string& value : wrong) {
+      std::vector<std::string> command{o.subcommand};
+      if (o.subcommand != "demo") command.push_back(world);
+      command.push_back(o.name + "=" + value);
+      const auto refused = run(here.path(), command);
+      CAPTURE(o.subcommand, o.name, value, refused.text);
+      CHECK(refused.status == 2);
+      CHECK(refused.text.find(o.name) != std::string::npos);
+      if (!value.empty()) CHECK(refused.text.find("'" + value + "'") != std::string::npos);
+    }
+  }
+  CHECK(std::filesystem::is_empty(here.path()));
+}
+
+TEST_CASE("an output is never an input, a part of one, or another output", "[program][refusal]") {
+  const scratch here("outputs");
+  std::filesystem::copy(world, here / "m", std::filesystem::copy_options::recursive);
+  std::filesystem::create_symlink(here / "m/config.json", here / "link");
+  std::filesystem::create_hard_link(here / "m/facts.json", here / "facts.json");
+  const auto score = [&](const std::vector<std::string>& more) {
+    std::vector<std::string> command{"score", "m", "--scorer", "weight_magnitude"};
+    command.insert(command.end(), more.begin(), more.end());
+    return run(here.path(), command);
+  };
+  const std::string before = test::read(here / "m/model.safetensors"), config = test::read(here / "m/config.json");
+  const std::vector<std::vector<std::string>> wrong{{"--out", "m/model.safetensors"},
+                                                    {"--out", "./m/../m/config.json"},
+                                                    {"--out", "link"},
+                                                    {"--out", "a", "--json", "a"},
+                                                    {"--out", "a", "--svg", "./a"},
+                                                    {"--json", "m/facts.json"},
+                                                    {"--out", "m"},
+                                                    {"--out", here.path().string() + "/m"}};
+  for (const auto& options : wrong) {
+    const auto refused = score(options);
+    CAPTURE(options.back(), refused.text);
+    CHECK(refused.status == 2);
+    CHECK(refused.text.find(options.back()) != std::string::npos);
+  }
+  const auto facts =
+      run(here.path(), {"score", "m", "--scorer", "causal_trace", "--facts", "facts.json", "--out", "m/facts.json"});
+  CHECK(facts.status == 2);
+  CHECK(test::read(here / "m/model.safetensors") == before);
+  CHECK(test::read(here / "m/config.json") == config);
+  CHECK(here.entries() == 3);
+  CHECK(score({"--out", "m/new.scores"}).status == 0);  // a new file inside the folder destroys nothing
+}
+
+TEST_CASE("only plain files are replaced, and a symbolic link is written through", "[program][refusal]") {
+  const scratch here("kinds");
+  const std::vector<std::string> command{"score", world, "--scorer", "weight_magnitude", "--out"};
+  const auto to = [&](const std::string& out) {
+    std::vector<std::string> all = command;
+    all.push_back(out);
+    return run(here.path(), all);
+  };
+  REQUIRE(mkfifo((here / "pipe").c_str(), 0600) == 0);
+  std::filesystem::create_symlink("/dev/null", here / "nothing");
+  std::filesystem::create_symlink("loop", here / "loop");
+  for (const std::string out : {"pipe", "nothing", "loop", "/dev/null", "/dev/stdout"}) {
+    const auto refused = to(out);
+    CAPTURE(out, refused.text);
+    CHECK(refused.status == 2);
+    CHECK(refused.text.find(out) != std::string::npos);
+  }
+  CHECK(std::filesystem::is_fifo(here / "pipe"));
+  std::filesystem::create_directory(here / "there");
+  std::filesystem::create_symlink("there/file", here / "link");
+  CHECK(to("link").status == 0);
+  CHECK(std::filesystem::is_symlink(here / "link"));
+  CHECK(test::read(here / "there/file").starts_with("precis-scores"));
+}
+
+TEST_CASE("--replace deletes only what compress wrote", "[program][refusal]") {
+  const scratch here("replace");
+  std::string plan = "precis-plan 1\nunits block\n";
+  for (int b = 0; b < 8; ++b) plan += "block." + std::to_string(b) + " affine4.g32.h\n";
+  test::write(here / "m.plan", plan);
+  const auto compress = [&](const std::string& out) {
+    return run(here.path(), {"compress", world, "--plan", "m.plan", "--out", out, "--replace"});
+  };
+  REQUIRE(compress("small").status == 0);
+  CHECK(compress("small").status == 0);
+  test::write(here / "small/notes.txt", "mine");
+  CHECK(compress("small").text.find("notes.txt") != std::string::npos);
+  CHECK(test::read(here / "small/notes.txt") == "mine");
+  std::filesystem::copy(world, here / "original", std::filesystem::copy_options::recursive);
+  CHECK(compress("original").text.find("model.plan") != std::string::npos);
+  CHECK(std::filesystem::exists(here / "original/model.safetensors"));
+  test::write(here / "text.gguf", "a letter");
+  CHECK(compress("text.gguf").status == 2);
+  CHECK(test::read(here / "text.gguf") == "a letter");
+}
+
+TEST_CASE("inputs that do not exist are refused before the work", "[program][refusal]") {
+  const scratch here("missing");
+  const std::string heldout = world + "/heldout.txt";
+  for (const std::string option : {"--facts", "--verdicts", "--against"}) {
+    const auto refused = run(here.path(), {"evaluate", world, "--text", heldout, option, "nowhere"});
+    CAPTURE(option, refused.text);
+    CHECK(refused.status == 2);
+    CHECK(refused.text.find(option) != std::string::npos);
+    CHECK(refused.text.find("perplexity") == std::string::npos);
+  }
+}
+
+TEST_CASE("partial results of other contents under the same name are refused", "[program][refusal]") {
+  const scratch here("contents");
+  test::write(here / "t.txt", test::read(world + "/heldout.txt"));
+  const std::vector<std::string> command{"evaluate", world, "--text", "t.txt", "--windows", "4", "--partial", "p"};
+  test::write(here / "p", "");
+  // What a stopped run leaves: the job, without results yet.
+  const auto job = run(here.path(), command, [&] { return test::read(here / "p").find('\n') != std::string::npos; });
+  if (test::read(here / "p").empty()) return;  // it ended before it could be stopped
+  std::vector<std::string> again = command;
+  again.emplace_back("--resume");
+  test::write(here / "t.txt", test::read(world + "/calibration.txt"));
+  const auto refused = run(here.path(), again);
+  CAPTURE(job.text, refused.text);
+  CHECK(refused.status == 2);
+  CHECK(refused.text.find("contents") != std::string::npos);
+}
+
+TEST_CASE("bytes that are no UTF-8 in a path are carried", "[program]") {
+  const scratch here("bytes");
+  const std::string name = "scores-\xFF";
+  const auto done =
+      run(here.path(), {"score", world, "--scorer", "weight_magnitude", "--out", name, "--json", "s.json"});
+  CAPTURE(done.text);
+  CHECK(done.status == 0);
+  const auto plan = run(here.path(), {"plan", world, "--scores", name, "--out", "p-\xFE.plan", "--json", "p.json"});
+  CAPTURE(plan.text);
+  CHECK(plan.status == 0);
+  const auto small =
+      run(here.path(), {"compress", world, "--plan", "p-\xFE.plan", "--out", "small-\xFE", "--json", "c.json"});
+  CAPTURE(small.text);
+  CHECK(small.status == 0);
+  CHECK(nlohmann::json::parse(test::read(here / "c.json")).at("out") == "small-\\xFE");
+}
+
+TEST_CASE("one window has no interval, and an overlong fact is refused by name before the work", "[program][refusal]") {
+  const scratch here("windows");
+  const auto one =
+      run(here.path(), {"evaluate", world, "--text", world + "/heldout.txt", "--windows", "1", "--json", "e.json"});
+  CHECK(one.status == 0);
+  CHECK(one.text.find("+-") == std::string::npos);
+  CHECK(nlohmann::json::parse(test::read(here / "e.json")).at("nll_half_width_95").is_null());
+  std::string prompt = "Folke";
+  for (int i = 0; i < 200; ++i) prompt += " and so on";
+  test::write(here / "f.json",
+              "[{\"prompt\": \"Folke\", \"subject\": \"Folke\", \"attribute\": \"a\"}, {\"prompt\": \"" + prompt +
+                  "\", \"subject\": \"Folke\", \"attribute\": \"a\"}]");
+  const auto refused = run(here.path(), {"score", world, "--scorer", "causal_trace", "--facts", "f.json"});
+  CAPTURE(refused.text);
+  CHECK(refused.status == 2);
+  CHECK(refused.text.find("tokens") != std::string::npos);
+  CHECK(refused.text.find("f.json") != std::string::npos);
+}
+
+TEST_CASE("the program says its version and what it is built with", "[program]") {
+  const scratch here("version");
+  const auto o = run(here.path(), {"--version"});
+  CHECK(o.status == 0);
+  const std::string project = test::read(PRECIS_SOURCE_DIR "/CMakeLists.txt"), before = "project(precis VERSION ";
+  const std::size_t at = project.find(before) + before.size();
+  CHECK_THAT(o.text, ContainsSubstring("precis " + project.substr(at, project.find(' ', at) - at) + "\n"));
+  for (const std::string name : {"CLI11 ", "Eigen ", "fmt ", "nlohmann-json ", "PCRE2 "})
+    CHECK_THAT(o.text, ContainsSubstring(name));
 }

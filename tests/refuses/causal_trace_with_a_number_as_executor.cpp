@@ -1,4 +1,4 @@
-// says: precis: score::causal_trace runs its facts on an executor, anything with for_each(n, body): precis::sequential{}, or precis::thread_pool{4} for four threads. See docs/determinism.md#executors
+// says: precis: the last argument of this stage is an executor, anything with for_each(n, body): precis::sequential{}, or precis::thread_pool{4} for four threads. See docs/determinism.md#executors
 #include <precis/score/causal_trace.hpp>
 
 #include "micro_transformer.hpp"

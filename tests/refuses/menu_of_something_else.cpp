@@ -1,4 +1,4 @@
-// says: precis: every entry of a menu is a matrix_codec, a stateless type with static name(), bytes(out, in), encode(weights, packed) and decode(packed, weights). See docs/models.md#codecs
+// says: precis: every entry of a menu is a matrix_codec, and one has no static void decode(std::span<const std::byte>, mutable_weight_view). See docs/models.md#codecs
 #include <precis/codec/affine.hpp>
 #include <precis/core/menu.hpp>
 

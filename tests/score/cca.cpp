@@ -79,12 +79,17 @@ TEST_CASE("a single layer has no pairs and scores 0", "[score][cca][worked-examp
   CHECK(values({}, {X}) == std::vector<double>{0});
 }
 
-TEST_CASE("a constant layer is refused, or scores 1 without affecting the others", "[score][cca][refusal]") {
+TEST_CASE("a constant layer scores 0 or 1 without affecting the others, or is refused", "[score][cca][refusal]") {
   const float_matrix constant(8, 2, 0.3f);
   CHECK(
-      refusal([&] { static_cast<void>(compare({}, {X, constant, Y})); }) ==
+      refusal([&] { static_cast<void>(compare({.constant = cca::constant_layer::refuse}, {X, constant, Y})); }) ==
       "score::cca: the output at residual.2 is the same in all 8 rows; expected activations that vary, or .constant = "
-      "constant_layer::keep");
+      "constant_layer::report or keep");
+  const std::vector<double> reported = values({}, {X, constant, Y});
+  CHECK(reported[1] == 0);
+  CHECK(reported[0] == values({}, {X, Y})[0]);
+  const scores said = cca{}.combine(three_blocks, compare({}, {X, constant, Y}));
+  CHECK(said.notes == std::vector<std::string>{"the output at residual.2 is the same in all rows"});
   const std::vector<double> s = values({.constant = cca::constant_layer::keep}, {X, constant, Y});
   CHECK(s[1] == 1);
   CHECK(s[0] == values({}, {X, Y})[0]);

@@ -315,6 +315,11 @@ TEST_CASE("useful_singular_values: the share above the lowest portion",
   CHECK(score::useful_singular_values{.portion = 0}(matrices, s).values == std::vector<double>{1, 1});
   CHECK(score::useful_singular_values{.portion = 1}(matrices, s).values == std::vector<double>{0, 0});
   s.slices.pop_back();
+  const scores some = score::useful_singular_values{}(matrices, s);
+  CHECK(some.values == std::vector<double>{0.5});
+  CHECK(list_of_names(some.unscored) == "block.1");
+  s.slices.clear();
   CHECK(refusal([&] { static_cast<void>(score::useful_singular_values{}(matrices, s)); }) ==
-        "score::useful_singular_values: unit block.1 has no scored singular values; expected slices in every unit");
+        "score::useful_singular_values: unit block.0 and all others have no scored singular values; expected slices in "
+        "some unit");
 }

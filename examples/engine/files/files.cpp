@@ -29,8 +29,46 @@ namespace fs = std::filesystem;
   return target.parent_path() / name;
 }
 
+/// Whether a folder entry is a file that a model folder of this program may hold.
+[[nodiscard]] bool is_model_file(const fs::directory_entry& entry) {
+  static constexpr std::string_view names[] = {
+      "config.json",    "generation_config.json",  "model.safetensors",     "model.plan", "tokenizer.bin",
+      "tokenizer.json", "tokenizer.model",         "tokenizer_config.json", "vocab.json", "merges.txt",
+      "vocab.txt",      "special_tokens_map.json", "added_tokens.json",     "README.md",  "facts.json",
+      "heldout.txt",    "calibration.txt"};
+  std::error_code ignored;
+  return entry.is_regular_file(ignored) && !entry.is_symlink(ignored) &&
+         std::ranges::find(names, entry.path().filename().string()) != std::end(names);
+}
+
 /// A path without a trailing slash: "out/" and "out" are the same target.
 [[nodiscard]] fs::path trimmed(fs::path target) { return target.has_filename() ? target : target.parent_path(); }
+
+/// The file that is replaced when `target` is written: what a symbolic link points to. Refuses what a file cannot replace.
+[[nodiscard]] fs::path written_through(fs::path target) {
+  const fs::path named = target;
+  const auto bad = [&](const std::string& what) {
+    precis::refuse({.what = what, .where = named.string(), .expected = "the name of a file to write"});
+  };
+  std::error_code ignored;
+  for (int links = 0; fs::is_symlink(fs::symlink_status(target, ignored)); ++links) {
+    if (links == 40) bad("is a symbolic link to itself");
+    const fs::path pointee = fs::read_symlink(target, ignored);
+    target = pointee.is_absolute() ? pointee : target.parent_path() / pointee;
+    const std::string text = target.lexically_normal().string();
+    if (text.starts_with("/proc/") || text.starts_with("/dev/")) bad("is an open stream, not a file");  // /dev/stdout
+  }
+  switch (fs::status(target, ignored).type()) {
+    case fs::file_type::directory: bad("is a folder"); break;
+    case fs::file_type::block:
+    case fs::file_type::character: bad("is a device"); break;
+    case fs::file_type::fifo: bad("is a pipe"); break;
+    case fs::file_type::socket: bad("is a socket"); break;
+    default: break;
+  }
+  if (!target.has_filename()) bad("is a folder");
+  return target;
+}
 
 /// Makes a rename in `folder` durable. File systems that do not support this are ignored.
 void flush_folder(const fs::path& folder) noexcept {
@@ -76,10 +114,8 @@ mapped_file::~mapped_file() {
   if (!bytes_.empty()) ::munmap(const_cast<std::byte*>(bytes_.data()), bytes_.size());
 }
 
-atomic_file::atomic_file(fs::path target) : target_(std::move(target)), temporary_(beside(target_, "partial")) {
-  std::error_code ignored;
-  if (!target_.has_filename() || fs::is_directory(target_, ignored))
-    precis::refuse({.what = "is a folder", .where = target_.string(), .expected = "the name of a file to write"});
+atomic_file::atomic_file(fs::path target)
+    : target_(written_through(std::move(target))), temporary_(beside(target_, "partial")) {
   descriptor_ = ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
   if (descriptor_ < 0)
     precis::refuse({.what = "cannot be written (" + reason(errno) + ")",
@@ -124,12 +160,15 @@ atomic_folder::atomic_folder(fs::path target, existing rule)
     : target_(trimmed(std::move(target))), temporary_(beside(target_, "partial")), rule_(rule) {
   std::error_code fault;
   if (fs::exists(fs::symlink_status(target_, fault))) {
-    const bool replaceable = fs::is_directory(fs::symlink_status(target_, fault)) &&
-                             (fs::is_empty(target_, fault) || fs::is_regular_file(target_ / "config.json", fault));
-    if (rule_ == existing::refuse || !replaceable)
-      precis::refuse({.what = rule_ == existing::refuse ? "already exists" : "exists and is not a model folder",
-                      .where = target_.string(),
-                      .expected = "the name of a folder to create"});
+    const auto bad = [&](const std::string& what, const std::string& expected) {
+      precis::refuse({.what = what, .where = target_.string(), .expected = expected});
+    };
+    if (rule_ == existing::refuse) bad("already exists", "the name of a folder to create");
+    if (!fs::is_directory(fs::symlink_status(target_, fault))) bad("exists and is not a folder", "a folder to replace");
+    for (const fs::directory_entry& entry : fs::directory_iterator(target_, fault))
+      if (!is_model_file(entry))
+        bad("contains " + entry.path().filename().string() + ", which would be deleted with it",
+            "an empty folder, or one that holds nothing but the files of a model");
   }
   if (!fs::create_directory(temporary_, fault))
     precis::refuse({.what = "cannot be created (" + fault.message() + ")",

@@ -34,10 +34,11 @@ class mapped_file {
 /// A file that is written atomically.
 ///
 /// Bytes go to a temporary file in the same folder; `commit` flushes it to disk and renames it over the target.
-/// Without `commit`, or if anything fails, the target stays untouched and the temporary file is removed.
+/// Without `commit`, or if anything fails, the target stays untouched and the temporary file is removed. A symbolic link
+/// stays one: the file that it points to is replaced.
 class atomic_file {
  public:
-  /// Errors: a target that is a folder, or whose folder is missing or not writable.
+  /// Errors: a target that is a folder, a device, a pipe or a socket, or whose folder is missing or not writable.
   explicit atomic_file(std::filesystem::path target);
   atomic_file(const atomic_file&) = delete;
   atomic_file& operator=(const atomic_file&) = delete;
@@ -61,7 +62,7 @@ class atomic_folder {
  public:
   enum class existing {
     refuse,   ///< an existing target is an error
-    replace,  ///< an existing target must be empty or contain `config.json`; it is replaced on commit
+    replace,  ///< an existing target must hold nothing but files of a model; it is replaced on commit
   };
 
   /// Errors: an existing target that may not be replaced, or a parent folder that is not writable.

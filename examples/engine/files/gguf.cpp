@@ -423,4 +423,11 @@ void gguf_writer::commit() {
   file_.commit();
 }
 
+bool has_gguf_name(const std::filesystem::path& path) {
+  std::string extension = path.extension().string();
+  for (char& c : extension)
+    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
+  return extension == ".gguf";
+}
+
 }  // namespace engine

@@ -16,6 +16,9 @@
 /// The GGUF container, version 3: metadata and named tensors in one file, the format of llama.cpp.
 namespace engine {
 
+/// Whether a path ends in .gguf, in capitals or not.
+[[nodiscard]] bool has_gguf_name(const std::filesystem::path& path);
+
 /// Type of a metadata value or of an array's elements. The enumerators have the values that the format defines.
 enum class gguf_type : std::uint32_t { u8, i8, u16, i16, u32, i32, f32, boolean, text, array, u64, i64, f64 };
 

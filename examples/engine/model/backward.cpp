@@ -173,7 +173,8 @@ void backward_block(const block_run& run, std::size_t first_matrix, activations_
 }
 
 precis::nll transformer::head_backward(const precis::token_batch& batch, activations_view<const float> x,
-                                       activations_view<float> dx, engine::weights* gradient) const {
+                                       activations_view<float> dx, const sink_callback& sink,
+                                       engine::weights* gradient) const {
   const config& c = weights_.config;
   scratch_arena memory;
   const std::span<float> workspace = product_workspace(memory);
@@ -202,6 +203,10 @@ precis::nll transformer::head_backward(const precis::token_batch& batch, activat
       row[target] -= 1.f;
     }
     total.count += n;
+    if (has_tables())
+      sink({.matrix = head_matrix(),
+            .input = {std::span<const float>(normed, n * c.width), 1, n, c.width},
+            .output_gradient = {std::span<const float>(logits, n * c.vocabulary), 1, n, c.vocabulary}});
     product(z, head, matrix_view<float>({d_normed, n * c.width}, n, c.width), workspace);
     if (gradient != nullptr) {
       std::vector<float>& d_head = c.tied_head ? gradient->token_embedding : gradient->head;
@@ -241,8 +246,8 @@ precis::nll transformer::backward_of(const precis::token_batch& batch, const sin
   embed(batch, x, nullptr);
   run_blocks(x, nullptr, nullptr, kept, memory);
 
-  const precis::nll total = head_backward(batch, x, dx, gradient);
-  const std::size_t per_block = matrices_.size() / c.layers;
+  const precis::nll total = head_backward(batch, x, dx, sink, gradient);
+  const std::size_t per_block = maps_ / c.layers;
   for (std::size_t l = c.layers; l-- > 0;) {
     scratch_arena block_memory;
     backward_block({.shape = c, .block = weights_.blocks[l], .rotary = rotary_, .layer = l}, l * per_block, dx, kept[l],

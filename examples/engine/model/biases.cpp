@@ -105,7 +105,7 @@ std::vector<precis::matrix_slice> transformer::slices() const {
   };
   const std::vector<block_part> maps = maps_of(f);
   std::vector<precis::matrix_slice> all;
-  for (std::size_t m = 0; m < matrices_.size(); ++m) {
+  for (std::size_t m = 0; m < maps_; ++m) {
     const block_part& part = maps[m % maps.size()];
     precis::matrix_slice whole = precis::whole_matrices(std::span(matrices_).subspan(m, 1)).front();
     whole.matrix = m;

@@ -9,6 +9,7 @@
 #include <cmath>
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <utility>
 
 namespace engine {
@@ -32,6 +33,17 @@ transformer::transformer(engine::weights w) : weights_(std::move(w)), rotary_(we
   if (!f.causal)
     bad_batch("a " + std::string(f.name), "a model that predicts the next token; a BERT runs as engine::encoder");
   matrices_ = matrices_of(weights_.config);
+  maps_ = matrices_.size();
+}
+
+void transformer::list_tables() {
+  if (has_tables()) return;
+  const config& c = weights_.config;
+  const auto add = [&](std::string_view name, std::size_t layer) {
+    matrices_.push_back({.name = std::string(name), .layer = layer, .out = c.vocabulary, .in = c.width});
+  };
+  add(family_of(c).token_embedding, precis::before_layers);
+  if (!c.tied_head) add(family_of(c).head, precis::after_layers);
 }
 
 std::span<const float> transformer::head_weights() const noexcept {
@@ -249,6 +261,13 @@ void transformer::inputs_of(const token_batch& batch, const input_callback& sink
       sink({.matrices = matrices, .input = {values, batch.sequences, batch.tokens, r.width}});
     }
   }
+  if (!has_tables()) return;
+  float* const normed = memory.take(rows * c.width);
+  for (std::size_t r = 0; r < rows; ++r)
+    normalize(weights_.final_norm, x.as_matrix().row(r), c.norm_epsilon, normed + r * c.width);
+  const std::size_t head = head_matrix();
+  sink({.matrices = {&head, 1},
+        .input = {std::span<const float>(normed, rows * c.width), batch.sequences, batch.tokens, c.width}});
 }
 
 void transformer::resume(const precis::layer_run& run, const cache& from, activations_view<float> residual,

@@ -65,10 +65,20 @@ class transformer {
   [[nodiscard]] const engine::weights& parameters() const noexcept { return weights_; }
   [[nodiscard]] engine::weights& parameters() noexcept { return weights_; }
 
-  /// The linear maps of the blocks. Embeddings, norms, biases and the head are not units.
+  /// The linear maps of the blocks, and the tables if they are listed. Norms and biases are not units.
   [[nodiscard]] std::span<const precis::matrix_info> matrices() const noexcept { return matrices_; }
-  [[nodiscard]] precis::weight_view weights(std::size_t matrix) const { return map_of(weights_, matrix).view(); }
-  [[nodiscard]] precis::mutable_weight_view weights(std::size_t matrix) { return map_of(weights_, matrix).view(); }
+  [[nodiscard]] precis::weight_view weights(std::size_t matrix) const {
+    if (matrix < maps_) return map_of(weights_, matrix).view();
+    return {matrix == maps_ ? weights_.token_embedding : weights_.head, shape().vocabulary, shape().width};
+  }
+  [[nodiscard]] precis::mutable_weight_view weights(std::size_t matrix) {
+    if (matrix < maps_) return map_of(weights_, matrix).view();
+    return {matrix == maps_ ? weights_.token_embedding : weights_.head, shape().vocabulary, shape().width};
+  }
+
+  /// Adds the token embedding and an untied head to the matrices. A tied embedding is one matrix with two uses; `inputs`
+  /// and `backward` report its use as the head, and nothing of an embedding that is not the head.
+  void list_tables();
 
   /// Query, key, value, attention output and MLP maps as slices of the matrices. The first four are divided into heads.
   [[nodiscard]] std::vector<precis::matrix_slice> slices() const;
@@ -137,8 +147,8 @@ class transformer {
   /// Logits of residuals entering the head: [rows x width] -> [rows x vocabulary]. Rows must be contiguous.
   [[nodiscard]] precis::float_matrix read_out(precis::matrix_view<const float> residual) const;
 
-  /// Calls sink(linear_gradient) once for every matrix, last layer first, and returns the loss. Takes no tap: the
-  /// gradients are those of the unmodified model.
+  /// Calls sink(linear_gradient) once for every matrix, last layer first, and returns the loss. A listed head comes first,
+  /// a number of predictions at a time. Takes no tap: the gradients are those of the unmodified model.
   template<class Sink>
   precis::nll backward(const precis::token_batch& batch, Sink&& sink) const {
     const sink_callback call(sink);
@@ -160,7 +170,8 @@ class transformer {
   [[nodiscard]] precis::nll backward_of(const precis::token_batch&, const sink_callback&, engine::weights*) const;
 
   [[nodiscard]] precis::nll head_backward(const precis::token_batch&, precis::activations_view<const float> residual,
-                                          precis::activations_view<float> gradient, engine::weights*) const;
+                                          precis::activations_view<float> gradient, const sink_callback&,
+                                          engine::weights*) const;
   void check_batch(const precis::token_batch&, bool needs_targets) const;
   void embed(const precis::token_batch&, precis::activations_view<float>, const tap_callback*) const;
   void run_blocks(precis::activations_view<float>, const tap_callback*, cache*, std::span<block_values> keep,
@@ -169,7 +180,11 @@ class transformer {
   [[nodiscard]] std::span<const float> head_weights() const noexcept;
 
   engine::weights weights_;
+  [[nodiscard]] bool has_tables() const noexcept { return matrices_.size() > maps_; }
+  [[nodiscard]] std::size_t head_matrix() const noexcept { return matrices_.size() - 1; }
+
   std::vector<precis::matrix_info> matrices_;
+  std::size_t maps_ = 0;  ///< number of matrices in blocks; the tables follow
   rotary rotary_;
   std::size_t most_tokens_ = 0;  ///< longest sequence for which every map has biases; 0: unlimited
 };

@@ -1,5 +1,6 @@
 #include <engine/model_files/source.hpp>
 
+#include <engine/files/gguf.hpp>
 #include <engine/files/messages.hpp>
 #include <engine/model/family.hpp>
 #include <engine/model_files/gguf_model.hpp>
@@ -36,7 +37,7 @@ model_source open_source(const fs::path& path) {
   if (fs::is_directory(status)) return open_hugging_face(path);
   if (path.extension() == ".safetensors" || path.extension() == ".json")
     refuse_input(path.string(), "one file of a model folder", "the folder that contains it");
-  if (path.extension() == ".gguf") return open_gguf(path);
+  if (has_gguf_name(path)) return open_gguf(path);
   return open_llama2c(path);
 }
 

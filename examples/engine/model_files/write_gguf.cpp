@@ -25,10 +25,12 @@ namespace fs = std::filesystem;
   constexpr std::pair<std::string_view, std::uint32_t> file_types[] = {{"float32", 0}, {"float16", 1},  {"q4_0", 2},
                                                                        {"q4_1", 3},    {"q8_0", 7},     {"q5_0", 8},
                                                                        {"q5_1", 9},    {"bfloat16", 32}};
-  const fs::path plain = source.path.lexically_normal();
+  fs::path plain = source.path.lexically_normal();
+  if (!plain.has_filename()) plain = plain.parent_path();
+  if (has_gguf_name(plain) || plain.extension() == ".bin") plain = plain.stem();  // "tiny-1.1b" has no extension
   gguf_metadata m{
       {"general.architecture", name},
-      {"general.name", (plain.has_filename() ? plain : plain.parent_path()).stem().string()},
+      {"general.name", plain.filename().string()},
       {"general.file_type", std::ranges::find(file_types, most_format, [](const auto& t) { return t.first; })->second},
       {"general.quantization_version", std::uint32_t{2}},
       {name + ".context_length", number(c.context)},

@@ -110,8 +110,7 @@ void multiply(const stored_matrix& m, input_rows& x, precis::matrix_view<float> 
   const std::size_t tiles = (m.out_ + kernel::tile_rows - 1) / kernel::tile_rows;
   const std::size_t pieces = std::min({tiles, 4 * threads.size(), m.bytes_ * x.size() / worth_sharing});
   if (threads.size() == 1 || pieces < 2) return multiply_rows({0, m.out_});
-  const auto first_row = [&](std::size_t i) { return std::min(m.out_, tiles * i / pieces * kernel::tile_rows); };
-  threads.run(pieces, [&](std::size_t i) { multiply_rows({first_row(i), first_row(i + 1)}); });
+  threads.run(pieces, [&](std::size_t i) { multiply_rows(kernel::piece_of(m.out_, i, pieces)); });
 }
 
 }  // namespace engine

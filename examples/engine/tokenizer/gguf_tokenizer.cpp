@@ -1,5 +1,6 @@
 #include <engine/tokenizer/gguf_tokenizer.hpp>
 
+#include <engine/files/gguf.hpp>
 #include <engine/files/json.hpp>
 #include <engine/files/messages.hpp>
 
@@ -188,7 +189,7 @@ void add_gguf_tokenizer(const fs::path& path, const gguf_vocabulary& model, gguf
   }
   std::error_code ignored;
   const bool folder = fs::is_directory(path, ignored);
-  if (path.extension() == ".gguf" || (folder && !fs::exists(path / "vocab.json", ignored)))
+  if (has_gguf_name(path) || (folder && !fs::exists(path / "vocab.json", ignored)))
     refuse_input(path.string(), "a tokenizer that cannot be copied into a GGUF file",
                  "vocab.json and merges.txt, or a tok*.bin");
   if (folder)

@@ -1,6 +1,7 @@
 #include <engine/tokenizer/tokenizer.hpp>
 
 #include <engine/files/files.hpp>
+#include <engine/files/gguf.hpp>
 #include <engine/files/json.hpp>
 #include <engine/files/messages.hpp>
 #include <engine/tokenizer/gguf_tokenizer.hpp>
@@ -73,7 +74,7 @@ std::pair<std::size_t, std::size_t> tokens_covering(std::span<const token_span> 
 
 tokenizer load_tokenizer(const std::filesystem::path& path) {
   std::error_code ignored;
-  if (path.extension() == ".gguf") return parse_gguf_tokenizer(mapped_file(path).bytes(), path.string());
+  if (has_gguf_name(path)) return parse_gguf_tokenizer(mapped_file(path).bytes(), path.string());
   if (!std::filesystem::is_directory(path, ignored)) return score_bpe(mapped_file(path).bytes(), path.string());
 
   const std::filesystem::path settings = path / "tokenizer_config.json";

@@ -1,12 +1,54 @@
 #include "commands/command_line.hpp"
 
+#include <precis/core/error.hpp>
+
 #include <fmt/format.h>
 #include <CLI/CLI.hpp>
 
+#include <charconv>
+#include <cmath>
+#include <concepts>
 #include <cstdio>
+#include <cstdlib>
+#include <filesystem>
+#include <limits>
+#include <system_error>
+#include <type_traits>
 #include <utility>
 
 namespace program {
+namespace {
+
+/// Any text is a text.
+std::string refused_number(const std::string&, const std::string&) { return {}; }
+/// What is wrong with the text of an unsigned number, or "". CLI11 itself lets "-1" wrap around.
+template<std::unsigned_integral Value>
+std::string refused_number(const std::string& text, Value) {
+  Value value = 0;
+  const char* const end = text.data() + text.size();
+  const auto [rest, error] = std::from_chars(text.data(), end, value);
+  if (error == std::errc::result_out_of_range)
+    return fmt::format("'{}' is too large; expected at most {}", text, std::numeric_limits<Value>::max());
+  if (error != std::errc{} || rest != end)
+    return fmt::format("'{}' is not a number that can be used here; expected a whole number of 0 or more", text);
+  return {};
+}
+template<std::floating_point Value>
+std::string refused_number(const std::string& text, Value) {
+  char* end = nullptr;
+  const double value = std::strtod(text.c_str(), &end);
+  const bool whole =
+      !text.empty() && end == text.c_str() + text.size() && text.find_first_of(" \t\n") == std::string::npos;
+  if (!whole || !std::isfinite(value) || !std::isfinite(static_cast<Value>(value)))
+    return fmt::format("'{}' is not a number that can be used here; expected a finite number", text);
+  return {};
+}
+template<class Value>
+std::string refused_number(const std::string& text, const std::vector<Value>&) {
+  return refused_number(text, Value{});
+}
+
+}  // namespace
 
 option& option::required() {
   declared_->required();
@@ -29,11 +71,64 @@ option& option::separated_by(char delimiter) {
   return *this;
 }
 
+option& option::reads() {
+  PRECIS_EXPECTS(value_ != nullptr, "a path is text");
+  paths_->inputs.push_back({declared_->get_name(), value_});
+  return *this;
+}
+option& option::writes() {
+  PRECIS_EXPECTS(value_ != nullptr, "a path is text");
+  paths_->outputs.push_back({declared_->get_name(), value_});
+  return *this;
+}
+
+void check_paths(const named_paths& paths) {
+  namespace fs = std::filesystem;
+  using named = named_paths::path;
+  std::error_code ignored;
+  const auto refuse = [](const named& of, std::string what, std::string expected) {
+    precis::refuse({.what = std::move(what), .where = of.option + " " + *of.value, .expected = std::move(expected)});
+  };
+  const auto given = [](const std::vector<named>& all) {
+    std::vector<named> some;
+    for (const named& each : all)
+      if (!each.value->empty()) some.push_back(each);
+    return some;
+  };
+  const std::vector<named> inputs = given(paths.inputs), outputs = given(paths.outputs);
+  for (const named& input : inputs)
+    if (std::error_code fault; !fs::exists(*input.value, fault))
+      refuse(input, fault ? "cannot be opened (" + fault.message() + ")" : "does not exist",
+             "a file or folder to read");
+  for (const named& output : outputs) {
+    const fs::path whole = fs::weakly_canonical(fs::absolute(*output.value), ignored);
+    for (const named& other : outputs)
+      if (&other != &output && fs::weakly_canonical(fs::absolute(*other.value), ignored) == whole)
+        refuse(output, "is also " + other.option + " " + *other.value, "a file of its own");
+    if (!fs::exists(whole, ignored)) continue;
+    for (const named& input : inputs) {
+      if (fs::equivalent(whole, *input.value, ignored))
+        refuse(output, "is the input " + input.option + " itself", "another name: the input would be overwritten");
+      for (fs::path folder = whole.parent_path(); !fs::is_directory(whole, ignored); folder = folder.parent_path()) {
+        if (fs::equivalent(folder, *input.value, ignored))
+          refuse(output, "is a file of the input " + input.option,
+                 "a new name, or one outside that folder: the input would be overwritten");
+        if (folder == folder.parent_path()) break;
+      }
+    }
+  }
+}
+
 void subcommand::footer(const std::string& text) { app_->footer(text); }
 
 template<class Value>
 option subcommand::add(const std::string& names, Value& value, const std::string& help) {
-  return option(app_->add_option(names, value, help));
+  CLI::Option* const declared = app_->add_option(names, value, help);
+  declared->check(CLI::Validator([](const std::string& text) { return refused_number(text, Value{}); }, std::string()));
+  if constexpr (std::is_same_v<Value, std::string>)
+    return {declared, paths_, &value};
+  else
+    return {declared, paths_, nullptr};
 }
 template option subcommand::add(const std::string&, std::string&, const std::string&);
 template option subcommand::add(const std::string&, unsigned&, const std::string&);
@@ -51,7 +146,10 @@ void subcommand::add_flag(const std::string& name, std::function<void()> set, co
   app_->add_flag_callback(name, std::move(set), help);
 }
 void subcommand::runs(std::function<exit_status()> body) {
-  app_->callback([body = std::move(body), status = status_] { *status = body(); });
+  app_->callback([body = std::move(body), status = status_, paths = paths_] {
+    check_paths(*paths);
+    *status = body();
+  });
 }
 
 command_line::command_line(const std::string& name, const std::string& description, const std::string& footer)
@@ -65,6 +163,10 @@ command_line::~command_line() = default;
 
 subcommand command_line::add(const std::string& name, const std::string& description) {
   return {*app_->add_subcommand(name, description), status_};
+}
+
+void command_line::version(const std::string& text) {
+  app_->set_version_flag("--version", text, "print the version and what the program is built with");
 }
 
 int command_line::run(int argc, const char* const* argv) {

@@ -3,6 +3,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace CLI {
@@ -14,18 +15,38 @@ namespace program {
 
 enum class exit_status { done = 0, stopped = 130 };
 
+/// The options of a subcommand that name files and folders.
+struct named_paths {
+  struct path {
+    std::string option;
+    const std::string* value;  ///< "" if the option was not given
+  };
+  std::vector<path> inputs, outputs;
+};
+
+/// Refuses inputs that do not exist, outputs that name the same file or folder, and outputs that are an input, or an
+/// existing file inside one. Files are compared by identity, so links and other spellings do not hide them.
+void check_paths(const named_paths& paths);
+
 /// A declared option, to be configured further.
 class option {
  public:
-  explicit option(CLI::Option* declared) noexcept : declared_(declared) {}
   option& required();
   option& shows_default();  ///< prints the value that the variable has now as the default
   option& one_of(std::vector<std::string> values);
   option& positive();
   option& separated_by(char delimiter);
+  option& reads();   ///< a file or folder that exists; checked before the work, like what `writes` says
+  option& writes();  ///< a file or folder: not that of another option, nor an input or part of one
 
  private:
+  friend class subcommand;
+  option(CLI::Option* declared, std::shared_ptr<named_paths> paths, const std::string* value)
+      : declared_(declared), paths_(std::move(paths)), value_(value) {}
+
   CLI::Option* declared_;
+  std::shared_ptr<named_paths> paths_;  ///< of the subcommand
+  const std::string* value_ = nullptr;  ///< of an option whose value is text
 };
 
 /// One subcommand of the program: its options and the function that it runs.
@@ -46,6 +67,7 @@ class subcommand {
  private:
   CLI::App* app_;
   exit_status* status_;
+  std::shared_ptr<named_paths> paths_ = std::make_shared<named_paths>();
 };
 
 /// The command line of the program. Only command_line.cpp includes CLI11, which takes seconds to compile.
@@ -57,6 +79,8 @@ class command_line {
   ~command_line();
 
   [[nodiscard]] subcommand add(const std::string& name, const std::string& description);
+  /// `--version` prints this text.
+  void version(const std::string& text);
 
   /// Parses the arguments and runs the subcommand; returns the exit code. Bad usage prints a message and returns 2.
   /// Throws what the subcommand throws.

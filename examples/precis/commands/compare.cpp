@@ -46,6 +46,10 @@ std::vector<precis::budget> read_budgets(const std::string& text) {
   for (std::string word : split_commas(text)) {
     if (word.find_first_not_of("0123456789.") == std::string::npos) word += "bpw";
     budgets.push_back(precis::parse_budget(word));
+    if (budgets.back().bounds() != precis::resource::bytes)
+      precis::refuse({.what = "a budget of " + word,
+                      .where = "compare",
+                      .expected = "budgets in size: 3.5bpw, 1200000B or 40%; `precis plan` takes times"});
   }
   return budgets;
 }
@@ -247,7 +251,8 @@ void add_compare(command_line& line) {
       "Writes compare.csv, quality.svg (divergence against bytes), share.svg (relative to uniform), report.html, and "
       "every score\n"
       "and cost table: `precis plan --costs compare/measured.costs --budget 4.5bpw` reuses them.");
-  c.add("--verdicts", o->verdicts, "JSON lines of text and label: accuracy of uniform, tier and measured plans");
+  c.add("--verdicts", o->verdicts, "JSON lines of text and label: accuracy of uniform, tier and measured plans")
+      .reads();
   c.add("--verdict-tokens", o->verdict_tokens, "tokens from the end of a text in its prompt").shows_default();
   c.add("--verdict-texts", o->verdict_texts, "texts to read, from the first; 0: all").shows_default();
   c.add("--budgets", o->budgets, "comma-separated sizes: 4 or 4.5bpw (bits per weight), 40%, 1200000B").shows_default();

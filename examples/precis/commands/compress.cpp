@@ -58,12 +58,12 @@ void add_compress(command_line& line) {
   c.footer(
       "Example:  precis compress MODEL --plan mixed.plan --out SMALLER\n"
       "Prunes each matrix to the plan's sparsity (exactly, smallest weights first) and packs it in the plan's format. "
-      "The model is never in memory as a whole. A line like \"wte affine8.g32\" also packs the embedding.\n"
+      "The model is never in memory as a whole. A line like \"wte affine8.g32.h\" also packs the embedding.\n"
       "--out NAME.gguf writes a GGUF file that llama.cpp loads: " +
       engine::gguf_families() + " models in float32, float16, bfloat16, q4_0, q4_1, q5_0, q5_1 and q8_0.");
   add_model(c, o->model);
-  c.add("--plan", o->plan, "plan from `precis plan`, or written by hand").required();
-  c.add("-o,--out", o->out, "folder to write, or a file that ends in .gguf").required();
+  c.add("--plan", o->plan, "plan from `precis plan`, or written by hand").required().reads();
+  c.add("-o,--out", o->out, "folder to write, or a file that ends in .gguf").required().writes();
   c.add_flag("--replace", o->replace, "replace an existing output");
   add_common(c, o->common);
   c.runs([o] { return run(*o); });

@@ -3,6 +3,7 @@
 #include "jobs/allocation.hpp"
 #include "jobs/checkpoint.hpp"
 #include "jobs/output.hpp"
+#include "jobs/product_times.hpp"
 #include "jobs/unit_costs.hpp"
 
 #include <engine/files/files.hpp>
@@ -21,11 +22,21 @@ namespace {
 
 struct cost_command {
   model_options model;
-  std::string by = "measured", entries, units = "matrix", out = "model.costs";
+  std::string by = "measured", entries, units = "matrix", out = "model.costs", activations = "float";
+  bool time = false;
+  std::size_t time_threads = 1;
   text_options text{.file = {}, .length = 0, .windows = 8};
   resume_options resume;
   run_options common;
 };
+
+/// The times of a unit; null where one is not known.
+engine::json times_of(const precis::cost_table& t, std::size_t unit) {
+  engine::json times = engine::json::array();
+  for (const std::size_t ns : t.nanoseconds_of(unit))
+    times.push_back(ns == precis::not_timed ? engine::json() : engine::json(ns));
+  return times;
+}
 
 exit_status run(const cost_command& o) {
   require_writable({o.out, o.common.json});
@@ -42,19 +53,26 @@ exit_status run(const cost_command& o) {
                          {"by", o.by},
                          {"entries", what.entries},
                          {"units", o.units},
+                         {"tables", o.model.tables},
                          {"text", o.text.file},
                          {"windows", text ? text->windows.size() : 0},
                          {"length", text ? text->length : 0}};
   checkpoint saved(partial_file(o.resume, o.out + ".partial", job), job, o.resume);
-  const cost_result found = run_costs(o.by, s, what, o.common, &saved);
+  cost_result found = run_costs(o.by, s, what, o.common, &saved);
   if (found.stopped) return stop(saved);
+  if (o.time)
+    found.table =
+        with_times(s, std::move(found.table), {.int8_activations = o.activations == "int8", .threads = o.time_threads});
   const precis::cost_table& t = found.table;
   engine::write_file(o.out, precis::to_text(t));
   fmt::print("wrote  {}: {} units x {} entries ({}, {})\n", o.out, t.units.size(), t.entries.size(), t.maker,
              duration(found.seconds));
+  for (const std::string& note : t.notes) fmt::print("note   {}\n", note);
   engine::json rows = engine::json::array();
-  for (std::size_t u = 0; u < t.units.size(); ++u)
+  for (std::size_t u = 0; u < t.units.size(); ++u) {
     rows.push_back({{"unit", t.units[u].name}, {"bytes", t.bytes_of(u)}, {"costs", t.costs_of(u)}});
+    if (t.has_times()) rows.back()["nanoseconds"] = times_of(t, u);
+  }
   write_json(o.common.json, {{"command", "cost"},
                              {"model", s.name},
                              {"fingerprint", s.fingerprint},
@@ -62,6 +80,7 @@ exit_status run(const cost_command& o) {
                              {"measure", t.measure},
                              {"entries", t.entries},
                              {"units", std::move(rows)},
+                             {"notes", t.notes},
                              {"seconds", found.seconds}});
   saved.finish();
   return exit_status::done;
@@ -76,15 +95,23 @@ void add_cost(command_line& line) {
       "Examples:\n"
       "  precis cost MODEL --by measured --text calibration.txt --out model.costs\n"
       "  precis plan MODEL --costs model.costs --budget 4bpw\n"
+      "  precis cost MODEL --by weights --time --out timed.costs\n"
+      "  precis plan MODEL --costs timed.costs --budget 2.5ms\n"
       "measured: divergence of the whole model (KL, nats per token) with one unit in one format; measured_nll: its\n"
       "loss instead; reconstruction: relative squared error of a matrix's outputs; weights: relative squared error of\n"
       "its weights, without text.");
   add_model(c, o->model);
+  add_tables(c, o->model);
   c.add("--by", o->by, "measured, measured_nll, reconstruction or weights").one_of(cost_names()).shows_default();
   add_text(c, o->text, "calibration text", false);
   add_entries(c, o->entries);
   add_units(c, "--units", o->units, "the units that get one choice each: block, half or matrix");
-  c.add("--out", o->out, "cost table to write").shows_default();
+  c.add_flag("--time", o->time, "also measure the time of every unit in every format on this machine, per token");
+  c.add("--activations", o->activations, "with --time: activations that multiply packed weights, float or int8")
+      .one_of({"float", "int8"})
+      .shows_default();
+  c.add("--time-threads", o->time_threads, "with --time: threads of a product; 0: one per processor").shows_default();
+  c.add("--out", o->out, "cost table to write").shows_default().writes();
   add_resume(c, o->resume);
   add_common(c, o->common);
   c.runs([o] { return run(*o); });

@@ -22,13 +22,22 @@
 #include <chrono>
 #include <filesystem>
 #include <memory>
+#include <system_error>
 
 namespace program {
 
 namespace {
 
+/// The folder of the demo's model: beside the installed program, or in the tree that it was built from.
+[[nodiscard]] std::string demo_model() {
+  std::error_code ignored;
+  const std::filesystem::path self = std::filesystem::read_symlink("/proc/self/exe", ignored);
+  const std::filesystem::path installed = self.parent_path().parent_path() / "share" / "precis" / "models" / "world";
+  return !self.empty() && std::filesystem::exists(installed, ignored) ? installed.string() : PRECIS_DEMO_MODEL;
+}
+
 struct demo_command {
-  std::string model = PRECIS_DEMO_MODEL, out = "precis-demo";
+  std::string model = demo_model(), out = "precis-demo";
   run_options common;
 };
 
@@ -81,7 +90,7 @@ exit_status run(const demo_command& o) {
   const text_windows text = read_windows(s, {.file = (folder / "heldout.txt").string(), .length = 0, .windows = 120});
   const text_windows calibration =
       read_windows(s, {.file = (folder / "calibration.txt").string(), .length = 0, .windows = 0});
-  const fact_file facts = load_facts(s.tokens, folder / "facts.json", answers::whole);
+  const fact_file facts = load_facts(s.tokens, s.model.shape().context, folder / "facts.json", answers::whole);
   const text_loss original = measure(s.model, text, o.common, "   evaluating");
   if (original.stopped) return exit_status::stopped;
   fmt::print("   {}\n   perplexity {:.3f} on {} predictions of held-out text\n", describe(s), original.perplexity(),
@@ -201,8 +210,10 @@ void add_demo(command_line& line) {
   auto o = std::make_shared<demo_command>();
   subcommand c =
       line.add("demo", "run every stage on the model of the repository and write a report; takes about a minute");
-  c.add("--model", o->model, "folder with the model, facts.json, heldout.txt and calibration.txt").shows_default();
-  c.add("--out", o->out, "folder for the report and its pictures").shows_default();
+  c.add("--model", o->model, "folder with the model, facts.json, heldout.txt and calibration.txt")
+      .shows_default()
+      .reads();
+  c.add("--out", o->out, "folder for the report and its pictures").shows_default().writes();
   add_common(c, o->common);
   c.runs([o] { return run(*o); });
 }

@@ -60,7 +60,8 @@ struct eigenprune_command {
                     .expected = "one of --task FILE, --facts FILE and --verdicts FILE"});
   const std::size_t context = s.model.shape().context;
   if (!o.facts.empty())
-    return ask(load_facts(s.tokens, o.facts, answers::first_token), std::filesystem::path(o.facts).filename().string());
+    return ask(load_facts(s.tokens, s.model.shape().context, o.facts, answers::first_token),
+               std::filesystem::path(o.facts).filename().string());
   if (!o.verdicts.empty()) return ask(s.tokens, load_verdicts(o.verdicts), o.verdict_tokens, context);
   return ask(s.tokens,
              o.task == "int-sum"    ? integer_sums()
@@ -279,8 +280,8 @@ void add_eigenprune(command_line& line) {
       "70 % of the prompts are for scoring, 10 % for choosing the portion, 20 % for the report.");
   add_model(c, o->model);
   c.add("--task", o->task, "prompts and answers as JSON lines; or int-sum, int-mult");
-  c.add("--facts", o->facts, "facts as for trace: a JSON array of prompt, subject, attribute");
-  c.add("--verdicts", o->verdicts, "texts and labels as for evaluate");
+  c.add("--facts", o->facts, "facts as for trace: a JSON array of prompt, subject, attribute").reads();
+  c.add("--verdicts", o->verdicts, "texts and labels as for evaluate").reads();
   c.add("--verdict-tokens", o->verdict_tokens, "tokens from the end of a text in its prompt").shows_default();
   c.add("--roles", o->roles, "comma-separated roles of the matrices to prune: q, k, v, o, mlp").shows_default();
   c.add_flag("--whole-matrices", o->whole_matrices, "decompose whole matrices instead of single heads");
@@ -298,11 +299,12 @@ void add_eigenprune(command_line& line) {
   c.add("--limit", o->limit, "use a random sample of this many prompts; 0: all").shows_default();
   c.add("--controls", o->controls, "random removals to compare with").shows_default();
   c.add("--seed", o->seed, "seed of the split, the pairs and the controls").shows_default();
-  c.add("--out", o->out, "folder for spectra.txt, pictures and report.html");
+  c.add("--out", o->out, "folder for spectra.txt, pictures and report.html").writes();
   c.add("--scores", o->scores,
-        "file for the share of useful singular values per unit, a score table for plan; needs roles in every unit");
+        "file for the share of useful singular values per unit, a score table for plan; needs roles in every unit")
+      .writes();
   add_units(c, "--units", o->units, "with --scores: block, half or matrix");
-  c.add("--save", o->save, "folder for the pruned model, as float32");
+  c.add("--save", o->save, "folder for the pruned model, as float32").writes();
   add_common(c, o->common);
   c.runs([o] { return run(*o); });
 }

@@ -88,15 +88,16 @@ bool evaluate_text(const evaluate_command& o, const session& s, const text_windo
   const auto began = std::chrono::steady_clock::now();
   const text_loss loss = measure(s.model, text, o.common, "evaluating", &saved);
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count();
-  result.update({{"text", text.name},
-                 {"tokens", text.tokens},
-                 {"window", text.length},
-                 {"windows", loss.report.windows.size()},
-                 {"predictions", loss.report.total.count},
-                 {"nll_nats_per_token", loss.nats()},
-                 {"nll_half_width_95", loss.half_width()},
-                 {"perplexity", loss.perplexity()},
-                 {"seconds", seconds}});
+  result.update(
+      {{"text", text.name},
+       {"tokens", text.tokens},
+       {"window", text.length},
+       {"windows", loss.report.windows.size()},
+       {"predictions", loss.report.total.count},
+       {"nll_nats_per_token", loss.nats()},
+       {"nll_half_width_95", loss.report.windows.size() < 2 ? engine::json() : engine::json(loss.half_width())},
+       {"perplexity", loss.perplexity()},
+       {"seconds", seconds}});
   std::vector<double> each;
   for (const precis::nll& w : loss.report.windows) each.push_back(w.mean());
   result["nll_per_window"] = each;
@@ -104,7 +105,11 @@ bool evaluate_text(const evaluate_command& o, const session& s, const text_windo
     fmt::print("stopped after {} of {} windows; the results below are over those windows\n", loss.report.windows.size(),
                text.windows.size());
   fmt::print("perplexity       {:.4f}\n", loss.perplexity());
-  fmt::print("NLL              {:.6f} +- {:.4f} nats per token (95 %, over windows)\n", loss.nats(), loss.half_width());
+  if (loss.report.windows.size() < 2)
+    fmt::print("NLL              {:.6f} nats per token (an interval needs two windows or more)\n", loss.nats());
+  else
+    fmt::print("NLL              {:.6f} +- {:.4f} nats per token (95 %, over windows)\n", loss.nats(),
+               loss.half_width());
   fmt::print("speed            {:.0f} tokens/s\n", static_cast<double>(loss.report.total.count) / seconds);
   if (original != nullptr && !loss.stopped) {
     const double kl = divergence(*original, s, text, o.common);
@@ -171,7 +176,7 @@ exit_status run(const evaluate_command& o) {
   bool whole = !text || evaluate_text(o, s, *text, against, saved, result);
   if (whole && !o.verdicts.empty()) whole = evaluate_verdicts(o, s, against, saved, result);
   if (whole && !o.facts.empty()) {
-    const fact_file facts = load_facts(s.tokens, o.facts, answers::first_token);
+    const fact_file facts = load_facts(s.tokens, s.model.shape().context, o.facts, answers::first_token);
     const questions asked = ask(facts, o.facts);
     const precis::evaluate::accuracy_report known = answered(s, asked, o.common);
     fmt::print("facts            {} of {} answered ({:.1f} %)\n", known.correct, known.count, 100.0 * known.share());
@@ -248,13 +253,14 @@ void add_evaluate(command_line& line) {
   add_model(c, o->model);
   add_text(c, o->text, "plain text, or token ids as JSON, {\"sequences\": [[1, 2], [3]]}, to measure the perplexity on",
            false);
-  c.add("--verdicts", o->verdicts, "JSON lines of text and label to measure the accuracy on");
+  c.add("--verdicts", o->verdicts, "JSON lines of text and label to measure the accuracy on").reads();
   c.add("--verdict-tokens", o->verdict_tokens, "language models: tokens from the end of a text in its prompt")
       .shows_default();
   c.add("--labels", o->labels, "names of a classifier's outputs in order (default: those of its config.json)")
       .separated_by(',');
-  c.add("--against", o->against, "the original model: also print the KL divergence from it, and its accuracy");
-  c.add("--facts", o->facts, "also count the facts (JSON array of prompt, subject, attribute) that the model answers");
+  c.add("--against", o->against, "the original model: also print the KL divergence from it, and its accuracy").reads();
+  c.add("--facts", o->facts, "also count the facts (JSON array of prompt, subject, attribute) that the model answers")
+      .reads();
   add_resume(c, o->resume);
   add_common(c, o->common);
   c.runs([o] { return is_classifier(o->model.path) ? run_classifier(*o) : run(*o); });

@@ -75,16 +75,18 @@ void add_evolve(command_line& line) {
       "Each generation trades bytes between units of the best plan and keeps the plan that diverges least from the\n"
       "original. Unit costs need not be additive, but every candidate is a run of the model: start from a good plan.");
   add_model(c, o->model);
+  add_tables(c, o->model);
   add_text(c, o->text, "calibration text", true);
   add_budget(c, o->budget).required();
-  c.add("--costs", o->costs, "cost table whose units and formats are searched (default: --units and --entries)");
-  c.add("--from", o->from, "plan to start from (default: random plans)");
+  c.add("--costs", o->costs, "cost table whose units and formats are searched (default: --units and --entries)")
+      .reads();
+  c.add("--from", o->from, "plan to start from (default: random plans)").reads();
   add_entries(c, o->entries);
   add_units(c, "--units", o->units, "the units that get one choice each: block, half or matrix");
   c.add("--generations", o->generations, "generations").shows_default();
   c.add("--offspring", o->offspring, "offspring per generation").shows_default().positive();
   c.add("--seed", o->seed, "random seed").shows_default();
-  c.add("--out", o->out, "plan to write").shows_default();
+  c.add("--out", o->out, "plan to write").shows_default().writes();
   add_common(c, o->common);
   c.runs([o] { return run(*o); });
 }

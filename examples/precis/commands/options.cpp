@@ -9,12 +9,16 @@
 namespace program {
 
 void add_model(subcommand& c, model_options& o) {
-  c.add("MODEL", o.path, engine::readable_language_models()).required();
-  c.add("--tokenizer", o.tokenizer, "tokenizer of a .bin model, if it is not beside the model");
+  c.add("MODEL", o.path, engine::readable_language_models()).required().reads();
+  c.add("--tokenizer", o.tokenizer, "tokenizer of a .bin model, if it is not beside the model").reads();
+}
+
+void add_tables(subcommand& c, model_options& o) {
+  c.add_flag("--tables", o.tables, "the token embedding and an untied head are units, too, and in the budget");
 }
 
 void add_common(subcommand& c, run_options& o) {
-  c.add("--json", o.json, "write the result as JSON to this file");
+  c.add("--json", o.json, "write the result as JSON to this file").writes();
   c.add("--threads", o.threads, "threads; 0: one per processor. Results do not depend on it").shows_default();
   c.add_flag("--quiet", o.quiet, "print no progress");
 }
@@ -22,11 +26,12 @@ void add_common(subcommand& c, run_options& o) {
 void add_resume(subcommand& c, resume_options& o) {
   c.add_flag("--resume", o.resume, "continue from the partial results of a stopped run");
   c.add("--partial", o.partial,
-        "file for partial results (default: beside the output; without an output, in the user's cache folder)");
+        "file for partial results (default: beside the output; without an output, in the user's cache folder)")
+      .writes();
 }
 
 void add_text(subcommand& c, text_options& o, const std::string& help, bool required) {
-  option text = c.add("--text", o.file, help);
+  option text = c.add("--text", o.file, help).reads();
   if (required) text.required();
   c.add("--context", o.length, "predictions per window of the text (default: one less than the model's context)");
   c.add("--windows", o.windows, "windows of the text; 0: all").shows_default();
@@ -40,8 +45,9 @@ void add_entries(subcommand& c, std::string& value, const std::string& help) {
   c.add("--entries", value, fmt::format("{} (default: {})", help, default_entries_text));
 }
 
-option add_budget(subcommand& c, std::string& value) {
-  return c.add("--budget", value, "upper bound on the size: 4.5bpw, 1200000B or 40% (of the matrices in the file)");
+option add_budget(subcommand& c, std::string& value, const std::string& more) {
+  return c.add("--budget", value,
+               "upper bound on the size: 4.5bpw, 1200000B or 40% (of the matrices in the file)" + more);
 }
 
 session open_and_print(const model_options& o) {

@@ -20,12 +20,14 @@ void add_common(subcommand& c, run_options& o);
 void add_resume(subcommand& c, resume_options& o);
 /// --text, --context and --windows.
 void add_text(subcommand& c, text_options& o, const std::string& help, bool required);
+/// --tables.
+void add_tables(subcommand& c, model_options& o);
 /// An option that takes block, half or matrix.
 void add_units(subcommand& c, const std::string& name, std::string& value, const std::string& help);
 /// --entries.
 void add_entries(subcommand& c, std::string& value, const std::string& help = "comma-separated formats");
 /// --budget.
-option add_budget(subcommand& c, std::string& value);
+option add_budget(subcommand& c, std::string& value, const std::string& more = {});
 
 /// Opens a model and prints a line about it.
 [[nodiscard]] session open_and_print(const model_options& o);

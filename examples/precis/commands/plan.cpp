@@ -16,8 +16,10 @@
 #include <nlohmann/json.hpp>
 
 #include <algorithm>
+#include <map>
 #include <memory>
 #include <optional>
+#include <string>
 #include <utility>
 
 namespace program {
@@ -28,7 +30,7 @@ struct plan_command {
   model_options model;
   std::string scores, costs, allocator, entries, types, uniform,
       sparsity_by = "uniform", sparsity_scores, units = "block", bits = "4,6,8", prune = "0", family = "affine",
-      granularity = "g32", std = "population", budget, out = "model.plan";
+      granularity = "g32", std = "population", budget, also, out = "model.plan";
   double sparsity = 0;
   run_options common;
 };
@@ -72,15 +74,22 @@ exit_status run(const plan_command& o) {
   if (allocator != "tiers" && o.budget.empty())
     precis::refuse(
         {.what = allocator + " without a size limit", .where = "plan", .expected = "--budget 4.5bpw, 1200000B or 40%"});
-  std::optional<precis::budget> budget;
+  std::optional<precis::budget> budget, also;
   if (!o.budget.empty()) budget = precis::parse_budget(o.budget);
+  if (!o.also.empty()) also = precis::parse_budget(o.also);
+  if (also && allocator != "knapsack")
+    precis::refuse({.what = "two budgets with " + allocator, .where = "--also", .expected = "--allocator knapsack"});
+  if (budget && budget->bounds() == precis::resource::nanoseconds && (o.costs.empty() || allocator == "tiers"))
+    precis::refuse({.what = "a budget of " + o.budget + " without measured times",
+                    .where = "plan",
+                    .expected = "--costs FILE, a table of `precis cost --time`"});
   const session s = open_model(o.model);
 
   precis::plan p;
   std::optional<precis::scores> table;
-  std::vector<precis::allocate::tier> tiers;
+  std::map<std::string, precis::allocate::tier> tiers;  // of the units with a score
   if (!o.costs.empty()) {
-    p = allocate_plan(allocator, {.name = o.costs, .costs = read_costs(s, o.costs)}, *budget).plan;
+    p = allocate_plan(allocator, {.name = o.costs, .costs = read_costs(s, o.costs)}, *budget, also).plan;
   } else if (!o.uniform.empty()) {
     p = uniform_plan(s, precis::parse_unit_kind(o.units, "--units"), o.uniform,
                      o.sparsity_by == "uniform" ? o.sparsity : 0.0);
@@ -93,7 +102,8 @@ exit_status run(const plan_command& o) {
           make_tiers(read_bits(o.bits, "--bits"), read_sparsities(o.prune, "--prune"), o.family, o.granularity);
       if (o.std == "sample") allocate.std = precis::allocate::deviation::sample;
       p = allocate(*table);
-      tiers = allocate.tiers(table->values);
+      const std::vector<precis::allocate::tier> of_scores = allocate.tiers(table->values);
+      for (std::size_t i = 0; i < of_scores.size(); ++i) tiers[table->units[i].name] = of_scores[i];
     } else {
       const std::vector<std::string> entries = read_entries(o.entries, "--entries");
       const candidate scored{
@@ -124,11 +134,15 @@ exit_status run(const plan_command& o) {
     const precis::choice& c = *p.find(units[i].name);
     std::size_t bytes = 0;
     for (const std::size_t m : units[i].matrices) bytes += resolved.matrices[m].bytes;
-    const std::string tier = tiers.empty() ? "-" : std::string(precis::allocate::to_string(tiers[i]));
+    const auto at = tiers.find(units[i].name);
+    const std::string tier = at == tiers.end() ? "-" : std::string(precis::allocate::to_string(at->second));
     fmt::print("{:<{}}  {:<6}  {:<20}  {:>8.3g}  {:>10}\n", units[i].name, widest, tier, c.codec, c.sparsity, bytes);
     rows.push_back(
         {{"unit", units[i].name}, {"tier", tier}, {"codec", c.codec}, {"sparsity", c.sparsity}, {"bytes", bytes}});
-    if (table) rows.back()["score"] = table->values[i];
+    if (!table) continue;
+    const auto scored = std::ranges::find(table->units, units[i].name, &precis::unit::name);
+    if (scored != table->units.end())
+      rows.back()["score"] = table->values[static_cast<std::size_t>(scored - table->units.begin())];
   }
   fmt::print(
       "\nsize   {} bytes for {} weights: {:.3f} bits per weight, {:.2f} times smaller than in the file ({:.1f} % "
@@ -164,13 +178,14 @@ void add_plan(command_line& line) {
       "  precis plan MODEL --costs model.costs --budget 4bpw\n"
       "  precis plan MODEL --scores taylor.scores --allocator knapsack --budget 40%\n"
       "  precis plan MODEL --scores trace.scores --bits 3,4,6 --granularity g32 --out mixed.plan\n"
-      "  precis plan MODEL --uniform affine4.g32 --out four.plan\n"
+      "  precis plan MODEL --uniform affine4.g32.h --out four.plan\n"
       "Tiers by z-score: z < -0.5 is low, z > 0.5 is high. Low information density gets the fewest bits and the most "
       "pruning.\n"
       "The plan is text: read it, edit it, diff it, pass it to `precis compress`.");
   add_model(c, o->model);
-  c.add("--scores", o->scores, "score table from `precis score`");
-  c.add("--costs", o->costs, "cost table from `precis cost`");
+  add_tables(c, o->model);
+  c.add("--scores", o->scores, "score table from `precis score`").reads();
+  c.add("--costs", o->costs, "cost table from `precis cost`").reads();
   c.add("--allocator", o->allocator,
         fmt::format("{} within --budget; or tiers: --bits by z-score (default: knapsack for costs, tiers for scores)",
                     fmt::join(allocator_names(), ", ")));
@@ -193,11 +208,12 @@ void add_plan(command_line& line) {
         "--sparsity-scores")
       .one_of({"uniform", "joint", "owl", "softmax"})
       .shows_default();
-  c.add("--sparsity-scores", o->sparsity_scores, "score table from `precis score`, high = keep");
+  c.add("--sparsity-scores", o->sparsity_scores, "score table from `precis score`, high = keep").reads();
   add_units(c, "--units", o->units, "with --uniform: block, half or matrix");
-  add_budget(c, o->budget);
-  c.add("--tensor-types", o->types, "also write the plan for llama.cpp's llama-quantize --tensor-type-file");
-  c.add("--out", o->out, "plan to write").shows_default();
+  add_budget(c, o->budget, "; or, for costs with times, on the time per token: 2.5ms, 870us or 870000ns");
+  c.add("--also", o->also, "a second budget for the knapsack: a time if --budget is a size, and vice versa");
+  c.add("--tensor-types", o->types, "also write the plan for llama.cpp's llama-quantize --tensor-type-file").writes();
+  c.add("--out", o->out, "plan to write").shows_default().writes();
   add_common(c, o->common);
   c.runs([o] { return run(*o); });
 }

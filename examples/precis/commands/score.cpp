@@ -38,7 +38,7 @@ exit_status run(score_command& o) {
   std::optional<text_windows> text;
   std::optional<checkpoint> saved;
   if (o.scorer == "causal_trace" && !o.score.facts.empty()) {
-    facts = o.score.load(s.tokens);
+    facts = o.score.load(s);
     o.score.what.facts = &*facts;
     fmt::print("facts  {}: {}", o.score.facts, facts->facts.size());
     if (facts->longer_answers > 0)
@@ -60,6 +60,8 @@ exit_status run(score_command& o) {
   }
   if (facts) fmt::print("known  {} of {} facts\n", found.facts_known, facts->facts.size());
   fmt::print("\n{}\n", tier_table(found.table));
+  for (const std::string& note : found.table.notes) fmt::print("note   {}\n", note);
+  if (!found.table.unscored.empty()) fmt::print("note   no score: {}\n", precis::list_of_names(found.table.unscored));
   engine::write_file(o.out, to_text(found.table));
   fmt::print("wrote {} ({}, {})\n", o.out, found.table.scorer, duration(found.seconds));
   if (!o.svg.empty()) fmt::print("{}\n", write_picture(o.svg, tier_picture(found.table)));
@@ -83,6 +85,7 @@ void add_score(command_line& line) {
       "  precis score MODEL --scorer cca --text calibration.txt --context 63 --windows 40\n"
       "The table is text: read it, edit it, pass it to `precis plan`. --resume continues a stopped causal trace.");
   add_model(c, o->model);
+  add_tables(c, o->model);
   c.add("--scorer", o->scorer,
         "causal_trace (needs --facts), weight_magnitude (needs no data), or one that needs --text: "
         "gradient_magnitude, first_order_taylor, taylor, input_taylor, pruning_sensitivity, cca, block_influence, "
@@ -90,8 +93,8 @@ void add_score(command_line& line) {
       .required()
       .one_of(scorer_names());
   add_text(c, o->text, "calibration text, for all scorers but causal_trace and weight_magnitude", false);
-  c.add("--out", o->out, "score table to write").shows_default();
-  c.add("--svg", o->svg, "also draw the scores and their tiers");
+  c.add("--out", o->out, "score table to write").shows_default().writes();
+  c.add("--svg", o->svg, "also draw the scores and their tiers").writes();
   o->score.declare(c);
   add_resume(c, o->resume);
   add_common(c, o->common);

@@ -12,7 +12,7 @@
 namespace program {
 
 void score_options::declare(subcommand& c) {
-  c.add("--facts", facts, "causal_trace: facts, a JSON array of {prompt, subject, attribute}");
+  c.add("--facts", facts, "causal_trace: facts, a JSON array of {prompt, subject, attribute}").reads();
   c.add("--facts-limit", facts_limit, "read only the first N facts (default: all)");
   c.add("--answers", answer_rule, "answers of several tokens: first (take the first token) or whole (refuse them)")
       .one_of({"first", "whole"})
@@ -72,8 +72,9 @@ void score_options::settle() {
                                                  : precis::score::effect_statistic::probability;
 }
 
-fact_file score_options::load(const engine::tokenizer& tokens) const {
-  return load_facts(tokens, facts, answer_rule == "whole" ? answers::whole : answers::first_token, facts_limit);
+fact_file score_options::load(const session& s) const {
+  return load_facts(s.tokens, s.model.shape().context, facts,
+                    answer_rule == "whole" ? answers::whole : answers::first_token, facts_limit);
 }
 
 engine::json score_options::trace_job(const session& s) const {
@@ -94,9 +95,9 @@ engine::json score_options::trace_job(const session& s) const {
 void experiment_options::declare(subcommand& c) {
   add_model(c, model);
   add_text(c, text, "held-out text to evaluate on", true);
-  c.add("--calibration", calibration, "text for scorers and costs; use other text than the held-out one");
+  c.add("--calibration", calibration, "text for scorers and costs; use other text than the held-out one").reads();
   c.add("--calibration-windows", calibration_windows, "windows of the calibration text; 0: all").shows_default();
-  c.add("--out", out, "folder for the results; created if it does not exist").shows_default();
+  c.add("--out", out, "folder for the results; created if it does not exist").shows_default().writes();
   score.declare(c);
   add_resume(c, resume);
   add_common(c, common);
@@ -113,7 +114,7 @@ experiment open_experiment(const experiment_options& o) {
   if (!o.calibration.empty())
     e.calibration =
         read_windows(e.model, {.file = o.calibration, .length = o.text.length, .windows = o.calibration_windows});
-  if (!o.score.facts.empty()) e.facts = o.score.load(e.model.tokens);
+  if (!o.score.facts.empty()) e.facts = o.score.load(e.model);
   return e;
 }
 

@@ -24,7 +24,7 @@ struct score_options {
   /// Translates the options given as words and stores them in `what`. Call once after parsing.
   void settle();
 
-  [[nodiscard]] fact_file load(const engine::tokenizer& tokens) const;
+  [[nodiscard]] fact_file load(const session& s) const;
   /// Every setting that affects the trace of a fact, as a checkpoint's job.
   [[nodiscard]] engine::json trace_job(const session& s) const;
 };

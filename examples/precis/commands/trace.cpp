@@ -37,7 +37,7 @@ exit_status run(const trace_command& o) {
                                           o.first_token ? answers::first_token : answers::whole, "--first-token");
   const precis::score::causal_trace scorer{.noise = {.amount = o.noise, .seed = o.seed, .runs = o.runs}};
   std::vector<precis::score::fact> scale_from{f};
-  if (!o.facts.empty()) scale_from = load_facts(s.tokens, o.facts, answers::first_token).facts;
+  if (!o.facts.empty()) scale_from = load_facts(s.tokens, s.model.shape().context, o.facts, answers::first_token).facts;
   const double sigma = noise_scale(s, scorer.noise, scale_from);
 
   using precis::site_kind;
@@ -101,8 +101,9 @@ void add_trace(command_line& line) {
   c.add("--noise", o->noise, "noise in standard deviations of the subjects' embeddings").shows_default();
   c.add("--runs", o->runs, "noisy runs").shows_default();
   c.add("--seed", o->seed, "seed of the noise").shows_default();
-  c.add("--facts", o->facts, "take the standard deviation from the subjects of this file (default: from this subject)");
-  c.add("--out", o->out, "picture to write (SVG; also a PNG if a converter is installed)").shows_default();
+  c.add("--facts", o->facts, "take the standard deviation from the subjects of this file (default: from this subject)")
+      .reads();
+  c.add("--out", o->out, "picture to write (SVG; also a PNG if a converter is installed)").shows_default().writes();
   add_common(c, o->common);
   c.runs([o] { return run(*o); });
 }

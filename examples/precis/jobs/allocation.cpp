@@ -122,9 +122,10 @@ template<class Allocator>
 
 }  // namespace
 
-allocation allocate_plan(const std::string& allocator, const candidate& c, const precis::budget& budget) {
+allocation allocate_plan(const std::string& allocator, const candidate& c, const precis::budget& budget,
+                         const std::optional<precis::budget>& also) {
   namespace allocate = precis::allocate;
-  if (allocator == "knapsack") return solved(allocate::knapsack{.budget = budget}, c.costs);
+  if (allocator == "knapsack") return solved(allocate::knapsack{.budget = budget, .also = also}, c.costs);
   if (allocator == "lagrangian") return solved(allocate::lagrangian{.budget = budget}, c.costs);
   if (allocator == "greedy") return solved(allocate::greedy{.budget = budget}, c.costs);
   if (allocator == "norm_sweep") return solved(allocate::norm_sweep{.budget = budget}, c.costs);
@@ -138,12 +139,21 @@ allocation allocate_plan(const std::string& allocator, const candidate& c, const
     precis::refuse({.what = allocator + " needs scores, but " + c.name + " is a cost table",
                     .where = "--allocator",
                     .expected = "knapsack, lagrangian, greedy, minimax or norm_sweep"});
-  std::vector<std::size_t> tiers;
+  if (budget.bounds() != precis::resource::bytes)
+    precis::refuse({.what = allocator + " within " + to_string(budget),
+                    .where = "--allocator",
+                    .expected = "a budget in size, or knapsack, lagrangian, greedy, minimax or norm_sweep"});
+  std::vector<std::size_t> scored;
   if (allocator == "z_tiers") {
     for (const allocate::tier t : allocate::z_tiers{}.tiers(c.scores.values))
-      tiers.push_back(static_cast<std::size_t>(t));
+      scored.push_back(static_cast<std::size_t>(t));
   } else {
-    tiers = allocate::kmeans_tiers{}.tiers(c.scores.values);
+    scored = allocate::kmeans_tiers{}.tiers(c.scores.values);
+  }
+  std::vector<std::size_t> tiers;  // units without a score are in the highest
+  for (std::size_t u = 0, next = 0; u < c.costs.units.size(); ++u) {
+    const bool has_score = next < scored.size() && c.scores.units[next].name == c.costs.units[u].name;
+    tiers.push_back(has_score ? scored[next++] : 2);
   }
   allocation out{.plan = fill_tiers(c.costs, tiers, budget, allocator)};
   out.predicted = predicted_cost(c.costs, out.plan);

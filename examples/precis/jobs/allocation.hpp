@@ -6,6 +6,7 @@
 #include <precis/core/scores.hpp>
 
 #include <cstddef>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -32,9 +33,11 @@ struct allocation {
   double predicted = 0;  ///< cost, in the measure of the table
   bool optimal = false;  ///< proven
 };
-/// The plan that the named allocator makes for a candidate within a budget.
-/// Errors: an unknown allocator; tiers without scores; a budget that no plan fits, with the feasible range.
-[[nodiscard]] allocation allocate_plan(const std::string& allocator, const candidate& c, const precis::budget& budget);
+/// The plan that the named allocator makes for a candidate within a budget, and within a second one if it is knapsack.
+/// Errors: an unknown allocator; tiers without scores, or with a time; a budget that no plan fits, with the feasible
+/// range.
+[[nodiscard]] allocation allocate_plan(const std::string& allocator, const candidate& c, const precis::budget& budget,
+                                       const std::optional<precis::budget>& also = {});
 
 /// The entries of a table by total bytes, smallest first.
 [[nodiscard]] std::vector<std::size_t> ladder(const precis::cost_table& t);

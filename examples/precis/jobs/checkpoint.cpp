@@ -1,5 +1,7 @@
 #include "jobs/checkpoint.hpp"
 
+#include "jobs/output.hpp"
+
 #include <engine/files/json.hpp>
 
 #include <precis/core/error.hpp>
@@ -12,6 +14,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <fstream>
+#include <iterator>
 #include <map>
 #include <mutex>
 #include <system_error>
@@ -41,6 +44,32 @@ namespace {
   return {};
 }
 
+/// The job with the size and a hash of every file that it names: the same name may hold other data on the next run.
+engine::json with_contents(engine::json job) {
+  engine::json files = engine::json::object();
+  const engine::json values = job.flatten();
+  for (const auto& [key, value] : values.items()) {
+    std::error_code ignored;
+    if (!value.is_string() || !fs::is_regular_file(value.get<std::string>(), ignored)) continue;
+    std::ifstream file(value.get<std::string>(), std::ios::binary);
+    const std::string bytes((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
+    files[key] = fmt::format("{} bytes, {:016x}", bytes.size(), precis::purpose(bytes));
+  }
+  if (!files.empty()) job["contents"] = files;
+  return job;
+}
+
+/// Where two jobs differ, as words to append; "" if the first is no job.
+std::string difference(const engine::json& saved, const engine::json& job) {
+  if (!saved.is_object()) return {};
+  const engine::json before = saved.flatten(), now = job.flatten();
+  for (const auto& [key, value] : now.items())
+    if (!before.contains(key) || before.at(key) != value)
+      return fmt::format(": {} is {} there and {} here", key.substr(1),
+                         before.contains(key) ? before.at(key).dump() : "not given", value.dump());
+  return ": it has more options";
+}
+
 }  // namespace
 
 fs::path partial_file(const resume_options& o, const fs::path& beside, const engine::json& job) {
@@ -48,7 +77,8 @@ fs::path partial_file(const resume_options& o, const fs::path& beside, const eng
   if (!beside.empty()) return beside;
   const fs::path folder = cache_folder();
   if (folder.empty()) return {};
-  return folder / fmt::format("{}-{:016x}.partial", job.at("command").get<std::string>(), precis::purpose(job.dump()));
+  return folder /
+         fmt::format("{}-{:016x}.partial", job.at("command").get<std::string>(), precis::purpose(in_utf8(job).dump()));
 }
 
 struct checkpoint::contents {
@@ -57,8 +87,9 @@ struct checkpoint::contents {
   std::mutex mutex;
 };
 
-checkpoint::checkpoint(fs::path file, const engine::json& job, const resume_options& o)
+checkpoint::checkpoint(fs::path file, const engine::json& named, const resume_options& o)
     : file_(std::move(file)), contents_(std::make_unique<contents>()) {
+  const engine::json job = with_contents(in_utf8(named));
   std::ofstream& out = contents_->out;
   if (o.resume) {
     std::ifstream in(file_);
@@ -72,7 +103,7 @@ checkpoint::checkpoint(fs::path file, const engine::json& job, const resume_opti
     while (std::getline(in, line) && !in.eof()) {
       const engine::json entry = engine::json::parse(line, nullptr, false);
       if (first && (entry.is_discarded() || entry != job))
-        precis::refuse({.what = "these are the partial results of another job",
+        precis::refuse({.what = "these are the partial results of another job" + difference(entry, job),
                         .where = file_.string(),
                         .expected = "the same model, data and options; run without --resume to start over"});
       if (!first) {
@@ -118,7 +149,12 @@ std::size_t checkpoint::size() const noexcept { return contents_->pieces.size();
 void checkpoint::record(const std::string& key, const engine::json& piece) {
   if (file_.empty()) return;
   const std::lock_guard lock(contents_->mutex);
-  contents_->out << engine::json{{"key", key}, {"value", piece}}.dump() << "\n" << std::flush;
+  contents_->out << in_utf8({{"key", key}, {"value", piece}}).dump() << "\n" << std::flush;
+  if (contents_->out) return;
+  fmt::print(stderr,
+             "precis: partial results cannot be written to {} any more; a stopped run will have to start over\n",
+             file_.string());
+  file_.clear();
 }
 
 void checkpoint::finish() {

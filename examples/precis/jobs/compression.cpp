@@ -5,6 +5,7 @@
 #include "jobs/run_options.hpp"
 
 #include <engine/files/files.hpp>
+#include <engine/files/gguf.hpp>
 #include <engine/model/family.hpp>
 #include <engine/model_files/compressed.hpp>
 #include <engine/model_files/gguf_model.hpp>
@@ -13,8 +14,11 @@
 #include <precis/core/error.hpp>
 
 #include <algorithm>
+#include <filesystem>
+#include <fstream>
 #include <span>
 #include <string_view>
+#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -53,9 +57,31 @@ struct choices {
   return out;
 }
 
+/// Refuses to replace what `compress` did not write: another folder, or a file that is not GGUF.
+void require_replaceable(const std::filesystem::path& out) {
+  std::error_code ignored;
+  const auto bad = [&](const std::string& what) {
+    precis::refuse({.what = what + ", so --replace does not delete it",
+                    .where = out.string(),
+                    .expected = "a new name, or what `precis compress` wrote"});
+  };
+  if (!std::filesystem::exists(out, ignored)) return;
+  if (std::filesystem::is_directory(out, ignored)) {
+    if (!engine::has_gguf_name(out) && !std::filesystem::is_empty(out, ignored) &&
+        !std::filesystem::exists(out / "model.plan", ignored))
+      bad("is a folder without a model.plan");
+  } else if (engine::has_gguf_name(out)) {
+    std::ifstream file(out, std::ios::binary);
+    char magic[4] = {};
+    file.read(magic, 4);
+    if (std::string_view(magic, 4) != "GGUF") bad("is not a GGUF file");
+  }
+}
+
 }  // namespace
 
 compression_result compress(const compression_request& r, const run_options& o) {
+  if (r.replace) require_replaceable(r.out);
   const engine::model_source source = engine::open_source(r.model.path);
   if (!engine::family_of(source.config).causal)
     precis::refuse({.what = "a classifier", .where = r.model.path, .expected = "a language model"});
@@ -93,7 +119,7 @@ compression_result compress(const compression_request& r, const run_options& o) 
         .tokenizer = r.model.tokenizer,
         .made_from = fingerprint,
         .files = {{"model.plan", precis::to_text(p)}}};
-    const bool gguf = r.out.extension() == ".gguf";
+    const bool gguf = engine::has_gguf_name(r.out);
     written = gguf ? engine::write_gguf(r.model.path, r.out, matrices, how)
                    : engine::write_compressed(r.model.path, r.out, matrices, how);
   }

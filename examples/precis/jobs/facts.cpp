@@ -39,14 +39,18 @@ precis::score::fact make_fact(const engine::tokenizer& tokens, std::string name,
   return f;
 }
 
-fact_file load_facts(const engine::tokenizer& tokens, const std::filesystem::path& path, answers rule,
-                     std::size_t most) {
+fact_file load_facts(const engine::tokenizer& tokens, std::size_t context, const std::filesystem::path& path,
+                     answers rule, std::size_t most) {
   fact_file out;
   for_each_json_entry(path, "fact", "an array of objects with prompt, subject and attribute", most,
                       [&](const engine::json_object& entry, const std::string& where) {
                         const std::string prompt = entry.text("prompt"), subject = entry.text("subject"),
                                           attribute = entry.text("attribute");
                         out.facts.push_back(make_fact(tokens, where, prompt, subject, attribute, rule));
+                        if (const std::size_t length = out.facts.back().prompt.size(); length > context)
+                          precis::refuse({.what = "a prompt of " + std::to_string(length) + " tokens",
+                                          .where = where,
+                                          .expected = "at most " + std::to_string(context) + ", the model's context"});
                         out.facts.back().name = prompt;
                         out.prompts.push_back(prompt);
                         out.subjects.push_back(subject);

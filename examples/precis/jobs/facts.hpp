@@ -37,9 +37,10 @@ struct fact_file {
                                             std::string_view shorten = "--answers first");
 
 /// Reads a JSON array of {"prompt", "subject", "attribute"}, the format of known_1000.json of Meng et al. 2022; other
-/// keys are ignored. `most` limits how many are read (0: all). Errors: those of make_fact, with the fact's number.
-[[nodiscard]] fact_file load_facts(const engine::tokenizer& tokens, const std::filesystem::path& path, answers rule,
-                                   std::size_t most = 0);
+/// keys are ignored. `most` limits how many are read (0: all). Errors, with the fact's number: those of make_fact; a
+/// prompt of more than `context` tokens.
+[[nodiscard]] fact_file load_facts(const engine::tokenizer& tokens, std::size_t context,
+                                   const std::filesystem::path& path, answers rule, std::size_t most = 0);
 
 /// The prompts and answers of facts, over the whole vocabulary.
 [[nodiscard]] questions ask(const fact_file& facts, std::string name);

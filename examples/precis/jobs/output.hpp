@@ -8,6 +8,9 @@
 
 namespace program {
 
+/// The same value with bytes that are not UTF-8, as a file name may contain, written as \xFF: JSON cannot hold them.
+[[nodiscard]] engine::json in_utf8(const engine::json& value);
+
 /// Writes a subcommand's result to the file of --json; does nothing if `file` is empty.
 void write_json(const std::string& file, const engine::json& result);
 

@@ -103,14 +103,19 @@ precis::plan uniform_plan(const session& s, precis::unit_kind units, const std::
 namespace {
 
 std::string_view ggml_type(std::string_view codec) {
-  const auto format = formats::format(formats::index_of(codec));
-  if (codec.starts_with("q")) return codec;
-  if (codec.starts_with("keep") || codec.starts_with("bitmap"))  // ggml has no sparse types: the type of the values
+  using precis::kernel::code_kind;
+  using precis::kernel::dense_type;
+  (void)formats::index_of(codec);  // refuses a name that is not in the menu
+  const precis::kernel::packed_format f = *precis::kernel::parse_format(codec);
+  if (f.kept != precis::kernel::kept_weights::all)  // ggml has no sparse types: the type of the values
     return ggml_type(codec.substr(codec.find('.') + 1));
-  if (codec.starts_with("codebook")) return codec[8] == '2' ? "q2_k" : codec[8] == '3' ? "q3_k" : "q4_0";
-  if (!format) return codec.starts_with("bfloat") ? "bf16" : codec.starts_with("float16") ? "f16" : "f32";
-  const bool offset = format->rule == precis::codec::grid_rule::affine || format->has_minimum();
-  switch (format->code_bits) {
+  if (f.codes == code_kind::ggml) return codec;
+  if (f.codes == code_kind::dense)
+    return f.dense == dense_type::bfloat16 ? "bf16" : f.dense == dense_type::float16 ? "f16" : "f32";
+  if (f.codes == code_kind::codebook)
+    return f.codebook.code_bits == 2 ? "q2_k" : f.codebook.code_bits == 3 ? "q3_k" : "q4_0";
+  const bool offset = f.grid.rule == precis::codec::grid_rule::affine || f.grid.has_minimum();
+  switch (f.grid.code_bits) {
     case 2: return "q2_k";
     case 3: return "q3_k";
     case 4: return offset ? "q4_1" : "q4_0";

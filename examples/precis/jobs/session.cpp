@@ -47,6 +47,7 @@ session open_model(const model_options& o) {
             .model = engine::transformer(std::move(b.weights)),
             .fingerprint = b.fingerprint,
             .matrix_bytes = {}};
+  if (o.tables) s.model.list_tables();
   s.matrix_bytes = bytes_in_file(s.model.matrices(), b);
   return s;
 }

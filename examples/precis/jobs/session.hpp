@@ -21,6 +21,7 @@ namespace program {
 /// A path to a model and, for models that come without one, a path to its tokenizer.
 struct model_options {
   std::string path, tokenizer;
+  bool tables = false;  ///< the token embedding and an untied head are matrices, too
 };
 
 /// An open language model.

@@ -46,9 +46,16 @@ const std::vector<std::string>& scorer_names() {
 
 engine::json to_json(const precis::scores& table) {
   engine::json units = engine::json::array();
-  for (std::size_t i = 0; i < table.size(); ++i)
-    units.push_back({{"unit", table.units[i].name}, {"layer", table.units[i].layer}, {"score", table.values[i]}});
-  return {{"scorer", table.scorer}, {"measure", table.measure}, {"model", table.model}, {"units", std::move(units)}};
+  for (std::size_t i = 0; i < table.size(); ++i) {
+    const std::size_t layer = table.units[i].layer;
+    units.push_back({{"unit", table.units[i].name},
+                     {"layer", precis::is_layer(layer) ? engine::json(layer) : engine::json()},
+                     {"score", table.values[i]}});
+  }
+  engine::json unscored = engine::json::array();
+  for (const precis::unit& u : table.unscored) unscored.push_back(u.name);
+  return {{"scorer", table.scorer},    {"measure", table.measure},        {"model", table.model},
+          {"units", std::move(units)}, {"unscored", std::move(unscored)}, {"notes", table.notes}};
 }
 
 namespace {

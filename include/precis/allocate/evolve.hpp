@@ -4,6 +4,7 @@
 #include <precis/allocate/solver/linked_table.hpp>
 #include <precis/allocate/solver/solution.hpp>
 #include <precis/core/random.hpp>
+#include <precis/kernel/ieee.hpp>
 
 #include <algorithm>
 #include <cmath>
@@ -21,11 +22,12 @@
 #include <vector>
 
 namespace precis::allocate {
+PRECIS_IEEE_BEGIN
 
 /// The data on which candidates are compared: whole sequences, except the last, of which only the first
 /// `tokens_of_last` tokens count.
 struct evaluation_sample {
-  std::vector<std::size_t> sequences;
+  std::vector<std::size_t> sequences = {};
   std::size_t tokens_of_last = 0;
 
   bool operator==(const evaluation_sample&) const = default;
@@ -115,7 +117,8 @@ struct evolve {
       parent = std::move(alive.front());
       if (!report(g, s.as_solution(parent, best))) break;
     }
-    if (std::isnan(best)) best = s.finite(s.judge(fitness, {parent}, s.draw(0, 0, stages.back().tokens)).front(), 0);
+    if (kernel::is_nan(best))
+      best = s.finite(s.judge(fitness, {parent}, s.draw(0, 0, stages.back().tokens)).front(), 0);
     return s.as_solution(parent, best);
   }
   template<class Fitness>
@@ -150,7 +153,10 @@ struct evolve {
    public:
     search(const evolve& settings, const cost_table& t, std::span<const std::size_t> tokens)
         : settings_(settings), t_(t), tokens_(tokens), rows_(t, {}, where) {
-      limit_ = solver::limit_of(settings.budget, t, solver::feasible_bytes(rows_.problem(0)), where);
+      if (settings.budget.bounds() != resource::bytes)
+        bad("a budget of " + to_string(settings.budget),
+            "a budget in bytes: units swap entries of equal sizes; knapsack and others take times");
+      limit_ = solver::limit_of(settings.budget, t, solver::feasible_range(rows_.problem(0)), where);
       check_settings();
       std::map<std::vector<std::size_t>, std::vector<std::size_t>> by_size;
       std::map<std::string, std::vector<std::size_t>> by_role;
@@ -230,11 +236,11 @@ struct evolve {
         bad(std::to_string(losses.size()) + " losses for " + std::to_string(candidates.size()) + " candidates",
             "one loss per candidate");
       for (double& x : losses)
-        if (!std::isfinite(x)) x = std::numeric_limits<double>::infinity();
+        if (!kernel::is_finite(x)) x = std::numeric_limits<double>::infinity();
       return losses;
     }
     [[nodiscard]] static double finite(double loss, std::size_t generation) {
-      if (!std::isfinite(loss))
+      if (!kernel::is_finite(loss))
         bad("no candidate has a finite fitness in generation " + std::to_string(generation),
             "a start with a finite loss");
       return loss;
@@ -458,4 +464,5 @@ struct evolve {
   };
 };
 
+PRECIS_IEEE_END
 }  // namespace precis::allocate

@@ -4,6 +4,7 @@
 #include <precis/allocate/solver/linked_table.hpp>
 #include <precis/allocate/solver/relaxation.hpp>
 #include <precis/allocate/solver/solution.hpp>
+#include <precis/kernel/ieee.hpp>
 
 #include <algorithm>
 #include <cstddef>
@@ -11,9 +12,10 @@
 #include <vector>
 
 namespace precis::allocate {
+PRECIS_IEEE_BEGIN
 
 /// Starts from the smallest entries and repeatedly takes the step along a unit's lower convex hull that saves the most
-/// cost per byte. A unit whose next step does not fit keeps its entry; the others go on.
+/// cost per byte, or per nanosecond if the budget is a time. A unit whose next step does not fit keeps its entry; the others go on.
 ///
 /// Unit     cost: that of the table.
 /// Ties     broken by the contents of the units' rows, not by their order.
@@ -27,8 +29,8 @@ struct greedy {
   linked_units linked = {};
 
   [[nodiscard]] solution solve(const cost_table& t) const {
-    const solver::linked_table rows(t, linked, "allocate::greedy");
-    const std::size_t limit = solver::limit_of(budget, t, solver::feasible_bytes(rows.problem(0)), "allocate::greedy");
+    const solver::linked_table rows(t, linked, "allocate::greedy", budget.bounds());
+    const std::size_t limit = solver::limit_of(budget, t, solver::feasible_range(rows.problem(0)), "allocate::greedy");
     const auto p = rows.problem(limit);
     const solver::hulls hull(p);
     struct step {
@@ -58,7 +60,8 @@ struct greedy {
     const solver::relaxation r = solver::relax(p, hull);
     for (const std::size_t point : at) entries.push_back(hull.entry[point]);
     for (const std::uint32_t point : r.points) relaxed.push_back(hull.entry[point]);
-    solution base{.entries = rows.expand(relaxed)}, s{.entries = rows.expand(entries), .limit = limit};
+    solution base{.entries = rows.expand(relaxed)},
+        s{.entries = rows.expand(entries), .limit = limit, .limited = budget.bounds()};
     solver::add_up(base, t);
     solver::add_up(s, t);
     s.objective = s.cost;
@@ -75,4 +78,5 @@ struct greedy {
   }
 };
 
+PRECIS_IEEE_END
 }  // namespace precis::allocate

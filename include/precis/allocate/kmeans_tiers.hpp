@@ -5,6 +5,7 @@
 #include <precis/core/error.hpp>
 #include <precis/core/plan.hpp>
 #include <precis/core/scores.hpp>
+#include <precis/kernel/ieee.hpp>
 
 #include <algorithm>
 #include <cmath>
@@ -16,12 +17,13 @@
 #include <vector>
 
 namespace precis::allocate {
+PRECIS_IEEE_BEGIN
 
 /// Clusters of values, from the lowest centre to the highest.
 struct clustering {
-  std::vector<double> from;     ///< [clusters] the smallest value of each, ascending
-  std::vector<double> centres;  ///< [clusters] the means
-  double sse = 0;               ///< sum of squared distances from the cluster centres
+  std::vector<double> from = {};     ///< [clusters] the smallest value of each, ascending
+  std::vector<double> centres = {};  ///< [clusters] the means
+  double sse = 0;                    ///< sum of squared distances from the cluster centres
 
   /// The cluster of a value: the last one whose smallest value is not above it, or the first one.
   [[nodiscard]] std::size_t of(double value) const noexcept {
@@ -233,7 +235,7 @@ class best_cuts {
 ///
 /// Unit     that of the scores, squared in `clustering::sse`.
 /// Edges    with fewer distinct scores than options, the lowest options are unused; if all scores are equal, all units
-///          get the last option.
+///          get the last option. So do units without a score, with a note.
 /// Errors   scores that are not finite; no options.
 /// Cost     that of `cluster`.
 /// Source   CPTQuant (Nanda, Balija, Sahoo): 4, 8 and 16 bits from the least to the most sensitive cluster.
@@ -258,17 +260,16 @@ struct kmeans_tiers {
     plan p{.model = s.model, .units = kind_of(s.units), .notes = {}, .choices = {}};
     const std::vector<std::size_t> assigned = tiers(s.values);
     std::vector<std::size_t> counts(options.size());
-    for (std::size_t i = 0; i < s.size(); ++i) {
-      const tier_options& o = options[assigned[i]];
-      ++counts[assigned[i]];
-      p.choices.push_back({.unit = s.units[i].name, .codec = o.codec, .sparsity = o.sparsity, .rank = 0});
-    }
+    for (const std::size_t k : assigned) ++counts[k];
+    add_choices(p, s, [&](std::size_t i) { return options[assigned[i]]; }, options.back());
     std::string note = "kmeans_tiers of " + s.scorer + ":";
     for (std::size_t k = 0; k < options.size(); ++k)
       note += (k == 0 ? " " : ", ") + std::to_string(counts[k]) + " " + options[k].codec;
     p.notes.push_back(note);
+    add_notes(p, s);
     return p;
   }
 };
 
+PRECIS_IEEE_END
 }  // namespace precis::allocate

@@ -4,20 +4,29 @@
 #include <precis/allocate/solver/linked_table.hpp>
 #include <precis/allocate/solver/multiple_choice.hpp>
 #include <precis/allocate/solver/solution.hpp>
+#include <precis/allocate/solver/two_limits.hpp>
 #include <precis/core/compensated_sum.hpp>
+#include <precis/kernel/ieee.hpp>
 
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
+#include <optional>
 #include <string>
 
 namespace precis::allocate {
+PRECIS_IEEE_BEGIN
 
 /// The choice with the least total cost within a budget: an exact solution of the integer program
 ///
 ///     min sum d(u, e_u)   subject to   sum bytes(u, e_u) <= budget,   one entry e_u per unit
 ///
-/// Unit     cost: that of the table. Bytes are those of the table, so the plan never exceeds the budget by a byte.
+/// With a budget in time, nanoseconds(u, e_u) stand in place of the bytes. `also` adds a second budget, of the other
+/// resource: then the method is the Lagrangian bisection of solver::choose_within_both, feasible and with a bound, but
+/// seldom proven optimal.
+///
+/// Unit     cost: that of the table. Bytes and times are those of the table, so the plan never exceeds the budget by a
+///          byte or a nanosecond.
 /// Ties     the fewest bytes; then broken by the contents of the units' rows, not by their order.
 /// Errors   a table that `check` refuses; a budget below the size of the smallest admissible entries, with the feasible
 ///          range; a linked name that is not a unit; linked units without a common admissible entry.
@@ -30,13 +39,14 @@ struct knapsack {
   precis::budget budget = bits_per_weight(4);
   linked_units linked = {};
   search_limits limits = {};
+  std::optional<precis::budget> also = {};  ///< a time if `budget` is a size, and vice versa
 
   [[nodiscard]] solution solve(const cost_table& t) const {
-    const solver::linked_table rows(t, linked, "allocate::knapsack");
-    const std::size_t limit =
-        solver::limit_of(budget, t, solver::feasible_bytes(rows.problem(0)), "allocate::knapsack");
-    const solver::selection chosen = solver::choose(rows.problem(limit), limits);
-    solution s{.entries = rows.expand(chosen.entries), .limit = limit, .optimal = chosen.optimal};
+    const solver::linked_table rows(t, linked, where, budget.bounds());
+    const std::size_t limit = solver::limit_of(budget, t, solver::feasible_range(rows.problem(0)), where);
+    const solver::selection chosen = also ? within_both(t, rows, limit) : solver::choose(rows.problem(limit), limits);
+    solution s{
+        .entries = rows.expand(chosen.entries), .limit = limit, .optimal = chosen.optimal, .limited = budget.bounds()};
     solver::add_up(s, t);
     s.objective = s.cost;
     s.bound = s.optimal ? s.cost : chosen.bound;
@@ -47,13 +57,38 @@ struct knapsack {
 
   /// The plan of a solution found here.
   [[nodiscard]] plan to_plan(const cost_table& t, const solution& s) const {
-    return solver::to_plan(t, s, "knapsack " + to_string(budget), solver::certificate(s));
+    return solver::to_plan(t, s, "knapsack " + to_string(budget) + (also ? " and " + to_string(*also) : ""),
+                           solver::certificate(s));
+  }
+
+ private:
+  static constexpr const char* where = "allocate::knapsack";
+
+  [[nodiscard]] solver::selection within_both(const cost_table& t, const solver::linked_table& rows,
+                                              std::size_t limit) const {
+    if (also->bounds() == budget.bounds())
+      refuse({.what = "the budgets " + to_string(budget) + " and " + to_string(*also),
+              .where = where,
+              .expected = "a size and a time"});
+    const solver::linked_table others(t, linked, where, also->bounds());
+    const std::size_t other = solver::limit_of(*also, t, solver::feasible_range(others.problem(0)), where);
+    const bool timed = budget.bounds() == resource::nanoseconds;
+    solver::choice_problem<double, std::size_t> p = rows.problem(limit);
+    if (!timed) p.values = others.problem(0).values;  // entries whose time is not known are not admissible
+    p.limit = static_cast<double>(solver::limit_of(budget, t, solver::feasible_range(p), where));
+    return solver::choose_within_both(
+        p, others.problem(0).weights, static_cast<double>(other), limits, [&](double least) {
+          refuse({.what = "a budget of " + to_string(budget) + " and " + to_string(*also),
+                  .where = where,
+                  .expected = "a larger one: within the first, the least of the second is " + text::number(least) +
+                              (timed ? " bytes" : "ns per token")});
+        });
   }
 };
 
-/// The choice with the fewest bytes whose predicted cost is at most `cost`: the inverse of knapsack.
+/// The choice with the fewest bytes, or the least time, whose predicted cost is at most `cost`: the inverse of knapsack.
 ///
-/// Unit     cost: that of the table. The objective of the solution is in bytes.
+/// Unit     cost: that of the table. The objective of the solution is in bytes or nanoseconds.
 /// Ties     the least cost.
 /// Errors   those of knapsack; a cost below the least that the table allows, or NaN.
 /// Cost     that of knapsack, usually twice.
@@ -63,9 +98,10 @@ struct smallest {
   double cost = 0;
   linked_units linked = {};
   search_limits limits = {};
+  resource of = resource::bytes;  ///< what is minimised
 
   [[nodiscard]] solution solve(const cost_table& t) const {
-    const solver::linked_table rows(t, linked, "allocate::smallest");
+    const solver::linked_table rows(t, linked, "allocate::smallest", of);
     const solver::choice_problem<std::size_t, double> all = rows.inverse(cost);
     compensated_sum least;
     double span = 0;
@@ -94,7 +130,7 @@ struct smallest {
       s.entries = rows.expand(chosen.entries);
       s.optimal = chosen.optimal;
       solver::add_up(s, t);
-      s.objective = static_cast<double>(s.bytes);
+      s.objective = static_cast<double>(of == resource::bytes ? s.bytes : s.nanoseconds);
       s.bound = s.optimal ? s.objective : std::ceil(chosen.bound);
       if (s.cost <= cost) return s;
       const double tighter =
@@ -105,8 +141,10 @@ struct smallest {
 
   [[nodiscard]] plan operator()(const cost_table& t) const {
     const solution s = solve(t);
-    return solver::to_plan(t, s, "smallest " + text::number(cost), solver::certificate(s));
+    return solver::to_plan(t, s, (of == resource::bytes ? "smallest " : "fastest ") + text::number(cost),
+                           solver::certificate(s));
   }
 };
 
+PRECIS_IEEE_END
 }  // namespace precis::allocate

@@ -4,15 +4,17 @@
 #include <precis/allocate/solver/linked_table.hpp>
 #include <precis/allocate/solver/relaxation.hpp>
 #include <precis/allocate/solver/solution.hpp>
+#include <precis/kernel/ieee.hpp>
 
 #include <cstddef>
 
 namespace precis::allocate {
+PRECIS_IEEE_BEGIN
 
-/// Each unit takes the entry that minimises cost + price x bytes, at the smallest price whose choice fits the budget.
+/// Each unit takes the entry that minimises cost + price x bytes (or time, like the budget), at the smallest price whose choice fits the budget.
 ///
-/// Unit     price: cost per byte.
-/// Ties     the entry with fewer bytes.
+/// Unit     price: cost per byte or per nanosecond.
+/// Ties     the entry with fewer bytes, or less time.
 /// Errors   those of knapsack.
 /// Cost     O(units x entries): the price is one of the slopes of the convex hulls, found by selection.
 /// Source   Lagrangian relaxation of the multiple-choice knapsack problem; docs/methods/knapsack.md. The result is
@@ -23,16 +25,16 @@ struct lagrangian {
   linked_units linked = {};
 
   [[nodiscard]] solution solve(const cost_table& t) const {
-    const solver::linked_table rows(t, linked, "allocate::lagrangian");
+    const solver::linked_table rows(t, linked, "allocate::lagrangian", budget.bounds());
     const std::size_t limit =
-        solver::limit_of(budget, t, solver::feasible_bytes(rows.problem(0)), "allocate::lagrangian");
+        solver::limit_of(budget, t, solver::feasible_range(rows.problem(0)), "allocate::lagrangian");
     const auto p = rows.problem(limit);
     const solver::hulls h(p);
     const solver::relaxation r = solver::relax(p, h);
     std::vector<std::uint32_t> entries;
     entries.reserve(r.points.size());
     for (const std::uint32_t point : r.points) entries.push_back(h.entry[point]);
-    solution s{.entries = rows.expand(entries), .limit = limit};
+    solution s{.entries = rows.expand(entries), .limit = limit, .limited = budget.bounds()};
     solver::add_up(s, t);
     s.objective = s.cost;
     s.bound = s.cost - r.price * r.room;
@@ -48,4 +50,5 @@ struct lagrangian {
   }
 };
 
+PRECIS_IEEE_END
 }  // namespace precis::allocate

@@ -3,6 +3,7 @@
 #include <precis/allocate/solver/choice_problem.hpp>
 #include <precis/allocate/solver/linked_table.hpp>
 #include <precis/allocate/solver/solution.hpp>
+#include <precis/kernel/ieee.hpp>
 
 #include <algorithm>
 #include <cstddef>
@@ -12,12 +13,13 @@
 #include <vector>
 
 namespace precis::allocate {
+PRECIS_IEEE_BEGIN
 
 /// Minimises the largest cost of a unit within a budget: finds the smallest threshold such that the smallest entries
 /// with a cost at most the threshold fit the budget.
 ///
 /// Unit     threshold, which is the objective: the cost of the worst unit, in the unit of the table.
-/// Ties     among entries of equal bytes, the lower cost, then the lower entry.
+/// Ties     among entries of equal bytes (or time, like the budget), the lower cost, then the lower entry.
 /// Errors   those of knapsack.
 /// Cost     O(units x entries x log(units x entries)).
 /// Source   the KL-divergence searcher of NVIDIA/Model-Optimizer.
@@ -29,22 +31,22 @@ struct minimax {
   linked_units linked = {};
 
   [[nodiscard]] solution solve(const cost_table& t) const {
-    const solver::linked_table rows(t, linked, "allocate::minimax");
-    const std::size_t limit = solver::limit_of(budget, t, solver::feasible_bytes(rows.problem(0)), "allocate::minimax");
+    const solver::linked_table rows(t, linked, "allocate::minimax", budget.bounds());
+    const std::size_t limit = solver::limit_of(budget, t, solver::feasible_range(rows.problem(0)), "allocate::minimax");
     const auto p = rows.problem(limit);
     std::vector<std::size_t> entries(p.units);
     const auto fits = [&](double threshold) {  // stores the choice in `entries`
       std::size_t room = limit;
       for (std::size_t u = 0; u < p.units; ++u) {
         const std::span<const double> costs = p.values.subspan(u * p.entries, p.entries);
-        const std::span<const std::size_t> bytes = p.weights.subspan(u * p.entries, p.entries);
+        const std::span<const std::size_t> amounts = p.weights.subspan(u * p.entries, p.entries);
         std::size_t best = p.entries;
         for (std::size_t e = 0; e < p.entries; ++e)
-          if (costs[e] <= threshold &&
-              (best == p.entries || bytes[e] < bytes[best] || (bytes[e] == bytes[best] && costs[e] < costs[best])))
+          if (costs[e] <= threshold && (best == p.entries || amounts[e] < amounts[best] ||
+                                        (amounts[e] == amounts[best] && costs[e] < costs[best])))
             best = e;
-        if (best == p.entries || bytes[best] > room) return false;
-        room -= bytes[best];
+        if (best == p.entries || amounts[best] > room) return false;
+        room -= amounts[best];
         entries[u] = best;
       }
       return true;
@@ -63,7 +65,7 @@ struct minimax {
       else
         low = middle + 1;
     }
-    solution s{.entries = {}, .limit = limit, .optimal = true};
+    solution s{.entries = {}, .limit = limit, .optimal = true, .limited = budget.bounds()};
     if (!thresholds.empty()) {
       (void)fits(thresholds[low]);
       s.objective = s.bound = thresholds[low];
@@ -81,4 +83,5 @@ struct minimax {
   }
 };
 
+PRECIS_IEEE_END
 }  // namespace precis::allocate

@@ -5,6 +5,7 @@
 #include <precis/allocate/solver/linked_table.hpp>
 #include <precis/allocate/solver/solution.hpp>
 #include <precis/core/checks.hpp>
+#include <precis/kernel/ieee.hpp>
 
 #include <algorithm>
 #include <cmath>
@@ -14,6 +15,7 @@
 #include <vector>
 
 namespace precis::allocate {
+PRECIS_IEEE_BEGIN
 
 /// A compromise between the least total cost and the least cost of the worst unit: minimises the sum of cost^p for each
 /// p in a list, and keeps the solution whose worst unit costs least. Ties: the least total cost.
@@ -36,7 +38,7 @@ struct norm_sweep {
     check(t, where);
     check_not_empty(powers.size(), "powers", where);
     for (const double p : powers)
-      if (!(p > 0) || !std::isfinite(p)) bad("a power of " + text::number(p), "positive, finite powers");
+      if (!(p > 0) || !kernel::is_finite(p)) bad("a power of " + text::number(p), "positive, finite powers");
     double largest = 0;
     for (std::size_t u = 0; u < t.units.size(); ++u)
       for (std::size_t e = 0; e < t.entries.size(); ++e) {
@@ -86,4 +88,5 @@ struct norm_sweep {
   }
 };
 
+PRECIS_IEEE_END
 }  // namespace precis::allocate

@@ -3,6 +3,7 @@
 #include <precis/core/checks.hpp>
 #include <precis/core/cost_table.hpp>
 #include <precis/core/error.hpp>
+#include <precis/kernel/ieee.hpp>
 
 #include <algorithm>
 #include <cmath>
@@ -12,10 +13,11 @@
 #include <vector>
 
 namespace precis::allocate {
+PRECIS_IEEE_BEGIN
 
 /// A matrix whose rank the allocators below choose.
 struct rank_unit {
-  std::string name;
+  std::string name = {};
   std::size_t out = 0, in = 0;
   std::vector<double>
       values;  ///< singular values, largest first: of W, or of W times a square root of the Gram matrix of its inputs
@@ -29,10 +31,10 @@ struct rank_unit {
 /// not finite. `where` names the stage in messages.
 inline void check(std::span<const rank_unit> units, const std::string& where) {
   for (const rank_unit& u : units) {
-    bool valid =
-        u.out > 0 && u.in > 0 && u.values.size() == std::min(u.out, u.in) && u.weight >= 0 && std::isfinite(u.weight);
+    bool valid = u.out > 0 && u.in > 0 && u.values.size() == std::min(u.out, u.in) && u.weight >= 0 &&
+                 kernel::is_finite(u.weight);
     for (std::size_t r = 0; valid && r < u.values.size(); ++r)
-      valid = std::isfinite(u.values[r]) && u.values[r] >= 0 && (r == 0 || u.values[r] <= u.values[r - 1]);
+      valid = kernel::is_finite(u.values[r]) && u.values[r] >= 0 && (r == 0 || u.values[r] <= u.values[r - 1]);
     if (!valid)
       refuse({.what = "unit " + u.name + " of " + std::to_string(u.out) + " x " + std::to_string(u.in) + " with " +
                       std::to_string(u.values.size()) + " singular values and weight " + text::number(u.weight),
@@ -160,4 +162,5 @@ struct ranks {
   return t;
 }
 
+PRECIS_IEEE_END
 }  // namespace precis::allocate

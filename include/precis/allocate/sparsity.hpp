@@ -4,6 +4,7 @@
 #include <precis/core/error.hpp>
 #include <precis/core/plan.hpp>
 #include <precis/core/text.hpp>
+#include <precis/kernel/ieee.hpp>
 
 #include <algorithm>
 #include <cmath>
@@ -16,6 +17,7 @@
 
 /// Sparsity allocators: from scores to a sparsity per unit, with a given mean over all weights.
 namespace precis::allocate {
+PRECIS_IEEE_BEGIN
 
 namespace detail {
 
@@ -172,4 +174,5 @@ struct entropy_softmax {
   return p;
 }
 
+PRECIS_IEEE_END
 }  // namespace precis::allocate

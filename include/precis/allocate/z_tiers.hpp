@@ -5,6 +5,7 @@
 #include <precis/core/plan.hpp>
 #include <precis/core/scores.hpp>
 #include <precis/core/text.hpp>
+#include <precis/kernel/ieee.hpp>
 
 #include <array>
 #include <cstddef>
@@ -14,6 +15,7 @@
 #include <vector>
 
 namespace precis::allocate {
+PRECIS_IEEE_BEGIN
 
 /// Low, medium or high information density.
 enum class tier { low, medium, high };
@@ -24,10 +26,27 @@ enum class tier { low, medium, high };
 
 /// The codec and sparsity of the units of one tier.
 struct tier_options {
-  std::string codec;
+  std::string codec = {};
   double sparsity = 0;
   bool operator==(const tier_options&) const = default;
 };
+
+/// Adds a choice per unit in model order: options_of(index of the score), or `unscored` for a unit without a score.
+template<class OptionsOf>
+void add_choices(plan& p, const scores& s, OptionsOf&& options_of, const tier_options& unscored) {
+  std::size_t scored = 0;
+  for (const unit& u : all_units(s)) {
+    const bool has_score = scored < s.units.size() && s.units[scored].name == u.name;
+    const tier_options o = has_score ? options_of(scored++) : unscored;
+    p.choices.push_back({.unit = u.name, .codec = o.codec, .sparsity = o.sparsity, .rank = 0});
+  }
+}
+
+/// Adds the notes of the scores, and one about the units without a score.
+inline void add_notes(plan& p, const scores& s) {
+  if (!s.unscored.empty()) p.notes.push_back("no score, so the highest tier: " + list_of_names(s.unscored));
+  p.notes.insert(p.notes.end(), s.notes.begin(), s.notes.end());
+}
 
 using precis::deviation;
 
@@ -36,7 +55,8 @@ using precis::deviation;
 ///
 /// Unit     z: standard deviations over all units.
 /// Errors   scores that are not finite; below > above.
-/// Edges    if all scores are equal (std <= 1e-12 max|S|) or there is one unit, all units are medium.
+/// Edges    units without a score get the options of the high tier, with a note; they do not count in mean and std. If
+///          all scores are equal (std <= 1e-12 max|S|) or there is one unit, all units are medium.
 /// Cost     O(units).
 /// Warning  tiers are relative and ignore any budget: if all units matter equally, all get the medium options.
 /// Source   Scarlatescu and Mehta, "Information-Aware Compression Schemes Using Causal Tracing";
@@ -75,15 +95,14 @@ struct z_tiers {
     plan p{.model = s.model, .units = kind_of(s.units), .notes = {}, .choices = {}};
     const std::vector<tier> assigned = tiers(s.values);
     std::array<std::size_t, 3> counts{};
-    for (std::size_t i = 0; i < s.size(); ++i) {
-      const tier_options& o = options(assigned[i]);
-      ++counts[static_cast<std::size_t>(assigned[i])];
-      p.choices.push_back({.unit = s.units[i].name, .codec = o.codec, .sparsity = o.sparsity, .rank = 0});
-    }
+    for (const tier t : assigned) ++counts[static_cast<std::size_t>(t)];
+    add_choices(p, s, [&](std::size_t i) { return options(assigned[i]); }, high);
     p.notes.push_back("z_tiers of " + s.scorer + ": " + std::to_string(counts[0]) + " low, " +
                       std::to_string(counts[1]) + " medium, " + std::to_string(counts[2]) + " high");
+    add_notes(p, s);
     return p;
   }
 };
 
+PRECIS_IEEE_END
 }  // namespace precis::allocate

@@ -1,7 +1,9 @@
-#pragma once
+#if !defined(PRECIS_CODEC_CODE_STREAM)
+#define PRECIS_CODEC_CODE_STREAM
 
 #include <precis/core/error.hpp>
 #include <precis/kernel/grid_format.hpp>
+#include <precis/kernel/ieee.hpp>
 
 #include <algorithm>
 #include <bit>
@@ -15,6 +17,7 @@
 /// Bit streams of codes of any width: code i holds stream bits [i width, (i + 1) width), starting with bit 0 of the
 /// code and with bit 0 of each byte (little-endian on every machine). Unused bits of the last byte are zero.
 namespace precis::codec {
+PRECIS_IEEE_BEGIN
 
 using kernel::packed_bytes;
 using kernel::widest_code;
@@ -164,4 +167,7 @@ constexpr void unpack_codes(std::span<const std::byte> stream, unsigned width, s
   }
 }
 
+PRECIS_IEEE_END
 }  // namespace precis::codec
+
+#endif  // PRECIS_CODEC_CODE_STREAM

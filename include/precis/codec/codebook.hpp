@@ -7,6 +7,7 @@
 #include <precis/core/view.hpp>
 #include <precis/kernel/codebook_format.hpp>
 #include <precis/kernel/half.hpp>
+#include <precis/kernel/ieee.hpp>
 
 #include <algorithm>
 #include <cmath>
@@ -19,6 +20,7 @@
 #include <vector>
 
 namespace precis::codec {
+PRECIS_IEEE_BEGIN
 
 namespace detail {
 
@@ -188,7 +190,7 @@ struct codebook_codec {
     for (std::size_t i = 0; i < levels; ++i) {
       const auto level = static_cast<float>(best[i]);
       stored[i] = Scale == scale_type::float32 ? level : kernel::half_to_float(kernel::float_to_half(level));
-      if (!std::isfinite(stored[i]))
+      if (!kernel::is_finite(stored[i]))
         refuse({.what = "a level of " + std::to_string(level) + " is too large to store",
                 .where = "codec " + name(),
                 .expected = "levels of at most 65504, or float32 levels"});
@@ -213,4 +215,5 @@ struct codebook : codebook_codec<false, Bits, Group, Scale> {};
 template<unsigned Bits, std::size_t Group = per_tensor, scale_type Scale = scale_type::float32>
 struct codebook_with_zero : codebook_codec<true, Bits, Group, Scale> {};
 
+PRECIS_IEEE_END
 }  // namespace precis::codec

@@ -1,12 +1,15 @@
-#pragma once
+#if !defined(PRECIS_CODEC_DENSE_COPY)
+#define PRECIS_CODEC_DENSE_COPY
 
 #include <precis/core/view.hpp>
+#include <precis/kernel/ieee.hpp>
 
 #include <algorithm>
 #include <cstddef>
 #include <vector>
 
 namespace precis::codec {
+PRECIS_IEEE_BEGIN
 
 /// Copies a matrix to another of the same shape, in square tiles, so that a transposed source is not read one cache
 /// line per element. Requires equal shapes and no overlap.
@@ -38,4 +41,7 @@ class with_contiguous_rows {
   std::vector<float> copy_;
 };
 
+PRECIS_IEEE_END
 }  // namespace precis::codec
+
+#endif  // PRECIS_CODEC_DENSE_COPY

@@ -6,6 +6,7 @@
 #include <precis/core/view.hpp>
 #include <precis/kernel/dense_format.hpp>
 #include <precis/kernel/half.hpp>
+#include <precis/kernel/ieee.hpp>
 
 #include <bit>
 #include <cmath>
@@ -17,6 +18,7 @@
 #include <vector>
 
 namespace precis::codec {
+PRECIS_IEEE_BEGIN
 
 namespace detail {
 
@@ -96,7 +98,7 @@ struct to_bfloat16 {
 };
 struct to_float32 {
   static constexpr std::uint32_t exponent = 0x7F80'0000;
-  std::uint32_t operator()(float x) const noexcept { return std::bit_cast<std::uint32_t>(x); }
+  std::uint32_t operator()(float x) const noexcept { return kernel::bit_cast<std::uint32_t>(x); }
 };
 
 }  // namespace detail
@@ -149,8 +151,9 @@ struct float32 {
   }
   static void decode(std::span<const std::byte> packed, mutable_weight_view weights) {
     detail::decode_numbers<std::uint32_t>(name(), packed, weights,
-                                          [](std::uint32_t x) { return std::bit_cast<float>(x); });
+                                          [](std::uint32_t x) { return kernel::bit_cast<float>(x); });
   }
 };
 
+PRECIS_IEEE_END
 }  // namespace precis::codec

@@ -5,12 +5,14 @@
 #include <precis/core/error.hpp>
 #include <precis/core/view.hpp>
 #include <precis/kernel/ggml_blocks.hpp>
+#include <precis/kernel/ieee.hpp>
 
 #include <cstddef>
 #include <span>
 #include <string>
 
 namespace precis::codec {
+PRECIS_IEEE_BEGIN
 
 /// ggml's blocks of 32 weights, row by row: the bytes that ggml writes and llama.cpp reads.
 ///
@@ -84,4 +86,5 @@ using q5_0 = ggml<kernel::ggml_type::q5_0>;
 using q5_1 = ggml<kernel::ggml_type::q5_1>;
 using q8_0 = ggml<kernel::ggml_type::q8_0>;
 
+PRECIS_IEEE_END
 }  // namespace precis::codec

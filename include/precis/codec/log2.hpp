@@ -1,8 +1,10 @@
 #pragma once
 
 #include <precis/codec/grid/matrix.hpp>
+#include <precis/kernel/ieee.hpp>
 
 namespace precis::codec {
+PRECIS_IEEE_BEGIN
 
 /// Powers of two (log2) or of its square root (log_sqrt2) below one scale per group, for tensors with many small values
 /// and no negative ones, such as attention probabilities. Multiplying by such a value is a shift.
@@ -27,4 +29,5 @@ struct log2 : grid_codec<grid_rule::log2, Bits, Group, Scale> {};
 template<unsigned Bits, std::size_t Group = per_row, scale_type Scale = scale_type::float32>
 struct log_sqrt2 : grid_codec<grid_rule::log_sqrt2, Bits, Group, Scale> {};
 
+PRECIS_IEEE_END
 }  // namespace precis::codec

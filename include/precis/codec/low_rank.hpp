@@ -1,9 +1,10 @@
 #pragma once
 
-#include <precis/codec/packed_format.hpp>
+#include <precis/codec/packed_format_of.hpp>
 #include <precis/core/menu.hpp>
 #include <precis/core/view.hpp>
 #include <precis/kernel/float_product.hpp>
+#include <precis/kernel/ieee.hpp>
 #include <precis/linear_algebra/singular_values.hpp>
 
 #include <algorithm>
@@ -15,6 +16,7 @@
 #include <vector>
 
 namespace precis::codec {
+PRECIS_IEEE_BEGIN
 
 /// A matrix as the product of two factors, both stored in another codec. The rank is part of the codec, so it is a menu
 /// entry like any other.
@@ -83,4 +85,5 @@ struct low_rank {
   }
 };
 
+PRECIS_IEEE_END
 }  // namespace precis::codec

@@ -1,8 +1,10 @@
 #pragma once
 
 #include <precis/codec/grid/matrix.hpp>
+#include <precis/kernel/ieee.hpp>
 
 namespace precis::codec {
+PRECIS_IEEE_BEGIN
 
 /// Floats of 8 or 4 bits (FP8, FP4) with one scale per group.
 ///
@@ -29,4 +31,5 @@ struct e5m2 : grid_codec<grid_rule::e5m2, 8, Group, Scale> {};
 template<std::size_t Group = per_row, scale_type Scale = scale_type::float32>
 struct e2m1 : grid_codec<grid_rule::e2m1, 4, Group, Scale> {};
 
+PRECIS_IEEE_END
 }  // namespace precis::codec

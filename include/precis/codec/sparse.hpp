@@ -3,11 +3,12 @@
 #include <precis/codec/code_stream.hpp>
 #include <precis/codec/dense_copy.hpp>
 #include <precis/codec/grid/storage.hpp>
-#include <precis/codec/packed_format.hpp>
+#include <precis/codec/packed_format_of.hpp>
 #include <precis/codec/weight_checks.hpp>
 #include <precis/core/error.hpp>
 #include <precis/core/menu.hpp>
 #include <precis/core/view.hpp>
+#include <precis/kernel/ieee.hpp>
 #include <precis/kernel/keep_of_format.hpp>
 
 #include <algorithm>
@@ -23,6 +24,7 @@
 /// Sparse codecs, which store only some of the weights: first the positions of the kept weights, then their values in
 /// another codec.
 namespace precis::codec {
+PRECIS_IEEE_BEGIN
 
 namespace detail {
 
@@ -213,4 +215,5 @@ struct bitmap {
   }
 };
 
+PRECIS_IEEE_END
 }  // namespace precis::codec

@@ -1,7 +1,9 @@
-#pragma once
+#if !defined(PRECIS_CODEC_WEIGHT_CHECKS)
+#define PRECIS_CODEC_WEIGHT_CHECKS
 
 #include <precis/core/error.hpp>
 #include <precis/core/view.hpp>
+#include <precis/kernel/ieee.hpp>
 
 #include <cmath>
 #include <cstddef>
@@ -9,16 +11,17 @@
 
 /// What codecs check before they encode or decode.
 namespace precis::codec {
+PRECIS_IEEE_BEGIN
 
 /// Refuses the first weight that is NaN or infinite, by row and column. Cost: one read.
 inline void check_finite(weight_view w, const std::string& where) {
   for (std::size_t r = 0; r < w.rows; ++r)
     for (std::size_t c = 0; c < w.cols; ++c)
-      if (!std::isfinite(w(r, c)))
+      if (!kernel::is_finite(w(r, c)))
         refuse({.what = "the weight in row " + std::to_string(r) + ", column " + std::to_string(c) + " is " +
-                        (std::isnan(w(r, c)) ? "NaN"
-                         : w(r, c) > 0       ? "infinity"
-                                             : "-infinity"),
+                        (kernel::is_nan(w(r, c)) ? "NaN"
+                         : w(r, c) > 0           ? "infinity"
+                                                 : "-infinity"),
                 .where = where,
                 .expected = "finite weights"});
 }
@@ -46,4 +49,7 @@ inline void check_size(const std::string& name, std::size_t have, std::size_t ne
   if (have != need) refuse_size(name, have, need, w);
 }
 
+PRECIS_IEEE_END
 }  // namespace precis::codec
+
+#endif  // PRECIS_CODEC_WEIGHT_CHECKS

@@ -2,6 +2,7 @@
 
 #include <precis/core/error.hpp>
 #include <precis/core/text.hpp>
+#include <precis/kernel/ieee.hpp>
 
 #include <algorithm>
 #include <cmath>
@@ -13,6 +14,7 @@
 
 /// Refusals that many stages need, in one wording. `where` is the stage or file that checks, as in `problem::where`.
 namespace precis {
+PRECIS_IEEE_BEGIN
 
 /// Refuses an empty set of elements: "no units; expected at least one".
 inline void check_not_empty(std::size_t count, std::string_view elements, std::string_view where) {
@@ -33,7 +35,7 @@ inline void check_same_count(std::size_t count, std::string_view elements, std::
 /// Refuses NaN and infinity: "the score of unit block.1 is nan; expected finite scores".
 inline void check_finite_value(double value, std::string_view name, std::string_view where,
                                std::string_view expected = "a finite number") {
-  if (std::isfinite(value)) return;
+  if (kernel::is_finite(value)) return;
   refuse({.what = std::string(name) + " is " + text::number(value),
           .where = std::string(where),
           .expected = std::string(expected)});
@@ -93,4 +95,5 @@ inline void check_model_name(std::string_view name, std::string_view where) {
           .expected = "finite weights"});
 }
 
+PRECIS_IEEE_END
 }  // namespace precis

@@ -1,6 +1,9 @@
 #pragma once
 
+#include <precis/kernel/ieee.hpp>
+
 namespace precis {
+PRECIS_IEEE_BEGIN
 
 /// A running sum that also carries the rounding error of every addition, so the order of the addends hardly matters.
 ///
@@ -22,4 +25,5 @@ class compensated_sum {
   double low_ = 0;
 };
 
+PRECIS_IEEE_END
 }  // namespace precis

@@ -4,10 +4,12 @@
 #include <precis/core/error.hpp>
 #include <precis/core/text.hpp>
 #include <precis/core/unit.hpp>
+#include <precis/kernel/ieee.hpp>
 
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
+#include <cstdint>
 #include <limits>
 #include <span>
 #include <string>
@@ -16,29 +18,41 @@
 #include <vector>
 
 namespace precis {
+PRECIS_IEEE_BEGIN
 
 /// The cost of an entry that is not admissible for a unit.
 inline constexpr double not_admitted = std::numeric_limits<double>::infinity();
 
-/// The predicted loss increase of each unit in each menu entry, and the bytes it takes there. Low = better.
+/// The time of an entry that was not measured for a unit, for instance because no kernel multiplies it.
+inline constexpr std::size_t not_timed = std::numeric_limits<std::size_t>::max();
+
+/// The predicted loss increase of each unit in each menu entry, and the bytes it takes there. Low = better. A table may
+/// also hold times, which belong to one machine: the nanoseconds of the products of a unit's matrices with one vector.
 ///
 /// Units and entries are plain names, so a table can be typed by hand and needs no menu. Costs may be negative and may
 /// rise with the number of bytes, as measured costs do.
 struct cost_table {
   std::string model = {};            ///< fingerprint of the model; empty = unknown
-  std::string maker;                 ///< the cost method and its input: "weighted_error of causal_trace noise_runs=10"
-  std::string measure;               ///< the unit of measurement: "nats", "squared error"
+  std::string maker = {};                 ///< the cost method and its input: "weighted_error of causal_trace noise_runs=10"
+  std::string measure = {};               ///< the unit of measurement: "nats", "squared error"
   std::size_t original_bytes = 0;    ///< total over all units, for budgets in percent
-  std::vector<std::string> entries;  ///< menu entry names
-  std::vector<unit> units;
-  std::vector<std::size_t> bytes;  ///< [units x entries] exact packed bytes of the unit's matrices
-  std::vector<double> costs;       ///< [units x entries]; not_admitted = not admissible
+  std::vector<std::string> entries = {};  ///< menu entry names
+  std::vector<unit> units = {};
+  std::vector<std::size_t> bytes = {};             ///< [units x entries] exact packed bytes of the unit's matrices
+  std::vector<double> costs = {};                  ///< [units x entries]; not_admitted = not admissible
+  std::vector<std::size_t> nanoseconds = {};  ///< [units x entries] per token; not_timed = unknown; empty = no times
+  std::vector<std::string> notes = {};  ///< what else a reader should know, one line each: units that no data reached
 
   [[nodiscard]] std::span<const std::size_t> bytes_of(std::size_t unit) const noexcept {
     return {bytes.data() + unit * entries.size(), entries.size()};
   }
   [[nodiscard]] std::span<const double> costs_of(std::size_t unit) const noexcept {
     return {costs.data() + unit * entries.size(), entries.size()};
+  }
+  [[nodiscard]] bool has_times() const noexcept { return !nanoseconds.empty(); }
+  /// Requires has_times().
+  [[nodiscard]] std::span<const std::size_t> nanoseconds_of(std::size_t unit) const noexcept {
+    return {nanoseconds.data() + unit * entries.size(), entries.size()};
   }
   [[nodiscard]] bool admits(std::size_t unit, std::size_t entry) const noexcept {
     return costs_of(unit)[entry] < not_admitted;
@@ -68,6 +82,10 @@ inline void check(const cost_table& t, const std::string& where = "cost table") 
     bad(std::to_string(t.bytes.size()) + " sizes and " + std::to_string(t.costs.size()) + " costs for " +
             std::to_string(t.units.size()) + " units and " + std::to_string(t.entries.size()) + " entries",
         "one size and one cost per unit and entry");
+  if (t.has_times() && t.nanoseconds.size() != cells)
+    bad(std::to_string(t.nanoseconds.size()) + " times for " + std::to_string(t.units.size()) + " units and " +
+            std::to_string(t.entries.size()) + " entries",
+        "one time per unit and entry, or none");
 
   std::vector<std::string_view> names;
   for (const std::string& entry : t.entries) {
@@ -81,29 +99,33 @@ inline void check(const cost_table& t, const std::string& where = "cost table") 
   }
   check_unique(std::move(names), "unit", where);
 
-  constexpr std::size_t most = std::size_t{1} << 53;  // larger integers are not exact in double
-  std::size_t largest_size = 0;
+  constexpr auto most = static_cast<std::size_t>(  // larger integers are not exact in double
+      std::min<std::uint64_t>(std::uint64_t{1} << 53, std::numeric_limits<std::size_t>::max()));
+  std::size_t largest_size = 0, longest = 0;
   double largest_cost = 0;
   for (std::size_t u = 0; u < t.units.size(); ++u) {
-    std::size_t size = 0;
+    std::size_t size = 0, time = 0;
     double cost = 0;
     bool admissible = false;
     for (std::size_t e = 0; e < t.entries.size(); ++e) {
       const double c = t.costs_of(u)[e];
       if (c == not_admitted) continue;
-      if (!std::isfinite(c))
+      if (!kernel::is_finite(c))
         bad("the cost of unit " + t.units[u].name + " in " + t.entries[e] + " is " + text::number(c),
             "a finite cost, or +infinity for an entry that is not admissible");
       admissible = true;
       size = std::max(size, t.bytes_of(u)[e]);
+      if (t.has_times() && t.nanoseconds_of(u)[e] != not_timed) time = std::max(time, t.nanoseconds_of(u)[e]);
       cost = std::max(cost, std::abs(c));
     }
     if (!admissible) bad("unit " + t.units[u].name + " has no admissible entry", "at least one finite cost per unit");
     if (size > most - largest_size) bad("more than 2^53 bytes in total", "the sizes of a model");
+    if (time > most - longest) bad("more than 2^53 nanoseconds in total", "the times of a model");
     largest_size += size;
+    longest += time;
     largest_cost += cost;
   }
-  if (!std::isfinite(largest_cost)) bad("costs whose sum overflows", "costs whose sum is finite");
+  if (!kernel::is_finite(largest_cost)) bad("costs whose sum overflows", "costs whose sum is finite");
 }
 
 /// The exact packed bytes of every unit in every entry, [units x entries]: the sum over the matrices of the unit.
@@ -136,13 +158,19 @@ template<class Menu>
 ///     entries affine4.g32 affine8.g32
 ///     block.0  147456 0.031  278528 0.0012
 ///     block.1  147456 -  278528 0.002
+///
+/// A table with notes or times is of version 2. It has lines `note TEXT`; with times, the line
+/// `columns bytes cost nanoseconds`, and BYTES COST NANOSECONDS for each entry, where `-` is a time that is not known.
 [[nodiscard]] inline std::string to_text(const cost_table& t) {
   check(t);
-  std::string out = text::header("precis-costs", t.model) + text::field("maker", t.maker) +
+  const unsigned version = t.notes.empty() && !t.has_times() ? 1 : 2;
+  std::string out = text::header("precis-costs", t.model, version) + text::field("maker", t.maker) +
                     text::field("measure", t.measure) + text::field("original", std::to_string(t.original_bytes)) +
                     text::field("units", std::string(to_string(kind_of(t.units)))) + "entries";
   for (const std::string& entry : t.entries) out += " " + entry;
   out += "\n";
+  for (const std::string& note : t.notes) out += text::field("note", note);
+  if (t.has_times()) out += text::field("columns", "bytes cost nanoseconds");
   std::size_t widest = 0;
   for (const unit& u : t.units) widest = std::max(widest, u.name.size());
   for (std::size_t u = 0; u < t.units.size(); ++u) {
@@ -150,6 +178,9 @@ template<class Menu>
     for (std::size_t e = 0; e < t.entries.size(); ++e) {
       const std::string cost = t.admits(u, e) ? text::number(t.costs_of(u)[e]) : "-";
       out += "  " + std::to_string(t.bytes_of(u)[e]) + " " + cost;
+      if (!t.has_times()) continue;
+      const std::size_t time = t.nanoseconds_of(u)[e];
+      out += time == not_timed ? " -" : " " + std::to_string(time);
     }
     out += "\n";
   }
@@ -163,11 +194,11 @@ template<class Menu>
 [[nodiscard]] inline cost_table parse_costs(std::string_view source, std::span<const matrix_info> matrices,
                                             std::string_view where = "cost table") {
   const std::vector<text::line> lines = text::split(source);
-  const std::span<const text::line> body = text::body(lines, "precis-costs", where);
+  const std::span<const text::line> body = text::body(lines, "precis-costs", where, 2);
 
   cost_table t;
   std::vector<bool> seen;
-  bool grouped = false;
+  bool grouped = false, timed = false;
   for (const text::line& l : body) {
     const std::string_view first = l.words.front();
     if (first == "model") {
@@ -176,6 +207,13 @@ template<class Menu>
       t.maker = l.rest;
     } else if (first == "measure") {
       t.measure = l.rest;
+    } else if (first == "note") {
+      t.notes.emplace_back(l.rest);
+    } else if (first == "columns") {
+      timed = l.rest == "bytes cost nanoseconds";
+      if (!timed && l.rest != "bytes cost")
+        text::refuse_line(l, where, "columns '" + std::string(l.rest) + "'", "bytes cost, or bytes cost nanoseconds");
+      if (!t.bytes.empty()) text::refuse_line(l, where, "columns below the units", "the line above them");
     } else if (first == "original") {
       if (!text::read(l.rest, t.original_bytes))
         text::refuse_line(l, where, "'" + std::string(l.rest) + "' is not a size", "a number of bytes");
@@ -193,23 +231,29 @@ template<class Menu>
         text::refuse_line(l, where, "unit '" + std::string(first) + "' is not in this model",
                           "a table made for this model");
       const auto u = static_cast<std::size_t>(at - t.units.begin());
-      const std::size_t count = t.entries.size();
+      const std::size_t count = t.entries.size(), columns = timed ? 3 : 2;
       if (seen[u]) text::refuse_line(l, where, "unit '" + std::string(first) + "' has two lines", "one line per unit");
-      if (l.words.size() != 1 + 2 * count)
-        text::refuse_line(l, where,
-                          std::to_string(l.words.size() - 1) + " words for " + std::to_string(count) +
-                              (count == 1 ? " entry" : " entries"),
-                          "UNIT, then BYTES COST for every entry");
+      if (l.words.size() != 1 + columns * count)
+        text::refuse_line(
+            l, where,
+            std::to_string(l.words.size() - 1) + " words for " + std::to_string(count) +
+                (count == 1 ? " entry" : " entries"),
+            timed ? "UNIT, then BYTES COST NANOSECONDS for every entry" : "UNIT, then BYTES COST for every entry");
       seen[u] = true;
       t.bytes.resize(t.units.size() * count);
       t.costs.resize(t.units.size() * count, not_admitted);
+      if (timed) t.nanoseconds.resize(t.units.size() * count, not_timed);
       for (std::size_t e = 0; e < count; ++e) {
-        const std::string_view size = l.words[1 + 2 * e], cost = l.words[2 + 2 * e];
+        const std::string_view size = l.words[1 + columns * e], cost = l.words[2 + columns * e];
         if (!text::read(size, t.bytes[u * count + e]))
           text::refuse_line(l, where, "'" + std::string(size) + "' is not a size", "a number of bytes");
         if (cost != "-" && !text::read(cost, t.costs[u * count + e]))
           text::refuse_line(l, where, "'" + std::string(cost) + "' is not a cost",
                             "a finite number, or - if not admissible");
+        const std::string_view time = timed ? l.words[3 + columns * e] : "-";
+        if (time != "-" && !text::read(time, t.nanoseconds[u * count + e]))
+          text::refuse_line(l, where, "'" + std::string(time) + "' is not a time",
+                            "a number of nanoseconds, or - if not known");
       }
     }
   }
@@ -224,4 +268,5 @@ template<class Menu>
   return t;
 }
 
+PRECIS_IEEE_END
 }  // namespace precis

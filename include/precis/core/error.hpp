@@ -19,9 +19,9 @@ namespace precis {
 
 /// The three parts of every error message.
 struct problem {
-  std::string what;      ///< what is wrong, with names and numbers: "tensor h.0.mlp.c_fc.weight holds NaN at [3, 17]"
-  std::string where;     ///< the stage or file: "codec::affine", "model.safetensors"
-  std::string expected;  ///< valid input, or what to do: "finite weights"
+  std::string what = {};   ///< what is wrong, with names and numbers: "tensor h.0.mlp.c_fc.weight holds NaN at [3, 17]"
+  std::string where = {};  ///< the stage or file: "codec::affine", "model.safetensors"
+  std::string expected = {};  ///< valid input, or what to do: "finite weights"
 
   [[nodiscard]] std::string message() const {
     std::string text = where.empty() ? what : where + ": " + what;

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <precis/kernel/ieee.hpp>
+
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
@@ -7,6 +9,7 @@
 #include <vector>
 
 namespace precis {
+PRECIS_IEEE_BEGIN
 
 /// The divisor of a variance of n values: n (they are the whole population) or n - 1 (they are a sample of it).
 enum class deviation { population, sample };
@@ -51,4 +54,5 @@ struct moments {
   return z;
 }
 
+PRECIS_IEEE_END
 }  // namespace precis

@@ -4,6 +4,7 @@
 #include <precis/core/error.hpp>
 #include <precis/core/text.hpp>
 #include <precis/core/unit.hpp>
+#include <precis/kernel/ieee.hpp>
 
 #include <algorithm>
 #include <cstddef>
@@ -14,23 +15,24 @@
 #include <vector>
 
 namespace precis {
+PRECIS_IEEE_BEGIN
 
 /// The menu entry, sparsity and rank of one unit.
 struct choice {
-  std::string unit;      ///< the unit's name
-  std::string codec;     ///< the menu entry's name
-  double sparsity = 0;   ///< fraction of weights set to zero before encoding, in [0, 1]
-  std::size_t rank = 0;  ///< number of singular values kept; 0 = all
+  std::string unit = {};   ///< the unit's name
+  std::string codec = {};  ///< the menu entry's name
+  double sparsity = 0;     ///< fraction of weights set to zero before encoding, in [0, 1]
+  std::size_t rank = 0;    ///< number of singular values kept; 0 = all
 
   bool operator==(const choice&) const = default;
 };
 
 /// Maps every unit to a menu entry. The text form can be read, diffed and edited; see `to_text`.
 struct plan {
-  std::string model;                   ///< fingerprint of the model it was made for; empty = any
-  unit_kind units = unit_kind::block;  ///< how the model's matrices are grouped
-  std::vector<std::string> notes;      ///< the allocator and its settings, one line each
-  std::vector<choice> choices;         ///< one per unit, in model order
+  std::string model = {};               ///< fingerprint of the model it was made for; empty = any
+  unit_kind units = unit_kind::block;   ///< how the model's matrices are grouped
+  std::vector<std::string> notes = {};  ///< the allocator and its settings, one line each
+  std::vector<choice> choices = {};     ///< one per unit, in model order
 
   [[nodiscard]] const choice* find(std::string_view unit) const noexcept {
     const auto at = std::ranges::find(choices, unit, &choice::unit);
@@ -97,7 +99,7 @@ inline void check(const plan& p) {
       p.model = l.words[1];
     } else if (first == "units") {
       if (l.words.size() != 2 || seen_units)
-        text::refuse_line(l, where, "an invalid 'units' line", "one line with block, half or matrix");
+        text::refuse_line(l, where, "an invalid 'units' line", "one line with block, half, matrix or named");
       p.units = parse_unit_kind(l.words[1], where);
       seen_units = true;
     } else if (first == "note") {
@@ -106,9 +108,13 @@ inline void check(const plan& p) {
       if (l.words.size() < 2)
         text::refuse_line(l, where, "unit '" + std::string(first) + "' without a codec", "UNIT CODEC");
       choice c{.unit = std::string(first), .codec = std::string(l.words[1])};
+      std::vector<std::string_view> seen;
       for (const std::string_view word : std::span(l.words).subspan(2)) {
         const std::size_t equals = word.find('=');
         const std::string_view key = word.substr(0, equals);
+        if (std::find(seen.begin(), seen.end(), key) != seen.end())
+          text::refuse_line(l, where, "'" + std::string(key) + "' twice", "each option once");
+        seen.push_back(key);
         const std::string_view value = equals == std::string_view::npos ? std::string_view{} : word.substr(equals + 1);
         if (key == "sparsity") {
           if (!text::read(value, c.sparsity) || c.sparsity < 0 || c.sparsity > 1)
@@ -128,8 +134,9 @@ inline void check(const plan& p) {
   if (!seen_units)
     refuse({.what = "no 'units' line",
             .where = std::string(where),
-            .expected = "units block, units half or units matrix"});
+            .expected = "units block, units half, units matrix or units named"});
   return p;
 }
 
+PRECIS_IEEE_END
 }  // namespace precis

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <precis/kernel/ieee.hpp>
+
 #include <cmath>
 #include <cstdint>
 #include <numbers>
@@ -7,6 +9,7 @@
 #include <string_view>
 
 namespace precis {
+PRECIS_IEEE_BEGIN
 
 /// One step of splitmix64: a bijection of 64-bit words in which every input bit affects every output bit.
 ///
@@ -98,4 +101,5 @@ class legacy_gaussian {
   bool kept_ = false;
 };
 
+PRECIS_IEEE_END
 }  // namespace precis

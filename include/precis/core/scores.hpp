@@ -5,6 +5,7 @@
 #include <precis/core/moments.hpp>
 #include <precis/core/text.hpp>
 #include <precis/core/unit.hpp>
+#include <precis/kernel/ieee.hpp>
 
 #include <algorithm>
 #include <cstddef>
@@ -16,18 +17,64 @@
 #include <vector>
 
 namespace precis {
+PRECIS_IEEE_BEGIN
 
 /// Information density of every unit. High = keep, regardless of the sign in the paper. Scores may be negative.
+///
+/// A scorer that cannot say anything about some units, such as a scorer of layers about the embedding, lists them as
+/// `unscored`. What else a reader should know about the numbers is in the notes: which units no data reached.
 struct scores {
-  std::string model = {};      ///< fingerprint of the model; empty = unknown
-  std::string scorer;          ///< the scorer and its settings: "causal_trace window=1 noise_runs=10"
-  std::string measure;         ///< the unit of measurement: "probability", "squared norm", "nats"
-  std::vector<unit> units;     ///< [units]
-  std::vector<double> values;  ///< [units]
+  std::string model = {};               ///< fingerprint of the model; empty = unknown
+  std::string scorer = {};                   ///< the scorer and its settings: "causal_trace window=1 noise_runs=10"
+  std::string measure = {};                  ///< the unit of measurement: "probability", "squared norm", "nats"
+  std::vector<unit> units = {};              ///< [units] those with a score
+  std::vector<double> values = {};           ///< [units]
+  std::vector<unit> unscored = {};      ///< the other units of the model
+  std::vector<std::string> notes = {};  ///< one line each
 
   [[nodiscard]] std::size_t size() const noexcept { return values.size(); }
   bool operator==(const scores&) const = default;
 };
+
+/// All units of the model, with and without a score, in the order of their first matrices.
+[[nodiscard]] inline std::vector<unit> all_units(const scores& s) {
+  std::vector<unit> all = s.units;
+  if (s.unscored.empty()) return all;
+  all.insert(all.end(), s.unscored.begin(), s.unscored.end());
+  std::ranges::stable_sort(all, {}, [](const unit& u) { return u.matrices.empty() ? 0 : u.matrices.front(); });
+  return all;
+}
+
+/// The names of units or matrices as a list: "a, b".
+template<class Named>
+[[nodiscard]] std::string list_of_names(const std::vector<Named>& all) {
+  std::string list;
+  for (const Named& each : all) list += (list.empty() ? "" : ", ") + each.name;
+  return list;
+}
+
+/// A note of these words about the matrices without `holds`: "no data reached h.0.expert.2.up". Empty if there are none.
+///
+/// Shapes   holds: [matrices].
+[[nodiscard]] inline std::vector<std::string> note_matrices(std::string_view words,
+                                                            std::span<const matrix_info> matrices,
+                                                            const std::vector<bool>& holds) {
+  std::vector<matrix_info> without;
+  for (std::size_t m = 0; m < matrices.size(); ++m)
+    if (!holds[m]) without.push_back(matrices[m]);
+  if (without.empty()) return {};
+  return {std::string(words) + " " + list_of_names(without)};
+}
+
+/// The note about units whose change left every loss as it was, by unchanged(index of the unit). Empty if there are none.
+template<class Unchanged>
+[[nodiscard]] std::vector<std::string> note_unchanged(std::span<const unit> units, Unchanged&& unchanged) {
+  std::vector<unit> found;
+  for (std::size_t u = 0; u < units.size(); ++u)
+    if (unchanged(u)) found.push_back(units[u]);
+  if (found.empty()) return {};
+  return {"no loss changed with " + list_of_names(found)};
+}
 
 /// Refuses NaN and infinity, naming the unit: sorting them silently would give a meaningless order.
 inline void check_finite(const scores& s, const std::string& where) {
@@ -99,10 +146,18 @@ namespace normalise {
 ///     measure squared norm
 ///     units block
 ///     block.0  622.03
+///
+/// A table with notes or unscored units is of version 2 and has lines `note TEXT` and `unscored UNIT`.
 [[nodiscard]] inline std::string to_text(const scores& s) {
   check_finite(s, "scores");
-  std::string out = text::header("precis-scores", s.model) + text::field("scorer", s.scorer) +
+  const unsigned version = s.notes.empty() && s.unscored.empty() ? 1 : 2;
+  std::string out = text::header("precis-scores", s.model, version) + text::field("scorer", s.scorer) +
                     text::field("measure", s.measure) + text::field("units", std::string(to_string(kind_of(s.units))));
+  for (const std::string& note : s.notes) out += text::field("note", note);
+  for (const unit& u : s.unscored) {
+    check_unit_name(u.name, "scores");
+    out += text::field("unscored", u.name);
+  }
   std::size_t widest = 0;
   for (const unit& u : s.units) {
     check_unit_name(u.name, "scores");
@@ -120,10 +175,10 @@ namespace normalise {
 [[nodiscard]] inline scores parse_scores(std::string_view source, std::span<const matrix_info> matrices,
                                          std::string_view where = "scores") {
   const std::vector<text::line> lines = text::split(source);
-  const std::span<const text::line> body = text::body(lines, "precis-scores", where);
+  const std::span<const text::line> body = text::body(lines, "precis-scores", where, 2);
 
   scores s{.model = {}, .scorer = {}, .measure = {}, .units = {}, .values = {}};
-  std::vector<bool> seen;
+  std::vector<bool> seen, skipped;
   for (const text::line& l : body) {
     const std::string_view first = l.words.front();
     if (first == "model") {
@@ -137,18 +192,24 @@ namespace normalise {
       s.units = group_units(matrices, parse_unit_kind(l.rest, where));
       s.values.assign(s.units.size(), 0.0);
       seen.assign(s.units.size(), false);
+      skipped = seen;
+    } else if (first == "note") {
+      s.notes.emplace_back(l.rest);
     } else {
-      const auto at = std::ranges::find(s.units, first, &unit::name);
+      const bool skips = first == "unscored";
+      const std::string_view name = skips ? l.rest : first;
+      const auto at = std::ranges::find(s.units, name, &unit::name);
       if (at == s.units.end())
-        text::refuse_line(l, where, "unit '" + std::string(first) + "' is not in this model",
+        text::refuse_line(l, where, "unit '" + std::string(name) + "' is not in this model",
                           "a table made for this model");
       const auto i = static_cast<std::size_t>(at - s.units.begin());
-      if (seen[i])
-        text::refuse_line(l, where, "unit '" + std::string(first) + "' is scored twice", "one line per unit");
+      if (seen[i]) text::refuse_line(l, where, "unit '" + std::string(name) + "' is scored twice", "one line per unit");
+      seen[i] = true;
+      skipped[i] = skips;
+      if (skips) continue;
       if (l.words.size() != 2 || !text::read(l.words[1], s.values[i]))
         text::refuse_line(l, where, "'" + std::string(l.rest) + "' is not a score",
                           "UNIT NUMBER, with a finite number");
-      seen[i] = true;
     }
   }
   for (std::size_t i = 0; i < s.units.size(); ++i)
@@ -158,7 +219,17 @@ namespace normalise {
               .expected = "one line per unit"});
   if (s.units.empty())
     refuse({.what = "no units", .where = std::string(where), .expected = "a 'units' line and one line per unit"});
-  return s;
+  if (std::ranges::count(skipped, true) == 0) return s;
+  scores kept = s;
+  kept.units.clear();
+  kept.values.clear();
+  for (std::size_t i = 0; i < s.units.size(); ++i) {
+    (skipped[i] ? kept.unscored : kept.units).push_back(s.units[i]);
+    if (!skipped[i]) kept.values.push_back(s.values[i]);
+  }
+  check_not_empty(kept.units.size(), "scored units", where);
+  return kept;
 }
 
+PRECIS_IEEE_END
 }  // namespace precis

@@ -2,6 +2,7 @@
 
 #include <precis/core/checks.hpp>
 #include <precis/core/error.hpp>
+#include <precis/kernel/ieee.hpp>
 
 #include <algorithm>
 #include <cmath>
@@ -12,6 +13,7 @@
 #include <vector>
 
 namespace precis {
+PRECIS_IEEE_BEGIN
 
 /// The number of items that a fraction s of n removes: floor(s n + 0.5), at most n. Rounding makes 0.29 of 100 remove
 /// 29 items, although 0.29 * 100 is below 29 in double.
@@ -63,4 +65,5 @@ template<class Value>
   return low + (h - static_cast<double>(below)) * (high - low);
 }
 
+PRECIS_IEEE_END
 }  // namespace precis

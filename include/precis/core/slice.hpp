@@ -48,7 +48,7 @@ inline constexpr role all_roles[] = {role::query,  role::key,      role::value, 
 /// Rows and columns of a weight matrix that form a linear map of their own, such as the keys of a fused query-key-value
 /// map or the keys of one head.
 struct matrix_slice {
-  std::string name;        ///< unique in the model: "h.3.attn.c_attn.key.head2"
+  std::string name = {};   ///< unique in the model: "h.3.attn.c_attn.key.head2"
   std::size_t matrix = 0;  ///< index into matrices()
   std::size_t layer = 0;
   precis::role role = precis::role::other;

@@ -4,6 +4,7 @@
 #include <precis/core/error.hpp>
 #include <precis/core/slice.hpp>
 #include <precis/core/text.hpp>
+#include <precis/kernel/ieee.hpp>
 
 #include <algorithm>
 #include <cmath>
@@ -15,12 +16,13 @@
 #include <vector>
 
 namespace precis {
+PRECIS_IEEE_BEGIN
 
 /// The singular values of a slice and their scores.
 struct spectrum {
-  matrix_slice slice;
-  std::vector<double> values;  ///< [rank] singular values, largest first
-  std::vector<double> scores;  ///< [rank] high = keep; may be negative
+  matrix_slice slice = {};
+  std::vector<double> values = {};  ///< [rank] singular values, largest first
+  std::vector<double> scores = {};  ///< [rank] high = keep; may be negative
 
   bool operator==(const spectrum&) const = default;
 };
@@ -28,9 +30,10 @@ struct spectrum {
 /// Scores of singular values, as `scores` holds scores of units.
 struct spectra {
   std::string model = {};  ///< fingerprint of the model; empty = unknown
-  std::string scorer;      ///< the scorer and its settings: "eigen_attribution shuffled_cycle seed=0"
-  std::string measure;     ///< the unit of measurement: "nats"
-  std::vector<spectrum> slices;
+  std::string scorer = {};      ///< the scorer and its settings: "eigen_attribution shuffled_cycle seed=0"
+  std::string measure = {};     ///< the unit of measurement: "nats"
+  std::vector<spectrum> slices = {};
+  std::vector<std::string> notes = {};  ///< one line each
 
   /// Total number of singular values.
   [[nodiscard]] std::size_t values() const noexcept {
@@ -54,10 +57,10 @@ inline void check(const spectra& all, const std::string& where = "spectra") {
       bad(std::to_string(s.values.size()) + " singular values and " + std::to_string(s.scores.size()) + " scores",
           std::to_string(s.slice.rank()) + " of each");
     for (std::size_t r = 0; r < s.values.size(); ++r) {
-      if (!std::isfinite(s.values[r]) || s.values[r] < 0 || (r > 0 && s.values[r] > s.values[r - 1]))
+      if (!kernel::is_finite(s.values[r]) || s.values[r] < 0 || (r > 0 && s.values[r] > s.values[r - 1]))
         bad("the singular value " + text::number(s.values[r]) + " at " + std::to_string(r),
             "finite values, largest first");
-      if (!std::isfinite(s.scores[r]))
+      if (!kernel::is_finite(s.scores[r]))
         bad("the score " + text::number(s.scores[r]) + " at " + std::to_string(r), "finite scores");
     }
   }
@@ -71,10 +74,13 @@ inline void check(const spectra& all, const std::string& where = "spectra") {
 ///     measure nats
 ///     slice h.3.attn.c_attn.key.head2  matrix=12 layer=3 role=key out=320+32 in=0+256
 ///     0.73861  0.0343
+///
+/// Spectra with notes are of version 2 and have lines `note TEXT`.
 [[nodiscard]] inline std::string to_text(const spectra& all) {
   check(all);
-  std::string out = text::header("precis-spectra", all.model) + text::field("scorer", all.scorer) +
-                    text::field("measure", all.measure);
+  std::string out = text::header("precis-spectra", all.model, all.notes.empty() ? 1 : 2) +
+                    text::field("scorer", all.scorer) + text::field("measure", all.measure);
+  for (const std::string& note : all.notes) out += text::field("note", note);
   for (const spectrum& s : all.slices) {
     if (!text::is_word(s.slice.name))
       refuse({.what = "the slice name '" + s.slice.name + "'", .where = "spectra", .expected = "one word"});
@@ -95,7 +101,7 @@ inline void check(const spectra& all, const std::string& where = "spectra") {
 [[nodiscard]] inline spectra parse_spectra(std::string_view source, std::span<const matrix_info> matrices,
                                            std::string_view where = "spectra") {
   const std::vector<text::line> lines = text::split(source);
-  const std::span<const text::line> body = text::body(lines, "precis-spectra", where);
+  const std::span<const text::line> body = text::body(lines, "precis-spectra", where, 2);
   spectra all;
   for (const text::line& l : body) {
     const std::string_view first = l.words.front();
@@ -105,6 +111,8 @@ inline void check(const spectra& all, const std::string& where = "spectra") {
       all.scorer = l.rest;
     } else if (first == "measure") {
       all.measure = l.rest;
+    } else if (first == "note") {
+      all.notes.emplace_back(l.rest);
     } else if (first == "slice") {
       const auto range = [&](std::string_view word, std::size_t& from, std::size_t& count) {
         const std::size_t plus = word.find('+');
@@ -148,4 +156,5 @@ inline void check(const spectra& all, const std::string& where = "spectra") {
   return all;
 }
 
+PRECIS_IEEE_END
 }  // namespace precis

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <precis/core/error.hpp>
+#include <precis/kernel/ieee.hpp>
 
 #include <algorithm>
 #include <charconv>
@@ -17,12 +18,13 @@
 /// The text format that plans, scores, cost tables and spectra share: one record per line, words separated by blanks,
 /// and comments that start with `#`.
 namespace precis::text {
+PRECIS_IEEE_BEGIN
 
 /// A line that is neither blank nor only a comment.
 struct line {
-  std::size_t number = 0;               ///< line number in the file, from 1
-  std::vector<std::string_view> words;  ///< never empty; non-owning views of the text that was split
-  std::string_view rest;                ///< everything after the first word, trimmed
+  std::size_t number = 0;                    ///< line number in the file, from 1
+  std::vector<std::string_view> words = {};  ///< never empty; non-owning views of the text that was split
+  std::string_view rest = {};                ///< everything after the first word, trimmed
 };
 
 /// Splits a text into lines, dropping blank lines and comments. The text must outlive the result.
@@ -30,6 +32,7 @@ struct line {
   constexpr std::string_view blank = " \t\r";
   std::vector<line> lines;
   std::size_t number = 0;
+  if (text.starts_with("\xEF\xBB\xBF")) text.remove_prefix(3);  // the byte order mark that some editors write
   while (!text.empty()) {
     ++number;
     const std::size_t end = text.find('\n');
@@ -70,7 +73,7 @@ template<class Number>
 [[nodiscard]] bool read(std::string_view word, Number& value) {
   const auto [end, fault] = std::from_chars(word.data(), word.data() + word.size(), value);
   if (fault != std::errc{} || end != word.data() + word.size()) return false;
-  if constexpr (std::floating_point<Number>) return std::isfinite(value);
+  if constexpr (std::floating_point<Number>) return kernel::is_finite(value);
   return true;
 }
 
@@ -83,7 +86,8 @@ template<class Number>
 
 /// Whether a word starts a header line of one of the file formats. No unit may have such a name.
 [[nodiscard]] inline bool is_keyword(std::string_view name) noexcept {
-  for (const std::string_view word : {"model", "units", "note", "scorer", "measure", "maker", "original", "entries"})
+  for (const std::string_view word :
+       {"model", "units", "note", "scorer", "measure", "maker", "original", "entries", "unscored", "columns"})
     if (name == word) return true;
   return false;
 }
@@ -99,24 +103,32 @@ template<class Number>
   return std::string(key) + " " + one_line(std::move(value)) + "\n";
 }
 
-/// The first lines of a file: "FORMAT 1", and "model FINGERPRINT" if the model is known.
-[[nodiscard]] inline std::string header(std::string_view format, std::string_view model) {
-  std::string out = std::string(format) + " 1\n";
+/// The first lines of a file: "FORMAT VERSION", and "model FINGERPRINT" if the model is known.
+[[nodiscard]] inline std::string header(std::string_view format, std::string_view model, unsigned version = 1) {
+  std::string out = std::string(format) + " " + std::to_string(version) + "\n";
   if (!model.empty()) out += "model " + std::string(model) + "\n";
   return out;
 }
 
-/// The lines below the first one, which must be "FORMAT 1".
+/// The lines below the first one, which must be "FORMAT VERSION" with a version from 1 to `newest`.
 ///
-/// Errors   another format or version, or an empty file; the message shows the first word. `where` names the file.
+/// Errors   another format or version, or an empty file; the message shows what was found. `where` names the file.
 [[nodiscard]] inline std::span<const line> body(std::span<const line> lines, std::string_view format,
-                                                std::string_view where) {
-  if (lines.empty() || lines.front().words.front() != format || lines.front().rest != "1")
-    refuse(
-        {.what = lines.empty() ? "an empty file" : "it starts with '" + std::string(lines.front().words.front()) + "'",
-         .where = std::string(where),
-         .expected = "'" + std::string(format) + " 1' on the first line"});
-  return lines.subspan(1);
+                                                std::string_view where, unsigned newest = 1) {
+  unsigned version = 0;
+  std::string what = "an empty file";
+  if (!lines.empty()) {
+    const std::string_view first = lines.front().words.front(), rest = lines.front().rest;
+    if (first == format && read(rest, version) && version >= 1 && version <= newest) return lines.subspan(1);
+    what = "it starts with '" + std::string(first.substr(0, 60));
+    if (first == format && !rest.empty()) what += " " + std::string(rest.substr(0, 60));
+    what += "'";
+  }
+  refuse({.what = std::move(what),
+          .where = std::string(where),
+          .expected = "'" + std::string(format) + " 1'" +
+                      (newest == 1 ? "" : " or '" + std::string(format) + " " + std::to_string(newest) + "'") +
+                      " on the first line"});
 }
 
 /// A name padded with blanks to `width` characters, so that columns align.
@@ -124,4 +136,5 @@ template<class Number>
   return std::string(name) + std::string(width - std::min(width, name.size()), ' ');
 }
 
+PRECIS_IEEE_END
 }  // namespace precis::text

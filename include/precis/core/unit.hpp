@@ -2,7 +2,9 @@
 
 #include <precis/core/error.hpp>
 
+#include <algorithm>
 #include <cstddef>
+#include <limits>
 #include <span>
 #include <string>
 #include <string_view>
@@ -24,25 +26,37 @@ enum class part { attention, mlp, other };
   return "other";
 }
 
+/// The `layer` of a matrix that is used before layer 0: a token embedding, also if it is the output head as well. A run
+/// with such a matrix changed starts at the tokens.
+inline constexpr std::size_t before_layers = std::numeric_limits<std::size_t>::max();
+/// The `layer` of a matrix that is used after the last layer only: an output head. So is every index that is not a
+/// layer of the model.
+inline constexpr std::size_t after_layers = before_layers - 1;
+
+/// Whether a layer index names a layer, not a place outside of all layers.
+[[nodiscard]] constexpr bool is_layer(std::size_t layer) noexcept { return layer < after_layers; }
+
 /// Everything about a weight matrix except its values.
 struct matrix_info {
-  std::string name;       ///< unique in the model: "h.3.attn.c_attn"
-  std::size_t layer = 0;  ///< block index
+  std::string name = {};       ///< unique in the model: "h.3.attn.c_attn"
+  std::size_t layer = 0;  ///< block index, before_layers or after_layers
   precis::part part = precis::part::other;
-  std::size_t out = 0;  ///< rows
-  std::size_t in = 0;   ///< columns
+  std::size_t out = 0;    ///< rows
+  std::size_t in = 0;     ///< columns
+  std::string unit = {};  ///< the unit it belongs to in unit_kind::named: "h.3.expert.5"; empty: a unit of its own
 
   [[nodiscard]] std::size_t weights() const noexcept { return out * in; }
   bool operator==(const matrix_info&) const = default;
 };
 
-/// How matrices are grouped into units.
-enum class unit_kind { block, half, matrix };
+/// How matrices are grouped into units. named: by the unit that each matrix names.
+enum class unit_kind { block, half, matrix, named };
 
 [[nodiscard]] constexpr std::string_view to_string(unit_kind k) noexcept {
   switch (k) {
     case unit_kind::block: return "block";
     case unit_kind::half: return "half";
+    case unit_kind::named: return "named";
     case unit_kind::matrix: break;
   }
   return "matrix";
@@ -50,53 +64,64 @@ enum class unit_kind { block, half, matrix };
 
 /// Parses the name of a grouping. Errors: an unknown name; `where` names the file in the message.
 [[nodiscard]] inline unit_kind parse_unit_kind(std::string_view word, std::string_view where) {
-  for (const unit_kind k : {unit_kind::block, unit_kind::half, unit_kind::matrix})
+  for (const unit_kind k : {unit_kind::block, unit_kind::half, unit_kind::matrix, unit_kind::named})
     if (word == to_string(k)) return k;
   refuse({.what = "'" + std::string(word) + "' is not a grouping of units",
           .where = std::string(where),
-          .expected = "block, half or matrix"});
+          .expected = "block, half, matrix or named"});
 }
 
 /// The smallest group of weights to which a plan assigns one choice.
 struct unit {
-  std::string name;  ///< "block.3", "block.3.mlp", or the matrix's own name
-  std::size_t layer = 0;
+  std::string name = {};       ///< "block.3", "block.3.mlp", the name that its matrices state, or the matrix's own name
+  std::size_t layer = 0;  ///< the earliest of its matrices: before_layers, a layer, after_layers
   unit_kind kind = unit_kind::block;
-  precis::part part = precis::part::other;  ///< meaningful for halves and matrices
-  std::vector<std::size_t> matrices;        ///< indices into the model's matrices(), ascending; never empty
+  precis::part part = precis::part::other;  ///< of all its matrices; other for blocks, and if they differ
+  std::vector<std::size_t> matrices = {};        ///< indices into the model's matrices(), ascending; never empty
   std::size_t weights = 0;                  ///< total number of weights
 
   bool operator==(const unit&) const = default;
 };
 
-/// Groups matrices into blocks or halves (attention or MLP of a block), or gives each matrix a unit of its own.
+/// Groups matrices into blocks, halves (attention or MLP of a block) or the units that they name, or gives each matrix
+/// a unit of its own.
 ///
-/// Units are in the order of their first matrices. No matrices give no units.
+/// Units are in the order of their first matrices. A matrix outside of all layers belongs to no block and to no half:
+/// there, it is in the unit that it names, or in one of its own. No matrices give no units.
 ///
-/// Errors   two matrices with the same name, if each is a unit.
+/// Errors   two matrices with the same name, if each is a unit; a matrix with the name of a unit of others.
 /// Cost     O(matrices).
 [[nodiscard]] inline std::vector<unit> group_units(std::span<const matrix_info> matrices, unit_kind kind) {
+  const auto earlier = [](std::size_t a, std::size_t b) {
+    return a == before_layers || b == before_layers ? before_layers : std::min(a, b);
+  };
   std::vector<unit> units;
   std::unordered_map<std::string, std::size_t> unit_of_name;
   for (std::size_t i = 0; i < matrices.size(); ++i) {
     const matrix_info& m = matrices[i];
-    std::string name = m.name;
-    if (kind == unit_kind::block) name = "block." + std::to_string(m.layer);
-    if (kind == unit_kind::half) name = "block." + std::to_string(m.layer) + "." + std::string(to_string(m.part));
+    const bool by_layer = (kind == unit_kind::block || kind == unit_kind::half) && is_layer(m.layer);
+    const bool alone = kind == unit_kind::matrix || (!by_layer && m.unit.empty());
+    std::string name = alone ? m.name : m.unit;
+    if (by_layer) name = "block." + std::to_string(m.layer);
+    if (by_layer && kind == unit_kind::half) name += "." + std::string(to_string(m.part));
 
     const auto [entry, is_new] = unit_of_name.try_emplace(name, units.size());
-    if (!is_new && kind == unit_kind::matrix)
-      refuse(
-          {.what = "matrix " + m.name + " appears twice", .where = "group_units", .expected = "unique matrix names"});
+    if (!is_new && (alone || (!by_layer && matrices[units[entry->second].matrices.front()].unit.empty())))
+      refuse({.what = (alone ? "matrix " + m.name : "unit " + name) + " appears twice",
+              .where = "group_units",
+              .expected = "unique names of matrices, and of the units that they name"});
     if (is_new)
       units.push_back({.name = std::move(name),
                        .layer = m.layer,
                        .kind = kind,
-                       .part = kind == unit_kind::block ? part::other : m.part,
+                       .part = by_layer && kind == unit_kind::block ? part::other : m.part,
                        .matrices = {},
                        .weights = 0});
-    units[entry->second].matrices.push_back(i);
-    units[entry->second].weights += m.weights();
+    unit& u = units[entry->second];
+    u.layer = earlier(u.layer, m.layer);
+    if (u.part != m.part) u.part = part::other;
+    u.matrices.push_back(i);
+    u.weights += m.weights();
   }
   return units;
 }

@@ -9,6 +9,7 @@
 #include <precis/cost/entry.hpp>
 #include <precis/fit/nearest.hpp>
 #include <precis/kernel/constants.hpp>
+#include <precis/kernel/ieee.hpp>
 #include <precis/kernel/lanes.hpp>
 #include <precis/pack.hpp>
 
@@ -22,6 +23,7 @@
 
 /// The quantization error of a matrix in each of many menu entries, without packing it where that is not necessary.
 namespace precis::cost {
+PRECIS_IEEE_BEGIN
 
 /// A sum of squares in sixteen lanes: addend i is added to lane i mod 16, and the lanes are added as a tree. Addends
 /// are floats, so their squares are exact in double and the sum has the same bits whether or not multiply-adds are
@@ -68,8 +70,8 @@ class square_sum {
 
 /// Squared errors of one matrix in several entries, and the sum of its squared weights.
 struct scanned_errors {
-  std::vector<double> squares;  ///< [entries], sum of (decoded - weight)^2
-  double signal = 0;            ///< sum of weight^2
+  std::vector<double> squares = {};  ///< [entries], sum of (decoded - weight)^2
+  double signal = 0;                 ///< sum of weight^2
 };
 
 namespace detail {
@@ -138,7 +140,7 @@ struct row_ranges {
   for (std::size_t first = done * group; first < x.size(); first += group) {
     const weight_view values = row.col_range(first, std::min(group, x.size() - first));
     grids.push_back(f.group == codec::per_tensor ? tensor_grid : codec::choose_nearest{}(f, values, 0));
-    if (!std::isfinite(grids.back().scale) || !std::isfinite(grids.back().minimum)) return false;
+    if (!kernel::is_finite(grids.back().scale) || !kernel::is_finite(grids.back().minimum)) return false;
   }
   for (std::size_t k = done; k < grids.size(); ++k) {
     const std::size_t first = k * group, count = std::min(group, x.size() - first);
@@ -240,4 +242,5 @@ template<codec_menu Menu, executor Executor = sequential>
   return result;
 }
 
+PRECIS_IEEE_END
 }  // namespace precis::cost

@@ -3,14 +3,17 @@
 #include <precis/core/cost_table.hpp>
 #include <precis/core/error.hpp>
 #include <precis/core/executor.hpp>
+#include <precis/core/scores.hpp>
 #include <precis/core/unit.hpp>
 #include <precis/core/view.hpp>
 #include <precis/cost/entry.hpp>
 #include <precis/fit/nearest.hpp>
+#include <precis/kernel/ieee.hpp>
 #include <precis/measure/kl_divergence.hpp>
 #include <precis/measure/positions.hpp>
 #include <precis/model/changes.hpp>
 #include <precis/model/concepts.hpp>
+#include <precis/model/misuse.hpp>
 #include <precis/model/taps.hpp>
 #include <precis/pack.hpp>
 
@@ -21,16 +24,18 @@
 #include <limits>
 #include <span>
 #include <string>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
 namespace precis::cost {
+PRECIS_IEEE_BEGIN
 
 /// The measurements of one unit: the mean loss of the model with this unit in each entry. A stopped run resumes from
 /// such rows.
 struct measured_row {
-  std::string unit;
-  std::vector<double> losses;  ///< [entries], nats per prediction
+  std::string unit = {};
+  std::vector<double> losses = {};  ///< [entries], nats per prediction
 
   bool operator==(const measured_row&) const = default;
 };
@@ -115,6 +120,8 @@ class divergence_reading {
 ///
 /// Shapes    any batches that the model accepts.
 /// Unit      nats per prediction.
+/// Edges     a unit that changes no loss in any entry costs 0, with a note: no data reached it, such as an expert to
+///           which no token was routed, or every entry keeps its weights.
 /// Errors    entries that are not in the menu, before any work; those of read_changes: losses that are not finite, by
 ///           unit and entry, and batches without predictions; weights that a codec cannot hold, by unit and matrix;
 ///           known rows of other units or entries.
@@ -183,6 +190,9 @@ struct measured {
       const nll before =
           total(read_changes(model, batches, remaining, table.entries.size(), reading, change, collect, name, run));
       for (double& c : table.costs) c -= before.mean();
+      table.notes = note_unchanged(table.units, [&](std::size_t u) {
+        return std::ranges::all_of(table.costs_of(u), [](double c) { return c == 0; });
+      });
       table.maker += " on " + std::to_string(before.count) + " predictions";
     };
     if (by == loss::nll) {
@@ -211,6 +221,15 @@ struct measured {
     return {};
   }
 
+  /// Chosen only if the model suits, and another argument does not.
+  template<class Model, class Data, class... Rest>
+    requires(mutable_model<std::remove_cvref_t<Model>> && evaluable_model<std::remove_cvref_t<Model>> &&
+             misuses<changes_weights, std::span<const batch_of<std::remove_cvref_t<Model>>>, Model, Data, Rest...>)
+  refused operator()(Model&&, const Data&, Rest&&...) const {
+    return explain_misuse<changes_weights, std::span<const batch_of<std::remove_cvref_t<Model>>>, Model, Data,
+                          Rest...>();
+  }
+
  private:
   static constexpr const char* name = "cost::measured";
 
@@ -223,7 +242,7 @@ struct measured {
       bad("a row of " + std::to_string(row.losses.size()) + " losses for unit " + row.unit,
           std::to_string(t.entries.size()) + ", one per entry");
     for (std::size_t e = 0; e < row.losses.size(); ++e) {
-      if (!std::isfinite(row.losses[e])) bad("a loss of unit " + row.unit + " that is not finite", "finite losses");
+      if (!kernel::is_finite(row.losses[e])) bad("a loss of unit " + row.unit + " that is not finite", "finite losses");
       t.costs[u * t.entries.size() + e] = row.losses[e];
     }
   }
@@ -244,4 +263,5 @@ struct measured {
   };
 };
 
+PRECIS_IEEE_END
 }  // namespace precis::cost

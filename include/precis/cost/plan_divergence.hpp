@@ -8,6 +8,7 @@
 #include <precis/cost/entry.hpp>
 #include <precis/cost/measured.hpp>
 #include <precis/fit/nearest.hpp>
+#include <precis/kernel/ieee.hpp>
 #include <precis/model/batch.hpp>
 #include <precis/model/concepts.hpp>
 #include <precis/pack.hpp>
@@ -22,6 +23,7 @@
 #include <vector>
 
 namespace precis::cost {
+PRECIS_IEEE_BEGIN
 
 /// The end-to-end loss of whole plans: KL(original || every unit in its entry), on a sample of the sequences. This is
 /// the fitness function of allocate::evolve.
@@ -71,7 +73,7 @@ class plan_divergence {
     packed_.resize(model.matrices().size(), std::vector<std::vector<std::byte>>(entries_.size()));
     by_layer_.resize(units_.size());
     std::iota(by_layer_.begin(), by_layer_.end(), std::size_t{0});
-    std::ranges::stable_sort(by_layer_, {}, [&](std::size_t u) { return units_[u].layer; });
+    std::ranges::stable_sort(by_layer_, {}, [&](std::size_t u) { return place_of(units_[u]); });
     for (std::size_t b = 0; b < batches.size(); ++b) {
       tokens_.push_back(reading_.predictions(b));
       if (tokens_.back() == 0)
@@ -110,10 +112,12 @@ class plan_divergence {
       std::vector<std::vector<activations>> entering = enter(std::span(sample.sequences).subspan(first));
       for (std::size_t k = 0; k < order.size(); ++k) {
         const std::size_t c = order[k];
-        const std::size_t layer = k == 0 ? 0 : first_difference(candidates[order[k - 1]], candidates[c]);
+        const std::size_t place = k == 0 ? 0 : first_difference(candidates[order[k - 1]], candidates[c]);
+        const std::size_t layer = place == 0 ? 0 : place - 1;
         install(candidates[c]);
         run_.for_each(entering.size(), [&](std::size_t i) {
           const std::size_t b = sample.sequences[first + i];
+          if (place == 0) enter_again(entering[i], b);
           const std::size_t limit = first + i + 1 == sequences ? sample.tokens_of_last : tokens_[b];
           read[c * sequences + first + i] = read_from(layer, entering[i], b, limit);
         });
@@ -146,11 +150,21 @@ class plan_divergence {
     }
   }
 
-  /// The first layer in which two plans differ, or a number above all layers if they are equal.
+  /// Where a unit is first used: 0 before the layers, 1 + l in layer l.
+  [[nodiscard]] static std::size_t place_of(const unit& u) noexcept {
+    return u.layer == before_layers ? 0 : u.layer + 1;
+  }
+
+  /// The first place at which two plans differ, or a number above all places if they are equal.
   [[nodiscard]] std::size_t first_difference(const std::vector<std::size_t>& a,
                                              const std::vector<std::size_t>& b) const noexcept {
     const auto at = std::ranges::find_if(by_layer_, [&](std::size_t u) { return a[u] != b[u]; });
-    return at == by_layer_.end() ? std::numeric_limits<std::size_t>::max() : units_[*at].layer;
+    return at == by_layer_.end() ? std::numeric_limits<std::size_t>::max() : place_of(units_[*at]);
+  }
+
+  /// Replaces the inputs of layer 0 by those of the installed weights.
+  void enter_again(std::vector<activations>& entering, std::size_t b) const {
+    if constexpr (layered_model<Model>) entering[0] = std::as_const(*model_).enter(batches_[b]);
   }
 
   /// The inputs of layer 0 for at least one sequence, and for as many as fit into `memory` together with the inputs of
@@ -206,4 +220,5 @@ class plan_divergence {
   std::vector<std::size_t> tokens_;
 };
 
+PRECIS_IEEE_END
 }  // namespace precis::cost

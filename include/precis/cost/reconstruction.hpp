@@ -7,18 +7,23 @@
 #include <precis/core/view.hpp>
 #include <precis/cost/entry.hpp>
 #include <precis/fit/nearest.hpp>
+#include <precis/kernel/ieee.hpp>
 #include <precis/measure/gram.hpp>
 #include <precis/model/concepts.hpp>
+#include <precis/model/misuse.hpp>
 #include <precis/pack.hpp>
 
+#include <algorithm>
 #include <concepts>
 #include <cstddef>
 #include <span>
 #include <string>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
 namespace precis::cost {
+PRECIS_IEEE_BEGIN
 
 /// The cost of every unit in every entry, computed from the change of each matrix's own outputs. It needs one forward
 /// pass, which gathers the Gram matrices, for any number of entries.
@@ -30,6 +35,8 @@ namespace precis::cost {
 ///           weights alone.
 /// Unit      share of the squared outputs, or squared outputs summed over tokens. Not nats: errors of early and late
 ///           layers count equally.
+/// Edges     a matrix that no data reached, such as that of an expert to which no token was routed, costs 0, with a
+///           note; a table whose rows are looked up counts each row once.
 /// Errors    entries that are not in the menu; Gram matrices of a different model; relative errors of a matrix whose
 ///           outputs are all zero, by name; weights that a codec cannot hold, by matrix.
 /// Cost      out * in^2 / 2 multiply-adds in double per matrix and entry. The entries of a matrix run on the executor.
@@ -63,11 +70,15 @@ struct reconstruction {
       bad("Gram matrices for " + std::to_string(grams.index.size()) + " matrices",
           std::to_string(matrices.size()) + ", the model's");
     for (std::size_t m = 0; m < matrices.size(); ++m)
-      if (grams[m].sum.rows != matrices[m].in || grams[m].sum.cols != matrices[m].in)
+      if ((grams[m].sum.rows != matrices[m].in || grams[m].sum.cols != matrices[m].in) &&
+          (grams[m].sum.rows != 0 || grams[m].tokens != 0))
         bad("a Gram matrix of " + std::to_string(grams[m].sum.rows) + " inputs for " + matrices[m].name,
             std::to_string(matrices[m].in));
     cost_table t = fill(model, [&](std::size_t m) -> const basic_matrix<double>& { return grams[m].sum; }, run);
-    if (!matrices.empty()) t.maker += " on " + std::to_string(grams[0].tokens) + " tokens";
+    std::size_t tokens = 0;
+    for (const measure::gram& g : grams.distinct) tokens = std::max(tokens, g.tokens);
+    if (!matrices.empty()) t.maker += " on " + std::to_string(tokens) + " tokens";
+    t.notes = grams.notes(matrices);
     return t;
   }
 
@@ -88,6 +99,15 @@ struct reconstruction {
                   "precis: cost::reconstruction needs an observable_model. Add void inputs(batch, sink) const to the "
                   "adaptor, or use from_weights(model), which needs no data. See docs/models.md#observable");
     return {};
+  }
+
+  /// Chosen only if the model suits, and another argument does not.
+  template<class Model, class Data, class... Rest>
+    requires(weighted_model<std::remove_cvref_t<Model>> &&
+             (observable_model<std::remove_cvref_t<Model>> || differentiable_model<std::remove_cvref_t<Model>>) &&
+             misuses<reads_weights, std::span<const batch_of<std::remove_cvref_t<Model>>>, Model, Data, Rest...>)
+  refused operator()(Model&&, const Data&, Rest&&...) const {
+    return explain_misuse<reads_weights, std::span<const batch_of<std::remove_cvref_t<Model>>>, Model, Data, Rest...>();
   }
 
  private:
@@ -123,4 +143,5 @@ struct reconstruction {
   }
 };
 
+PRECIS_IEEE_END
 }  // namespace precis::cost

@@ -7,7 +7,9 @@
 #include <precis/core/text.hpp>
 #include <precis/cost/entry.hpp>
 #include <precis/cost/error_scan.hpp>
+#include <precis/kernel/ieee.hpp>
 #include <precis/model/concepts.hpp>
+#include <precis/model/misuse.hpp>
 
 #include <algorithm>
 #include <cmath>
@@ -18,6 +20,7 @@
 #include <vector>
 
 namespace precis::cost {
+PRECIS_IEEE_BEGIN
 
 /// The cost of every unit in every entry, computed from one score per unit and the error of its weights. It needs no
 /// data and no forward pass.
@@ -29,6 +32,7 @@ namespace precis::cost {
 ///
 /// Unit      score-weighted shares of squared weights, or score-weighted squared weights. Not nats.
 /// Sign      scores are high = keep: a high score makes every error of the unit expensive.
+/// Edges     units without a score weigh as much as the highest score, with a note.
 /// Errors    entries that are not in the menu; scores that are not finite or belong to other units than the model's; a
 ///           floor outside (0, 1]; a nonzero relative error of a matrix of zeros; weights that a codec cannot hold, by
 ///           matrix.
@@ -53,14 +57,15 @@ struct weighted_error {
     check_finite(s, where);
     if (!(floor > 0 && floor <= 1))
       refuse({.what = "a floor of " + text::number(floor), .where = where, .expected = "above 0, at most 1"});
-    if (!s.units.empty() && s.units != group_units(matrices, s.units.front().kind))
+    const std::vector<unit> units = all_units(s);
+    if (!s.units.empty() && units != group_units(matrices, kind_of(s.units)))
       refuse({.what = "the units of the scores differ from those of this model",
               .where = where,
               .expected = "scores of all units of this model, in its order"});
     if (s.units.empty() && !matrices.empty())
       refuse({.what = "no scores", .where = where, .expected = "one score per unit"});
 
-    cost_table t = blank_table<Menu>(matrices, s.units, entries, original_bits, where);
+    cost_table t = blank_table<Menu>(matrices, units, entries, original_bits, where);
     t.model = s.model;
     t.maker = std::string("weighted_error ") + (by == scale::relative ? "relative" : "absolute") + " of " + s.scorer;
     t.measure = by == scale::relative ? "scored share of squared weights" : "scored squared weights";
@@ -68,7 +73,14 @@ struct weighted_error {
 
     std::vector<std::size_t> index;
     for (const std::string& name : t.entries) index.push_back(Menu::index_of(name));
-    const std::vector<double> share = normalise::minmax(s.values);
+    const std::vector<double> scaled = normalise::minmax(s.values);
+    std::vector<double> share;
+    for (std::size_t u = 0, scored = 0; u < units.size(); ++u) {
+      const bool has_score = scored < s.units.size() && s.units[scored].name == units[u].name;
+      share.push_back(has_score ? scaled[scored++] : 1);
+    }
+    t.notes = s.notes;
+    if (!s.unscored.empty()) t.notes.push_back("no score, so the weight of the highest: " + list_of_names(s.unscored));
     for (std::size_t u = 0; u < t.units.size(); ++u)
       for (const std::size_t m : t.units[u].matrices) {
         const scanned_errors errors = scan_errors<Menu>(model.weights(m), matrices[m], index, run);
@@ -97,6 +109,14 @@ struct weighted_error {
                   "See docs/models.md#weighted");
     return {};
   }
+
+  /// Chosen only if the model suits, and the executor is none.
+  template<weighted_model Model, class Executor>
+    requires(!executor<Executor>)
+  refused operator()(const Model&, const scores&, Executor&&) const {
+    return explain_misuse<reads_weights, const scores&, const Model&, scores, Executor>();
+  }
 };
 
+PRECIS_IEEE_END
 }  // namespace precis::cost

@@ -2,14 +2,18 @@
 
 #include <precis/core/executor.hpp>
 #include <precis/evaluate/interval.hpp>
+#include <precis/kernel/ieee.hpp>
 #include <precis/measure/agreement.hpp>
 #include <precis/model/concepts.hpp>
+#include <precis/model/misuse.hpp>
 
 #include <cstddef>
 #include <span>
+#include <type_traits>
 #include <vector>
 
 namespace precis::evaluate {
+PRECIS_IEEE_BEGIN
 
 /// The number of correct predictions, and a confidence interval for their share.
 struct accuracy_report {
@@ -51,6 +55,17 @@ struct accuracy {
                   "logits(const batch_type&, positions, tap) const to the adaptor. See docs/models.md#tappable");
     return {};
   }
+
+  /// Chosen only if the model suits, and another argument does not.
+  template<class Model, class Data, class... Rest>
+    requires(tappable_model<std::remove_cvref_t<Model>> &&
+             (token_model<std::remove_cvref_t<Model>> ||
+              measure::labelled_batch<batch_of<std::remove_cvref_t<Model>>>) &&
+             misuses<reads_weights, std::span<const batch_of<std::remove_cvref_t<Model>>>, Model, Data, Rest...>)
+  refused operator()(Model&&, const Data&, Rest&&...) const {
+    return explain_misuse<reads_weights, std::span<const batch_of<std::remove_cvref_t<Model>>>, Model, Data, Rest...>();
+  }
 };
 
+PRECIS_IEEE_END
 }  // namespace precis::evaluate

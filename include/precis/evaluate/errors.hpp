@@ -2,6 +2,7 @@
 
 #include <precis/core/error.hpp>
 #include <precis/core/view.hpp>
+#include <precis/kernel/ieee.hpp>
 
 #include <algorithm>
 #include <cmath>
@@ -10,6 +11,7 @@
 #include <string>
 
 namespace precis::evaluate {
+PRECIS_IEEE_BEGIN
 
 /// Errors of a compressed matrix relative to the original.
 struct error_report {
@@ -56,4 +58,5 @@ struct error_report {
   return e;
 }
 
+PRECIS_IEEE_END
 }  // namespace precis::evaluate

@@ -1,11 +1,14 @@
 #pragma once
 
+#include <precis/kernel/ieee.hpp>
+
 #include <cmath>
 #include <cstddef>
 #include <limits>
 #include <span>
 
 namespace precis::evaluate {
+PRECIS_IEEE_BEGIN
 
 /// A 95 % confidence interval: mean - half_width to mean + half_width.
 struct interval {
@@ -84,4 +87,5 @@ namespace detail {
           .half_width = z * std::sqrt(share * (1 - share) / n + z * z / (4 * n * n)) / whole};
 }
 
+PRECIS_IEEE_END
 }  // namespace precis::evaluate

@@ -3,8 +3,10 @@
 #include <precis/core/error.hpp>
 #include <precis/core/executor.hpp>
 #include <precis/evaluate/interval.hpp>
+#include <precis/kernel/ieee.hpp>
 #include <precis/model/batch.hpp>
 #include <precis/model/concepts.hpp>
+#include <precis/model/misuse.hpp>
 
 #include <algorithm>
 #include <cmath>
@@ -13,14 +15,16 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <type_traits>
 #include <vector>
 
 namespace precis::evaluate {
+PRECIS_IEEE_BEGIN
 
 /// The loss over several windows of text, in total and per window.
 struct nll_report {
-  nll total;
-  std::vector<nll> windows;
+  nll total = {};
+  std::vector<nll> windows = {};
 
   /// exp of the mean NLL per token.
   [[nodiscard]] double perplexity() const noexcept { return std::exp(total.mean()); }
@@ -65,7 +69,7 @@ struct perplexity {
     nll_report report{.total = {}, .windows = std::vector<nll>(batches.size())};
     exec.for_each(batches.size(), [&](std::size_t i) { report.windows[i] = model.loss(batches[i]); });
     for (std::size_t i = 0; i < batches.size(); ++i) {
-      if (!std::isfinite(report.windows[i].sum))
+      if (!kernel::is_finite(report.windows[i].sum))
         refuse({.what = "the loss of window " + std::to_string(i) + " is " + std::to_string(report.windows[i].sum),
                 .where = "evaluate::perplexity",
                 .expected = "a finite loss: weights and activations without NaN or infinity"});
@@ -84,6 +88,15 @@ struct perplexity {
                   "adaptor. See docs/models.md#evaluable");
     return {};
   }
+
+  /// Chosen only if the model suits, and another argument does not.
+  template<class Model, class Data, class... Rest>
+    requires(evaluable_model<std::remove_cvref_t<Model>> &&
+             misuses<reads_weights, std::span<const batch_of<std::remove_cvref_t<Model>>>, Model, Data, Rest...>)
+  refused operator()(Model&&, const Data&, Rest&&...) const {
+    return explain_misuse<reads_weights, std::span<const batch_of<std::remove_cvref_t<Model>>>, Model, Data, Rest...>();
+  }
 };
 
+PRECIS_IEEE_END
 }  // namespace precis::evaluate

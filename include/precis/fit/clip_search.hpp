@@ -1,10 +1,12 @@
-#pragma once
+#if !defined(PRECIS_FIT_CLIP_SEARCH)
+#define PRECIS_FIT_CLIP_SEARCH
 
 #include <precis/codec/grid/matrix.hpp>
 #include <precis/codec/tile/quantize.hpp>
 #include <precis/codec/tile/ranges.hpp>
 #include <precis/fit/power.hpp>
 #include <precis/kernel/constants.hpp>
+#include <precis/kernel/ieee.hpp>
 
 #include <algorithm>
 #include <cmath>
@@ -15,6 +17,7 @@
 #include <vector>
 
 namespace precis::fit {
+PRECIS_IEEE_BEGIN
 
 namespace detail {
 
@@ -149,7 +152,7 @@ struct clip_search {
 
     codec::grid operator()(const codec::grid_format& f, weight_view group, std::size_t index) const {
       const codec::grid unclipped = codec::choose_nearest{}(f, group, index);
-      if (!std::isfinite(unclipped.scale)) return unclipped;
+      if (!kernel::is_finite(unclipped.scale)) return unclipped;
       decoded.resize(group.cols);
       const codec::extent range = codec::extent_of(group);
       const double lo = std::min(0.0, range.lo), hi = std::max(0.0, range.hi);
@@ -196,7 +199,7 @@ struct clip_search {
     /// Replaces `decoded` by (normal |decoded - x|)^p.
     template<class L>
     void raise_errors(const float* x, std::size_t n, float normal, float p) const noexcept {
-      const auto raised = [&](typename L::vector back, typename L::vector from) {
+      const auto raised = [&](typename L::vector back, typename L::vector from) PRECIS_INLINE_LAMBDA {
         const auto e = L::multiply(L::subtract(back, from), L::all(normal));
         return fit::power<L>(L::larger(e, L::subtract(L::zero(), e)), p);
       };
@@ -344,4 +347,7 @@ struct clip_search {
   };
 };
 
+PRECIS_IEEE_END
 }  // namespace precis::fit
+
+#endif  // PRECIS_FIT_CLIP_SEARCH

@@ -1,11 +1,14 @@
-#pragma once
+#if !defined(PRECIS_FIT_POWER)
+#define PRECIS_FIT_POWER
 
+#include <precis/kernel/ieee.hpp>
 #include <precis/kernel/lanes.hpp>
 
 #include <array>
 
 /// Approximate powers in vector lanes.
 namespace precis::fit {
+PRECIS_IEEE_BEGIN
 
 /// The relative error of `power` is at most this times (p + 1).
 inline constexpr double power_tolerance = 1e-6;
@@ -42,4 +45,7 @@ template<class L>
   return L::smaller(L::multiply(x, L::all(0x1p126f)), L::times_power_of_two(e, n));
 }
 
+PRECIS_IEEE_END
 }  // namespace precis::fit
+
+#endif  // PRECIS_FIT_POWER

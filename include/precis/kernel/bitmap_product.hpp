@@ -1,12 +1,15 @@
-#pragma once
+#if !defined(PRECIS_KERNEL_BITMAP_PRODUCT)
+#define PRECIS_KERNEL_BITMAP_PRODUCT
 
 #include <precis/kernel/expanded_product.hpp>
+#include <precis/kernel/ieee.hpp>
 
 #include <bit>
 #include <cstddef>
 #include <cstdint>
 
 namespace precis::kernel {
+PRECIS_IEEE_BEGIN
 
 /// A non-owning view of a sparse matrix whose bitmap says which weights are kept; the kept weights follow each other
 /// row by row.
@@ -68,4 +71,7 @@ struct expansion<packed_bitmap<Values>> {
 
 }  // namespace detail
 
+PRECIS_IEEE_END
 }  // namespace precis::kernel
+
+#endif  // PRECIS_KERNEL_BITMAP_PRODUCT

@@ -1,6 +1,8 @@
-#pragma once
+#if !defined(PRECIS_KERNEL_CODE_PLANES)
+#define PRECIS_KERNEL_CODE_PLANES
 
 #include <precis/kernel/constants.hpp>
+#include <precis/kernel/ieee.hpp>
 
 #include <bit>
 #include <cstddef>
@@ -10,6 +12,7 @@
 /// How codes of 2 to 24 bits are stored: as bit planes in the 32-bit words of a block of 32 columns, or as a stream of
 /// bits.
 namespace precis::kernel {
+PRECIS_IEEE_BEGIN
 
 inline constexpr unsigned widest_code = 24;
 
@@ -280,4 +283,7 @@ void unpack_row(const std::byte* tile, std::size_t rows, std::size_t lane, unsig
   }
 }
 
+PRECIS_IEEE_END
 }  // namespace precis::kernel
+
+#endif  // PRECIS_KERNEL_CODE_PLANES

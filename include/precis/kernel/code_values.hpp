@@ -1,17 +1,21 @@
-#pragma once
+#if !defined(PRECIS_KERNEL_CODE_VALUES)
+#define PRECIS_KERNEL_CODE_VALUES
 
 #include <precis/kernel/code_planes.hpp>
 #include <precis/kernel/constants.hpp>
 #include <precis/kernel/grid_format.hpp>
+#include <precis/kernel/ieee.hpp>
 #include <precis/kernel/minifloat.hpp>
 
 #include <array>
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <type_traits>
 
 /// Unpacks the codes of a block into lanes and converts them to the values that the codes represent.
 namespace precis::kernel::detail {
+PRECIS_IEEE_BEGIN
 
 /// Codes of up to 5 bits are converted to float without clearing the other bits of their bytes; wider codes are
 /// extracted as clean bytes first.
@@ -24,10 +28,16 @@ inline constexpr unsigned loose_at = planes_of(Bits).count == 1 ? K * Bits % 8 :
 /// Codes of up to 8 bits that represent integers.
 struct whole_numbers {
   static constexpr bool exact_in_bytes = true;
+  template<unsigned Bits>
+  static constexpr unsigned significant_bits = Bits;  ///< values are multiples of a unit, below 2^this units
   static constexpr float zero_of_bytes = 0;  ///< added to the zero point if the table for products with bytes is biased
   template<class Code, unsigned Bits, unsigned At>
   [[nodiscard]] PRECIS_INLINE static typename Code::floats::vector value(typename Code::words codes) noexcept {
     return Code::template number<loose_codes<Bits> ? Bits : 8, At>(codes);
+  }
+  template<class Code, unsigned Bits, unsigned At, class Sums>
+  PRECIS_INLINE static void add_to(Sums& sums, typename Code::words codes, const double* x) noexcept {
+    sums.template add_number<loose_codes<Bits> ? Bits : 8, At>(codes, x);
   }
   [[nodiscard]] static float value(std::uint8_t code) noexcept { return static_cast<float>(code); }
 };
@@ -41,6 +51,19 @@ struct wide_numbers {
 template<class Float>
 struct small_floats {
   static constexpr bool exact_in_bytes = Float::whole_when_doubled;
+  template<unsigned>
+  static constexpr unsigned significant_bits = [] {
+    int low = 0, high = 0;
+    for (unsigned c = 0; c < 1u << Float::bits; ++c) {
+      const auto word = std::bit_cast<std::uint32_t>(Float::decode(static_cast<std::uint8_t>(c))) & 0x7fff'ffffu;
+      if (word == 0 || word >= 0x7f80'0000u) continue;
+      const int exponent = static_cast<int>(word >> 23) - 127;
+      const int last = exponent - 23 + std::countr_zero((word & 0x7f'ffffu) | 0x80'0000u);
+      low = last < low ? last : low;
+      high = exponent + 1 > high ? exponent + 1 : high;
+    }
+    return static_cast<unsigned>(high - low);
+  }();
   static constexpr float zero_of_bytes = exact_in_bytes ? 6 : 0;
   static constexpr auto table = [] {
     std::array<std::uint8_t, 16> all{};
@@ -51,6 +74,10 @@ struct small_floats {
   template<class Code, unsigned Bits, unsigned At>
   [[nodiscard]] PRECIS_INLINE static typename Code::floats::vector value(typename Code::words codes) noexcept {
     return Code::template small_float<Float, At>(codes);
+  }
+  template<class Code, unsigned Bits, unsigned At, class Sums>
+  PRECIS_INLINE static void add_to(Sums& sums, typename Code::words codes, const double* x) noexcept {
+    sums.add(Code::template small_float<Float, At>(codes), x);
   }
   [[nodiscard]] static float value(std::uint8_t code) noexcept { return Float::decode(code); }
 };
@@ -178,4 +205,7 @@ PRECIS_INLINE void each_tail_value(const std::byte* const (&tail)[Parts], std::s
       });
 }
 
+PRECIS_IEEE_END
 }  // namespace precis::kernel::detail
+
+#endif  // PRECIS_KERNEL_CODE_VALUES

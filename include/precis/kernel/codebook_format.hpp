@@ -1,10 +1,13 @@
-#pragma once
+#if !defined(PRECIS_KERNEL_CODEBOOK_FORMAT)
+#define PRECIS_KERNEL_CODEBOOK_FORMAT
 
 #include <precis/kernel/grid_format.hpp>
+#include <precis/kernel/ieee.hpp>
 
 #include <cstddef>
 
 namespace precis::kernel {
+PRECIS_IEEE_BEGIN
 
 /// One codebook format, as a value. A packed matrix consists of blocks of codes as in grid_format; the levels in
 /// ascending order, one set for the matrix or one per row, as float32 or float16; and tails as in grid_format.
@@ -44,4 +47,7 @@ struct packed_codebook {
 /// The segment of the activations that codebooks are multiplied by.
 inline constexpr std::size_t codebook_segment = 128;
 
+PRECIS_IEEE_END
 }  // namespace precis::kernel
+
+#endif  // PRECIS_KERNEL_CODEBOOK_FORMAT

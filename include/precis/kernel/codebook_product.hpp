@@ -1,9 +1,11 @@
-#pragma once
+#if !defined(PRECIS_KERNEL_CODEBOOK_PRODUCT)
+#define PRECIS_KERNEL_CODEBOOK_PRODUCT
 
 #include <precis/kernel/code_values.hpp>
 #include <precis/kernel/codebook_format.hpp>
 #include <precis/kernel/constants.hpp>
 #include <precis/kernel/grid_format.hpp>
+#include <precis/kernel/ieee.hpp>
 #include <precis/kernel/lanes.hpp>
 #include <precis/kernel/packed_grid.hpp>
 #include <precis/kernel/prepared_vector.hpp>
@@ -16,6 +18,7 @@
 
 /// Products of matrices whose codes are indices into a codebook of the matrix or of the row.
 namespace precis::kernel {
+PRECIS_IEEE_BEGIN
 
 namespace detail {
 
@@ -294,4 +297,7 @@ inline void decode_row(const packed_codebook& m, std::size_t row, std::span<floa
   }
 }
 
+PRECIS_IEEE_END
 }  // namespace precis::kernel
+
+#endif  // PRECIS_KERNEL_CODEBOOK_PRODUCT

@@ -1,19 +1,21 @@
-#pragma once
+#if !defined(PRECIS_KERNEL_DENSE)
+#define PRECIS_KERNEL_DENSE
 
 #include <precis/kernel/code_planes.hpp>
 #include <precis/kernel/constants.hpp>
 #include <precis/kernel/dense_format.hpp>
 #include <precis/kernel/half.hpp>
+#include <precis/kernel/ieee.hpp>
 #include <precis/kernel/lanes.hpp>
 #include <precis/kernel/packed_grid.hpp>
 #include <precis/kernel/prepared_vector.hpp>
 
-#include <bit>
 #include <cstddef>
 #include <span>
 #include <type_traits>
 
 namespace precis::kernel {
+PRECIS_IEEE_BEGIN
 
 /// A non-owning view of uncompressed floats: row-major, contiguous, little-endian, of any alignment.
 struct dense_matrix {
@@ -39,7 +41,7 @@ template<class Code, dense_type Type>
 template<dense_type Type>
 [[nodiscard]] inline float dense_float(const std::byte* at) noexcept {
   if constexpr (Type == dense_type::float32)
-    return std::bit_cast<float>(get_word32(at));
+    return kernel::bit_cast<float>(get_word32(at));
   else if constexpr (Type == dense_type::float16)
     return half_to_float(get_word16(at));
   else
@@ -122,4 +124,7 @@ void matvec(const dense_matrix& m, std::span<const float> x, std::span<float> y,
   });
 }
 
+PRECIS_IEEE_END
 }  // namespace precis::kernel
+
+#endif  // PRECIS_KERNEL_DENSE

@@ -1,8 +1,10 @@
-#pragma once
+#if !defined(PRECIS_KERNEL_DENSE_PRODUCT)
+#define PRECIS_KERNEL_DENSE_PRODUCT
 
 #include <precis/kernel/constants.hpp>
 #include <precis/kernel/dense.hpp>
 #include <precis/kernel/float_product.hpp>
+#include <precis/kernel/ieee.hpp>
 #include <precis/kernel/lanes.hpp>
 
 #include <cstddef>
@@ -11,6 +13,7 @@
 #include <utility>
 
 namespace precis::kernel {
+PRECIS_IEEE_BEGIN
 
 namespace detail {
 
@@ -194,4 +197,7 @@ void dense_product(const dense_matrix& m, strided<const float> x, std::span<floa
   }
 }
 
+PRECIS_IEEE_END
 }  // namespace precis::kernel
+
+#endif  // PRECIS_KERNEL_DENSE_PRODUCT

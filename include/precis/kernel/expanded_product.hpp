@@ -1,4 +1,5 @@
-#pragma once
+#if !defined(PRECIS_KERNEL_EXPANDED_PRODUCT)
+#define PRECIS_KERNEL_EXPANDED_PRODUCT
 
 #include <precis/kernel/code_values.hpp>
 #include <precis/kernel/codebook_format.hpp>
@@ -6,6 +7,7 @@
 #include <precis/kernel/dense.hpp>
 #include <precis/kernel/ggml_blocks.hpp>
 #include <precis/kernel/grid_format.hpp>
+#include <precis/kernel/ieee.hpp>
 #include <precis/kernel/lanes.hpp>
 #include <precis/kernel/packed_grid.hpp>
 
@@ -18,6 +20,7 @@
 /// Products of sparse matrices whose kept weights are expanded: sixteen columns at a time, each weight is moved to its
 /// column and the other columns become zeros.
 namespace precis::kernel {
+PRECIS_IEEE_BEGIN
 
 namespace detail {
 
@@ -101,7 +104,8 @@ void decode_block(grid_row& r, float* values) noexcept {
       const auto minimum =
           static_cast<double>(stored_float(r.m.data + r.layout.offsets + r.scale * f.scale_bytes(), f.scales));
       for (; i < end; ++i)
-        values[i] = static_cast<float>(static_cast<double>(Numbers::value(codes[i])) * static_cast<double>(scale) + minimum);
+        values[i] =
+            static_cast<float>(static_cast<double>(Numbers::value(codes[i])) * static_cast<double>(scale) + minimum);
     }
     for (; i < end; ++i) values[i] = scale * (Numbers::value(codes[i]) - zero);
     r.left -= same_scale;
@@ -121,8 +125,7 @@ struct codebook_row {
   }
   void read(float* values) noexcept {
     std::uint8_t codes[block_columns];
-    const std::size_t count =
-        unpack_block_of(m.data, layout, m.format.code_bits, m.out, m.in, row, block++, codes);
+    const std::size_t count = unpack_block_of(m.data, layout, m.format.code_bits, m.out, m.in, row, block++, codes);
     for (std::size_t i = 0; i < count; ++i)
       values[i] = stored_float(levels + codes[i] * m.format.level_bytes(), m.format.levels);
   }
@@ -316,4 +319,7 @@ void decode_row(const Packed& m, std::size_t row, std::span<float> x) noexcept {
   });
 }
 
+PRECIS_IEEE_END
 }  // namespace precis::kernel
+
+#endif  // PRECIS_KERNEL_EXPANDED_PRODUCT

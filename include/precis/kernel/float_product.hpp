@@ -1,6 +1,8 @@
-#pragma once
+#if !defined(PRECIS_KERNEL_FLOAT_PRODUCT)
+#define PRECIS_KERNEL_FLOAT_PRODUCT
 
 #include <precis/kernel/constants.hpp>
+#include <precis/kernel/ieee.hpp>
 #include <precis/kernel/lanes.hpp>
 
 #include <cstddef>
@@ -9,6 +11,7 @@
 #include <utility>
 
 namespace precis::kernel {
+PRECIS_IEEE_BEGIN
 
 /// A non-owning view of a matrix with any strides (in elements). Converts from any view with these five members.
 template<class T>
@@ -107,9 +110,9 @@ void multiply_tile(const typename Lanes::value* a, std::ptrdiff_t a_row, std::pt
     }
   };
   if (b_packed || whole)
-    steps([](const value* p) PRECIS_INLINE_LAMBDA { return Lanes::load(p); });
+    steps([&](const value* p) PRECIS_INLINE_LAMBDA { return Lanes::load(p); });
   else
-    steps([last](const value* p) PRECIS_INLINE_LAMBDA { return Lanes::load_part(p, last); });
+    steps([&](const value* p) PRECIS_INLINE_LAMBDA { return Lanes::load_part(p, last); });
 
   for_constants<Rows>([&](auto r) PRECIS_INLINE_LAMBDA {
     for_constants<Vectors>([&](auto v) PRECIS_INLINE_LAMBDA {
@@ -165,7 +168,7 @@ void pack_panels(strided<const typename Lanes::value> b, typename Lanes::value* 
   const std::size_t vectors = (b.cols + width - 1) / width, tail = b.cols - (vectors - 1) * width;
   if (b.col_stride == 1) {  // row by row, in memory order; panel by panel, every term would touch another page
     for (std::size_t k = 0; k < b.rows; ++k)
-      each_panel<Lanes>(vectors, [&](std::size_t v, std::size_t n) {
+      each_panel<Lanes>(vectors, [&](std::size_t v, std::size_t n) PRECIS_TARGET {
         auto* const out = to + (v * b.rows + k * n) * width;
         for (std::size_t i = 0; i < n; ++i) {
           const auto* const from = b.at(k, (v + i) * width);
@@ -176,7 +179,7 @@ void pack_panels(strided<const typename Lanes::value> b, typename Lanes::value* 
       });
     return;
   }
-  each_panel<Lanes>(vectors, [&](std::size_t first, std::size_t panel) {
+  each_panel<Lanes>(vectors, [&](std::size_t first, std::size_t panel) PRECIS_TARGET {
     for (std::size_t v = first; v < first + panel; ++v) {
       const std::size_t n = v + 1 < vectors ? width : tail, c = v * width, padded = panel * width;
       auto* const out = to + first * b.rows * width + (v - first) * width;
@@ -280,7 +283,7 @@ void product_onto(strided<const typename Lanes::value> start, strided<const type
         if (a.col_stride != 1)
           detail::pack_rows<tile::rows, value>({a.at(i0, k0), end - i0, depth, a.row_stride, a.col_stride},
                                                packed_rows);
-        detail::each_panel<Lanes>(vectors, [&](std::size_t v, std::size_t n) {
+        detail::each_panel<Lanes>(vectors, [&](std::size_t v, std::size_t n) PRECIS_TARGET {
           const std::size_t j = v * width;
           const std::size_t last = columns - j < n * width ? columns - j - (n - 1) * width : width;
           for (std::size_t i = i0; i < end; i += tile::rows) {
@@ -316,4 +319,7 @@ void product_add(strided<const typename Lanes::value> a, strided<const typename 
   product_onto<Lanes>(c, a, b, c, workspace);
 }
 
+PRECIS_IEEE_END
 }  // namespace precis::kernel
+
+#endif  // PRECIS_KERNEL_FLOAT_PRODUCT

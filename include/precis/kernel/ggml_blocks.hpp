@@ -1,14 +1,17 @@
-#pragma once
+#if !defined(PRECIS_KERNEL_GGML_BLOCKS)
+#define PRECIS_KERNEL_GGML_BLOCKS
 
 #include <precis/kernel/code_planes.hpp>
 #include <precis/kernel/grid_format.hpp>
 #include <precis/kernel/half.hpp>
+#include <precis/kernel/ieee.hpp>
 
 #include <cstddef>
 #include <cstdint>
 
 /// ggml's blocks of 32 weights, byte for byte, and their conversion to the layout of grid_format.
 namespace precis::kernel {
+PRECIS_IEEE_BEGIN
 
 enum class ggml_type : std::uint8_t { q4_0, q4_1, q5_0, q5_1, q8_0 };
 
@@ -181,4 +184,7 @@ inline void repack_ggml(ggml_type type, const std::byte* blocks, std::size_t out
   }
 }
 
+PRECIS_IEEE_END
 }  // namespace precis::kernel
+
+#endif  // PRECIS_KERNEL_GGML_BLOCKS

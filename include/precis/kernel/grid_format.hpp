@@ -1,6 +1,8 @@
-#pragma once
+#if !defined(PRECIS_KERNEL_GRID_FORMAT)
+#define PRECIS_KERNEL_GRID_FORMAT
 
 #include <precis/kernel/code_planes.hpp>
+#include <precis/kernel/ieee.hpp>
 #include <precis/kernel/minifloat.hpp>
 
 #include <cstddef>
@@ -10,6 +12,7 @@
 /// How matrices of small integers and small floats are stored. The layout is made for multiplication: the 32-bit words
 /// of sixteen rows are adjacent, so that a vector register of any width holds the same columns of several rows.
 namespace precis::kernel {
+PRECIS_IEEE_BEGIN
 
 /// A group, the weights that share one scale, is given by its number of consecutive columns (the last group of a row
 /// may be shorter) or by one of these constants.
@@ -178,4 +181,7 @@ namespace detail {
 using kernel::with_float;
 }
 
+PRECIS_IEEE_END
 }  // namespace precis::kernel
+
+#endif  // PRECIS_KERNEL_GRID_FORMAT

@@ -1,8 +1,10 @@
-#pragma once
+#if !defined(PRECIS_KERNEL_GROUPED_PRODUCT)
+#define PRECIS_KERNEL_GROUPED_PRODUCT
 
 #include <precis/kernel/code_values.hpp>
 #include <precis/kernel/constants.hpp>
 #include <precis/kernel/grid_format.hpp>
+#include <precis/kernel/ieee.hpp>
 #include <precis/kernel/lanes.hpp>
 #include <precis/kernel/packed_grid.hpp>
 #include <precis/kernel/segment_run.hpp>
@@ -15,6 +17,7 @@
 /// The product of a packed matrix and a vector for groups of any length: also those that end inside a block, which have
 /// no segment.
 namespace precis::kernel {
+PRECIS_IEEE_BEGIN
 
 namespace detail {
 
@@ -153,4 +156,7 @@ void grouped_product(const packed_grid& m, std::span<const float> x, std::span<f
   });
 }
 
+PRECIS_IEEE_END
 }  // namespace precis::kernel
+
+#endif  // PRECIS_KERNEL_GROUPED_PRODUCT

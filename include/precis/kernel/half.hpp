@@ -1,4 +1,8 @@
-#pragma once
+#if !defined(PRECIS_KERNEL_HALF)
+#define PRECIS_KERNEL_HALF
+
+#include <precis/kernel/constants.hpp>
+#include <precis/kernel/ieee.hpp>
 
 #include <bit>
 #include <cstdint>
@@ -8,8 +12,8 @@
 namespace precis::kernel {
 
 /// The value of a half. Exact; a NaN keeps its sign and payload and becomes quiet, as the F16C instructions do.
-[[nodiscard]] constexpr float half_to_float(std::uint16_t half) noexcept {
-  const std::uint32_t sign = static_cast<std::uint32_t>(half & 0x8000u) << 16;
+[[nodiscard]] PRECIS_INLINE constexpr float half_to_float(std::uint16_t half) noexcept {
+  const std::uint32_t sign = (half & 0x8000u) << 16;
   const std::uint32_t exponent = (half >> 10) & 0x1Fu;
   const std::uint32_t fraction = half & 0x3FFu;
   // A subnormal half is a normal float: its leading one becomes the hidden bit.
@@ -19,14 +23,14 @@ namespace precis::kernel {
   const std::uint32_t special = 0x7F80'0000u | (fraction << 13) | (fraction != 0 ? 0x0040'0000u : 0u);
   const std::uint32_t tiny = fraction == 0 ? 0u : subnormal;
   const std::uint32_t magnitude = exponent == 0 ? tiny : exponent == 31 ? special : normal;
-  return std::bit_cast<float>(sign | magnitude);
+  return kernel::bit_cast<float>(sign | magnitude);
 }
 
 /// The half nearest to a float, ties to even. Magnitudes from 65520 on overflow to infinity; a NaN keeps its sign and
 /// the top of its payload and becomes quiet.
 /// @post float_to_half(half_to_float(h)) == h for every h that is not a signalling NaN.
-[[nodiscard]] constexpr std::uint16_t float_to_half(float value) noexcept {
-  const auto bits = std::bit_cast<std::uint32_t>(value);
+[[nodiscard]] PRECIS_INLINE constexpr std::uint16_t float_to_half(float value) noexcept {
+  const auto bits = kernel::bit_cast<std::uint32_t>(value);
   const std::uint32_t sign = (bits >> 16) & 0x8000u;
   const std::uint32_t magnitude = bits & 0x7FFF'FFFFu;
   const std::uint32_t exponent = magnitude >> 23;
@@ -45,17 +49,19 @@ namespace precis::kernel {
 }
 
 /// The value of a bfloat16: the upper half of a float's bits. Exact.
-[[nodiscard]] constexpr float bfloat16_to_float(std::uint16_t bfloat16) noexcept {
-  return std::bit_cast<float>(static_cast<std::uint32_t>(bfloat16) << 16);
+[[nodiscard]] PRECIS_INLINE constexpr float bfloat16_to_float(std::uint16_t bfloat16) noexcept {
+  return kernel::bit_cast<float>(static_cast<std::uint32_t>(bfloat16) << 16);
 }
 
 /// The bfloat16 nearest to a float, ties to even. A NaN keeps its sign and the top of its payload and becomes quiet.
 /// @post float_to_bfloat16(bfloat16_to_float(b)) == b for every b that is not a signalling NaN.
-[[nodiscard]] constexpr std::uint16_t float_to_bfloat16(float value) noexcept {
-  const auto bits = std::bit_cast<std::uint32_t>(value);
+[[nodiscard]] PRECIS_INLINE constexpr std::uint16_t float_to_bfloat16(float value) noexcept {
+  const auto bits = kernel::bit_cast<std::uint32_t>(value);
   const bool nan = (bits & 0x7FFF'FFFFu) > 0x7F80'0000u;
   const std::uint32_t rounded = (bits + 0x7FFFu + ((bits >> 16) & 1u)) >> 16;
   return static_cast<std::uint16_t>(nan ? (bits >> 16) | 0x40u : rounded);
 }
 
 }  // namespace precis::kernel
+
+#endif  // PRECIS_KERNEL_HALF

@@ -1,7 +1,9 @@
-#pragma once
+#if !defined(PRECIS_KERNEL_INPUT_VECTORS)
+#define PRECIS_KERNEL_INPUT_VECTORS
 
 #include <precis/kernel/codebook_format.hpp>
 #include <precis/kernel/float_product.hpp>
+#include <precis/kernel/ieee.hpp>
 #include <precis/kernel/lanes.hpp>
 #include <precis/kernel/packed_format.hpp>
 #include <precis/kernel/prepared_vector.hpp>
@@ -12,6 +14,7 @@
 #include <type_traits>
 
 namespace precis::kernel {
+PRECIS_IEEE_BEGIN
 
 namespace detail {
 
@@ -20,7 +23,8 @@ inline constexpr std::size_t segment_lengths = 4;
 
 template<class Value>
 [[nodiscard]] constexpr std::size_t activation_workspace(std::size_t in, std::size_t segment) noexcept {
-  return std::is_same_v<Value, float> ? float_activation_workspace(in, segment) : byte_activation_workspace(in, segment);
+  return std::is_same_v<Value, float> ? float_activation_workspace(in, segment)
+                                      : byte_activation_workspace(in, segment);
 }
 
 }  // namespace detail
@@ -137,4 +141,7 @@ class input_vectors {
   float* rounded_ = nullptr;
 };
 
+PRECIS_IEEE_END
 }  // namespace precis::kernel
+
+#endif  // PRECIS_KERNEL_INPUT_VECTORS

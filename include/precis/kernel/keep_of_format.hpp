@@ -1,16 +1,21 @@
-#pragma once
+#if !defined(PRECIS_KERNEL_KEEP_OF_FORMAT)
+#define PRECIS_KERNEL_KEEP_OF_FORMAT
 
 #include <precis/kernel/grid_format.hpp>
+#include <precis/kernel/ieee.hpp>
 
 #include <cstddef>
 
 namespace precis::kernel {
+PRECIS_IEEE_BEGIN
 
 /// N:M sparsity: at most `keep` weights of every `group` consecutive columns are kept. A shorter last group of n
 /// columns keeps ceil(keep * n / group).
 struct keep_of_format {
   std::size_t keep = 2;
   std::size_t group = 4;  ///< 3 ... 256
+
+  bool operator==(const keep_of_format&) const = default;
 
   /// Weights kept per row of `in` columns.
   [[nodiscard]] constexpr std::size_t count(std::size_t in) const noexcept {
@@ -36,4 +41,7 @@ struct keep_of_format {
   }
 };
 
+PRECIS_IEEE_END
 }  // namespace precis::kernel
+
+#endif  // PRECIS_KERNEL_KEEP_OF_FORMAT

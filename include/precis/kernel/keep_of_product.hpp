@@ -1,20 +1,22 @@
-#pragma once
+#if !defined(PRECIS_KERNEL_KEEP_OF_PRODUCT)
+#define PRECIS_KERNEL_KEEP_OF_PRODUCT
 
 #include <precis/kernel/code_values.hpp>
 #include <precis/kernel/constants.hpp>
 #include <precis/kernel/expanded_product.hpp>
+#include <precis/kernel/ieee.hpp>
 #include <precis/kernel/keep_of_format.hpp>
 #include <precis/kernel/lanes.hpp>
 #include <precis/kernel/packed_grid.hpp>
 #include <precis/kernel/segment_run.hpp>
 
-#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <span>
 #include <type_traits>
 
 namespace precis::kernel {
+PRECIS_IEEE_BEGIN
 
 /// A non-owning view of an N:M sparse matrix: the places of the kept weights, and their values.
 template<class Values>
@@ -125,7 +127,8 @@ void multiply_keep_of(const packed_keep_of_grid& m, std::span<const float> x, fl
       pad_side<Bits>(values, l, row, rows, s / per_group, copy.side);
       if (f.rule != grid_rule::affine)
         for (std::size_t r = 0; r < tile_rows; ++r)
-          put_word32(std::bit_cast<std::uint32_t>(static_cast<float>(f.fixed_zero_point())), copy.side.offsets + 4 * r);
+          put_word32(kernel::bit_cast<std::uint32_t>(static_cast<float>(f.fixed_zero_point())),
+                     copy.side.offsets + 4 * r);
 
       gathered_segment xs;
       for (std::size_t b = 0; b < count; ++b) {
@@ -247,4 +250,7 @@ void matvec(const packed_keep_of_grid& m, std::span<const float> x, std::span<fl
   });
 }
 
+PRECIS_IEEE_END
 }  // namespace precis::kernel
+
+#endif  // PRECIS_KERNEL_KEEP_OF_PRODUCT

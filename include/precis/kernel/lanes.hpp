@@ -1,21 +1,27 @@
-#pragma once
+#if !defined(PRECIS_KERNEL_LANES)
+#define PRECIS_KERNEL_LANES
 
 #include <precis/kernel/constants.hpp>
 
-#if defined(__AVX512F__)
+#if PRECIS_AVX512F
 #include <precis/kernel/lanes_avx512.hpp>
-#elif defined(__AVX2__) && defined(__FMA__)
+#elif PRECIS_AVX2
 #include <precis/kernel/lanes_avx2.hpp>
+#elif PRECIS_SSE2
+#include <precis/kernel/lanes_sse.hpp>
 #elif defined(__ARM_NEON) && defined(__aarch64__)
 #include <precis/kernel/lanes_neon.hpp>
 #else
 #include <precis/kernel/lanes_scalar.hpp>
 #endif
 
-// Code lanes need more: AVX-512BW, and little-endian NEON. Without it they come from another header.
-#if defined(__AVX512F__) && !defined(__AVX512BW__) && defined(__AVX2__) && defined(__FMA__)
+// Code lanes need more: AVX-512BW, and little-endian NEON. Without it they come from another header, as do the lanes over
+// double of SSE, which has no fused multiply-add.
+#if PRECIS_AVX512F && !PRECIS_AVX512BW && PRECIS_AVX2
 #include <precis/kernel/lanes_avx2.hpp>
-#elif (defined(__AVX512F__) && !defined(__AVX512BW__)) || (defined(__aarch64__) && defined(__ARM_BIG_ENDIAN))
+#elif PRECIS_AVX512F && !PRECIS_AVX512BW
+#include <precis/kernel/lanes_sse.hpp>
+#elif (PRECIS_SSE2 && !PRECIS_AVX512F && !PRECIS_AVX2) || (defined(__aarch64__) && defined(__ARM_BIG_ENDIAN))
 #include <precis/kernel/lanes_scalar.hpp>
 #endif
 
@@ -88,12 +94,15 @@ namespace precis::kernel {
 ///   spread<K>(w)                2^23 + the bytes of the K-th row of such words, one column per lane
 ///   store_past_caches(p, v)     a store that bypasses the caches if there is an instruction for it; p is aligned to
 ///                               the vector. finish_stores() is required before another thread reads.
-#if defined(__AVX512F__)
+#if PRECIS_AVX512F
 using native_lanes = avx512_lanes;
 using native_double_lanes = avx512_double_lanes;
-#elif defined(__AVX2__) && defined(__FMA__)
+#elif PRECIS_AVX2
 using native_lanes = avx2_lanes;
 using native_double_lanes = avx2_double_lanes;
+#elif PRECIS_SSE2
+using native_lanes = sse_lanes;
+using native_double_lanes = scalar_double_lanes;
 #elif defined(__ARM_NEON) && defined(__aarch64__)
 using native_lanes = neon_lanes;
 using native_double_lanes = neon_double_lanes;
@@ -102,10 +111,12 @@ using native_lanes = scalar_lanes;
 using native_double_lanes = scalar_double_lanes;
 #endif
 
-#if defined(__AVX512BW__)
+#if PRECIS_AVX512BW
 using native_code_lanes = avx512_code_lanes;
-#elif defined(__AVX2__) && defined(__FMA__)
+#elif PRECIS_AVX2
 using native_code_lanes = avx2_code_lanes;
+#elif PRECIS_SSE2
+using native_code_lanes = sse_code_lanes;
 #elif defined(__ARM_NEON) && defined(__aarch64__) && !defined(__ARM_BIG_ENDIAN)
 using native_code_lanes = neon_code_lanes;
 #else
@@ -113,3 +124,5 @@ using native_code_lanes = scalar_code_lanes;
 #endif
 
 }  // namespace precis::kernel
+
+#endif  // PRECIS_KERNEL_LANES

@@ -1,10 +1,13 @@
-#pragma once
+#if !defined(PRECIS_KERNEL_LANES_AVX2)
+#define PRECIS_KERNEL_LANES_AVX2
 
-#if defined(__AVX2__) && defined(__FMA__)
+#include <precis/kernel/constants.hpp>
+
+#if PRECIS_AVX2
 
 #include <precis/kernel/code_planes.hpp>
-#include <precis/kernel/constants.hpp>
 #include <precis/kernel/half.hpp>
+#include <precis/kernel/ieee.hpp>
 #include <precis/kernel/minifloat.hpp>
 
 #include <immintrin.h>
@@ -13,6 +16,7 @@
 #include <cstdint>
 
 namespace precis::kernel {
+PRECIS_IEEE_BEGIN
 
 /// 8 lanes, 16 registers.
 struct avx2_lanes {
@@ -35,10 +39,10 @@ struct avx2_lanes {
     asm("" : "+x"(v));
     return v;
   }
-  [[nodiscard]] static vector add(vector a, vector b) noexcept { return _mm256_add_ps(a, b); }
-  [[nodiscard]] static vector subtract(vector a, vector b) noexcept { return _mm256_sub_ps(a, b); }
-  [[nodiscard]] static vector multiply(vector a, vector b) noexcept { return _mm256_mul_ps(a, b); }
-  [[nodiscard]] static vector divide(vector a, vector b) noexcept { return _mm256_div_ps(a, b); }
+  [[nodiscard]] static vector add(vector a, vector b) noexcept { return a + b; }
+  [[nodiscard]] static vector subtract(vector a, vector b) noexcept { return a - b; }
+  [[nodiscard]] static vector multiply(vector a, vector b) noexcept { return a * b; }
+  [[nodiscard]] static vector divide(vector a, vector b) noexcept { return a / b; }
   [[nodiscard]] static vector larger(vector a, vector b) noexcept { return _mm256_max_ps(a, b); }
   [[nodiscard]] static vector larger_size(vector a, vector b) noexcept {
     const __m256i size = _mm256_and_si256(_mm256_castps_si256(b), _mm256_set1_epi32(0x7fff'ffff));
@@ -47,7 +51,7 @@ struct avx2_lanes {
   [[nodiscard]] static vector smaller(vector a, vector b) noexcept { return _mm256_min_ps(a, b); }
   [[nodiscard]] static vector times_power_of_two(vector a, vector n) noexcept {
     const __m256i power = _mm256_cvtps_epi32(n), half = _mm256_srai_epi32(power, 1);
-    return _mm256_mul_ps(_mm256_mul_ps(a, factor(half)), factor(_mm256_sub_epi32(power, half)));
+    return a * factor(half) * factor(_mm256_sub_epi32(power, half));
   }
   [[nodiscard]] static vector exponent(vector a) noexcept {
     return _mm256_cvtepi32_ps(_mm256_sub_epi32(_mm256_srli_epi32(_mm256_castps_si256(a), 23), _mm256_set1_epi32(127)));
@@ -59,10 +63,10 @@ struct avx2_lanes {
     return _mm256_andnot_ps(_mm256_castsi256_ps(_mm256_srai_epi32(lane, 31)), moved);
   }
   [[nodiscard]] static float largest(vector v) noexcept {
-    return folded(v, [](__m128 a, __m128 b) { return _mm_max_ps(a, b); });
+    return folded(v, [](__m128 a, __m128 b) PRECIS_INLINE_LAMBDA { return _mm_max_ps(a, b); });
   }
   [[nodiscard]] static float total(vector v) noexcept {
-    return folded(v, [](__m128 a, __m128 b) { return _mm_add_ps(a, b); });
+    return folded(v, [](__m128 a, __m128 b) PRECIS_INLINE_LAMBDA { return a + b; });
   }
 
   /// Transposes 4 x 4 inside both 128-bit halves, then exchanges the halves.
@@ -218,7 +222,7 @@ struct avx2_code_lanes {
     __builtin_memcpy(&quad, x, 4);
     return _mm256_set1_epi32(quad);
   }
-#if defined(__AVXVNNI__)
+#if PRECIS_AVXVNNI
   template<unsigned Bits>
   struct products {
     words even_quads, odd_quads = _mm256_setzero_si256();  // two chains hide the latency of five cycles
@@ -303,7 +307,7 @@ struct avx2_code_lanes {
     return _mm256_loadu_ps(reinterpret_cast<const float*>(p));
   }
   [[nodiscard]] static __m256 load_halves(const std::byte* p) noexcept {
-#if defined(__F16C__)
+#if PRECIS_F16C
     return _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
 #else
     std::uint16_t halves[8];
@@ -315,7 +319,7 @@ struct avx2_code_lanes {
   }
   static void store_floats(std::byte* p, __m256 v) noexcept { store(p, _mm256_castps_si256(v)); }
   static void store_halves(std::byte* p, __m256 v) noexcept {
-#if defined(__F16C__)
+#if PRECIS_F16C
     const __m128i halves = _mm256_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
     _mm_storeu_si128(reinterpret_cast<__m128i*>(p), halves);
 #else
@@ -375,6 +379,9 @@ struct avx2_code_lanes {
   static constexpr stream_places<Bits> stream{};
 };
 
+PRECIS_IEEE_END
 }  // namespace precis::kernel
 
 #endif
+
+#endif  // PRECIS_KERNEL_LANES_AVX2

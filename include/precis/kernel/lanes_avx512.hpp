@@ -1,9 +1,12 @@
-#pragma once
+#if !defined(PRECIS_KERNEL_LANES_AVX512)
+#define PRECIS_KERNEL_LANES_AVX512
 
-#if defined(__AVX512F__)
+#include <precis/kernel/constants.hpp>
+
+#if PRECIS_AVX512F
 
 #include <precis/kernel/code_planes.hpp>
-#include <precis/kernel/constants.hpp>
+#include <precis/kernel/ieee.hpp>
 #include <precis/kernel/minifloat.hpp>
 
 #include <immintrin.h>
@@ -13,6 +16,7 @@
 #include <cstdint>
 
 namespace precis::kernel {
+PRECIS_IEEE_BEGIN
 
 /// 16 lanes, 32 registers.
 struct avx512_lanes {
@@ -35,10 +39,10 @@ struct avx512_lanes {
     asm("" : "+v"(v));
     return v;
   }
-  [[nodiscard]] static vector add(vector a, vector b) noexcept { return _mm512_add_ps(a, b); }
-  [[nodiscard]] static vector subtract(vector a, vector b) noexcept { return _mm512_sub_ps(a, b); }
-  [[nodiscard]] static vector multiply(vector a, vector b) noexcept { return _mm512_mul_ps(a, b); }
-  [[nodiscard]] static vector divide(vector a, vector b) noexcept { return _mm512_div_ps(a, b); }
+  [[nodiscard]] static vector add(vector a, vector b) noexcept { return a + b; }
+  [[nodiscard]] static vector subtract(vector a, vector b) noexcept { return a - b; }
+  [[nodiscard]] static vector multiply(vector a, vector b) noexcept { return a * b; }
+  [[nodiscard]] static vector divide(vector a, vector b) noexcept { return a / b; }
   [[nodiscard]] static vector larger(vector a, vector b) noexcept { return _mm512_maskz_max_ps(every, a, b); }
   [[nodiscard]] static vector larger_size(vector a, vector b) noexcept {
     const __m512i size = _mm512_and_si512(_mm512_castps_si512(b), _mm512_set1_epi32(0x7fff'ffff));
@@ -53,10 +57,10 @@ struct avx512_lanes {
     return _mm512_maskz_expand_ps(static_cast<__mmask16>(bits), load(values));
   }
   [[nodiscard]] static float largest(vector v) noexcept {
-    return folded(v, [](auto a, auto b) { return larger_of(a, b); });
+    return folded(v, [](auto a, auto b) PRECIS_INLINE_LAMBDA { return larger_of(a, b); });
   }
   [[nodiscard]] static float total(vector v) noexcept {
-    return folded(v, [](auto a, auto b) { return a + b; });
+    return folded(v, [](auto a, auto b) PRECIS_INLINE_LAMBDA { return a + b; });
   }
 
   /// Transposes 4 x 4 inside every 128-bit quarter, then the quarters.
@@ -164,7 +168,7 @@ struct avx512_double_lanes {
   [[nodiscard]] static __mmask8 first(std::size_t n) noexcept { return static_cast<__mmask8>((1u << n) - 1u); }
 };
 
-#if defined(__AVX512BW__)
+#if PRECIS_AVX512BW
 
 /// Packed codes, 16 rows at a time.
 struct avx512_code_lanes {
@@ -203,7 +207,7 @@ struct avx512_code_lanes {
     w[2] = quarters<0x88>(b, d);
     w[3] = quarters<0xdd>(b, d);
   }
-#if defined(__AVX512VBMI__)
+#if PRECIS_AVX512VBMI
   template<unsigned Bits>
   [[nodiscard]] static words spread_codes(words w) noexcept {
     constexpr std::uint64_t first = 0x0302'0100u * std::uint64_t{Bits};  // the bits at which the codes start
@@ -281,7 +285,7 @@ struct avx512_code_lanes {
     __builtin_memcpy(&quad, x, 4);
     return _mm512_set1_epi32(quad);
   }
-#if defined(__AVX512VNNI__)
+#if PRECIS_AVX512VNNI
   template<unsigned Bits>
   struct products {
     words even_quads, odd_quads = _mm512_setzero_si512();  // two chains hide the latency of five cycles
@@ -419,7 +423,7 @@ struct avx512_code_lanes {
     if constexpr (Right < 0) return _mm512_maskz_slli_epi32(0xffff, w, -Right);
     return w;
   }
-#if defined(__AVX512VBMI__)
+#if PRECIS_AVX512VBMI
   /// The upper halves of the floats that bytes Odd and Odd + 2 encode, from tables of both of their bytes.
   template<class Float, unsigned Odd>
   [[nodiscard]] PRECIS_INLINE static words upper_halves(words codes) noexcept {
@@ -493,6 +497,9 @@ struct avx512_code_lanes {
 
 #endif
 
+PRECIS_IEEE_END
 }  // namespace precis::kernel
 
 #endif
+
+#endif  // PRECIS_KERNEL_LANES_AVX512

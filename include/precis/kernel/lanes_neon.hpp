@@ -1,8 +1,10 @@
-#pragma once
+#if !defined(PRECIS_KERNEL_LANES_NEON)
+#define PRECIS_KERNEL_LANES_NEON
 
 #if defined(__ARM_NEON) && defined(__aarch64__)
 
 #include <precis/kernel/code_planes.hpp>
+#include <precis/kernel/ieee.hpp>
 #include <precis/kernel/minifloat.hpp>
 
 #include <arm_neon.h>
@@ -10,6 +12,7 @@
 #include <cstdint>
 
 namespace precis::kernel {
+PRECIS_IEEE_BEGIN
 
 /// 4 lanes, 32 registers. 64-bit ARM only: 32-bit NEON flushes subnormals, so 32-bit ARM uses the scalar lanes.
 struct neon_lanes {
@@ -38,10 +41,10 @@ struct neon_lanes {
     asm("" : "+w"(v));
     return v;
   }
-  [[nodiscard]] static vector add(vector a, vector b) noexcept { return vaddq_f32(a, b); }
-  [[nodiscard]] static vector subtract(vector a, vector b) noexcept { return vsubq_f32(a, b); }
-  [[nodiscard]] static vector multiply(vector a, vector b) noexcept { return vmulq_f32(a, b); }
-  [[nodiscard]] static vector divide(vector a, vector b) noexcept { return vdivq_f32(a, b); }
+  [[nodiscard]] static vector add(vector a, vector b) noexcept { return a + b; }
+  [[nodiscard]] static vector subtract(vector a, vector b) noexcept { return a - b; }
+  [[nodiscard]] static vector multiply(vector a, vector b) noexcept { return a * b; }
+  [[nodiscard]] static vector divide(vector a, vector b) noexcept { return a / b; }
   [[nodiscard]] static vector larger(vector a, vector b) noexcept { return vbslq_f32(vcgtq_f32(a, b), a, b); }
   [[nodiscard]] static vector larger_size(vector a, vector b) noexcept {
     return vreinterpretq_f32_u32(vmaxq_u32(vreinterpretq_u32_f32(a), vreinterpretq_u32_f32(vabsq_f32(b))));
@@ -49,14 +52,14 @@ struct neon_lanes {
   [[nodiscard]] static vector smaller(vector a, vector b) noexcept { return vbslq_f32(vcltq_f32(a, b), a, b); }
   [[nodiscard]] static vector times_power_of_two(vector a, vector n) noexcept {
     const int32x4_t power = vcvtq_s32_f32(n), half = vshrq_n_s32(power, 1);
-    return vmulq_f32(vmulq_f32(a, factor(half)), factor(vsubq_s32(power, half)));
+    return a * factor(half) * factor(vsubq_s32(power, half));
   }
   [[nodiscard]] static vector exponent(vector a) noexcept {
     return vcvtq_f32_s32(vsubq_s32(vreinterpretq_s32_u32(vshrq_n_u32(vreinterpretq_u32_f32(a), 23)), vdupq_n_s32(127)));
   }
   [[nodiscard]] static float largest(vector v) noexcept { return vmaxvq_f32(v); }
   [[nodiscard]] static float total(vector v) noexcept {  // reduces the halves onto each other
-    const float32x2_t two = vadd_f32(vget_low_f32(v), vget_high_f32(v));
+    const float32x2_t two = vget_low_f32(v) + vget_high_f32(v);
     return vget_lane_f32(two, 0) + vget_lane_f32(two, 1);
   }
   /// Reduces two rows per vector: their halves onto each other, then the halves of the result.
@@ -250,7 +253,7 @@ struct neon_code_lanes {
  private:
   [[nodiscard]] static int32x4_t dot(int32x4_t sum, words codes, int8x16_t quad_of_x) noexcept {
     const int8x16_t weights = vreinterpretq_s8_u32(codes);
-#if defined(__ARM_FEATURE_DOTPROD)
+#if PRECIS_DOTPROD
     return vdotq_s32(sum, weights, quad_of_x);
 #else
     const int32x4_t low = vpaddlq_s16(vmull_s8(vget_low_s8(weights), vget_low_s8(quad_of_x)));
@@ -266,6 +269,9 @@ struct neon_code_lanes {
   }
 };
 
+PRECIS_IEEE_END
 }  // namespace precis::kernel
 
 #endif
+
+#endif  // PRECIS_KERNEL_LANES_NEON

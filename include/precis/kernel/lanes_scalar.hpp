@@ -1,14 +1,15 @@
-#pragma once
+#if !defined(PRECIS_KERNEL_LANES_SCALAR)
+#define PRECIS_KERNEL_LANES_SCALAR
 
 #include <precis/kernel/code_planes.hpp>
 #include <precis/kernel/half.hpp>
+#include <precis/kernel/ieee.hpp>
 
-#include <bit>
-#include <cmath>
 #include <cstddef>
 #include <cstdint>
 
 namespace precis::kernel {
+PRECIS_IEEE_BEGIN
 
 /// One lane and std::fma. This defines the result: every other lane type must agree bit for bit.
 struct scalar_lanes {
@@ -23,7 +24,7 @@ struct scalar_lanes {
   [[nodiscard]] static vector load_part(const float*, std::size_t) noexcept { return 0.f; }
   static void store(float* p, vector v) noexcept { *p = v; }
   static void store_part(float*, vector, std::size_t) noexcept {}
-  [[nodiscard]] static vector fma(vector a, vector b, vector c) noexcept { return std::fma(a, b, c); }
+  [[nodiscard]] static vector fma(vector a, vector b, vector c) noexcept { return __builtin_fmaf(a, b, c); }
   [[nodiscard]] static vector all(float x) noexcept { return x; }
   [[nodiscard]] static vector held(vector v) noexcept { return v; }
   [[nodiscard]] static vector add(vector a, vector b) noexcept { return a + b; }
@@ -32,19 +33,22 @@ struct scalar_lanes {
   [[nodiscard]] static vector divide(vector a, vector b) noexcept { return a / b; }
   [[nodiscard]] static vector larger(vector a, vector b) noexcept { return a > b ? a : b; }
   [[nodiscard]] static vector larger_size(vector a, vector b) noexcept {
-    const std::uint32_t old = std::bit_cast<std::uint32_t>(a), size = std::bit_cast<std::uint32_t>(b) & 0x7fff'ffffu;
-    return std::bit_cast<float>(old > size ? old : size);
+    const std::uint32_t old = kernel::bit_cast<std::uint32_t>(a),
+                        size = kernel::bit_cast<std::uint32_t>(b) & 0x7fff'ffffu;
+    return kernel::bit_cast<float>(old > size ? old : size);
   }
   [[nodiscard]] static vector smaller(vector a, vector b) noexcept { return a < b ? a : b; }
   [[nodiscard]] static vector times_power_of_two(vector a, vector n) noexcept {
     constexpr float shift = 0x1.8p23f;  // adding it moves a small integer to the low bits; a NaN stays a NaN
-    const std::int32_t power = std::bit_cast<std::int32_t>(n + shift) - std::bit_cast<std::int32_t>(shift);
+    const std::int32_t power = kernel::bit_cast<std::int32_t>(n + shift) - kernel::bit_cast<std::int32_t>(shift);
     const std::int32_t half = power >> 1;
-    const auto factor = [](std::int32_t p) { return std::bit_cast<float>(static_cast<std::uint32_t>(p + 127) << 23); };
+    const auto factor = [](std::int32_t p) {
+      return kernel::bit_cast<float>(static_cast<std::uint32_t>(p + 127) << 23);
+    };
     return a * factor(half) * factor(power - half);
   }
   [[nodiscard]] static vector exponent(vector a) noexcept {
-    return static_cast<float>(static_cast<std::int32_t>(std::bit_cast<std::uint32_t>(a) >> 23) - 127);
+    return static_cast<float>(static_cast<std::int32_t>(kernel::bit_cast<std::uint32_t>(a) >> 23) - 127);
   }
   [[nodiscard]] static float largest(vector v) noexcept { return v; }
   [[nodiscard]] static float total(vector v) noexcept { return v; }
@@ -69,7 +73,7 @@ struct scalar_double_lanes {
   [[nodiscard]] static vector load_part(const double*, std::size_t) noexcept { return 0; }
   static void store(double* p, vector v) noexcept { *p = v; }
   static void store_part(double*, vector, std::size_t) noexcept {}
-  [[nodiscard]] static vector fma(vector a, vector b, vector c) noexcept { return std::fma(a, b, c); }
+  [[nodiscard]] static vector fma(vector a, vector b, vector c) noexcept { return __builtin_fma(a, b, c); }
   static void transpose(vector (&)[1]) noexcept {}
 };
 
@@ -121,7 +125,7 @@ struct scalar_code_lanes {
     for (unsigned j = 0; j < 4; ++j) found |= static_cast<words>(table[codes >> (8 * j) & 15u]) << (8 * j);
     return found;
   }
-  [[nodiscard]] static float load_floats(const std::byte* p) noexcept { return std::bit_cast<float>(get_word32(p)); }
+  [[nodiscard]] static float load_floats(const std::byte* p) noexcept { return kernel::bit_cast<float>(get_word32(p)); }
   [[nodiscard]] static float load_halves(const std::byte* p) noexcept { return half_to_float(get_word16(p)); }
   [[nodiscard]] static float load_bfloat16s(const std::byte* p) noexcept { return bfloat16_to_float(get_word16(p)); }
   template<unsigned Bits>
@@ -129,8 +133,11 @@ struct scalar_code_lanes {
     return static_cast<float>(static_cast<std::int32_t>(code_at<Bits>(run, first)));
   }
   static void store_low_bytes(std::int8_t* p, float v) noexcept {
-    *p = static_cast<std::int8_t>(std::bit_cast<std::uint32_t>(v) & 0xFFu);
+    *p = static_cast<std::int8_t>(kernel::bit_cast<std::uint32_t>(v) & 0xFFu);
   }
 };
 
+PRECIS_IEEE_END
 }  // namespace precis::kernel
+
+#endif  // PRECIS_KERNEL_LANES_SCALAR

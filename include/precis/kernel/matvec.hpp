@@ -1,7 +1,9 @@
-#pragma once
+#if !defined(PRECIS_KERNEL_MATVEC)
+#define PRECIS_KERNEL_MATVEC
 
 #include <precis/kernel/code_values.hpp>
 #include <precis/kernel/constants.hpp>
+#include <precis/kernel/ieee.hpp>
 #include <precis/kernel/lanes.hpp>
 #include <precis/kernel/packed_grid.hpp>
 #include <precis/kernel/prepared_vector.hpp>
@@ -14,8 +16,34 @@
 
 /// The product of a packed matrix and a vector, computed from the packed bytes.
 namespace precis::kernel {
+PRECIS_IEEE_BEGIN
 
 namespace detail {
+
+/// Whether the lanes sum products with these codes faster in double than with fma.
+template<class Code, unsigned Bits, class Numbers>
+inline constexpr bool sums_in_doubles = [] {
+  if constexpr (requires { typename Code::float_sums; } && !std::is_same_v<Numbers, wide_numbers>)
+    return Numbers::template significant_bits<Bits> <= 16;
+  return false;
+}();
+template<class Code, unsigned Bits, class Numbers>
+[[nodiscard]] typename Code::floats::vector sum_in_doubles(const std::byte* rows, std::size_t blocks,
+                                                           const double* x) noexcept {
+  using lanes = typename Code::floats;
+  typename Code::float_sums lane[4];
+  const std::byte* const block[1] = {rows};
+  for (std::size_t b = 0, offset = 0; b < blocks; ++b, offset += Bits * word_stride, x += 2 * block_columns)
+    each_codes<Code, Bits, loose_codes<Bits>>(
+        block, offset, [](auto) {},
+        [&](auto k, auto, typename Code::words codes) PRECIS_INLINE_LAMBDA {
+          for_constants<4>([&](auto j) PRECIS_INLINE_LAMBDA {
+            constexpr unsigned at = loose_at<Bits, k> + 8 * j;
+            Numbers::template add_to<Code, Bits, at>(lane[j], codes, x + 2 * (4 * k + j));
+          });
+        });
+  return lanes::add(lanes::add(lane[0].sum(), lane[1].sum()), lanes::add(lane[2].sum(), lane[3].sum()));
+}
 
 /// Products of the codes and x over `blocks` blocks and the tail, for the rows of each part:
 ///     lane[j] = fma(code, x, lane[j]) over the columns 4 k + j in order;  (lane[0] + lane[1]) + (lane[2] + lane[3])
@@ -25,6 +53,14 @@ PRECIS_INLINE void segment_products(const std::byte* const (&block)[Parts], std:
                                     typename Code::floats::vector (&product)[Parts]) noexcept {
   using lanes = typename Code::floats;
   using vector = typename lanes::vector;
+  if constexpr (sums_in_doubles<Code, Bits, Numbers>) {
+    alignas(16) double twice[2 * 4 * block_columns];
+    if (tail.quads == 0 &&
+        Code::float_sums::prepare(x, blocks * block_columns, Numbers::template significant_bits<Bits>, twice)) {
+      for (std::size_t p = 0; p < Parts; ++p) product[p] = sum_in_doubles<Code, Bits, Numbers>(block[p], blocks, twice);
+      return;
+    }
+  }
   vector lane[Parts][4];
   for_constants<Parts>([&](auto p) PRECIS_INLINE_LAMBDA {
     for_constants<4>([&](auto j) PRECIS_INLINE_LAMBDA { lane[p][j] = lanes::zero(); });
@@ -319,7 +355,11 @@ void matvec(const packed_grid& m, const Activations& x, std::span<float> y, row_
     });
     return true;
   };
-  if (!multiplied(detail::listed<First>{})) static_cast<void>((multiplied(detail::listed<Others>{}) || ...));
+  if (!(multiplied(detail::listed<First>{}) || ... || multiplied(detail::listed<Others>{})))
+    __builtin_trap();  // not listed
 }
 
+PRECIS_IEEE_END
 }  // namespace precis::kernel
+
+#endif  // PRECIS_KERNEL_MATVEC

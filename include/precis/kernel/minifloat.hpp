@@ -1,4 +1,7 @@
-#pragma once
+#if !defined(PRECIS_KERNEL_MINIFLOAT)
+#define PRECIS_KERNEL_MINIFLOAT
+
+#include <precis/kernel/ieee.hpp>
 
 #include <array>
 #include <bit>
@@ -7,6 +10,7 @@
 /// Conversion between float and the bits of 8-bit and 4-bit floats and of powers of two. Integer arithmetic only, as in
 /// half.hpp.
 namespace precis::kernel {
+PRECIS_IEEE_BEGIN
 
 /// Which codes are infinities or NaN.
 enum class minifloat_specials : std::uint8_t { none, nan_only, ieee };
@@ -45,23 +49,23 @@ struct minifloat {
   [[nodiscard]] static constexpr float decode(std::uint8_t code) noexcept {
     const std::uint32_t negative = (code & sign) != 0 ? 0x8000'0000u : 0u;
     const unsigned magnitude = code & all_ones, e = magnitude >> Mantissa, m = magnitude & ((1u << Mantissa) - 1u);
-    if (is_nan(code)) return std::bit_cast<float>(negative | 0x7FC0'0000u);
+    if (is_nan(code)) return kernel::bit_cast<float>(negative | 0x7FC0'0000u);
     if (Specials == minifloat_specials::ieee && magnitude == infinity)
-      return std::bit_cast<float>(negative | 0x7F80'0000u);
+      return kernel::bit_cast<float>(negative | 0x7F80'0000u);
     // The value n 2^(k - Mantissa) is a normal float or zero: n's leading one becomes the hidden bit.
     const unsigned n = e > 0 ? m | 1u << Mantissa : m;
-    if (n == 0) return std::bit_cast<float>(negative);
+    if (n == 0) return kernel::bit_cast<float>(negative);
     const int k = (e > 0 ? static_cast<int>(e) : 1) - Bias;
     const int lead = static_cast<int>(std::bit_width(n)) - 1;
     const auto exponent = static_cast<std::uint32_t>(k - static_cast<int>(Mantissa) + lead + 127);
-    return std::bit_cast<float>(negative | exponent << 23 | (n << (23 - lead) & 0x7F'FFFFu));
+    return kernel::bit_cast<float>(negative | exponent << 23 | (n << (23 - lead) & 0x7F'FFFFu));
   }
 
   /// The code nearest to a float, ties to the even code. Larger magnitudes, infinity included, saturate to the largest
   /// finite number. A NaN becomes a NaN with its sign; without NaN codes, the largest finite number.
   /// @post encode(decode(c)) == c for every code c < 2^bits that is not NaN.
   [[nodiscard]] static constexpr std::uint8_t encode(float value) noexcept {
-    const auto word = std::bit_cast<std::uint32_t>(value);
+    const auto word = kernel::bit_cast<std::uint32_t>(value);
     const auto negative = static_cast<std::uint8_t>(word >> 31 != 0 ? sign : 0);
     const std::uint32_t magnitude = word & 0x7FFF'FFFFu;
     if (magnitude > 0x7F80'0000u)
@@ -109,7 +113,7 @@ struct falling_power {
     const std::uint32_t octaves =
         (k + Per_octave - 1) / Per_octave;  // 2^(-k/2) = 2^-ceil(k/2), times sqrt 2 if k is odd
     const std::uint32_t root = k % Per_octave != 0 ? 0x35'04F3u : 0u;
-    return std::bit_cast<float>((127u - octaves) << 23 | root);
+    return kernel::bit_cast<float>((127u - octaves) << 23 | root);
   }
 
   /// The code nearest in the logarithm: rne(-Per_octave log2 value). Values above 1 get the code of 1; values below the
@@ -118,7 +122,7 @@ struct falling_power {
   [[nodiscard]] static constexpr std::uint8_t encode(float value) noexcept {
     if (!(value > 0)) return zero;
     if (value >= 1) return 0;
-    const auto word = std::bit_cast<std::uint32_t>(value);
+    const auto word = kernel::bit_cast<std::uint32_t>(value);
     const std::uint32_t exponent = word >> 23, fraction = word & 0x7F'FFFFu;
     if (exponent < 100) return zero;
     // value = 2^(exponent - 127) m with 1 <= m < 2 and -log2 m in (-1, 0]. Ties cannot occur: they would need an
@@ -149,4 +153,7 @@ inline constexpr auto sixteen_values = [] {
 
 }  // namespace detail
 
+PRECIS_IEEE_END
 }  // namespace precis::kernel
+
+#endif  // PRECIS_KERNEL_MINIFLOAT

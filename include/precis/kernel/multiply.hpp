@@ -1,10 +1,12 @@
-#pragma once
+#if !defined(PRECIS_KERNEL_MULTIPLY)
+#define PRECIS_KERNEL_MULTIPLY
 
 #include <precis/kernel/bitmap_product.hpp>
 #include <precis/kernel/code_values.hpp>
 #include <precis/kernel/codebook_product.hpp>
 #include <precis/kernel/dense_product.hpp>
 #include <precis/kernel/grouped_product.hpp>
+#include <precis/kernel/ieee.hpp>
 #include <precis/kernel/input_vectors.hpp>
 #include <precis/kernel/keep_of_product.hpp>
 #include <precis/kernel/matvec.hpp>
@@ -18,6 +20,7 @@
 
 /// The product of a packed matrix of any format with one or several vectors.
 namespace precis::kernel {
+PRECIS_IEEE_BEGIN
 
 /// The formats that a program multiplies, for `multiply`: only their kernels are compiled. Integer formats of one width
 /// share a kernel, whatever their rule, scales and groups of whole blocks. An empty list stands for every format.
@@ -88,7 +91,7 @@ struct product_call {
 
   input_vectors<Value>& x;
   strided<float> y;
-  std::span<float> workspace;
+  std::span<float> workspace = {};
   row_range rows;
 
   [[nodiscard]] bool single() const noexcept { return Single || x.size() == 1; }
@@ -142,8 +145,7 @@ struct product_call {
   }
   template<class For>
   void values(const packed_codebook& m) const noexcept {
-    if (single())
-      return matvec<native_code_lanes, For::level_bits>(m, x.floats(0, codebook_segment), results(0), rows);
+    if (single()) return matvec<native_code_lanes, For::level_bits>(m, x.floats(0, codebook_segment), results(0), rows);
     if constexpr (!Single)
       in_turn([&](std::size_t n, std::size_t count) {
         float_activations vectors[at_once];
@@ -188,13 +190,15 @@ struct product_call {
   }
   template<class For, class Values>
   void sparse(const packed_matrix& m, const Values& kept) const noexcept {
-    if (m.format.kept == kept_weights::of_bitmap) return expanded(packed_bitmap<Values>{m.data, kept, m.out, m.in}, m.out);
+    if (m.format.kept == kept_weights::of_bitmap)
+      return expanded(packed_bitmap<Values>{m.data, kept, m.out, m.in}, m.out);
     const packed_keep_of<Values> groups{m.format.of_groups, m.data, kept, m.in};
     if constexpr (std::is_same_v<Values, packed_grid>)
       if (segment_of(kept.format, kept.in) != 0)
         return For::codes::with(kept.format, [&](auto bits, auto numbers) {
           row_by_row(m.out, [&](row_range some, std::size_t n) {
-            multiply_keep_of<native_code_lanes, bits, decltype(numbers)>(groups, x[n], y.at(n, 0), some.first, some.last);
+            multiply_keep_of<native_code_lanes, bits, decltype(numbers)>(groups, x[n], y.at(n, 0), some.first,
+                                                                         some.last);
           });
         });
     expanded(groups, m.out);
@@ -306,7 +310,8 @@ void multiply(const packed_matrix& m, std::span<const float> x, std::span<float>
               row_range rows = {}) noexcept {
   const std::size_t input = input_workspace<float>(1, m.in);
   input_vectors<float> vector({x.data(), 1, m.in, 0, 1}, workspace.first(input));
-  detail::product_call<float, true>{vector, {y.data(), 1, m.out, 0, 1}, workspace.subspan(input), rows}.run(Formats{}, m);
+  detail::product_call<float, true>{vector, {y.data(), 1, m.out, 0, 1}, workspace.subspan(input), rows}.run(Formats{},
+                                                                                                            m);
 }
 [[nodiscard]] constexpr std::size_t vector_workspace(const packed_matrix& m) noexcept {
   return input_workspace<float>(1, m.in) + multiply_workspace<float>(m, 1);
@@ -357,4 +362,7 @@ inline void decode_row(const packed_matrix& m, std::size_t row, std::span<float>
   }
 }
 
+PRECIS_IEEE_END
 }  // namespace precis::kernel
+
+#endif  // PRECIS_KERNEL_MULTIPLY

@@ -1,7 +1,9 @@
-#pragma once
+#if !defined(PRECIS_KERNEL_PACKED_PRODUCT)
+#define PRECIS_KERNEL_PACKED_PRODUCT
 
 #include <precis/kernel/code_values.hpp>
 #include <precis/kernel/constants.hpp>
+#include <precis/kernel/ieee.hpp>
 #include <precis/kernel/lanes.hpp>
 #include <precis/kernel/matvec.hpp>
 #include <precis/kernel/packed_grid.hpp>
@@ -15,6 +17,7 @@
 
 /// The product of a packed matrix and several vectors: codes are unpacked once per 32 vectors.
 namespace precis::kernel {
+PRECIS_IEEE_BEGIN
 
 namespace detail {
 
@@ -335,11 +338,15 @@ void packed_product(const packed_grid& m, std::span<const float_activations> x, 
                     std::ptrdiff_t y_stride, row_range rows = {}) noexcept {
   const std::size_t last = rows.end(m.out);
   detail::with_vectors<Codes>(m, x, y, y_stride, [&](auto bits, auto numbers, auto vectors, float* to) {
-    if (vectors.size() < 3)  // storing the converted codes would take longer than converting them again
+    // With few vectors, storing the converted codes would take longer than converting them again.
+    if (vectors.size() < 3 || detail::sums_in_doubles<Code, bits, decltype(numbers)>)
       detail::multiply_one_by_one<Code, bits, decltype(numbers)>(m, vectors, to, y_stride, rows.first, last);
     else
       detail::multiply_columns<Code, bits, decltype(numbers)>(m, vectors, to, y_stride, nullptr, rows.first, last);
   });
 }
 
+PRECIS_IEEE_END
 }  // namespace precis::kernel
+
+#endif  // PRECIS_KERNEL_PACKED_PRODUCT

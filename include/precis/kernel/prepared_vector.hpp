@@ -1,7 +1,9 @@
-#pragma once
+#if !defined(PRECIS_KERNEL_PREPARED_VECTOR)
+#define PRECIS_KERNEL_PREPARED_VECTOR
 
 #include <precis/kernel/constants.hpp>
 #include <precis/kernel/grid_format.hpp>
+#include <precis/kernel/ieee.hpp>
 #include <precis/kernel/lanes.hpp>
 
 #include <cstddef>
@@ -10,10 +12,10 @@
 
 /// Prepares an input vector for multiplication by packed matrices: once, for all matrices that read it.
 namespace precis::kernel {
+PRECIS_IEEE_BEGIN
 
 /// The segment of a format: the number of columns whose products are summed before a scale is applied, which is the
-/// group, but at most 128. 0 if no kernel multiplies the packed format, because its groups do not consist of
-/// whole blocks.
+/// group, but at most 128. 0 if groups end inside segments: `grouped_product` multiplies those formats.
 [[nodiscard]] constexpr std::size_t segment_of(const grid_format& f, std::size_t in) noexcept {
   constexpr std::size_t longest = 128;
   if (f.group == per_tensor || f.group >= in) return longest;
@@ -188,4 +190,7 @@ template<class Code = native_code_lanes>
   return {codes, scales, sums, x.size(), segment};
 }
 
+PRECIS_IEEE_END
 }  // namespace precis::kernel
+
+#endif  // PRECIS_KERNEL_PREPARED_VECTOR

@@ -1,18 +1,20 @@
-#pragma once
+#if !defined(PRECIS_KERNEL_SEGMENT_RUN)
+#define PRECIS_KERNEL_SEGMENT_RUN
 
 #include <precis/kernel/code_planes.hpp>
 #include <precis/kernel/code_values.hpp>
 #include <precis/kernel/constants.hpp>
+#include <precis/kernel/ieee.hpp>
 #include <precis/kernel/packed_grid.hpp>
 #include <precis/kernel/prepared_vector.hpp>
 
-#include <bit>
 #include <cstddef>
 #include <cstdint>
 
 /// Which bytes of a packed matrix the product kernels read: runs of segments that are contiguous in memory, and padded
 /// copies of the segments at its edges.
 namespace precis::kernel::detail {
+PRECIS_IEEE_BEGIN
 
 /// How the offsets of a run (the zero points or minima of its groups) are stored.
 enum class offset_kind : std::uint8_t {
@@ -278,8 +280,8 @@ void pad_side(const packed_grid& m, const grid_format::layout& l, std::size_t fi
       offset = static_cast<float>(static_cast<std::int32_t>(code_at<Bits>(m.data + l.offsets, at)));
     if (f.has_minimum()) offset = stored_float(m.data + l.offsets + at * f.scale_bytes(), f.scales);
     const float scale = stored_float(m.data + l.scales + at * f.scale_bytes(), f.scales);
-    put_word32(std::bit_cast<std::uint32_t>(scale), side.scales + 4 * r);
-    put_word32(std::bit_cast<std::uint32_t>(offset), side.offsets + 4 * r);
+    put_word32(kernel::bit_cast<std::uint32_t>(scale), side.scales + 4 * r);
+    put_word32(kernel::bit_cast<std::uint32_t>(offset), side.offsets + 4 * r);
   }
 }
 
@@ -454,4 +456,7 @@ struct segment_positions {
   }
 };
 
+PRECIS_IEEE_END
 }  // namespace precis::kernel::detail
+
+#endif  // PRECIS_KERNEL_SEGMENT_RUN

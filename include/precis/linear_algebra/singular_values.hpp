@@ -3,6 +3,7 @@
 #include <precis/core/error.hpp>
 #include <precis/core/view.hpp>
 #include <precis/kernel/float_product.hpp>
+#include <precis/kernel/ieee.hpp>
 #include <precis/linear_algebra/symmetric_eigenproblem.hpp>
 
 #include <algorithm>
@@ -15,6 +16,7 @@
 #include <vector>
 
 namespace precis::linear_algebra {
+PRECIS_IEEE_BEGIN
 
 /// The singular value decomposition of W, as a sum of rank-one parts, largest first:  W = sum of left_r right_r^T,
 /// left_r right_r^T = sigma_r u_r v_r^T.
@@ -22,9 +24,9 @@ namespace precis::linear_algebra {
 /// The vectors of the shorter side (`right` if in <= out) have length one, those of the other side length sigma:
 /// nothing is divided by a singular value, so the parts of tiny and zero singular values are as exact as the others.
 struct singular_system {
-  std::vector<double> values;  ///< [count] singular values, count = min(out, in), largest first
-  matrix left;                 ///< [count x out]
-  matrix right;                ///< [count x in]
+  std::vector<double> values = {};  ///< [count] singular values, count = min(out, in), largest first
+  matrix left = {};                 ///< [count x out]
+  matrix right = {};                ///< [count x in]
 
   [[nodiscard]] std::size_t count() const noexcept { return values.size(); }
 };
@@ -69,7 +71,7 @@ inline eigen_system separate(matrix_view<double> units, matrix_view<double> scal
 [[nodiscard]] inline singular_system singular_values(weight_view w, const std::string& name = "the matrix") {
   for (std::size_t r = 0; r < w.rows; ++r)
     for (std::size_t c = 0; c < w.cols; ++c)
-      if (!std::isfinite(w(r, c)))
+      if (!kernel::is_finite(w(r, c)))
         refuse({.what = name + " holds " + std::to_string(w(r, c)) + " at [" + std::to_string(r) + ", " +
                         std::to_string(c) + "]",
                 .where = "linear_algebra::singular_values",
@@ -140,4 +142,5 @@ inline eigen_system separate(matrix_view<double> units, matrix_view<double> scal
   return first;
 }
 
+PRECIS_IEEE_END
 }  // namespace precis::linear_algebra

@@ -4,6 +4,7 @@
 #include <precis/core/view.hpp>
 #include <precis/kernel/constants.hpp>
 #include <precis/kernel/float_product.hpp>
+#include <precis/kernel/ieee.hpp>
 #include <precis/kernel/lanes.hpp>
 #include <precis/linear_algebra/vectors.hpp>
 
@@ -20,6 +21,7 @@
 /// Symmetric eigenproblems in double, for scores and low-rank formats. The order of every addition is fixed, so results
 /// do not depend on the instruction set or the compiler.
 namespace precis::linear_algebra {
+PRECIS_IEEE_BEGIN
 
 using matrix = basic_matrix<double>;
 
@@ -100,10 +102,10 @@ inline void multiply_symmetric(matrix_view<const double> a, const double* x, dou
 
 /// A = H_0 H_1 ... T ... H_1 H_0 with H_k = I - scale[k] v_k v_k^T.
 struct tridiagonal {
-  std::vector<double> diagonal;  ///< [n]
-  std::vector<double> beside;    ///< [n], beside[k] = T(k, k + 1); the last one is 0
-  matrix reflections;            ///< row k is v_k: zero up to k, 1 at k + 1; empty unless requested
-  std::vector<double> scale;     ///< [n]
+  std::vector<double> diagonal = {};  ///< [n]
+  std::vector<double> beside = {};    ///< [n], beside[k] = T(k, k + 1); the last one is 0
+  matrix reflections = {};            ///< row k is v_k: zero up to k, 1 at k + 1; empty unless requested
+  std::vector<double> scale = {};     ///< [n]
 };
 
 /// Reduces a symmetric matrix to tridiagonal form; its upper triangle is read and overwritten. Reflections are applied
@@ -222,8 +224,8 @@ void diagonalise(tridiagonal& t, Rotate&& rotate) {
 
 /// Eigenvalues of a symmetric matrix, largest first, and unit eigenvectors as rows.
 struct eigen_system {
-  std::vector<double> values;  ///< [n]
-  matrix vectors;              ///< [n x n], row i belongs to values[i]; its sign is unspecified
+  std::vector<double> values = {};  ///< [n]
+  matrix vectors = {};              ///< [n x n], row i belongs to values[i]; its sign is unspecified
 };
 
 /// Computes the eigenvalues, largest first. Reads the upper triangle.
@@ -405,4 +407,5 @@ inline void reflect_rows(const tridiagonal& t, matrix& rows, std::span<double> w
   return result;
 }
 
+PRECIS_IEEE_END
 }  // namespace precis::linear_algebra

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <precis/kernel/ieee.hpp>
 #include <precis/kernel/lanes.hpp>
 
 #include <cmath>
@@ -7,6 +8,7 @@
 
 /// Products and sums of vectors of doubles, with a fixed order of addition.
 namespace precis::linear_algebra {
+PRECIS_IEEE_BEGIN
 
 using lanes = kernel::native_double_lanes;
 
@@ -63,4 +65,5 @@ inline void add(double factor, const double* x, double* y, std::size_t n) noexce
   for (; i < n; ++i) y[i] = std::fma(factor, x[i], y[i]);
 }
 
+PRECIS_IEEE_END
 }  // namespace precis::linear_algebra

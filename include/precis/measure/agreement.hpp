@@ -2,6 +2,7 @@
 
 #include <precis/core/error.hpp>
 #include <precis/core/executor.hpp>
+#include <precis/kernel/ieee.hpp>
 #include <precis/model/concepts.hpp>
 #include <precis/model/taps.hpp>
 
@@ -14,6 +15,7 @@
 #include <vector>
 
 namespace precis::measure {
+PRECIS_IEEE_BEGIN
 
 /// Index of the largest value; the lowest index wins ties. Requires at least one value, none of them NaN.
 [[nodiscard]] inline std::size_t argmax(std::span<const float> values) noexcept {
@@ -63,7 +65,7 @@ inline void add_prediction(std::span<const float> logits, token target, std::spa
   const auto logit = [&](token t) { return logits[static_cast<std::size_t>(t)]; };
   const token best =
       choices.empty() ? static_cast<token>(argmax(logits)) : *std::ranges::max_element(choices, {}, logit);
-  if (!std::isfinite(logit(best)) || !std::isfinite(logit(target)))
+  if (!kernel::is_finite(logit(best)) || !kernel::is_finite(logit(target)))
     refuse({.what = "a logit of batch " + std::to_string(batch) + " is not finite",
             .where = where,
             .expected = "weights and activations without NaN or infinity"});
@@ -116,4 +118,5 @@ template<tappable_model Model, executor Executor = sequential>
   return all;
 }
 
+PRECIS_IEEE_END
 }  // namespace precis::measure

@@ -1,9 +1,11 @@
 #pragma once
 
-#include <bit>
+#include <precis/kernel/ieee.hpp>
+
 #include <cstdint>
 
 namespace precis::measure {
+PRECIS_IEEE_BEGIN
 
 /// exp(x), accurate to about one unit in the last place, without branches or calls, so that a loop over it vectorises.
 /// Below -708 the result is exp(-708), which is negligible next to any other term of a softmax. NaN propagates.
@@ -23,8 +25,10 @@ namespace precis::measure {
   const double high = (1.0 / 40320 + r * (1.0 / 362880)) + r2 * (1.0 / 3628800 + r * (1.0 / 39916800));
   const double last = 1.0 / 479001600 + r * (1.0 / 6227020800);
   const double series = low + r4 * (middle + r4 * (high + r4 * last));
-  const std::uint64_t bits = std::bit_cast<std::uint64_t>(shifted) - std::bit_cast<std::uint64_t>(to_integer) + 1023;
-  return series * std::bit_cast<double>(bits << 52);
+  const std::uint64_t bits =
+      kernel::bit_cast<std::uint64_t>(shifted) - kernel::bit_cast<std::uint64_t>(to_integer) + 1023;
+  return series * kernel::bit_cast<double>(bits << 52);
 }
 
+PRECIS_IEEE_END
 }  // namespace precis::measure

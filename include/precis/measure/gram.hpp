@@ -2,9 +2,11 @@
 
 #include <precis/core/error.hpp>
 #include <precis/core/executor.hpp>
+#include <precis/core/scores.hpp>
 #include <precis/core/unit.hpp>
 #include <precis/core/view.hpp>
 #include <precis/kernel/float_product.hpp>
+#include <precis/kernel/ieee.hpp>
 #include <precis/model/concepts.hpp>
 #include <precis/model/inputs.hpp>
 
@@ -13,27 +15,41 @@
 #include <concepts>
 #include <cstddef>
 #include <limits>
+#include <map>
 #include <span>
 #include <string>
 #include <utility>
 #include <vector>
 
 namespace precis::measure {
+PRECIS_IEEE_BEGIN
 
 /// Uncentred second moments of the inputs of a linear map: G = X'X, where each row of X is a token.
 struct gram {
   std::size_t tokens = 0;
-  basic_matrix<double> sum;  ///< [in x in], symmetric
+  basic_matrix<double> sum = {};  ///< [in x in], symmetric
 
   bool operator==(const gram&) const = default;
 };
 
 /// One Gram matrix per distinct input of a model's matrices.
 struct input_grams {
-  std::vector<gram> distinct;
-  std::vector<std::size_t> index;  ///< [matrices] position in `distinct` of each matrix's Gram matrix
+  std::vector<gram> distinct = {};
+  std::vector<std::size_t> index = {};  ///< [matrices] position in `distinct` of each matrix's Gram matrix
 
   [[nodiscard]] const gram& operator[](std::size_t matrix) const noexcept { return distinct[index[matrix]]; }
+  /// The notes of what is computed from these: the matrices that no token reached, and the tables whose rows count once.
+  [[nodiscard]] std::vector<std::string> notes(std::span<const matrix_info> matrices) const {
+    std::vector<bool> reached, reported;
+    for (const std::size_t i : index) {
+      reported.push_back(distinct[i].tokens != 0 || distinct[i].sum.rows != 0);
+      reached.push_back(distinct[i].tokens != 0 || !reported.back());
+    }
+    std::vector<std::string> all = note_matrices("no data reached", matrices, reached);
+    for (std::string& note : note_matrices("every row counts once in", matrices, reported))
+      all.push_back(std::move(note));
+    return all;
+  }
   bool operator==(const input_grams&) const = default;
 };
 
@@ -77,10 +93,13 @@ inline void mirror(basic_matrix<double>& lower) noexcept {
   return g;
 }
 
-/// The Gram matrices of all inputs, over all batches.
+/// The Gram matrices of all inputs, over all batches. A matrix that no token reached, such as that of an expert to which
+/// none was routed, has a Gram matrix of zeros: no error of its weights changes an output. A table that is used before
+/// the layers (before_layers) and reports no input, because its rows are looked up, has an empty one, which stands for
+/// the identity: one lookup per row.
 ///
 /// Unit     squared activations, summed over tokens, neither averaged nor damped.
-/// Errors   no tokens; an input that is not finite, by matrix; a matrix without input, or with one of the wrong width.
+/// Errors   no tokens; an input that is not finite, by matrix, or of the wrong width.
 /// Cost     that of each_input per batch, and tokens x in^2 / 2 multiply-adds in double and 8 in^2 bytes per distinct
 ///          input. The executor distributes the rows of each Gram matrix.
 /// Source   IST-DASLab/gptq, which averages over sequences and doubles; scale and damping are left to the fit that
@@ -110,12 +129,21 @@ template<weighted_model Model, executor Executor = sequential>
   for (const batch_of<Model>& batch : batches) {
     each_input(model, batch, add);
   }
+  if (!matrices.empty() && std::ranges::all_of(result.distinct, [](const gram& g) { return g.tokens == 0; }))
+    bad("no inputs of " + matrices.front().name + " and all other matrices in " + std::to_string(batches.size()) +
+            " batches",
+        "at least one token, and a model that reports the inputs of its matrices");
+  std::map<std::size_t, std::size_t> unreached;  // width (0: a table) -> position in `distinct`
   for (std::size_t m = 0; m < matrices.size(); ++m) {
-    if (result.index[m] == none || result[m].tokens == 0)
-      bad("no inputs of " + matrices[m].name + " in " + std::to_string(batches.size()) + " batches",
-          "at least one token, and a model that reports the inputs of all its matrices");
+    if (result.index[m] == none || result[m].tokens == 0) {
+      const std::size_t width = matrices[m].layer == before_layers ? 0 : matrices[m].in;
+      const auto [at, is_new] = unreached.try_emplace(width, result.distinct.size());
+      if (is_new) result.distinct.push_back({.tokens = 0, .sum = basic_matrix<double>(width, width)});
+      result.index[m] = at->second;
+      continue;
+    }
     for (std::size_t i = 0; i < matrices[m].in; ++i)
-      if (!std::isfinite(result[m].sum(i, i)))
+      if (!kernel::is_finite(result[m].sum(i, i)))
         bad("input " + std::to_string(i) + " of " + matrices[m].name + " is not finite", "finite activations");
   }
   for (gram& g : result.distinct) detail::mirror(g.sum);
@@ -193,11 +221,12 @@ template<std::invocable<std::size_t, std::span<double>> Row>
 [[nodiscard]] inline double relative_output_error(double error, double signal, const std::string& matrix,
                                                   const std::string& where) {
   if (error == 0) return 0;
-  if (!(signal > 0) || !std::isfinite(error / signal))
+  if (!(signal > 0) || !kernel::is_finite(error / signal))
     refuse({.what = "the outputs of " + matrix + " are zero, but those of its compressed version are not",
             .where = where,
             .expected = "inputs with non-zero outputs, or absolute errors"});
   return error / signal;
 }
 
+PRECIS_IEEE_END
 }  // namespace precis::measure

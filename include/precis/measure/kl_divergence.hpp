@@ -2,6 +2,7 @@
 
 #include <precis/core/error.hpp>
 #include <precis/core/executor.hpp>
+#include <precis/kernel/ieee.hpp>
 #include <precis/measure/exponential.hpp>
 #include <precis/measure/lane_sum.hpp>
 #include <precis/measure/log_sum_exp.hpp>
@@ -18,6 +19,7 @@
 #include <vector>
 
 namespace precis::measure {
+PRECIS_IEEE_BEGIN
 
 /// KL(p || q) = sum p (log p - log q), in nats, for two predictions given by their logits. `p_norm` and `q_norm` are
 /// their log_sum_exp, so that it is computed only once for a prediction compared with many others.
@@ -72,7 +74,7 @@ struct kl_divergence {
       for (std::size_t r = 0; r < p.rows; ++r) {
         if (p.cols == 0 || !predicts(batches[b], r)) continue;
         const double kl = kl_of_logits(p.row(r), q.row(r));
-        if (!std::isfinite(kl))
+        if (!kernel::is_finite(kl))
           refuse({.what = "the divergence at position " + std::to_string(r) + " of batch " + std::to_string(b) +
                           " is " + std::to_string(kl),
                   .where = "measure::kl_divergence",
@@ -104,4 +106,5 @@ struct kl_divergence {
   }
 };
 
+PRECIS_IEEE_END
 }  // namespace precis::measure

@@ -1,8 +1,11 @@
 #pragma once
 
+#include <precis/kernel/ieee.hpp>
+
 #include <cstddef>
 
 namespace precis::measure {
+PRECIS_IEEE_BEGIN
 
 /// A sum with a fixed order of addition that a compiler can vectorise: addend i goes to lane i mod 16, and the lanes
 /// are added as a tree.
@@ -28,4 +31,5 @@ class lane_sum {
   double value_ = 0;
 };
 
+PRECIS_IEEE_END
 }  // namespace precis::measure

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <precis/kernel/ieee.hpp>
 #include <precis/measure/exponential.hpp>
 #include <precis/measure/lane_sum.hpp>
 
@@ -9,6 +10,7 @@
 #include <span>
 
 namespace precis::measure {
+PRECIS_IEEE_BEGIN
 
 namespace detail {
 
@@ -35,4 +37,5 @@ namespace detail {
   return top + std::log(sum.value());
 }
 
+PRECIS_IEEE_END
 }  // namespace precis::measure

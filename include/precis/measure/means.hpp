@@ -2,6 +2,7 @@
 
 #include <precis/core/error.hpp>
 #include <precis/core/view.hpp>
+#include <precis/kernel/ieee.hpp>
 #include <precis/model/batch.hpp>
 #include <precis/model/concepts.hpp>
 #include <precis/model/inputs.hpp>
@@ -14,11 +15,12 @@
 #include <vector>
 
 namespace precis::measure {
+PRECIS_IEEE_BEGIN
 
 /// Mean inputs of selected matrices at each token position.
 struct input_means {
-  std::vector<std::size_t> samples;            ///< [tokens] number of sequences whose token there is not padding
-  std::vector<basic_matrix<double>> by_token;  ///< [matrices] [tokens x in]; empty for matrices not selected
+  std::vector<std::size_t> samples = {};            ///< [tokens] number of sequences whose token there is not padding
+  std::vector<basic_matrix<double>> by_token = {};  ///< [matrices] [tokens x in]; empty for matrices not selected
 
   [[nodiscard]] std::size_t tokens() const noexcept { return samples.size(); }
 
@@ -88,7 +90,7 @@ template<differentiable_model Model>
     for (std::size_t t = 0; t < mean.rows; ++t)
       for (std::size_t i = 0; i < mean.cols; ++i) {
         mean(t, i) /= static_cast<double>(std::max<std::size_t>(1, means.samples[t]));
-        if (!std::isfinite(mean(t, i)))
+        if (!kernel::is_finite(mean(t, i)))
           refuse({.what = "the mean input of " + name + " at token " + std::to_string(t) + " is not finite",
                   .where = "measure::gather_means",
                   .expected = "finite activations"});
@@ -97,4 +99,5 @@ template<differentiable_model Model>
   return means;
 }
 
+PRECIS_IEEE_END
 }  // namespace precis::measure

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <precis/core/error.hpp>
+#include <precis/kernel/ieee.hpp>
 
 #include <concepts>
 #include <cstddef>
@@ -10,6 +11,7 @@
 #include <vector>
 
 namespace precis {
+PRECIS_IEEE_BEGIN
 
 using token = std::int32_t;
 
@@ -19,9 +21,9 @@ inline constexpr token no_target = -1;
 /// Token sequences of equal length and the target of each position: the batch of a language model.
 struct token_batch {
   std::size_t sequences = 0;
-  std::size_t tokens = 0;      ///< per sequence
-  std::vector<token> ids;      ///< [sequences x tokens]
-  std::vector<token> targets;  ///< [sequences x tokens], `no_target` where none; may be empty
+  std::size_t tokens = 0;           ///< per sequence
+  std::vector<token> ids = {};      ///< [sequences x tokens]
+  std::vector<token> targets = {};  ///< [sequences x tokens], `no_target` where none; may be empty
 
   [[nodiscard]] std::span<const token> sequence(std::size_t s) const noexcept {
     return std::span<const token>(ids).subspan(s * tokens, tokens);
@@ -137,4 +139,5 @@ inline void require_predictions(std::size_t predictions, std::size_t batches, co
             .expected = expected});
 }
 
+PRECIS_IEEE_END
 }  // namespace precis

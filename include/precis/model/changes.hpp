@@ -4,6 +4,7 @@
 #include <precis/core/executor.hpp>
 #include <precis/core/unit.hpp>
 #include <precis/core/view.hpp>
+#include <precis/kernel/ieee.hpp>
 #include <precis/model/batch.hpp>
 #include <precis/model/concepts.hpp>
 #include <precis/model/guard.hpp>
@@ -16,12 +17,13 @@
 #include <vector>
 
 namespace precis {
+PRECIS_IEEE_BEGIN
 
 /// Reads a batch's loss from a whole forward pass, or from the residual stream entering the head. Other readings offer
 /// the same two calls.
 template<evaluable_model Model>
 struct loss_reading {
-  std::span<const batch_of<Model>> batches;
+  std::span<const batch_of<Model>> batches = {};
 
   [[nodiscard]] nll operator()(const Model& model, std::size_t batch) const { return model.loss(batches[batch]); }
   [[nodiscard]] nll operator()(const Model& model, std::size_t batch, activations_view<const float> last) const
@@ -46,7 +48,7 @@ struct loss_reading {
 /// Errors   a loss that is not finite, by batch, unit and version; nothing to predict; any error of `change` or `done`.
 /// Cost     1 + versions x units forward passes of all batches. A layered_model resumes at the changed layer, from one
 ///          residual stream per batch: 1 + versions x sum over units of (1 - layer / layers), about half of that for
-///          blocks.
+///          blocks. A unit with a matrix of before_layers takes a whole pass.
 /// @post    bit-identical with and without layered_model, and on any executor.
 template<evaluable_model Model, class Read, class Change, class Done, executor Executor = sequential>
   requires mutable_model<Model>
@@ -76,8 +78,8 @@ std::vector<nll> read_changes(Model& model, std::span<const batch_of<Model>> bat
     std::size_t predictions = 0;
     for (std::size_t b = 0; b < losses.size(); ++b) {
       predictions += losses[b].count;
-      if (std::isfinite(losses[b].sum)) continue;
-      const bool always = !std::isfinite(read_from(0, enter(b), b).sum);
+      if (kernel::is_finite(losses[b].sum)) continue;
+      const bool always = !kernel::is_finite(read_from(0, enter(b), b).sum);
       refuse({.what = "the loss of batch " + std::to_string(b) + (always ? " of the unchanged model" : what) + " is " +
                       std::to_string(losses[b].sum),
               .where = where,
@@ -101,11 +103,12 @@ std::vector<nll> read_changes(Model& model, std::span<const batch_of<Model>> bat
     change(u, v);
 #endif
   };
-  const auto visit = [&](std::size_t u, std::size_t layer) {
+  const auto visit = [&](std::size_t u, std::size_t layer, bool from_tokens = false) {
     weight_guard guard(model, units[u].matrices);
     for (std::size_t v = 0; v < versions; ++v) {
       make_version(units[u], v);
-      const std::vector<nll> losses = each_batch([&](std::size_t b) { return read_from(layer, entering[b], b); });
+      const std::vector<nll> losses =
+          each_batch([&](std::size_t b) { return read_from(layer, from_tokens ? enter(b) : entering[b], b); });
       guard.restore();
       check(losses, " with unit " + units[u].name + " " + change.describe(v));
       done(u, v, std::span<const nll>(losses));
@@ -113,6 +116,8 @@ std::vector<nll> read_changes(Model& model, std::span<const batch_of<Model>> bat
   };
   std::size_t layer = 0;
   if constexpr (layered_model<Model>) {
+    for (std::size_t u = 0; u < units.size(); ++u)
+      if (units[u].layer == before_layers) visit(u, 0, true);
     for (const std::size_t layers = constant.layers(); layer < layers; ++layer) {
       for (std::size_t u = 0; u < units.size(); ++u)
         if (units[u].layer == layer) visit(u, layer);
@@ -120,11 +125,12 @@ std::vector<nll> read_changes(Model& model, std::span<const batch_of<Model>> bat
     }
   }
   for (std::size_t u = 0; u < units.size(); ++u)  // the head, or every unit of a model that is not layered
-    if (units[u].layer >= layer) visit(u, layer);
+    if (units[u].layer >= layer && !(layered_model<Model> && units[u].layer == before_layers)) visit(u, layer);
 
   std::vector<nll> unchanged = each_batch([&](std::size_t b) { return read_from(layer, entering[b], b); });
   check(unchanged, " of the unchanged model");
   return unchanged;
 }
 
+PRECIS_IEEE_END
 }  // namespace precis

@@ -18,22 +18,22 @@ enum class positions { all, last };
 
 /// The input and the output gradient of a linear map y = W x + b, W [out x in], in one backward pass.
 struct linear_gradient {
-  std::size_t matrix = 0;                         ///< index into matrices()
-  activations_view<const float> input;            ///< x, [sequences x tokens x in]
-  activations_view<const float> output_gradient;  ///< d(summed NLL)/dy, [sequences x tokens x out], in nats
+  std::size_t matrix = 0;                              ///< index into matrices()
+  activations_view<const float> input = {};            ///< x, [sequences x tokens x in]
+  activations_view<const float> output_gradient = {};  ///< d(summed NLL)/dy, [sequences x tokens x out], in nats
 };
 
 /// The input shared by one or more linear maps y = W x + b, W [out x in], in a forward pass.
 struct linear_input {
-  std::span<const std::size_t> matrices;  ///< indices into matrices(); query, key and value share one input
-  activations_view<const float> input;    ///< x, [sequences x tokens x in]
+  std::span<const std::size_t> matrices = {};  ///< indices into matrices(); query, key and value share one input
+  activations_view<const float> input = {};    ///< x, [sequences x tokens x in]
 };
 
 /// One layer of a resumed run, which continues cached sequences from the activations entering `layer`.
 struct layer_run {
   std::size_t layer = 0;
-  std::size_t first_token = 0;             ///< earlier positions are read from the cache
-  std::span<const std::size_t> sequences;  ///< row i of the residual continues cached sequence sequences[i]
+  std::size_t first_token = 0;                  ///< earlier positions are read from the cache
+  std::span<const std::size_t> sequences = {};  ///< row i of the residual continues cached sequence sequences[i]
   positions outputs = positions::all;  ///< `last`: only the last token's output is needed; the others are unspecified
 };
 
@@ -120,7 +120,8 @@ concept differentiable_model =
 ///
 /// `enter`, `run_layer` for each layer in order, and `read_loss` together give the same bits as `loss(batch)`;
 /// `read_out` turns residuals into logits. A matrix of layer l is used by run_layer(l) only, and one of layer >=
-/// layers() by the two reads only, so that a run with changed weights can skip the layers before the change.
+/// layers() by the two reads only, so that a run with changed weights can skip the layers before the change. A matrix of
+/// before_layers may be used by `enter` and by the two reads: a tied embedding and head.
 template<class M>
 concept layered_model =
     evaluable_model<M> && requires(const M& model, const batch_of<M>& batch, std::size_t layer, activations& residual,

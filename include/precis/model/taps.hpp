@@ -59,9 +59,9 @@ record(Wanted) -> record<Wanted>;
 ///
 /// Requires  values.size() == features.
 struct replace {
-  site at;
+  site at = {};
   std::size_t token = 0;
-  std::span<const float> values;  ///< [features]
+  std::span<const float> values = {};  ///< [features]
 
   void operator()(site here, activations_view<float> x) const {
     if (here != at) return;
@@ -71,9 +71,9 @@ struct replace {
 
 /// Adds noise to a range of tokens at one site: sequence s receives noise sequence s.
 struct add_noise {
-  site at;
+  site at = {};
   std::size_t first_token = 0;
-  activations_view<const float> noise;  ///< [sequences x noisy tokens x features]
+  activations_view<const float> noise = {};  ///< [sequences x noisy tokens x features]
 
   void operator()(site here, activations_view<float> x) const {
     if (here != at) return;

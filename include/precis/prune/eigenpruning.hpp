@@ -5,6 +5,7 @@
 #include <precis/core/slice.hpp>
 #include <precis/core/spectra.hpp>
 #include <precis/core/view.hpp>
+#include <precis/kernel/ieee.hpp>
 #include <precis/linear_algebra/singular_values.hpp>
 #include <precis/measure/means.hpp>
 #include <precis/model/concepts.hpp>
@@ -20,12 +21,13 @@
 #include <vector>
 
 namespace precis::prune {
+PRECIS_IEEE_BEGIN
 
 /// A slice and the singular values that pruning removes from it.
 struct pruned_slice {
-  matrix_slice slice;
-  std::vector<std::size_t> removed;    ///< indices into the spectrum, ascending
-  std::size_t beyond_the_portion = 0;  ///< how many of them are removed only because their cluster must not be split
+  matrix_slice slice = {};
+  std::vector<std::size_t> removed = {};  ///< indices into the spectrum, ascending
+  std::size_t beyond_the_portion = 0;     ///< how many of them are removed only because their cluster must not be split
 
   [[nodiscard]] std::size_t kept() const noexcept { return slice.rank() - removed.size(); }
   /// The number of values to store: all weights, or the two factors of the kept part if those are fewer.
@@ -244,7 +246,7 @@ struct eigenpruning {
     const basic_matrix<double>& mean = means.by_token[s.matrix];
     mean_bias = product(means.over_all(s.matrix));
     if (bias == absorption::global) {
-      bias_to_add = basic_matrix<double>(1, s.out, std::vector<double>(mean_bias));
+      bias_to_add = basic_matrix<double>(1, s.out, {mean_bias.begin(), mean_bias.end()});
       return;
     }
     bias_to_add = basic_matrix<double>(bias == absorption::token ? mean.rows : 1, s.out);
@@ -256,4 +258,5 @@ struct eigenpruning {
   }
 };
 
+PRECIS_IEEE_END
 }  // namespace precis::prune

@@ -4,6 +4,7 @@
 #include <precis/core/error.hpp>
 #include <precis/core/select.hpp>
 #include <precis/core/view.hpp>
+#include <precis/kernel/ieee.hpp>
 
 #include <algorithm>
 #include <cmath>
@@ -13,6 +14,7 @@
 #include <vector>
 
 namespace precis::prune {
+PRECIS_IEEE_BEGIN
 
 /// The rule that selects which of n weights a sparsity s removes.
 enum class removal {
@@ -53,7 +55,7 @@ struct magnitude {
       for (std::size_t r = 0; r < matrices[m].rows; ++r)
         for (std::size_t c = 0; c < matrices[m].cols; ++c) {
           const float key = std::abs(matrices[m](r, c));
-          if (!std::isfinite(key))
+          if (!kernel::is_finite(key))
             refuse_weight(matrices[m](r, c), "matrix " + std::to_string(m), r, c, "prune::magnitude");
           keys.push_back(key);
         }
@@ -116,7 +118,7 @@ struct magnitude_in_groups {
               .expected = "a group of at least one weight, and keep <= group"});
     for (std::size_t r = 0; r < w.rows; ++r)
       for (std::size_t c = 0; c < w.cols; ++c)
-        if (!std::isfinite(w(r, c))) refuse_weight(w(r, c), "the matrix", r, c, "prune::magnitude_in_groups");
+        if (!kernel::is_finite(w(r, c))) refuse_weight(w(r, c), "the matrix", r, c, "prune::magnitude_in_groups");
     std::size_t removed = 0;
     std::vector<float> keys;
     for (std::size_t r = 0; r < w.rows; ++r)
@@ -134,4 +136,5 @@ struct magnitude_in_groups {
   }
 };
 
+PRECIS_IEEE_END
 }  // namespace precis::prune

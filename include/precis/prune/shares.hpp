@@ -6,6 +6,7 @@
 #include <precis/core/text.hpp>
 #include <precis/core/unit.hpp>
 #include <precis/core/view.hpp>
+#include <precis/kernel/ieee.hpp>
 #include <precis/model/concepts.hpp>
 
 #include <algorithm>
@@ -17,6 +18,7 @@
 #include <vector>
 
 namespace precis::prune {
+PRECIS_IEEE_BEGIN
 
 /// Global magnitude pruning: the share that each unit loses if all weights of the model compete in one selection.
 /// Pruning a unit of one matrix by its share removes exactly the weights of the joint selection; `pack` prunes each
@@ -88,7 +90,7 @@ struct joint_shares {
       for (std::size_t r = 0; r < w.rows; ++r)
         for (std::size_t c = 0; c < w.cols; ++c) {
           const float x = std::abs(w(r, c));
-          if (!std::isfinite(x)) refuse_weight(w(r, c), model.matrices()[m].name, r, c, "prune::joint_shares");
+          if (!kernel::is_finite(x)) refuse_weight(w(r, c), model.matrices()[m].name, r, c, "prune::joint_shares");
           squares += static_cast<double>(x) * static_cast<double>(x);
           keys.push_back(x);
         }
@@ -129,4 +131,5 @@ struct joint_shares {
   }
 };
 
+PRECIS_IEEE_END
 }  // namespace precis::prune

@@ -4,7 +4,9 @@
 #include <precis/core/executor.hpp>
 #include <precis/core/scores.hpp>
 #include <precis/core/site.hpp>
+#include <precis/kernel/ieee.hpp>
 #include <precis/model/concepts.hpp>
+#include <precis/model/misuse.hpp>
 #include <precis/model/taps.hpp>
 #include <precis/score/stream_parts.hpp>
 
@@ -13,10 +15,12 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
 namespace precis::score {
+PRECIS_IEEE_BEGIN
 
 /// The change of one token's activations.
 struct displacement {
@@ -57,7 +61,8 @@ struct displacement {
 /// Scores a block by how much it changes the residual stream.
 ///
 /// Shapes    any batches. A half is measured from the stream entering it to the stream after adding its output
-///           (attention first, then MLP); a matrix gets the score of its half.
+///           (attention first, then MLP); a matrix gets the score of its half. Units outside of the layers (an
+///           embedding, the head) are unscored.
 /// Unit      see `distance`; mean over all tokens.
 /// Sign      high = keep. A block that is the identity scores 0 for every distance.
 /// Errors    no tokens; activations that are not finite; for norm_ratio, a stream that becomes zero.
@@ -80,10 +85,10 @@ struct block_influence {
     scores s{.model = {},
              .scorer = "block_influence " + std::string(name()),
              .measure = by == distance::cosine ? "1 - mean cosine" : "mean " + std::string(name()),
-             .units = group_units(model.matrices(), units),
+             .units = {},
              .values = {}};
-    const stream_parts parts{model.layers(), units};
-    for (const unit& u : s.units) s.values.push_back(moved[parts.index_of(u, "score::block_influence")]);
+    stream_parts{model.layers(), units}.score_units(
+        s, model.matrices(), [&](std::size_t part) { return moved[part]; }, "score::block_influence");
     return s;
   }
 
@@ -136,7 +141,7 @@ struct block_influence {
     for (std::size_t i = 0; i < count; ++i) {
       sums[i] /= static_cast<double>(tokens);
       if (by == distance::cosine) sums[i] = 1 - sums[i];
-      if (!std::isfinite(sums[i]))
+      if (!kernel::is_finite(sums[i]))
         refuse({.what = "the stream through " + std::string(units == unit_kind::block ? "block " : "half ") +
                         std::to_string(i) + " moves by " + std::to_string(sums[i]),
                 .where = "score::block_influence",
@@ -158,6 +163,14 @@ struct block_influence {
         "precis: score::block_influence needs a weighted_model to know the units. Add matrices() and weights(i) "
         "to the adaptor. See docs/models.md#weighted");
     return {};
+  }
+
+  /// Chosen only if the model suits, and another argument does not.
+  template<class Model, class Data, class... Rest>
+    requires(tappable_model<std::remove_cvref_t<Model>> && weighted_model<std::remove_cvref_t<Model>> &&
+             misuses<reads_weights, std::span<const batch_of<std::remove_cvref_t<Model>>>, Model, Data, Rest...>)
+  refused operator()(Model&&, const Data&, Rest&&...) const {
+    return explain_misuse<reads_weights, std::span<const batch_of<std::remove_cvref_t<Model>>>, Model, Data, Rest...>();
   }
 
  private:
@@ -192,4 +205,5 @@ struct block_influence {
   }
 };
 
+PRECIS_IEEE_END
 }  // namespace precis::score

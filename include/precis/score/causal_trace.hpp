@@ -4,11 +4,14 @@
 #include <precis/core/executor.hpp>
 #include <precis/core/scores.hpp>
 #include <precis/core/text.hpp>
+#include <precis/kernel/ieee.hpp>
 #include <precis/model/concepts.hpp>
+#include <precis/model/misuse.hpp>
 #include <precis/score/causal/corruption.hpp>
 #include <precis/score/causal/fact.hpp>
 #include <precis/score/causal/restoration.hpp>
 #include <precis/score/causal/trace.hpp>
+#include <precis/score/stream_parts.hpp>
 
 #include <algorithm>
 #include <array>
@@ -16,9 +19,11 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <type_traits>
 #include <vector>
 
 namespace precis::score {
+PRECIS_IEEE_BEGIN
 
 /// How the effects at all tokens are reduced to one number per layer.
 enum class effect_reduction {
@@ -40,17 +45,17 @@ enum class effect_scale { absolute, of_total };
 struct role_effects {
   restoration what;
   std::size_t layers = 0;
-  std::array<std::vector<double>, token_roles.size()> effect;  ///< [roles][layers]; empty for an absent role
-  std::array<std::size_t, token_roles.size()> pairs{};         ///< number of (fact, position) pairs per role
-  std::vector<double> token_effect;                            ///< [layers] mean over positions from the subject on
-  double total = 0;                                            ///< mean total effect of the facts counted
-  std::size_t facts = 0;                                       ///< facts counted
+  std::array<std::vector<double>, token_roles.size()> effect{};  ///< [roles][layers]; empty for an absent role
+  std::array<std::size_t, token_roles.size()> pairs{};           ///< number of (fact, position) pairs per role
+  std::vector<double> token_effect = {};                         ///< [layers] mean over positions from the subject on
+  double total = 0;                                              ///< mean total effect of the facts counted
+  std::size_t facts = 0;                                         ///< facts counted
 };
 
 /// Scores a layer's attention and MLP by how much of a fact they recover: causal tracing as a score.
 ///
 /// Shapes    facts of any lengths. A block's score is the mean of its attention score and its MLP score; a matrix gets
-///           the score of its half.
+///           the score of its half. Units outside of the layers (an embedding, the head) are unscored.
 /// Unit      probability (indirect effect), or share of recovered runs.
 /// Sign      high = keep; may be negative.
 /// Errors    no fact that the model completes correctly on the clean prompt; those of trace_fact.
@@ -103,15 +108,13 @@ struct causal_trace {
     return {};
   }
 
-  /// Chosen if only the executor does not match.
-  template<class Model, class Facts, class Executor>
-    requires(tappable_model<Model> && token_model<Model> && weighted_model<Model> && !executor<Executor>)
-  refused operator()(const Model&, const Facts&, Executor&&) const {
-    static_assert(
-        executor<Executor>,
-        "precis: score::causal_trace runs its facts on an executor, anything with for_each(n, body): "
-        "precis::sequential{}, or precis::thread_pool{4} for four threads. See docs/determinism.md#executors");
-    return {};
+  /// Chosen only if the model suits, and another argument does not.
+  template<class Model, class Data, class... Rest>
+    requires(tappable_model<std::remove_cvref_t<Model>> && token_model<std::remove_cvref_t<Model>> &&
+             weighted_model<std::remove_cvref_t<Model>> &&
+             misuses<reads_weights, std::span<const fact>, Model, Data, Rest...>)
+  refused operator()(Model&&, const Data&, Rest&&...) const {
+    return explain_misuse<reads_weights, std::span<const fact>, Model, Data, Rest...>();
   }
 
   /// Traces one fact with noise of the given scale. Long runs save these traces so that they can resume.
@@ -208,20 +211,18 @@ struct causal_trace {
              .scorer = "causal_trace window=" + std::to_string(window) + " noise_runs=" + std::to_string(noise.runs),
              .measure = statistic == effect_statistic::probability ? "indirect effect (probability)"
                                                                    : "recovered share of runs",
-             .units = group_units(matrices, units),
+             .units = {},
              .values = {}};
-    for (const unit& u : s.units) {
-      if (u.layer >= attention.size())
-        refuse({.what = "unit " + u.name + " is in layer " + std::to_string(u.layer),
-                .where = "score::causal_trace",
-                .expected = "traces of the same model; they have " + std::to_string(attention.size()) + " layers"});
-      s.values.push_back(u.kind == unit_kind::block  ? 0.5 * (attention[u.layer] + mlp[u.layer])
-                         : u.part == part::attention ? attention[u.layer]
-                                                     : mlp[u.layer]);
-    }
+    const stream_parts parts{attention.size(), units};
+    const auto score_of = [&](std::size_t i) {
+      if (!parts.halves()) return 0.5 * (attention[i] + mlp[i]);
+      return i % 2 == 0 ? attention[i / 2] : mlp[i / 2];
+    };
+    parts.score_units(s, matrices, score_of, "score::causal_trace");
     check_finite(s, "score::causal_trace");
     return s;
   }
 };
 
+PRECIS_IEEE_END
 }  // namespace precis::score

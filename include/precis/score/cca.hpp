@@ -5,26 +5,31 @@
 #include <precis/core/scores.hpp>
 #include <precis/core/site.hpp>
 #include <precis/core/text.hpp>
+#include <precis/kernel/ieee.hpp>
 #include <precis/model/concepts.hpp>
+#include <precis/model/misuse.hpp>
 #include <precis/score/canonical/correlation.hpp>
+#include <precis/score/stream_parts.hpp>
 
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
 #include <span>
 #include <string>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
 namespace precis::score {
+PRECIS_IEEE_BEGIN
 
 /// The similarity of the layers' outputs, for each pair of layers.
 struct cca_table {
-  std::vector<site> sites;            ///< [layers] where each output is observed
-  std::size_t rows = 0;               ///< number of activations compared per layer
-  std::vector<std::size_t> ranks;     ///< [layers] number of directions compared; 0 for a constant output
-  std::vector<double> variance_kept;  ///< [layers] share of the variance in those directions
-  basic_matrix<double> similarity;    ///< [layers x layers] in [0, 1], 1 on the diagonal, 0 where a rank is 0
+  std::vector<site> sites = {};            ///< [layers] where each output is observed
+  std::size_t rows = 0;                    ///< number of activations compared per layer
+  std::vector<std::size_t> ranks = {};     ///< [layers] number of directions compared; 0 for a constant output
+  std::vector<double> variance_kept = {};  ///< [layers] share of the variance in those directions
+  basic_matrix<double> similarity = {};    ///< [layers x layers] in [0, 1], 1 on the diagonal, 0 where a rank is 0
 
   [[nodiscard]] std::size_t most_directions() const noexcept {
     return ranks.empty() ? 0 : *std::ranges::max_element(ranks);
@@ -37,10 +42,12 @@ struct cca_table {
 ///
 /// Shapes    any batches; all layers are observed at the same rows. Blocks are compared by the residual stream leaving
 ///           them, halves by their output before it is added to the stream; a matrix gets the score of its half.
+///           Units outside of the layers (an embedding, the head) are unscored.
 /// Unit      1 - mean correlation, in [0, 1].
 /// Sign      high = keep: the layer's output is hard to predict from other layers. The paper gives low correlation more
 ///           bits.
-/// Errors    too few rows; activations that are not finite; a layer whose output is constant.
+/// Errors    too few rows; activations that are not finite; with constant_layer::refuse, a layer whose output is
+///           constant.
 /// Cost      one forward pass per batch; all rows of all layers in memory, in float. Then 4 rows features^2 operations
 ///           per layer, and 2 rows features^2, features^3 and an eigenvalue problem per pair. Layers and pairs run on
 ///           the executor.
@@ -56,8 +63,13 @@ struct cca {
     mean_square,          ///< mean of their squares, which needs no singular values
     projection_weighted,  ///< PWCCA, weighted by the layer with fewer features; by the earlier one if equal
   };
-  enum class sample { tokens, sequences };     ///< a row is a token, or the mean over a sequence's tokens
-  enum class constant_layer { refuse, keep };  ///< keep: it scores 1 and is excluded from the means of the others
+  enum class sample { tokens, sequences };  ///< a row is a token, or the mean over a sequence's tokens
+  /// A layer whose output is the same in all rows. It is excluded from the means of the others.
+  enum class constant_layer {
+    report,  ///< it scores 0, with a note: a bias can replace it
+    keep,    ///< it scores 1, with a note
+    refuse,
+  };
 
   summary of_pair = summary::mean;
   std::size_t leading = 0;          ///< 0: all; 1: the only one that the paper's equations define
@@ -66,7 +78,7 @@ struct cca {
   std::size_t every = 1;            ///< take every n-th row, counted over all batches
   std::size_t first = 0;            ///< the first row taken
   double rows_per_direction = 2;    ///< fewer are refused; below 2 some correlations are 1 for any data
-  constant_layer constant = constant_layer::refuse;
+  constant_layer constant = constant_layer::report;
   unit_kind units = unit_kind::block;
 
   bool operator==(const cca&) const = default;
@@ -123,7 +135,7 @@ struct cca {
         refuse({.what = "the output at " + table.sites[i].name() + " is the same in all " + std::to_string(table.rows) +
                         " rows",
                 .where = "score::cca",
-                .expected = "activations that vary, or .constant = constant_layer::keep"});
+                .expected = "activations that vary, or .constant = constant_layer::report or keep"});
       if (static_cast<double>(table.rows - 1) < rows_per_direction * static_cast<double>(rank))
         refuse_rows(table.rows, rank, table.sites[i].name());
       table.ranks.push_back(rank);
@@ -148,19 +160,23 @@ struct cca {
              .scorer = name() + " rows=" + std::to_string(table.rows) +
                        " directions=" + std::to_string(table.most_directions()),
              .measure = "1 - mean correlation",
-             .units = group_units(matrices, units),
+             .units = {},
              .values = {}};
-    for (const unit& u : s.units) {
-      const site wanted = u.kind == unit_kind::block  ? site{site_kind::residual, u.layer + 1}
-                          : u.part == part::attention ? site{site_kind::attention, u.layer}
-                                                      : site{site_kind::mlp, u.layer};
+    const stream_parts parts{layers_in(table), units};
+    const auto score = [&](std::size_t i) {
+      const site wanted = !parts.halves() ? site{site_kind::residual, i + 1}
+                          : i % 2 == 0    ? site{site_kind::attention, i / 2}
+                                          : site{site_kind::mlp, i / 2};
       const auto at = std::ranges::find(table.sites, wanted);
       if (at == table.sites.end())
-        refuse({.what = "unit " + u.name + " needs activations at " + wanted.name() + ", which the table lacks",
+        refuse({.what = "a unit needs activations at " + wanted.name() + ", which the table lacks",
                 .where = "score::cca",
                 .expected = "a table of this model, for these units"});
-      s.values.push_back(score_of(table, static_cast<std::size_t>(at - table.sites.begin())));
-    }
+      return score_of(table, static_cast<std::size_t>(at - table.sites.begin()));
+    };
+    parts.score_units(s, matrices, score, "score::cca");
+    for (std::size_t i = 0; i < table.sites.size(); ++i)
+      if (table.ranks[i] == 0) s.notes.push_back("the output at " + table.sites[i].name() + " is the same in all rows");
     check_finite(s, "score::cca");
     return s;
   }
@@ -177,6 +193,14 @@ struct cca {
                   "precis: score::cca needs a weighted_model to know the units. Add matrices() and weights(i) to the "
                   "adaptor. See docs/models.md#weighted");
     return {};
+  }
+
+  /// Chosen only if the model suits, and another argument does not.
+  template<class Model, class Data, class... Rest>
+    requires(tappable_model<std::remove_cvref_t<Model>> && weighted_model<std::remove_cvref_t<Model>> &&
+             misuses<reads_weights, std::span<const batch_of<std::remove_cvref_t<Model>>>, Model, Data, Rest...>)
+  refused operator()(Model&&, const Data&, Rest&&...) const {
+    return explain_misuse<reads_weights, std::span<const batch_of<std::remove_cvref_t<Model>>>, Model, Data, Rest...>();
   }
 
  private:
@@ -219,9 +243,16 @@ struct cca {
     return sum / static_cast<double>(count);
   }
 
+  /// The number of layers that a table has sites of.
+  [[nodiscard]] std::size_t layers_in(const cca_table& table) const noexcept {
+    std::size_t layers = 0;
+    for (const site& s : table.sites) layers = std::max(layers, s.layer + (units == unit_kind::block ? 0 : 1));
+    return layers;
+  }
+
   /// 1 - mean similarity to the other layers that are not constant; 0 if there are none.
-  [[nodiscard]] static double score_of(const cca_table& table, std::size_t i) {
-    if (table.ranks[i] == 0) return 1;
+  [[nodiscard]] double score_of(const cca_table& table, std::size_t i) const {
+    if (table.ranks[i] == 0) return constant == constant_layer::keep ? 1 : 0;
     double sum = 0;
     std::size_t others = 0;
     for (std::size_t j = 0; j < table.ranks.size(); ++j)
@@ -293,4 +324,5 @@ struct cca {
   }
 };
 
+PRECIS_IEEE_END
 }  // namespace precis::score

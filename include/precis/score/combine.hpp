@@ -3,7 +3,9 @@
 #include <precis/core/error.hpp>
 #include <precis/core/scores.hpp>
 #include <precis/core/text.hpp>
+#include <precis/kernel/ieee.hpp>
 
+#include <algorithm>
 #include <cmath>
 #include <cstddef>
 #include <span>
@@ -12,6 +14,7 @@
 #include <vector>
 
 namespace precis::score {
+PRECIS_IEEE_BEGIN
 
 /// Combines several score tables of the same units into one: their weighted mean on a common scale.
 ///
@@ -39,7 +42,7 @@ struct combine {
     double total = 0;
     for (std::size_t t = 0; t < tables.size(); ++t) {
       const double w = weight(t);
-      if (!(w >= 0) || !std::isfinite(w))
+      if (!(w >= 0) || !kernel::is_finite(w))
         refuse({.what = "weight " + std::to_string(w), .where = "score::combine", .expected = "weights >= 0"});
       total += w;
     }
@@ -50,11 +53,14 @@ struct combine {
              .scorer = "combine " + std::string(name()),
              .measure = as == scale::raw ? tables.front().measure : "mean " + std::string(name()),
              .units = tables.front().units,
-             .values = std::vector<double>(tables.front().size())};
+             .values = std::vector<double>(tables.front().size()),
+             .unscored = tables.front().unscored};
     for (std::size_t t = 0; t < tables.size(); ++t) {
       check_finite(tables[t], "score::combine, " + tables[t].scorer);
       check_same(tables[t], s, tables.front().measure);
       if (s.model.empty()) s.model = tables[t].model;
+      for (const std::string& note : tables[t].notes)
+        if (std::ranges::find(s.notes, note) == s.notes.end()) s.notes.push_back(note);
       const double share = weight(t) / total;
       s.scorer += (t == 0 ? ": " : " + ") + text::number(weight(t)) + " x (" + tables[t].scorer + ")";
       const std::vector<double> scaled = on_scale(tables[t].values);
@@ -92,7 +98,7 @@ struct combine {
     if (table.units != so_far.units)
       refuse({.what = "the units of '" + table.scorer + "' are not those of the first table",
               .where = "score::combine",
-              .expected = "scores of the same units of one model"});
+              .expected = "scores of the same units of one model, each scored by all or by none"});
     if (!table.model.empty() && !so_far.model.empty() && table.model != so_far.model)
       refuse({.what = "scores of the models " + so_far.model + " and " + table.model,
               .where = "score::combine",
@@ -104,4 +110,5 @@ struct combine {
   }
 };
 
+PRECIS_IEEE_END
 }  // namespace precis::score

@@ -4,10 +4,12 @@
 #include <precis/core/executor.hpp>
 #include <precis/core/scores.hpp>
 #include <precis/core/site.hpp>
+#include <precis/kernel/ieee.hpp>
 #include <precis/measure/kl_divergence.hpp>
 #include <precis/measure/log_sum_exp.hpp>
 #include <precis/measure/positions.hpp>
 #include <precis/model/concepts.hpp>
+#include <precis/model/misuse.hpp>
 #include <precis/model/taps.hpp>
 #include <precis/score/stream_parts.hpp>
 
@@ -15,15 +17,18 @@
 #include <cstddef>
 #include <span>
 #include <string>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
 namespace precis::score {
+PRECIS_IEEE_BEGIN
 
 /// Scores a block by the loss of dropping it: the block is replaced by the identity, and the result is compared with
 /// the original model.
 ///
 /// Shapes    batches of tokens. To drop a half, its output is set to zero; a matrix gets the score of its half.
+///           Units outside of the layers (an embedding, the head) are unscored.
 /// Unit      nats per prediction: the increase of the mean NLL (the perplexity grows by a factor of e^score), or
 ///           KL(original || without the block).
 /// Sign      high = keep. With the NLL a score can be negative; KL is non-negative up to rounding.
@@ -82,12 +87,12 @@ struct drop_one {
     scores s{.model = {},
              .scorer = by == quantity::nll ? "drop_one nll" : "drop_one kl",
              .measure = by == quantity::nll ? "increase of the NLL, nats per token" : "KL, nats per token",
-             .units = group_units(model.matrices(), units),
+             .units = {},
              .values = {}};
-    for (const unit& u : s.units) {
-      const std::size_t i = stream.index_of(u, "score::drop_one");
-      s.values.push_back((by == quantity::nll ? sums[i] - sums[parts] : sums[i]) / static_cast<double>(count));
-    }
+    const auto score_of = [&](std::size_t i) {
+      return (by == quantity::nll ? sums[i] - sums[parts] : sums[i]) / static_cast<double>(count);
+    };
+    stream.score_units(s, model.matrices(), score_of, "score::drop_one");
     check_finite(s, "score::drop_one");
     return s;
   }
@@ -108,6 +113,15 @@ struct drop_one {
         "precis: score::drop_one needs a token_model: it reads the loss from logits and targets. Set batch_type "
         "to precis::token_batch in the adaptor. See docs/models.md#batches");
     return {};
+  }
+
+  /// Chosen only if the model suits, and another argument does not.
+  template<class Model, class Data, class... Rest>
+    requires(tappable_model<std::remove_cvref_t<Model>> && weighted_model<std::remove_cvref_t<Model>> &&
+             token_model<std::remove_cvref_t<Model>> &&
+             misuses<reads_weights, std::span<const token_batch>, Model, Data, Rest...>)
+  refused operator()(Model&&, const Data&, Rest&&...) const {
+    return explain_misuse<reads_weights, std::span<const token_batch>, Model, Data, Rest...>();
   }
 
  private:
@@ -193,4 +207,5 @@ struct drop_one {
   }
 };
 
+PRECIS_IEEE_END
 }  // namespace precis::score

@@ -6,9 +6,11 @@
 #include <precis/core/scores.hpp>
 #include <precis/core/slice.hpp>
 #include <precis/core/spectra.hpp>
+#include <precis/kernel/ieee.hpp>
 #include <precis/linear_algebra/singular_values.hpp>
 #include <precis/model/concepts.hpp>
 #include <precis/model/inputs.hpp>
+#include <precis/model/misuse.hpp>
 #include <precis/score/eigenpruning/cycle.hpp>
 #include <precis/score/eigenpruning/effects.hpp>
 #include <precis/score/eigenpruning/every_pair.hpp>
@@ -22,10 +24,12 @@
 #include <numeric>
 #include <span>
 #include <string>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
 namespace precis::score {
+PRECIS_IEEE_BEGIN
 
 /// Scores each singular value of the given slices by the first-order effect on the loss of replacing the input of its
 /// rank-one part by that of another sample: the attribution of Eigenpruning.
@@ -33,6 +37,7 @@ namespace precis::score {
 /// Shapes    batches of equal sequence length whose sequences are samples with targets; at least two samples.
 /// Unit      nats of a sample's summed loss.
 /// Sign      high = keep, as in the paper: a negative effect means that the part degrades the model.
+/// Edges     the parts of a matrix that no data reached score 0, with a note.
 /// Errors    fewer than two samples; batches of different sequence lengths; no slices, or invalid ones; weights,
 ///           activations or gradients that are not finite; no pair of samples with a common token.
 /// Cost      one forward and backward pass per sample (pairing::all: one more forward pass unless all samples fit one
@@ -75,22 +80,31 @@ struct eigen_attribution {
     spectra result{.model = {}, .scorer = name(), .measure = "nats", .slices = {}};
     std::vector<std::vector<eigenpruning::tracked>> of_matrix(model.matrices().size());
     decompose(model, slices, run, result, of_matrix);
+    std::vector<bool> reached(of_matrix.size());
     if (pairs == pairing::all)
-      pair_all(model, batches, samples, of_matrix, run);
+      pair_all(model, batches, samples, of_matrix, reached, run);
     else
-      pair_neighbours(model, batches, samples, of_matrix, run);
+      pair_neighbours(model, batches, samples, of_matrix, reached, run);
+    if (std::ranges::find(reached, true) == reached.end())
+      bad("no inputs of slice " + slices.front().name + " and all others", "a model that reports its matrices");
 
+    for (std::size_t m = 0; m < of_matrix.size(); ++m)
+      if (of_matrix[m].empty()) reached[m] = true;  // not asked for
+    result.notes = note_matrices("no data reached", model.matrices(), reached);
     for (spectrum& s : result.slices)
       for (const eigenpruning::tracked& t : of_matrix[s.slice.matrix]) {
         if (t.slice.name != s.slice.name) continue;
+        if (!reached[s.slice.matrix]) {
+          s.scores.assign(t.rank(), 0.0);
+          continue;
+        }
         if (reduce == eigenpruning::reduction::max_over_pairs_and_tokens)
           s.scores.assign(t.most.begin(), t.most.end());
         else
           s.scores.assign(t.sums.begin(), t.sums.end());
-        if (std::ranges::any_of(s.scores, [](double v) { return !std::isfinite(v); }))
-          bad("no pair of samples has a token in common, or slice " + s.slice.name + " has no inputs",
-              "a model that reports every matrix, samples that overlap outside padding, effects within the range of "
-              "float");
+        if (std::ranges::any_of(s.scores, [](double v) { return !kernel::is_finite(v); }))
+          bad("no pair of samples has a token in common in slice " + s.slice.name,
+              "samples that overlap outside padding, effects within the range of float");
       }
     check(result, where);
     return result;
@@ -110,6 +124,16 @@ struct eigen_attribution {
                   "sequences and tokens, and overload gather_sequences(batches, order) for it. See "
                   "docs/models.md#differentiable");
     return {};
+  }
+
+  /// Chosen only if the model suits, and another argument does not.
+  template<class Model, class Data, class Slices, class... Rest>
+    requires(differentiable_model<std::remove_cvref_t<Model>> &&
+             divisible_batch<batch_of<std::remove_cvref_t<Model>>> &&
+             std::convertible_to<const Slices&, std::span<const matrix_slice>> &&
+             misuses<reads_weights, std::span<const batch_of<std::remove_cvref_t<Model>>>, Model, Data, Rest...>)
+  refused operator()(Model&&, const Data&, const Slices&, Rest&&...) const {
+    return explain_misuse<reads_weights, std::span<const batch_of<std::remove_cvref_t<Model>>>, Model, Data, Rest...>();
   }
 
  private:
@@ -153,7 +177,8 @@ struct eigen_attribution {
     std::iota(order.begin(), order.end(), std::size_t{0});
     if (pairs == pairing::cycle || pairs == pairing::all) return order;
     const random_stream draw(seed, purpose("eigen_attribution pairs"));
-    for (std::size_t i = samples; i > 1; --i) std::swap(order[i - 1], order[draw.below(i, i)]);
+    for (std::size_t i = samples; i > 1; --i)
+      std::swap(order[i - 1], order[static_cast<std::size_t>(draw.below(i, i))]);
     return order;
   }
 
@@ -196,7 +221,7 @@ struct eigen_attribution {
   /// loss, so for batch_mean the predictions are counted beforehand.
   template<class Model, class F>
   void observe(const Model& model, const batch_of<Model>& batch, std::span<const unsigned char> counts,
-               const std::vector<bool>& chosen, F&& f) const {
+               const std::vector<bool>& chosen, std::vector<bool>& reached, F&& f) const {
     float weight = 1;
     if (loss == loss_scale::batch_mean) {
       if constexpr (requires {
@@ -208,10 +233,12 @@ struct eigen_attribution {
         weight = 1.f / static_cast<float>(batch.sequences);
     }
     const nll total = model.backward(batch, [&](const linear_gradient& g) {
-      if (chosen[g.matrix]) f(g.matrix, eigenpruning::observed{g.input, g.output_gradient, counts, weight});
+      if (!chosen[g.matrix] || g.input.rows() == 0) return;
+      reached[g.matrix] = true;
+      f(g.matrix, eigenpruning::observed{g.input, g.output_gradient, counts, weight});
     });
     if (total.count == 0) bad("a batch without a prediction", "at least one target per batch");
-    if (!std::isfinite(total.sum)) bad("a loss of " + std::to_string(total.sum), "a finite loss");
+    if (!kernel::is_finite(total.sum)) bad("a loss of " + std::to_string(total.sum), "a finite loss");
   }
 
   template<class Pairs, class Model>
@@ -238,12 +265,13 @@ struct eigen_attribution {
 
   template<class Model, class Executor>
   void pair_neighbours(const Model& model, std::span<const batch_of<Model>> batches, std::size_t samples,
-                       std::vector<std::vector<eigenpruning::tracked>>& of_matrix, Executor& run) const {
+                       std::vector<std::vector<eigenpruning::tracked>>& of_matrix, std::vector<bool>& reached,
+                       Executor& run) const {
     std::vector<std::size_t> index;
     std::vector<bool> chosen;
     std::vector<eigenpruning::cycle> all = pairs_of<eigenpruning::cycle>(model, of_matrix, index, chosen);
     each_batch(batches, order_of(samples), [&](const auto& batch, auto counts) {
-      observe(model, batch, counts, chosen,
+      observe(model, batch, counts, chosen, reached,
               [&](std::size_t m, const eigenpruning::observed& o) { all[index[m]].add(o, run); });
       if (pairs == pairing::cycle_in_batches)
         for (eigenpruning::cycle& c : all) c.close(run);
@@ -254,7 +282,8 @@ struct eigen_attribution {
 
   template<class Model, class Executor>
   void pair_all(const Model& model, std::span<const batch_of<Model>> batches, std::size_t samples,
-                std::vector<std::vector<eigenpruning::tracked>>& of_matrix, Executor& run) const {
+                std::vector<std::vector<eigenpruning::tracked>>& of_matrix, std::vector<bool>& reached,
+                Executor& run) const {
     std::vector<std::size_t> index;
     std::vector<bool> chosen;
     std::vector<eigenpruning::every_pair> all = pairs_of<eigenpruning::every_pair>(model, of_matrix, index, chosen);
@@ -270,7 +299,7 @@ struct eigen_attribution {
         });
       });
     each_batch(batches, order, [&](const auto& batch, auto counts) {
-      observe(model, batch, counts, chosen, [&](std::size_t m, const eigenpruning::observed& o) {
+      observe(model, batch, counts, chosen, reached, [&](std::size_t m, const eigenpruning::observed& o) {
         if (at_once)
           all[index[m]].add_all_samples(o, run);
         else
@@ -285,7 +314,8 @@ struct eigen_attribution {
 ///
 /// Unit      share of singular values, in [0, 1].
 /// Sign      high = keep.
-/// Errors    a portion outside [0, 1]; a unit without scored slices.
+/// Edges     a unit without scored slices is unscored.
+/// Errors    a portion outside [0, 1]; no unit with scored slices.
 /// Source    Vergara-Browne, Soto, Aizawa, "Eigenpruning", whose pruning removes the same lowest portion.
 /// @post     portion == 0: every unit scores 1.
 struct useful_singular_values {
@@ -318,22 +348,29 @@ struct useful_singular_values {
     scores s{.model = all.model,
              .scorer = "useful_singular_values of " + all.scorer,
              .measure = "share of singular values",
-             .units = group_units(matrices, units),
-             .values = {}};
-    for (const unit& u : s.units) {
+             .units = {},
+             .values = {},
+             .notes = all.notes};
+    for (unit& u : group_units(matrices, units)) {
       std::size_t of_unit = 0, lost = 0;
       for (const std::size_t m : u.matrices) {
         of_unit += total[m];
         lost += useless[m];
       }
-      if (of_unit == 0)
-        refuse({.what = "unit " + u.name + " has no scored singular values",
-                .where = "score::useful_singular_values",
-                .expected = "slices in every unit"});
+      if (of_unit == 0) {
+        s.unscored.push_back(std::move(u));
+        continue;
+      }
       s.values.push_back(1.0 - static_cast<double>(lost) / static_cast<double>(of_unit));
+      s.units.push_back(std::move(u));
     }
+    if (s.units.empty() && !s.unscored.empty())
+      refuse({.what = "unit " + s.unscored.front().name + " and all others have no scored singular values",
+              .where = "score::useful_singular_values",
+              .expected = "slices in some unit"});
     return s;
   }
 };
 
+PRECIS_IEEE_END
 }  // namespace precis::score

@@ -2,7 +2,9 @@
 
 #include <precis/core/scores.hpp>
 #include <precis/core/unit.hpp>
+#include <precis/kernel/ieee.hpp>
 #include <precis/model/concepts.hpp>
+#include <precis/model/misuse.hpp>
 #include <precis/score/gradient_magnitude.hpp>
 #include <precis/score/taylor.hpp>
 
@@ -10,9 +12,11 @@
 #include <cstddef>
 #include <numbers>
 #include <span>
+#include <type_traits>
 #include <vector>
 
 namespace precis::score {
+PRECIS_IEEE_BEGIN
 
 /// E |<g, e>| for a vector g of norm `gradient_norm` and noise e of independent normal numbers with this deviation.
 [[nodiscard]] inline double expected_variation(double deviation, double gradient_norm) noexcept {
@@ -38,17 +42,18 @@ struct first_order_taylor {
 
   template<differentiable_model Model>
   [[nodiscard]] scores operator()(const Model& model, std::span<const batch_of<Model>> batches) const {
-    const scores squares = gradient_magnitude{.units = unit_kind::matrix}(model, batches);
+    const gradient_magnitude::of_matrices gradients = gradient_magnitude{}.norms_of(model, batches);
     scores s{.model = {},
              .scorer = "first_order_taylor " + noise.describe() + noise.exceptions(model),
              .measure = "expected change of the loss (nats)",
              .units = group_units(model.matrices(), units),
-             .values = {}};
+             .values = {},
+             .notes = note_matrices("no data reached", model.matrices(), gradients.reached)};
     for (const unit& u : s.units) {
       double variance = 0;
       for (const std::size_t m : u.matrices) {
         const double deviation = noise.deviation(model.weights(m));
-        variance += deviation * deviation * squares.values[m];
+        variance += deviation * deviation * gradients.squares[m];
       }
       s.values.push_back(expected_variation(1.0, std::sqrt(variance)));
     }
@@ -66,6 +71,15 @@ struct first_order_taylor {
         "adaptor, or use score::taylor, which needs only losses. See docs/models.md#differentiable");
     return {};
   }
+
+  /// Chosen only if the model suits, and another argument does not.
+  template<class Model, class Data, class... Rest>
+    requires(differentiable_model<std::remove_cvref_t<Model>> &&
+             misuses<reads_weights, std::span<const batch_of<std::remove_cvref_t<Model>>>, Model, Data, Rest...>)
+  refused operator()(Model&&, const Data&, Rest&&...) const {
+    return explain_misuse<reads_weights, std::span<const batch_of<std::remove_cvref_t<Model>>>, Model, Data, Rest...>();
+  }
 };
 
+PRECIS_IEEE_END
 }  // namespace precis::score

@@ -3,15 +3,20 @@
 #include <precis/core/error.hpp>
 #include <precis/core/scores.hpp>
 #include <precis/kernel/float_product.hpp>
+#include <precis/kernel/ieee.hpp>
 #include <precis/model/concepts.hpp>
+#include <precis/model/misuse.hpp>
 
 #include <cmath>
 #include <cstddef>
 #include <span>
 #include <string>
+#include <utility>
+#include <type_traits>
 #include <vector>
 
 namespace precis::score {
+PRECIS_IEEE_BEGIN
 
 /// Adds the weight gradient of one linear map, the product of its transposed output gradients and its inputs, to `into`
 /// [out x in].
@@ -31,6 +36,8 @@ inline void add_weight_gradient(const linear_gradient& g, basic_matrix<double>& 
 /// Shapes    any batches of the model.
 /// Unit      squared nats per token and unit of weight, summed over the unit's weights.
 /// Sign      high = keep; never negative.
+/// Edges     a matrix that no data reached adds 0, with a note. A matrix that is looked up and multiplied counts with
+///           the gradients that the model reports.
 /// Errors    no batches, or batches without targets; a gradient that is not finite, by matrix.
 /// Cost      one backward pass per batch; one double per weight in memory.
 /// Source    Scarlatescu, Mehta, "Information-Aware Compression Schemes Using Causal Tracing", a baseline there.
@@ -48,7 +55,32 @@ struct gradient_magnitude {
   template<differentiable_model Model>
   [[nodiscard]] scores operator()(const Model& model, std::span<const batch_of<Model>> batches) const {
     const std::span<const matrix_info> matrices = model.matrices();
+    const of_matrices each = norms_of(model, batches);
+    scores s{
+        .model = {},
+        .scorer = squares == order::mean_then_square ? "gradient_magnitude" : "gradient_magnitude square_then_mean",
+        .measure = "squared norm of the gradient",
+        .units = group_units(matrices, units),
+        .values = {},
+        .notes = note_matrices("no data reached", matrices, each.reached)};
+    for (const unit& u : s.units) {
+      double sum = 0;
+      for (const std::size_t i : u.matrices) sum += each.squares[i];
+      s.values.push_back(sum);
+    }
+    return s;
+  }
+
+  /// What the scores are sums of: the squared norms of the gradients, and whether data reached the matrices.
+  struct of_matrices {
+    std::vector<double> squares;  ///< [matrices]
+    std::vector<bool> reached;    ///< [matrices]
+  };
+  template<differentiable_model Model>
+  [[nodiscard]] of_matrices norms_of(const Model& model, std::span<const batch_of<Model>> batches) const {
+    const std::span<const matrix_info> matrices = model.matrices();
     std::vector<basic_matrix<double>> gradients;
+    std::vector<bool> reached(matrices.size());
     const auto clear = [&] {
       gradients.clear();
       for (const matrix_info& m : matrices) gradients.emplace_back(m.out, m.in);
@@ -61,7 +93,7 @@ struct gradient_magnitude {
       for (std::size_t i = 0; i < matrices.size(); ++i) {
         double sum = 0;
         for (const double g : gradients[i].values) sum += (g * each) * (g * each);
-        if (!std::isfinite(sum))
+        if (!kernel::is_finite(sum))
           refuse({.what = "the gradient of " + matrices[i].name + " is not finite",
                   .where = "score::gradient_magnitude",
                   .expected = "finite gradients"});
@@ -71,7 +103,10 @@ struct gradient_magnitude {
 
     clear();
     nll total;
-    const auto sink = [&](const linear_gradient& g) { add_weight_gradient(g, gradients[g.matrix]); };
+    const auto sink = [&](const linear_gradient& g) {
+      if (g.input.rows() != 0) reached[g.matrix] = true;
+      add_weight_gradient(g, gradients[g.matrix]);
+    };
     for (const batch_of<Model>& batch : batches) {
       const nll loss = model.backward(batch, sink);
       if (squares == order::square_then_mean) {
@@ -81,19 +116,7 @@ struct gradient_magnitude {
       total += loss;
     }
     if (squares == order::mean_then_square || batches.empty()) add_norms(total, 1.0);
-
-    scores s{
-        .model = {},
-        .scorer = squares == order::mean_then_square ? "gradient_magnitude" : "gradient_magnitude square_then_mean",
-        .measure = "squared norm of the gradient",
-        .units = group_units(matrices, units),
-        .values = {}};
-    for (const unit& u : s.units) {
-      double sum = 0;
-      for (const std::size_t i : u.matrices) sum += norms[i];
-      s.values.push_back(sum);
-    }
-    return s;
+    return {.squares = std::move(norms), .reached = std::move(reached)};
   }
 
   /// Chosen only if the overload above does not match: its error names the missing capability and how to add it.
@@ -106,6 +129,15 @@ struct gradient_magnitude {
         "adaptor, or use score::weight_magnitude, which needs only weights. See docs/models.md#differentiable");
     return {};
   }
+
+  /// Chosen only if the model suits, and another argument does not.
+  template<class Model, class Data, class... Rest>
+    requires(differentiable_model<std::remove_cvref_t<Model>> &&
+             misuses<reads_weights, std::span<const batch_of<std::remove_cvref_t<Model>>>, Model, Data, Rest...>)
+  refused operator()(Model&&, const Data&, Rest&&...) const {
+    return explain_misuse<reads_weights, std::span<const batch_of<std::remove_cvref_t<Model>>>, Model, Data, Rest...>();
+  }
 };
 
+PRECIS_IEEE_END
 }  // namespace precis::score

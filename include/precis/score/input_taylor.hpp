@@ -7,7 +7,9 @@
 #include <precis/core/text.hpp>
 #include <precis/core/unit.hpp>
 #include <precis/core/view.hpp>
+#include <precis/kernel/ieee.hpp>
 #include <precis/model/concepts.hpp>
+#include <precis/model/misuse.hpp>
 #include <precis/model/taps.hpp>
 #include <precis/score/stream_parts.hpp>
 #include <precis/score/taylor.hpp>
@@ -17,10 +19,12 @@
 #include <cstdint>
 #include <span>
 #include <string>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
 namespace precis::score {
+PRECIS_IEEE_BEGIN
 
 /// Scores a block by the variation of the loss when its input is perturbed by noise and its weights are not: TDMPQ as
 /// the paper's prose describes it, with derivatives with respect to a layer's inputs.
@@ -28,7 +32,8 @@ namespace precis::score {
 /// The block reads x + size * rms(x) * xi instead of x. The rms is over all activations of the batch, and xi is
 /// standard normal, drawn for (seed, layer, batch, pair, position). If x is all zeros, the deviation is `size`.
 ///
-/// Shapes    any batches of the model. Units smaller than a block get their block's score.
+/// Shapes    any batches of the model. Units smaller than a block get their block's score. Units outside of the layers
+///           (an embedding, the head) are unscored.
 /// Unit      nats per prediction; the statistics are those of `taylor`.
 /// Sign      high = keep. Only curvature can be negative.
 /// Errors    invalid settings, as for taylor; losses that are not finite, by block and draw; nothing to predict.
@@ -53,13 +58,12 @@ struct input_taylor {
                                   Executor&& run = {}) const {
     const taylor statistics{.of = of, .noise = {.size = size}, .draws = draws, .draw = draw};
     statistics.check();
-    const std::vector<unit> blocks = group_units(model.matrices(), unit_kind::block);
+    const std::size_t layers = model.layers();
+    std::vector<unit> blocks = group_units(model.matrices(), unit_kind::block);
+    std::erase_if(blocks, [&](const unit& u) { return u.layer >= layers; });
     perturbed_losses losses{
         .unchanged = std::vector<nll>(batches.size()),
         .changed = std::vector<std::vector<nll>>(blocks.size() * draws, std::vector<nll>(batches.size()))};
-    const std::size_t layers = model.layers();
-    for (const unit& u : blocks)
-      static_cast<void>(stream_parts{layers, unit_kind::block}.index_of(u, "score::input_taylor"));
     run.for_each(batches.size(), [&](std::size_t b) {
       // The perturbed versions of all layers start from one residual stream, which advances through each layer once.
       std::vector<std::size_t> unit_of(layers, blocks.size());
@@ -92,15 +96,14 @@ struct input_taylor {
             "unit " + blocks[i / draws].name + " with its input perturbed, draw " + std::to_string(i % draws));
     std::size_t samples = 0;
     for (const batch_of<Model>& b : batches) samples += taylor::samples_in(b);
-    const scores of_blocks = statistics.combine(model.matrices(), losses, samples);
-    scores s{.model = {},
-             .scorer = "input_" + of_blocks.scorer,
-             .measure = of_blocks.measure,
-             .units = group_units(model.matrices(), units),
-             .values = {}};
-    for (const unit& scored : s.units)
-      for (std::size_t u = 0; u < blocks.size(); ++u)
-        if (blocks[u].layer == scored.layer) s.values.push_back(of_blocks.values[u]);
+    const scores of_blocks = statistics.combine(blocks, losses, samples);
+    scores s{
+        .model = {}, .scorer = "input_" + of_blocks.scorer, .measure = of_blocks.measure, .units = {}, .values = {}};
+    std::vector<double> of_layers(layers);
+    for (std::size_t u = 0; u < blocks.size(); ++u) of_layers[blocks[u].layer] = of_blocks.values[u];
+    const stream_parts parts{layers, units};
+    const auto score_of = [&](std::size_t part) { return of_layers[parts.halves() ? part / 2 : part]; };
+    parts.score_units(s, model.matrices(), score_of, "score::input_taylor");
     return s;
   }
 
@@ -113,6 +116,14 @@ struct input_taylor {
         "precis: score::input_taylor needs a tappable_model: it perturbs what enters a block. Add loss(batch, "
         "tap) const to the adaptor, or use score::taylor, which perturbs weights. See docs/models.md#tappable");
     return {};
+  }
+
+  /// Chosen only if the model suits, and another argument does not.
+  template<class Model, class Data, class... Rest>
+    requires(weighted_model<std::remove_cvref_t<Model>> && tappable_model<std::remove_cvref_t<Model>> &&
+             misuses<reads_weights, std::span<const batch_of<std::remove_cvref_t<Model>>>, Model, Data, Rest...>)
+  refused operator()(Model&&, const Data&, Rest&&...) const {
+    return explain_misuse<reads_weights, std::span<const batch_of<std::remove_cvref_t<Model>>>, Model, Data, Rest...>();
   }
 
  private:
@@ -135,7 +146,7 @@ struct input_taylor {
 
   static void check(std::span<const nll> losses, const std::string& subject) {
     const nll all = total(losses);
-    if (!std::isfinite(all.sum))
+    if (!kernel::is_finite(all.sum))
       refuse({.what = "the loss of " + subject + " is " + std::to_string(all.sum),
               .where = "score::input_taylor",
               .expected = "a finite loss"});
@@ -143,4 +154,5 @@ struct input_taylor {
   }
 };
 
+PRECIS_IEEE_END
 }  // namespace precis::score

@@ -5,16 +5,21 @@
 #include <precis/core/text.hpp>
 #include <precis/core/unit.hpp>
 #include <precis/core/view.hpp>
+#include <precis/kernel/ieee.hpp>
 #include <precis/model/concepts.hpp>
+#include <precis/model/misuse.hpp>
 
+#include <algorithm>
 #include <cmath>
 #include <cstddef>
 #include <span>
 #include <string>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
 namespace precis::score {
+PRECIS_IEEE_BEGIN
 
 /// Scores a unit by its share of outliers: the weights whose |w| times the L2 norm of their input exceeds `multiple`
 /// times the unit's mean.
@@ -22,7 +27,8 @@ namespace precis::score {
 /// Shapes    any batches of the model.
 /// Unit      share of a unit's weights, in [0, 1].
 /// Sign      high = keep: units with many outliers tolerate less pruning.
-/// Errors    a multiple that is not positive and finite; inputs that are missing or not finite, by matrix.
+/// Edges     a matrix that no data reached has no outliers, with a note.
+/// Errors    a multiple that is not positive and finite; no inputs; inputs that are not finite, by matrix.
 /// Cost      one forward pass per batch, and two passes over the weights.
 /// Source    Yin et al. 2023, arXiv:2310.05175 (OWL), layer-wise outlier distribution; the metric |w| |x| is Wanda's,
 ///           Sun et al. 2023, arXiv:2306.11695, Eq. 1.
@@ -51,22 +57,30 @@ struct outliers {
           }
         for (const std::size_t m : i.matrices) squares[m] = sums;
       });
+    std::vector<bool> reached(matrices.size());
     for (std::size_t m = 0; m < matrices.size(); ++m) {
+      reached[m] = !squares[m].empty();
+      squares[m].resize(reached[m] ? squares[m].size() : matrices[m].in);
       if (squares[m].size() != matrices[m].in)
-        bad("no inputs of " + matrices[m].name,
-            "at least one batch, and a model that reports the inputs of all its matrices");
+        bad("an input of " + std::to_string(squares[m].size()) + " features for " + matrices[m].name,
+            std::to_string(matrices[m].in) + ", one per column");
       for (double& x : squares[m]) {
-        if (!std::isfinite(x)) bad("an input of " + matrices[m].name + " is not finite", "finite activations");
+        if (!kernel::is_finite(x)) bad("an input of " + matrices[m].name + " is not finite", "finite activations");
         x = std::sqrt(x);
       }
     }
-    return from_norms(model, squares);
+    if (!matrices.empty() && std::ranges::find(reached, true) == reached.end())
+      bad("no inputs of " + matrices.front().name + " and all other matrices",
+          "at least one batch, and a model that reports the inputs of its matrices");
+    scores s = from_norms(model, squares);
+    s.notes = note_matrices("no data reached", matrices, reached);
+    return s;
   }
 
   /// From the L2 norms of the inputs of each matrix, [matrices][in].
   template<weighted_model Model>
   [[nodiscard]] scores from_norms(const Model& model, std::span<const std::vector<double>> norms) const {
-    if (!(multiple > 0) || !std::isfinite(multiple))
+    if (!(multiple > 0) || !kernel::is_finite(multiple))
       bad("a multiple of " + text::number(multiple), "a positive, finite number");
     scores s{.model = {},
              .scorer = "outliers multiple=" + text::number(multiple),
@@ -106,10 +120,19 @@ struct outliers {
     return {};
   }
 
+  /// Chosen only if the model suits, and another argument does not.
+  template<class Model, class Data, class... Rest>
+    requires(weighted_model<std::remove_cvref_t<Model>> && observable_model<std::remove_cvref_t<Model>> &&
+             misuses<reads_weights, std::span<const batch_of<std::remove_cvref_t<Model>>>, Model, Data, Rest...>)
+  refused operator()(Model&&, const Data&, Rest&&...) const {
+    return explain_misuse<reads_weights, std::span<const batch_of<std::remove_cvref_t<Model>>>, Model, Data, Rest...>();
+  }
+
  private:
   [[noreturn]] static void bad(std::string what, std::string expected) {
     refuse({.what = std::move(what), .where = "score::outliers", .expected = std::move(expected)});
   }
 };
 
+PRECIS_IEEE_END
 }  // namespace precis::score

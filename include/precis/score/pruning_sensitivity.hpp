@@ -6,9 +6,11 @@
 #include <precis/core/text.hpp>
 #include <precis/core/unit.hpp>
 #include <precis/core/view.hpp>
+#include <precis/kernel/ieee.hpp>
 #include <precis/measure/agreement.hpp>
 #include <precis/model/changes.hpp>
 #include <precis/model/concepts.hpp>
+#include <precis/model/misuse.hpp>
 #include <precis/model/taps.hpp>
 #include <precis/prune/magnitude.hpp>
 
@@ -18,15 +20,17 @@
 #include <limits>
 #include <span>
 #include <string>
+#include <type_traits>
 #include <vector>
 
 namespace precis::score {
+PRECIS_IEEE_BEGIN
 
 /// Reads how many predictions of a batch are wrong: the loss of a prediction is 0 or 1, or NaN if a logit is not
 /// finite.
 template<token_model Model>
 struct mistake_reading {
-  std::span<const token_batch> batches;
+  std::span<const token_batch> batches = {};
 
   [[nodiscard]] nll operator()(const Model& model, std::size_t batch) const
     requires tappable_model<Model>
@@ -45,7 +49,7 @@ struct mistake_reading {
     for (std::size_t i = 0; i < b.targets.size(); ++i) {
       if (b.targets[i] == no_target) continue;
       const std::span<const float> row = logits.row(i);
-      const bool finite = std::ranges::all_of(row, [](float z) { return std::isfinite(z); });
+      const bool finite = std::ranges::all_of(row, [](float z) { return kernel::is_finite(z); });
       const bool right = measure::argmax(row) == static_cast<std::size_t>(b.targets[i]);
       wrong += {.sum = !finite ? std::numeric_limits<double>::quiet_NaN() : right ? 0.0 : 1.0, .count = 1};
     }
@@ -58,6 +62,7 @@ struct mistake_reading {
 /// Shapes    any batches of the model; metric::accuracy needs token_batch.
 /// Unit      nats per prediction, or the drop of the share of correct predictions.
 /// Sign      high = keep. A score can be negative: pruning can improve a model, and such a unit ranks lowest.
+/// Edges     a unit whose pruning changes no loss scores 0, with a note: no data reached it, or it is all zeros.
 /// Errors    no sparsities, or one outside [0, 1]; weights that are not finite; those of read_changes.
 /// Cost      that of read_changes: 1 + sparsities x units forward passes of all batches, about half with layered_model.
 /// Source    Nanda, Balija, Sahoo, "CPTQuant", method PMPQ (Algorithm 2).
@@ -98,6 +103,9 @@ struct pruning_sensitivity {
       s.values.push_back(reduce == reduction::max ? *std::ranges::max_element(each.row(u))
                                                   : sum / static_cast<double>(each.cols));
     }
+    if (by == metric::loss && *std::ranges::max_element(sparsities) > 0)
+      s.notes = note_unchanged(
+          s.units, [&](std::size_t u) { return std::ranges::all_of(each.row(u), [](double v) { return v == 0; }); });
     return s;
   }
 
@@ -148,6 +156,15 @@ struct pruning_sensitivity {
     return {};
   }
 
+  /// Chosen only if the model suits, and another argument does not.
+  template<class Model, class Data, class... Rest>
+    requires(mutable_model<std::remove_cvref_t<Model>> && evaluable_model<std::remove_cvref_t<Model>> &&
+             misuses<changes_weights, std::span<const batch_of<std::remove_cvref_t<Model>>>, Model, Data, Rest...>)
+  refused operator()(Model&&, const Data&, Rest&&...) const {
+    return explain_misuse<changes_weights, std::span<const batch_of<std::remove_cvref_t<Model>>>, Model, Data,
+                          Rest...>();
+  }
+
  private:
   template<class Model>
   struct pruning {
@@ -170,4 +187,5 @@ struct pruning_sensitivity {
   };
 };
 
+PRECIS_IEEE_END
 }  // namespace precis::score

@@ -5,16 +5,20 @@
 #include <precis/core/scores.hpp>
 #include <precis/core/unit.hpp>
 #include <precis/core/view.hpp>
+#include <precis/kernel/ieee.hpp>
 #include <precis/measure/gram.hpp>
 #include <precis/model/concepts.hpp>
+#include <precis/model/misuse.hpp>
 
 #include <concepts>
 #include <cstddef>
 #include <span>
 #include <string>
+#include <type_traits>
 #include <vector>
 
 namespace precis::score {
+PRECIS_IEEE_BEGIN
 
 /// Scores a unit by the relative error of its matrices' outputs when all units are compressed in the same way:
 ///
@@ -25,6 +29,7 @@ namespace precis::score {
 ///
 /// Unit      share of the squared outputs, summed over the unit's matrices.
 /// Sign      high = keep; never negative.
+/// Edges     a matrix that no data reached adds 0, with a note; a table whose rows are looked up counts each row once.
 /// Errors    those of measure::gather_grams; a matrix whose outputs are all zero but not after compression, by name.
 /// Cost      that of measure::gather_grams, and out * in^2 multiply-adds in double per matrix.
 /// Source    IST-DASLab/EvoPress, its estimator of layer errors.
@@ -43,7 +48,9 @@ struct reconstruction_error {
   [[nodiscard]] scores operator()(const Model& model, std::span<const batch_of<Model>> batches, Compress&& compress,
                                   Executor&& run = {}) const {
     const measure::input_grams grams = measure::gather_grams(model, batches, run);
-    return fill(model, [&](std::size_t m) -> const basic_matrix<double>& { return grams[m].sum; }, compress);
+    scores s = fill(model, [&](std::size_t m) -> const basic_matrix<double>& { return grams[m].sum; }, compress);
+    s.notes = grams.notes(model.matrices());
+    return s;
   }
 
   /// From the weights alone: G is the identity.
@@ -63,6 +70,15 @@ struct reconstruction_error {
         "precis: score::reconstruction_error needs an observable_model. Add void inputs(batch, sink) const to "
         "the adaptor, or use from_weights(model, compress), which needs no data. See docs/models.md#observable");
     return {};
+  }
+
+  /// Chosen only if the model suits, and the batches or the executor do not.
+  template<class Model, class Data, class Compress, class... Rest>
+    requires((observable_model<std::remove_cvref_t<Model>> || differentiable_model<std::remove_cvref_t<Model>>) &&
+             std::invocable<Compress&, const matrix_info&, mutable_weight_view> &&
+             misuses<reads_weights, std::span<const batch_of<std::remove_cvref_t<Model>>>, Model, Data, Rest...>)
+  refused operator()(Model&&, const Data&, Compress&&, Rest&&...) const {
+    return explain_misuse<reads_weights, std::span<const batch_of<std::remove_cvref_t<Model>>>, Model, Data, Rest...>();
   }
 
  private:
@@ -94,4 +110,5 @@ struct reconstruction_error {
   }
 };
 
+PRECIS_IEEE_END
 }  // namespace precis::score

@@ -2,6 +2,7 @@
 
 #include <precis/core/moments.hpp>
 #include <precis/core/scores.hpp>
+#include <precis/kernel/ieee.hpp>
 
 #include <algorithm>
 #include <array>
@@ -11,6 +12,7 @@
 #include <vector>
 
 namespace precis::score {
+PRECIS_IEEE_BEGIN
 
 /// A run of consecutive layers, and the mean and deviation of their scores.
 struct segment {
@@ -19,7 +21,8 @@ struct segment {
   std::optional<double> deviation = {};  ///< sample standard deviation; no value with fewer than two layers
 };
 
-/// Statistics of the first 30 % of the layers, the next 30 % and the rest. A layer's score is the mean over its units.
+/// Statistics of the first 30 % of the layers, the next 30 % and the rest. A layer's score is the mean over its units;
+/// units outside of the layers do not count.
 ///
 /// Shapes    [first, middle, rest]; the first two are rounded down.
 /// Unit      that of the scores.
@@ -32,6 +35,7 @@ struct segment {
   std::vector<std::size_t> counts;
   for (std::size_t u = 0; u < s.size(); ++u) {
     const std::size_t layer = s.units[u].layer;
+    if (!is_layer(layer)) continue;
     if (layer >= sums.size()) {
       sums.resize(layer + 1);
       counts.resize(layer + 1);
@@ -57,4 +61,5 @@ struct segment {
   return out;
 }
 
+PRECIS_IEEE_END
 }  // namespace precis::score

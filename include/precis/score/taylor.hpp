@@ -7,9 +7,12 @@
 #include <precis/core/text.hpp>
 #include <precis/core/unit.hpp>
 #include <precis/core/view.hpp>
+#include <precis/kernel/ieee.hpp>
 #include <precis/model/changes.hpp>
 #include <precis/model/concepts.hpp>
+#include <precis/model/misuse.hpp>
 
+#include <algorithm>
 #include <cmath>
 #include <concepts>
 #include <cstddef>
@@ -17,15 +20,17 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
 namespace precis::score {
+PRECIS_IEEE_BEGIN
 
 /// Losses of a model with noise added to one unit at a time.
 struct perturbed_losses {
-  std::vector<nll> unchanged;             ///< [batches]
-  std::vector<std::vector<nll>> changed;  ///< [units * draws][batches]; the draws of a unit are consecutive
+  std::vector<nll> unchanged = {};             ///< [batches]
+  std::vector<std::vector<nll>> changed = {};  ///< [units * draws][batches]; the draws of a unit are consecutive
 
   bool operator==(const perturbed_losses&) const = default;
 };
@@ -76,6 +81,7 @@ struct weight_noise {
 /// Shapes    any batches of the model; for per_sample, one sample per batch.
 /// Unit      nats per prediction.
 /// Sign      high = keep. Only curvature can be negative.
+/// Edges     a unit whose noise changes no loss scores 0 (total: the loss), with a note: no data reached it.
 /// Errors    no draws; an odd number of antithetic draws; curvature with independent draws; noise that is not positive
 ///           and finite; those of read_changes.
 /// Cost      that of read_changes: 1 + draws x units forward passes of all batches, about half with layered_model; one
@@ -149,13 +155,16 @@ struct taylor {
   /// Errors   losses for another number of units or draws.
   [[nodiscard]] scores combine(std::span<const matrix_info> matrices, const perturbed_losses& losses,
                                std::size_t samples) const {
+    return combine(group_units(matrices, units), losses, samples);
+  }
+  [[nodiscard]] scores combine(std::vector<unit> scored, const perturbed_losses& losses, std::size_t samples) const {
     check();
     scores s{.model = {},
              .scorer = "taylor " + std::string(to_string(of)) + " " + noise.describe() +
                        " draws=" + std::to_string(draws) + (draw == signs::antithetic ? " antithetic" : "") +
                        (perturb == target::first_matrix ? " first_matrix" : ""),
              .measure = of == statistic::total ? "perturbed loss (nats)" : "change of the loss (nats)",
-             .units = group_units(matrices, units),
+             .units = std::move(scored),
              .values = {}};
     if (losses.changed.size() != s.units.size() * draws)
       refuse({.what = std::to_string(losses.changed.size()) + " perturbed losses",
@@ -166,6 +175,10 @@ struct taylor {
       for (std::size_t r = 0; r < draws; ++r) sum += one_draw(losses.unchanged, losses.changed[u * draws + r], samples);
       s.values.push_back(sum / static_cast<double>(draws));
     }
+    s.notes = note_unchanged(s.units, [&](std::size_t u) {
+      const auto of_unit = std::span(losses.changed).subspan(u * draws, draws);
+      return std::ranges::all_of(of_unit, [&](const std::vector<nll>& l) { return l == losses.unchanged; });
+    });
     check_finite(s, "score::taylor");
     return s;
   }
@@ -187,7 +200,7 @@ struct taylor {
       bad(std::to_string(draws) + " antithetic draws", "an even number, because they come in pairs");
     if (draw != signs::antithetic && of == statistic::curvature)
       bad("curvature of independent draws", "antithetic draws, because it compares +e with -e");
-    if (!(noise.size > 0 && std::isfinite(noise.size)))
+    if (!(noise.size > 0 && kernel::is_finite(noise.size)))
       bad("noise of size " + text::number(noise.size), "a positive, finite size");
   }
 
@@ -204,6 +217,15 @@ struct taylor {
                   "mutable_weight_view weights(i) to the adaptor, and pass a model that is not const; or use "
                   "score::first_order_taylor, which reads gradients. See docs/models.md#mutable");
     return {};
+  }
+
+  /// Chosen only if the model suits, and another argument does not.
+  template<class Model, class Data, class... Rest>
+    requires(mutable_model<std::remove_cvref_t<Model>> && evaluable_model<std::remove_cvref_t<Model>> &&
+             misuses<changes_weights, std::span<const batch_of<std::remove_cvref_t<Model>>>, Model, Data, Rest...>)
+  refused operator()(Model&&, const Data&, Rest&&...) const {
+    return explain_misuse<changes_weights, std::span<const batch_of<std::remove_cvref_t<Model>>>, Model, Data,
+                          Rest...>();
   }
 
  private:
@@ -253,4 +275,5 @@ struct taylor {
   };
 };
 
+PRECIS_IEEE_END
 }  // namespace precis::score

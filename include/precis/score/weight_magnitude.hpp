@@ -2,6 +2,7 @@
 
 #include <precis/core/error.hpp>
 #include <precis/core/scores.hpp>
+#include <precis/kernel/ieee.hpp>
 #include <precis/model/concepts.hpp>
 
 #include <cmath>
@@ -9,6 +10,7 @@
 #include <string>
 
 namespace precis::score {
+PRECIS_IEEE_BEGIN
 
 /// Squared Frobenius norm of a matrix, in double.
 ///
@@ -19,7 +21,7 @@ namespace precis::score {
     for (std::size_t c = 0; c < w.cols; ++c) {
       const double x = w(r, c);
       const double square = x * x;
-      if (!std::isfinite(square))
+      if (!kernel::is_finite(square))
         refuse({.what = name + " holds " + std::to_string(w(r, c)) + " at [" + std::to_string(r) + ", " +
                         std::to_string(c) + "]",
                 .where = "score::weight_magnitude",
@@ -71,4 +73,5 @@ struct weight_magnitude {
   }
 };
 
+PRECIS_IEEE_END
 }  // namespace precis::score

@@ -34,11 +34,11 @@ TEST_CASE("an entry is admissible if its value and its weight are finite", "[all
   CHECK(inverse.admits(1, 1));
 }
 
-TEST_CASE("feasible_bytes: the fewest and the most bytes of admissible entries", "[allocate][solver][oracle]") {
-  CHECK(solver::feasible_bytes(program(tables::tiny())) == std::pair<std::size_t, std::size_t>{175, 700});
+TEST_CASE("feasible_range: the fewest and the most bytes of admissible entries", "[allocate][solver][oracle]") {
+  CHECK(solver::feasible_range(program(tables::tiny())) == std::pair<std::size_t, std::size_t>{175, 700});
   for (std::uint64_t seed = 0; seed < 200; ++seed) {
     const cost_table t = tables::random(seed);
-    CHECK(solver::feasible_bytes(program(t)) == tables::range(t));
+    CHECK(solver::feasible_range(program(t)) == tables::range(t));
   }
 }
 

@@ -106,7 +106,7 @@ TEST_CASE("atomic_folder appears whole and replaces only model folders", "[engin
   fs::create_directory(folder / "letters");
   put(folder / "letters/dear", "precious");
   CHECK_THAT(refusal([&] { engine::atomic_folder f(folder / "letters", replace); }),
-             ContainsSubstring("not a model folder"));
+             ContainsSubstring("would be deleted"));
   CHECK_THAT(refusal([&] { engine::atomic_folder f(folder / "none/out"); }),
              ContainsSubstring("cannot be created (No such"));
   CHECK(slurp(folder / "letters/dear") == "precious");

@@ -44,7 +44,8 @@ report::bar_chart bars_of(const precis::scores& table, const std::string& before
                           .levels = {}};
   for (std::size_t i = 0; i < table.size(); ++i)
     chart.bars.push_back(
-        {blocks ? std::to_string(table.units[i].layer) : table.units[i].name, table.values[i], tier_of(i)});
+        {blocks && precis::is_layer(table.units[i].layer) ? std::to_string(table.units[i].layer) : table.units[i].name,
+         table.values[i], tier_of(i)});
   return chart;
 }
 

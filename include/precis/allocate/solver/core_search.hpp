@@ -1,5 +1,7 @@
 #pragma once
 
+#include <precis/kernel/ieee.hpp>
+
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
@@ -10,6 +12,7 @@
 #include <vector>
 
 namespace precis::allocate::solver {
+PRECIS_IEEE_BEGIN
 
 /// An exact dynamic program in integers over the few undecided units. All weights and values are relative to a start
 /// near the optimum: the points of the relaxation.
@@ -264,4 +267,5 @@ class core_search {
   int value_exponent_ = 0;
 };
 
+PRECIS_IEEE_END
 }  // namespace precis::allocate::solver

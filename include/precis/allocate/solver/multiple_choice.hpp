@@ -4,6 +4,7 @@
 #include <precis/allocate/solver/core_search.hpp>
 #include <precis/allocate/solver/relaxation.hpp>
 #include <precis/core/compensated_sum.hpp>
+#include <precis/kernel/ieee.hpp>
 
 #include <algorithm>
 #include <cmath>
@@ -17,10 +18,11 @@
 #include <vector>
 
 namespace precis::allocate::solver {
+PRECIS_IEEE_BEGIN
 
 /// One entry per unit, and a proof of optimality or a bound.
 struct selection {
-  std::vector<std::uint32_t> entries;  ///< [units]
+  std::vector<std::uint32_t> entries = {};  ///< [units]
   double value = 0;
   double weight = 0;
   double bound = 0;      ///< lower bound on the value of every choice within the limit
@@ -227,6 +229,7 @@ template<class Value, class Weight>
   return detail::chooser<Value, Weight>(p)(limits);
 }
 
+PRECIS_IEEE_END
 }  // namespace precis::allocate::solver
 
 namespace precis::allocate {

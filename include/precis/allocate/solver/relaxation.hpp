@@ -2,6 +2,7 @@
 
 #include <precis/allocate/solver/choice_problem.hpp>
 #include <precis/core/compensated_sum.hpp>
+#include <precis/kernel/ieee.hpp>
 
 #include <algorithm>
 #include <cstddef>
@@ -10,6 +11,7 @@
 #include <vector>
 
 namespace precis::allocate::solver {
+PRECIS_IEEE_BEGIN
 
 /// The lower convex hull of each unit's (weight, value) points, from the lightest entry on. Along a hull weights rise,
 /// values fall, and the value gained per weight falls.
@@ -18,9 +20,9 @@ namespace precis::allocate::solver {
 /// Ties     of two equal points, the lower entry.
 /// Cost     O(units x entries) if the entries of all units have the same order by weight, else O(units x entries^2).
 struct hulls {
-  std::vector<std::uint32_t> first;  ///< [units + 1]
-  std::vector<std::uint32_t> entry;  ///< [points]
-  std::vector<double> slope;         ///< [points] value gained per weight by the step to the next point; 0 at the last
+  std::vector<std::uint32_t> first = {};  ///< [units + 1]
+  std::vector<std::uint32_t> entry = {};  ///< [points]
+  std::vector<double> slope = {};  ///< [points] value gained per weight by the step to the next point; 0 at the last
 
   template<class Value, class Weight>
   explicit hulls(const choice_problem<Value, Weight>& p)
@@ -86,9 +88,9 @@ struct hulls {
 /// At this price each unit's point minimises value + price * weight. Let D(u, e) >= 0 be the excess of entry e over
 /// that minimum. Then every choice within the limit has value >= value of the points + sum D - price * room.
 struct relaxation {
-  double price = 0;                   ///< value per weight; 0 = the limit does not bind
-  double room = 0;                    ///< limit minus the weight of the points
-  std::vector<std::uint32_t> points;  ///< [units] indices into hulls
+  double price = 0;                        ///< value per weight; 0 = the limit does not bind
+  double room = 0;                         ///< limit minus the weight of the points
+  std::vector<std::uint32_t> points = {};  ///< [units] indices into hulls
 };
 
 namespace detail {
@@ -107,7 +109,7 @@ struct hull_step {
     // The median of nine evenly spaced samples, because the order of the units may have any pattern.
     double sample[9];
     for (std::size_t i = 0; i < 9; ++i)
-      sample[i] = at(begin + (end - begin) * i / 9 + ((end - begin) / 9) * (round % 3) / 3);
+      sample[i] = at(begin + (end - begin) * i / 9 + ((end - begin) / 9) * static_cast<std::size_t>(round % 3) / 3);
     std::nth_element(sample, sample + 4, sample + 9);
     const double pivot = sample[4];
     std::size_t above = begin, below = end, i = begin;  // [begin, above) > pivot, [above, i) ==, [below, end) <
@@ -174,4 +176,5 @@ template<class Value, class Weight>
   return r;
 }
 
+PRECIS_IEEE_END
 }  // namespace precis::allocate::solver

@@ -1,4 +1,5 @@
-#pragma once
+#if !defined(PRECIS_CODEC_GRID_FORMAT_NAME)
+#define PRECIS_CODEC_GRID_FORMAT_NAME
 
 #include <precis/kernel/packed_format.hpp>
 
@@ -48,3 +49,5 @@ using kernel::scale_type;
 using kernel::to_string;
 
 }  // namespace precis::codec
+
+#endif  // PRECIS_CODEC_GRID_FORMAT_NAME

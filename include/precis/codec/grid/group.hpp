@@ -1,11 +1,12 @@
-#pragma once
+#if !defined(PRECIS_CODEC_GRID_GROUP)
+#define PRECIS_CODEC_GRID_GROUP
 
 #include <precis/codec/grid/format_name.hpp>
 #include <precis/core/view.hpp>
 #include <precis/kernel/half.hpp>
+#include <precis/kernel/ieee.hpp>
 
 #include <algorithm>
-#include <bit>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
@@ -21,6 +22,7 @@
 /// compiler fuses it: a quotient is rounded before anything is added to it; scale * (code - zero_point) is one product;
 /// the product in scale * code + minimum is exact in double (24 + 24 bits), so the sum is the same fused or not.
 namespace precis::codec {
+PRECIS_IEEE_BEGIN
 
 /// The side data of one group:  real = scale * (code - zero_point) + minimum.
 struct grid {
@@ -42,22 +44,22 @@ namespace detail {
 // Maps floats to integers of the same order. Integer minima vectorize without compiler flags, and NaN and infinity map
 // to keys outside the range of the finite floats.
 [[nodiscard]] inline std::int32_t ordered(float x) noexcept {
-  const auto bits = std::bit_cast<std::int32_t>(x);
+  const auto bits = kernel::bit_cast<std::int32_t>(x);
   return bits ^ ((bits >> 31) & 0x7FFF'FFFF);
 }
 [[nodiscard]] inline float from_ordered(std::int32_t key) noexcept {
-  return std::bit_cast<float>(key ^ ((key >> 31) & 0x7FFF'FFFF));
+  return kernel::bit_cast<float>(key ^ ((key >> 31) & 0x7FFF'FFFF));
 }
 inline constexpr std::int32_t largest_finite = 0x7F7F'FFFF;
 
 // Adding 1.5 * 2^52 leaves the nearest integer, ties to even, in the low bits of the sum. This is exact for |x| < 2^31,
 // identical in every vector width, and no optimizer can undo it because the constant is never subtracted again.
 [[nodiscard]] inline std::int32_t round_half_even(double x) noexcept {
-  return static_cast<std::int32_t>(std::bit_cast<std::int64_t>(x + 0x1.8p52) & 0xFFFF'FFFF);
+  return static_cast<std::int32_t>(kernel::bit_cast<std::int64_t>(x + 0x1.8p52) & 0xFFFF'FFFF);
 }
 // In float the constant is 1.5 * 2^23, for |x| <= 2^22.
 [[nodiscard]] inline std::int32_t round_half_even(float x) noexcept {
-  return std::bit_cast<std::int32_t>(x + 0x1.8p23f) - std::bit_cast<std::int32_t>(0x1.8p23f);
+  return kernel::bit_cast<std::int32_t>(x + 0x1.8p23f) - kernel::bit_cast<std::int32_t>(0x1.8p23f);
 }
 
 /// The storable number nearest to `value` or, if `up`, the smallest one that is not below it. Infinity if there is
@@ -152,8 +154,9 @@ void in_long_runs(std::size_t count, const Body& body) {
     const double hi = std::max(0.0, range.hi);
     if (hi - lo < negligible) return g;
     g.scale = detail::storable((hi - lo) / levels, f.scales, up);
-    if (std::isfinite(g.scale))
-      g.zero_point = std::clamp(detail::round_half_even(-lo / static_cast<double>(g.scale)), 0, f.top_code());
+    if (kernel::is_finite(g.scale))
+      g.zero_point =
+          std::clamp<std::int32_t>(detail::round_half_even(-lo / static_cast<double>(g.scale)), 0, f.top_code());
   } else {
     const double largest = std::max(std::abs(range.lo), std::abs(range.hi));
     if (largest < negligible) return g;
@@ -333,4 +336,7 @@ inline void quantization_errors(const grid_format& f, const grid& g, std::span<c
   });
 }
 
+PRECIS_IEEE_END
 }  // namespace precis::codec
+
+#endif  // PRECIS_CODEC_GRID_GROUP

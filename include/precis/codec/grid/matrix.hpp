@@ -1,4 +1,5 @@
-#pragma once
+#if !defined(PRECIS_CODEC_GRID_MATRIX)
+#define PRECIS_CODEC_GRID_MATRIX
 
 #include <precis/codec/dense_copy.hpp>
 #include <precis/codec/grid/format_name.hpp>
@@ -9,6 +10,7 @@
 #include <precis/codec/weight_checks.hpp>
 #include <precis/core/error.hpp>
 #include <precis/core/view.hpp>
+#include <precis/kernel/ieee.hpp>
 #include <precis/kernel/lanes.hpp>
 
 #include <algorithm>
@@ -23,6 +25,7 @@
 
 /// Encoding and decoding of whole matrices in any integer or small-float format, and the codec type that a menu lists.
 namespace precis::codec {
+PRECIS_IEEE_BEGIN
 
 /// The grid that spans all weights of a group: their minimum and maximum, without a search.
 struct choose_nearest {
@@ -40,7 +43,7 @@ struct choose_nearest {
 
 /// Grids that exist already, one per group, for instance those of `read_grids`.
 struct choose_given {
-  std::span<const grid> grids;
+  std::span<const grid> grids = {};
   grid operator()(const grid_format&, weight_view values, std::size_t index) const noexcept {
     if (extent_of(values).finite) return grids[index];
     return {.scale = std::numeric_limits<float>::quiet_NaN()};
@@ -94,7 +97,7 @@ void encode_on_grids(const grid_format& f, weight_view weights, std::span<std::b
 
   const auto choose_checked = [&](weight_view values, std::size_t index) {
     const grid g = choose(f, values, index);
-    if (!std::isfinite(g.scale) || !std::isfinite(g.minimum)) detail::refuse_group(f, weights, index);
+    if (!kernel::is_finite(g.scale) || !kernel::is_finite(g.minimum)) detail::refuse_group(f, weights, index);
     return g;
   };
   const bool per_matrix = f.group == per_tensor;
@@ -273,4 +276,7 @@ struct grid_codec {
   }
 };
 
+PRECIS_IEEE_END
 }  // namespace precis::codec
+
+#endif  // PRECIS_CODEC_GRID_MATRIX

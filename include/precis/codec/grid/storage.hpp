@@ -1,4 +1,5 @@
-#pragma once
+#if !defined(PRECIS_CODEC_GRID_STORAGE)
+#define PRECIS_CODEC_GRID_STORAGE
 
 #include <precis/codec/code_stream.hpp>
 #include <precis/codec/grid/format_name.hpp>
@@ -6,9 +7,9 @@
 #include <precis/codec/tile/layout.hpp>
 #include <precis/kernel/grid_format.hpp>
 #include <precis/kernel/half.hpp>
+#include <precis/kernel/ieee.hpp>
 
 #include <algorithm>
-#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -17,11 +18,12 @@
 /// Scales, codes of a row and grids of a tile at their places in a packed matrix (the layout of kernel::grid_format).
 /// Codecs with the same layout share these functions.
 namespace precis::codec {
+PRECIS_IEEE_BEGIN
 
 /// Stores a scale: two or four bytes, little-endian.
 inline void store_scale(float value, scale_type type, std::byte* at) noexcept {
-  const std::uint32_t bits =
-      type == scale_type::float32 ? std::bit_cast<std::uint32_t>(value) : std::uint32_t{kernel::float_to_half(value)};
+  const std::uint32_t bits = type == scale_type::float32 ? kernel::bit_cast<std::uint32_t>(value)
+                                                         : std::uint32_t{kernel::float_to_half(value)};
   at[0] = static_cast<std::byte>(bits & 0xFFu);
   at[1] = static_cast<std::byte>(bits >> 8 & 0xFFu);
   if (type != scale_type::float32) return;
@@ -32,7 +34,8 @@ inline void store_scale(float value, scale_type type, std::byte* at) noexcept {
 [[nodiscard]] inline float load_scale(scale_type type, const std::byte* at) noexcept {
   const auto low = static_cast<std::uint32_t>(at[0]) | static_cast<std::uint32_t>(at[1]) << 8;
   if (type != scale_type::float32) return kernel::half_to_float(static_cast<std::uint16_t>(low));
-  return std::bit_cast<float>(low | static_cast<std::uint32_t>(at[2]) << 16 | static_cast<std::uint32_t>(at[3]) << 24);
+  return kernel::bit_cast<float>(low | static_cast<std::uint32_t>(at[2]) << 16 |
+                                 static_cast<std::uint32_t>(at[3]) << 24);
 }
 
 namespace detail {
@@ -107,4 +110,7 @@ inline void load_grids(const grid_format& f, tile::stored_parts<const std::byte>
   }
 }
 
+PRECIS_IEEE_END
 }  // namespace precis::codec
+
+#endif  // PRECIS_CODEC_GRID_STORAGE

@@ -1,9 +1,11 @@
-#pragma once
+#if !defined(PRECIS_CODEC_TILE_DECODE)
+#define PRECIS_CODEC_TILE_DECODE
 
 #include <precis/codec/grid/group.hpp>
 #include <precis/codec/tile/layout.hpp>
 #include <precis/core/view.hpp>
 #include <precis/kernel/constants.hpp>
+#include <precis/kernel/ieee.hpp>
 #include <precis/kernel/lanes.hpp>
 
 #include <algorithm>
@@ -11,6 +13,7 @@
 #include <cstdint>
 
 namespace precis::codec::tile {
+PRECIS_IEEE_BEGIN
 
 /// Whether a matrix is written with non-temporal stores: it has at least 32 MiB, and every row is aligned to the size
 /// of a vector. Cache lines are then not read before they are overwritten, which is up to twice as fast; for a matrix
@@ -66,7 +69,7 @@ void decode_rows(const grid_format& f, stored_parts<const std::byte> from, const
   const bool per_matrix = f.group == per_tensor;
   const std::size_t in = weights.cols, length = per_matrix || f.group >= in ? in : f.group;
   const auto zero = static_cast<float>(per_matrix ? tensor_grid.zero_point : f.fixed_zero_point());
-  with_bits(f.code_bits, [&](auto bits) {
+  with_bits(f.code_bits, [&](auto bits) PRECIS_TARGET {
     const std::byte* at = from.blocks;
     for (std::size_t column = 0; column < in; column += length) {
       float scale[tile_rows], shift[tile_rows];
@@ -92,4 +95,7 @@ void decode_rows(const grid_format& f, stored_parts<const std::byte> from, const
   if constexpr (Streaming) Code::finish_stores();
 }
 
+PRECIS_IEEE_END
 }  // namespace precis::codec::tile
+
+#endif  // PRECIS_CODEC_TILE_DECODE

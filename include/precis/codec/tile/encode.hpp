@@ -1,4 +1,5 @@
-#pragma once
+#if !defined(PRECIS_CODEC_TILE_ENCODE)
+#define PRECIS_CODEC_TILE_ENCODE
 
 #include <precis/codec/code_stream.hpp>
 #include <precis/codec/tile/layout.hpp>
@@ -6,6 +7,7 @@
 #include <precis/codec/tile/ranges.hpp>
 #include <precis/core/view.hpp>
 #include <precis/kernel/constants.hpp>
+#include <precis/kernel/ieee.hpp>
 #include <precis/kernel/lanes.hpp>
 
 #include <algorithm>
@@ -14,6 +16,7 @@
 #include <span>
 
 namespace precis::codec::tile {
+PRECIS_IEEE_BEGIN
 
 namespace detail {
 
@@ -92,7 +95,7 @@ template<class Code = kernel::native_code_lanes, class Choose>
         to.scales += tile_rows * f.scale_bytes();
         to.offsets += tile_rows * f.code_bits / 8;
       }
-      with_bits(f.code_bits, [&](auto bits) {
+      with_bits(f.code_bits, [&](auto bits) PRECIS_TARGET {
         for (std::size_t c = 0; c < g.columns; c += block_columns, to.blocks += bits * tile_rows * 4)
           for (std::size_t r = 0; r < tile_rows; r += Code::rows) {
             typename Code::words quads[8];
@@ -107,4 +110,7 @@ template<class Code = kernel::native_code_lanes, class Choose>
   return true;
 }
 
+PRECIS_IEEE_END
 }  // namespace precis::codec::tile
+
+#endif  // PRECIS_CODEC_TILE_ENCODE

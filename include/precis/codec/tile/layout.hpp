@@ -1,7 +1,9 @@
-#pragma once
+#if !defined(PRECIS_CODEC_TILE_LAYOUT)
+#define PRECIS_CODEC_TILE_LAYOUT
 
 #include <precis/codec/grid/format_name.hpp>
 #include <precis/kernel/grid_format.hpp>
+#include <precis/kernel/ieee.hpp>
 #include <precis/kernel/lanes.hpp>
 
 #include <cstddef>
@@ -22,6 +24,7 @@
 ///
 /// @post  every result is equal, bit for bit, to that of the scalar definition, on every instruction set.
 namespace precis::codec::tile {
+PRECIS_IEEE_BEGIN
 
 using kernel::block_columns;  ///< columns of a block
 using kernel::tile_rows;      ///< rows of a tile: sixteen
@@ -82,4 +85,7 @@ struct stored_parts {
                 first_row * f.groups_per_row(in) * (f.has_minimum() ? f.scale_bytes() * 8 : f.code_bits) / 8) {}
 };
 
+PRECIS_IEEE_END
 }  // namespace precis::codec::tile
+
+#endif  // PRECIS_CODEC_TILE_LAYOUT

@@ -1,7 +1,9 @@
-#pragma once
+#if !defined(PRECIS_CODEC_TILE_QUANTIZE)
+#define PRECIS_CODEC_TILE_QUANTIZE
 
 #include <precis/codec/tile/layout.hpp>
 #include <precis/kernel/constants.hpp>
+#include <precis/kernel/ieee.hpp>
 #include <precis/kernel/lanes.hpp>
 
 #include <cstddef>
@@ -9,6 +11,7 @@
 
 /// Codes, errors and decoded weights of the groups of a batch on given grids.
 namespace precis::codec::tile {
+PRECIS_IEEE_BEGIN
 
 /// Whether `quantizer` gives the codes of a division for all weights of a batch: scales can be stored, and no quotient
 /// overflows or underflows in a way that could change a code.
@@ -140,4 +143,7 @@ class quantizer {
   std::size_t zero_step_;
 };
 
+PRECIS_IEEE_END
 }  // namespace precis::codec::tile
+
+#endif  // PRECIS_CODEC_TILE_QUANTIZE

@@ -1,16 +1,18 @@
-#pragma once
+#if !defined(PRECIS_CODEC_TILE_RANGES)
+#define PRECIS_CODEC_TILE_RANGES
 
 #include <precis/codec/tile/layout.hpp>
 #include <precis/kernel/constants.hpp>
+#include <precis/kernel/ieee.hpp>
 #include <precis/kernel/lanes.hpp>
 
-#include <bit>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
 
 /// The ranges of the groups of a batch, and the grids that span them.
 namespace precis::codec::tile {
+PRECIS_IEEE_BEGIN
 
 /// Whether rows this far apart (in floats) map to the same sets of a first-level cache, whose associativity is only
 /// eight to twelve. Rows that are read twice are then copied first.
@@ -49,9 +51,9 @@ template<class Lanes>
 [[nodiscard]] bool find_ranges(const grid_format& f, group_batch& g) noexcept {
   using vector = typename Lanes::vector;
   constexpr std::size_t width = Lanes::width, block_vectors = block_columns / width;
-  const auto smaller = [](vector a, vector b) { return Lanes::smaller(a, b); };
-  const auto larger = [](vector a, vector b) { return Lanes::larger(a, b); };
-  const auto larger_size = [](vector a, vector b) { return Lanes::larger_size(a, b); };
+  const auto smaller = [&](vector a, vector b) PRECIS_INLINE_LAMBDA { return Lanes::smaller(a, b); };
+  const auto larger = [&](vector a, vector b) PRECIS_INLINE_LAMBDA { return Lanes::larger(a, b); };
+  const auto larger_size = [&](vector a, vector b) PRECIS_INLINE_LAMBDA { return Lanes::larger_size(a, b); };
   vector not_finite[block_vectors];  // sums of 0 * weight: 0, or NaN once a weight is NaN or infinite
   for (vector& v : not_finite) v = Lanes::zero();
   for (std::size_t at = 0; at < g.count * tile_rows; at += width) {
@@ -131,10 +133,10 @@ inline void spanning_grids(const grid_format& f, const float* lo, const float* h
   }
   if (f.scales == scale_type::float16) {
     std::uint32_t up[max_grids];  // bits of the smallest float that is not below the quotient
-    for (std::size_t i = 0; i < count; ++i) up[i] = std::bit_cast<std::uint32_t>(grids.scale[i]) + rounded_down[i];
+    for (std::size_t i = 0; i < count; ++i) up[i] = kernel::bit_cast<std::uint32_t>(grids.scale[i]) + rounded_down[i];
     for (std::size_t i = 0; i < count; ++i) {  // the smallest half that is not below it; subnormal: a multiple of 2^-24
-      const float normal = std::bit_cast<float>((up[i] + 0x1fffu) & ~0x1fffu);
-      float units = std::bit_cast<float>(up[i]) * 0x1p24f;
+      const float normal = kernel::bit_cast<float>((up[i] + 0x1fffu) & ~0x1fffu);
+      float units = kernel::bit_cast<float>(up[i]) * 0x1p24f;
       units = units < 2048.f ? units : 2048.f;
       const auto whole = static_cast<float>(static_cast<std::int32_t>(units));
       const float subnormal = (whole < units ? whole + 1.f : whole) * 0x1p-24f;
@@ -152,4 +154,7 @@ inline void spanning_grids(const grid_format& f, const float* lo, const float* h
   }
 }
 
+PRECIS_IEEE_END
 }  // namespace precis::codec::tile
+
+#endif  // PRECIS_CODEC_TILE_RANGES

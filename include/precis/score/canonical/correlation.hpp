@@ -2,6 +2,7 @@
 
 #include <precis/core/error.hpp>
 #include <precis/core/view.hpp>
+#include <precis/kernel/ieee.hpp>
 #include <precis/score/canonical/orthonormal.hpp>
 
 #include <algorithm>
@@ -11,6 +12,7 @@
 #include <vector>
 
 namespace precis::score::canonical {
+PRECIS_IEEE_BEGIN
 
 /// The product of two bases, a.basis^T b.basis, from which all measures below follow.
 ///
@@ -43,8 +45,8 @@ namespace precis::score::canonical {
 /// PWCCA: the mean of the correlations, weighted by the projections of a's features on its canonical variates.
 struct projection_weighted {
   double mean = 0;
-  std::vector<double> correlations;  ///< in descending order
-  std::vector<double> weights;       ///< their sum is 1
+  std::vector<double> correlations = {};  ///< in descending order
+  std::vector<double> weights = {};       ///< their sum is 1
 };
 
 /// The projection-weighted correlation of a and b. Not symmetric.
@@ -74,4 +76,5 @@ struct projection_weighted {
   return p;
 }
 
+PRECIS_IEEE_END
 }  // namespace precis::score::canonical

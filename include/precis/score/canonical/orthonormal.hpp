@@ -3,6 +3,7 @@
 #include <precis/core/error.hpp>
 #include <precis/core/view.hpp>
 #include <precis/kernel/float_product.hpp>
+#include <precis/kernel/ieee.hpp>
 #include <precis/linear_algebra/symmetric_eigenproblem.hpp>
 
 #include <algorithm>
@@ -14,6 +15,7 @@
 #include <vector>
 
 namespace precis::score::canonical {
+PRECIS_IEEE_BEGIN
 
 using linear_algebra::eigen_system;
 using linear_algebra::eigenvalues;
@@ -130,8 +132,9 @@ struct directions {
 
 /// The space spanned by a layer's centred activations.
 struct subspace {
-  matrix basis;        ///< [rows x rank], orthonormal columns
-  matrix coordinates;  ///< [rank x features]; basis x coordinates = the centred activations if no direction is dropped
+  matrix basis = {};  ///< [rows x rank], orthonormal columns
+  matrix coordinates =
+      {};  ///< [rank x features]; basis x coordinates = the centred activations if no direction is dropped
   std::size_t features = 0;
   double variance_kept = 1;  ///< share of the variance in the kept directions
 
@@ -148,7 +151,7 @@ struct subspace {
   for (std::size_t r = 0; r < x.rows; ++r)
     for (std::size_t c = 0; c < x.cols; ++c) {
       const double v = x(r, c);
-      if (!std::isfinite(v))
+      if (!kernel::is_finite(v))
         refuse({.what = name + " is " + std::to_string(v) + " at row " + std::to_string(r) + ", feature " +
                         std::to_string(c),
                 .where = "score::cca",
@@ -225,4 +228,5 @@ struct subspace {
   return s;
 }
 
+PRECIS_IEEE_END
 }  // namespace precis::score::canonical

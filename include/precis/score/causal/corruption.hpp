@@ -3,6 +3,7 @@
 #include <precis/core/error.hpp>
 #include <precis/core/random.hpp>
 #include <precis/core/view.hpp>
+#include <precis/kernel/ieee.hpp>
 #include <precis/model/concepts.hpp>
 #include <precis/score/causal/fact.hpp>
 
@@ -16,6 +17,7 @@
 #include <vector>
 
 namespace precis::score {
+PRECIS_IEEE_BEGIN
 
 /// How the subject of a fact is corrupted by noise.
 ///
@@ -82,7 +84,7 @@ template<tappable_model Model>
 template<tappable_model Model>
   requires token_model<Model>
 [[nodiscard]] double noise_scale(const corruption& c, const Model& model, std::span<const fact> facts) {
-  if (!(c.amount >= 0) || !std::isfinite(c.amount))
+  if (!(c.amount >= 0) || !kernel::is_finite(c.amount))
     refuse({.what = "a noise amount of " + std::to_string(c.amount),
             .where = "score::causal_trace",
             .expected = "a finite number >= 0"});
@@ -121,4 +123,5 @@ template<tappable_model Model>
   return noise;
 }
 
+PRECIS_IEEE_END
 }  // namespace precis::score

@@ -13,8 +13,8 @@ namespace precis::score {
 
 /// A prompt about a subject, and the token that completes it.
 struct fact {
-  std::string name;                       ///< for reports and messages
-  std::vector<token> prompt;              ///< [tokens]
+  std::string name = {};                  ///< for reports and messages
+  std::vector<token> prompt = {};         ///< [tokens]
   std::size_t subject_begin = 0;          ///< first subject token
   std::size_t subject_end = 0;            ///< one past the last subject token
   token answer = 0;                       ///< the token that follows the prompt

@@ -2,6 +2,7 @@
 
 #include <precis/core/site.hpp>
 #include <precis/core/view.hpp>
+#include <precis/kernel/ieee.hpp>
 #include <precis/model/batch.hpp>
 
 #include <algorithm>
@@ -12,6 +13,7 @@
 #include <vector>
 
 namespace precis::score {
+PRECIS_IEEE_BEGIN
 
 /// Which activations are restored: those of one kind of site, in a window of layers around each layer. `residual`
 /// stands for the block's output.
@@ -25,24 +27,24 @@ struct restoration {
 /// The prediction of the answer after restoring each token at each layer.
 struct restoration_table {
   restoration what;
-  basic_matrix<double> probability;  ///< [tokens x layers] mean over runs of P(answer)
-  basic_matrix<double> recovery;     ///< [tokens x layers] share of runs whose first choice is the answer
+  basic_matrix<double> probability = {};  ///< [tokens x layers] mean over runs of P(answer)
+  basic_matrix<double> recovery = {};     ///< [tokens x layers] share of runs whose first choice is the answer
 
   bool operator==(const restoration_table&) const = default;
 };
 
 /// The result of tracing one fact.
 struct fact_trace {
-  std::string name;
+  std::string name = {};
   std::size_t tokens = 0;
   std::size_t subject_begin = 0;
   std::size_t subject_end = 0;
-  bool known = false;                     ///< whether the first choice of the clean run is the answer
-  double clean = 0;                       ///< P(answer) in the clean run
-  double corrupted = 0;                   ///< mean P(answer) over the noisy runs
-  double corrupted_recovery = 0;          ///< share of noisy runs whose first choice is still the answer
-  std::vector<restoration_table> tables;  ///< empty if the fact is not known
-  std::size_t block_positions = 0;        ///< work done: rows x positions, summed over the blocks run
+  bool known = false;                          ///< whether the first choice of the clean run is the answer
+  double clean = 0;                            ///< P(answer) in the clean run
+  double corrupted = 0;                        ///< mean P(answer) over the noisy runs
+  double corrupted_recovery = 0;               ///< share of noisy runs whose first choice is still the answer
+  std::vector<restoration_table> tables = {};  ///< empty if the fact is not known
+  std::size_t block_positions = 0;             ///< work done: rows x positions, summed over the blocks run
 
   bool operator==(const fact_trace&) const = default;
 };
@@ -98,4 +100,5 @@ struct mean_prediction {
   return m;
 }
 
+PRECIS_IEEE_END
 }  // namespace precis::score

@@ -3,6 +3,7 @@
 #include <precis/core/error.hpp>
 #include <precis/core/site.hpp>
 #include <precis/core/view.hpp>
+#include <precis/kernel/ieee.hpp>
 #include <precis/model/concepts.hpp>
 #include <precis/model/taps.hpp>
 #include <precis/score/causal/corruption.hpp>
@@ -18,6 +19,7 @@
 #include <vector>
 
 namespace precis::score {
+PRECIS_IEEE_BEGIN
 
 namespace detail {
 
@@ -25,7 +27,7 @@ namespace detail {
 struct corrupt {
   corruption::mode how;
   std::size_t first_token;
-  activations_view<const float> noise;
+  activations_view<const float> noise = {};
 
   void operator()(site at, activations_view<float> x) const {
     if (at.kind != site_kind::embedding) return;
@@ -374,4 +376,5 @@ template<tappable_model Model>
   return trace;
 }
 
+PRECIS_IEEE_END
 }  // namespace precis::score

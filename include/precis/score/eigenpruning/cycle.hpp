@@ -3,6 +3,7 @@
 #include <precis/core/executor.hpp>
 #include <precis/core/view.hpp>
 #include <precis/kernel/float_product.hpp>
+#include <precis/kernel/ieee.hpp>
 #include <precis/score/eigenpruning/effects.hpp>
 
 #include <algorithm>
@@ -13,6 +14,7 @@
 #include <vector>
 
 namespace precis::score::eigenpruning {
+PRECIS_IEEE_BEGIN
 
 /// Pairs sample i with sample i - 1, and the first with the last, over all batches.
 ///
@@ -127,4 +129,5 @@ class cycle {
   std::vector<std::size_t> ends_;  ///< where each pair's rows end
 };
 
+PRECIS_IEEE_END
 }  // namespace precis::score::eigenpruning

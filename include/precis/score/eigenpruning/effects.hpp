@@ -5,6 +5,7 @@
 #include <precis/core/slice.hpp>
 #include <precis/core/view.hpp>
 #include <precis/kernel/float_product.hpp>
+#include <precis/kernel/ieee.hpp>
 #include <precis/linear_algebra/singular_values.hpp>
 
 #include <algorithm>
@@ -24,6 +25,7 @@
 /// table of effects are stored: there are two products per block of rows, and a running maximum over pairs (and
 /// tokens).
 namespace precis::score::eigenpruning {
+PRECIS_IEEE_BEGIN
 
 /// How the effects at the tokens of all pairs are reduced to one number per singular value.
 enum class reduction {
@@ -34,19 +36,19 @@ enum class reduction {
 /// The inputs and output gradients of a matrix in one batch. Samples are sequences; all batches of a run have the same
 /// number of tokens.
 struct observed {
-  activations_view<const float> input;            ///< x [samples x tokens x in]
-  activations_view<const float> output_gradient;  ///< g [samples x tokens x out]
-  std::span<const unsigned char> counts = {};     ///< [samples x tokens] 0 for padding; empty if there is none
-  float weight = 1;                               ///< factor on the gradients
+  activations_view<const float> input = {};            ///< x [samples x tokens x in]
+  activations_view<const float> output_gradient = {};  ///< g [samples x tokens x out]
+  std::span<const unsigned char> counts = {};          ///< [samples x tokens] 0 for padding; empty if there is none
+  float weight = 1;                                    ///< factor on the gradients
 };
 
 /// A slice's rank-one parts in the layout of the products, and their largest effects so far.
 struct tracked {
-  matrix_slice slice;
-  float_matrix left;         ///< [out x rank] column r is left_r
-  float_matrix right;        ///< [in x rank]
-  std::vector<float> most;   ///< [rank] largest effect at a token
-  std::vector<double> sums;  ///< [rank] largest sum over the tokens of a pair
+  matrix_slice slice = {};
+  float_matrix left = {};         ///< [out x rank] column r is left_r
+  float_matrix right = {};        ///< [in x rank]
+  std::vector<float> most = {};   ///< [rank] largest effect at a token
+  std::vector<double> sums = {};  ///< [rank] largest sum over the tokens of a pair
 
   tracked(matrix_slice s, const linear_algebra::singular_system& parts)
       : slice(std::move(s)),
@@ -138,4 +140,5 @@ inline void add_pairs(const float_matrix& p, const float_matrix& q, const column
   return o.counts.empty() || o.counts[sample * o.input.tokens + token] != 0;
 }
 
+PRECIS_IEEE_END
 }  // namespace precis::score::eigenpruning

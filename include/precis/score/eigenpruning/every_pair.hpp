@@ -3,6 +3,7 @@
 #include <precis/core/executor.hpp>
 #include <precis/core/view.hpp>
 #include <precis/kernel/float_product.hpp>
+#include <precis/kernel/ieee.hpp>
 #include <precis/score/eigenpruning/effects.hpp>
 
 #include <algorithm>
@@ -14,6 +15,7 @@
 #include <vector>
 
 namespace precis::score::eigenpruning {
+PRECIS_IEEE_BEGIN
 
 /// Pairs each sample with every other one: the exact maximum over n (n - 1) pairs at a cost linear in n.
 ///
@@ -268,4 +270,5 @@ class every_pair {
   std::size_t samples_ = 0, added_ = 0;
 };
 
+PRECIS_IEEE_END
 }  // namespace precis::score::eigenpruning

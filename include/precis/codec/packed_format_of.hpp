@@ -1,11 +1,13 @@
 #pragma once
 
+#include <precis/kernel/ieee.hpp>
 #include <precis/kernel/packed_format.hpp>
 
 #include <concepts>
 #include <optional>
 
 namespace precis::codec {
+PRECIS_IEEE_BEGIN
 
 /// The format of a codec's bytes, which says how to multiply them; nullopt if the kernels do not know it. A codec
 /// states it as a static member `format`: a grid_format, dense_type, codebook_format, ggml_type or packed_format.
@@ -36,4 +38,5 @@ template<class Inner>
 
 }  // namespace detail
 
+PRECIS_IEEE_END
 }  // namespace precis::codec

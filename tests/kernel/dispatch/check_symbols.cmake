@@ -1,0 +1,33 @@
+# cmake -D nm=PROGRAM -D objects=A.o|B.o -P check_symbols.cmake: translation units with different flags define no function of
+# dispatch.hpp in common, so that the linker has no two copies to choose from.
+string(REPLACE "|" ";" objects "${objects}")
+list(LENGTH objects count)
+if(count LESS 2)
+  message(FATAL_ERROR "${objects}: expected two object files")
+endif()
+set(all "")
+foreach(object IN LISTS objects)
+  execute_process(COMMAND ${nm} -C --defined-only ${object} OUTPUT_VARIABLE printed RESULT_VARIABLE result)
+  if(NOT result EQUAL 0)
+    message(FATAL_ERROR "${nm} ${object}: exit status ${result}, expected 0")
+  endif()
+  # Functions that may be defined several times, of a level or of dispatch itself: "0000 W precis::levels::...". Semicolons
+  # and brackets would split or join the entries of a list.
+  string(REGEX REPLACE "[][;]" "_" printed "${printed}")
+  string(REGEX MATCHALL " W [^\n]*precis::(levels|dispatch)::[^\n]*" names "${printed}")
+  list(FILTER names EXCLUDE REGEX " W std::")  # of types that no two translation units share
+  list(REMOVE_DUPLICATES names)
+  list(LENGTH names found)
+  if(found EQUAL 0)
+    message(FATAL_ERROR "${object}: no function of a level, expected some")
+  endif()
+  message("${object}: ${found} functions")
+  list(APPEND all ${names})
+endforeach()
+set(unique ${all})
+list(REMOVE_DUPLICATES unique)
+list(LENGTH all defined)
+list(LENGTH unique distinct)
+if(NOT defined EQUAL distinct)
+  message(FATAL_ERROR "${defined} functions but ${distinct} names: expected no name in two translation units")
+endif()

@@ -264,7 +264,7 @@ void codebook_shape(benchmark::State& state, shape s, work what) {
     const subject s{{.rule = rule, .code_bits = bits, .group = group, .scales = scale_type::float16}, p.out, p.in};
     const std::string codes = rule == grid_rule::e4m3     ? "e4m3"
                               : rule == grid_rule::e5m2   ? "e5m2"
-                              : rule == grid_rule::affine ? "affine" + std::to_string(bits)
+                              : rule == grid_rule::affine ? std::string("affine") + std::to_string(bits)
                                                           : std::to_string(bits) + "bits";
     const std::string name = std::string(p.name) + "/" + std::to_string(p.in) + "/" + codes + ".g" +
                              std::to_string(group) + "/" + std::to_string(threads) + "T";
@@ -306,7 +306,7 @@ void codebook_shape(benchmark::State& state, shape s, work what) {
          {shape{64, 172}, shape{64, 70}, shape{33, 160}, shape{17, 33}, shape{50, 1000}, shape{500, 500}})
       for (const work what : {work::matvec, work::product}) {
         const std::string of = std::string(what == work::matvec ? "shape/matvec/" : "shape/product/8/");
-        const std::string size = "/" + std::to_string(s.out) + "x" + std::to_string(s.in);
+        const std::string size = std::string("/") + std::to_string(s.out) + "x" + std::to_string(s.in);
         add(of + "bytes/" + name + size, [=](benchmark::State& state) { grid_shape<Format, true>(state, s, what); });
         add(of + "floats/" + name + size, [=](benchmark::State& state) { grid_shape<Format, false>(state, s, what); });
         if (Format.group == 32 && Format.code_bits == 4)

@@ -128,14 +128,14 @@ template<unsigned Bits>
   return positions;
 }
 /// Points `run` at the blocks and the tail of the segments from `s` on, of `rows` <= 16 rows.
-template<unsigned Bits>
+template<class Code, unsigned Bits>
 void place_codes(const segment_positions<Bits>& positions, std::size_t row, std::size_t rows, std::size_t s,
                  copied_blocks<Bits, 1>& copy, const std::byte* tail, segment_run<float>& run) noexcept {
   if (rows == tile_rows) {
     positions.place_blocks(row, rows, s, run);
   } else {
     copy.matrix.start(positions.m.data, positions.l.bytes);
-    positions.copy_blocks(row, rows, s, copy, run);
+    positions.template copy_blocks<Code>(row, rows, s, copy, run);
   }
   positions.place_tail(rows, tail, run);
 }
@@ -155,7 +155,7 @@ void multiply_codebook(const packed_codebook& m, const float_activations& x, flo
     positions.template unpack_tail<Code>(row, rows, tail);
     for (std::size_t s = 0; s < positions.count;) {
       segment_run<float> run;
-      place_codes(positions, row, rows, s, copy, tail, run);
+      place_codes<Code>(positions, row, rows, s, copy, tail, run);
       run.values = x.values + s * codebook_segment;
       run.last_values = x.last_values;
       add_level_segments<Code, Bits>(run, levels, total);
@@ -220,7 +220,7 @@ void multiply_codebook_columns(const packed_codebook& m, std::span<const float_a
     positions.template unpack_tail<Code>(row, rows, tail);
     for (std::size_t s = 0; s < positions.count; ++s) {
       segment_run<float> run;
-      place_codes(positions, row, rows, s, copy, tail, run);
+      place_codes<Code>(positions, row, rows, s, copy, tail, run);
       const float* values[codebook_vectors];
       for (std::size_t n = 0; n < x.size(); ++n)
         values[n] = s < positions.full ? x[n].values + s * codebook_segment : x[n].last_values;
@@ -252,7 +252,7 @@ void with_level_bits(const packed_codebook& m, Body&& body) noexcept {
 /// Requires  x prepared with codebook_segment; code_bits of 2 to 8; m.data of the size that the format implies; y of
 ///           m.out elements (those outside `rows` are not written); rows.first a multiple of 16.
 /// Errors    none: noexcept, no allocation.
-/// Cost      one read of the rows; 16 x 2^code_bits floats plus 5 KiB of stack.
+/// Cost      one read of the rows; 16 x 2^code_bits floats plus 6 KiB of stack.
 /// @post     every lane type gives the same bits.
 /// @post     any range of rows gives the same bits as the whole.
 template<class Code = native_code_lanes, unsigned Bits = 0>

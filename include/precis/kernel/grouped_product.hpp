@@ -28,42 +28,44 @@ class group_sides {
   using lanes = typename Code::floats;
   using vector = typename lanes::vector;
 
-  group_sides(const packed_grid& m, const grid_format::layout& l, std::size_t row, std::size_t rows) noexcept
-      : m_(m), l_(l), row_(row), rows_(rows), fixed_(lanes::all(static_cast<float>(m.format.fixed_zero_point()))) {
-    if (rows == tile_rows) {
-      const std::size_t first = row * m.format.groups_per_row(m.in), each = m.format.scale_bytes();
-      scales_ = m.data + l.scales + first * each;
-      offsets_ = m.data + l.offsets + (m.format.rule == grid_rule::affine ? first / 8 * Bits : first * each);
-    }
-  }
+  /// Requires `matrix` started if the tile has fewer than sixteen rows.
+  group_sides(const packed_grid& m, const grid_format::layout& l, const readable_bytes& matrix, std::size_t row,
+              std::size_t rows) noexcept
+      : m_(m),
+        l_(l),
+        matrix_(matrix),
+        first_(row * m.format.groups_per_row(m.in)),
+        rows_(rows),
+        fixed_(lanes::all(static_cast<float>(m.format.fixed_zero_point()))) {}
 
   /// The scales and offsets of group k for the rows from `row` of the tile on, one per lane.
-  void read(std::size_t k, std::size_t row, vector& scale, vector& offset) noexcept {
+  PRECIS_INLINE void read(std::size_t k, std::size_t row, vector& scale, vector& offset) const noexcept {
     const grid_format& f = m_.format;
-    if (rows_ < tile_rows) {
-      if (k != padded_) pad_side<Bits>(m_, l_, row_, rows_, padded_ = k, side_);
-      scale = Code::load_floats(side_.scales + 4 * row);
-      offset = f.rule == grid_rule::affine || f.has_minimum() ? Code::load_floats(side_.offsets + 4 * row) : fixed_;
-      return;
-    }
-    const std::size_t each = f.scale_bytes(), at = (k * tile_rows + row) * each;
-    const auto floats = [&](const std::byte* from) PRECIS_INLINE_LAMBDA {
+    const std::size_t each = f.scale_bytes(), group = first_ + k * rows_;
+    const auto floats = [&](std::size_t start) PRECIS_INLINE_LAMBDA {
+      const std::byte* const stored = m_.data + start + group * each;
+      const std::byte* const from = (rows_ < tile_rows ? matrix_.at(stored) : stored) + row * each;
       return each == 4 ? Code::load_floats(from) : Code::load_halves(from);
     };
-    scale = floats(scales_ + at);
+    scale = floats(l_.scales);
     offset = fixed_;
-    if (f.has_minimum()) offset = floats(offsets_ + at);
-    if (f.rule == grid_rule::affine) offset = zero_points_of<Code, Bits>(offsets_ + k * tile_rows / 8 * Bits, row);
+    if (f.has_minimum()) offset = floats(l_.offsets);
+    if (f.rule != grid_rule::affine) return;
+    if (rows_ == tile_rows) {
+      offset = zero_points_of<Code, Bits>(m_.data + l_.offsets + group / 8 * Bits, row);
+    } else {
+      std::byte zeros[64];
+      matrix_.template copy_codes<Bits>(m_.data + l_.offsets, group, zeros);
+      offset = zero_points_of<Code, Bits>(zeros, row);
+    }
   }
 
  private:
   const packed_grid& m_;
   const grid_format::layout& l_;
-  std::size_t row_, rows_;
+  const readable_bytes& matrix_;
+  std::size_t first_, rows_;
   vector fixed_;
-  const std::byte *scales_ = nullptr, *offsets_ = nullptr;  // of a whole tile
-  padded_side side_;                                        // of another, for group padded_
-  std::size_t padded_ = static_cast<std::size_t>(-1);
 };
 
 template<class Code, unsigned Bits, class Numbers>
@@ -73,27 +75,37 @@ void multiply_groups(const packed_grid& m, const float* x, float* y, std::size_t
   const grid_format::layout l = m.format.layout_of(m.out, m.in);
   const std::size_t group = m.format.group < m.in ? m.format.group : m.in;
   const bool anchored = m.format.has_minimum();
-  alignas(64) std::byte copy[Bits * word_stride];
+  alignas(64) std::byte copy[Bits * word_stride], tail[tail_size<Bits>];
+  readable_bytes matrix;
 
   for (std::size_t row = first; row < last; row += tile_rows) {
-    const std::size_t rows = m.out - row < tile_rows ? m.out - row : tile_rows;
-    group_sides<Code, Bits> sides(m, l, row, rows);
+    const std::size_t rows = m.out - row < tile_rows ? m.out - row : tile_rows, rest = m.in % block_columns;
+    if (rows < tile_rows) matrix.start(m.data, l.bytes);
+    if (rest != 0) unpack_tails<Code, Bits>(m.data + l.tails + row * l.tail_bytes, rest, rows, tail);
+    const group_sides<Code, Bits> sides(m, l, matrix, row, rows);
     alignas(64) float sums[16][tile_rows] = {};  // [column modulo 16][row]
     std::size_t k = 0, left = group;             // the group of the next column, and how many of its columns are left
     for (std::size_t column = 0; column < m.in; column += block_columns) {
       const std::size_t columns = m.in - column < block_columns ? m.in - column : block_columns;
-      const std::byte* tile = m.data + row * l.row_words * 4 + column / block_columns * Bits * word_stride;
-      if (columns < block_columns || rows < tile_rows) {
-        pad_blocks<Bits>(m, l, row, rows, column / block_columns, 1, copy);
+      const std::byte* tile = m.data + row * l.row_words * 4 + column / block_columns * Bits * rows * 4;
+      if (rows < tile_rows && columns == block_columns) {
+        for (std::size_t v = 0; v < Bits; ++v) matrix.template copy<Code>(tile + v * rows * 4, copy + v * word_stride);
         tile = copy;
       }
       std::size_t next_k = k, next_left = left;
       for (std::size_t at = 0; at < tile_rows; at += Code::rows) {
         alignas(64) float codes[block_columns][Code::rows];
-        const std::byte* const block[1] = {tile + 4 * at};
-        each_value<Code, Bits, Numbers>(block, 0, [&](auto q, auto, auto j, vector code) PRECIS_INLINE_LAMBDA {
-          lanes::store(codes[4 * q + j], code);
-        });
+        if (columns == block_columns) {
+          const std::byte* const block[1] = {tile + 4 * at};
+          each_value<Code, Bits, Numbers>(block, 0, [&](auto q, auto, auto j, vector code) PRECIS_INLINE_LAMBDA {
+            lanes::store(codes[4 * q + j], code);
+          });
+        } else {
+          const std::byte* const part[1] = {tail + 4 * at};
+          each_tail_value<Code, Bits, Numbers>(part, (columns + 3) / 4,
+                                               [&](std::size_t q, auto, auto j, vector code)
+                                                   PRECIS_INLINE_LAMBDA { lanes::store(codes[4 * q + j], code); });
+        }
         next_k = k;
         next_left = left;
         vector scale, offset;

@@ -11,6 +11,7 @@
 #undef PRECIS_AVX512F
 #undef PRECIS_AVX512BW
 #undef PRECIS_AVX512VNNI
+#undef PRECIS_AVX512VBMI
 #undef PRECIS_DOTPROD
 
 #if defined(PRECIS_LEVEL) && defined(__aarch64__)
@@ -23,6 +24,7 @@
 #define PRECIS_AVX512F 0
 #define PRECIS_AVX512BW 0
 #define PRECIS_AVX512VNNI 0
+#define PRECIS_AVX512VBMI 0
 #define PRECIS_DOTPROD 1
 #elif defined(PRECIS_LEVEL)
 #define PRECIS_SSE2 1
@@ -34,6 +36,7 @@
 #define PRECIS_AVX512F (PRECIS_LEVEL >= 4)
 #define PRECIS_AVX512BW (PRECIS_LEVEL >= 4)
 #define PRECIS_AVX512VNNI (PRECIS_LEVEL >= 5)
+#define PRECIS_AVX512VBMI 0
 #define PRECIS_DOTPROD 0
 #else
 #if defined(__SSE2__) && defined(__x86_64__)
@@ -80,6 +83,11 @@
 #define PRECIS_AVX512VNNI 1
 #else
 #define PRECIS_AVX512VNNI 0
+#endif
+#if defined(__AVX512VBMI__)
+#define PRECIS_AVX512VBMI 1
+#else
+#define PRECIS_AVX512VBMI 0
 #endif
 #if defined(__ARM_FEATURE_DOTPROD)
 #define PRECIS_DOTPROD 1

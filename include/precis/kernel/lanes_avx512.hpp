@@ -207,7 +207,7 @@ struct avx512_code_lanes {
     w[2] = quarters<0x88>(b, d);
     w[3] = quarters<0xdd>(b, d);
   }
-#if defined(__AVX512VBMI__)
+#if PRECIS_AVX512VBMI
   template<unsigned Bits>
   [[nodiscard]] static words spread_codes(words w) noexcept {
     constexpr std::uint64_t first = 0x0302'0100u * std::uint64_t{Bits};  // the bits at which the codes start
@@ -423,7 +423,7 @@ struct avx512_code_lanes {
     if constexpr (Right < 0) return _mm512_maskz_slli_epi32(0xffff, w, -Right);
     return w;
   }
-#if defined(__AVX512VBMI__)
+#if PRECIS_AVX512VBMI
   /// The upper halves of the floats that bytes Odd and Odd + 2 encode, from tables of both of their bytes.
   template<class Float, unsigned Odd>
   [[nodiscard]] PRECIS_INLINE static words upper_halves(words codes) noexcept {

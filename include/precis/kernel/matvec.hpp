@@ -55,7 +55,8 @@ PRECIS_INLINE void segment_products(const std::byte* const (&block)[Parts], std:
   using vector = typename lanes::vector;
   if constexpr (sums_in_doubles<Code, Bits, Numbers>) {
     alignas(16) double twice[2 * 4 * block_columns];
-    if (Code::float_sums::prepare(x, blocks * block_columns, Numbers::template significant_bits<Bits>, twice)) {
+    if (tail.quads == 0 &&
+        Code::float_sums::prepare(x, blocks * block_columns, Numbers::template significant_bits<Bits>, twice)) {
       for (std::size_t p = 0; p < Parts; ++p) product[p] = sum_in_doubles<Code, Bits, Numbers>(block[p], blocks, twice);
       return;
     }
@@ -165,41 +166,42 @@ class converted_bytes {
 template<class Code, class Value>
 inline constexpr std::size_t tiles_at_once = std::is_same_v<Value, float> ? 1 : Code::tiles;
 
-/// total[r] = fma(scale, product - zero point * sum of x, total[r]), segment by segment.
-template<class Code, unsigned Bits, class Numbers, class Value>
+/// total[r] = fma(scale, product - zero point * sum of x, total[r]), segment by segment, for the rows of `Tiles` tiles.
+/// If Last, for the last segment of a run of one tile, at which the run already points, else for those before.
+template<class Code, unsigned Bits, class Numbers, std::size_t Tiles, bool Last, class Value>
 void add_segments(const segment_run<Value>& given, float* total) noexcept {
   using lanes = typename Code::floats;
   using vector = typename lanes::vector;
   constexpr bool bytes = std::is_same_v<Value, std::int8_t>;
-  constexpr std::size_t rows = Code::rows, all_parts = tiles_at_once<Code, Value> * tile_rows / rows;
+  constexpr std::size_t rows = Code::rows, all_parts = Tiles * tile_rows / rows;
   constexpr std::size_t parts = Code::parts < all_parts ? Code::parts : all_parts;
   constexpr bool convert = bytes && !Numbers::exact_in_bytes;
   [[maybe_unused]] std::conditional_t<convert, converted_bytes<Code>, char> converted;
   segment_run<Value> run = given;
   const vector fixed_zero = lanes::all(-run.fixed_zero);
+  const std::size_t blocks = Last ? run.last_blocks : run.blocks, quads = Last ? run.tail_quads : 0;
+  const std::size_t end = Last ? 1 : run.segments;
+  if constexpr (Last) run.values = run.last_values;
   const auto add_parts = [&](std::size_t s, std::size_t first_part, vector* sum) PRECIS_INLINE_LAMBDA {
-    const bool last = s == run.segments;
-    const std::size_t blocks = last ? run.last_blocks : run.blocks;
     const vector sum_x = lanes::broadcast(run.x_sums + s);
     const std::byte* block[parts];
-    segment_tail<parts> tail{.part = {}, .quads = last ? run.tail_quads : 0};
+    segment_tail<parts> tail{.part = {}, .quads = quads};
     vector product[parts];
     for_constants<parts>([&](auto p) PRECIS_INLINE_LAMBDA {
       const std::size_t row = (first_part + p) * rows;
       block[p] = at_row(run.block, row, run.tile_block, 4);
-      tail.part[p] = tail_at(run, row);
+      tail.part[p] = Last ? tail_at(run, row) : nullptr;
     });
-    const Value* const x = last ? run.last_values : run.values;
     if constexpr (convert) {
-      const std::size_t columns = blocks * block_columns + (tail.quads != 0 ? block_columns : 0);  // padded with zeros
-      segment_products<Code, Bits, Numbers>(
-          block, blocks, tail, converted.at(x, columns, last ? columns : (run.segments - s) * columns), product);
+      const std::size_t columns = blocks * block_columns + (quads != 0 ? block_columns : 0);  // padded with zeros
+      segment_products<Code, Bits, Numbers>(block, blocks, tail, converted.at(run.values, columns, (end - s) * columns),
+                                            product);
     } else {
-      segment_products<Code, Bits, Numbers>(block, blocks, tail, x, product);
+      segment_products<Code, Bits, Numbers>(block, blocks, tail, run.values, product);
     }
     for_constants<parts>([&](auto p) PRECIS_INLINE_LAMBDA {
       const std::size_t row = (first_part + p) * rows;
-      const vector offset = run_offsets<Code, Bits>(run, row, fixed_zero);
+      const vector offset = run_offsets<Code, Bits>(run, s, row, fixed_zero);
       if (run.offset != offset_kind::minima) product[p] = lanes::fma(offset, sum_x, product[p]);
       vector scale = run_floats<Code>(run, run.scales, row, run.tile_scales);
       if constexpr (bytes) scale = lanes::multiply(scale, lanes::broadcast(run.x_scales + s));
@@ -213,17 +215,41 @@ void add_segments(const segment_run<Value>& given, float* total) noexcept {
   };
   vector sum[all_parts];
   for (std::size_t p = 0; p < all_parts; ++p) sum[p] = lanes::load(total + p * rows);
-  for (std::size_t s = 0; s < run.segments + run.last; ++s) {
+  for (std::size_t s = 0; s < end; ++s) {
     if constexpr (all_parts == parts)
       add_parts(s, 0, sum);
     else
       for (std::size_t p = 0; p < all_parts; p += parts) add_parts(s, p, sum + p);
-    run.block += run.blocks * Bits * word_stride;
-    run.values += run.blocks * block_columns;
+    run.block += blocks * Bits * word_stride;
+    run.values += blocks * block_columns;
     run.scales += run.scale_step;
-    run.offsets += run.offset_step;
   }
   for (std::size_t p = 0; p < all_parts; ++p) lanes::store(total + p * rows, sum[p]);
+}
+
+/// All segments of a run, of one tile or of `Tiles`.
+template<class Code, unsigned Bits, class Numbers, std::size_t Tiles, class Value>
+PRECIS_INLINE void add_run(segment_run<Value>& run, std::size_t rows, float* total) noexcept {
+  const std::size_t before = run.segments;
+  if (before != 0) {
+    if (Tiles == 1 || rows <= tile_rows)
+      add_segments<Code, Bits, Numbers, 1, false>(run, total);
+    else
+      add_segments<Code, Bits, Numbers, Tiles, false>(run, total);
+  }
+  if (run.last == 0) return;
+  run.block += before * run.blocks * Bits * word_stride;
+  run.scales += before * run.scale_step;
+  run.offsets += before * run.offset_step;
+  run.x_sums += before;
+  if constexpr (std::is_same_v<Value, std::int8_t>) run.x_scales += before;
+  for (std::size_t t = 0; t * tile_rows < rows; ++t) {
+    add_segments<Code, Bits, Numbers, 1, true>(run, total + t * tile_rows);
+    run.block += run.tile_block;
+    run.scales += run.tile_scales;
+    run.offsets += run.tile_offsets;
+    run.tail += run.tile_tail;
+  }
 }
 
 [[nodiscard]] inline segment_run<float> start_run(const float_activations& x) noexcept {
@@ -245,25 +271,24 @@ void multiply(const packed_grid& m, const Activations& x, float* y, std::size_t 
 
   using value = std::conditional_t<std::is_same_v<Activations, byte_activations>, std::int8_t, float>;
   constexpr std::size_t tiles = tiles_at_once<Code, value>, most = tiles * tile_rows;
-  copied_blocks<Bits, tiles> copy;
+  copied_blocks<Bits, 1> copy;
   alignas(64) std::byte tails[tiles * tail_size<Bits>];
   for (std::size_t row = first; row < last;) {
-    const std::size_t rows = last - row < most ? last - row : most;
-    const bool whole = rows % tile_rows == 0;
-    if (!whole) copy.matrix.start(m.data, positions.l.bytes);
+    const std::size_t left = last - row, rows = left >= most ? most : left < tile_rows ? left : tile_rows;
+    if (rows < tile_rows) copy.matrix.start(m.data, positions.l.bytes);
     float total[most] = {};
     positions.template unpack_tail<Code>(row, rows, tails);
     for (std::size_t s = 0; s < positions.count;) {
       auto run = start;
-      if (whole)  // read in place
+      if (rows < tile_rows)
+        positions.template copy<Code>(row, rows, s, copy, run);
+      else  // read in place
         positions.place(row, rows, s, run);
-      else
-        positions.copy(row, rows, s, copy, run);
       positions.place_tail(rows, tails, run);
       run.values += s * x.segment;
       run.x_sums += s;
       if constexpr (std::is_same_v<value, std::int8_t>) run.x_scales += s;
-      add_segments<Code, Bits, Numbers>(run, total);
+      add_run<Code, Bits, Numbers, tiles>(run, rows, total);
       s += run.segments + run.last;
     }
     for (std::size_t r = 0; r < rows; ++r) y[row + r] = total[r];
@@ -295,7 +320,7 @@ struct listed {};
 /// Requires  segment_of(m.format, m.in) != 0, and x prepared with it; m.data of the size that the format implies; y of
 ///           m.out elements (those outside `rows` are not written); rows.first a multiple of 16.
 /// Errors    none: noexcept, no allocation.
-/// Cost      one read of the rows; at most 7 KiB of stack (17 KiB with codes of more than 8 bits).
+/// Cost      one read of the rows; at most 9 KiB of stack (12 KiB with codes of more than 8 bits).
 /// @post     every lane type gives the same bits.
 /// @post     any range of rows gives the same bits as the whole.
 template<class Code = native_code_lanes>
@@ -330,7 +355,8 @@ void matvec(const packed_grid& m, const Activations& x, std::span<float> y, row_
     });
     return true;
   };
-  if (!(multiplied(detail::listed<First>{}) || ... || multiplied(detail::listed<Others>{}))) __builtin_trap();  // not listed
+  if (!(multiplied(detail::listed<First>{}) || ... || multiplied(detail::listed<Others>{})))
+    __builtin_trap();  // not listed
 }
 
 PRECIS_IEEE_END

@@ -93,7 +93,7 @@ void add_segment_columns(const segment_run<std::int8_t>& given, interleaved_byte
       vector scale[parts], offset[parts];  // a fixed zero point is part of `starts`: its offset is 0 here
       for_constants<parts>([&](auto p) PRECIS_INLINE_LAMBDA {
         scale[p] = run_floats<Code>(run, run.scales, (first + p) * rows, run.tile_scales);
-        offset[p] = run_offsets<Code, Bits>(run, (first + p) * rows, lanes::zero());
+        offset[p] = run_offsets<Code, Bits>(run, done, (first + p) * rows, lanes::zero());
       });
 
       for (std::size_t n = 0; n < count; n += columns) {
@@ -147,7 +147,6 @@ void add_segment_columns(const segment_run<std::int8_t>& given, interleaved_byte
     }
     run.block += blocks * Bits * word_stride;
     run.scales += run.scale_step;
-    run.offsets += run.offset_step;
   }
 }
 
@@ -192,7 +191,7 @@ void add_segment_columns(const segment_run<float>& given, std::span<const float_
       vector scale[parts], offset[parts];
       for_constants<parts>([&](auto p) PRECIS_INLINE_LAMBDA {
         scale[p] = run_floats<Code>(run, run.scales, (first + p) * rows, run.tile_scales);
-        offset[p] = run_offsets<Code, Bits>(run, (first + p) * rows, fixed_zero);
+        offset[p] = run_offsets<Code, Bits>(run, done, (first + p) * rows, fixed_zero);
       });
 
       for (std::size_t n = 0; n < count; n += at_once) {
@@ -233,7 +232,6 @@ void add_segment_columns(const segment_run<float>& given, std::span<const float_
     }
     run.block += blocks * Bits * word_stride;
     run.scales += run.scale_step;
-    run.offsets += run.offset_step;
   }
 }
 
@@ -272,7 +270,7 @@ void multiply_columns(const packed_grid& m, std::span<const Activations> x, floa
       if (whole)  // read in place
         positions.place(row, rows, s, run);
       else
-        positions.copy(row, rows, s, copy, run);
+        positions.template copy<Code>(row, rows, s, copy, run);
       positions.place_tail(rows, tails, run);
       add_segment_columns<Code, Bits, Numbers>(run, vectors, positions.segment, s, x.size(), total);
       s += run.segments + run.last;
@@ -319,7 +317,8 @@ void with_vectors(const packed_grid& m, std::span<const Activations> x, std::spa
 /// Requires  as `matvec`; vectors of equal length and segment; a workspace of packed_product_workspace elements.
 /// Errors    none: noexcept, no allocation.
 /// Cost      every block is read and unpacked once per 32 vectors (once per vector if small floats other than e2m1 are
-///           multiplied by bytes); 14 KiB of stack, 25 KiB for vectors of floats.
+///           multiplied by bytes); 15 KiB of stack, 27 KiB for vectors of floats (and 10
+///           KiB more with codes of more than 8 bits).
 /// @post     every vector's result equals that of `matvec` bit for bit.
 template<class Code = native_code_lanes, class Codes = detail::every_code>
 void packed_product(const packed_grid& m, std::span<const byte_activations> x, std::span<float> y,

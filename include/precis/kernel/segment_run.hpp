@@ -89,20 +89,24 @@ template<class Code, class Value>
 [[nodiscard]] PRECIS_INLINE typename Code::floats::vector run_floats(const segment_run<Value>& run,
                                                                      const std::byte* first, std::size_t row,
                                                                      std::size_t tile_step) noexcept {
-  return run.halves ? Code::load_halves(at_row(first, row, tile_step, 2))
-                    : Code::load_floats(at_row(first, row, tile_step, 4));
+  if (run.halves) [[likely]]  // straight-line code for the most frequent formats
+    return Code::load_halves(at_row(first, row, tile_step, 2));
+  return Code::load_floats(at_row(first, row, tile_step, 4));
 }
 
-/// What is added per unit of the sum of x: minima as they are, zero points negated; `fixed` if they are not stored.
+/// What is added per unit of the sum of x in segment s of the run: minima as they are, zero points negated; `fixed` if they are not stored.
 template<class Code, unsigned Bits, class Value>
-[[nodiscard]] PRECIS_INLINE typename Code::floats::vector run_offsets(const segment_run<Value>& run, std::size_t row,
+[[nodiscard]] PRECIS_INLINE typename Code::floats::vector run_offsets(const segment_run<Value>& run, std::size_t s,
+                                                                      std::size_t row,
                                                                       typename Code::floats::vector fixed) noexcept {
   using lanes = typename Code::floats;
-  if (run.offset == offset_kind::fixed) return fixed;
-  if (run.offset == offset_kind::minima) return run_floats<Code>(run, run.offsets, row, run.tile_offsets);
+  if (run.offset == offset_kind::fixed) [[likely]]
+    return fixed;
+  const std::byte* const offsets = run.offsets + s * run.offset_step;
+  if (run.offset == offset_kind::minima) return run_floats<Code>(run, offsets, row, run.tile_offsets);
   const auto zero = run.offset == offset_kind::zero_points
-                        ? zero_points_of<Code, Bits>(at_row(run.offsets, row, run.tile_offsets, 0), row % tile_rows)
-                        : Code::load_floats(at_row(run.offsets, row, run.tile_offsets, 4));
+                        ? zero_points_of<Code, Bits>(at_row(offsets, row, run.tile_offsets, 0), row % tile_rows)
+                        : Code::load_floats(at_row(offsets, row, run.tile_offsets, 4));
   return lanes::subtract(lanes::zero(), zero);
 }
 
@@ -120,11 +124,25 @@ class readable_bytes {
     else
       __builtin_memcpy(last_ + 64 - count, data, count);
   }
+  [[nodiscard]] PRECIS_INLINE bool readable(const std::byte* from) const noexcept { return end_ - from >= 64; }
   [[nodiscard]] PRECIS_INLINE const std::byte* at(const std::byte* from) const noexcept {
-    const auto left = static_cast<std::size_t>(end_ - from);
-    return left >= 64 ? from : last_ + (64 - left);
+    return readable(from) ? from : last_ + (64 - (end_ - from));
   }
-  PRECIS_INLINE void copy(const std::byte* from, std::byte* to) const noexcept { __builtin_memcpy(to, at(from), 64); }
+  template<class Code>
+  PRECIS_INLINE void copy(const std::byte* from, std::byte* to) const noexcept {
+    copy_from<Code>(at(from), to);
+  }
+  /// Copies 64 readable bytes with stores as wide as the loads that follow: a load of more than was stored waits for the
+  /// stores.
+  template<class Code>
+  PRECIS_INLINE static void copy_from(const std::byte* from, std::byte* to) noexcept {
+    if constexpr (Code::rows == 1)
+      __builtin_memcpy(to, from, 64);
+    else
+      for_constants<tile_rows / Code::rows>([&](auto i) PRECIS_INLINE_LAMBDA {
+        Code::store(to + i * Code::rows * 4, Code::load(from + i * Code::rows * 4));
+      });
+  }
 
   /// Copies codes first, first + 1, ... of a stream: sixteen of them, which then start at a byte.
   template<unsigned Bits>
@@ -274,11 +292,11 @@ struct padded_segment {
   padded_side side;
 };
 
-/// Copies of up to four blocks of each of `Tiles` tiles, for sixteen rows, with the scales and offsets of their groups.
+/// Copies of up to `most` blocks of each of `Tiles` tiles, for sixteen rows, with the scales and offsets of their groups.
 /// What missing rows hold is undefined.
 template<unsigned Bits, std::size_t Tiles>
 struct copied_blocks {
-  static constexpr std::size_t most = 4;
+  static constexpr std::size_t most = Bits > 8 || Tiles > 1 ? 4 : 8;
   struct tile {
     std::byte blocks[most * Bits * word_stride];
     std::byte scales[most * word_stride];
@@ -371,9 +389,9 @@ struct segment_positions {
   }
   /// Points `run` at a copy of the first of these segments, also of tiles that are not whole. Requires to.matrix
   /// started.
-  template<class Run, std::size_t Tiles>
+  template<class Code, class Run, std::size_t Tiles>
   void copy(std::size_t row, std::size_t rows, std::size_t s, copied_blocks<Bits, Tiles>& to, Run& run) const noexcept {
-    copy_blocks(row, rows, s, to, run);
+    copy_blocks<Code>(row, rows, s, to, run);
     if (m.format.group == per_tensor) return place_shared(run);
     const bool shared = per_group > 1;
     const std::size_t each = m.format.scale_bytes(), copied = shared ? 1 : run.segments + run.last;
@@ -381,12 +399,12 @@ struct segment_positions {
       const std::size_t high = rows_of_tile(rows, t);
       std::size_t group = (row + t * tile_rows) * groups + (s == 0 ? 0 : s / per_group) * high;
       for (std::size_t i = 0; i < copied; ++i, group += high) {
-        to.matrix.copy(m.data + l.scales + group * each, to.tiles[t].scales + i * word_stride);
+        to.matrix.template copy<Code>(m.data + l.scales + group * each, to.tiles[t].scales + i * word_stride);
         std::byte* const offset = to.tiles[t].offsets + i * word_stride;
         if (affine)
           to.matrix.template copy_codes<Bits>(m.data + l.offsets, group, offset);
         else if (m.format.has_minimum())
-          to.matrix.copy(m.data + l.offsets + group * each, offset);
+          to.matrix.template copy<Code>(m.data + l.offsets + group * each, offset);
       }
     }
     run.scales = to.tiles[0].scales;
@@ -396,7 +414,7 @@ struct segment_positions {
     if (affine) run.offset = offset_kind::zero_points;
     run.halves = m.format.scales == scale_type::float16;
   }
-  template<class Run, std::size_t Tiles>
+  template<class Code, class Run, std::size_t Tiles>
   void copy_blocks(std::size_t row, std::size_t rows, std::size_t s, copied_blocks<Bits, Tiles>& to,
                    Run& run) const noexcept {
     place_segments(s, copied_blocks<Bits, Tiles>::most / blocks, run);
@@ -407,7 +425,10 @@ struct segment_positions {
       const std::size_t high = rows_of_tile(rows, t);
       const std::byte* from = m.data + (row + t * tile_rows) * l.row_words * 4 + s * blocks * Bits * high * 4;
       std::byte* word = to.tiles[t].blocks;
-      for (std::size_t v = 0; v < words; ++v, from += high * 4, word += word_stride) to.matrix.copy(from, word);
+      const std::byte* const end = word + words * word_stride;
+      for (; word != end && to.matrix.readable(from); from += high * 4, word += word_stride)
+        to.matrix.template copy_from<Code>(from, word);
+      for (; word != end; from += high * 4, word += word_stride) to.matrix.template copy<Code>(from, word);
     }
   }
 

@@ -124,7 +124,8 @@ void multiply(const encoded_matrix& m, std::span<const float> x, std::span<float
   PRECIS_EXPECTS(x.size() == m.choice.in && y.size() == m.choice.out, "x of `in` and y of `out` elements");
   PRECIS_EXPECTS(workspace.size() >= multiply_workspace<Menu>(m), "a workspace of multiply_workspace(m) elements");
   if (m.format) {
-    if constexpr (detail::menu_kernels<Menu>::has_formats) kernel::multiply<kernel_formats<Menu>>(m.view(), x, y, workspace);
+    if constexpr (detail::menu_kernels<Menu>::has_formats)
+      kernel::multiply<kernel_formats<Menu>>(m.view(), x, y, workspace);
     return;
   }
   detail::with_own_product(Menu{}, m.choice.entry, [&]<class Codec>(std::type_identity<Codec>) {

@@ -31,6 +31,7 @@ struct knapsack {
   linked_units linked = {};
   search_limits limits = {};
 
+  template<class = void>
   [[nodiscard]] solution solve(const cost_table& t) const {
     const solver::linked_table rows(t, linked, "allocate::knapsack");
     const std::size_t limit =
@@ -43,9 +44,13 @@ struct knapsack {
     return s;
   }
 
-  [[nodiscard]] plan operator()(const cost_table& t) const { return to_plan(t, solve(t)); }
+  template<class = void>
+  [[nodiscard]] plan operator()(const cost_table& t) const {
+    return to_plan(t, solve(t));
+  }
 
   /// The plan of a solution found here.
+  template<class = void>
   [[nodiscard]] plan to_plan(const cost_table& t, const solution& s) const {
     return solver::to_plan(t, s, "knapsack " + to_string(budget), solver::certificate(s));
   }
@@ -64,6 +69,7 @@ struct smallest {
   linked_units linked = {};
   search_limits limits = {};
 
+  template<class = void>
   [[nodiscard]] solution solve(const cost_table& t) const {
     const solver::linked_table rows(t, linked, "allocate::smallest");
     const solver::choice_problem<std::size_t, double> all = rows.inverse(cost);
@@ -103,6 +109,7 @@ struct smallest {
     }
   }
 
+  template<class = void>
   [[nodiscard]] plan operator()(const cost_table& t) const {
     const solution s = solve(t);
     return solver::to_plan(t, s, "smallest " + text::number(cost), solver::certificate(s));

@@ -21,6 +21,7 @@ namespace precis::allocate {
 struct uniform {
   precis::budget budget = bits_per_weight(4);
 
+  template<class = void>
   [[nodiscard]] solution solve(const cost_table& t) const {
     check(t, "allocate::uniform");
     constexpr std::size_t none = std::numeric_limits<std::size_t>::max();
@@ -53,6 +54,7 @@ struct uniform {
     return s;
   }
 
+  template<class = void>
   [[nodiscard]] plan operator()(const cost_table& t) const {
     const solution s = solve(t);
     return solver::to_plan(t, s, "uniform " + to_string(budget), std::to_string(s.limit - s.bytes) + " bytes left");

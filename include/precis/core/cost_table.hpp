@@ -44,6 +44,7 @@ struct cost_table {
     return costs_of(unit)[entry] < not_admitted;
   }
   /// Total number of weights over all units.
+  template<class = void>
   [[nodiscard]] std::size_t weights() const noexcept {
     std::size_t sum = 0;
     for (const unit& u : units) sum += u.weights;
@@ -57,6 +58,7 @@ struct cost_table {
 /// messages.
 ///
 /// Cost     O(units x entries + units log units).
+template<class = void>
 inline void check(const cost_table& t, const std::string& where = "cost table") {
   const auto bad = [&](std::string what, std::string expected) {
     refuse({.what = std::move(what), .where = where, .expected = std::move(expected)});
@@ -136,6 +138,7 @@ template<class Menu>
 ///     entries affine4.g32 affine8.g32
 ///     block.0  147456 0.031  278528 0.0012
 ///     block.1  147456 -  278528 0.002
+template<class = void>
 [[nodiscard]] inline std::string to_text(const cost_table& t) {
   check(t);
   std::string out = text::header("precis-costs", t.model) + text::field("maker", t.maker) +
@@ -160,6 +163,7 @@ template<class Menu>
 /// Entry names are not checked against a menu. `where` names the file in messages.
 ///
 /// Errors   each with its line number; a table that `check` refuses.
+template<class = void>
 [[nodiscard]] inline cost_table parse_costs(std::string_view source, std::span<const matrix_info> matrices,
                                             std::string_view where = "cost table") {
   const std::vector<text::line> lines = text::split(source);
@@ -188,7 +192,7 @@ template<class Menu>
       if (!t.entries.empty()) text::refuse_line(l, where, "a second 'entries' line", "one");
       for (const std::string_view name : std::span(l.words).subspan(1)) t.entries.emplace_back(name);
     } else {
-      const auto at = std::ranges::find(t.units, first, &unit::name);
+      const auto at = std::find_if(t.units.begin(), t.units.end(), [&](const unit& u) { return u.name == first; });
       if (at == t.units.end())
         text::refuse_line(l, where, "unit '" + std::string(first) + "' is not in this model",
                           "a table made for this model");

@@ -33,6 +33,7 @@ struct spectra {
   std::vector<spectrum> slices;
 
   /// Total number of singular values.
+  template<class = void>
   [[nodiscard]] std::size_t values() const noexcept {
     std::size_t sum = 0;
     for (const spectrum& s : slices) sum += s.values.size();
@@ -43,6 +44,7 @@ struct spectra {
 
 /// Refuses inconsistent spectra: sizes that do not match the rank, negative or ascending singular values, and NaN or
 /// infinity. `where` names the stage in messages.
+template<class = void>
 inline void check(const spectra& all, const std::string& where = "spectra") {
   for (const spectrum& s : all.slices) {
     const auto bad = [&](std::string what, std::string expected) {
@@ -71,6 +73,7 @@ inline void check(const spectra& all, const std::string& where = "spectra") {
 ///     measure nats
 ///     slice h.3.attn.c_attn.key.head2  matrix=12 layer=3 role=key out=320+32 in=0+256
 ///     0.73861  0.0343
+template<class = void>
 [[nodiscard]] inline std::string to_text(const spectra& all) {
   check(all);
   std::string out = text::header("precis-spectra", all.model) + text::field("scorer", all.scorer) +
@@ -92,6 +95,7 @@ inline void check(const spectra& all, const std::string& where = "spectra") {
 /// Reads what `to_text` writes, for a model with these matrices. `where` names the file in messages.
 ///
 /// Errors   each with its line number; slices that are not in the model; spectra that `check` refuses.
+template<class = void>
 [[nodiscard]] inline spectra parse_spectra(std::string_view source, std::span<const matrix_info> matrices,
                                            std::string_view where = "spectra") {
   const std::vector<text::line> lines = text::split(source);

@@ -2,11 +2,11 @@
 
 #include <precis/core/error.hpp>
 
+#include <algorithm>
 #include <cstddef>
 #include <span>
 #include <string>
 #include <string_view>
-#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -49,6 +49,7 @@ enum class unit_kind { block, half, matrix };
 }
 
 /// Parses the name of a grouping. Errors: an unknown name; `where` names the file in the message.
+template<class = void>
 [[nodiscard]] inline unit_kind parse_unit_kind(std::string_view word, std::string_view where) {
   for (const unit_kind k : {unit_kind::block, unit_kind::half, unit_kind::matrix})
     if (word == to_string(k)) return k;
@@ -69,34 +70,58 @@ struct unit {
   bool operator==(const unit&) const = default;
 };
 
+/// For every name, the index of the first one equal to it: its own index if there is none before.
+///
+/// Errors   none.
+/// Cost     O(names log names).
+template<class = void>
+[[nodiscard]] inline std::vector<std::size_t> first_of_equals(std::span<const std::string_view> names) {
+  std::vector<std::size_t> order(names.size()), first(names.size());
+  for (std::size_t i = 0; i < order.size(); ++i) order[i] = i;
+  std::sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) {
+    const int compared = names[a].compare(names[b]);
+    return compared != 0 ? compared < 0 : a < b;
+  });
+  for (std::size_t k = 0; k < order.size(); ++k) {
+    const bool repeats = k > 0 && names[order[k]] == names[order[k - 1]];
+    first[order[k]] = repeats ? first[order[k - 1]] : order[k];
+  }
+  return first;
+}
+
 /// Groups matrices into blocks or halves (attention or MLP of a block), or gives each matrix a unit of its own.
 ///
 /// Units are in the order of their first matrices. No matrices give no units.
 ///
 /// Errors   two matrices with the same name, if each is a unit.
-/// Cost     O(matrices).
+/// Cost     O(matrices log matrices).
+template<class = void>
 [[nodiscard]] inline std::vector<unit> group_units(std::span<const matrix_info> matrices, unit_kind kind) {
+  std::vector<std::string> names;
+  for (const matrix_info& m : matrices) {
+    names.push_back(kind == unit_kind::matrix ? m.name : "block." + std::to_string(m.layer));
+    if (kind == unit_kind::half) names.back() += "." + std::string(to_string(m.part));
+  }
+  const std::vector<std::string_view> views(names.begin(), names.end());
+  const std::vector<std::size_t> first = first_of_equals(views);
+
   std::vector<unit> units;
-  std::unordered_map<std::string, std::size_t> unit_of_name;
+  std::vector<std::size_t> unit_of(matrices.size());
   for (std::size_t i = 0; i < matrices.size(); ++i) {
     const matrix_info& m = matrices[i];
-    std::string name = m.name;
-    if (kind == unit_kind::block) name = "block." + std::to_string(m.layer);
-    if (kind == unit_kind::half) name = "block." + std::to_string(m.layer) + "." + std::string(to_string(m.part));
-
-    const auto [entry, is_new] = unit_of_name.try_emplace(name, units.size());
-    if (!is_new && kind == unit_kind::matrix)
+    if (first[i] != i && kind == unit_kind::matrix)
       refuse(
           {.what = "matrix " + m.name + " appears twice", .where = "group_units", .expected = "unique matrix names"});
-    if (is_new)
-      units.push_back({.name = std::move(name),
+    unit_of[i] = first[i] == i ? units.size() : unit_of[first[i]];
+    if (first[i] == i)
+      units.push_back({.name = names[i],
                        .layer = m.layer,
                        .kind = kind,
                        .part = kind == unit_kind::block ? part::other : m.part,
                        .matrices = {},
                        .weights = 0});
-    units[entry->second].matrices.push_back(i);
-    units[entry->second].weights += m.weights();
+    units[unit_of[i]].matrices.push_back(i);
+    units[unit_of[i]].weights += m.weights();
   }
   return units;
 }

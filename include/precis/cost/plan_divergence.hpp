@@ -71,7 +71,8 @@ class plan_divergence {
     packed_.resize(model.matrices().size(), std::vector<std::vector<std::byte>>(entries_.size()));
     by_layer_.resize(units_.size());
     std::iota(by_layer_.begin(), by_layer_.end(), std::size_t{0});
-    std::ranges::stable_sort(by_layer_, {}, [&](std::size_t u) { return units_[u].layer; });
+    std::stable_sort(by_layer_.begin(), by_layer_.end(),
+                     [&](std::size_t a, std::size_t b) { return units_[a].layer < units_[b].layer; });
     for (std::size_t b = 0; b < batches.size(); ++b) {
       tokens_.push_back(reading_.predictions(b));
       if (tokens_.back() == 0)
@@ -101,9 +102,10 @@ class plan_divergence {
     const std::size_t sequences = sample.sequences.size();
     std::vector<std::size_t> order(candidates.size());
     std::iota(order.begin(), order.end(), std::size_t{0});
-    std::ranges::stable_sort(order, [&](std::size_t a, std::size_t b) {
-      const auto of = [&](std::size_t c) { return [&, c](std::size_t u) { return candidates[c][u]; }; };
-      return std::ranges::lexicographical_compare(by_layer_, by_layer_, {}, of(a), of(b));
+    std::stable_sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) {
+      for (const std::size_t u : by_layer_)
+        if (candidates[a][u] != candidates[b][u]) return candidates[a][u] < candidates[b][u];
+      return false;
     });
     std::vector<nll> read(candidates.size() * sequences);
     for (std::size_t first = 0; first < sequences;) {
@@ -149,7 +151,7 @@ class plan_divergence {
   /// The first layer in which two plans differ, or a number above all layers if they are equal.
   [[nodiscard]] std::size_t first_difference(const std::vector<std::size_t>& a,
                                              const std::vector<std::size_t>& b) const noexcept {
-    const auto at = std::ranges::find_if(by_layer_, [&](std::size_t u) { return a[u] != b[u]; });
+    const auto at = std::find_if(by_layer_.begin(), by_layer_.end(), [&](std::size_t u) { return a[u] != b[u]; });
     return at == by_layer_.end() ? std::numeric_limits<std::size_t>::max() : units_[*at].layer;
   }
 

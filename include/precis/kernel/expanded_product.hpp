@@ -101,7 +101,8 @@ void decode_block(grid_row& r, float* values) noexcept {
       const auto minimum =
           static_cast<double>(stored_float(r.m.data + r.layout.offsets + r.scale * f.scale_bytes(), f.scales));
       for (; i < end; ++i)
-        values[i] = static_cast<float>(static_cast<double>(Numbers::value(codes[i])) * static_cast<double>(scale) + minimum);
+        values[i] =
+            static_cast<float>(static_cast<double>(Numbers::value(codes[i])) * static_cast<double>(scale) + minimum);
     }
     for (; i < end; ++i) values[i] = scale * (Numbers::value(codes[i]) - zero);
     r.left -= same_scale;
@@ -121,8 +122,7 @@ struct codebook_row {
   }
   void read(float* values) noexcept {
     std::uint8_t codes[block_columns];
-    const std::size_t count =
-        unpack_block_of(m.data, layout, m.format.code_bits, m.out, m.in, row, block++, codes);
+    const std::size_t count = unpack_block_of(m.data, layout, m.format.code_bits, m.out, m.in, row, block++, codes);
     for (std::size_t i = 0; i < count; ++i)
       values[i] = stored_float(levels + codes[i] * m.format.level_bytes(), m.format.levels);
   }

@@ -44,8 +44,9 @@ class group_sides {
       return;
     }
     const std::size_t each = f.scale_bytes(), at = (k * tile_rows + row) * each;
-    const auto floats = [&](const std::byte* from)
-                            PRECIS_INLINE_LAMBDA { return each == 4 ? Code::load_floats(from) : Code::load_halves(from); };
+    const auto floats = [&](const std::byte* from) PRECIS_INLINE_LAMBDA {
+      return each == 4 ? Code::load_floats(from) : Code::load_halves(from);
+    };
     scale = floats(scales_ + at);
     offset = fixed_;
     if (f.has_minimum()) offset = floats(offsets_ + at);

@@ -20,7 +20,8 @@ inline constexpr std::size_t segment_lengths = 4;
 
 template<class Value>
 [[nodiscard]] constexpr std::size_t activation_workspace(std::size_t in, std::size_t segment) noexcept {
-  return std::is_same_v<Value, float> ? float_activation_workspace(in, segment) : byte_activation_workspace(in, segment);
+  return std::is_same_v<Value, float> ? float_activation_workspace(in, segment)
+                                      : byte_activation_workspace(in, segment);
 }
 
 }  // namespace detail

@@ -142,8 +142,7 @@ struct product_call {
   }
   template<class For>
   void values(const packed_codebook& m) const noexcept {
-    if (single())
-      return matvec<native_code_lanes, For::level_bits>(m, x.floats(0, codebook_segment), results(0), rows);
+    if (single()) return matvec<native_code_lanes, For::level_bits>(m, x.floats(0, codebook_segment), results(0), rows);
     if constexpr (!Single)
       in_turn([&](std::size_t n, std::size_t count) {
         float_activations vectors[at_once];
@@ -188,13 +187,15 @@ struct product_call {
   }
   template<class For, class Values>
   void sparse(const packed_matrix& m, const Values& kept) const noexcept {
-    if (m.format.kept == kept_weights::of_bitmap) return expanded(packed_bitmap<Values>{m.data, kept, m.out, m.in}, m.out);
+    if (m.format.kept == kept_weights::of_bitmap)
+      return expanded(packed_bitmap<Values>{m.data, kept, m.out, m.in}, m.out);
     const packed_keep_of<Values> groups{m.format.of_groups, m.data, kept, m.in};
     if constexpr (std::is_same_v<Values, packed_grid>)
       if (segment_of(kept.format, kept.in) != 0)
         return For::codes::with(kept.format, [&](auto bits, auto numbers) {
           row_by_row(m.out, [&](row_range some, std::size_t n) {
-            multiply_keep_of<native_code_lanes, bits, decltype(numbers)>(groups, x[n], y.at(n, 0), some.first, some.last);
+            multiply_keep_of<native_code_lanes, bits, decltype(numbers)>(groups, x[n], y.at(n, 0), some.first,
+                                                                         some.last);
           });
         });
     expanded(groups, m.out);
@@ -306,7 +307,8 @@ void multiply(const packed_matrix& m, std::span<const float> x, std::span<float>
               row_range rows = {}) noexcept {
   const std::size_t input = input_workspace<float>(1, m.in);
   input_vectors<float> vector({x.data(), 1, m.in, 0, 1}, workspace.first(input));
-  detail::product_call<float, true>{vector, {y.data(), 1, m.out, 0, 1}, workspace.subspan(input), rows}.run(Formats{}, m);
+  detail::product_call<float, true>{vector, {y.data(), 1, m.out, 0, 1}, workspace.subspan(input), rows}.run(Formats{},
+                                                                                                            m);
 }
 [[nodiscard]] constexpr std::size_t vector_workspace(const packed_matrix& m) noexcept {
   return input_workspace<float>(1, m.in) + multiply_workspace<float>(m, 1);

@@ -90,8 +90,7 @@ struct packed_format {
       const std::size_t r = rank(out, in);
       return of_factors().bytes(out, r) + of_factors().bytes(r, in);
     }
-    if (kept == kept_weights::of_groups)
-      return place_bytes(out, in) + of_values().bytes(out, of_groups.count(in));
+    if (kept == kept_weights::of_groups) return place_bytes(out, in) + of_values().bytes(out, of_groups.count(in));
     if (kept == kept_weights::of_bitmap) return place_bytes(out, in) + of_values().bytes(1, bitmap_count(out, in));
     switch (codes) {
       case code_kind::dense: return out * in * bytes_of(dense);
@@ -201,7 +200,7 @@ class name_reader {
     std::string_view name;
     packed_format format;
   };
-  constexpr word words[] = {{"float32", dense_type::float32}, {"float16", dense_type::float16},
+  constexpr word words[] = {{"float32", dense_type::float32},   {"float16", dense_type::float16},
                             {"bfloat16", dense_type::bfloat16}, {"q4_0", ggml_type::q4_0},
                             {"q4_1", ggml_type::q4_1},          {"q5_0", ggml_type::q5_0},
                             {"q5_1", ggml_type::q5_1},          {"q8_0", ggml_type::q8_0}};
@@ -238,8 +237,8 @@ class name_reader {
   keep_of_format groups;
   if (reader.take("rank") && (!reader.take_number(rank) || rank > 100 || !reader.take("."))) return std::nullopt;
   const bool sparse = reader.take("keep");
-  if (sparse && (!reader.take_number(groups.keep) || !reader.take("of") || !reader.take_number(groups.group) || !reader.take(".") ||
-                 groups.keep >= groups.group || groups.group < 3 || groups.group > 256))
+  if (sparse && (!reader.take_number(groups.keep) || !reader.take("of") || !reader.take_number(groups.group) ||
+                 !reader.take(".") || groups.keep >= groups.group || groups.group < 3 || groups.group > 256))
     return std::nullopt;
   const bool mapped = !sparse && reader.take("bitmap");
   if (mapped && (!reader.take_number(percent) || percent > 99 || !reader.take("."))) return std::nullopt;

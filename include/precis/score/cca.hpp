@@ -26,8 +26,9 @@ struct cca_table {
   std::vector<double> variance_kept;  ///< [layers] share of the variance in those directions
   basic_matrix<double> similarity;    ///< [layers x layers] in [0, 1], 1 on the diagonal, 0 where a rank is 0
 
+  template<class = void>
   [[nodiscard]] std::size_t most_directions() const noexcept {
-    return ranks.empty() ? 0 : *std::ranges::max_element(ranks);
+    return ranks.empty() ? 0 : *std::max_element(ranks.begin(), ranks.end());
   }
   bool operator==(const cca_table&) const = default;
 };
@@ -105,7 +106,8 @@ struct cca {
                     .ranks = {},
                     .variance_kept = {},
                     .similarity = basic_matrix<double>(layers, layers)};
-    if (outputs.size() != layers || std::ranges::any_of(outputs, [&](const auto& o) { return o.rows != table.rows; }))
+    if (outputs.size() != layers ||
+        std::any_of(outputs.begin(), outputs.end(), [&](const auto& o) { return o.rows != table.rows; }))
       refuse({.what = std::to_string(outputs.size()) + " outputs for " + std::to_string(layers) + " sites",
               .where = "score::cca",
               .expected = "one per site, all with the same number of rows"});
@@ -143,6 +145,7 @@ struct cca {
   }
 
   /// Scores of the units, from a table made with the same `units`.
+  template<class = void>
   [[nodiscard]] scores combine(std::span<const matrix_info> matrices, const cca_table& table) const {
     scores s{.model = {},
              .scorer = name() + " rows=" + std::to_string(table.rows) +
@@ -154,7 +157,7 @@ struct cca {
       const site wanted = u.kind == unit_kind::block  ? site{site_kind::residual, u.layer + 1}
                           : u.part == part::attention ? site{site_kind::attention, u.layer}
                                                       : site{site_kind::mlp, u.layer};
-      const auto at = std::ranges::find(table.sites, wanted);
+      const auto at = std::find(table.sites.begin(), table.sites.end(), wanted);
       if (at == table.sites.end())
         refuse({.what = "unit " + u.name + " needs activations at " + wanted.name() + ", which the table lacks",
                 .where = "score::cca",
@@ -180,6 +183,7 @@ struct cca {
   }
 
  private:
+  template<class = void>
   [[nodiscard]] std::string name() const {
     std::string n = "cca ";
     n += of_pair == summary::mean ? "mean" : of_pair == summary::mean_square ? "mean_square" : "projection_weighted";
@@ -188,6 +192,7 @@ struct cca {
     return n;
   }
 
+  template<class = void>
   [[noreturn]] void refuse_rows(std::size_t count, std::size_t rank, const std::string& site_name) const {
     const auto times = [&](double factor) {
       return std::to_string(static_cast<std::size_t>(std::ceil(factor * static_cast<double>(rank))) + 1);
@@ -200,6 +205,7 @@ struct cca {
                      "; or fewer directions, with keep.variance or keep.most"});
   }
 
+  template<class = void>
   [[nodiscard]] double similarity_of(const canonical::subspace& a, const canonical::subspace& b) const {
     std::vector<double> workspace(kernel::product_workspace);
     if (of_pair == summary::projection_weighted) {
@@ -220,6 +226,7 @@ struct cca {
   }
 
   /// 1 - mean similarity to the other layers that are not constant; 0 if there are none.
+  template<class = void>
   [[nodiscard]] static double score_of(const cca_table& table, std::size_t i) {
     if (table.ranks[i] == 0) return 1;
     double sum = 0;
@@ -246,7 +253,7 @@ struct cca {
                                                       std::vector<float_matrix>(sites.size()));  // [batches][sites]
       run.for_each(count, [&](std::size_t b) {
         const auto tap = [&](site at, activations_view<float> x) {
-          const auto found = std::ranges::find(sites, at);
+          const auto found = std::find(sites.begin(), sites.end(), at);
           if (found != sites.end()) observed[b][static_cast<std::size_t>(found - sites.begin())] = rows_of(x);
         };
         static_cast<void>(model.logits(batches[b0 + b], positions::last, tap));
@@ -260,15 +267,16 @@ struct cca {
     return outputs;
   }
 
+  template<class = void>
   [[nodiscard]] float_matrix rows_of(activations_view<const float> x) const {
     float_matrix out(rows == sample::tokens ? x.rows() : x.sequences, x.features);
     std::vector<double> sum(x.features);
     for (std::size_t s = 0; s < x.sequences; ++s) {
-      std::ranges::fill(sum, 0.0);
+      std::fill(sum.begin(), sum.end(), 0.0);
       for (std::size_t t = 0; t < x.tokens; ++t) {
         const std::span<const float> from = x(s, t);
         if (rows == sample::tokens)
-          std::ranges::copy(from, out.row(s * x.tokens + t).begin());
+          copy_span(from, out.row(s * x.tokens + t));
         else
           for (std::size_t f = 0; f < x.features; ++f) sum[f] += static_cast<double>(from[f]);
       }
@@ -279,6 +287,7 @@ struct cca {
     return out;
   }
 
+  template<class = void>
   void append(float_matrix& to, const float_matrix& from, std::size_t seen, site at) const {
     if (to.rows == 0) to.cols = from.cols;
     if (from.rows == 0 || to.cols != from.cols)

@@ -17,6 +17,7 @@ namespace precis::score {
 /// [out x in].
 ///
 /// Cost     tokens * out * in multiply-adds in float, and one addition per weight in double.
+template<class = void>
 inline void add_weight_gradient(const linear_gradient& g, basic_matrix<double>& into) {
   float_matrix sum(g.output_gradient.features, g.input.features);
   std::vector<float> workspace(kernel::product_workspace);

@@ -20,6 +20,7 @@ struct stream_parts {
   /// The index of the part that a unit belongs to. A matrix belongs to its half.
   ///
   /// Errors   a unit of a layer that the model does not have.
+  template<class = void>
   [[nodiscard]] std::size_t index_of(const unit& u, const std::string& where) const {
     if (u.layer >= layers)
       refuse({.what = "unit " + u.name + " is in layer " + std::to_string(u.layer),

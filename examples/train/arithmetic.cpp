@@ -6,6 +6,7 @@
 #include <engine/files/safetensors.hpp>
 #include <engine/model_files/load.hpp>
 
+#include <precis/core/thread_pool.hpp>
 #include <precis/evaluate/accuracy.hpp>
 #include <precis/evaluate/perplexity.hpp>
 

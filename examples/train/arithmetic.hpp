@@ -7,6 +7,7 @@
 #include <engine/tokenizer/tokenizer.hpp>
 
 #include <precis/core/executor.hpp>
+#include <precis/core/thread_pool.hpp>
 
 #include <cstddef>
 #include <cstdint>

@@ -5,6 +5,7 @@
 #include <engine/model_files/source.hpp>
 
 #include <precis/core/error.hpp>
+#include <precis/core/thread_pool.hpp>
 
 #include <fmt/format.h>
 #include <CLI/CLI.hpp>

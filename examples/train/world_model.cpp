@@ -6,6 +6,7 @@
 #include <engine/model_files/load.hpp>
 
 #include <precis/core/error.hpp>
+#include <precis/core/thread_pool.hpp>
 #include <precis/evaluate/accuracy.hpp>
 #include <precis/evaluate/perplexity.hpp>
 

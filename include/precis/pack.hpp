@@ -180,7 +180,7 @@ template<codec_menu Menu>
 
   const std::vector<unit> units = group_units(matrices, p.units);
   for (const choice& c : p.choices)
-    if (std::ranges::find(units, c.unit, &unit::name) == units.end())
+    if (std::none_of(units.begin(), units.end(), [&](const unit& u) { return u.name == c.unit; }))
       bad("unit " + c.unit + " is not in this model",
           units.empty() ? "a model with matrices" : "units like " + units.front().name);
 
@@ -262,6 +262,7 @@ struct encoded_matrix {
       {};  ///< nullopt: the codec's own, which no kernel of this library knows
 
   /// The matrix as kernel::multiply takes it. Errors: a codec without a format.
+  template<class = void>
   [[nodiscard]] kernel::packed_matrix view() const {
     if (!format)
       refuse({.what = "codec " + choice.codec + " has no packed product",
@@ -278,6 +279,7 @@ struct packed_model {
   size_report size = {};
 
   /// The matrix called `name`. Errors: there is none.
+  template<class = void>
   [[nodiscard]] const encoded_matrix& operator[](std::string_view name) const {
     for (const encoded_matrix& m : matrices)
       if (m.choice.name == name) return m;

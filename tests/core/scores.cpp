@@ -62,7 +62,7 @@ TEST_CASE("sum1 refuses values that are not shares", "[core][scores][refusal]") 
 TEST_CASE("normalisers do not depend on the order of the units", "[core][scores][property]") {
   const std::vector<double> values{0.1, 2.5, 0.1, 9.0, 0.7}, shuffled{9.0, 0.1, 0.7, 0.1, 2.5};
   const std::vector<std::size_t> position{1, 4, 3, 0, 2};  // values[i] == shuffled[position[i]]
-  for (auto* f : {&normalise::minmax, &normalise::rank}) {
+  for (auto* f : {&normalise::minmax<>, &normalise::rank<>}) {
     const auto a = f(values), b = f(shuffled);
     for (std::size_t i = 0; i < values.size(); ++i) CHECK(a[i] == b[position[i]]);
   }

@@ -1,3 +1,4 @@
+#include <precis/core/thread_pool.hpp>
 #include <precis/cost/error_scan.hpp>
 
 #include "catch.hpp"

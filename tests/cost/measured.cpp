@@ -4,6 +4,7 @@
 #include <precis/codec/float16.hpp>
 #include <precis/codec/standard_menu.hpp>
 #include <precis/core/menu.hpp>
+#include <precis/core/thread_pool.hpp>
 #include <precis/measure/kl_divergence.hpp>
 #include <precis/model/whole_forwards.hpp>
 

@@ -3,6 +3,7 @@
 #include <precis/codec/affine.hpp>
 #include <precis/codec/float16.hpp>
 #include <precis/core/menu.hpp>
+#include <precis/core/thread_pool.hpp>
 
 #include "catch.hpp"
 #include "micro_transformer.hpp"

@@ -1,6 +1,7 @@
 #include <precis/cost/weighted_error.hpp>
 
 #include <precis/codec/standard_menu.hpp>
+#include <precis/core/thread_pool.hpp>
 #include <precis/score/weight_magnitude.hpp>
 
 #include "catch.hpp"

@@ -1,3 +1,4 @@
+#include <precis/core/thread_pool.hpp>
 #include <precis/evaluate/accuracy.hpp>
 
 #include "catch.hpp"

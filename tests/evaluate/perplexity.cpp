@@ -1,6 +1,7 @@
 #include <precis/evaluate/perplexity.hpp>
 
 #include <precis/core/random.hpp>
+#include <precis/core/thread_pool.hpp>
 
 #include "catch.hpp"
 #include "micro_transformer.hpp"

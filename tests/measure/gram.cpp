@@ -1,6 +1,7 @@
 #include <precis/measure/gram.hpp>
 
 #include <precis/core/executor.hpp>
+#include <precis/core/thread_pool.hpp>
 
 #include "catch.hpp"
 #include "micro_transformer.hpp"

@@ -1,6 +1,7 @@
 #include <precis/model/changes.hpp>
 
 #include <precis/core/executor.hpp>
+#include <precis/core/thread_pool.hpp>
 #include <precis/model/whole_forwards.hpp>
 
 #include "catch.hpp"

@@ -1,3 +1,4 @@
+#include <precis/core/thread_pool.hpp>
 #include <precis/score/block_influence.hpp>
 
 #include "micro_transformer.hpp"

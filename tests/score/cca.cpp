@@ -1,3 +1,4 @@
+#include <precis/core/thread_pool.hpp>
 #include <precis/score/cca.hpp>
 
 #include "micro_transformer.hpp"

@@ -1,5 +1,6 @@
 #include <precis/score/drop_one.hpp>
 
+#include <precis/core/thread_pool.hpp>
 #include <precis/evaluate/perplexity.hpp>
 #include <precis/measure/kl_divergence.hpp>
 #include <precis/model/whole_forwards.hpp>

@@ -1,3 +1,4 @@
+#include <precis/core/thread_pool.hpp>
 #include <precis/score/eigen_attribution.hpp>
 
 #include "catch.hpp"

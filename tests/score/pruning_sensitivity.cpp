@@ -1,5 +1,6 @@
 #include <precis/score/pruning_sensitivity.hpp>
 
+#include <precis/core/thread_pool.hpp>
 #include <precis/model/whole_forwards.hpp>
 
 #include "catch.hpp"

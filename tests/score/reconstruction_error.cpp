@@ -1,5 +1,6 @@
 #include <precis/score/reconstruction_error.hpp>
 
+#include <precis/core/thread_pool.hpp>
 #include <precis/prune/magnitude.hpp>
 
 #include "catch.hpp"

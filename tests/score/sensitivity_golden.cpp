@@ -1,3 +1,4 @@
+#include <precis/core/thread_pool.hpp>
 #include <precis/model/whole_forwards.hpp>
 #include <precis/score/pruning_sensitivity.hpp>
 #include <precis/score/taylor.hpp>

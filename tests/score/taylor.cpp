@@ -1,5 +1,6 @@
 #include <precis/score/taylor.hpp>
 
+#include <precis/core/thread_pool.hpp>
 #include <precis/model/whole_forwards.hpp>
 #include <precis/score/first_order_taylor.hpp>
 

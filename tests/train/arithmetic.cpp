@@ -7,6 +7,7 @@
 #include <engine/model_files/load.hpp>
 
 #include <precis/core/executor.hpp>
+#include <precis/core/thread_pool.hpp>
 
 #include <filesystem>
 #include <string>

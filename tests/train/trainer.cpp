@@ -7,6 +7,7 @@
 
 #include <precis/core/error.hpp>
 #include <precis/core/random.hpp>
+#include <precis/core/thread_pool.hpp>
 
 #include <cmath>
 #include <cstddef>

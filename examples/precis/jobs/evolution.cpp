@@ -7,6 +7,7 @@
 #include "jobs/text_windows.hpp"
 
 #include <precis/allocate/evolve.hpp>
+#include <precis/core/thread_pool.hpp>
 #include <precis/cost/entry.hpp>
 #include <precis/cost/plan_divergence.hpp>
 

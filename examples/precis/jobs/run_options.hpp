@@ -3,6 +3,7 @@
 #include "jobs/progress.hpp"
 
 #include <precis/core/executor.hpp>
+#include <precis/core/thread_pool.hpp>
 
 #include <cstddef>
 #include <string>

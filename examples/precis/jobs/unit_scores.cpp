@@ -10,6 +10,7 @@
 
 #include <engine/files/json.hpp>
 
+#include <precis/core/thread_pool.hpp>
 #include <precis/cost/entry.hpp>
 #include <precis/score/block_influence.hpp>
 #include <precis/score/drop_one.hpp>

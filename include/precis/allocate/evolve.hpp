@@ -11,13 +11,11 @@
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
-#include <functional>
 #include <limits>
-#include <map>
 #include <numeric>
-#include <set>
 #include <span>
 #include <string>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -85,7 +83,7 @@ struct evolve {
   template<class Fitness, class Report>
   [[nodiscard]] solution solve(const cost_table& t, std::span<const std::size_t> tokens, Fitness&& fitness,
                                Report&& report) const {
-    const search s(*this, t, tokens);
+    const search<std::remove_reference_t<Fitness>> s(*this, t, tokens);
     candidate parent = s.first_parent(fitness);
     double best = std::numeric_limits<double>::quiet_NaN();
     evaluation_sample best_sample;  // the sample on which the parent has that loss
@@ -127,6 +125,7 @@ struct evolve {
   }
 
   /// The plan of a solution from `solve`.
+  template<class = void>
   [[nodiscard]] plan to_plan(const cost_table& t, const solution& s) const {
     return solver::to_plan(t, s, "evolve " + to_string(budget),
                            std::to_string(generations) + " generations, loss " + text::number(s.objective));
@@ -149,6 +148,7 @@ struct evolve {
     std::size_t entry, bytes;
   };
 
+  template<class Fitness>
   class search {
    public:
     search(const evolve& settings, const cost_table& t, std::span<const std::size_t> tokens)
@@ -158,26 +158,17 @@ struct evolve {
             "a budget in bytes: units swap entries of equal sizes; knapsack and others take times");
       limit_ = solver::limit_of(settings.budget, t, solver::feasible_range(rows_.problem(0)), where);
       check_settings();
-      std::map<std::vector<std::size_t>, std::vector<std::size_t>> by_size;
-      std::map<std::string, std::vector<std::size_t>> by_role;
+      std::vector<std::vector<std::size_t>> sizes(t.units.size());
+      std::vector<std::string> roles;
       for (std::size_t u = 0; u < t.units.size(); ++u) {
         levels_.push_back(levels_of(u));
-        std::vector<std::size_t> sizes;
-        for (const level& l : levels_[u]) sizes.push_back(l.bytes);
-        by_size[std::move(sizes)].push_back(u);
-        by_role[role_of(t.units[u].name)].push_back(u);
+        for (const level& l : levels_[u]) sizes[u].push_back(l.bytes);
+        roles.push_back(role_of(t.units[u].name));
       }
-      group_of_.resize(t.units.size());
-      const auto take = [&](const auto& groups) {
-        for (const auto& [key, units] : groups) {
-          for (const std::size_t u : units) group_of_[u] = groups_.size();
-          groups_.push_back(units);
-        }
-      };
       if (settings.swap_with == partners::equal_roles)
-        take(by_role);
+        group_by(roles);
       else
-        take(by_size);
+        group_by(sizes);
     }
 
     [[nodiscard]] solution as_solution(const candidate& c, double loss) const {
@@ -188,7 +179,6 @@ struct evolve {
       return s;
     }
 
-    template<class Fitness>
     [[nodiscard]] candidate first_parent(Fitness& fitness) const {
       if (!settings_.from.empty()) return given_start();
       if (t_.units.empty()) return {};
@@ -198,12 +188,12 @@ struct evolve {
       for (std::size_t i = 0; i < std::max<std::size_t>(1, settings_.starts); ++i) {
         dice d(settings_.seed, purpose("allocate::evolve start") + i);
         candidate c = rounded_down(d);
-        if (std::ranges::find(all, c) == all.end()) all.push_back(std::move(c));
+        if (std::find(all.begin(), all.end(), c) == all.end()) all.push_back(std::move(c));
       }
       if (all.size() == 1) return all.front();
       const evaluation_sample sample = draw(settings_.generations, 0, settings_.start_tokens);
       const std::vector<double> losses = judge(fitness, all, sample);
-      return all[static_cast<std::size_t>(std::ranges::min_element(losses) - losses.begin())];
+      return all[static_cast<std::size_t>(std::min_element(losses.begin(), losses.end()) - losses.begin())];
     }
 
     /// A new random sample of exactly `tokens` tokens without repetition. If these are all tokens, the sequences are in
@@ -225,13 +215,12 @@ struct evolve {
 
     /// The losses of candidates; one that is not finite counts as infinite, because low bit widths may break a
     /// candidate.
-    template<class Fitness>
     [[nodiscard]] std::vector<double> judge(Fitness& fitness, const std::vector<candidate>& candidates,
                                             const evaluation_sample& sample) const {
       std::vector<std::vector<std::size_t>> entries;
       entries.reserve(candidates.size());
       for (const candidate& c : candidates) entries.push_back(entries_of(c));
-      std::vector<double> losses = std::invoke(fitness, std::span<const std::vector<std::size_t>>(entries), sample);
+      std::vector<double> losses = fitness(std::span<const std::vector<std::size_t>>(entries), sample);
       if (losses.size() != candidates.size())
         bad(std::to_string(losses.size()) + " losses for " + std::to_string(candidates.size()) + " candidates",
             "one loss per candidate");
@@ -248,8 +237,8 @@ struct evolve {
 
     [[nodiscard]] std::vector<candidate> offspring_of(const candidate& parent, std::size_t generation) const {
       std::vector<candidate> out;
-      if (parent.size() < 2) return out;  // no unit to swap with
-      std::set<candidate> seen{parent};
+      if (parent.size() < 2) return out;    // no unit to swap with
+      std::vector<candidate> seen{parent};  // sorted
       dice d(settings_.seed, purpose("allocate::evolve offspring") + generation);
       constexpr std::size_t attempts_each = 50;
       for (std::size_t tries = 0; out.size() < settings_.offspring && tries < attempts_each * settings_.offspring;
@@ -257,7 +246,11 @@ struct evolve {
         const std::size_t swaps = 1 + std::min(d.below(3), d.below(3));
         candidate c = parent;
         const bool made = settings_.swap_with == partners::all ? shift(c, swaps, d) : swap_levels(c, swaps, d);
-        if (made && seen.insert(c).second) out.push_back(std::move(c));
+        if (!made) continue;
+        const auto at = std::lower_bound(seen.begin(), seen.end(), c);
+        if (at != seen.end() && *at == c) continue;
+        seen.insert(at, c);
+        out.push_back(std::move(c));
       }
       return out;
     }
@@ -267,6 +260,20 @@ struct evolve {
 
     [[noreturn]] static void bad(std::string what, std::string expected) {
       refuse({.what = std::move(what), .where = where, .expected = std::move(expected)});
+    }
+
+    /// Groups of units with equal keys, in the order of the keys.
+    template<class Key>
+    void group_by(const std::vector<Key>& keys) {
+      std::vector<std::size_t> order(keys.size());
+      std::iota(order.begin(), order.end(), std::size_t{0});
+      std::stable_sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) { return keys[a] < keys[b]; });
+      group_of_.resize(keys.size());
+      for (std::size_t i = 0; i < order.size(); ++i) {
+        if (i == 0 || keys[order[i]] != keys[order[i - 1]]) groups_.emplace_back();
+        group_of_[order[i]] = groups_.size() - 1;
+        groups_.back().push_back(order[i]);
+      }
     }
 
     void check_settings() const {
@@ -334,7 +341,8 @@ struct evolve {
         if (e >= t_.entries.size() || !t_.admits(u, e))
           bad("a start with an entry that is not admissible for unit " + t_.units[u].name, "admissible entries");
         // Among entries of equal bytes only the best is a level; it stands for the others.
-        const auto at = std::ranges::find(levels_[u], t_.bytes_of(u)[e], &level::bytes);
+        const auto at = std::find_if(levels_[u].begin(), levels_[u].end(),
+                                     [&](const level& l) { return l.bytes == t_.bytes_of(u)[e]; });
         c.push_back(static_cast<std::size_t>(at - levels_[u].begin()));
       }
       if (bytes_of(c) > limit_)
@@ -346,7 +354,8 @@ struct evolve {
     [[nodiscard]] candidate uniform(std::size_t entry) const {
       candidate c;
       for (std::size_t u = 0; u < t_.units.size(); ++u) {
-        const auto at = std::ranges::find(levels_[u], entry, &level::entry);
+        const auto at =
+            std::find_if(levels_[u].begin(), levels_[u].end(), [&](const level& l) { return l.entry == entry; });
         if (at == levels_[u].end()) return {};
         c.push_back(static_cast<std::size_t>(at - levels_[u].begin()));
       }
@@ -456,7 +465,7 @@ struct evolve {
     const evolve& settings_;
     const cost_table& t_;
     std::span<const std::size_t> tokens_;
-    solver::linked_table rows_;
+    solver::linked_table<> rows_;
     std::size_t limit_ = 0;
     std::vector<std::vector<level>> levels_;        // [units]
     std::vector<std::vector<std::size_t>> groups_;  // groups of units that may swap

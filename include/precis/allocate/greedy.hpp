@@ -28,8 +28,9 @@ struct greedy {
   precis::budget budget = bits_per_weight(4);
   linked_units linked = {};
 
+  template<class = void>
   [[nodiscard]] solution solve(const cost_table& t) const {
-    const solver::linked_table rows(t, linked, "allocate::greedy", budget.bounds());
+    const solver::linked_table<> rows(t, linked, "allocate::greedy", budget.bounds());
     const std::size_t limit = solver::limit_of(budget, t, solver::feasible_range(rows.problem(0)), "allocate::greedy");
     const auto p = rows.problem(limit);
     const solver::hulls hull(p);
@@ -47,8 +48,9 @@ struct greedy {
       const std::uint64_t key = solver::row_key(p, u);
       for (std::size_t i = at[u]; !hull.is_last(i, u); ++i) steps.push_back({hull.slope[i], key, u, i});
     }
-    std::ranges::stable_sort(
-        steps, [](const step& a, const step& b) { return a.slope != b.slope ? a.slope > b.slope : a.key < b.key; });
+    std::stable_sort(steps.begin(), steps.end(), [](const step& a, const step& b) {
+      return a.slope != b.slope ? a.slope > b.slope : a.key < b.key;
+    });
     for (const step& s : steps) {
       const double more = p.weight(s.unit, hull.entry[s.point + 1]) - p.weight(s.unit, hull.entry[s.point]);
       if (at[s.unit] != s.point || more > room) continue;
@@ -70,9 +72,13 @@ struct greedy {
     return s;
   }
 
-  [[nodiscard]] plan operator()(const cost_table& t) const { return to_plan(t, solve(t)); }
+  template<class = void>
+  [[nodiscard]] plan operator()(const cost_table& t) const {
+    return to_plan(t, solve(t));
+  }
 
   /// The plan of a solution found here.
+  template<class = void>
   [[nodiscard]] plan to_plan(const cost_table& t, const solution& s) const {
     return solver::to_plan(t, s, "greedy " + to_string(budget), solver::certificate(s));
   }

@@ -26,6 +26,7 @@ struct clustering {
   double sse = 0;                    ///< sum of squared distances from the cluster centres
 
   /// The cluster of a value: the last one whose smallest value is not above it, or the first one.
+  template<class = void>
   [[nodiscard]] std::size_t of(double value) const noexcept {
     const auto above = std::upper_bound(from.begin() + 1, from.end(), value);
     return static_cast<std::size_t>(above - from.begin()) - 1;
@@ -39,6 +40,7 @@ namespace detail {
 ///
 /// A coarse grid first narrows the window of each cut. A cut inside a cell costs at least the lower bounds of the
 /// values before and after the cell; a cell whose bound exceeds the cost of a known split is dropped.
+template<class = void>
 class best_cuts {
  public:
   /// Requires sorted values and at least `count` distinct ones.
@@ -202,10 +204,11 @@ class best_cuts {
 /// Source   exact one-dimensional k-means by dynamic programming: Wang and Song, "Ckmeans.1d.dp" (2011);
 ///          docs/methods/kmeans_tiers.md.
 /// @post    the order of the values does not matter; no other split has a smaller sum (to rounding).
+template<class = void>
 [[nodiscard]] inline clustering cluster(std::span<const double> values, std::size_t count) {
   PRECIS_EXPECTS(!values.empty() && count > 0, "needs at least one value and one cluster");
   std::vector<double> sorted(values.begin(), values.end());
-  std::ranges::sort(sorted);
+  std::sort(sorted.begin(), sorted.end());
   const std::size_t n = sorted.size();
   std::size_t distinct = 1;
   for (std::size_t i = 1; i < n; ++i) distinct += sorted[i] != sorted[i - 1] ? 1u : 0u;
@@ -220,8 +223,9 @@ class best_cuts {
     if (result.from.empty() || sorted[at] != result.from.back()) result.from.push_back(sorted[at]);
   }
   for (std::size_t k = 0; k < result.from.size(); ++k) {
-    const auto low = std::ranges::lower_bound(sorted, result.from[k]);
-    const auto high = k + 1 < result.from.size() ? std::ranges::lower_bound(sorted, result.from[k + 1]) : sorted.end();
+    const auto low = std::lower_bound(sorted.begin(), sorted.end(), result.from[k]);
+    const auto high =
+        k + 1 < result.from.size() ? std::lower_bound(sorted.begin(), sorted.end(), result.from[k + 1]) : sorted.end();
     double centre = 0;
     for (auto v = low; v != high; ++v) centre += *v / static_cast<double>(high - low);
     for (auto v = low; v != high; ++v) result.sse = std::fma(*v - centre, *v - centre, result.sse);
@@ -245,6 +249,7 @@ struct kmeans_tiers {
   std::vector<tier_options> options{{.codec = "affine4.row"}, {.codec = "affine8.row"}, {.codec = "float16"}};
 
   /// The index into `options` of every value. Requires finite values and at least one option.
+  template<class = void>
   [[nodiscard]] std::vector<std::size_t> tiers(std::span<const double> values) const {
     std::vector<std::size_t> result;
     if (values.empty()) return result;
@@ -254,6 +259,7 @@ struct kmeans_tiers {
     return result;
   }
 
+  template<class = void>
   [[nodiscard]] plan operator()(const scores& s) const {
     check_finite(s, "allocate::kmeans_tiers");
     check_not_empty(options.size(), "options", "allocate::kmeans_tiers");

@@ -41,8 +41,9 @@ struct knapsack {
   search_limits limits = {};
   std::optional<precis::budget> also = {};  ///< a time if `budget` is a size, and vice versa
 
+  template<class = void>
   [[nodiscard]] solution solve(const cost_table& t) const {
-    const solver::linked_table rows(t, linked, where, budget.bounds());
+    const solver::linked_table<> rows(t, linked, where, budget.bounds());
     const std::size_t limit = solver::limit_of(budget, t, solver::feasible_range(rows.problem(0)), where);
     const solver::selection chosen = also ? within_both(t, rows, limit) : solver::choose(rows.problem(limit), limits);
     solution s{
@@ -53,9 +54,13 @@ struct knapsack {
     return s;
   }
 
-  [[nodiscard]] plan operator()(const cost_table& t) const { return to_plan(t, solve(t)); }
+  template<class = void>
+  [[nodiscard]] plan operator()(const cost_table& t) const {
+    return to_plan(t, solve(t));
+  }
 
   /// The plan of a solution found here.
+  template<class = void>
   [[nodiscard]] plan to_plan(const cost_table& t, const solution& s) const {
     return solver::to_plan(t, s, "knapsack " + to_string(budget) + (also ? " and " + to_string(*also) : ""),
                            solver::certificate(s));
@@ -64,13 +69,13 @@ struct knapsack {
  private:
   static constexpr const char* where = "allocate::knapsack";
 
-  [[nodiscard]] solver::selection within_both(const cost_table& t, const solver::linked_table& rows,
+  [[nodiscard]] solver::selection within_both(const cost_table& t, const solver::linked_table<>& rows,
                                               std::size_t limit) const {
     if (also->bounds() == budget.bounds())
       refuse({.what = "the budgets " + to_string(budget) + " and " + to_string(*also),
               .where = where,
               .expected = "a size and a time"});
-    const solver::linked_table others(t, linked, where, also->bounds());
+    const solver::linked_table<> others(t, linked, where, also->bounds());
     const std::size_t other = solver::limit_of(*also, t, solver::feasible_range(others.problem(0)), where);
     const bool timed = budget.bounds() == resource::nanoseconds;
     solver::choice_problem<double, std::size_t> p = rows.problem(limit);
@@ -100,8 +105,9 @@ struct smallest {
   search_limits limits = {};
   resource of = resource::bytes;  ///< what is minimised
 
+  template<class = void>
   [[nodiscard]] solution solve(const cost_table& t) const {
-    const solver::linked_table rows(t, linked, "allocate::smallest", of);
+    const solver::linked_table<> rows(t, linked, "allocate::smallest", of);
     const solver::choice_problem<std::size_t, double> all = rows.inverse(cost);
     compensated_sum least;
     double span = 0;
@@ -139,6 +145,7 @@ struct smallest {
     }
   }
 
+  template<class = void>
   [[nodiscard]] plan operator()(const cost_table& t) const {
     const solution s = solve(t);
     return solver::to_plan(t, s, (of == resource::bytes ? "smallest " : "fastest ") + text::number(cost),

@@ -24,8 +24,9 @@ struct lagrangian {
   precis::budget budget = bits_per_weight(4);
   linked_units linked = {};
 
+  template<class = void>
   [[nodiscard]] solution solve(const cost_table& t) const {
-    const solver::linked_table rows(t, linked, "allocate::lagrangian", budget.bounds());
+    const solver::linked_table<> rows(t, linked, "allocate::lagrangian", budget.bounds());
     const std::size_t limit =
         solver::limit_of(budget, t, solver::feasible_range(rows.problem(0)), "allocate::lagrangian");
     const auto p = rows.problem(limit);
@@ -42,9 +43,13 @@ struct lagrangian {
     return s;
   }
 
-  [[nodiscard]] plan operator()(const cost_table& t) const { return to_plan(t, solve(t)); }
+  template<class = void>
+  [[nodiscard]] plan operator()(const cost_table& t) const {
+    return to_plan(t, solve(t));
+  }
 
   /// The plan of a solution found here.
+  template<class = void>
   [[nodiscard]] plan to_plan(const cost_table& t, const solution& s) const {
     return solver::to_plan(t, s, "lagrangian " + to_string(budget), solver::certificate(s));
   }

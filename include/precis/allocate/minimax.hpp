@@ -30,8 +30,9 @@ struct minimax {
   precis::budget budget = bits_per_weight(4);
   linked_units linked = {};
 
+  template<class = void>
   [[nodiscard]] solution solve(const cost_table& t) const {
-    const solver::linked_table rows(t, linked, "allocate::minimax", budget.bounds());
+    const solver::linked_table<> rows(t, linked, "allocate::minimax", budget.bounds());
     const std::size_t limit = solver::limit_of(budget, t, solver::feasible_range(rows.problem(0)), "allocate::minimax");
     const auto p = rows.problem(limit);
     std::vector<std::size_t> entries(p.units);
@@ -55,7 +56,7 @@ struct minimax {
     std::vector<double> thresholds;
     for (const double c : p.values)
       if (c < not_admitted) thresholds.push_back(c);
-    std::ranges::sort(thresholds);
+    std::sort(thresholds.begin(), thresholds.end());
     thresholds.erase(std::unique(thresholds.begin(), thresholds.end()), thresholds.end());
     std::size_t low = 0, high = thresholds.empty() ? 0 : thresholds.size() - 1;  // the highest one fits
     while (low < high) {
@@ -75,9 +76,13 @@ struct minimax {
     return s;
   }
 
-  [[nodiscard]] plan operator()(const cost_table& t) const { return to_plan(t, solve(t)); }
+  template<class = void>
+  [[nodiscard]] plan operator()(const cost_table& t) const {
+    return to_plan(t, solve(t));
+  }
 
   /// The plan of a solution found here.
+  template<class = void>
   [[nodiscard]] plan to_plan(const cost_table& t, const solution& s) const {
     return solver::to_plan(t, s, "minimax " + to_string(budget), "no unit above " + text::number(s.objective));
   }

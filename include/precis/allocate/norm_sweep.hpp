@@ -34,6 +34,7 @@ struct norm_sweep {
   std::vector<double> powers = {1, 1.5, 2, 2.5, 3, 3.5};
   linked_units linked = {};
 
+  template<class = void>
   [[nodiscard]] solution solve(const cost_table& t) const {
     check(t, where);
     check_not_empty(powers.size(), "powers", where);
@@ -74,15 +75,20 @@ struct norm_sweep {
     return best;
   }
 
-  [[nodiscard]] plan operator()(const cost_table& t) const { return to_plan(t, solve(t)); }
+  template<class = void>
+  [[nodiscard]] plan operator()(const cost_table& t) const {
+    return to_plan(t, solve(t));
+  }
 
   /// The plan of a solution found here.
+  template<class = void>
   [[nodiscard]] plan to_plan(const cost_table& t, const solution& s) const {
     return solver::to_plan(t, s, "norm_sweep " + to_string(budget), "no unit above " + text::number(s.objective));
   }
 
  private:
   static constexpr const char* where = "allocate::norm_sweep";
+  template<class = void>
   [[noreturn]] static void bad(std::string what, std::string expected) {
     refuse({.what = std::move(what), .where = where, .expected = std::move(expected)});
   }

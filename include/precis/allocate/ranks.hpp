@@ -29,6 +29,7 @@ struct rank_unit {
 
 /// Refuses an empty matrix, singular values that ascend, are negative or not finite, and a weight that is negative or
 /// not finite. `where` names the stage in messages.
+template<class = void>
 inline void check(std::span<const rank_unit> units, const std::string& where) {
   for (const rank_unit& u : units) {
     bool valid = u.out > 0 && u.in > 0 && u.values.size() == std::min(u.out, u.in) && u.weight >= 0 &&
@@ -52,6 +53,7 @@ inline void check(std::span<const rank_unit> units, const std::string& where) {
 struct ranks_by_energy {
   double lost = 0.01;
 
+  template<class = void>
   [[nodiscard]] std::vector<std::size_t> operator()(std::span<const rank_unit> units) const {
     check(units, "allocate::ranks_by_energy");
     if (!(lost >= 0 && lost < 1))
@@ -87,6 +89,7 @@ struct rank_item {
 /// each unit are in the order of its singular values, so any prefix is a choice of ranks.
 ///
 /// Errors    units that `check` refuses.
+template<class = void>
 [[nodiscard]] inline std::vector<rank_item> rank_items(std::span<const rank_unit> units) {
   check(units, "allocate::rank_items");
   std::vector<rank_item> items;
@@ -94,7 +97,8 @@ struct rank_item {
     for (std::size_t r = 0; r < units[u].values.size(); ++r)
       items.push_back({u, r, units[u].weight * units[u].values[r] * units[u].values[r],
                        static_cast<double>(units[u].out + units[u].in)});
-  std::ranges::stable_sort(items, [](const rank_item& a, const rank_item& b) { return a.ratio() > b.ratio(); });
+  std::stable_sort(items.begin(), items.end(),
+                   [](const rank_item& a, const rank_item& b) { return a.ratio() > b.ratio(); });
   return items;
 }
 
@@ -111,6 +115,7 @@ struct rank_item {
 struct ranks {
   std::size_t weights = 0;
 
+  template<class = void>
   [[nodiscard]] std::vector<std::size_t> operator()(std::span<const rank_unit> units) const {
     std::vector<std::size_t> chosen(units.size());
     std::size_t left = weights;
@@ -133,6 +138,7 @@ struct ranks {
 /// Errors    units that `check` refuses; no units.
 /// Source    docs/methods/eigenpruning.md (ranks) and docs/methods/knapsack.md.
 /// @post     dense never costs more than any rank.
+template<class = void>
 [[nodiscard]] inline cost_table rank_costs(std::span<const rank_unit> units, std::size_t bytes_per_number = 4) {
   check(units, "allocate::rank_costs");
   check_not_empty(units.size(), "units", "allocate::rank_costs");

@@ -21,6 +21,7 @@ PRECIS_IEEE_BEGIN
 
 namespace detail {
 
+template<class = void>
 inline void check_sparsity(std::span<const double> values, std::span<const std::size_t> weights, double sparsity,
                            double most, const std::string& where) {
   check_same_count(values.size(), "values", weights.size(), "units", where);
@@ -92,6 +93,7 @@ struct owl {
   double strength = 0.08;
   double most = 1;  ///< largest sparsity of a unit
 
+  template<class = void>
   [[nodiscard]] std::vector<double> operator()(std::span<const double> outliers,
                                                std::span<const std::size_t> weights) const {
     detail::check_sparsity(outliers, weights, sparsity, most, "allocate::owl");
@@ -121,6 +123,7 @@ struct entropy_softmax {
   double temperature = 0.5;
   double most = 1;
 
+  template<class = void>
   [[nodiscard]] std::vector<double> operator()(std::span<const double> scores,
                                                std::span<const std::size_t> weights) const {
     detail::check_sparsity(scores, weights, sparsity, most, "allocate::entropy_softmax");
@@ -162,6 +165,7 @@ struct entropy_softmax {
 /// The plan with these sparsities, one per choice in the order of the plan. A note names their source.
 ///
 /// Errors    numbers of sparsities and choices that differ; a sparsity outside [0, 1] by more than rounding.
+template<class = void>
 [[nodiscard]] inline plan with_sparsity(plan p, std::span<const double> sparsity, const std::string& source) {
   check_same_count(sparsity.size(), "sparsities", p.choices.size(), "choices", "allocate::with_sparsity");
   for (std::size_t i = 0; i < sparsity.size(); ++i) {

@@ -24,6 +24,7 @@ PRECIS_IEEE_BEGIN
 struct uniform {
   precis::budget budget = bits_per_weight(4);
 
+  template<class = void>
   [[nodiscard]] solution solve(const cost_table& t) const {
     check(t, "allocate::uniform");
     const bool timed = budget.bounds() == resource::nanoseconds;
@@ -66,6 +67,7 @@ struct uniform {
     return s;
   }
 
+  template<class = void>
   [[nodiscard]] plan operator()(const cost_table& t) const {
     const solution s = solve(t);
     return solver::to_plan(t, s, "uniform " + to_string(budget),

@@ -72,9 +72,13 @@ struct z_tiers {
   deviation std = deviation::population;
 
   /// The z-score of every value: see `z_scores`. Requires finite values.
-  [[nodiscard]] std::vector<double> z(std::span<const double> values) const { return z_scores(values, std); }
+  template<class = void>
+  [[nodiscard]] std::vector<double> z(std::span<const double> values) const {
+    return z_scores(values, std);
+  }
 
   /// The tier of every value. Errors: below > above. Requires finite values.
+  template<class = void>
   [[nodiscard]] std::vector<tier> tiers(std::span<const double> values) const {
     if (!(below <= above))
       refuse({.what = "thresholds " + text::number(below) + " and " + text::number(above),
@@ -90,6 +94,7 @@ struct z_tiers {
     return t == tier::low ? low : t == tier::medium ? medium : high;
   }
 
+  template<class = void>
   [[nodiscard]] plan operator()(const scores& s) const {
     check_finite(s, "allocate::z_tiers");
     plan p{.model = s.model, .units = kind_of(s.units), .notes = {}, .choices = {}};

@@ -64,6 +64,7 @@ void unpack_eights(const std::byte* stream, std::size_t eights, std::uint8_t* co
 }
 
 /// Packs the whole runs of eight codes for which a fast path exists. Returns the number of packed codes.
+template<class = void>
 [[nodiscard]] inline std::size_t pack_runs(const std::uint8_t* codes, std::size_t count, unsigned width,
                                            std::byte* stream) noexcept {
   if constexpr (std::endian::native == std::endian::little) {
@@ -82,6 +83,7 @@ void unpack_eights(const std::byte* stream, std::size_t eights, std::uint8_t* co
   return 0;
 }
 /// Unpacks the whole runs of eight codes for which a fast path exists. Returns the number of unpacked codes.
+template<class = void>
 [[nodiscard]] inline std::size_t unpack_runs(const std::byte* stream, std::size_t count, unsigned width,
                                              std::uint8_t* codes) noexcept {
   if constexpr (std::endian::native == std::endian::little) {

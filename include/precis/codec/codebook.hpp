@@ -29,11 +29,12 @@ namespace detail {
 ///
 /// More than 4096 distinct values are first binned into 4096 equal-width bins; levels are still means of values, not of
 /// bins. If there are fewer distinct values than levels, the last level is repeated.
+template<class = void>
 [[nodiscard]] inline std::vector<double> best_levels(std::span<const float> values, std::size_t count) {
   constexpr std::size_t max_points = 4096;
   // Prefix sums over the points: the number of values, the values, and their squares.
   std::vector<float> sorted(values.begin(), values.end());
-  std::ranges::sort(sorted);
+  std::sort(sorted.begin(), sorted.end());
   std::vector<double> n{0}, sum{0}, squares{0};
   const auto add = [&](std::size_t first, std::size_t last) {
     double all = 0, square = 0;
@@ -185,7 +186,8 @@ struct codebook_codec {
     std::vector<double> best = detail::best_levels(values, levels);
     if (Zero) {
       const auto magnitude = [](double a, double b) { return std::abs(a) < std::abs(b); };
-      *std::ranges::min_element(best, magnitude) = 0;  // levels stay sorted: none lies between this one and 0
+      *std::min_element(best.begin(), best.end(), magnitude) =
+          0;  // levels stay sorted: none lies between this one and 0
     }
     for (std::size_t i = 0; i < levels; ++i) {
       const auto level = static_cast<float>(best[i]);

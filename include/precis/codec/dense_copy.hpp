@@ -13,6 +13,7 @@ PRECIS_IEEE_BEGIN
 
 /// Copies a matrix to another of the same shape, in square tiles, so that a transposed source is not read one cache
 /// line per element. Requires equal shapes and no overlap.
+template<class = void>
 inline void copy_values(weight_view from, mutable_weight_view to) {
   PRECIS_EXPECTS(from.rows == to.rows && from.cols == to.cols, "equal shapes");
   constexpr std::size_t tile = 16;
@@ -25,6 +26,7 @@ inline void copy_values(weight_view from, mutable_weight_view to) {
 /// A view with contiguous rows: of the given matrix if its rows are contiguous, otherwise of a copy.
 class with_contiguous_rows {
  public:
+  template<class = void>
   explicit with_contiguous_rows(weight_view w) : view_(w) {
     if (w.rows_contiguous()) return;
     copy_.resize(w.size());

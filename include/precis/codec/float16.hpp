@@ -113,9 +113,11 @@ struct float16 {
 
   [[nodiscard]] static std::string name() { return "float16"; }
   [[nodiscard]] static constexpr std::size_t bytes(std::size_t out, std::size_t in) { return out * in * 2; }
+  template<class = void>
   static void encode(weight_view weights, std::span<std::byte> packed) {
     detail::encode_numbers<std::uint16_t>(name(), weights, packed, detail::to_float16{});
   }
+  template<class = void>
   static void decode(std::span<const std::byte> packed, mutable_weight_view weights) {
     detail::decode_numbers<std::uint16_t>(name(), packed, weights,
                                           [](std::uint16_t h) { return kernel::half_to_float(h); });
@@ -130,9 +132,11 @@ struct bfloat16 {
 
   [[nodiscard]] static std::string name() { return "bfloat16"; }
   [[nodiscard]] static constexpr std::size_t bytes(std::size_t out, std::size_t in) { return out * in * 2; }
+  template<class = void>
   static void encode(weight_view weights, std::span<std::byte> packed) {
     detail::encode_numbers<std::uint16_t>(name(), weights, packed, detail::to_bfloat16{});
   }
+  template<class = void>
   static void decode(std::span<const std::byte> packed, mutable_weight_view weights) {
     detail::decode_numbers<std::uint16_t>(name(), packed, weights,
                                           [](std::uint16_t b) { return kernel::bfloat16_to_float(b); });
@@ -146,9 +150,11 @@ struct float32 {
 
   [[nodiscard]] static std::string name() { return "float32"; }
   [[nodiscard]] static constexpr std::size_t bytes(std::size_t out, std::size_t in) { return out * in * 4; }
+  template<class = void>
   static void encode(weight_view weights, std::span<std::byte> packed) {
     detail::encode_numbers<std::uint32_t>(name(), weights, packed, detail::to_float32{});
   }
+  template<class = void>
   static void decode(std::span<const std::byte> packed, mutable_weight_view weights) {
     detail::decode_numbers<std::uint32_t>(name(), packed, weights,
                                           [](std::uint32_t x) { return kernel::bit_cast<float>(x); });

@@ -33,6 +33,7 @@ inline constexpr bool values_keep_zero = requires { requires Values::keeps_zero;
 
 /// The positions of the `keep` weights of x that are kept, in ascending order: those of largest magnitude; ties go to
 /// the later weight. If fewer than `keep` weights are nonzero, the first zeros are kept too.
+template<class = void>
 inline void positions_kept(std::span<const float> x, std::size_t keep, std::vector<std::size_t>& order) {
   order.resize(x.size());
   for (std::size_t i = 0; i < x.size(); ++i) order[i] = i;
@@ -44,7 +45,7 @@ inline void positions_kept(std::span<const float> x, std::size_t keep, std::vect
   if (keep < x.size())
     std::nth_element(order.begin(), order.begin() + static_cast<std::ptrdiff_t>(keep), order.end(), before);
   order.resize(keep);
-  std::ranges::sort(order);
+  std::sort(order.begin(), order.end());
 }
 
 }  // namespace detail

@@ -68,15 +68,18 @@ struct standard {
   }
 
   /// The format by which entry `index` is multiplied.
+  template<class = void>
   [[nodiscard]] static std::optional<kernel::packed_format> packed_format(std::size_t index) noexcept {
     if (const auto f = format(index)) return *f;
     return format_of(others{}, index - grids);
   }
 
+  template<class = void>
   [[nodiscard]] static std::string name(std::size_t index) {
     if (const auto f = format(index)) return to_string(*f);
     return others::names()[index - grids];
   }
+  template<class = void>
   [[nodiscard]] static std::vector<std::string> names() {
     std::vector<std::string> all;
     for (std::size_t i = 0; i < size; ++i) all.push_back(name(i));
@@ -93,20 +96,26 @@ struct standard {
     if (const auto f = format(index)) return f->keeps_zero();
     return zero_of(others{}, index - grids);
   }
+  template<class = void>
   static void encode(std::size_t index, weight_view weights, std::span<std::byte> packed) {
     PRECIS_EXPECTS(index < size, "no such menu entry");
     if (const auto f = format(index)) return codec::encode(*f, weights, packed);
     others::encode(index - grids, weights, packed);
   }
+  template<class = void>
   static void decode(std::size_t index, std::span<const std::byte> packed, mutable_weight_view weights) {
     PRECIS_EXPECTS(index < size, "no such menu entry");
     if (const auto f = format(index)) return codec::decode(*f, packed, weights);
     others::decode(index - grids, packed, weights);
   }
 
-  [[nodiscard]] static bool contains(std::string_view wanted) { return position(wanted) < size; }
+  template<class = void>
+  [[nodiscard]] static bool contains(std::string_view wanted) {
+    return position(wanted) < size;
+  }
 
   /// The index of the entry called `wanted`. Errors: there is no such entry; the message lists the grammar of names.
+  template<class = void>
   [[nodiscard]] static std::size_t index_of(std::string_view wanted) {
     const std::size_t at = position(wanted);
     if (at == size)
@@ -133,6 +142,7 @@ struct standard {
     constexpr std::array<bool, sizeof...(Codecs)> all{Codecs::keeps_zero...};
     return all[entry];
   }
+  template<class = void>
   [[nodiscard]] static std::size_t position(std::string_view wanted) {
     std::size_t i = 0;
     while (i < size && name(i) != wanted) ++i;

@@ -14,6 +14,7 @@ namespace precis::codec {
 PRECIS_IEEE_BEGIN
 
 /// Refuses the first weight that is NaN or infinite, by row and column. Cost: one read.
+template<class = void>
 inline void check_finite(weight_view w, const std::string& where) {
   for (std::size_t r = 0; r < w.rows; ++r)
     for (std::size_t c = 0; c < w.cols; ++c)
@@ -27,6 +28,7 @@ inline void check_finite(weight_view w, const std::string& where) {
 }
 
 /// Refuses the first weight below 0, by row and column: formats of powers have no sign. Cost: one read.
+template<class = void>
 inline void check_not_negative(weight_view w, const std::string& where) {
   for (std::size_t r = 0; r < w.rows; ++r)
     for (std::size_t c = 0; c < w.cols; ++c)
@@ -37,6 +39,7 @@ inline void check_not_negative(weight_view w, const std::string& where) {
 }
 
 /// Refuses a buffer of `have` bytes for a matrix that needs `need` bytes in the codec called `name`.
+template<class = void>
 [[noreturn]] inline void refuse_size(const std::string& name, std::size_t have, std::size_t need, weight_view w) {
   refuse({.what = std::to_string(have) + " bytes for a matrix of " + std::to_string(w.rows) + " x " +
                   std::to_string(w.cols),
@@ -45,6 +48,7 @@ inline void check_not_negative(weight_view w, const std::string& where) {
 }
 
 /// Refuses a buffer that does not have `need` bytes.
+template<class = void>
 inline void check_size(const std::string& name, std::size_t have, std::size_t need, weight_view w) {
   if (have != need) refuse_size(name, have, need, w);
 }

@@ -60,6 +60,7 @@ struct budget {
   return {budget::measure::nanoseconds, nanoseconds};
 }
 
+template<class = void>
 [[nodiscard]] inline std::string to_string(const budget& b) {
   char digits[32];
   const auto end = std::to_chars(digits, digits + sizeof digits, b.value).ptr;
@@ -77,6 +78,7 @@ struct budget {
 }
 
 /// Parses the text form. Errors: an unknown suffix, or a number that is not positive and finite.
+template<class = void>
 [[nodiscard]] inline budget parse_budget(std::string_view text) {
   double value = 0;
   const auto [end, fault] = std::from_chars(text.data(), text.data() + text.size(), value);

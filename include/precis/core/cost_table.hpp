@@ -58,6 +58,7 @@ struct cost_table {
     return costs_of(unit)[entry] < not_admitted;
   }
   /// Total number of weights over all units.
+  template<class = void>
   [[nodiscard]] std::size_t weights() const noexcept {
     std::size_t sum = 0;
     for (const unit& u : units) sum += u.weights;
@@ -71,6 +72,7 @@ struct cost_table {
 /// messages.
 ///
 /// Cost     O(units x entries + units log units).
+template<class = void>
 inline void check(const cost_table& t, const std::string& where = "cost table") {
   const auto bad = [&](std::string what, std::string expected) {
     refuse({.what = std::move(what), .where = where, .expected = std::move(expected)});
@@ -161,6 +163,7 @@ template<class Menu>
 ///
 /// A table with notes or times is of version 2. It has lines `note TEXT`; with times, the line
 /// `columns bytes cost nanoseconds`, and BYTES COST NANOSECONDS for each entry, where `-` is a time that is not known.
+template<class = void>
 [[nodiscard]] inline std::string to_text(const cost_table& t) {
   check(t);
   const unsigned version = t.notes.empty() && !t.has_times() ? 1 : 2;
@@ -191,6 +194,7 @@ template<class Menu>
 /// Entry names are not checked against a menu. `where` names the file in messages.
 ///
 /// Errors   each with its line number; a table that `check` refuses.
+template<class = void>
 [[nodiscard]] inline cost_table parse_costs(std::string_view source, std::span<const matrix_info> matrices,
                                             std::string_view where = "cost table") {
   const std::vector<text::line> lines = text::split(source);
@@ -226,7 +230,7 @@ template<class Menu>
       if (!t.entries.empty()) text::refuse_line(l, where, "a second 'entries' line", "one");
       for (const std::string_view name : std::span(l.words).subspan(1)) t.entries.emplace_back(name);
     } else {
-      const auto at = std::ranges::find(t.units, first, &unit::name);
+      const auto at = std::find_if(t.units.begin(), t.units.end(), [&](const unit& u) { return u.name == first; });
       if (at == t.units.end())
         text::refuse_line(l, where, "unit '" + std::string(first) + "' is not in this model",
                           "a table made for this model");

@@ -1,76 +1,28 @@
 #pragma once
 
-#include <atomic>
-#include <concepts>
 #include <cstddef>
-#include <exception>
-#include <functional>
-#include <thread>
-#include <vector>
 
 namespace precis {
+
+namespace detail {
+struct any_body {
+  void operator()(std::size_t) const {}
+};
+}  // namespace detail
 
 /// Runs body(0) ... body(n - 1), in any order and on any threads, and returns when all calls are done.
 ///
 /// A stage writes result i to slot i and reduces the slots in index order afterwards, so all executors give the same
 /// result. An executor rethrows the exception of the lowest index that threw.
 template<class E>
-concept executor = requires(E& e, std::size_t n, const std::function<void(std::size_t)>& body) { e.for_each(n, body); };
+concept executor = requires(E& e, std::size_t n, const detail::any_body& body) { e.for_each(n, body); };
 
-/// Runs the calls in index order on the calling thread. The default everywhere.
+/// Runs the calls in index order on the calling thread. The default everywhere; for threads, include
+/// precis/core/thread_pool.hpp.
 struct sequential {
   template<class Body>
   void for_each(std::size_t n, Body&& body) const {
     for (std::size_t i = 0; i < n; ++i) body(i);
-  }
-};
-
-/// Distributes the indices over threads that live for one call of `for_each`.
-///
-/// Unit     threads; 0 = one per processor.
-/// Cost     starts `threads - 1` threads per call (tens of microseconds), so the work should take milliseconds.
-struct thread_pool {
-  std::size_t threads = 0;
-
-  template<class Body>
-  void for_each(std::size_t n, Body&& body) const {
-    std::size_t workers = threads != 0 ? threads : std::thread::hardware_concurrency();
-    if (workers > n) workers = n;
-    if (workers <= 1) {
-      sequential{}.for_each(n, body);
-      return;
-    }
-    std::atomic<std::size_t> next{0};
-#if defined(__cpp_exceptions)
-    std::vector<std::exception_ptr> failures(n);
-    std::atomic<bool> failed{false};
-    const auto work = [&] {
-      while (!failed) {  // tested before taking an index, so every index below a failing one runs
-        const std::size_t i = next++;
-        if (i >= n) return;
-        try {
-          body(i);
-        } catch (...) {
-          failures[i] = std::current_exception();
-          failed = true;
-        }
-      }
-    };
-#else
-    const auto work = [&] {
-      for (std::size_t i = next++; i < n; i = next++) body(i);
-    };
-#endif
-    {
-      std::vector<std::jthread> pool;
-      pool.reserve(workers - 1);
-      for (std::size_t w = 1; w < workers; ++w) pool.emplace_back(work);
-      work();
-    }
-#if defined(__cpp_exceptions)
-    for (const std::exception_ptr& failure : failures)
-      if (failure) std::rethrow_exception(failure);
-#endif
   }
 };
 

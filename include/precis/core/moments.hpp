@@ -42,6 +42,7 @@ struct moments {
 /// Errors   none. Requires finite values.
 /// Cost     O(values).
 /// @post    z_scores(a values + b) equals z_scores(values) for a > 0, up to rounding.
+template<class = void>
 [[nodiscard]] inline std::vector<double> z_scores(std::span<const double> values,
                                                   deviation divisor = deviation::population) {
   std::vector<double> z(values.size());

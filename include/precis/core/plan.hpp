@@ -11,7 +11,6 @@
 #include <span>
 #include <string>
 #include <string_view>
-#include <unordered_set>
 #include <vector>
 
 namespace precis {
@@ -34,18 +33,24 @@ struct plan {
   std::vector<std::string> notes = {};  ///< the allocator and its settings, one line each
   std::vector<choice> choices = {};     ///< one per unit, in model order
 
+  template<class = void>
   [[nodiscard]] const choice* find(std::string_view unit) const noexcept {
-    const auto at = std::ranges::find(choices, unit, &choice::unit);
-    return at == choices.end() ? nullptr : &*at;
+    for (const choice& c : choices)
+      if (c.unit == unit) return &c;
+    return nullptr;
   }
   bool operator==(const plan&) const = default;
 };
 
 /// Refuses an inconsistent plan: a unit chosen twice, a sparsity outside [0, 1], or a name that is not one word.
+template<class = void>
 inline void check(const plan& p) {
   check_model_name(p.model, "plan");
-  std::unordered_set<std::string_view> named;
-  for (const choice& c : p.choices) {
+  std::vector<std::string_view> names;
+  for (const choice& c : p.choices) names.push_back(c.unit);
+  const std::vector<std::size_t> first = first_of_equals(names);
+  for (std::size_t i = 0; i < p.choices.size(); ++i) {
+    const choice& c = p.choices[i];
     check_unit_name(c.unit, "plan");
     if (!text::is_word(c.codec))
       refuse({.what = "the codec name '" + c.codec + "' of unit " + c.unit, .where = "plan", .expected = "one word"});
@@ -53,7 +58,7 @@ inline void check(const plan& p) {
       refuse({.what = "a sparsity of " + text::number(c.sparsity) + " for unit " + c.unit,
               .where = "plan",
               .expected = "0 to 1"});
-    if (!named.insert(c.unit).second)
+    if (first[i] != i)
       refuse({.what = "unit " + c.unit + " is chosen twice", .where = "plan", .expected = "one line per unit"});
   }
 }
@@ -66,6 +71,7 @@ inline void check(const plan& p) {
 ///     note z_tiers of causal_trace
 ///     block.0  affine8.row
 ///     block.1  affine4.row  sparsity=0.3  rank=16
+template<class = void>
 [[nodiscard]] inline std::string to_text(const plan& p) {
   check(p);
   std::string out = text::header("precis-plan", p.model) + text::field("units", std::string(to_string(p.units)));
@@ -85,6 +91,7 @@ inline void check(const plan& p) {
 ///
 /// Errors   each with its line number: a missing or newer header, an unknown key, a value out of range, a unit chosen
 ///          twice.
+template<class = void>
 [[nodiscard]] inline plan parse_plan(std::string_view source, std::string_view where = "plan") {
   const std::vector<text::line> lines = text::split(source);
   const std::span<const text::line> body = text::body(lines, "precis-plan", where);

@@ -5,7 +5,6 @@
 #include <cmath>
 #include <cstdint>
 #include <numbers>
-#include <random>
 #include <string_view>
 
 namespace precis {
@@ -62,8 +61,48 @@ struct random_stream {
   }
 };
 
-/// A uniform double in [0, 1) from two draws of a Mersenne twister, as in NumPy's RandomState.
-[[nodiscard]] inline double legacy_uniform(std::mt19937& engine) {
+/// The Mersenne twister that std::mt19937 is as well, without the cost of including <random>.
+///
+/// Errors   none: noexcept.
+/// Cost     2.5 KiB, O(1) per draw.
+/// Source   Matsumoto and Nishimura, "Mersenne Twister: A 623-Dimensionally Equidistributed Uniform Pseudo-Random Number
+///          Generator" (1998): w = 32, n = 624, m = 397, r = 31; the initialization of the authors' 2002 revision.
+/// @post    equal to std::mt19937 draw for draw.
+class mersenne_twister {
+ public:
+  explicit constexpr mersenne_twister(std::uint32_t seed) noexcept {
+    state_[0] = seed;
+    for (std::uint32_t i = 1; i < size; ++i) state_[i] = 1812433253u * (state_[i - 1] ^ (state_[i - 1] >> 30)) + i;
+  }
+
+  constexpr std::uint32_t operator()() noexcept {
+    if (next_ == size) advance();
+    std::uint32_t x = state_[next_++];
+    x ^= x >> 11;
+    x ^= (x << 7) & 0x9D2C5680u;
+    x ^= (x << 15) & 0xEFC60000u;
+    return x ^ (x >> 18);
+  }
+
+ private:
+  static constexpr std::uint32_t size = 624, middle = 397;
+
+  constexpr void advance() noexcept {
+    for (std::uint32_t i = 0; i < size; ++i) {
+      const std::uint32_t joined = (state_[i] & 0x80000000u) | (state_[(i + 1) % size] & 0x7FFFFFFFu);
+      state_[i] = state_[(i + middle) % size] ^ (joined >> 1) ^ ((joined & 1u) != 0 ? 0x9908B0DFu : 0u);
+    }
+    next_ = 0;
+  }
+
+  std::uint32_t state_[size] = {};
+  std::uint32_t next_ = size;
+};
+
+/// A uniform double in [0, 1) from two draws of a Mersenne twister, as in NumPy's RandomState. The engine is a
+/// mersenne_twister or a std::mt19937.
+template<class Engine>
+[[nodiscard]] double legacy_uniform(Engine& engine) {
   const auto a = static_cast<double>(engine() >> 5);
   const auto b = static_cast<double>(engine() >> 6);
   return (a * 67108864.0 + b) / 9007199254740992.0;
@@ -96,7 +135,7 @@ class legacy_gaussian {
   }
 
  private:
-  std::mt19937 engine_;
+  mersenne_twister engine_;
   double saved_ = 0;
   bool kept_ = false;
 };

@@ -101,6 +101,7 @@ template<class Unchanged>
 }
 
 /// Refuses NaN and infinity, naming the unit: sorting them silently would give a meaningless order.
+template<class = void>
 inline void check_finite(const scores& s, const std::string& where) {
   check_same_count(s.values.size(), "values", s.units.size(), "units", where);
   for (std::size_t i = 0; i < s.values.size(); ++i)
@@ -108,6 +109,7 @@ inline void check_finite(const scores& s, const std::string& where) {
 }
 
 /// Unit indices from the lowest score to the highest. Ties: the lower index comes first.
+template<class = void>
 [[nodiscard]] inline std::vector<std::size_t> ascending(std::span<const double> values) {
   std::vector<std::size_t> order(values.size());
   std::iota(order.begin(), order.end(), std::size_t{0});
@@ -119,6 +121,7 @@ inline void check_finite(const scores& s, const std::string& where) {
 namespace normalise {
 
 /// Maps the range of the values to [0, 1]; 0.5 everywhere if all values are equal.
+template<class = void>
 [[nodiscard]] inline std::vector<double> minmax(std::span<const double> values) {
   std::vector<double> out(values.begin(), values.end());
   if (out.empty()) return out;
@@ -128,6 +131,7 @@ namespace normalise {
 }
 
 /// Ranks scaled to [0, 1]. Ties share their mean rank; a single value gets 0.5.
+template<class = void>
 [[nodiscard]] inline std::vector<double> rank(std::span<const double> values) {
   const std::size_t n = values.size();
   if (n == 1) return {0.5};
@@ -144,9 +148,13 @@ namespace normalise {
 }
 
 /// Population z-scores: see `z_scores`.
-[[nodiscard]] inline std::vector<double> zscore(std::span<const double> values) { return z_scores(values); }
+template<class = void>
+[[nodiscard]] inline std::vector<double> zscore(std::span<const double> values) {
+  return z_scores(values);
+}
 
 /// Divides the values by their sum. Errors: a negative value, or a sum of zero.
+template<class = void>
 [[nodiscard]] inline std::vector<double> sum1(std::span<const double> values) {
   double sum = 0;
   for (const double v : values) {
@@ -172,6 +180,7 @@ namespace normalise {
 ///     block.0  622.03
 ///
 /// A table with notes or unscored units is of version 2 and has lines `note TEXT` and `unscored UNIT`.
+template<class = void>
 [[nodiscard]] inline std::string to_text(const scores& s) {
   check_finite(s, "scores");
   const unsigned version = s.notes.empty() && s.unscored.empty() ? 1 : 2;
@@ -196,6 +205,7 @@ namespace normalise {
 /// `where` names the file in messages.
 ///
 /// Errors   each with its line number: an unknown, repeated or missing unit; a score that is not a finite number.
+template<class = void>
 [[nodiscard]] inline scores parse_scores(std::string_view source, std::span<const matrix_info> matrices,
                                          std::string_view where = "scores") {
   const std::vector<text::line> lines = text::split(source);

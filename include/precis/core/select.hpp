@@ -19,6 +19,7 @@ PRECIS_IEEE_BEGIN
 /// 29 items, although 0.29 * 100 is below 29 in double.
 ///
 /// Errors   a fraction outside [0, 1].
+template<class = void>
 [[nodiscard]] inline std::size_t exact_count(double fraction, std::size_t n) {
   check_range(fraction, 0, 1, "a fraction", "exact_count");
   const double k = std::floor(fraction * static_cast<double>(n) + 0.5);

@@ -30,7 +30,10 @@ struct site {
   std::size_t layer = 0;
 
   bool operator==(const site&) const = default;
-  [[nodiscard]] std::string name() const { return std::string(to_string(kind)) + "." + std::to_string(layer); }
+  template<class = void>
+  [[nodiscard]] std::string name() const {
+    return std::string(to_string(kind)) + "." + std::to_string(layer);
+  }
 };
 
 }  // namespace precis

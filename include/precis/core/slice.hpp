@@ -36,6 +36,7 @@ inline constexpr role all_roles[] = {role::query,  role::key,      role::value, 
 }
 
 /// Parses the name of a role. Errors: an unknown name; `where` names the file in the message.
+template<class = void>
 [[nodiscard]] inline role parse_role(std::string_view word, std::string_view where) {
   std::vector<std::string_view> names;
   for (const role r : all_roles) {
@@ -69,6 +70,7 @@ template<class T>
 }
 
 /// One slice per matrix, covering all of it.
+template<class = void>
 [[nodiscard]] inline std::vector<matrix_slice> whole_matrices(std::span<const matrix_info> matrices) {
   std::vector<matrix_slice> all;
   for (std::size_t i = 0; i < matrices.size(); ++i)
@@ -81,17 +83,19 @@ template<class T>
 }
 
 /// The slices that have one of the wanted roles, in their order.
+template<class = void>
 [[nodiscard]] inline std::vector<matrix_slice> of_roles(std::span<const matrix_slice> slices,
                                                         std::span<const role> wanted) {
   std::vector<matrix_slice> matching;
   for (const matrix_slice& s : slices)
-    if (std::ranges::find(wanted, s.role) != wanted.end()) matching.push_back(s);
+    if (std::find(wanted.begin(), wanted.end(), s.role) != wanted.end()) matching.push_back(s);
   return matching;
 }
 
 /// Splits slices that several heads share into one slice per head; the others are unchanged.
 ///
 /// Errors   rows (or columns) that do not divide evenly among the heads.
+template<class = void>
 [[nodiscard]] inline std::vector<matrix_slice> by_head(std::span<const matrix_slice> slices) {
   std::vector<matrix_slice> parts;
   for (const matrix_slice& s : slices) {
@@ -121,6 +125,7 @@ template<class T>
 /// Refuses slices that do not fit the matrices, and repeated names. `where` names the stage in messages.
 ///
 /// Cost     O(slices log slices).
+template<class = void>
 inline void check_slices(std::span<const matrix_slice> slices, std::span<const matrix_info> matrices,
                          const std::string& where) {
   std::vector<std::string_view> names;

@@ -36,6 +36,7 @@ struct spectra {
   std::vector<std::string> notes = {};  ///< one line each
 
   /// Total number of singular values.
+  template<class = void>
   [[nodiscard]] std::size_t values() const noexcept {
     std::size_t sum = 0;
     for (const spectrum& s : slices) sum += s.values.size();
@@ -46,6 +47,7 @@ struct spectra {
 
 /// Refuses inconsistent spectra: sizes that do not match the rank, negative or ascending singular values, and NaN or
 /// infinity. `where` names the stage in messages.
+template<class = void>
 inline void check(const spectra& all, const std::string& where = "spectra") {
   for (const spectrum& s : all.slices) {
     const auto bad = [&](std::string what, std::string expected) {
@@ -76,6 +78,7 @@ inline void check(const spectra& all, const std::string& where = "spectra") {
 ///     0.73861  0.0343
 ///
 /// Spectra with notes are of version 2 and have lines `note TEXT`.
+template<class = void>
 [[nodiscard]] inline std::string to_text(const spectra& all) {
   check(all);
   std::string out = text::header("precis-spectra", all.model, all.notes.empty() ? 1 : 2) +
@@ -98,6 +101,7 @@ inline void check(const spectra& all, const std::string& where = "spectra") {
 /// Reads what `to_text` writes, for a model with these matrices. `where` names the file in messages.
 ///
 /// Errors   each with its line number; slices that are not in the model; spectra that `check` refuses.
+template<class = void>
 [[nodiscard]] inline spectra parse_spectra(std::string_view source, std::span<const matrix_info> matrices,
                                            std::string_view where = "spectra") {
   const std::vector<text::line> lines = text::split(source);

@@ -28,6 +28,7 @@ struct line {
 };
 
 /// Splits a text into lines, dropping blank lines and comments. The text must outlive the result.
+template<class = void>
 [[nodiscard]] inline std::vector<line> split(std::string_view text) {
   constexpr std::string_view blank = " \t\r";
   std::vector<line> lines;
@@ -56,6 +57,7 @@ struct line {
 }
 
 /// Refuses line `l` of the file `where`.
+template<class = void>
 [[noreturn]] inline void refuse_line(const line& l, std::string_view where, std::string what, std::string expected) {
   refuse({.what = "line " + std::to_string(l.number) + ": " + std::move(what),
           .where = std::string(where),
@@ -63,6 +65,7 @@ struct line {
 }
 
 /// The shortest decimal text that reads back as the same double.
+template<class = void>
 [[nodiscard]] inline std::string number(double value) {
   char digits[32];
   return {digits, std::to_chars(digits, digits + sizeof digits, value).ptr};
@@ -78,6 +81,7 @@ template<class Number>
 }
 
 /// Whether a name fits in one word: not empty, without blanks, control characters or `#`.
+template<class = void>
 [[nodiscard]] inline bool is_word(std::string_view name) noexcept {
   for (const char c : name)
     if (static_cast<unsigned char>(c) <= ' ' || c == '#' || c == 0x7F) return false;
@@ -85,6 +89,7 @@ template<class Number>
 }
 
 /// Whether a word starts a header line of one of the file formats. No unit may have such a name.
+template<class = void>
 [[nodiscard]] inline bool is_keyword(std::string_view name) noexcept {
   for (const std::string_view word :
        {"model", "units", "note", "scorer", "measure", "maker", "original", "entries", "unscored", "columns"})
@@ -93,17 +98,20 @@ template<class Number>
 }
 
 /// A remark on one line: line ends and `#` become blanks.
+template<class = void>
 [[nodiscard]] inline std::string one_line(std::string remark) {
-  std::ranges::replace_if(remark, [](char c) { return c == '\n' || c == '\r' || c == '#'; }, ' ');
+  std::replace_if(remark.begin(), remark.end(), [](char c) { return c == '\n' || c == '\r' || c == '#'; }, ' ');
   return remark;
 }
 
 /// A header line: the key, then the value on one line.
+template<class = void>
 [[nodiscard]] inline std::string field(std::string_view key, std::string value) {
   return std::string(key) + " " + one_line(std::move(value)) + "\n";
 }
 
 /// The first lines of a file: "FORMAT VERSION", and "model FINGERPRINT" if the model is known.
+template<class = void>
 [[nodiscard]] inline std::string header(std::string_view format, std::string_view model, unsigned version = 1) {
   std::string out = std::string(format) + " " + std::to_string(version) + "\n";
   if (!model.empty()) out += "model " + std::string(model) + "\n";
@@ -113,6 +121,7 @@ template<class Number>
 /// The lines below the first one, which must be "FORMAT VERSION" with a version from 1 to `newest`.
 ///
 /// Errors   another format or version, or an empty file; the message shows what was found. `where` names the file.
+template<class = void>
 [[nodiscard]] inline std::span<const line> body(std::span<const line> lines, std::string_view format,
                                                 std::string_view where, unsigned newest = 1) {
   unsigned version = 0;
@@ -132,6 +141,7 @@ template<class Number>
 }
 
 /// A name padded with blanks to `width` characters, so that columns align.
+template<class = void>
 [[nodiscard]] inline std::string padded(std::string_view name, std::size_t width) {
   return std::string(name) + std::string(width - std::min(width, name.size()), ' ');
 }

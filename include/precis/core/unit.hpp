@@ -8,7 +8,6 @@
 #include <span>
 #include <string>
 #include <string_view>
-#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -63,6 +62,7 @@ enum class unit_kind { block, half, matrix, named };
 }
 
 /// Parses the name of a grouping. Errors: an unknown name; `where` names the file in the message.
+template<class = void>
 [[nodiscard]] inline unit_kind parse_unit_kind(std::string_view word, std::string_view where) {
   for (const unit_kind k : {unit_kind::block, unit_kind::half, unit_kind::matrix, unit_kind::named})
     if (word == to_string(k)) return k;
@@ -83,6 +83,25 @@ struct unit {
   bool operator==(const unit&) const = default;
 };
 
+/// For every name, the index of the first one equal to it: its own index if there is none before.
+///
+/// Errors   none.
+/// Cost     O(names log names).
+template<class = void>
+[[nodiscard]] inline std::vector<std::size_t> first_of_equals(std::span<const std::string_view> names) {
+  std::vector<std::size_t> order(names.size()), first(names.size());
+  for (std::size_t i = 0; i < order.size(); ++i) order[i] = i;
+  std::sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) {
+    const int compared = names[a].compare(names[b]);
+    return compared != 0 ? compared < 0 : a < b;
+  });
+  for (std::size_t k = 0; k < order.size(); ++k) {
+    const bool repeats = k > 0 && names[order[k]] == names[order[k - 1]];
+    first[order[k]] = repeats ? first[order[k - 1]] : order[k];
+  }
+  return first;
+}
+
 /// Groups matrices into blocks, halves (attention or MLP of a block) or the units that they name, or gives each matrix
 /// a unit of its own.
 ///
@@ -91,33 +110,43 @@ struct unit {
 ///
 /// Errors   two matrices with the same name, if each is a unit; a matrix with the name of a unit of others.
 /// Cost     O(matrices).
+template<class = void>
 [[nodiscard]] inline std::vector<unit> group_units(std::span<const matrix_info> matrices, unit_kind kind) {
   const auto earlier = [](std::size_t a, std::size_t b) {
     return a == before_layers || b == before_layers ? before_layers : std::min(a, b);
   };
+  const auto in_layers = [kind](const matrix_info& m) {
+    return (kind == unit_kind::block || kind == unit_kind::half) && is_layer(m.layer);
+  };
+  const auto is_alone = [&](const matrix_info& m) {
+    return kind == unit_kind::matrix || (!in_layers(m) && m.unit.empty());
+  };
+  std::vector<std::string> names;
+  for (const matrix_info& m : matrices) {
+    names.push_back(is_alone(m) ? m.name : m.unit);
+    if (in_layers(m)) names.back() = "block." + std::to_string(m.layer);
+    if (in_layers(m) && kind == unit_kind::half) names.back() += "." + std::string(to_string(m.part));
+  }
+  const std::vector<std::string_view> views(names.begin(), names.end());
+  const std::vector<std::size_t> first = first_of_equals(views);
+
   std::vector<unit> units;
-  std::unordered_map<std::string, std::size_t> unit_of_name;
+  std::vector<std::size_t> unit_of(matrices.size());
   for (std::size_t i = 0; i < matrices.size(); ++i) {
     const matrix_info& m = matrices[i];
-    const bool by_layer = (kind == unit_kind::block || kind == unit_kind::half) && is_layer(m.layer);
-    const bool alone = kind == unit_kind::matrix || (!by_layer && m.unit.empty());
-    std::string name = alone ? m.name : m.unit;
-    if (by_layer) name = "block." + std::to_string(m.layer);
-    if (by_layer && kind == unit_kind::half) name += "." + std::string(to_string(m.part));
-
-    const auto [entry, is_new] = unit_of_name.try_emplace(name, units.size());
-    if (!is_new && (alone || (!by_layer && matrices[units[entry->second].matrices.front()].unit.empty())))
-      refuse({.what = (alone ? "matrix " + m.name : "unit " + name) + " appears twice",
+    if (first[i] != i && (is_alone(m) || (!in_layers(m) && matrices[first[i]].unit.empty())))
+      refuse({.what = (is_alone(m) ? "matrix " : "unit ") + names[i] + " appears twice",
               .where = "group_units",
               .expected = "unique names of matrices, and of the units that they name"});
-    if (is_new)
-      units.push_back({.name = std::move(name),
+    unit_of[i] = first[i] == i ? units.size() : unit_of[first[i]];
+    if (first[i] == i)
+      units.push_back({.name = names[i],
                        .layer = m.layer,
                        .kind = kind,
-                       .part = by_layer && kind == unit_kind::block ? part::other : m.part,
+                       .part = in_layers(m) && kind == unit_kind::block ? part::other : m.part,
                        .matrices = {},
                        .weights = 0});
-    unit& u = units[entry->second];
+    unit& u = units[unit_of[i]];
     u.layer = earlier(u.layer, m.layer);
     if (u.part != m.part) u.part = part::other;
     u.matrices.push_back(i);

@@ -68,6 +68,12 @@ struct matrix_view {
 using weight_view = matrix_view<const float>;
 using mutable_weight_view = matrix_view<float>;
 
+/// Copies values. Requires to.size() >= from.size(), and no overlap.
+template<class From, class To>
+constexpr void copy_span(std::span<From> from, std::span<To> to) noexcept {
+  for (std::size_t i = 0; i < from.size(); ++i) to[i] = from[i];
+}
+
 /// A non-owning view of activations, sequence x token x feature. The features of a token are contiguous.
 template<class T>
 struct activations_view {

@@ -32,6 +32,7 @@ class square_sum {
  public:
   static constexpr std::size_t lanes = 16;
 
+  template<class = void>
   void add(std::span<const float> addends) noexcept {
     const float* x = addends.data();
     const float* const whole = x + addends.size() / lanes * lanes;
@@ -57,6 +58,7 @@ class square_sum {
     });
     for (std::size_t p = 0; p < vectors; ++p) doubles::store(&lanes_[p * doubles::width], sum[p]);
   }
+  template<class = void>
   [[nodiscard]] double value() const noexcept {
     std::array<double, lanes> sum = lanes_;
     for (std::size_t half = lanes / 2; half > 0; half /= 2)
@@ -84,6 +86,7 @@ struct row_ranges {
 
   /// Finds the ranges of the row's groups of `length` in whole runs of sixteen; of none if `length` is not a multiple
   /// of a block. Sixteen consecutive groups are treated like the rows of a tile.
+  template<class = void>
   void find(const float* row, std::size_t in, std::size_t length) {
     group = length;
     finite = true;
@@ -104,6 +107,7 @@ struct row_ranges {
 
 /// Adds the squared errors of a row's first groups on spanning grids: of the groups whose ranges are known, up to the
 /// first batch that needs real divisions. Returns the number of these groups.
+template<class = void>
 [[nodiscard]] inline std::size_t add_batches(const codec::grid_format& f, const row_ranges& ranges, const float* row,
                                              square_sum& sum) {
   if (!ranges.finite || f.wide() || f.has_minimum() || f.is_float()) return 0;
@@ -129,6 +133,7 @@ struct row_ranges {
 
 /// Adds the squared errors of one row: nearest codes on spanning grids. `tensor_grid` is the grid of a per_tensor
 /// format. Returns false if a grid cannot be stored.
+template<class = void>
 [[nodiscard]] inline bool add_row(const codec::grid_format& f, weight_view row, const codec::grid& tensor_grid,
                                   const row_ranges& ranges, std::vector<codec::grid>& grids, std::span<float> errors,
                                   square_sum& sum) {

@@ -165,7 +165,8 @@ struct measured {
     std::vector<unit> remaining;
     std::vector<std::size_t> index;
     for (std::size_t u = 0; u < table.units.size(); ++u) {
-      const auto row = std::ranges::find(known, table.units[u].name, &measured_row::unit);
+      const auto row = std::find_if(known.begin(), known.end(),
+                                    [&](const measured_row& r) { return r.unit == table.units[u].name; });
       if (row == known.end()) {
         remaining.push_back(table.units[u]);
         index.push_back(u);
@@ -174,7 +175,7 @@ struct measured {
       }
     }
     for (const measured_row& row : known)
-      if (std::ranges::find(table.units, row.unit, &unit::name) == table.units.end())
+      if (std::none_of(table.units.begin(), table.units.end(), [&](const unit& u) { return u.name == row.unit; }))
         bad("a row of unit " + row.unit + ", which this model does not have", "rows of this model's units");
 
     measured_row row;

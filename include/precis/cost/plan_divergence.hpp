@@ -103,9 +103,10 @@ class plan_divergence {
     const std::size_t sequences = sample.sequences.size();
     std::vector<std::size_t> order(candidates.size());
     std::iota(order.begin(), order.end(), std::size_t{0});
-    std::ranges::stable_sort(order, [&](std::size_t a, std::size_t b) {
-      const auto of = [&](std::size_t c) { return [&, c](std::size_t u) { return candidates[c][u]; }; };
-      return std::ranges::lexicographical_compare(by_layer_, by_layer_, {}, of(a), of(b));
+    std::stable_sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) {
+      for (const std::size_t u : by_layer_)
+        if (candidates[a][u] != candidates[b][u]) return candidates[a][u] < candidates[b][u];
+      return false;
     });
     std::vector<nll> read(candidates.size() * sequences);
     for (std::size_t first = 0; first < sequences;) {

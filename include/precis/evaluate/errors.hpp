@@ -40,6 +40,7 @@ struct error_report {
 /// Errors   matrices of different shapes.
 /// Cost     one pass over both matrices.
 /// Source   none: textbook definitions.
+template<class = void>
 [[nodiscard]] inline error_report errors(weight_view original, weight_view compressed) {
   if (original.rows != compressed.rows || original.cols != compressed.cols)
     refuse({.what = std::to_string(original.rows) + " x " + std::to_string(original.cols) + " against " +

@@ -31,6 +31,7 @@ struct nll_report {
 
   /// Standard error of the mean NLL in nats per token, estimated from the variation between windows by the linearised
   /// ratio estimator, which allows for windows of different sizes. No value with fewer than two windows.
+  template<class = void>
   [[nodiscard]] std::optional<double> standard_error() const noexcept {
     std::size_t n = 0;
     double squares = 0;
@@ -47,10 +48,11 @@ struct nll_report {
 
   /// 95 % confidence interval for the mean NLL in nats per token; exp of its bounds is an interval for the perplexity.
   /// It treats windows as independent, which is optimistic for consecutive windows of one text.
+  template<class = void>
   [[nodiscard]] interval confidence() const noexcept {
     const std::optional<double> se = standard_error();
     if (!se) return {.mean = total.mean()};
-    const auto used = std::ranges::count_if(windows, [](const nll& w) { return w.count != 0; });
+    const auto used = std::count_if(windows.begin(), windows.end(), [](const nll& w) { return w.count != 0; });
     return {.mean = total.mean(), .half_width = student_95(static_cast<std::size_t>(used) - 1) * *se};
   }
 };

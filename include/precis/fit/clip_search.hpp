@@ -86,6 +86,7 @@ struct clip_search {
   double step = 0.01;
   double power = 2.4;
 
+  template<class = void>
   void operator()(const codec::grid_format& f, weight_view weights, std::span<std::byte> packed) const {
     if (!(steps > 0 && step > 0 && power > 0 && static_cast<double>(steps - 1) * step < 1))
       refuse({.what = std::to_string(steps) + " steps of " + std::to_string(step) + ", power " + std::to_string(power),
@@ -102,6 +103,7 @@ struct clip_search {
     return std::fma(-static_cast<double>(i), step, 1.0);
   }
   /// The error of a group on grid g, computed with std::pow.
+  template<class = void>
   [[nodiscard]] double exact_error(const codec::grid_format& f, const codec::grid& g, weight_view group,
                                    std::span<float> decoded) const {
     double sum = 0;
@@ -132,8 +134,9 @@ struct clip_search {
     // The relative tolerance does not hold for sums close to 0 or to the limit of float.
     bound = bound > 0x1p-60 && bound < 0x1p60 ? bound * (1 + 3 * tolerance()) : infinity;
     const auto possible = [&](double e) { return !(e > bound); };
-    if (std::ranges::count_if(approximate, possible) == 1)
-      return static_cast<std::size_t>(std::ranges::find_if(approximate, possible) - approximate.begin());
+    if (std::count_if(approximate.begin(), approximate.end(), possible) == 1)
+      return static_cast<std::size_t>(std::find_if(approximate.begin(), approximate.end(), possible) -
+                                      approximate.begin());
     std::size_t best = 0;
     double smallest = infinity;
     for (std::size_t i = 0; i < approximate.size(); ++i) {
@@ -150,6 +153,7 @@ struct clip_search {
     mutable std::vector<float> decoded, transposed;
     mutable std::vector<double> approximate;  ///< errors [tries] of a group, or [sixteen rows x steps] of a tile
 
+    template<class = void>
     codec::grid operator()(const codec::grid_format& f, weight_view group, std::size_t index) const {
       const codec::grid unclipped = codec::choose_nearest{}(f, group, index);
       if (!kernel::is_finite(unclipped.scale)) return unclipped;
@@ -179,11 +183,12 @@ struct clip_search {
         return grid_of(search.first_minimum(
             approximate, [&](std::size_t i) { return search.exact_error(f, grid_of(i), group, decoded); }));
       // These errors are exact. If all of them are NaN, the full range is kept.
-      const auto best = std::ranges::find(approximate, smallest);
+      const auto best = std::find(approximate.begin(), approximate.end(), smallest);
       return best == approximate.end() ? unclipped : grid_of(static_cast<std::size_t>(best - approximate.begin()));
     }
 
     /// The error of a group on grid g times normal^power, within the tolerance.
+    template<class = void>
     [[nodiscard]] double approximate_error(const codec::grid_format& f, const codec::grid& g, weight_view group,
                                            float normal) const {
       const auto p = static_cast<float>(search.power);
@@ -212,6 +217,7 @@ struct clip_search {
     }
 
     /// Chooses the grids of sixteen rows at a time, one row per lane.
+    template<class = void>
     [[nodiscard]] bool for_tile(const codec::grid_format& f, const codec::tile::group_batch& batch,
                                 codec::tile::grid_batch& chosen) const {
       constexpr std::size_t rows = kernel::tile_rows;
@@ -230,6 +236,7 @@ struct clip_search {
     }
 
     /// Searches one group of sixteen rows by squared errors; stores the grids from index `to` on.
+    template<class = void>
     [[nodiscard]] bool search_squares(const codec::grid_format& f, const codec::tile::group_batch& g,
                                       codec::tile::grid_batch& chosen, std::size_t to) const {
       using lanes = kernel::native_lanes;
@@ -265,6 +272,7 @@ struct clip_search {
     }
 
     /// Searches one group of sixteen rows by |error|^power; stores the grids from index `to` on.
+    template<class = void>
     [[nodiscard]] bool search_powers(const codec::grid_format& f, const codec::tile::group_batch& g,
                                      codec::tile::grid_batch& chosen, std::size_t to) const {
       using lanes = kernel::native_lanes;
@@ -338,6 +346,7 @@ struct clip_search {
       return range - static_cast<double>(steps) * scale - slack;
     }
     /// The bound for each of sixteen rows.
+    template<class = void>
     static void least_clipping(const codec::grid_format& f, const codec::tile::group_batch& g,
                                const codec::tile::grid_batch& grids, double (&clipping)[kernel::tile_rows]) noexcept {
       for (std::size_t r = 0; r < kernel::tile_rows; ++r)

@@ -15,6 +15,7 @@ namespace precis::fit {
 /// Cost      that of codec::encode_on_grids.
 /// Source    docs/methods/affine.md.
 struct nearest {
+  template<class = void>
   void operator()(const codec::grid_format& f, weight_view weights, std::span<std::byte> packed) const {
     codec::encode(f, weights, packed);
   }

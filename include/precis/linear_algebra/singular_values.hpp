@@ -35,6 +35,7 @@ namespace detail {
 
 /// Rotates parts so that they are orthogonal on both sides: `units` have length one, `scaled` are the matrix times
 /// `units`. Returns the eigenvectors that define the rotation, and the squared lengths, largest first.
+template<class = void>
 inline eigen_system separate(matrix_view<double> units, matrix_view<double> scaled, std::span<double> workspace) {
   const std::size_t n = scaled.rows;
   matrix g(n, n);
@@ -48,7 +49,7 @@ inline eigen_system separate(matrix_view<double> units, matrix_view<double> scal
     if (side.empty()) continue;
     matrix turned(n, side.cols);
     kernel::product<lanes>(squares.vectors.view(), side, turned.view(), workspace);
-    for (std::size_t r = 0; r < n; ++r) std::ranges::copy(turned.row(r), side.row(r).begin());
+    for (std::size_t r = 0; r < n; ++r) copy_span(turned.row(r), side.row(r));
   }
   return squares;
 }
@@ -68,6 +69,7 @@ inline eigen_system separate(matrix_view<double> units, matrix_view<double> scal
 ///           this is faster, compiles in a fraction of the time and gives the same bits everywhere
 ///           (benchmarks/score/eigen_attribution).
 /// @post     |W - sum of parts|_F <= 1e-12 |W|_F, and the squares of the values sum to |W|_F^2 within 1e-12 of it.
+template<class = void>
 [[nodiscard]] inline singular_system singular_values(weight_view w, const std::string& name = "the matrix") {
   for (std::size_t r = 0; r < w.rows; ++r)
     for (std::size_t c = 0; c < w.cols; ++c)
@@ -113,7 +115,7 @@ inline eigen_system separate(matrix_view<double> units, matrix_view<double> scal
   for (std::size_t r = 0; r < n; ++r) lengths[r] = std::sqrt(dot(scaled.row(r).data(), scaled.row(r).data(), length));
   std::vector<std::size_t> order(n);
   std::iota(order.begin(), order.end(), std::size_t{0});
-  std::ranges::stable_sort(order, [&](std::size_t a, std::size_t b) { return lengths[a] > lengths[b]; });
+  std::stable_sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) { return lengths[a] > lengths[b]; });
 
   singular_system s{.values = {}, .left = matrix(n, w.rows), .right = matrix(n, w.cols)};
   for (std::size_t r = 0; r < n; ++r) {
@@ -125,8 +127,9 @@ inline eigen_system separate(matrix_view<double> units, matrix_view<double> scal
       if (std::abs(u[i]) > std::abs(u[at])) at = i;
     const double sign = !u.empty() && u[at] < 0 ? -1.0 : 1.0;
     const auto turn = [&](double v) { return sign * v; };
-    std::ranges::transform(tall ? part : unit, s.left.row(r).begin(), turn);
-    std::ranges::transform(tall ? unit : part, s.right.row(r).begin(), turn);
+    const std::span<double> other = tall ? unit : part;
+    std::transform(u.begin(), u.end(), s.left.row(r).begin(), turn);
+    std::transform(other.begin(), other.end(), s.right.row(r).begin(), turn);
   }
   return s;
 }
@@ -135,6 +138,7 @@ inline eigen_system separate(matrix_view<double> units, matrix_view<double> scal
 /// by at most `gap` times the larger one. Only the sum of a cluster's parts is unique, not the parts.
 ///
 /// Requires  values in descending order.
+template<class = void>
 [[nodiscard]] inline std::vector<std::size_t> clusters(std::span<const double> values, double gap = 1e-8) {
   std::vector<std::size_t> first(values.size());
   for (std::size_t r = 1; r < values.size(); ++r)

@@ -28,6 +28,7 @@ using matrix = basic_matrix<double>;
 namespace detail {
 
 /// y += factors[0] rows[0] + factors[1] rows[1] + ..., in this order.
+template<class = void>
 inline void add_rows(std::span<const double> factors, matrix_view<const double> rows, double* y) noexcept {
   const std::size_t n = rows.cols;
   std::size_t i = 0;
@@ -45,6 +46,7 @@ inline void add_rows(std::span<const double> factors, matrix_view<const double> 
 }
 
 /// y = A x for a symmetric A of which the upper triangle is stored: every element is read once and used twice.
+template<class = void>
 inline void multiply_symmetric(matrix_view<const double> a, const double* x, double* y) noexcept {
   const std::size_t n = a.rows;
   std::fill_n(y, n, 0.0);
@@ -111,6 +113,7 @@ struct tridiagonal {
 /// Reduces a symmetric matrix to tridiagonal form; its upper triangle is read and overwritten. Reflections are applied
 /// to the rest of the matrix in panels, as one product; half of the work is one symmetric matrix-vector product per
 /// column.
+template<class = void>
 [[nodiscard]] inline tridiagonal tridiagonalise(matrix& a, bool keep_reflections, std::span<double> workspace) {
   const std::size_t n = a.rows;
   constexpr std::size_t panel = 16;
@@ -233,6 +236,7 @@ struct eigen_system {
 /// Errors   no convergence, which happens if elements are not finite or their squares overflow.
 /// Cost     4/3 n^3 operations, half of them limited by memory bandwidth.
 /// Source   Golub and Van Loan 2013, ISBN 978-1-4214-0794-4, sections 8.3.1 and 8.3.5.
+template<class = void>
 [[nodiscard]] inline std::vector<double> eigenvalues(matrix a, std::span<double> workspace) {
   PRECIS_EXPECTS(a.rows == a.cols, "a symmetric matrix is square");
   detail::tridiagonal t = detail::tridiagonalise(a, false, workspace);
@@ -249,11 +253,13 @@ namespace detail {
 /// the same time, each one row behind the previous one, so a row is loaded and stored once for all of them.
 class rotated {
  public:
+  template<class = void>
   explicit rotated(std::size_t n)
       : n_(n), rows_(n + 2 * fused), panels_((n + width - 1) / width), values_(panels_ * rows_ * width) {
     for (std::size_t i = 0; i < n; ++i) at(i / width, i)[i % width] = 1;
   }
 
+  template<class = void>
   void operator()(std::size_t k, double c, double s) {
     if (sweeps_.empty() || k != sweeps_.back().end) {
       if (sweeps_.size() == most) apply();
@@ -264,6 +270,7 @@ class rotated {
   }
 
   /// Copies row k of the rotated identity.
+  template<class = void>
   void copy_row(std::size_t k, std::span<double> to) {
     apply();
     for (std::size_t p = 0; p < panels_; ++p)
@@ -286,6 +293,7 @@ class rotated {
     return values_.data() + (panel * rows_ + fused + row) * width;  // with `fused` rows of zeros before and after
   }
 
+  template<class = void>
   void apply() {
     struct group {
       std::size_t first, steps, from;
@@ -314,6 +322,7 @@ class rotated {
   }
 
   /// In step `step`, sweep j rotates rows step - j and step - j + 1; row[j] is row step - j + 1.
+  template<class = void>
   static void pass(double* rows, const coefficients* turns, std::size_t steps) noexcept {
     using kernel::for_constants;
     lanes::vector row[fused + 1][each];
@@ -355,6 +364,7 @@ class rotated {
 };
 
 /// Replaces every row x of `rows` by H_0 H_1 ... x. Blocks of reflections are applied in compact WY form, I - V T V^T.
+template<class = void>
 inline void reflect_rows(const tridiagonal& t, matrix& rows, std::span<double> workspace) {
   constexpr std::size_t block = 48;
   const std::size_t n = rows.cols;
@@ -388,6 +398,7 @@ inline void reflect_rows(const tridiagonal& t, matrix& rows, std::span<double> w
 /// Errors   as `eigenvalues`.
 /// Cost     about 9 n^3 operations.
 /// Source   as `eigenvalues`.
+template<class = void>
 [[nodiscard]] inline eigen_system eigenvectors(matrix a, std::span<double> workspace) {
   PRECIS_EXPECTS(a.rows == a.cols, "a symmetric matrix is square");
   const std::size_t n = a.rows;

@@ -22,9 +22,11 @@ static_assert(sums % lanes::width == 0);
 struct running_sums {
   lanes::vector of[vectors];
 
+  template<class = void>
   running_sums() noexcept {
     for (lanes::vector& v : of) v = lanes::zero();
   }
+  template<class = void>
   [[nodiscard]] double total() const noexcept {
     double s[sums];
     for (std::size_t v = 0; v < vectors; ++v) lanes::store(s + v * lanes::width, of[v]);
@@ -33,9 +35,11 @@ struct running_sums {
 };
 
 /// Loads at most n elements; the other lanes are 0.
+template<class = void>
 [[nodiscard]] inline lanes::vector load_up_to(const double* p, std::size_t n) noexcept {
   return n >= lanes::width ? lanes::load(p) : n == 0 ? lanes::zero() : lanes::load_part(p, n);
 }
+template<class = void>
 inline void store_up_to(double* p, lanes::vector x, std::size_t n) noexcept {
   if (n >= lanes::width)
     lanes::store(p, x);
@@ -46,6 +50,7 @@ inline void store_up_to(double* p, lanes::vector x, std::size_t n) noexcept {
 }  // namespace detail
 
 /// The sum of a[i] b[i].
+template<class = void>
 [[nodiscard]] inline double dot(const double* a, const double* b, std::size_t n) noexcept {
   detail::running_sums s;
   for (std::size_t i = 0; i < n; i += detail::sums)
@@ -57,6 +62,7 @@ inline void store_up_to(double* p, lanes::vector x, std::size_t n) noexcept {
 }
 
 /// y += factor x.
+template<class = void>
 inline void add(double factor, const double* x, double* y, std::size_t n) noexcept {
   const lanes::vector f = lanes::broadcast(&factor);
   std::size_t i = 0;

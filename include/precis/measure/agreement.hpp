@@ -18,8 +18,9 @@ namespace precis::measure {
 PRECIS_IEEE_BEGIN
 
 /// Index of the largest value; the lowest index wins ties. Requires at least one value, none of them NaN.
+template<class = void>
 [[nodiscard]] inline std::size_t argmax(std::span<const float> values) noexcept {
-  return static_cast<std::size_t>(std::ranges::max_element(values) - values.begin());
+  return static_cast<std::size_t>(std::max_element(values.begin(), values.end()) - values.begin());
 }
 
 /// A batch that holds the label of each row of its logits, such as a classifier's.
@@ -47,6 +48,7 @@ struct agreement {
 namespace detail {
 
 /// Compares one prediction with its target. `batch` is the batch's index, for messages.
+template<class = void>
 inline void add_prediction(std::span<const float> logits, token target, std::span<const token> choices,
                            std::size_t batch, const std::string& where, agreement& into) {
   if (target == no_target) return;
@@ -58,13 +60,14 @@ inline void add_prediction(std::span<const float> logits, token target, std::spa
   };
   check(target, "target");
   for (const token t : choices) check(t, "choice");
-  if (!choices.empty() && std::ranges::find(choices, target) == choices.end())
+  if (!choices.empty() && std::find(choices.begin(), choices.end(), target) == choices.end())
     refuse({.what = "target " + std::to_string(target) + " of batch " + std::to_string(batch),
             .where = where,
             .expected = "one of the " + std::to_string(choices.size()) + " choices"});
   const auto logit = [&](token t) { return logits[static_cast<std::size_t>(t)]; };
-  const token best =
-      choices.empty() ? static_cast<token>(argmax(logits)) : *std::ranges::max_element(choices, {}, logit);
+  const token best = choices.empty() ? static_cast<token>(argmax(logits))
+                                     : *std::max_element(choices.begin(), choices.end(),
+                                                         [&](token a, token b) { return logit(a) < logit(b); });
   if (!kernel::is_finite(logit(best)) || !kernel::is_finite(logit(target)))
     refuse({.what = "a logit of batch " + std::to_string(batch) + " is not finite",
             .where = where,

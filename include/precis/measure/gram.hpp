@@ -64,8 +64,7 @@ void add_lower_gram(activations_view<const float> x, gram& into, Executor&& run)
   basic_matrix<double> buffer(std::min(tokens_at_a_time, x.rows()), x.features);
   for (std::size_t t0 = 0; t0 < x.rows(); t0 += tokens_at_a_time) {
     const std::size_t tokens = std::min(tokens_at_a_time, x.rows() - t0);
-    for (std::size_t t = 0; t < tokens; ++t)
-      std::ranges::copy(x((t0 + t) / x.tokens, (t0 + t) % x.tokens), buffer.row(t).begin());
+    for (std::size_t t = 0; t < tokens; ++t) copy_span(x((t0 + t) / x.tokens, (t0 + t) % x.tokens), buffer.row(t));
     const auto rows = std::as_const(buffer).view().row_range(0, tokens);
     run.for_each((x.features + rows_at_a_time - 1) / rows_at_a_time, [&](std::size_t block) {
       const std::size_t first = block * rows_at_a_time, height = std::min(rows_at_a_time, x.features - first);
@@ -78,6 +77,7 @@ void add_lower_gram(activations_view<const float> x, gram& into, Executor&& run)
 }
 
 /// Copies the lower triangle to the upper one.
+template<class = void>
 inline void mirror(basic_matrix<double>& lower) noexcept {
   for (std::size_t i = 0; i < lower.rows; ++i)
     for (std::size_t j = 0; j < i; ++j) lower(j, i) = lower(i, j);
@@ -86,6 +86,7 @@ inline void mirror(basic_matrix<double>& lower) noexcept {
 }  // namespace detail
 
 /// The Gram matrix of all tokens of x.
+template<class = void>
 [[nodiscard]] inline gram gram_of(activations_view<const float> x) {
   gram g;
   detail::add_lower_gram(x, g, sequential{});
@@ -189,6 +190,7 @@ template<std::invocable<std::size_t, std::span<double>> Row>
 }
 
 /// tr(W G W'): the squared outputs of a matrix for the inputs behind G, or its squared norm if G is empty.
+template<class = void>
 [[nodiscard]] inline double squared_outputs(weight_view w, const basic_matrix<double>& g) {
   const auto row = [&](std::size_t r, std::span<double> d) {
     for (std::size_t c = 0; c < d.size(); ++c) d[c] = static_cast<double>(w(r, c));
@@ -201,6 +203,7 @@ template<std::invocable<std::size_t, std::span<double>> Row>
 /// Errors   matrices of different shapes.
 /// Source   IST-DASLab/EvoPress, its estimator of layer errors.
 /// Differs  EvoPress gives an input that is always zero a second moment of 1; here it adds no error, as in the model.
+template<class = void>
 [[nodiscard]] inline double squared_output_error(weight_view original, weight_view compressed,
                                                  const basic_matrix<double>& g) {
   if (original.rows != compressed.rows || original.cols != compressed.cols)
@@ -218,6 +221,7 @@ template<std::invocable<std::size_t, std::span<double>> Row>
 /// Normalised mean squared error (NMSE): error / signal, 0 if both are 0.
 ///
 /// Errors   a non-zero error without a signal. `matrix` and `where` appear in the message.
+template<class = void>
 [[nodiscard]] inline double relative_output_error(double error, double signal, const std::string& matrix,
                                                   const std::string& where) {
   if (error == 0) return 0;

@@ -25,6 +25,7 @@ PRECIS_IEEE_BEGIN
 /// their log_sum_exp, so that it is computed only once for a prediction compared with many others.
 ///
 /// Requires  equal, non-zero sizes.
+template<class = void>
 [[nodiscard]] inline double kl_of_logits(std::span<const float> p_logits, double p_norm,
                                          std::span<const float> q_logits, double q_norm) noexcept {
   PRECIS_EXPECTS(p_logits.size() == q_logits.size() && !p_logits.empty(), "two predictions over the same vocabulary");
@@ -38,6 +39,7 @@ PRECIS_IEEE_BEGIN
 }
 
 /// The same, computing both norms.
+template<class = void>
 [[nodiscard]] inline double kl_of_logits(std::span<const float> p_logits, std::span<const float> q_logits) noexcept {
   return kl_of_logits(p_logits, log_sum_exp(p_logits), q_logits, log_sum_exp(q_logits));
 }

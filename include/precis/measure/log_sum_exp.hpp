@@ -15,6 +15,7 @@ PRECIS_IEEE_BEGIN
 namespace detail {
 
 /// The largest value; NaNs may be ignored. Requires at least one value.
+template<class = void>
 [[nodiscard]] inline float largest(std::span<const float> values) noexcept {
   float top[lane_sum::lanes];
   std::fill_n(top, lane_sum::lanes, values.front());
@@ -30,6 +31,7 @@ namespace detail {
 /// log(sum exp z), in double; does not overflow for any finite logits. NaN if a logit is NaN.
 ///
 /// Requires  at least one logit.
+template<class = void>
 [[nodiscard]] inline double log_sum_exp(std::span<const float> logits) noexcept {
   const auto top = static_cast<double>(detail::largest(logits));
   lane_sum sum;

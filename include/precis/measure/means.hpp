@@ -25,6 +25,7 @@ struct input_means {
   [[nodiscard]] std::size_t tokens() const noexcept { return samples.size(); }
 
   /// The mean over all positions that are not padding. Requires a selected matrix.
+  template<class = void>
   [[nodiscard]] std::vector<double> over_all(std::size_t matrix) const {
     const basic_matrix<double>& means = by_token[matrix];
     std::vector<double> sum(means.cols);
@@ -75,7 +76,7 @@ template<differentiable_model Model>
       for (const std::size_t m : readers) add_to(m, x);
     });
   }
-  if (std::ranges::all_of(means.samples, [](std::size_t n) { return n == 0; }))
+  if (std::all_of(means.samples.begin(), means.samples.end(), [](std::size_t n) { return n == 0; }))
     refuse({.what = "no tokens to average",
             .where = "measure::gather_means",
             .expected = "at least one that is not padding"});

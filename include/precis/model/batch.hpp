@@ -34,6 +34,7 @@ struct token_batch {
 /// A batch of prompts without targets, for computing logits.
 ///
 /// Errors   no sequences or no tokens; sequences of different lengths.
+template<class = void>
 [[nodiscard]] inline token_batch prompts(std::size_t sequences, std::vector<token> ids) {
   if (sequences == 0 || ids.empty() || ids.size() % sequences != 0)
     refuse({.what = std::to_string(ids.size()) + " tokens in " + std::to_string(sequences) + " sequences",
@@ -46,6 +47,7 @@ struct token_batch {
 /// Turns sequences of n + 1 tokens into a batch of n positions, each of which predicts the next token.
 ///
 /// Errors   no sequences; sequences of different lengths, or shorter than two tokens.
+template<class = void>
 [[nodiscard]] inline token_batch next_token_batch(std::size_t sequences, std::span<const token> ids) {
   if (sequences == 0 || ids.size() % sequences != 0 || ids.size() / sequences < 2)
     refuse({.what = std::to_string(ids.size()) + " tokens in " + std::to_string(sequences) + " sequences",
@@ -66,6 +68,7 @@ struct token_batch {
 ///
 /// Requires  indices below the number of sequences.
 /// Errors    batches of different sequence lengths; some batches with targets and some without.
+template<class = void>
 [[nodiscard]] inline token_batch gather_sequences(std::span<const token_batch> batches,
                                                   std::span<const std::size_t> order) {
   token_batch b{.sequences = order.size(), .tokens = batches.empty() ? 0 : batches[0].tokens, .ids = {}, .targets = {}};
@@ -131,6 +134,7 @@ struct nll {
 }
 
 /// Refuses batches without any prediction. `where` and `expected` are those of the message.
+template<class = void>
 inline void require_predictions(std::size_t predictions, std::size_t batches, const std::string& where,
                                 const char* expected = "at least one target") {
   if (predictions == 0)

@@ -7,7 +7,6 @@
 #include <algorithm>
 #include <cstddef>
 #include <span>
-#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -20,19 +19,21 @@ struct none {
 };
 
 /// A copy of activations, which are valid only during the call of the tap.
+template<class = void>
 [[nodiscard]] inline activations copy_of(activations_view<const float> x) {
   activations copy(x.sequences, x.tokens, x.features);
   for (std::size_t s = 0; s < x.sequences; ++s)
-    for (std::size_t t = 0; t < x.tokens; ++t) std::ranges::copy(x(s, t), copy.view()(s, t).begin());
+    for (std::size_t t = 0; t < x.tokens; ++t) copy_span(x(s, t), copy.view()(s, t));
   return copy;
 }
 
 /// Overwrites activations with others of the same shape.
+template<class = void>
 inline void assign(activations_view<float> to, activations_view<const float> from) {
   PRECIS_EXPECTS(to.sequences == from.sequences && to.tokens == from.tokens && to.features == from.features,
                  "activations of the same shape");
   for (std::size_t s = 0; s < to.sequences; ++s)
-    for (std::size_t t = 0; t < to.tokens; ++t) std::ranges::copy(from(s, t), to(s, t).begin());
+    for (std::size_t t = 0; t < to.tokens; ++t) copy_span(from(s, t), to(s, t));
 }
 
 /// Records a copy of the activations at each site that `wanted(site)` accepts.
@@ -63,9 +64,10 @@ struct replace {
   std::size_t token = 0;
   std::span<const float> values = {};  ///< [features]
 
+  template<class = void>
   void operator()(site here, activations_view<float> x) const {
     if (here != at) return;
-    for (std::size_t s = 0; s < x.sequences; ++s) std::ranges::copy(values, x(s, token).begin());
+    for (std::size_t s = 0; s < x.sequences; ++s) copy_span(values, x(s, token));
   }
 };
 
@@ -75,6 +77,7 @@ struct add_noise {
   std::size_t first_token = 0;
   activations_view<const float> noise = {};  ///< [sequences x noisy tokens x features]
 
+  template<class = void>
   void operator()(site here, activations_view<float> x) const {
     if (here != at) return;
     for (std::size_t s = 0; s < x.sequences; ++s)
@@ -89,11 +92,19 @@ struct add_noise {
 /// Calls several taps in order.
 template<class... Taps>
 struct chain {
-  std::tuple<Taps&...> taps;
-  explicit chain(Taps&... t) : taps(t...) {}
+  void operator()(site, activations_view<float>) const noexcept {}
+};
+template<class First, class... Others>
+struct chain<First, Others...> {
+  First& first;
+  chain<Others...> others;
+  explicit chain(First& f, Others&... o) : first(f), others(o...) {}
   void operator()(site at, activations_view<float> x) {
-    std::apply([&](Taps&... t) { (t(at, x), ...); }, taps);
+    first(at, x);
+    others(at, x);
   }
 };
+template<class... Taps>
+chain(Taps&...) -> chain<Taps...>;
 
 }  // namespace precis::tap

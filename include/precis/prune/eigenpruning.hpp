@@ -13,7 +13,6 @@
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
-#include <map>
 #include <numeric>
 #include <span>
 #include <string>
@@ -75,6 +74,7 @@ struct eigenpruning {
 
   /// Selects the singular values to remove, per slice. Ties: the lower slice, then the larger singular value, is
   /// removed first.
+  template<class = void>
   [[nodiscard]] std::vector<pruned_slice> select(const spectra& all) const {
     check(all, "prune::eigenpruning");
     check_range(portion, 0, 1, "a portion", "prune::eigenpruning");
@@ -82,7 +82,7 @@ struct eigenpruning {
     struct candidate {
       std::size_t slice, value;
     };
-    std::map<std::size_t, std::vector<candidate>> pools;
+    std::vector<std::vector<candidate>> pools(std::max(all.slices.size(), std::size(all_roles)));
     for (std::size_t s = 0; s < all.slices.size(); ++s) {
       const std::size_t key = among == pool::slice  ? s
                               : among == pool::role ? static_cast<std::size_t>(all.slices[s].slice.role)
@@ -92,9 +92,10 @@ struct eigenpruning {
     std::vector<std::vector<bool>> selected;  // [slices][rank]
     selected.reserve(all.slices.size());
     for (const spectrum& s : all.slices) selected.emplace_back(s.values.size());
-    for (auto& [key, candidates] : pools) {
+    for (std::vector<candidate>& candidates : pools) {
       const auto score = [&](const candidate& c) { return all.slices[c.slice].scores[c.value]; };
-      std::ranges::stable_sort(candidates, {}, score);
+      std::stable_sort(candidates.begin(), candidates.end(),
+                       [&](const candidate& a, const candidate& b) { return score(a) < score(b); });
       // The factor makes a product that is an integer up to rounding count as that integer.
       const double exact = portion * static_cast<double>(candidates.size());
       const auto count = static_cast<std::size_t>(exact * (1 + 1e-12));
@@ -196,6 +197,7 @@ struct eigenpruning {
 
  private:
   /// Refuses spectra that were not computed from the present weights.
+  template<class = void>
   static void check_same(const linear_algebra::singular_system& parts, const spectrum& s) {
     for (std::size_t r = 0; r < parts.count(); ++r)
       if (std::abs(parts.values[r] - s.values[r]) > 1e-6 * parts.values[0])
@@ -207,6 +209,7 @@ struct eigenpruning {
   }
 
   /// W - E: W minus the removed parts, or the sum of the kept parts if those are fewer.
+  template<class = void>
   [[nodiscard]] static float_matrix remainder(weight_view w, const linear_algebra::singular_system& parts,
                                               std::span<const std::size_t> removed) {
     std::vector<bool> is_removed(parts.count());
@@ -220,12 +223,13 @@ struct eigenpruning {
         if (is_removed[r] == subtract)
           linear_algebra::add(subtract ? -parts.left(r, o) : parts.left(r, o), parts.right.row(r).data(), row.data(),
                               w.cols);
-      std::ranges::transform(row, result.row(o).begin(), [](double v) { return static_cast<float>(v); });
+      std::transform(row.begin(), row.end(), result.row(o).begin(), [](double v) { return static_cast<float>(v); });
     }
     return result;
   }
 
   /// E xbar: as the bias to add in this mode, and over all positions.
+  template<class = void>
   void absorb(const linear_algebra::singular_system& parts, const pruned_slice& pruned,
               const measure::input_means& means, basic_matrix<double>& bias_to_add,
               std::vector<double>& mean_bias) const {

@@ -36,9 +36,13 @@ struct magnitude {
   removal rule = removal::exact;
 
   /// Returns the number of weights removed.
-  std::size_t operator()(mutable_weight_view w) const { return (*this)(std::span<const mutable_weight_view>(&w, 1)); }
+  template<class = void>
+  std::size_t operator()(mutable_weight_view w) const {
+    return (*this)(std::span<const mutable_weight_view>(&w, 1));
+  }
 
   /// Prunes every row separately, as Wanda does. Returns the number of weights removed.
+  template<class = void>
   std::size_t each_row(mutable_weight_view w) const {
     std::size_t removed = 0;
     for (std::size_t r = 0; r < w.rows; ++r) removed += (*this)(w.row_range(r, 1));
@@ -46,6 +50,7 @@ struct magnitude {
   }
 
   /// Prunes all matrices jointly: their weights compete. Returns the number of weights removed.
+  template<class = void>
   std::size_t operator()(std::span<const mutable_weight_view> matrices) const {
     std::vector<float> keys;
     std::size_t n = 0;
@@ -111,6 +116,7 @@ struct magnitude_in_groups {
   std::size_t group = 4;
 
   /// Returns the number of weights removed.
+  template<class = void>
   std::size_t operator()(mutable_weight_view w) const {
     if (group == 0 || keep > group)
       refuse({.what = "keep " + std::to_string(keep) + " of " + std::to_string(group),

@@ -103,6 +103,7 @@ struct joint_shares {
   }
 
   /// The number of weights of each unit below its cap that are among the `count` smallest keys of all such units.
+  template<class = void>
   [[nodiscard]] static std::vector<std::size_t> select(const std::vector<std::vector<float>>& keys,
                                                        const std::vector<bool>& full, std::size_t count) {
     std::vector<std::size_t> counts(keys.size());

@@ -33,6 +33,7 @@ struct displacement {
 /// The displacement between two vectors. Sums are in double, in index order.
 ///
 /// Requires  equal sizes.
+template<class = void>
 [[nodiscard]] inline displacement displace(std::span<const float> before, std::span<const float> after) noexcept {
   PRECIS_EXPECTS(before.size() == after.size(), "two vectors of the same size");
   double product = 0, squares_before = 0, squares_after = 0, moved = 0;
@@ -180,6 +181,7 @@ struct block_influence {
     std::size_t tokens = 0;
   };
 
+  template<class = void>
   [[nodiscard]] std::string_view name() const noexcept {
     switch (by) {
       case distance::cosine: return "cosine";
@@ -190,6 +192,7 @@ struct block_influence {
     return "norm_ratio";
   }
 
+  template<class = void>
   void add_distances(const activations& before, const activations& after, tally& t, std::size_t count,
                      std::size_t window) const {
     t.sums.resize(after.sequences * count);

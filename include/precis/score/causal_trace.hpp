@@ -133,12 +133,14 @@ struct causal_trace {
   }
 
   /// The effects of one restoration averaged over the known facts.
+  template<class = void>
   [[nodiscard]] role_effects average(std::span<const fact_trace> traces, restoration what) const {
     role_effects sum;
     sum.what = what;
     std::size_t token_pairs = 0;
     for (const fact_trace& f : traces) {
-      const auto table = std::ranges::find(f.tables, what, &restoration_table::what);
+      const auto table =
+          std::find_if(f.tables.begin(), f.tables.end(), [&](const restoration_table& t) { return t.what == what; });
       if (!f.known || table == f.tables.end()) continue;
       const bool by_probability = statistic == effect_statistic::probability;
       const basic_matrix<double>& restored = by_probability ? table->probability : table->recovery;
@@ -173,6 +175,7 @@ struct causal_trace {
   }
 
   /// One score per layer.
+  template<class = void>
   [[nodiscard]] std::vector<double> layer_scores(const role_effects& effects) const {
     const auto role = [&](token_role wanted) {
       const auto& e = effects.effect[static_cast<std::size_t>(wanted)];
@@ -203,6 +206,7 @@ struct causal_trace {
   }
 
   /// Scores of the units, from traces with both restorations(), possibly of several runs.
+  template<class = void>
   [[nodiscard]] scores combine(std::span<const matrix_info> matrices, std::span<const fact_trace> traces) const {
     const auto [attention_sites, mlp_sites] = restorations();
     const std::vector<double> attention = layer_scores(average(traces, attention_sites));

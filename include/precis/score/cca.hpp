@@ -31,8 +31,9 @@ struct cca_table {
   std::vector<double> variance_kept = {};  ///< [layers] share of the variance in those directions
   basic_matrix<double> similarity = {};    ///< [layers x layers] in [0, 1], 1 on the diagonal, 0 where a rank is 0
 
+  template<class = void>
   [[nodiscard]] std::size_t most_directions() const noexcept {
-    return ranks.empty() ? 0 : *std::ranges::max_element(ranks);
+    return ranks.empty() ? 0 : *std::max_element(ranks.begin(), ranks.end());
   }
   bool operator==(const cca_table&) const = default;
 };
@@ -117,7 +118,8 @@ struct cca {
                     .ranks = {},
                     .variance_kept = {},
                     .similarity = basic_matrix<double>(layers, layers)};
-    if (outputs.size() != layers || std::ranges::any_of(outputs, [&](const auto& o) { return o.rows != table.rows; }))
+    if (outputs.size() != layers ||
+        std::any_of(outputs.begin(), outputs.end(), [&](const auto& o) { return o.rows != table.rows; }))
       refuse({.what = std::to_string(outputs.size()) + " outputs for " + std::to_string(layers) + " sites",
               .where = "score::cca",
               .expected = "one per site, all with the same number of rows"});
@@ -155,6 +157,7 @@ struct cca {
   }
 
   /// Scores of the units, from a table made with the same `units`.
+  template<class = void>
   [[nodiscard]] scores combine(std::span<const matrix_info> matrices, const cca_table& table) const {
     scores s{.model = {},
              .scorer = name() + " rows=" + std::to_string(table.rows) +
@@ -204,6 +207,7 @@ struct cca {
   }
 
  private:
+  template<class = void>
   [[nodiscard]] std::string name() const {
     std::string n = "cca ";
     n += of_pair == summary::mean ? "mean" : of_pair == summary::mean_square ? "mean_square" : "projection_weighted";
@@ -212,6 +216,7 @@ struct cca {
     return n;
   }
 
+  template<class = void>
   [[noreturn]] void refuse_rows(std::size_t count, std::size_t rank, const std::string& site_name) const {
     const auto times = [&](double factor) {
       return std::to_string(static_cast<std::size_t>(std::ceil(factor * static_cast<double>(rank))) + 1);
@@ -224,6 +229,7 @@ struct cca {
                      "; or fewer directions, with keep.variance or keep.most"});
   }
 
+  template<class = void>
   [[nodiscard]] double similarity_of(const canonical::subspace& a, const canonical::subspace& b) const {
     std::vector<double> workspace(kernel::product_workspace);
     if (of_pair == summary::projection_weighted) {
@@ -251,6 +257,7 @@ struct cca {
   }
 
   /// 1 - mean similarity to the other layers that are not constant; 0 if there are none.
+  template<class = void>
   [[nodiscard]] double score_of(const cca_table& table, std::size_t i) const {
     if (table.ranks[i] == 0) return constant == constant_layer::keep ? 1 : 0;
     double sum = 0;
@@ -277,7 +284,7 @@ struct cca {
                                                       std::vector<float_matrix>(sites.size()));  // [batches][sites]
       run.for_each(count, [&](std::size_t b) {
         const auto tap = [&](site at, activations_view<float> x) {
-          const auto found = std::ranges::find(sites, at);
+          const auto found = std::find(sites.begin(), sites.end(), at);
           if (found != sites.end()) observed[b][static_cast<std::size_t>(found - sites.begin())] = rows_of(x);
         };
         static_cast<void>(model.logits(batches[b0 + b], positions::last, tap));
@@ -291,15 +298,16 @@ struct cca {
     return outputs;
   }
 
+  template<class = void>
   [[nodiscard]] float_matrix rows_of(activations_view<const float> x) const {
     float_matrix out(rows == sample::tokens ? x.rows() : x.sequences, x.features);
     std::vector<double> sum(x.features);
     for (std::size_t s = 0; s < x.sequences; ++s) {
-      std::ranges::fill(sum, 0.0);
+      std::fill(sum.begin(), sum.end(), 0.0);
       for (std::size_t t = 0; t < x.tokens; ++t) {
         const std::span<const float> from = x(s, t);
         if (rows == sample::tokens)
-          std::ranges::copy(from, out.row(s * x.tokens + t).begin());
+          copy_span(from, out.row(s * x.tokens + t));
         else
           for (std::size_t f = 0; f < x.features; ++f) sum[f] += static_cast<double>(from[f]);
       }
@@ -310,6 +318,7 @@ struct cca {
     return out;
   }
 
+  template<class = void>
   void append(float_matrix& to, const float_matrix& from, std::size_t seen, site at) const {
     if (to.rows == 0) to.cols = from.cols;
     if (from.rows == 0 || to.cols != from.cols)

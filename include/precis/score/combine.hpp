@@ -33,6 +33,7 @@ struct combine {
 
   bool operator==(const combine&) const = default;
 
+  template<class = void>
   [[nodiscard]] scores operator()(std::span<const scores> tables) const {
     if (tables.empty()) refuse({.what = "no scores", .where = "score::combine", .expected = "at least one table"});
     if (!weights.empty() && weights.size() != tables.size())
@@ -72,6 +73,7 @@ struct combine {
  private:
   [[nodiscard]] double weight(std::size_t t) const noexcept { return weights.empty() ? 1.0 : weights[t]; }
 
+  template<class = void>
   [[nodiscard]] std::string_view name() const noexcept {
     switch (as) {
       case scale::rank: return "rank";
@@ -83,6 +85,7 @@ struct combine {
     return "raw";
   }
 
+  template<class = void>
   [[nodiscard]] std::vector<double> on_scale(std::span<const double> values) const {
     switch (as) {
       case scale::rank: return normalise::rank(values);
@@ -94,6 +97,7 @@ struct combine {
     return {values.begin(), values.end()};
   }
 
+  template<class = void>
   void check_same(const scores& table, const scores& so_far, std::string_view measure) const {
     if (table.units != so_far.units)
       refuse({.what = "the units of '" + table.scorer + "' are not those of the first table",

@@ -126,6 +126,7 @@ struct drop_one {
 
  private:
   /// The rows (sequence * tokens + token) of the predictions that count.
+  template<class = void>
   [[nodiscard]] std::vector<std::size_t> predicted_rows(const token_batch& batch, std::size_t b) const {
     if (by == quantity::nll && batch.targets.size() != batch.ids.size())
       refuse({.what = std::to_string(batch.targets.size()) + " targets for " + std::to_string(batch.ids.size()) +
@@ -138,6 +139,7 @@ struct drop_one {
     return rows;
   }
 
+  template<class = void>
   [[nodiscard]] static double nll_of(std::span<const float> logits, token target, std::size_t b) {
     if (target < 0 || static_cast<std::size_t>(target) >= logits.size())
       refuse({.what = "target " + std::to_string(target) + " of batch " + std::to_string(b),
@@ -146,9 +148,11 @@ struct drop_one {
     return measure::log_sum_exp(logits) - static_cast<double>(logits[static_cast<std::size_t>(target)]);
   }
 
+  template<class = void>
   static void clear(activations_view<float> x) {
     for (std::size_t s = 0; s < x.sequences; ++s)
-      for (std::size_t t = 0; t < x.tokens; ++t) std::ranges::fill(x(s, t), 0.f);
+      for (std::size_t t = 0; t < x.tokens; ++t)
+        for (float& value : x(s, t)) value = 0.f;
   }
 
   /// Returns a function (i, use) that runs the batch without part i and calls use(n, logits) for the n-th of `rows`. If
@@ -156,7 +160,7 @@ struct drop_one {
   template<class Model>
   [[nodiscard]] auto forward_of(const Model& model, const token_batch& batch, std::span<const std::size_t> rows) const {
     const bool only_last =
-        std::ranges::all_of(rows, [&](std::size_t r) { return r % batch.tokens + 1 == batch.tokens; });
+        std::all_of(rows.begin(), rows.end(), [&](std::size_t r) { return r % batch.tokens + 1 == batch.tokens; });
     const positions outputs = only_last ? positions::last : positions::all;
     const bool halves = units != unit_kind::block;
     const auto half = [](std::size_t i) { return site{i % 2 == 0 ? site_kind::attention : site_kind::mlp, i / 2}; };
@@ -181,8 +185,7 @@ struct drop_one {
           const std::size_t count = std::min(at_a_time, rows.size() - n);
           float_matrix residuals(count, stream.features);
           for (std::size_t k = 0; k < count; ++k)
-            std::ranges::copy(stream.view()(rows[n + k] / batch.tokens, rows[n + k] % batch.tokens),
-                              residuals.row(k).begin());
+            copy_span(stream.view()(rows[n + k] / batch.tokens, rows[n + k] % batch.tokens), residuals.row(k));
           const float_matrix logits = model.read_out(std::as_const(residuals).view());
           for (std::size_t k = 0; k < count; ++k) use(n + k, logits.row(k));
         }

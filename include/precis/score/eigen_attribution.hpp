@@ -138,10 +138,12 @@ struct eigen_attribution {
 
  private:
   static constexpr const char* where = "score::eigen_attribution";
+  template<class = void>
   [[noreturn]] static void bad(std::string what, std::string expected) {
     refuse({.what = std::move(what), .where = where, .expected = std::move(expected)});
   }
 
+  template<class = void>
   [[nodiscard]] std::string name() const {
     std::string n = "eigen_attribution ";
     if (pairs == pairing::all) n += "all";
@@ -172,6 +174,7 @@ struct eigen_attribution {
   }
 
   /// A random permutation of all samples (Fisher-Yates shuffle).
+  template<class = void>
   [[nodiscard]] std::vector<std::size_t> order_of(std::size_t samples) const {
     std::vector<std::size_t> order(samples);
     std::iota(order.begin(), order.end(), std::size_t{0});
@@ -227,8 +230,10 @@ struct eigen_attribution {
       if constexpr (requires {
                       { batch.targets[0] } -> std::convertible_to<token>;
                     })
-        weight = 1.f / static_cast<float>(std::max<std::ptrdiff_t>(
-                           1, std::ranges::count_if(batch.targets, [](token t) { return t != no_target; })));
+        weight =
+            1.f /
+            static_cast<float>(std::max<std::ptrdiff_t>(
+                1, std::count_if(batch.targets.begin(), batch.targets.end(), [](token t) { return t != no_target; })));
       else
         weight = 1.f / static_cast<float>(batch.sequences);
     }
@@ -324,6 +329,7 @@ struct useful_singular_values {
 
   bool operator==(const useful_singular_values&) const = default;
 
+  template<class = void>
   [[nodiscard]] scores operator()(std::span<const matrix_info> matrices, const spectra& all) const {
     check(all, "score::useful_singular_values");
     if (!(portion >= 0 && portion <= 1))

@@ -22,6 +22,7 @@ PRECIS_IEEE_BEGIN
 /// [out x in].
 ///
 /// Cost     tokens * out * in multiply-adds in float, and one addition per weight in double.
+template<class = void>
 inline void add_weight_gradient(const linear_gradient& g, basic_matrix<double>& into) {
   float_matrix sum(g.output_gradient.features, g.input.features);
   std::vector<float> workspace(kernel::product_workspace);

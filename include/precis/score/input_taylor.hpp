@@ -127,6 +127,7 @@ struct input_taylor {
   }
 
  private:
+  template<class = void>
   void perturb(activations_view<float> x, std::size_t layer, std::size_t batch, std::size_t version) const {
     const bool pairs = draw == taylor::signs::antithetic;
     double squares = 0;
@@ -144,6 +145,7 @@ struct input_taylor {
         for (float& v : x(s, t)) v = static_cast<float>(static_cast<double>(v) + deviation * normal.normal(i++));
   }
 
+  template<class = void>
   static void check(std::span<const nll> losses, const std::string& subject) {
     const nll all = total(losses);
     if (!kernel::is_finite(all.sum))

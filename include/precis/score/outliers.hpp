@@ -129,6 +129,7 @@ struct outliers {
   }
 
  private:
+  template<class = void>
   [[noreturn]] static void bad(std::string what, std::string expected) {
     refuse({.what = std::move(what), .where = "score::outliers", .expected = std::move(expected)});
   }

@@ -49,7 +49,7 @@ struct mistake_reading {
     for (std::size_t i = 0; i < b.targets.size(); ++i) {
       if (b.targets[i] == no_target) continue;
       const std::span<const float> row = logits.row(i);
-      const bool finite = std::ranges::all_of(row, [](float z) { return kernel::is_finite(z); });
+      const bool finite = std::all_of(row.begin(), row.end(), [](float z) { return kernel::is_finite(z); });
       const bool right = measure::argmax(row) == static_cast<std::size_t>(b.targets[i]);
       wrong += {.sum = !finite ? std::numeric_limits<double>::quiet_NaN() : right ? 0.0 : 1.0, .count = 1};
     }
@@ -98,9 +98,10 @@ struct pruning_sensitivity {
              .units = group_units(model.matrices(), units),
              .values = {}};
     for (std::size_t u = 0; u < each.rows; ++u) {
+      const std::span<const double> row = each.row(u);
       double sum = 0;
-      for (const double v : each.row(u)) sum += v;
-      s.values.push_back(reduce == reduction::max ? *std::ranges::max_element(each.row(u))
+      for (const double v : row) sum += v;
+      s.values.push_back(reduce == reduction::max ? *std::max_element(row.begin(), row.end())
                                                   : sum / static_cast<double>(each.cols));
     }
     if (by == metric::loss && *std::ranges::max_element(sparsities) > 0)

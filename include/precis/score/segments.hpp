@@ -29,6 +29,7 @@ struct segment {
 /// Errors    scores that are not finite.
 /// Source    Nanda, Balija, Sahoo, "CPTQuant", its statistics of layer-wise sensitivity.
 /// Differs   An undefined deviation has no value; the paper's table prints NaN.
+template<class = void>
 [[nodiscard]] inline std::array<segment, 3> segments(const scores& s) {
   check_finite(s, "score::segments");
   std::vector<double> sums;

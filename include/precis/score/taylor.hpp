@@ -42,6 +42,7 @@ struct weight_noise {
   scaling scale = scaling::by_rms;  ///< by_rms: `size` is relative to the root mean square of the matrix
 
   /// The standard deviation for one matrix: size * rms(W), or size itself if rms(W) is zero.
+  template<class = void>
   [[nodiscard]] double deviation(weight_view w) const {
     const double unit = scale == scaling::absolute ? 1.0 : rms(w);
     return unit == 0 ? size : size * unit;
@@ -54,12 +55,14 @@ struct weight_noise {
       if (rms(model.weights(m)) == 0) names += " absolute:" + model.matrices()[m].name;
     return names;
   }
+  template<class = void>
   [[nodiscard]] std::string describe() const {
     return "noise=" + text::number(size) + (scale == scaling::by_rms ? "rms" : "");
   }
   bool operator==(const weight_noise&) const = default;
 
  private:
+  template<class = void>
   [[nodiscard]] static double rms(weight_view w) {
     double squares = 0;
     for (std::size_t r = 0; r < w.rows; ++r)
@@ -153,6 +156,7 @@ struct taylor {
   /// Scores of the units from their losses; `samples` is the N of TV / N.
   ///
   /// Errors   losses for another number of units or draws.
+  template<class = void>
   [[nodiscard]] scores combine(std::span<const matrix_info> matrices, const perturbed_losses& losses,
                                std::size_t samples) const {
     return combine(group_units(matrices, units), losses, samples);
@@ -191,6 +195,7 @@ struct taylor {
   }
 
   /// Refuses invalid settings.
+  template<class = void>
   void check() const {
     const auto bad = [](std::string what, std::string expected) {
       refuse({.what = std::move(what), .where = "score::taylor", .expected = std::move(expected)});
@@ -239,6 +244,7 @@ struct taylor {
     return "total";
   }
 
+  template<class = void>
   [[nodiscard]] double one_draw(std::span<const nll> before, std::span<const nll> after, std::size_t samples) const {
     const double change = precis::total(after).mean() - precis::total(before).mean();
     if (of == statistic::variation) return std::abs(change);

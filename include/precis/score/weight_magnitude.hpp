@@ -15,6 +15,7 @@ PRECIS_IEEE_BEGIN
 /// Squared Frobenius norm of a matrix, in double.
 ///
 /// Errors   a weight that is not finite, by position; `name` is the matrix's name in the message.
+template<class = void>
 [[nodiscard]] inline double squared_norm(weight_view w, const std::string& name) {
   double sum = 0;
   for (std::size_t r = 0; r < w.rows; ++r)

@@ -12,7 +12,7 @@
 #include <vector>
 
 using namespace precis;
-using allocate::solver::core_search;
+using core_search = allocate::solver::core_search<>;
 
 namespace {
 

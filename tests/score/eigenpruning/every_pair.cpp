@@ -1,6 +1,7 @@
 #include <precis/score/eigenpruning/every_pair.hpp>
 
 #include <precis/core/executor.hpp>
+#include <precis/core/thread_pool.hpp>
 
 #include "catch.hpp"
 #include "score/eigenpruning/samples.hpp"

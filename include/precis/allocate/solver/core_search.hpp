@@ -24,6 +24,7 @@ PRECIS_IEEE_BEGIN
 ///
 /// Contract the caller passes the undecided units and their admissible options, then calls `run` once. `changes`,
 ///          `value`, `bound` and `complete` describe the best choice that was found.
+template<class = void>
 class core_search {
  public:
   struct option {  // relative to the point of the unit
@@ -94,8 +95,8 @@ class core_search {
   void start_from(const std::vector<std::pair<std::uint32_t, std::uint32_t>>& changes) {
     std::int64_t value = 0, weight = 0;
     for (const auto& [unit, entry] : changes) {
-      const auto at =
-          std::ranges::find_if(steps_, [&, u = unit, e = entry](const step& s) { return s.unit == u && s.entry == e; });
+      const auto at = std::find_if(steps_.begin(), steps_.end(),
+                                   [&, u = unit, e = entry](const step& s) { return s.unit == u && s.entry == e; });
       if (at == steps_.end()) return;
       value += at->value;
       weight += at->weight;
@@ -223,12 +224,13 @@ class core_search {
     if (by_weight_.empty()) {
       by_weight_.resize(steps_.size());
       std::iota(by_weight_.begin(), by_weight_.end(), 0u);
-      std::ranges::stable_sort(by_weight_, {}, [&](std::uint32_t s) { return steps_[s].weight; });
+      std::stable_sort(by_weight_.begin(), by_weight_.end(),
+                       [&](std::uint32_t a, std::uint32_t b) { return steps_[a].weight < steps_[b].weight; });
     }
     constexpr std::size_t tries = 8;
     for (const state& s : states) {
-      auto at =
-          std::ranges::upper_bound(by_weight_, room_ - s.weight, {}, [&](std::uint32_t i) { return steps_[i].weight; });
+      auto at = std::upper_bound(by_weight_.begin(), by_weight_.end(), room_ - s.weight,
+                                 [&](auto room, std::uint32_t i) { return room < steps_[i].weight; });
       for (std::size_t i = 0; i < tries && at != by_weight_.begin(); ++i) {
         const step& last = steps_[*--at];
         if (last.member < next || !better(s.weight + last.weight, s.value + last.value)) continue;

@@ -27,6 +27,7 @@ using linked_units = std::vector<std::vector<std::string>>;
 ///          its choice of one entry per row back to units with `expand`.
 /// Errors   a table that `check` refuses; a linked name that is not a unit; linked units without a common admissible
 ///          entry. For times: a table without them; a unit none of whose admissible entries has one.
+template<class = void>
 class linked_table {
  public:
   linked_table(const cost_table& t, const linked_units& groups, const std::string& where, resource of = resource::bytes)
@@ -40,7 +41,7 @@ class linked_table {
       for (const std::string& name : group) {
         const std::size_t u = find(t, name, where), other = find(t, group.front(), where);
         const auto [low, high] = std::minmax(row_[u], row_[other]);
-        if (low != high) std::ranges::replace(row_, high, low);  // groups that share a unit are merged
+        if (low != high) std::replace(row_.begin(), row_.end(), high, low);  // groups that share a unit are merged
       }
     std::vector<std::size_t> renumbered(t.units.size(), t.units.size());
     rows_ = 0;
@@ -59,7 +60,7 @@ class linked_table {
     amounts_ = totals_;
     for (std::size_t u = 0; u < t.units.size(); ++u) {
       const auto row = costs_.subspan(row_[u] * entries_, entries_);
-      if (std::ranges::none_of(row, [](double c) { return c < not_admitted; }))
+      if (std::none_of(row.begin(), row.end(), [](double c) { return c < not_admitted; }))
         refuse({.what = "unit " + t.units[u].name + " and the units linked to it have no common admissible entry",
                 .where = where,
                 .expected = "an entry that is admissible for all of them"});
@@ -88,7 +89,7 @@ class linked_table {
 
  private:
   static std::size_t find(const cost_table& t, const std::string& name, const std::string& where) {
-    const auto at = std::ranges::find(t.units, name, &unit::name);
+    const auto at = std::find_if(t.units.begin(), t.units.end(), [&](const unit& u) { return u.name == name; });
     if (at == t.units.end())
       refuse({.what = "unit '" + name + "' is linked but not in the table",
               .where = where,

@@ -72,13 +72,13 @@ class chooser {
       const double most = at_.price * at_.room;
       constexpr std::size_t near = 128, few_states = 512;
       const std::vector<member> members = nearest(near);
-      const core_search sample = search(members, most, {few_states, limits.examined});
+      const core_search<> sample = search(members, most, {few_states, limits.examined});
       changes_ = sample.changes();
       bound = sample.bound();
       const double gap = most + sample.value();
       s.optimal = (members.size() < near && sample.complete()) || gap <= 1e-13 * most;
       if (!s.optimal) {  // then search all units that can still improve it
-        const core_search rest = search(undecided(gap), gap, limits);
+        const core_search<> rest = search(undecided(gap), gap, limits);
         changes_ = rest.changes();
         bound = std::max(rest.bound(), -most);
         s.optimal = rest.complete();
@@ -100,7 +100,7 @@ class chooser {
   }
 
  private:
-  using member = core_search::member;
+  using member = core_search<>::member;
 
   /// Units whose next step gains exactly the price take it if it still fits, the heaviest steps first.
   void settle_ties() {
@@ -119,7 +119,7 @@ class chooser {
     for (std::size_t u = 0; u < p_.units; ++u)
       if (const std::size_t i = at_.points[u]; hulls_.slope[i] == at_.price)
         ties.push_back({p_.weight(u, hulls_.entry[i + 1]) - p_.weight(u, hulls_.entry[i]), row_key(p_, u), u});
-    std::ranges::sort(ties, std::less<>{});
+    std::sort(ties.begin(), ties.end());
     for (const tie& t : ties) {
       if (t.step > at_.room) continue;
       at_.room -= t.step;
@@ -178,11 +178,11 @@ class chooser {
     return members;
   }
 
-  [[nodiscard]] core_search search(std::vector<member> members, double gap, const search_limits& limits) const {
+  [[nodiscard]] core_search<> search(std::vector<member> members, double gap, const search_limits& limits) const {
     give_keys(members.begin(), members.end());
-    std::ranges::sort(members, std::less<>{});
+    std::sort(members.begin(), members.end());
     std::vector<std::size_t> first{0};
-    std::vector<core_search::option> options;
+    std::vector<core_search<>::option> options;
     std::size_t kept = 0;
     for (const member& m : members) {
       const double value = p_.value(m.unit, entries_[m.unit]), weight = p_.weight(m.unit, entries_[m.unit]);
@@ -197,7 +197,7 @@ class chooser {
       members[kept++] = m;
     }
     members.resize(kept);
-    core_search core(std::move(members), first, options, at_.price, at_.room);
+    core_search<> core(std::move(members), first, options, at_.price, at_.room);
     core.start_from(changes_);
     core.run(limits.states, limits.examined);
     return core;

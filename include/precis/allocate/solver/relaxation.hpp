@@ -102,6 +102,7 @@ struct hull_step {
 
 /// The critical price: the steps that gain more per weight fit into `room`, but not together with those that gain
 /// exactly this much. Requires that all steps together do not fit. Cost O(steps), by selection.
+template<class = void>
 [[nodiscard]] inline double critical_price(std::vector<hull_step>& steps, double room) {
   std::size_t begin = 0, end = steps.size();
   const auto at = [&](std::size_t i) { return steps[i].slope; };

@@ -36,6 +36,7 @@ struct solution {
 ///
 /// Errors   a budget below `range.first`, the least that is feasible; the message shows the feasible range. A percentage
 ///          of a table without an original size.
+template<class = void>
 [[nodiscard]] inline std::size_t limit_of(const budget& b, const cost_table& t,
                                           std::pair<std::size_t, std::size_t> range, const std::string& where) {
   if (b.unit == budget::measure::percent_of_original && t.original_bytes == 0)
@@ -68,6 +69,7 @@ struct solution {
 }
 
 /// Sets the cost, the bytes and the time of a solution from its entries.
+template<class = void>
 inline void add_up(solution& s, const cost_table& t) {
   compensated_sum cost;
   s.bytes = s.nanoseconds = 0;
@@ -83,11 +85,13 @@ inline void add_up(solution& s, const cost_table& t) {
 }
 
 /// Describes how far a solution can be from the optimum.
+template<class = void>
 [[nodiscard]] inline std::string certificate(const solution& s) {
   return s.optimal ? "optimal" : "at most " + text::number(s.gap()) + " above the optimum";
 }
 
 /// The plan of a solution. Its note names the allocator, the cost, the bytes and `remark`; the notes of the table follow.
+template<class = void>
 [[nodiscard]] inline plan to_plan(const cost_table& t, const solution& s, const std::string& allocator,
                                   const std::string& remark) {
   plan p{.model = t.model, .units = kind_of(t.units), .notes = {}, .choices = {}};

@@ -11,6 +11,7 @@ namespace precis::kernel {
 
 /// The name of a format: "affine4.g32", "symmetric8.row", "symmetric_full4.tensor", "min_anchored8.row", "e4m3.g32",
 /// "log2_4.g32". The suffix ".h" stands for half scales.
+template<class = void>
 [[nodiscard]] inline std::string to_string(const grid_format& f) {
   std::string name;
   switch (f.rule) {

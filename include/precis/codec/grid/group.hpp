@@ -108,6 +108,7 @@ void in_long_runs(std::size_t count, const Body& body) {
 }  // namespace detail
 
 /// The smallest and the largest weight. Requires contiguous rows. Cost: one read, vectorized.
+template<class = void>
 [[nodiscard]] inline extent extent_of(weight_view values) noexcept {
   std::int32_t lo = std::numeric_limits<std::int32_t>::max();
   std::int32_t hi = std::numeric_limits<std::int32_t>::min();
@@ -139,6 +140,7 @@ void in_long_runs(std::size_t count, const Body& body) {
 /// Edges     a range below 1e-30 counts as all zero and gets scale 1 (min_anchored: 0, which decodes to the minimum).
 ///           Half scales below 2^-24 become 2^-24. A scale too large for its type is returned as infinity.
 /// Source    docs/methods/affine.md, docs/methods/min_anchored.md, docs/methods/scaled_float.md, docs/methods/log2.md.
+template<class = void>
 [[nodiscard]] inline grid spanning_grid(const grid_format& f, extent range) noexcept {
   constexpr double negligible = 1e-30;
   const bool up = f.wide() || f.scales == scale_type::float16;
@@ -204,6 +206,7 @@ struct quotient_bounds {
 
 // Codes of up to 8 bits use float quotients. The rounding of the quotient can move a value across a tie only within
 // 1e-5 of it.
+template<class = void>
 inline void quantize(const float* x, std::size_t count, const quotient_bounds& s, std::uint8_t* codes) noexcept {
   const auto scale = static_cast<float>(s.scale);
   const auto lo = static_cast<float>(s.lo);
@@ -221,6 +224,7 @@ inline void quantize(const float* x, std::size_t count, const quotient_bounds& s
   });
 }
 // Codes of 16 and 24 bits use double quotients.
+template<class = void>
 inline void quantize(const float* x, std::size_t count, const quotient_bounds& s, std::uint32_t* codes) noexcept {
   const std::int32_t shift = s.zero_point;
   for (std::size_t i = 0; i < count; ++i) {
@@ -295,6 +299,7 @@ void with_code_type(const grid_format& f, const Body& body) {
 }
 
 /// Quantizes and decodes `values` on grid g. Requires decoded.size() == values.size().
+template<class = void>
 inline void fake_quantize(const grid_format& f, const grid& g, std::span<const float> values,
                           std::span<float> decoded) {
   PRECIS_EXPECTS(decoded.size() == values.size(), "one decoded value per value");
@@ -311,6 +316,7 @@ inline void fake_quantize(const grid_format& f, const grid& g, std::span<const f
 
 /// Quantization errors on grid g: decoded - value. Requires errors.size() == values.size().
 /// @post  the errors are those of fake_quantize.
+template<class = void>
 inline void quantization_errors(const grid_format& f, const grid& g, std::span<const float> values,
                                 std::span<float> errors) {
   PRECIS_EXPECTS(errors.size() == values.size(), "one error per value");

@@ -48,6 +48,7 @@ struct choose_given {
     if (extent_of(values).finite) return grids[index];
     return {.scale = std::numeric_limits<float>::quiet_NaN()};
   }
+  template<class = void>
   [[nodiscard]] bool for_tile(const grid_format& f, const tile::group_batch& g,
                               tile::grid_batch& chosen) const noexcept {
     bool valid = true;
@@ -65,6 +66,7 @@ namespace detail {
 
 /// Refuses a group whose chosen grid is not finite: names the weight that caused it or, if all weights are valid, the
 /// group.
+template<class = void>
 [[noreturn]] inline void refuse_group(const grid_format& f, weight_view weights, std::size_t index) {
   const std::string where = "codec " + to_string(f);
   check_finite(weights, where);
@@ -143,11 +145,13 @@ void encode_on_grids(const grid_format& f, weight_view weights, std::span<std::b
 
 /// Encodes every weight to the nearest code on the grid that spans its group. Errors and cost are those of
 /// `encode_on_grids`.
+template<class = void>
 inline void encode(const grid_format& f, weight_view weights, std::span<std::byte> packed) {
   encode_on_grids(f, weights, packed, choose_nearest{});
 }
 
 /// The grid of every group of an encoded `out x in` matrix. Errors: a buffer of the wrong size.
+template<class = void>
 [[nodiscard]] inline std::vector<grid> read_grids(const grid_format& f, std::span<const std::byte> packed,
                                                   std::size_t out, std::size_t in) {
   const grid_format::layout l = f.layout_of(out, in);
@@ -176,6 +180,7 @@ void read_codes(const grid_format& f, std::span<const std::byte> packed, std::si
 /// Errors   a buffer of the wrong size.
 /// Cost     one write. Matrices of 32 MiB and more whose rows start at cache lines are written with non-temporal
 ///          stores, up to twice as fast as others, so align large matrices.
+template<class = void>
 inline void decode(const grid_format& f, std::span<const std::byte> packed, mutable_weight_view weights) {
   const grid_format::layout l = f.layout_of(weights.rows, weights.cols);
   if (packed.size() != l.bytes) refuse_size(to_string(f), packed.size(), l.bytes, weights);
@@ -227,6 +232,7 @@ inline void decode(const grid_format& f, std::span<const std::byte> packed, muta
 /// Requires  packed of the right size, row < out, x.size() == in.
 /// Cost      one read of the row; allocates its codes.
 /// @post     x equals the row that `decode` writes, bit for bit.
+template<class = void>
 inline void decode_row(const grid_format& f, std::span<const std::byte> packed, std::size_t out, std::size_t row,
                        std::span<float> x) {
   const grid_format::layout l = f.layout_of(out, x.size());

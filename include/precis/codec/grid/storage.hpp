@@ -81,6 +81,7 @@ void load_row_codes(const grid_format::layout& l, unsigned bits, std::size_t out
 }
 
 /// Stores the grids of the `rows` rows of one tile, given row by row. per_tensor: the one grid, with rows == 1.
+template<class = void>
 inline void store_grids(const grid_format& f, std::span<const grid> grids, std::size_t rows,
                         tile::stored_parts<std::byte> to) noexcept {
   const std::size_t step = f.scale_bytes(), groups = grids.size() / rows;
@@ -96,6 +97,7 @@ inline void store_grids(const grid_format& f, std::span<const grid> grids, std::
                {to.offsets, packed_bytes(zeros.size(), f.code_bits)});
 }
 /// Loads the grids that store_grids wrote, row by row.
+template<class = void>
 inline void load_grids(const grid_format& f, tile::stored_parts<const std::byte> from, std::size_t rows,
                        std::span<grid> grids) noexcept {
   const std::size_t step = f.scale_bytes(), groups = grids.size() / rows;

@@ -15,6 +15,7 @@ PRECIS_IEEE_BEGIN
 
 /// Whether `quantizer` gives the codes of a division for all weights of a batch: scales can be stored, and no quotient
 /// overflows or underflows in a way that could change a code.
+template<class = void>
 [[nodiscard]] inline bool reciprocal_is_exact(const grid_format& f, const group_batch& g,
                                               const grid_batch& grids) noexcept {
   const float largest = f.scales == scale_type::float16 ? 65504.f : 0x1p100f;

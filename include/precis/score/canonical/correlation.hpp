@@ -18,6 +18,7 @@ PRECIS_IEEE_BEGIN
 ///
 /// Shapes    [a.rank() x b.rank()]
 /// Requires  the same number of rows in both.
+template<class = void>
 [[nodiscard]] inline matrix cross_product(const subspace& a, const subspace& b, std::span<double> workspace) {
   PRECIS_EXPECTS(a.basis.rows == b.basis.rows, "the same rows in both layers");
   matrix c(a.rank(), b.rank());
@@ -30,6 +31,7 @@ PRECIS_IEEE_BEGIN
 /// Shapes    min(rows, cols) values
 /// Cost      rank^3 operations for C^T C and 4/3 rank^3 for its eigenvalues. These are squares: a correlation below
 ///           1e-8 is indistinguishable from 0, and larger ones are accurate to about 1e-16 / correlation.
+template<class = void>
 [[nodiscard]] inline std::vector<double> correlations(const matrix& cross, std::span<double> workspace) {
   const matrix_view<const double> thin = cross.rows < cross.cols ? cross.view().transposed() : cross.view();
   std::vector<double> values = eigenvalues(gram(thin, workspace), workspace);
@@ -38,6 +40,7 @@ PRECIS_IEEE_BEGIN
 }
 
 /// The sum of the squared correlations, without computing the correlations.
+template<class = void>
 [[nodiscard]] inline double squared_correlations(const matrix& cross) noexcept {
   return dot(cross.values.data(), cross.values.data(), cross.values.size());
 }
@@ -53,6 +56,7 @@ struct projection_weighted {
 ///
 /// Requires  a.coordinates; cross = cross_product(a, b).
 /// Source    Morcos et al. 2018, arXiv:1806.05759.
+template<class = void>
 [[nodiscard]] inline projection_weighted projection_weighted_correlation(const subspace& a, const matrix& cross,
                                                                          std::span<double> workspace) {
   PRECIS_EXPECTS(a.coordinates.rows == a.rank() && cross.rows == a.rank(), "coordinates of the first layer");

@@ -29,6 +29,7 @@ using linear_algebra::lanes;
 inline constexpr std::size_t column_block = 192;
 
 /// X^T X, both triangles.
+template<class = void>
 [[nodiscard]] inline matrix gram(matrix_view<const double> x, std::span<double> workspace) {
   matrix g(x.cols, x.cols);
   for (std::size_t j = 0; j < x.cols; j += column_block) {
@@ -44,6 +45,7 @@ inline constexpr std::size_t column_block = 192;
 namespace detail {
 
 /// X T for an upper triangular T.
+template<class = void>
 [[nodiscard]] inline matrix times_triangle(matrix_view<const double> x, const matrix& t, std::span<double> workspace) {
   matrix y(x.rows, t.cols);
   for (std::size_t j = 0; j < t.cols; j += column_block) {
@@ -56,6 +58,7 @@ namespace detail {
 
 /// The upper triangular T with T^T G T = I, from the upper triangle of G; no value if G is not numerically positive
 /// definite. T is the inverse of the Cholesky factor R of G: for X with X^T X = G, the columns of X T are orthonormal.
+template<class = void>
 [[nodiscard]] inline std::optional<matrix> whitening_triangle(matrix g, std::span<double> workspace) {
   const std::size_t n = g.rows;
   constexpr std::size_t block = 32;
@@ -102,6 +105,7 @@ namespace detail {
 
 /// An upper bound of the squared condition number of X: bounds of |G|_2 and |G^-1|_2 by traces, together at most size^2
 /// times too large.
+template<class = void>
 [[nodiscard]] inline double squared_condition_bound(const matrix& g, const matrix& t) noexcept {
   double trace = 0, inverse = 0;
   for (std::size_t i = 0; i < g.rows; ++i) {
@@ -112,6 +116,7 @@ namespace detail {
 }
 
 /// |Q^T Q z - z| for one vector z of signs: an estimate of |Q^T Q - I|_F, the deviation from orthonormal columns.
+template<class = void>
 [[nodiscard]] inline double orthogonality_error(const matrix& q) {
   std::vector<double> z(q.cols), back(q.cols);
   for (std::size_t j = 0; j < q.cols; ++j) back[j] = -(z[j] = (j * 0x9e3779b97f4a7c15u >> 63) != 0 ? 1.0 : -1.0);
@@ -145,6 +150,7 @@ struct subspace {
 /// zero.
 ///
 /// Errors   an activation that is not finite, by row and feature; `name` is the site in the message.
+template<class = void>
 [[nodiscard]] inline matrix centred(matrix_view<const float> x, const std::string& name) {
   matrix out(x.rows, x.cols);
   std::vector<double> mean(x.cols);
@@ -175,6 +181,7 @@ struct subspace {
 /// Source    Yamamoto, Nakatsukasa, Yanagisawa, Fukaya 2015, "Roundoff error analysis of the CholeskyQR2 algorithm".
 /// Differs   SVCCA takes an SVD of X. This gives the same bits on every machine and runs several times faster than
 ///           Eigen's QR and SVD (benchmarks/score/cca).
+template<class = void>
 [[nodiscard]] inline subspace span_of(matrix_view<const float> x, const directions& keep, bool with_coordinates,
                                       const std::string& name, std::span<double> workspace) {
   const matrix centre = centred(x, name);

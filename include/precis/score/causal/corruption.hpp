@@ -11,7 +11,6 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
-#include <random>
 #include <span>
 #include <string>
 #include <vector>
@@ -103,6 +102,7 @@ template<tappable_model Model>
 /// Noise of a given scale, [runs x subject tokens x features], drawn in that order. Equal arguments give equal noise.
 ///
 /// Errors    no runs.
+template<class = void>
 [[nodiscard]] inline activations draw_noise(const corruption& c, double scale, std::size_t subject_tokens,
                                             std::size_t features) {
   if (c.runs == 0)
@@ -110,7 +110,7 @@ template<tappable_model Model>
   activations noise(c.runs, subject_tokens, features);
   const random_stream stream(c.seed, purpose("causal_trace noise"));
   legacy_gaussian rome(c.seed);
-  std::mt19937 rome_uniform(c.seed);
+  mersenne_twister rome_uniform(c.seed);
   for (std::size_t i = 0; i < noise.values.size(); ++i) {
     double x = 0;
     if (c.draw == corruption::rule::uniform)

@@ -24,6 +24,7 @@ struct fact {
 };
 
 /// Refuses a fact whose subject is not inside its prompt.
+template<class = void>
 inline void check(const fact& f) {
   if (f.prompt.empty() || f.subject_begin >= f.subject_end || f.subject_end > f.prompt.size())
     refuse({.what = "fact '" + f.name + "' has its subject at tokens [" + std::to_string(f.subject_begin) + ", " +
@@ -53,6 +54,7 @@ inline constexpr std::array<token_role, 6> token_roles{token_role::first_subject
 
 /// The positions with a given role in a prompt of `tokens` tokens. A position can have several roles: a one-token
 /// subject is both first and last. A role without positions is absent, and does not count as zero.
+template<class = void>
 [[nodiscard]] inline std::vector<std::size_t> positions_of(token_role role, std::size_t subject_begin,
                                                            std::size_t subject_end, std::size_t tokens) {
   const auto range = [](std::size_t from, std::size_t to) {

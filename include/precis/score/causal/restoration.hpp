@@ -71,6 +71,7 @@ struct answer_prediction {
 };
 
 /// The probability of the answer, and whether it is the first choice, from the logits of the last position.
+template<class = void>
 [[nodiscard]] inline answer_prediction predict_answer(std::span<const float> logits, token answer) {
   std::size_t best = 0;
   for (std::size_t i = 1; i < logits.size(); ++i)
@@ -89,6 +90,7 @@ struct mean_prediction {
 };
 
 /// Averages predictions, in order.
+template<class = void>
 [[nodiscard]] inline mean_prediction average(std::span<const answer_prediction> runs) {
   mean_prediction m;
   for (const answer_prediction& r : runs) {

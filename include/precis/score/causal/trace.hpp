@@ -29,6 +29,7 @@ struct corrupt {
   std::size_t first_token;
   activations_view<const float> noise = {};
 
+  template<class = void>
   void operator()(site at, activations_view<float> x) const {
     if (at.kind != site_kind::embedding) return;
     if (how == corruption::mode::add) {
@@ -36,7 +37,7 @@ struct corrupt {
       return;
     }
     for (std::size_t k = 0; k < x.sequences; ++k)
-      for (std::size_t t = 0; t < noise.tokens; ++t) std::ranges::copy(noise(k, t), x(k, first_token + t).begin());
+      for (std::size_t t = 0; t < noise.tokens; ++t) copy_span(noise(k, t), x(k, first_token + t));
   }
 };
 
@@ -45,11 +46,12 @@ class clean_states {
  public:
   explicit clean_states(std::size_t layers) : layers_(layers), values_(3 * layers) {}
 
+  template<class = void>
   void operator()(site at, activations_view<float> x) {
     if (at.kind == site_kind::embedding || (at.kind == site_kind::residual && at.layer == 0)) return;
     const std::size_t slot = index(at.kind, at.kind == site_kind::residual ? at.layer - 1 : at.layer);
     activations& copy = values_[slot] = activations(1, x.tokens, x.features);
-    for (std::size_t t = 0; t < x.tokens; ++t) std::ranges::copy(x(0, t), copy.view()(0, t).begin());
+    for (std::size_t t = 0; t < x.tokens; ++t) copy_span(x(0, t), copy.view()(0, t));
   }
   /// The clean output of block `layer` (residual), or of its attention or MLP.
   [[nodiscard]] std::span<const float> at(site_kind kind, std::size_t layer, std::size_t t) const {
@@ -78,8 +80,7 @@ void restore_by_full_runs(const Model& model, const token_batch& noisy, const co
         if (at.kind != table.what.kind) return;
         const std::size_t shift = at.kind == site_kind::residual ? 1 : 0;  // a block's output enters the next layer
         if (at.layer < first + shift || at.layer >= last + shift) return;
-        for (std::size_t k = 0; k < x.sequences; ++k)
-          std::ranges::copy(clean.at(at.kind, at.layer - shift, t), x(k, t).begin());
+        for (std::size_t k = 0; k < x.sequences; ++k) copy_span(clean.at(at.kind, at.layer - shift, t), x(k, t));
       };
       const float_matrix logits = model.logits(noisy, positions::last, tap);
       std::vector<answer_prediction> runs;
@@ -147,14 +148,14 @@ class resumed_restoration {
     std::vector<std::size_t> all(runs_);
     for (std::size_t k = 0; k < runs_; ++k) all[k] = k;
     for (std::size_t l = 0; l < layers_; ++l) {
-      if (std::ranges::none_of(windows_, [&](const auto& w) { return w.first == l; })) continue;
+      if (std::none_of(windows_.begin(), windows_.end(), [&](const auto& w) { return w.first == l; })) continue;
       activations& start = starts_[l] = activations(runs_, tokens_ - begin, features_);
       copy_tokens(cache_.residual(l), begin, start.view());
       const auto tap = [&](site at, activations_view<float> x) {
         if (at.kind != what_.kind) return;
         for (std::size_t k = 0; k < x.sequences; ++k)
           for (std::size_t t = 0; t < x.tokens; ++t)
-            std::ranges::copy(clean_.at(what_.kind, l, tokens_ - x.tokens + t), x(k, t).begin());
+            copy_span(clean_.at(what_.kind, l, tokens_ - x.tokens + t), x(k, t));
       };
       model_.run_layer({.layer = l, .first_token = begin, .sequences = all, .outputs = positions::all}, cache_,
                        start.view(), tap);
@@ -201,8 +202,7 @@ class resumed_restoration {
           for (std::size_t i = 0; i < states.size(); ++i)
             if (states[i].end == 0)
               for (std::size_t k = 0; k < runs; ++k)
-                std::ranges::copy(clean_.at(at.kind, layer, t),
-                                  x(i * runs + k, x.tokens == width ? t - begin : 0).begin());
+                copy_span(clean_.at(at.kind, layer, t), x(i * runs + k, x.tokens == width ? t - begin : 0));
         };
         model_.run_layer(
             {.layer = layer, .first_token = begin, .sequences = std::span(origin).first(active), .outputs = outputs},
@@ -214,7 +214,7 @@ class resumed_restoration {
       }
       // A window that starts in the last layer affects the answer only at the last position.
       const bool matters = layer != last_layer || at_last;
-      if (matters && std::ranges::any_of(windows_, [&](const auto& w) { return w.first == layer; })) {
+      if (matters && std::any_of(windows_.begin(), windows_.end(), [&](const auto& w) { return w.first == layer; })) {
         const std::size_t slot = states.size() * runs;
         const activations_view<float> fresh = rows.view().sequence_range(slot, runs);
         copy_tokens(cache_.residual(layer + 1).sequence_range(k0, runs), begin, fresh);
@@ -223,7 +223,7 @@ class resumed_restoration {
         else
           for (std::size_t k = 0; k < runs; ++k) {
             const activations& start = starts_[layer];
-            std::ranges::copy(start.view()(k0 + k, t - (tokens_ - start.tokens)), fresh(k, t - begin).begin());
+            copy_span(start.view()(k0 + k, t - (tokens_ - start.tokens)), fresh(k, t - begin));
           }
         states.push_back({.first = layer, .end = 0});
       }
@@ -264,12 +264,12 @@ class resumed_restoration {
   void put_clean(activations& rows, std::size_t slot, std::size_t runs, std::size_t column, std::size_t layer,
                  std::size_t t) {
     for (std::size_t k = 0; k < runs; ++k)
-      std::ranges::copy(clean_.at(site_kind::residual, layer, t), rows.view()(slot + k, column).begin());
+      copy_span(clean_.at(site_kind::residual, layer, t), rows.view()(slot + k, column));
   }
 
   static void copy_tokens(activations_view<const float> from, std::size_t begin, activations_view<float> to) {
     for (std::size_t k = 0; k < to.sequences; ++k)
-      for (std::size_t t = 0; t < to.tokens; ++t) std::ranges::copy(from(k, begin + t), to(k, t).begin());
+      for (std::size_t t = 0; t < to.tokens; ++t) copy_span(from(k, begin + t), to(k, t));
   }
 
   const Model& model_;

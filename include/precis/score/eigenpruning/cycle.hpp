@@ -73,17 +73,19 @@ class cycle {
     float weight = 1;
   };
 
+  template<class = void>
   [[nodiscard]] static sample keep(const observed& o, std::size_t s) {
     sample k{float_matrix(o.input.tokens, o.input.features), float_matrix(o.input.tokens, o.output_gradient.features),
              std::vector<unsigned char>(o.input.tokens), o.weight};
     for (std::size_t t = 0; t < o.input.tokens; ++t) {
-      std::ranges::copy(o.input(s, t), k.input.row(t).begin());
-      std::ranges::copy(o.output_gradient(s, t), k.output_gradient.row(t).begin());
+      copy_span(o.input(s, t), k.input.row(t));
+      copy_span(o.output_gradient(s, t), k.output_gradient.row(t));
       k.counts[t] = counts(o, s, t);
     }
     return k;
   }
 
+  template<class = void>
   void start(std::size_t rows, std::size_t in, std::size_t out) {
     if (difference_.rows < rows || difference_.cols != in || gradient_.cols != out) {
       difference_ = float_matrix(rows, in);
@@ -93,6 +95,7 @@ class cycle {
     ends_.clear();
   }
 
+  template<class = void>
   void put(const float* x, const float* partner, const float* g, float weight, std::size_t sample_index,
            std::size_t token) {
     if (!copy_row(partner, x, 1, difference_.row(rows_))) refuse_row("an input", name_, sample_index, token);

@@ -50,6 +50,7 @@ struct tracked {
   std::vector<float> most = {};   ///< [rank] largest effect at a token
   std::vector<double> sums = {};  ///< [rank] largest sum over the tokens of a pair
 
+  template<class = void>
   tracked(matrix_slice s, const linear_algebra::singular_system& parts)
       : slice(std::move(s)),
         left(parts.left.cols, parts.count()),
@@ -74,6 +75,7 @@ struct columns {
 };
 
 /// Divides the parts of all slices into ranges.
+template<class = void>
 [[nodiscard]] inline std::vector<columns> cut(std::vector<tracked>& slices) {
   std::vector<columns> pieces;
   for (tracked& s : slices)
@@ -84,6 +86,7 @@ struct columns {
 
 /// The product of rows and the columns `c` of the parts, [rows x c.count]; `first` is the slice's first column in the
 /// rows.
+template<class = void>
 [[nodiscard]] inline float_matrix project(matrix_view<const float> rows, const float_matrix& part, std::size_t first,
                                           const columns& c, std::span<float> workspace) {
   float_matrix image(rows.rows, c.count);
@@ -92,6 +95,7 @@ struct columns {
 }
 
 /// to = (a - b) * weight, where b may be null. Returns whether the result is finite.
+template<class = void>
 [[nodiscard]] inline bool copy_row(const float* a, const float* b, float weight, std::span<float> to) noexcept {
   float trace = 0;  // becomes NaN if an element is not finite
   for (std::size_t i = 0; i < to.size(); ++i) {
@@ -102,6 +106,7 @@ struct columns {
 }
 
 /// Refuses a row that is not finite.
+template<class = void>
 [[noreturn]] inline void refuse_row(const char* what, const std::string& name, std::size_t sample, std::size_t token) {
   refuse({.what = std::string(what) + " of " + name + " at sample " + std::to_string(sample) + ", token " +
                   std::to_string(token) + " is not finite",
@@ -110,6 +115,7 @@ struct columns {
 }
 
 /// Updates the maxima with the effects of rows whose projections are p and q. `ends` holds the end of each pair's rows.
+template<class = void>
 inline void add_pairs(const float_matrix& p, const float_matrix& q, const columns& c, std::span<const std::size_t> ends,
                       reduction reduce) {
   if (reduce == reduction::max_over_pairs_and_tokens) {
@@ -126,7 +132,7 @@ inline void add_pairs(const float_matrix& p, const float_matrix& q, const column
   std::vector<double> sum(c.count);
   double* const best = c.of->sums.data() + c.first;
   for (std::size_t row = 0; const std::size_t end : ends) {
-    std::ranges::fill(sum, 0.0);
+    std::fill(sum.begin(), sum.end(), 0.0);
     for (; row < end; ++row) {
       const float *const a = p.row(row).data(), *const b = q.row(row).data();
       for (std::size_t r = 0; r < c.count; ++r) sum[r] += static_cast<double>(a[r]) * static_cast<double>(b[r]);

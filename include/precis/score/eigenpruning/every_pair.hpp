@@ -49,7 +49,7 @@ class every_pair {
         extremes& e = of(c);
         if (reduce_ == reduction::sum_tokens_then_max) {
           for (std::size_t row = 0; row < q.rows; ++row)
-            std::ranges::copy(q.row(row), e.values.begin() + offset(e.from + row, c));
+            copy_span(q.row(row), std::span(e.values).subspan(static_cast<std::size_t>(offset(e.from + row, c))));
         } else {
           for (std::size_t row = 0; row < q.rows; ++row) widen(e, rows_[row].token, q.row(row).data(), c);
         }
@@ -136,10 +136,11 @@ class every_pair {
   }
 
   /// Stores the first sample's inputs and resets the extremes.
+  template<class = void>
   void begin(activations_view<const float> x) {
     if (origin_.rows != 0 || x.sequences == 0) return;
     origin_ = float_matrix(x.tokens, x.features);
-    for (std::size_t t = 0; t < x.tokens; ++t) std::ranges::copy(x(0, t), origin_.row(t).begin());
+    for (std::size_t t = 0; t < x.tokens; ++t) copy_span(x(0, t), origin_.row(t));
     seen_at_.assign(x.tokens, 0);
     if (reduce_ == reduction::sum_tokens_then_max) return;
     constexpr float inf = std::numeric_limits<float>::infinity();
@@ -174,6 +175,7 @@ class every_pair {
     }
   }
 
+  template<class = void>
   void take_rows(const observed& o, bool gradients, std::size_t first_sample) {
     if (input_.rows < rows_.size() || input_.cols != o.input.features)
       input_ = float_matrix(rows_.size(), o.input.features);
@@ -188,14 +190,17 @@ class every_pair {
     }
   }
 
+  template<class = void>
   [[nodiscard]] float_matrix project_inputs(const columns& c, std::span<float> workspace) const {
     return project(input_.view().row_range(0, rows_.size()), c.of->right, c.of->slice.first_in, c, workspace);
   }
+  template<class = void>
   [[nodiscard]] float_matrix project_gradients(const columns& c, std::span<float> workspace) const {
     return project(gradient_.view().row_range(0, rows_.size()), c.of->left, c.of->slice.first_out, c, workspace);
   }
 
   /// Updates the extremes at a token with the projections q.
+  template<class = void>
   static void widen(extremes& e, std::size_t token, const float* q, const columns& c) noexcept {
     float* const high = e.values.data() + offset(4 * token, c);
     float *const next_high = high + c.of->rank(), *const low = next_high + c.of->rank(),
@@ -211,6 +216,7 @@ class every_pair {
   }
 
   /// Updates the largest effects with that of the best partner of a sample whose projections are p and q.
+  template<class = void>
   static void add_best(const extremes& e, std::size_t token, const float* p, const float* q,
                        const columns& c) noexcept {
     const float* const high = e.values.data() + offset(4 * token, c);
@@ -226,6 +232,7 @@ class every_pair {
   }
 
   /// Updates the largest sums over common tokens, for the samples whose gradient projections are p and all partners.
+  template<class = void>
   void add_sums(const float_matrix& p, const columns& c) {
     const extremes& e = of(c);
     double* const best = c.of->sums.data() + c.first;
@@ -236,7 +243,7 @@ class every_pair {
       const std::size_t own = first_of(rows_[from].sample);
       for (std::size_t other = 0; other < places_.size();) {
         const std::size_t sample = places_[other].sample;
-        std::ranges::fill(sum, 0.0);
+        std::fill(sum.begin(), sum.end(), 0.0);
         bool any = false;
         std::size_t mine = from;
         for (; other < places_.size() && places_[other].sample == sample; ++other) {
@@ -253,8 +260,10 @@ class every_pair {
       from = end;
     }
   }
+  template<class = void>
   [[nodiscard]] std::size_t first_of(std::size_t sample) const {
-    const auto at = std::ranges::lower_bound(places_, sample, {}, &place::sample);
+    const auto at = std::lower_bound(places_.begin(), places_.end(), sample,
+                                     [](const place& p, std::size_t s) { return p.sample < s; });
     return static_cast<std::size_t>(at - places_.begin());
   }
 

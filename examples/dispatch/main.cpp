@@ -50,8 +50,8 @@ int main() {
   // An engine needs none of this: the widest level is used unless another one is set.
   using dispatch::level;
   const std::vector<float> expected = product(m, x);
-  for (const level l :
-       {level::baseline, level::sse4, level::avx2, level::avx_vnni, level::avx512, level::avx512_vnni, level::dotprod}) {
+  for (const level l : {level::baseline, level::sse4, level::avx2, level::avx_vnni, level::avx512, level::avx512_vnni,
+                        level::dotprod}) {
     if (!dispatch::supports(l)) continue;
     dispatch::use(l);
     const bool same = product(m, x) == expected;

@@ -67,7 +67,7 @@ plan by_block(std::string first, std::string second) {
 }
 
 template<class Menu>
-void check(const plan& p) {
+void check_menu(const plan& p) {
   const two_matrices model;
   const packed_model packed = pack<Menu>(model, p);
   for (const encoded_matrix& m : packed.matrices) {
@@ -89,18 +89,18 @@ void check(const plan& p) {
 }  // namespace
 
 TEST_CASE("what pack returns multiplies itself: a menu of types", "[multiply][property]") {
-  check<menu<codec::affine<4, 32>, codec::codebook<3>>>(by_block("affine4.g32", "codebook3.tensor"));
-  check<menu<codec::q4_0, codec::affine<4, 20>>>(by_block("affine4.g20", "q4_0"));
-  check<menu<codec::low_rank<50, codec::float16>>>(by_block("rank50.float16", "rank50.float16"));
+  check_menu<menu<codec::affine<4, 32>, codec::codebook<3>>>(by_block("affine4.g32", "codebook3.tensor"));
+  check_menu<menu<codec::q4_0, codec::affine<4, 20>>>(by_block("affine4.g20", "q4_0"));
+  check_menu<menu<codec::low_rank<50, codec::float16>>>(by_block("rank50.float16", "rank50.float16"));
 }
 
 TEST_CASE("what pack returns multiplies itself: the standard menu", "[multiply][property]") {
-  check<codec::standard>(by_block("e4m3.row", "keep2of4.symmetric4.g32"));
+  check_menu<codec::standard>(by_block("e4m3.row", "keep2of4.symmetric4.g32"));
 }
 
 TEST_CASE("a user's codec with a product runs packed, beside one of the library", "[multiply][property]") {
-  check<menu<signs, codec::affine<4, 32>>>(by_block("signs", "affine4.g32"));
-  check<menu<signs>>(by_block("signs", "signs"));
+  check_menu<menu<signs, codec::affine<4, 32>>>(by_block("signs", "affine4.g32"));
+  check_menu<menu<signs>>(by_block("signs", "signs"));
   static_assert(is_multiplied<signs> && !is_multiplied<mute>);
 }
 

@@ -6,8 +6,7 @@
 
 using namespace precis::kernel;
 
-constexpr grid_format four_bits{
-    .rule = grid_rule::affine, .code_bits = 4, .group = 32, .scales = scale_type::float32};
+constexpr grid_format four_bits{.rule = grid_rule::affine, .code_bits = 4, .group = 32, .scales = scale_type::float32};
 
 void product(const packed_grid& m, const float_activations& x, std::span<float> y);
 void product(const packed_grid& m, const float_activations& x, std::span<float> y) { matvec<four_bits>(m, x, y); }

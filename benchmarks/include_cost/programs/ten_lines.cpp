@@ -23,11 +23,8 @@ class small_model {
   small_model() {
     for (std::size_t l = 0; l < layers(); ++l)
       for (const precis::part half : {precis::part::attention, precis::part::mlp}) {
-        infos_.push_back({.name = "layer." + std::to_string(infos_.size()),
-                          .layer = l,
-                          .part = half,
-                          .out = width,
-                          .in = width});
+        infos_.push_back(
+            {.name = "layer." + std::to_string(infos_.size()), .layer = l, .part = half, .out = width, .in = width});
         values_.emplace_back(width * width, 0.1f);
       }
   }
@@ -51,7 +48,8 @@ class small_model {
         for (std::size_t t = 0; t < x.view().rows(); ++t)
           for (std::size_t o = 0; o < width; ++o) {
             float sum = 0;
-            for (std::size_t c = 0; c < width; ++c) sum += values_[2 * l + half][o * width + c] * x.values[t * width + c];
+            for (std::size_t c = 0; c < width; ++c)
+              sum += values_[2 * l + half][o * width + c] * x.values[t * width + c];
             y.values[t * width + o] = std::tanh(sum);
           }
         tap(precis::site{half == 0 ? precis::site_kind::attention : precis::site_kind::mlp, l}, y.view());

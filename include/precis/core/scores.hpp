@@ -25,10 +25,10 @@ PRECIS_IEEE_BEGIN
 /// `unscored`. What else a reader should know about the numbers is in the notes: which units no data reached.
 struct scores {
   std::string model = {};               ///< fingerprint of the model; empty = unknown
-  std::string scorer = {};                   ///< the scorer and its settings: "causal_trace window=1 noise_runs=10"
-  std::string measure = {};                  ///< the unit of measurement: "probability", "squared norm", "nats"
-  std::vector<unit> units = {};              ///< [units] those with a score
-  std::vector<double> values = {};           ///< [units]
+  std::string scorer = {};              ///< the scorer and its settings: "causal_trace window=1 noise_runs=10"
+  std::string measure = {};             ///< the unit of measurement: "probability", "squared norm", "nats"
+  std::vector<unit> units = {};         ///< [units] those with a score
+  std::vector<double> values = {};      ///< [units]
   std::vector<unit> unscored = {};      ///< the other units of the model
   std::vector<std::string> notes = {};  ///< one line each
 

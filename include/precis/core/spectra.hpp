@@ -29,9 +29,9 @@ struct spectrum {
 
 /// Scores of singular values, as `scores` holds scores of units.
 struct spectra {
-  std::string model = {};  ///< fingerprint of the model; empty = unknown
-  std::string scorer = {};      ///< the scorer and its settings: "eigen_attribution shuffled_cycle seed=0"
-  std::string measure = {};     ///< the unit of measurement: "nats"
+  std::string model = {};    ///< fingerprint of the model; empty = unknown
+  std::string scorer = {};   ///< the scorer and its settings: "eigen_attribution shuffled_cycle seed=0"
+  std::string measure = {};  ///< the unit of measurement: "nats"
   std::vector<spectrum> slices = {};
   std::vector<std::string> notes = {};  ///< one line each
 

@@ -11,8 +11,8 @@
 #include <cstddef>
 #include <span>
 #include <string>
-#include <utility>
 #include <type_traits>
+#include <utility>
 #include <vector>
 
 namespace precis::score {

@@ -293,7 +293,7 @@ template<class Value>
 /// Requires  m.data of format.bytes(out, in) bytes; workspace of multiply_workspace<Value>(m, n) elements; rows.first a
 ///           multiple of 16. Threads that share x call x.prepare(m) before they start, and write different rows.
 /// Errors    none: noexcept, no allocation. A format that is not listed is a violated precondition and traps.
-/// Cost      one read of m per 32 vectors; 25 KiB of stack. For each range of rows: B x, if m has low rank; the bits of
+/// Cost      one read of m per 32 vectors; 27 KiB of stack. For each range of rows: B x, if m has low rank; the bits of
 ///           a bitmap before the first row.
 /// @post     every vector's result is the same for any number of vectors, any range of rows and any lane type.
 template<class Formats = formats<>, class Value>

@@ -45,7 +45,8 @@ struct knapsack {
   [[nodiscard]] solution solve(const cost_table& t) const {
     const solver::linked_table<> rows(t, linked, where, budget.bounds());
     const std::size_t limit = solver::limit_of(budget, t, solver::feasible_range(rows.problem(0)), where);
-    const solver::selection chosen = also ? within_both(t, rows, limit) : solver::choose(rows.problem(limit), limits);
+    const solver::selection chosen =
+        also ? within_both(t, rows, *also, limit) : solver::choose(rows.problem(limit), limits);
     solution s{
         .entries = rows.expand(chosen.entries), .limit = limit, .optimal = chosen.optimal, .limited = budget.bounds()};
     solver::add_up(s, t);
@@ -70,20 +71,20 @@ struct knapsack {
   static constexpr const char* where = "allocate::knapsack";
 
   [[nodiscard]] solver::selection within_both(const cost_table& t, const solver::linked_table<>& rows,
-                                              std::size_t limit) const {
-    if (also->bounds() == budget.bounds())
-      refuse({.what = "the budgets " + to_string(budget) + " and " + to_string(*also),
+                                              const precis::budget& second, std::size_t limit) const {
+    if (second.bounds() == budget.bounds())
+      refuse({.what = "the budgets " + to_string(budget) + " and " + to_string(second),
               .where = where,
               .expected = "a size and a time"});
-    const solver::linked_table<> others(t, linked, where, also->bounds());
-    const std::size_t other = solver::limit_of(*also, t, solver::feasible_range(others.problem(0)), where);
+    const solver::linked_table<> others(t, linked, where, second.bounds());
+    const std::size_t other = solver::limit_of(second, t, solver::feasible_range(others.problem(0)), where);
     const bool timed = budget.bounds() == resource::nanoseconds;
     solver::choice_problem<double, std::size_t> p = rows.problem(limit);
     if (!timed) p.values = others.problem(0).values;  // entries whose time is not known are not admissible
     p.limit = static_cast<double>(solver::limit_of(budget, t, solver::feasible_range(p), where));
     return solver::choose_within_both(
         p, others.problem(0).weights, static_cast<double>(other), limits, [&](double least) {
-          refuse({.what = "a budget of " + to_string(budget) + " and " + to_string(*also),
+          refuse({.what = "a budget of " + to_string(budget) + " and " + to_string(second),
                   .where = where,
                   .expected = "a larger one: within the first, the least of the second is " + text::number(least) +
                               (timed ? " bytes" : "ns per token")});

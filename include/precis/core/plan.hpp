@@ -47,6 +47,7 @@ template<class = void>
 inline void check(const plan& p) {
   check_model_name(p.model, "plan");
   std::vector<std::string_view> names;
+  names.reserve(p.choices.size());
   for (const choice& c : p.choices) names.push_back(c.unit);
   const std::vector<std::size_t> first = first_of_equals(names);
   for (std::size_t i = 0; i < p.choices.size(); ++i) {

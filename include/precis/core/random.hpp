@@ -61,7 +61,7 @@ struct random_stream {
   }
 };
 
-/// The Mersenne twister that std::mt19937 is as well, without the cost of including <random>.
+/// The Mersenne twister that std::mt19937 is as well, without the cost of including its header.
 ///
 /// Errors   none: noexcept.
 /// Cost     2.5 KiB, O(1) per draw.

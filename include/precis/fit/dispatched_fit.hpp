@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+// NOLINTNEXTLINE(bugprone-macro-parentheses): a header
 #define PRECIS_LEVEL_BODY <precis/fit/level_fits.hpp>
 #define PRECIS_LEVEL_FITS
 #include <precis/kernel/every_level.hpp>

@@ -28,6 +28,7 @@
 #include <sys/auxv.h>
 #endif
 
+// NOLINTNEXTLINE(bugprone-macro-parentheses): a header
 #define PRECIS_LEVEL_BODY <precis/kernel/level_kernels.hpp>
 #include <precis/kernel/every_level.hpp>
 #undef PRECIS_LEVEL_BODY
@@ -123,7 +124,7 @@ namespace detail {
 template<class F>
 decltype(auto) at_level(level l, F&& f) noexcept {
   namespace all = levels::PRECIS_FLAGS;
-  switch (l) {
+  switch (l) {  // NOLINT(bugprone-branch-clone): each calls another copy of the kernels
 #if PRECIS_FLAGS_LEVEL < 1
     case level::sse4: return f(all::sse4::kernel::level_kernels{});
 #endif

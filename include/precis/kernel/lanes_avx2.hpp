@@ -366,12 +366,12 @@ struct avx2_code_lanes {
     std::array<std::uint8_t, 32> bytes{};
     std::array<std::uint32_t, 8> shifts{};
     constexpr stream_places() noexcept {
-      for (unsigned lane = 0; lane < 8; ++lane) {
-        const unsigned first = lane * Bits / 8;
+      for (std::size_t lane = 0; lane < 8; ++lane) {
+        const std::size_t first = lane * Bits / 8;
         bytes[4 * lane] = static_cast<std::uint8_t>(first);
         bytes[4 * lane + 1] = static_cast<std::uint8_t>(first + 1 < 8 ? first + 1 : 0x80);
         bytes[4 * lane + 2] = bytes[4 * lane + 3] = 0x80;  // zero
-        shifts[lane] = lane * Bits % 8;
+        shifts[lane] = static_cast<std::uint32_t>(lane * Bits % 8);
       }
     }
   };

@@ -251,8 +251,9 @@ struct avx512_code_lanes {
     words v[4];
     const auto read = [&](std::size_t i, std::size_t q, std::uint64_t there) PRECIS_INLINE_LAMBDA {
       const auto from = reinterpret_cast<std::uintptr_t>(first + (4 * q + i) * stride) - 16 * q;
-      v[i] = _mm512_mask_loadu_epi8(q == 0 ? _mm512_setzero_si512() : v[i], there << 16 * q,
-                                    reinterpret_cast<const void*>(from));
+      v[i] = _mm512_mask_loadu_epi8(
+          q == 0 ? _mm512_setzero_si512() : v[i], there << 16 * q,
+          reinterpret_cast<const void*>(from));  // NOLINT(performance-no-int-to-ptr): may lie before the buffer
     };
     const std::uint64_t all = (std::uint64_t{1} << bytes) - 1;
     if (count >= rows) {
@@ -482,12 +483,12 @@ struct avx512_code_lanes {
     std::array<std::uint8_t, 64> bytes{};
     std::array<std::uint32_t, 16> shifts{};
     constexpr stream_places() noexcept {
-      for (unsigned lane = 0; lane < 16; ++lane) {
-        const unsigned first = lane * Bits / 8;
+      for (std::size_t lane = 0; lane < 16; ++lane) {
+        const std::size_t first = lane * Bits / 8;
         bytes[4 * lane] = static_cast<std::uint8_t>(first);
-        bytes[4 * lane + 1] = static_cast<std::uint8_t>(first + 1 < 2 * Bits ? first + 1 : 0x80);
+        bytes[4 * lane + 1] = static_cast<std::uint8_t>(first + 1 < std::size_t{2} * Bits ? first + 1 : 0x80);
         bytes[4 * lane + 2] = bytes[4 * lane + 3] = 0x80;  // zero
-        shifts[lane] = lane * Bits % 8;
+        shifts[lane] = static_cast<std::uint32_t>(lane * Bits % 8);
       }
     }
   };

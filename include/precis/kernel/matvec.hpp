@@ -54,7 +54,7 @@ PRECIS_INLINE void segment_products(const std::byte* const (&block)[Parts], std:
   using lanes = typename Code::floats;
   using vector = typename lanes::vector;
   if constexpr (sums_in_doubles<Code, Bits, Numbers>) {
-    alignas(16) double twice[2 * 4 * block_columns];
+    alignas(16) double twice[8 * block_columns];
     if (tail.quads == 0 &&
         Code::float_sums::prepare(x, blocks * block_columns, Numbers::template significant_bits<Bits>, twice)) {
       for (std::size_t p = 0; p < Parts; ++p) product[p] = sum_in_doubles<Code, Bits, Numbers>(block[p], blocks, twice);

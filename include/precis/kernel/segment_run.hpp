@@ -233,9 +233,11 @@ template<class Code, unsigned Bits>
       if (columns % 4 == 0) continue;
       std::byte* const last = to + (quads - 1) * word_stride + 4 * row;
       const words codes = Code::load(last);
+      // NOLINTBEGIN(misc-redundant-expression): the masks differ
       store(last, columns % 4 == 1   ? Code::template digits<0, 0xFFu>(codes)
                   : columns % 4 == 2 ? Code::template digits<0, 0xFFFFu>(codes)
                                      : Code::template digits<0, 0xFF'FFFFu>(codes));
+      // NOLINTEND(misc-redundant-expression)
     }
   }
 }

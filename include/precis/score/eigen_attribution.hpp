@@ -139,8 +139,8 @@ struct eigen_attribution {
  private:
   static constexpr const char* where = "score::eigen_attribution";
   template<class = void>
-  [[noreturn]] static void bad(std::string what, std::string expected) {
-    refuse({.what = std::move(what), .where = where, .expected = std::move(expected)});
+  [[noreturn]] static void bad(const std::string& what, const std::string& expected) {
+    refuse({.what = what, .where = where, .expected = expected});
   }
 
   template<class = void>

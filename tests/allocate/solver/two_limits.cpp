@@ -17,7 +17,7 @@ TEST_CASE("choose_within_both @post: the choice keeps both limits, and no feasib
     CAPTURE(seed);
     const cost_table t = tables::random_timed(seed);
     const auto bytes = tables::range(t), time = tables::time_range(t);
-    for (const std::size_t part : {1, 2, 3}) {
+    for (const std::size_t part : {1u, 2u, 3u}) {
       const std::size_t most_bytes = bytes.first + (bytes.second - bytes.first) * part / 4;
       const std::size_t most_time = time.first + (time.second - time.first) * part / 4;
       const double best = tables::least_cost(t, most_bytes, most_time);

@@ -39,8 +39,8 @@ template<class Infeasible>
     std::vector<std::uint32_t> entries;
     double value = 0, second = 0, weight = 0;
   };
-  const auto place = [&](std::vector<std::uint32_t> entries) {
-    point at{.entries = std::move(entries)};
+  const auto place = [&](const std::vector<std::uint32_t>& entries) {
+    point at{.entries = entries};
     compensated_sum value;
     for (std::size_t u = 0; u < p.units; ++u) {
       const std::size_t cell = u * p.entries + at.entries[u];
@@ -58,7 +58,7 @@ template<class Infeasible>
     return choose(choice_problem<double, std::size_t>{p.units, p.entries, priced, p.weights, p.limit}, limits);
   };
 
-  const selection cheapest = choose(p, limits);
+  selection cheapest = choose(p, limits);
   point low = place(cheapest.entries);
   if (low.second <= second_limit) return cheapest;
   point high = place(best_at(0, 1).entries);

@@ -63,14 +63,14 @@ template<class = void>
     return all;
   };
   switch (role) {
-    case token_role::first_subject: return {subject_begin};
+    case token_role::first_subject: return range(subject_begin, subject_begin + 1);
     case token_role::middle_subject: return range(subject_begin + 1, subject_end - 1);
-    case token_role::last_subject: return {subject_end - 1};
+    case token_role::last_subject: return range(subject_end - 1, subject_end);
     case token_role::first_after: return range(subject_end, subject_end < tokens ? subject_end + 1 : subject_end);
     case token_role::further: return range(subject_end + 1, tokens - 1);
     case token_role::last: break;
   }
-  return {tokens - 1};
+  return range(tokens - 1, tokens);
 }
 
 }  // namespace precis::score

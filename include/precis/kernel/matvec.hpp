@@ -166,10 +166,20 @@ class converted_bytes {
 template<class Code, class Value>
 inline constexpr std::size_t tiles_at_once = std::is_same_v<Value, float> ? 1 : Code::tiles;
 
+/// Whether a call of add_segments is for the last segment: a constant, but with one row at a time a value, because both
+/// copies of the function would not fit a small machine's flash.
+template<class Code, bool Last>
+[[nodiscard]] constexpr auto last_value() noexcept {
+  if constexpr (Code::rows == 1)
+    return Last;
+  else
+    return std::bool_constant<Last>{};
+}
+
 /// total[r] = fma(scale, product - zero point * sum of x, total[r]), segment by segment, for the rows of `Tiles` tiles.
-/// If Last, for the last segment of a run of one tile, at which the run already points, else for those before.
-template<class Code, unsigned Bits, class Numbers, std::size_t Tiles, bool Last, class Value>
-void add_segments(const segment_run<Value>& given, float* total) noexcept {
+/// If `is_last`, for the last segment of a run of one tile, at which the run already points, else for those before.
+template<class Code, unsigned Bits, class Numbers, std::size_t Tiles, class Last, class Value>
+void add_segments(const segment_run<Value>& given, float* total, Last is_last) noexcept {
   using lanes = typename Code::floats;
   using vector = typename lanes::vector;
   constexpr bool bytes = std::is_same_v<Value, std::int8_t>;
@@ -179,9 +189,9 @@ void add_segments(const segment_run<Value>& given, float* total) noexcept {
   [[maybe_unused]] std::conditional_t<convert, converted_bytes<Code>, char> converted;
   segment_run<Value> run = given;
   const vector fixed_zero = lanes::all(-run.fixed_zero);
-  const std::size_t blocks = Last ? run.last_blocks : run.blocks, quads = Last ? run.tail_quads : 0;
-  const std::size_t end = Last ? 1 : run.segments;
-  if constexpr (Last) run.values = run.last_values;
+  const std::size_t blocks = is_last ? run.last_blocks : run.blocks, quads = is_last ? run.tail_quads : 0;
+  const std::size_t end = is_last ? 1 : run.segments;
+  if (is_last) run.values = run.last_values;
   const auto add_parts = [&](std::size_t s, std::size_t first_part, vector* sum) PRECIS_INLINE_LAMBDA {
     const vector sum_x = lanes::broadcast(run.x_sums + s);
     const std::byte* block[parts];
@@ -190,7 +200,7 @@ void add_segments(const segment_run<Value>& given, float* total) noexcept {
     for_constants<parts>([&](auto p) PRECIS_INLINE_LAMBDA {
       const std::size_t row = (first_part + p) * rows;
       block[p] = at_row(run.block, row, run.tile_block, 4);
-      tail.part[p] = Last ? tail_at(run, row) : nullptr;
+      tail.part[p] = is_last ? tail_at(run, row) : nullptr;
     });
     if constexpr (convert) {
       const std::size_t columns = blocks * block_columns + (quads != 0 ? block_columns : 0);  // padded with zeros
@@ -233,9 +243,9 @@ PRECIS_INLINE void add_run(segment_run<Value>& run, std::size_t rows, float* tot
   const std::size_t before = run.segments;
   if (before != 0) {
     if (Tiles == 1 || rows <= tile_rows)
-      add_segments<Code, Bits, Numbers, 1, false>(run, total);
+      add_segments<Code, Bits, Numbers, 1>(run, total, last_value<Code, false>());
     else
-      add_segments<Code, Bits, Numbers, Tiles, false>(run, total);
+      add_segments<Code, Bits, Numbers, Tiles>(run, total, last_value<Code, false>());
   }
   if (run.last == 0) return;
   run.block += before * run.blocks * Bits * word_stride;
@@ -244,7 +254,7 @@ PRECIS_INLINE void add_run(segment_run<Value>& run, std::size_t rows, float* tot
   run.x_sums += before;
   if constexpr (std::is_same_v<Value, std::int8_t>) run.x_scales += before;
   for (std::size_t t = 0; t * tile_rows < rows; ++t) {
-    add_segments<Code, Bits, Numbers, 1, true>(run, total + t * tile_rows);
+    add_segments<Code, Bits, Numbers, 1>(run, total + t * tile_rows, last_value<Code, true>());
     run.block += run.tile_block;
     run.scales += run.tile_scales;
     run.offsets += run.tile_offsets;

@@ -418,18 +418,27 @@ TEST_CASE("inputs that do not exist are refused before the work", "[program][ref
 TEST_CASE("partial results of other contents under the same name are refused", "[program][refusal]") {
   const scratch here("contents");
   test::write(here / "t.txt", test::read(world + "/heldout.txt"));
-  const std::vector<std::string> command{"evaluate", world, "--text", "t.txt", "--windows", "4", "--partial", "p"};
-  test::write(here / "p", "");
-  // What a stopped run leaves: the job, without results yet.
-  const auto job = run(here.path(), command, [&] { return test::read(here / "p").find('\n') != std::string::npos; });
-  if (test::read(here / "p").empty()) return;  // it ended before it could be stopped
-  std::vector<std::string> again = command;
-  again.emplace_back("--resume");
+  const std::vector<std::string> command{"evaluate", world,       "--text", "t.txt",     "--context",
+                                         "8",        "--threads", "1",      "--partial", "p"};
+  std::string saved;  // what a stopped run leaves; a run that ends first deletes the file, so it is read meanwhile
+  (void)run(here.path(), command, [&] {
+    saved = test::read(here / "p");
+    return saved.find('\n') != std::string::npos;
+  });
+  REQUIRE(!saved.empty());
+  const auto resumed = [&] {
+    test::write(here / "p", saved);
+    std::vector<std::string> again = command;
+    again.emplace_back("--resume");
+    return run(here.path(), again);
+  };
   test::write(here / "t.txt", test::read(world + "/calibration.txt"));
-  const auto refused = run(here.path(), again);
-  CAPTURE(job.text, refused.text);
+  const auto refused = resumed();
+  CAPTURE(refused.text);
   CHECK(refused.status == 2);
   CHECK(refused.text.find("contents") != std::string::npos);
+  test::write(here / "t.txt", test::read(world + "/heldout.txt"));
+  CHECK(resumed().status == 0);  // the same contents again
 }
 
 TEST_CASE("bytes that are no UTF-8 in a path are carried", "[program]") {

@@ -68,8 +68,9 @@ need_elsewhere() {
   command -v git >/dev/null || missing+=("git, with which CMake fetches the libraries that are not installed")
   if ! command -v pkg-config >/dev/null; then
     missing+=("pkg-config")
-  elif ! pkg-config --exists libpcre2-8; then
-    missing+=("PCRE2 with its headers (pcre2, pcre2-devel or libpcre2-dev)")
+  else
+    pkg-config --exists libpcre2-8 || missing+=("PCRE2 with its headers (pcre2, pcre2-devel or libpcre2-dev)")
+    pkg-config --exists libutf8proc || missing+=("utf8proc with its headers (utf8proc, utf8proc-devel or libutf8proc-dev)")
   fi
   if [[ " $* " == *" gate "* ]]; then
     local tool

@@ -30,6 +30,7 @@ int main(int argc, char** argv) {
     program::add_plan(line);
     program::add_compress(line);
     program::add_generate(line);
+    program::add_tokenize(line);
     program::add_sweep(line);
     program::add_compare(line);
     program::add_eigenprune(line);

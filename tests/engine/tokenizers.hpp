@@ -47,11 +47,9 @@ using merge_list = std::vector<std::pair<std::string, std::string>>;
   return text;
 }
 
-[[nodiscard]] inline engine::byte_bpe byte_bpe_of(const merge_list& merges) {
+[[nodiscard]] inline engine::tokenizer byte_tokenizer(const merge_list& merges) {
   return engine::byte_bpe(vocabulary_json(merges), merges_text(merges));
 }
-
-[[nodiscard]] inline engine::tokenizer byte_tokenizer(const merge_list& merges) { return byte_bpe_of(merges); }
 
 /// A tok*.bin file: UNK, BOS, EOS, the bytes, and these pieces from 259 on.
 [[nodiscard]] inline std::string score_file(const std::vector<std::pair<std::string, float>>& pieces) {

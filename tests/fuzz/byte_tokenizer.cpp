@@ -8,7 +8,6 @@
 #include <algorithm>
 #include <cstdint>
 #include <cstdlib>
-#include <optional>
 #include <string>
 #include <string_view>
 
@@ -16,18 +15,18 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const std::string_view all(reinterpret_cast<const char*>(data), size);
   const std::size_t cut = std::min(all.find('\0'), size);
   const std::string_view merges = all.substr(std::min(cut + 1, size));
-  std::optional<engine::byte_bpe> t;
+  engine::tokenizer t;
   try {
-    t.emplace(all.substr(0, cut), merges);
+    t = engine::byte_bpe(all.substr(0, cut), merges);
   } catch (const precis::error&) {
     return 0;
   }
   std::string joined;
   std::size_t at = 0;
-  for (const engine::token_span& s : t->encode_with_offsets(merges)) {
+  for (const engine::token_span& s : t.encode_with_offsets(merges)) {
     if (s.first_byte != at || s.end_byte < at) std::abort();
     at = s.end_byte;
-    joined += t->text_of(s.id);
+    joined += t.text_of(s.id);
   }
   if (at != merges.size() || joined != merges) std::abort();
   return 0;

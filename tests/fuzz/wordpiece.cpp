@@ -11,12 +11,11 @@
 #include <string_view>
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
-  using engine::wordpiece;
   const std::string_view all(reinterpret_cast<const char*>(data), size);
   const std::size_t cut = std::min(all.find('\0'), size);
   const std::string_view text = all.substr(std::min(cut + 1, size));
-  for (const wordpiece::letters how : {wordpiece::letters::uncased, wordpiece::letters::cased}) try {
-      const wordpiece t(all.substr(0, cut), how);
+  for (const bool lower : {true, false}) try {
+      const engine::tokenizer t = engine::wordpiece(all.substr(0, cut), {.lowercase = lower, .strip_accents = lower});
       std::size_t begin = 0;
       for (const engine::token_span& s : t.encode_with_offsets(text, engine::start::document)) {
         if (s.first_byte < begin || s.end_byte < s.first_byte || s.end_byte > text.size()) std::abort();

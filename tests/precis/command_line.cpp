@@ -484,6 +484,6 @@ TEST_CASE("the program says its version and what it is built with", "[program]")
   const std::string project = test::read(PRECIS_SOURCE_DIR "/CMakeLists.txt"), before = "project(precis VERSION ";
   const std::size_t at = project.find(before) + before.size();
   CHECK_THAT(o.text, ContainsSubstring("precis " + project.substr(at, project.find(' ', at) - at) + "\n"));
-  for (const std::string name : {"CLI11 ", "Eigen ", "fmt ", "nlohmann-json ", "PCRE2 "})
+  for (const std::string name : {"CLI11 ", "Eigen ", "fmt ", "nlohmann-json ", "PCRE2 ", "utf8proc "})
     CHECK_THAT(o.text, ContainsSubstring(name));
 }

@@ -36,7 +36,7 @@ TEST_CASE("a learned vocabulary has the requested size, and the loader reads it"
   const std::size_t size = GENERATE(257u, 300u, 600u);
   const byte_pairs learned = learn_byte_pairs(text, size);
   CHECK(learned.size() == size);
-  const engine::byte_bpe loaded(learned.vocab_json(), learned.merges_txt());
+  const engine::tokenizer loaded = engine::byte_bpe(learned.vocab_json(), learned.merges_txt());
   CHECK(loaded.size() == size);
   CHECK(loaded.text_of(static_cast<precis::token>(size - 1)) == "<|endoftext|>");
   CHECK(loaded.text_of(0) == "!");

@@ -2,6 +2,7 @@
 
 #include <engine/files/messages.hpp>
 #include <engine/model/config_json.hpp>
+#include <engine/tokenizer/tokenizer.hpp>
 
 #include <precis/core/text.hpp>
 
@@ -15,17 +16,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
-/// The files of a model folder other than its weights and config.json.
-constexpr std::string_view companions[] = {"vocab.json",
-                                           "merges.txt",
-                                           "vocab.txt",
-                                           "tokenizer.bin",
-                                           "tokenizer.json",
-                                           "tokenizer.model",
-                                           "tokenizer_config.json",
-                                           "added_tokens.json",
-                                           "special_tokens_map.json",
-                                           "generation_config.json"};
+/// The files of a model folder other than its weights, config.json and tokenizer.
+constexpr std::string_view companions[] = {"generation_config.json", "chat_template.jinja"};
 
 [[nodiscard]] bool is_file(const fs::path& path) {
   std::error_code ignored;
@@ -109,15 +101,14 @@ compressed_sizes write_compressed(const fs::path& source_path, const fs::path& d
   } else {
     copy_over(source_path / "config.json", out.path() / "config.json");
     for (const std::string_view name : companions)
+      if (is_file(source_path / name)) copy_over(source_path / name, out.path() / name);
+    for (const std::string_view name : tokenizer_files)
       if (options.tokenizer.empty() && is_file(source_path / name)) copy_over(source_path / name, out.path() / name);
   }
   const fs::path tokenizer = !options.tokenizer.empty() ? options.tokenizer : source.tokenizer;
   if (!tokenizer.empty() && !is_file(tokenizer)) {
-    std::vector<std::string_view> names{"vocab.json", "merges.txt"};
-    if (is_file(tokenizer / "vocab.txt") && !is_file(tokenizer / "vocab.json")) names = {"vocab.txt"};
-    if (is_file(tokenizer / "tokenizer_config.json")) names.emplace_back("tokenizer_config.json");
-    for (const std::string_view name : names)
-      if (!is_file(out.path() / name)) copy_over(tokenizer / name, out.path() / name);
+    for (const std::string_view name : tokenizer_files)
+      if (is_file(tokenizer / name) && !is_file(out.path() / name)) copy_over(tokenizer / name, out.path() / name);
   } else if (!tokenizer.empty() && !is_file(out.path() / "tokenizer.bin")) {
     copy_over(tokenizer, out.path() / "tokenizer.bin");
   }

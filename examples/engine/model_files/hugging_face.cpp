@@ -4,6 +4,7 @@
 #include <engine/files/messages.hpp>
 #include <engine/model/config_json.hpp>
 #include <engine/model/family.hpp>
+#include <engine/tokenizer/tokenizer.hpp>
 
 #include <precis/core/text.hpp>
 
@@ -180,8 +181,7 @@ model_source open_hugging_face(const fs::path& folder) {
   }
 
   std::error_code ignored;
-  if (fs::exists(folder / "vocab.json", ignored) || fs::exists(folder / "merges.txt", ignored) ||
-      fs::exists(folder / "vocab.txt", ignored))
+  if (has_tokenizer(folder))
     s.tokenizer = folder;
   else if (fs::exists(folder / "tokenizer.bin", ignored))
     s.tokenizer = folder / "tokenizer.bin";

@@ -147,6 +147,7 @@ tokenizer tokenizer_of(const model_source& source, const std::filesystem::path& 
   const std::filesystem::path& path = instead.empty() ? source.tokenizer : instead;
   if (path.empty()) return {};
   tokenizer t = load_tokenizer(path);
+  if (t.size() > source.config.vocabulary) t = t.limited_to(source.config.vocabulary);
   if (t.size() > source.config.vocabulary)
     refuse_input(path.string(), "a tokenizer of " + std::to_string(t.size()) + " tokens",
                  "at most " + std::to_string(source.config.vocabulary) + " for this model");

@@ -2,18 +2,16 @@
 
 #include <precis/model/batch.hpp>
 
-#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
 #include <functional>
-#include <optional>
+#include <memory>
 #include <span>
 #include <string>
 #include <string_view>
 #include <unordered_map>
 #include <utility>
-#include <variant>
 #include <vector>
 
 /// Conversion between text and tokens, for every model family.
@@ -28,9 +26,13 @@ struct token_span {
   bool operator==(const token_span&) const = default;
 };
 
-/// Whether a text starts a document. A document begins with BOS and an implicit blank (Llama), with BOS if the model
-/// folder requests one (OPT), or is enclosed in [CLS] and [SEP] (BERT). A text in the middle gets no special tokens.
-enum class start { document, middle };
+/// What a text is: a document gets the special tokens of the tokenizer's template, such as BOS, or [CLS] and [SEP]; a
+/// plain text does not; a text from the middle of another does not get the implicit blank of its first word either.
+enum class start { document, text, middle };
+
+/// Whether the name of a special token in a text, such as "<|endoftext|>", is that token or plain text. Added tokens
+/// that are not special are always found.
+enum class special_tokens { parsed, plain };
 
 /// Hash for lookup of tokens by text without constructing a string.
 struct text_hash {
@@ -39,144 +41,141 @@ struct text_hash {
 };
 using token_index = std::unordered_map<std::string, precis::token, text_hash, std::equal_to<>>;
 
-/// GPT-2's byte-level BPE.
-///
-/// Text is split into words by GPT-2's pattern (Unicode letters, numbers and white space); within each word, adjacent
-/// tokens are merged in the order of merges.txt. Bytes that are not valid UTF-8 are encoded like all others: a run of
-/// them is one word, and the text on either side is split as if it ended there. "<|endoftext|>" in a text is plain
-/// text.
-///
-/// Cost     O(bytes log bytes), even for a single long word. A repeated word costs one lookup.
-class byte_bpe {
+/// A token that is found in the text itself, before the text is split into words.
+struct added_token {
+  precis::token id = 0;
+  std::string content = {};
+  bool single_word = false;  ///< not inside a word
+  bool lstrip = false;       ///< takes the white space before it
+  bool rstrip = false;
+  bool normalized = false;  ///< is found in the normalized text
+  bool special = false;
+};
+
+struct pipeline;
+
+/// The tokenizer of a model, of any kind, or none. Bytes that are not valid UTF-8 are encoded as bytes if the vocabulary
+/// has tokens for bytes; otherwise each is read as U+FFFD.
+class tokenizer {
  public:
-  /// Builds the tokenizer from the contents of vocab.json and merges.txt. The names are for messages.
-  ///
-  /// Errors   a vocabulary that is not a JSON object of whole numbers; ids that are not 0 ... n-1, each once; a byte
-  ///          without a token; a merge line that is a duplicate or is not two tokens whose concatenation is a token.
-  byte_bpe(std::string_view vocab_json, std::string_view merges_txt, std::string_view vocab_name = "vocab.json",
-           std::string_view merges_name = "merges.txt");
+  tokenizer() = default;
+  explicit tokenizer(std::shared_ptr<const pipeline> stages) noexcept : stages_(std::move(stages)) {}
 
-  /// Sets the token that every document begins with: "</s>" for OPT. Errors: a token that is not in the vocabulary.
-  void begin_documents_with(std::string_view name);
+  /// False if the model has no tokenizer; every other member then throws an error.
+  [[nodiscard]] explicit operator bool() const noexcept { return stages_ != nullptr; }
+  /// The largest id plus one.
+  [[nodiscard]] std::size_t size() const;
 
-  [[nodiscard]] std::size_t size() const noexcept { return bytes_of_.size(); }
+  /// How encoding treats the names of special tokens.
+  special_tokens in_text = special_tokens::parsed;
+
+  /// Errors: text of 4 GiB or more; a character that the vocabulary has no token for.
+  [[nodiscard]] std::vector<precis::token> encode(std::string_view text, start position = start::document) const;
+  /// Spans are in order. Tokens that stand for no text, such as BOS and an implicit blank, have empty spans. Of a text
+  /// that is not rewritten, such as by WordPiece, every byte is covered.
   [[nodiscard]] std::vector<token_span> encode_with_offsets(std::string_view text,
-                                                            start position = start::middle) const;
-  /// The bytes of a token, which may be part of a character. Requires 0 <= id < size().
-  [[nodiscard]] const std::string& text_of(precis::token id) const { return bytes_of_[static_cast<std::size_t>(id)]; }
+                                                            start position = start::document) const;
+  /// The names of the tokens in the vocabulary; of an unknown text of a Unigram tokenizer, the text.
+  [[nodiscard]] std::vector<std::string> pieces(std::string_view text, start position = start::document) const;
+
+  /// A pair of texts with the tokens between them, and the type (0 or 1) of every token.
+  struct encoded_pair {
+    std::vector<precis::token> ids;
+    std::vector<unsigned> types;
+  };
+  [[nodiscard]] encoded_pair encode_pair(std::string_view text, std::string_view second) const;
+
+  /// The text of tokens, with or without the special ones. Not always valid UTF-8: bytes are kept as they are. Errors: a
+  /// token that is out of range.
+  enum class special_text { kept, dropped };
+  [[nodiscard]] std::string decode(std::span<const precis::token> ids, special_text how = special_text::kept) const;
+  /// The bytes of one token in the middle of a text, including its leading blank if it has one. Errors: a token that is
+  /// out of range.
+  [[nodiscard]] std::string text_of(precis::token id) const;
+  /// The name of a token in the vocabulary; empty for an id without a token. Errors: a token that is out of range.
+  [[nodiscard]] const std::string& name_of(precis::token id) const;
+
+  /// The tokenizer without its added tokens whose ids are `tokens` or above, such as those of images in a model of text.
+  /// Its size is still larger if its vocabulary is.
+  [[nodiscard]] tokenizer limited_to(std::size_t tokens) const;
+
+  [[nodiscard]] const pipeline& stages() const;
 
  private:
-  struct merge {
-    std::size_t rank = 0;
-    precis::token joined = 0;
-  };
-  std::vector<std::string> bytes_of_;
-  std::array<precis::token, 256> token_of_byte_{};
-  std::unordered_map<std::uint64_t, merge> merges_;  // key: left id * 2^32 + right id
-  std::optional<precis::token> bos_;
+  std::shared_ptr<const pipeline> stages_;
 };
 
-/// The tokenizer of llama2.c: pieces with scores, merged in order of the best score. A character without a piece is
-/// encoded as its bytes.
+/// GPT-2's byte-level BPE from the contents of vocab.json and merges.txt; the names are for messages. `first`, if given,
+/// is the token that documents begin with, such as "</s>" for OPT.
 ///
-/// Cost     O(bytes log bytes).
-class score_bpe {
- public:
-  /// Builds the tokenizer from the contents of a tok*.bin file: the maximum length, then score, length and bytes of
-  /// every piece.
-  ///
-  /// Errors   a file that ends inside a piece; a length above the maximum; a score that is not finite; first 259 pieces
-  ///          other than UNK, BOS, EOS and the 256 bytes <0x00> ... <0xFF>.
-  explicit score_bpe(std::span<const std::byte> file, std::string_view name = "tokenizer");
-
-  static constexpr precis::token bos = 1, eos = 2;
-
-  [[nodiscard]] std::size_t size() const noexcept { return pieces_.size(); }
-  [[nodiscard]] std::vector<token_span> encode_with_offsets(std::string_view text, start position) const;
-  /// The bytes of a token; empty for UNK, BOS and EOS. Requires 0 <= id < size().
-  [[nodiscard]] const std::string& text_of(precis::token id) const {
-    return pieces_[static_cast<std::size_t>(id)].text;
-  }
-
- private:
-  struct piece {
-    std::string text;
-    float score = 0;
-  };
-  std::vector<piece> pieces_;
-  token_index find_;
-  std::size_t longest_ = 0;
+/// Errors   a vocabulary that is not a JSON object of whole numbers; ids that are not 0 ... n-1, each once; a byte
+///          without a token; a merge line that is a duplicate or is not two tokens whose concatenation is a token.
+/// Cost     encoding: O(bytes log bytes), even for a single long word. A repeated word costs one lookup.
+struct byte_bpe_settings {
+  std::string first = {};               ///< token that documents begin with
+  std::vector<added_token> added = {};  ///< those of the vocabulary, or with ids after it
+  bool add_prefix_space = false;        ///< a document or plain text begins with an implicit blank
 };
+[[nodiscard]] tokenizer byte_bpe(std::string_view vocab_json, std::string_view merges_txt,
+                                 std::string_view vocab_name = "vocab.json",
+                                 std::string_view merges_name = "merges.txt", const byte_bpe_settings& settings = {});
 
-/// BERT's WordPiece.
+/// The tokenizer of llama2.c from the contents of a tok*.bin file (the maximum length, then score, length and bytes of
+/// every piece): pieces are merged in order of the best score. A character without a piece is encoded as its bytes. BOS
+/// and an implicit blank begin a document.
+///
+/// Errors   a file that ends inside a piece; a length above the maximum; a score that is not finite; first 259 pieces
+///          other than UNK, BOS, EOS and the 256 bytes <0x00> ... <0xFF>.
+/// Cost     encoding: O(bytes log bytes).
+[[nodiscard]] tokenizer score_bpe(std::span<const std::byte> file, std::string_view name = "tokenizer");
+
+/// BERT's WordPiece from the contents of vocab.txt, one token per line.
 ///
 /// Control characters are dropped, white space and punctuation separate words, and an ideograph is a word. A word is
 /// matched greedily from its beginning, longest piece first; pieces after the first begin with "##" in vocab.txt. A
 /// word of more than 100 characters, or one that cannot be matched to its end, becomes a single [UNK]. For `uncased`
-/// vocabularies text is lowercased and stripped of accents. Bytes that are not valid UTF-8 are dropped like control
-/// characters. "[SEP]" in a text is plain text.
+/// vocabularies text is lowercased and stripped of accents. A document is enclosed in [CLS] and [SEP].
 ///
-/// Cost     O(bytes); in the worst case multiplied by the length of the longest piece.
-class wordpiece {
- public:
-  enum class letters { uncased, cased };
-
-  /// Builds the tokenizer from the contents of vocab.txt, one token per line.
-  ///
-  /// Errors   an empty line or vocabulary; a duplicate token; no [UNK], [CLS] or [SEP].
-  explicit wordpiece(std::string_view vocab_txt, letters how = letters::uncased, std::string_view name = "vocab.txt");
-
-  [[nodiscard]] std::size_t size() const noexcept { return names_.size(); }
-  /// Spans are in order; word separators belong to no span. [CLS] and [SEP] have empty spans.
-  [[nodiscard]] std::vector<token_span> encode_with_offsets(std::string_view text, start position) const;
-  /// A piece without "##"; the first piece of a word gets a leading blank. Requires 0 <= id < size().
-  [[nodiscard]] std::string text_of(precis::token id) const;
-
- private:
-  std::vector<std::string> names_;
-  token_index first_, later_;  // pieces that begin a word; pieces that continue one, without "##"
-  precis::token unknown_ = 0, begin_ = 0, end_ = 0;
-  std::size_t longest_ = 0;  // bytes of the longest piece
-  letters how_;
+/// Errors   an empty line or vocabulary; a duplicate token; no [UNK], [CLS] or [SEP].
+/// Cost     encoding: O(bytes); in the worst case multiplied by the length of the longest piece.
+struct wordpiece_settings {
+  bool lowercase = true;
+  bool strip_accents = true;
+  bool space_ideographs = true;
+  std::vector<added_token> added = {};
 };
+[[nodiscard]] tokenizer wordpiece(std::string_view vocab_txt, const wordpiece_settings& settings = {},
+                                  std::string_view name = "vocab.txt");
 
-/// The tokenizer of a model, of any kind, or none.
-class tokenizer {
- public:
-  tokenizer() = default;
-  tokenizer(byte_bpe t) : kind_(std::move(t)) {}   // NOLINT(google-explicit-constructor): one of its alternatives
-  tokenizer(score_bpe t) : kind_(std::move(t)) {}  // NOLINT(google-explicit-constructor)
-  tokenizer(wordpiece t) : kind_(std::move(t)) {}  // NOLINT(google-explicit-constructor)
-
-  /// False if the model has no tokenizer; every other member then throws an error.
-  [[nodiscard]] explicit operator bool() const noexcept { return !std::holds_alternative<std::monostate>(kind_); }
-  /// Number of tokens.
-  [[nodiscard]] std::size_t size() const;
-
-  [[nodiscard]] std::vector<precis::token> encode(std::string_view text, start position = start::document) const;
-  /// Spans are in order and, except for WordPiece, cover the text without gaps. BOS and an implicit blank have empty
-  /// spans.
-  [[nodiscard]] std::vector<token_span> encode_with_offsets(std::string_view text,
-                                                            start position = start::document) const;
-  /// The result is not always valid UTF-8. Errors: a token that is out of range.
-  [[nodiscard]] std::string decode(std::span<const precis::token> ids) const;
-  /// The bytes of one token, including its leading blank if it has one. Errors: a token that is out of range.
-  [[nodiscard]] std::string text_of(precis::token id) const;
-
- private:
-  std::variant<std::monostate, byte_bpe, score_bpe, wordpiece> kind_;
-};
+/// A tokenizer from the contents of a tokenizer.json; see docs/tokenizers.md for the components.
+///
+/// Errors   a component or a setting that is not supported, by name; whatever is inconsistent.
+[[nodiscard]] tokenizer parse_tokenizer_json(std::string_view text, const std::string& where);
 
 /// The range of tokens [first, second) that overlap the bytes [first_byte, end_byte); empty if there are none.
 [[nodiscard]] std::pair<std::size_t, std::size_t> tokens_covering(std::span<const token_span> spans,
                                                                   std::size_t first_byte, std::size_t end_byte);
 
-/// Reads vocab.json and merges.txt of a folder, or its vocab.txt, or a tok*.bin or GGUF file. In a
-/// tokenizer_config.json in the same folder it honours add_bos_token and bos_token (BPE), do_lower_case, strip_accents
-/// and tokenize_chinese_chars (WordPiece).
+/// Reads the tokenizer of a folder (tokenizer.json; else vocab.json and merges.txt, or vocab.txt), or a tok*.bin or GGUF
+/// file.
 ///
-/// Errors   those of the constructors above; a treatment of accents or ideographs other than the default for the
-///          vocabulary's case.
+/// Errors   those of the functions above; a key of tokenizer_config.json that is unknown or contradicts the tokenizer.
 [[nodiscard]] tokenizer load_tokenizer(const std::filesystem::path& path);
+
+/// The files of a model folder that make its tokenizer.
+inline constexpr std::string_view tokenizer_files[] = {"tokenizer.json",
+                                                       "vocab.json",
+                                                       "merges.txt",
+                                                       "vocab.txt",
+                                                       "tokenizer.bin",
+                                                       "tokenizer.model",
+                                                       "spiece.model",
+                                                       "sentencepiece.bpe.model",
+                                                       "tokenizer_config.json",
+                                                       "special_tokens_map.json",
+                                                       "added_tokens.json"};
+
+/// Whether a folder has the files of a tokenizer.
+[[nodiscard]] bool has_tokenizer(const std::filesystem::path& folder);
 
 }  // namespace engine

@@ -1,70 +1,81 @@
 #include <engine/tokenizer/unicode.hpp>
 
+#include <utf8proc.h>
+
 #include <algorithm>
-#include <iterator>
 
 namespace engine {
 namespace {
 
-using enum character_class;
+[[nodiscard]] utf8proc_category_t category(char32_t point) noexcept {
+  return utf8proc_category(static_cast<utf8proc_int32_t>(point));
+}
 
-struct class_range {
+struct character_range {
   char32_t first, last;
-  character_class kind;
 };
-struct fold_one {
-  char32_t from, to;
-};
-struct fold_several {
-  char32_t from;
-  char32_t to[4];
-};
-
-#include <engine/tokenizer/unicode_tables.inc>
-
-/// The entry of `point` in a sorted table, or nullptr.
-template<class Table>
-[[nodiscard]] auto entry_of(const Table& table, char32_t point) noexcept {
-  const auto at = std::ranges::lower_bound(table, point, {}, [](const auto& e) { return e.from; });
-  return at != std::end(table) && at->from == point ? &*at : nullptr;
+template<class Ranges>
+[[nodiscard]] bool in_ranges(const Ranges& ranges, char32_t point) noexcept {
+  return std::ranges::any_of(ranges, [point](character_range r) { return r.first <= point && point <= r.last; });
 }
 
 }  // namespace
 
-character_class class_of(char32_t point) noexcept {
+bool is_white_space(char32_t point) noexcept {
+  constexpr character_range blanks[] = {{0x9, 0xD},       {0x20, 0x20},     {0x85, 0x85},     {0xA0, 0xA0},
+                                        {0x1680, 0x1680}, {0x2000, 0x200A}, {0x2028, 0x2029}, {0x202F, 0x202F},
+                                        {0x205F, 0x205F}, {0x3000, 0x3000}};
+  return in_ranges(blanks, point);
+}
+
+bool is_number(char32_t point) noexcept {
+  const auto c = category(point);
+  return c == UTF8PROC_CATEGORY_ND || c == UTF8PROC_CATEGORY_NL || c == UTF8PROC_CATEGORY_NO;
+}
+
+bool is_punctuation(char32_t point) noexcept {
   if (point < 0x80) {
-    if (point == ' ' || (point >= '\t' && point <= '\r' && point != '\v' && point != '\f')) return blank;
-    if (point < ' ' || point == 0x7F) return control;
     const bool letter = (point | 0x20) >= 'a' && (point | 0x20) <= 'z';
-    return letter || (point >= '0' && point <= '9') ? other : punctuation;
+    return point > ' ' && point != 0x7F && !letter && !(point >= '0' && point <= '9');
   }
-  const auto at = std::ranges::lower_bound(classes, point, {}, &class_range::last);
-  return at != std::end(classes) && at->first <= point ? at->kind : other;
+  const auto c = category(point);
+  return c >= UTF8PROC_CATEGORY_PC && c <= UTF8PROC_CATEGORY_PO;
+}
+
+bool is_mark(char32_t point) noexcept {
+  const auto c = category(point);
+  return c == UTF8PROC_CATEGORY_MN || c == UTF8PROC_CATEGORY_MC || c == UTF8PROC_CATEGORY_ME;
+}
+
+bool is_nonspacing_mark(char32_t point) noexcept { return category(point) == UTF8PROC_CATEGORY_MN; }
+
+bool is_word_character(char32_t point) noexcept {
+  constexpr character_range others[] = {{0x200C, 0x200D},
+                                        {0x24B6, 0x24E9},
+                                        {0x1F130, 0x1F149},  // joiners; letters in circles
+                                        {0x1F150, 0x1F169},
+                                        {0x1F170, 0x1F189}};  // and squares
+  const auto c = category(point);
+  return (c >= UTF8PROC_CATEGORY_LU && c <= UTF8PROC_CATEGORY_NL) || c == UTF8PROC_CATEGORY_PC ||
+         in_ranges(others, point);
+}
+
+bool is_control(char32_t point) noexcept {
+  if (point == '\t' || point == '\n' || point == '\r') return false;
+  const auto c = category(point);
+  return c >= UTF8PROC_CATEGORY_CC;
 }
 
 bool is_ideograph(char32_t point) noexcept {
-  constexpr char32_t ranges[][2] = {{0x3400, 0x4DBF},   {0x4E00, 0x9FFF},   {0xF900, 0xFAFF},   {0x20000, 0x2A6DF},
-                                    {0x2A700, 0x2B73F}, {0x2B740, 0x2B81F}, {0x2B820, 0x2CEAF}, {0x2F800, 0x2FA1F}};
-  return std::ranges::any_of(ranges, [point](const auto& r) { return r[0] <= point && point <= r[1]; });
+  constexpr character_range ideographs[] = {{0x3400, 0x4DBF},   {0x4E00, 0x9FFF},   {0xF900, 0xFAFF},
+                                            {0x20000, 0x2A6DF}, {0x2A700, 0x2B73F}, {0x2B740, 0x2B81F},
+                                            {0x2B820, 0x2CEAF}, {0x2F800, 0x2FA1F}};
+  return in_ranges(ideographs, point);
 }
 
-folded fold(char32_t point) noexcept {
-  if (point < 0x80) return {{point >= 'A' && point <= 'Z' ? point | 0x20 : point}, 1};
-  if (point >= 0xAC00 && point <= 0xD7A3) {  // a Hangul syllable decomposes into its letters
-    const char32_t syllable = point - 0xAC00, last = syllable % 28;
-    return {{0x1100 + syllable / 588, 0x1161 + syllable % 588 / 28, 0x11A7 + last}, last == 0 ? 2u : 3u};
-  }
-  if (class_of(point) == mark) return {};
-  if (const fold_one* const found = entry_of(folded_to_one, point)) return {{found->to}, 1};
-  if (const fold_several* const found = entry_of(folded_to_several, point)) {
-    folded f;
-    while (f.count < 4 && found->to[f.count] != 0) {
-      f.points[f.count] = found->to[f.count];
-      ++f.count;
-    }
-    return f;
-  }
-  return {{point}, 1};
+lower_case lower(char32_t point) noexcept {
+  if (point == 0x130) return {'i', 0x307};  // the only character that becomes two
+  return {static_cast<char32_t>(utf8proc_tolower(static_cast<utf8proc_int32_t>(point))), 0};
 }
 
 }  // namespace engine

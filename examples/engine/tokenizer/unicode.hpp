@@ -1,26 +1,24 @@
 #pragma once
 
-/// Character properties that WordPiece uses. unicode_tables.py generates the tables from Unicode data.
+/// Character properties that tokenizers use, from utf8proc's tables.
 namespace engine {
 
-enum class character_class {
-  other,        ///< letters, digits, symbols
-  control,      ///< includes unassigned code points
-  blank,        ///< white space
-  mark,         ///< nonspacing mark, such as an accent
-  punctuation,  ///< includes every ASCII symbol
-};
-[[nodiscard]] character_class class_of(char32_t point) noexcept;
-
-/// Whether a character is a CJK ideograph, which is a word by itself.
+[[nodiscard]] bool is_white_space(char32_t point) noexcept;  ///< White_Space
+[[nodiscard]] bool is_number(char32_t point) noexcept;       ///< digits, letters and others that are numbers
+[[nodiscard]] bool is_punctuation(char32_t point) noexcept;  ///< includes every ASCII symbol
+[[nodiscard]] bool is_mark(char32_t point) noexcept;
+[[nodiscard]] bool is_nonspacing_mark(char32_t point) noexcept;
+[[nodiscard]] bool is_word_character(char32_t point) noexcept;  ///< letters, marks, digits, connectors and joiners
+/// A control, format, private-use or surrogate character other than tab and line ends.
+[[nodiscard]] bool is_control(char32_t point) noexcept;
+/// Whether a character is a CJK ideograph, which is a word by itself to BERT.
 [[nodiscard]] bool is_ideograph(char32_t point) noexcept;
 
-/// A character in lower case without accents: at most four characters.
-struct folded {
-  char32_t points[4] = {};
-  unsigned count = 0;
+/// A character in lower case, of one or two characters.
+struct lower_case {
+  char32_t first = 0;
+  char32_t second = 0;  ///< 0: none
 };
-/// Decomposes a character, drops its marks and lowercases the rest; the result is empty for a mark.
-[[nodiscard]] folded fold(char32_t point) noexcept;
+[[nodiscard]] lower_case lower(char32_t point) noexcept;
 
 }  // namespace engine

@@ -22,6 +22,16 @@ namespace engine {
   return out_of_range ? 0 : length;
 }
 
+/// The end of the valid UTF-8 that begins at `at`: the end of the text, or its next invalid byte.
+[[nodiscard]] constexpr std::size_t valid_end(std::string_view text, std::size_t at) noexcept {
+  while (at < text.size()) {
+    const std::size_t length = utf8_length(text, at);
+    if (length == 0) break;
+    at += length;
+  }
+  return at;
+}
+
 /// Decodes the valid sequence of `length` bytes at `at`.
 [[nodiscard]] constexpr char32_t utf8_decode(std::string_view text, std::size_t at, std::size_t length) noexcept {
   const auto byte = [&](std::size_t i) { return static_cast<char32_t>(static_cast<unsigned char>(text[at + i])); };
@@ -29,6 +39,19 @@ namespace engine {
   char32_t point = byte(0) & (0xFFu >> (length + 1));
   for (std::size_t i = 1; i < length; ++i) point = (point << 6) | (byte(i) & 0x3F);
   return point;
+}
+
+/// The text with every occurrence of `from`, which is not empty, replaced.
+[[nodiscard]] inline std::string replaced(std::string_view text, std::string_view from, std::string_view to) {
+  std::string out;
+  for (std::size_t at = 0; at < text.size();) {
+    const std::size_t next = text.find(from, at);
+    out += text.substr(at, next == std::string_view::npos ? next : next - at);
+    if (next == std::string_view::npos) break;
+    out += to;
+    at = next + from.size();
+  }
+  return out;
 }
 
 /// Requires a valid code point: at most U+10FFFF and not a surrogate.

@@ -17,5 +17,6 @@ void add_compare(command_line& line);
 void add_compress(command_line& line);
 void add_generate(command_line& line);
 void add_sweep(command_line& line);
+void add_tokenize(command_line& line);
 
 }  // namespace program

@@ -279,6 +279,7 @@ void add_eigenprune(command_line& line) {
       "before them.\n"
       "70 % of the prompts are for scoring, 10 % for choosing the portion, 20 % for the report.");
   add_model(c, o->model);
+  add_special_tokens(c, o->model);
   c.add("--task", o->task, "prompts and answers as JSON lines; or int-sum, int-mult");
   c.add("--facts", o->facts, "facts as for trace: a JSON array of prompt, subject, attribute").reads();
   c.add("--verdicts", o->verdicts, "texts and labels as for evaluate").reads();

@@ -90,6 +90,7 @@ bool evaluate_text(const evaluate_command& o, const session& s, const text_windo
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count();
   result.update(
       {{"text", text.name},
+       {"special_tokens", text.special_tokens},
        {"tokens", text.tokens},
        {"window", text.length},
        {"windows", loss.report.windows.size()},
@@ -150,9 +151,11 @@ exit_status run(const evaluate_command& o) {
   std::optional<text_windows> text;
   if (!o.text.file.empty()) {
     text = read_windows(s, o.text);
-    fmt::print("text   {}: {} tokens; {} windows of {} predictions\n", text->name, text->tokens, text->windows.size(),
+    fmt::print("text   {}: {} tokens{}; {} windows of {} predictions\n", text->name, text->tokens,
+               text->special_tokens.empty() ? "" : ", special tokens " + text->special_tokens, text->windows.size(),
                text->length);
     job.update({{"text", absolute(o.text.file)},
+                {"special_tokens", text->special_tokens},
                 {"tokens", text->tokens},
                 {"length", text->length},
                 {"windows", text->windows.size()}});
@@ -251,6 +254,7 @@ void add_evaluate(command_line& line) {
       "labels, each with\n"
       "a space before it. A classifier reads the beginning of the text; its labels are matched by name.");
   add_model(c, o->model);
+  add_special_tokens(c, o->model);
   add_text(c, o->text, "plain text, or token ids as JSON, {\"sequences\": [[1, 2], [3]]}, to measure the perplexity on",
            false);
   c.add("--verdicts", o->verdicts, "JSON lines of text and label to measure the accuracy on").reads();

@@ -39,13 +39,14 @@ exit_status run(const generate_command& o) {
   if (!o.common.quiet)
     fmt::print(stderr,
                "\nweights    {} bytes in memory, {:.2f} bits per weight; float32 would take {:.2f} times as many\n"
-               "prompt     {} tokens, {:.1f} per second\n"
+               "prompt     {} tokens, {:.1f} per second; special tokens in it {}\n"
                "generated  {} tokens, {:.1f} per second; stopped by {}\n",
                done.weight_bytes, 8.0 * bytes / weights, 4.0 * weights / bytes, done.prompt_tokens, prompt_rate,
-               done.tokens, token_rate, done.stopped_by);
+               request.model.special_tokens, done.tokens, token_rate, done.stopped_by);
   write_json(o.common.json, {{"command", "generate"},
                              {"model", last_part(request.model.path)},
                              {"ids", done.ids},
+                             {"special_tokens", request.model.special_tokens},
                              {"prompt_tokens", done.prompt_tokens},
                              {"prompt_tokens_per_second", prompt_rate},
                              {"tokens", done.tokens},
@@ -66,6 +67,7 @@ void add_generate(command_line& line) {
       "A packed model is never unpacked; a float model runs as well, for comparison. The same seed gives the same text "
       "with any number of threads.");
   add_model(c, o->request.model);
+  add_special_tokens(c, o->request.model);
   c.add("--prompt", o->request.prompt, "the text to continue").required();
   c.add("--tokens", o->request.tokens, "tokens to generate, at most").shows_default();
   c.add("--temperature", o->request.temperature, "0: the most likely token; 1: sample from the model's distribution")

@@ -13,6 +13,13 @@ void add_model(subcommand& c, model_options& o) {
   c.add("--tokenizer", o.tokenizer, "tokenizer of a .bin model, if it is not beside the model").reads();
 }
 
+void add_special_tokens(subcommand& c, model_options& o) {
+  c.add("--special-tokens", o.special_tokens,
+        "names of special tokens in a text, such as <|endoftext|>: parsed as these tokens, or plain text")
+      .one_of({"parsed", "plain"})
+      .shows_default();
+}
+
 void add_tables(subcommand& c, model_options& o) {
   c.add_flag("--tables", o.tables, "the token embedding and an untied head are units, too, and in the budget");
 }
@@ -58,7 +65,8 @@ session open_and_print(const model_options& o) {
 
 text_windows read_and_print(const session& s, const text_options& o) {
   text_windows text = read_windows(s, o);
-  fmt::print("text   {}: {} windows of {} predictions\n", text.name, text.windows.size(), text.length);
+  fmt::print("text   {}: {} windows of {} predictions{}\n", text.name, text.windows.size(), text.length,
+             text.special_tokens.empty() ? "" : ", special tokens " + text.special_tokens);
   return text;
 }
 

@@ -14,6 +14,8 @@ namespace program {
 
 /// MODEL and --tokenizer.
 void add_model(subcommand& c, model_options& o);
+/// --special-tokens.
+void add_special_tokens(subcommand& c, model_options& o);
 /// --json, --threads and --quiet.
 void add_common(subcommand& c, run_options& o);
 /// --resume and --partial.

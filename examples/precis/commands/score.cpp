@@ -85,6 +85,7 @@ void add_score(command_line& line) {
       "  precis score MODEL --scorer cca --text calibration.txt --context 63 --windows 40\n"
       "The table is text: read it, edit it, pass it to `precis plan`. --resume continues a stopped causal trace.");
   add_model(c, o->model);
+  add_special_tokens(c, o->model);
   add_tables(c, o->model);
   c.add("--scorer", o->scorer,
         "causal_trace (needs --facts), weight_magnitude (needs no data), or one that needs --text: "

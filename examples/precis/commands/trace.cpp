@@ -93,6 +93,7 @@ void add_trace(command_line& line) {
       "Example:  precis trace MODEL --prompt \"Beats Music is owned by\" --subject \"Beats Music\" --answer Apple\n"
       "Draws tokens x layers heatmaps for block outputs, attention outputs and MLP outputs.");
   add_model(c, o->model);
+  add_special_tokens(c, o->model);
   c.add("--prompt", o->prompt, "text that the model completes with the answer").required();
   c.add("--subject", o->subject, "the part of the prompt that gets the noise").required();
   c.add("--answer", o->answer, "the word that completes the prompt, without the space before it").required();

@@ -7,6 +7,7 @@
 
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include <pcre2.h>
+#include <utf8proc.h>
 
 namespace program {
 
@@ -42,10 +43,11 @@ std::string version_text() {
   pcre2_config(PCRE2_CONFIG_VERSION, pcre2);
   const std::string pattern = std::string(pcre2).substr(0, std::string(pcre2).find(' '));
   return fmt::format(
-      "precis {}\nbuilt by {} for {}, with CLI11 {}, Eigen {}.{}.{}, fmt {}.{}.{}, nlohmann-json {}.{}.{} and PCRE2 {}",
+      "precis {}\nbuilt by {} for {}, with CLI11 {}, Eigen {}.{}.{}, fmt {}.{}.{}, nlohmann-json {}.{}.{}, PCRE2 {} "
+      "and utf8proc {}",
       PRECIS_VERSION, compiler(), instructions(), CLI11_VERSION, EIGEN_WORLD_VERSION, EIGEN_MAJOR_VERSION,
       EIGEN_MINOR_VERSION, FMT_VERSION / 10000, FMT_VERSION / 100 % 100, FMT_VERSION % 100, NLOHMANN_JSON_VERSION_MAJOR,
-      NLOHMANN_JSON_VERSION_MINOR, NLOHMANN_JSON_VERSION_PATCH, pattern);
+      NLOHMANN_JSON_VERSION_MINOR, NLOHMANN_JSON_VERSION_PATCH, pattern, utf8proc_version());
 }
 
 }  // namespace program

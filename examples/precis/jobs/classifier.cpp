@@ -31,6 +31,7 @@ classifier open_classifier(const model_options& o) {
                .model = engine::encoder(std::move(b.weights)),
                .labels = b.labels,
                .fingerprint = b.fingerprint};
+  set_special_tokens(c.tokens, o);
   for (const std::size_t bytes : bytes_in_file(c.model.matrices(), b)) c.stored_bytes += bytes;
   return c;
 }

@@ -64,7 +64,8 @@ generation_result generate(const generation_request& r, const std::function<void
                     .where = "--temperature",
                     .expected = "0 for the most likely token, or a positive number"});
   const engine::model_source source = engine::open_source(r.model.path);
-  const engine::tokenizer tokenizer = engine::tokenizer_of(source, r.model.tokenizer);
+  engine::tokenizer tokenizer = engine::tokenizer_of(source, r.model.tokenizer);
+  set_special_tokens(tokenizer, r.model);
   generation_result out{.ids = tokens_of(r.prompt, tokenizer, source)};
   std::vector<precis::token>& ids = out.ids;
   out.prompt_tokens = ids.size();

@@ -6,6 +6,7 @@
 
 #include <engine/files/files.hpp>
 #include <engine/model_files/load.hpp>
+#include <engine/tokenizer/tokenizer.hpp>
 
 #include <precis/core/random.hpp>
 #include <precis/evaluate/accuracy.hpp>
@@ -262,9 +263,9 @@ void save_pruned(const session& s, const spectrum_result& r, precis::prune::eige
   how.portion = r.rows[r.chosen].portion;
   static_cast<void>(how(copy, r.spectra, r.means));
   std::map<std::string, std::string> files;
-  for (const char* name : {"vocab.json", "merges.txt", "vocab.txt", "tokenizer.json", "tokenizer_config.json"})
+  for (const std::string_view name : engine::tokenizer_files)
     if (const std::filesystem::path file = original / name; std::filesystem::exists(file))
-      files[name] = std::string(engine::mapped_file(file).text());
+      files[std::string(name)] = std::string(engine::mapped_file(file).text());
   engine::save(copy.parameters(), folder, engine::dtype::f32, files);
 }
 

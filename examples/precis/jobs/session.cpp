@@ -36,6 +36,10 @@ std::vector<std::size_t> bytes_in_file(std::span<const precis::matrix_info> matr
   return bytes;
 }
 
+void set_special_tokens(engine::tokenizer& t, const model_options& o) {
+  if (o.special_tokens == "plain") t.in_text = engine::special_tokens::plain;
+}
+
 session open_model(const model_options& o) {
   if (is_classifier(o.path))
     precis::refuse({.what = "a classifier",
@@ -47,6 +51,7 @@ session open_model(const model_options& o) {
             .model = engine::transformer(std::move(b.weights)),
             .fingerprint = b.fingerprint,
             .matrix_bytes = {}};
+  set_special_tokens(s.tokens, o);
   if (o.tables) s.model.list_tables();
   s.matrix_bytes = bytes_in_file(s.model.matrices(), b);
   return s;

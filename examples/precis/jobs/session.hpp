@@ -21,7 +21,8 @@ namespace program {
 /// A path to a model and, for models that come without one, a path to its tokenizer.
 struct model_options {
   std::string path, tokenizer;
-  bool tables = false;  ///< the token embedding and an untied head are matrices, too
+  std::string special_tokens = "parsed";  ///< or plain: how their names in a text are read
+  bool tables = false;                    ///< the token embedding and an untied head are matrices, too
 };
 
 /// An open language model.
@@ -32,6 +33,9 @@ struct session {
   std::string fingerprint;                ///< of shapes and values
   std::vector<std::size_t> matrix_bytes;  ///< [matrices] as stored in the file
 };
+/// Lets a tokenizer read texts as the options say.
+void set_special_tokens(engine::tokenizer& t, const model_options& o);
+
 /// Errors: those of engine::load; a classifier.
 [[nodiscard]] session open_model(const model_options& o);
 

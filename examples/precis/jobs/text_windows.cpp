@@ -56,11 +56,17 @@ text_windows read_windows(const session& s, const text_options& o) {
     sequences = read_sequences(file, o.file, s.model.shape().vocabulary);
   else
     sequences.push_back(s.tokens.encode(file.text()));
+  std::string special_tokens;
+  if (!is_ids) special_tokens = s.tokens.in_text == engine::special_tokens::parsed ? "parsed" : "plain";
   std::size_t shortest = sequences.front().size();
   for (const std::vector<precis::token>& each : sequences) shortest = std::min(shortest, each.size());
 
   const std::size_t context = s.model.shape().context;
-  text_windows out{.name = path.filename().string(), .tokens = 0, .length = o.length, .windows = {}};
+  text_windows out{.name = path.filename().string(),
+                   .tokens = 0,
+                   .length = o.length,
+                   .windows = {},
+                   .special_tokens = special_tokens};
   if (out.length == 0) out.length = is_ids && shortest > 1 ? std::min(shortest, context) - 1 : context - 1;
   if (out.length > context)
     precis::refuse({.what = fmt::format("windows of {} predictions", out.length),

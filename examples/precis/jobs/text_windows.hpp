@@ -25,6 +25,7 @@ struct text_windows {
   std::size_t tokens = 0;                    ///< in the whole text
   std::size_t length = 0;                    ///< predictions per window
   std::vector<precis::token_batch> windows;  ///< one sequence each
+  std::string special_tokens = {};           ///< parsed or plain in the text; empty for token ids
 };
 struct text_options {
   std::string file;

@@ -52,7 +52,7 @@ TEST_CASE("a compressed GPT-2 loads with the requested matrices packed and all o
   put_folder(folder / "m", tiny_gpt2(), entries);
   put(folder / "m/vocab.json", vocabulary_json({{"a", "b"}}));
   put(folder / "m/merges.txt", merges_text({{"a", "b"}}));
-  put(folder / "m/tokenizer_config.json", "{\"x\": 1}");
+  put(folder / "m/tokenizer_config.json", "{\"model_max_length\": 1}");
   put(folder / "m/notes.txt", "not part of the model");
 
   const engine::bundle original = engine::load(folder / "m");

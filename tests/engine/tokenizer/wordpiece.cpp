@@ -1,4 +1,3 @@
-#include <engine/model_files/load.hpp>
 #include <engine/tokenizer/tokenizer.hpp>
 #include <engine/tokenizer/unicode.hpp>
 
@@ -10,7 +9,6 @@
 #include <vector>
 
 using namespace support;
-using engine::character_class;
 using engine::start;
 using engine::token_span;
 using engine::wordpiece;
@@ -19,7 +17,9 @@ namespace {
 
 const std::string vocabulary = "[UNK]\n[CLS]\n[SEP]\nplay\n##ing\n##s\nun\n##play\n!\ncaf\xc3\xa9\ncafe\n";
 
-std::vector<precis::token> ids(const wordpiece& t, std::string_view text) {
+const engine::wordpiece_settings cased{.lowercase = false, .strip_accents = false};
+
+std::vector<precis::token> ids(const engine::tokenizer& t, std::string_view text) {
   std::vector<precis::token> found;
   for (const token_span& s : t.encode_with_offsets(text, start::middle)) found.push_back(s.id);
   return found;
@@ -29,12 +29,12 @@ std::vector<precis::token> ids(const wordpiece& t, std::string_view text) {
 
 TEST_CASE("WordPiece: the longest piece first; a word with an unmatched rest is unknown",
           "[engine][wordpiece][worked-example]") {
-  const wordpiece t(vocabulary);
+  const engine::tokenizer t = wordpiece(vocabulary);
   CHECK(ids(t, "Playing unplays!") == std::vector<precis::token>{3, 4, 6, 7, 5, 8});
   CHECK(ids(t, "player play") == std::vector<precis::token>{0, 3});
   CHECK(ids(t, "ing") == std::vector<precis::token>{0});  // ##ing cannot begin a word
   CHECK(ids(t, "caf\xc3\xa9") == std::vector<precis::token>{10});
-  CHECK(ids(wordpiece(vocabulary, wordpiece::letters::cased), "caf\xc3\xa9 Play") == std::vector<precis::token>{9, 0});
+  CHECK(ids(wordpiece(vocabulary, cased), "caf\xc3\xa9 Play") == std::vector<precis::token>{9, 0});
   CHECK(ids(t, "").empty());
   CHECK(ids(t,
             "pl\xff"
@@ -55,9 +55,7 @@ TEST_CASE("WordPiece: spans give the origin of tokens", "[engine][wordpiece][wor
 }
 
 TEST_CASE("WordPiece: an invalid vocabulary is refused by line", "[engine][wordpiece][refusal]") {
-  const auto refused = [](std::string_view text) {
-    return refusal([&] { (void)wordpiece(text, wordpiece::letters::uncased, "v"); });
-  };
+  const auto refused = [](std::string_view text) { return refusal([&] { (void)wordpiece(text, {}, "v"); }); };
   CHECK_THAT(refused(""), ContainsSubstring("v: no token [UNK] among 0; expected a WordPiece vocabulary"));
   CHECK_THAT(refused("[UNK]\n[SEP]\n"), ContainsSubstring("no token [CLS] among 2"));
   CHECK_THAT(refused("[UNK]\n[CLS]\n\n[SEP]\n"), ContainsSubstring("line 3 is empty"));
@@ -75,41 +73,38 @@ TEST_CASE("WordPiece: a folder's vocab.txt with its tokenizer_config.json", "[en
   CHECK(engine::load_tokenizer(folder.path()).encode("Play", start::middle) == std::vector<precis::token>{3});
   CHECK(ids_with(R"({"do_lower_case": true, "strip_accents": null})") == std::vector<precis::token>{3});
   CHECK(ids_with(R"({"do_lower_case": false})") == std::vector<precis::token>{0});
-  CHECK_THAT(refusal([&] { (void)ids_with(R"({"strip_accents": false})"); }), ContainsSubstring("\"strip_accents\""));
-  CHECK_THAT(refusal([&] { (void)ids_with(R"({"tokenize_chinese_chars": false})"); }),
-             ContainsSubstring("\"tokenize_chinese_chars\" is false"));
+  CHECK(ids_with(R"({"tokenize_chinese_chars": false})") == std::vector<precis::token>{3});
+  put(folder / "vocab.txt", vocabulary + "\xe4\xb8\xad\xe4\xb8\xad\n\xe4\xb8\xad\n");  // two ideographs; one
+  const auto settings_and_text = [&](std::string_view settings, std::string_view text) {
+    put(folder / "tokenizer_config.json", settings);
+    return engine::load_tokenizer(folder.path()).encode(text, start::middle);
+  };
+  CHECK(settings_and_text("{}", "\xe4\xb8\xad\xe4\xb8\xad") == std::vector<precis::token>{12, 12});
+  CHECK(settings_and_text(R"({"tokenize_chinese_chars": false})", "\xe4\xb8\xad\xe4\xb8\xad") ==
+        std::vector<precis::token>{11});
+  CHECK(settings_and_text(R"({"strip_accents": false})", "CAF\xc3\x89") == std::vector<precis::token>{9});
+  CHECK(settings_and_text("{}", "CAF\xc3\x89") == std::vector<precis::token>{10});
   CHECK_THAT(refusal([&] { (void)ids_with("[]"); }), ContainsSubstring("an array"));
 }
 
-TEST_CASE("characters have their Unicode classes, and fold to lower case without accents",
-          "[engine][wordpiece][worked-example]") {
-  using enum character_class;
-  const std::pair<char32_t, character_class> classes[] = {
-      {'a', other},          {'Z', other},     {'5', other},     {'$', punctuation}, {'`', punctuation},
-      {'\n', blank},         {'\v', control},  {0x7F, control},  {0xA0, blank},      {0xA1, punctuation},
-      {0xD7, other},         {0xAD, control},  {0x301, mark},    {0x2003, blank},    {0x2028, blank},
-      {0x3002, punctuation}, {0x4E2D, other},  {0x378, control}, {0xE000, control},  {0x10FFFF, control},
-      {0x1F600, other},      {0x1D165, other}, {0xE0100, mark}};
-  for (const auto& [point, expected] : classes) {
-    INFO(static_cast<unsigned>(point));
-    CHECK(engine::class_of(point) == expected);
-  }
-  const auto folded = [](char32_t point) {
-    const engine::folded f = engine::fold(point);
-    return std::u32string(f.points, f.count);
-  };
-  CHECK(folded('A') == U"a");
-  CHECK(folded('[') == U"[");
-  CHECK(folded(0x130) == U"i");        // I with a dot
-  CHECK(folded(0x1EC7) == U"e");       // e with circumflex and dot below: two decomposition steps
-  CHECK(folded(0x3A3) == U"\u03c3");   // capital sigma, independent of its position
-  CHECK(folded(0x1E9E) == U"\u00df");  // sharp s
-  CHECK(folded(0x301).empty());
-  CHECK(folded(0xAC00) == U"\u1100\u1161");        // a Hangul syllable of two letters
-  CHECK(folded(0xD55C) == U"\u1112\u1161\u11ab");  // a Hangul syllable of three letters
-  CHECK(folded(0xF900) == U"\u8c48");              // a compatibility ideograph
-  CHECK(folded(0x1F82) == U"\u03b1");              // alpha with three marks
-  CHECK(folded(0x1D160).size() == 3);              // a musical symbol of three parts
+TEST_CASE("characters have their Unicode properties", "[engine][tokenizer][worked-example]") {
+  for (const char32_t point : {U' ', U'\t', U'\v', U'\u00a0', U'\u2003', U'\u2028', U'\u0085'})
+    CHECK(engine::is_white_space(point));
+  for (const char32_t point : {U'a', U'\u180e', U'\u200b', char32_t{0x1C}}) CHECK_FALSE(engine::is_white_space(point));
+  for (const char32_t point : {U'$', U'`', U'\u00a1', U'\u3002', U'~'}) CHECK(engine::is_punctuation(point));
+  for (const char32_t point : {U'a', U'5', U'\u00d7', U'\x7f'}) CHECK_FALSE(engine::is_punctuation(point));
+  for (const char32_t point : {U'5', U'\u0663', U'\u00bd', U'\u2167'}) CHECK(engine::is_number(point));
+  CHECK(engine::is_mark(U'\u0301'));
+  CHECK(engine::is_mark(U'\u0903'));
+  CHECK_FALSE(engine::is_nonspacing_mark(U'\u0903'));  // it is spacing
+  for (const char32_t point : {U'\v', U'\x7f', U'\u00ad', char32_t{0xE000}}) CHECK(engine::is_control(point));
+  for (const char32_t point : {U'\n', U'\t', U'\r', U' ', U'a', char32_t{0x378}})
+    CHECK_FALSE(engine::is_control(point));
   CHECK(engine::is_ideograph(0x4E2D));
   CHECK_FALSE(engine::is_ideograph(0x3042));  // Hiragana is written in words
+  CHECK(engine::lower(0x130).first == 'i');   // I with a dot
+  CHECK(engine::lower(0x130).second == 0x307);
+  CHECK(engine::lower(0x3A3).first == 0x3C3);  // capital sigma, independent of its position
+  CHECK(engine::lower(0x1E9E).first == 0xDF);  // sharp s
+  CHECK(engine::lower(U'[').first == U'[');
 }

@@ -219,6 +219,7 @@ void add_ends(const gguf_keys& keys, bool otherwise, std::optional<std::size_t> 
     if (first && prefix && text.starts_with(' ')) text.erase(0, 1);  // the implicit blank is not part of the text
     return text;
   });
+  out->decoder.whole.push_back(decode_metaspace(mark, false));  // also where its bytes are tokens of their own
   out->keeps_bytes = true;
   add_ends(keys, true, 1, 2, *out);
   out->decoder.first_after = out->single.front().ids.empty() ? token{-1} : out->single.front().ids.front();

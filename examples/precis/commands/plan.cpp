@@ -151,8 +151,10 @@ exit_status run(const plan_command& o) {
   for (const std::string& note : p.notes) fmt::print("note   {}\n", note);
   engine::write_file(o.out, precis::to_text(p));
   if (!o.types.empty()) {
-    engine::write_file(o.types, tensor_types(s, resolved));
+    const llama_types types = tensor_types(s, resolved);
+    engine::write_file(o.types, types.lines);
     fmt::print("wrote  {}: for llama-quantize --tensor-type-file\n", o.types);
+    for (const std::string& note : types.notes) fmt::print("note   {}: {}\n", o.types, note);
   }
   fmt::print("wrote  {}\n", o.out);
   write_json(o.common.json, {{"command", "plan"},

@@ -56,10 +56,14 @@ struct resolved_plan {
 void apply(engine::transformer& model, const precis::plan& p);
 void pack_matrix(precis::weight_view weights, const precis::matrix_choice& c, std::span<std::byte> packed);
 
+struct llama_types {
+  std::string lines;
+  std::vector<std::string> notes;  ///< what the types do not keep of the plan, as sentences for the user
+};
 /// The plan in the format of llama.cpp's `llama-quantize --tensor-type-file`: one line "NAME=TYPE" per matrix, with the
 /// names of GGUF (blk.3.attn_qkv) and the nearest type that ggml has: the one with the same number of bits per code, or
-/// the next larger.
+/// the next larger. For rows that are not whole blocks of it, the type that llama-quantize substitutes.
 /// Errors: a family without names in GGUF.
-[[nodiscard]] std::string tensor_types(const session& s, const resolved_plan& p);
+[[nodiscard]] llama_types tensor_types(const session& s, const resolved_plan& p);
 
 }  // namespace program

@@ -32,10 +32,10 @@ namespace fs = std::filesystem;
 /// Whether a folder entry is a file that a model folder of this program may hold.
 [[nodiscard]] bool is_model_file(const fs::directory_entry& entry) {
   static constexpr std::string_view names[] = {
-      "config.json",    "generation_config.json",  "model.safetensors",     "model.plan", "tokenizer.bin",
-      "tokenizer.json", "tokenizer.model",         "tokenizer_config.json", "vocab.json", "merges.txt",
-      "vocab.txt",      "special_tokens_map.json", "added_tokens.json",     "README.md",  "facts.json",
-      "heldout.txt",    "calibration.txt"};
+      "config.json",         "generation_config.json",  "model.safetensors",     "model.plan",     "tokenizer.bin",
+      "tokenizer.json",      "tokenizer.model",         "tokenizer_config.json", "vocab.json",     "merges.txt",
+      "vocab.txt",           "special_tokens_map.json", "added_tokens.json",     "README.md",      "facts.json",
+      "chat_template.jinja", "chat_template.json",      "heldout.txt",           "calibration.txt"};
   std::error_code ignored;
   return entry.is_regular_file(ignored) && !entry.is_symlink(ignored) &&
          std::ranges::find(names, entry.path().filename().string()) != std::end(names);

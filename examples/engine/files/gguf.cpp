@@ -195,7 +195,9 @@ gguf_header parse_gguf(std::span<const std::byte> file, std::string_view where) 
   gguf_header h;
   for (std::size_t i = 0; i < keys; ++i) {
     std::string key = from.name("a key");
+    cursor start = from;
     gguf_value value = read_value(from, where, key);
+    h.stored.push_back({key, start.take(start.left() - from.left())});
     const auto [at, fresh] = h.metadata.emplace(std::move(key), value);
     if (!fresh) refuse_input(where, "key \"" + at->first.substr(0, 80) + "\" occurs twice", "each key once");
   }
@@ -230,6 +232,19 @@ gguf_header parse_gguf(std::span<const std::byte> file, std::string_view where) 
   return h;
 }
 
+std::vector<gguf_value> elements_of(const gguf_array& array) {
+  cursor from(array.bytes, "array");
+  std::vector<gguf_value> elements;
+  elements.reserve(array.count);
+  for (std::size_t i = 0; i < array.count; ++i) {
+    if (array.type == gguf_type::text)
+      elements.emplace_back(from.text());
+    else
+      elements.push_back(read_number(array.type, from));
+  }
+  return elements;
+}
+
 const gguf_value* gguf_keys::find(std::string_view key) const {
   const auto at = header_.metadata.find(key);
   return at == header_.metadata.end() ? nullptr : &at->second;
@@ -254,16 +269,38 @@ void gguf_keys::refuse(std::string_view key, std::string_view expected) const {
     what += std::to_string(std::get<std::uint64_t>(*v));
   refuse_input(where_, std::move(what), std::string(expected));
 }
+namespace {
+[[nodiscard]] bool whole_value(const gguf_value& v, std::size_t& number) {
+  if (const auto* n = std::get_if<std::uint64_t>(&v))
+    number = static_cast<std::size_t>(*n);
+  else if (const auto* s = std::get_if<std::int64_t>(&v); s != nullptr && *s >= 0)
+    number = static_cast<std::size_t>(*s);
+  else
+    return false;
+  return true;
+}
+}  // namespace
 std::size_t gguf_keys::whole_number(std::string_view key) const {
   const gguf_value* const v = find(key);
-  if (v != nullptr) {
-    if (const auto* n = std::get_if<std::uint64_t>(v)) return static_cast<std::size_t>(*n);
-    if (const auto* n = std::get_if<std::int64_t>(v); n != nullptr && *n >= 0) return static_cast<std::size_t>(*n);
-  }
-  refuse(key, "a whole number");
+  std::size_t number = 0;
+  if (v == nullptr || !whole_value(*v, number)) refuse(key, "a whole number");
+  return number;
 }
 std::size_t gguf_keys::whole_number_or(std::string_view key, std::size_t otherwise) const {
   return find(key) == nullptr ? otherwise : whole_number(key);
+}
+std::size_t gguf_keys::repeated_number(std::string_view key, std::size_t count) const {
+  const gguf_value* const v = find(key);
+  const auto* const array = v == nullptr ? nullptr : std::get_if<gguf_array>(v);
+  if (array == nullptr) return whole_number(key);
+  const std::vector<gguf_value> all = array->count == count ? elements_of(*array) : std::vector<gguf_value>{};
+  std::size_t number = 0;
+  if (all.empty() || !whole_value(all.front(), number) || !std::ranges::all_of(all, [&](const gguf_value& e) {
+        std::size_t other = 0;
+        return whole_value(e, other) && other == number;
+      }))
+    refuse(key, "a whole number, or " + std::to_string(count) + " equal ones");
+  return number;
 }
 double gguf_keys::number_or(std::string_view key, double otherwise) const {
   const gguf_value* const v = find(key);
@@ -361,6 +398,8 @@ struct header_bytes {
             put_all(gguf_type::text, value);
           } else if constexpr (std::is_same_v<T, std::vector<float>>) {
             put_all(gguf_type::f32, value);
+          } else if constexpr (std::is_same_v<T, std::vector<std::byte>>) {
+            out.append(reinterpret_cast<const char*>(value.data()), value.size());
           } else {
             put_all(gguf_type::i32, value);
           }

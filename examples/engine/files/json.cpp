@@ -22,6 +22,8 @@ namespace {
 }  // namespace
 
 json parse_json(std::string_view text, std::string_view where) {
+  for (const std::string_view mark : {"\xEF\xBB\xBF", "\xFF\xFE", "\xFE\xFF"})
+    if (text.starts_with(mark)) refuse_input(where, "JSON with a byte order mark", "UTF-8 without one");
   using event = json::parse_event_t;
   std::vector<std::unordered_set<std::string>> keys;  // of the enclosing objects
   const auto watch = [&](int depth, event what, json& value) {

@@ -270,7 +270,8 @@ safetensors_writer::safetensors_writer(const std::filesystem::path& path, std::s
     expected_ += *bytes;
   }
   std::string text = header.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
-  text.append((8 - text.size() % 8) % 8, ' ');  // aligns the data to 8 bytes, so that readers can use them in place
+  // Aligns the data, so that readers can use them in place.
+  text.append((safetensors_alignment - (text.size() + 8) % safetensors_alignment) % safetensors_alignment, ' ');
   const std::uint64_t length = text.size();
   file_.write(std::as_bytes(std::span(&length, 1)));
   file_.write(text);

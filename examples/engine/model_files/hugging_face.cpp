@@ -97,6 +97,21 @@ void describe(source_tensor& t, const tensor_shape& wanted, const tensor_entry& 
   if (l.adjacent) t.rotary_heads = 0;
 }
 
+/// Adds the tokens that begin and end a text, and a warning for keys that are not applied.
+void read_special_tokens(const json& root, const std::string& where, metadata_file file, model_source& s) {
+  const json_object keys(root, where);
+  const auto ids_of = [&](const char* key) {
+    std::vector<precis::token> ids = token_ids(keys, key);
+    std::erase_if(ids, [&](precis::token id) { return static_cast<std::size_t>(id) >= s.config.vocabulary; });
+    return ids;
+  };
+  if (const std::vector<precis::token> bos = ids_of("bos_token_id"); bos.size() == 1 && !s.bos) s.bos = bos.front();
+  for (const precis::token id : ids_of("eos_token_id"))
+    if (std::ranges::find(s.eos, id) == s.eos.end()) s.eos.push_back(id);
+  if (const std::vector<std::string> names = unapplied_keys(root, s.config, file); !names.empty())
+    s.warnings.push_back(where + ": keys that this engine does not know or apply: " + joined(names));
+}
+
 }  // namespace
 
 model_source open_hugging_face(const fs::path& folder) {
@@ -107,10 +122,12 @@ model_source open_hugging_face(const fs::path& folder) {
     const mapped_file file(folder / "config.json");
     s.config = parse_config(file.text(), where);
     const json root = parse_json(file.text(), where);
-    for (const auto& [key, into] : {std::pair{"bos_token_id", &s.bos}, std::pair{"eos_token_id", &s.eos}})
-      if (const auto at = root.find(key);
-          at != root.end() && at->is_number_unsigned() && at->get<std::size_t>() < s.config.vocabulary)
-        *into = at->get<precis::token>();
+    read_special_tokens(root, where, metadata_file::config, s);
+    const fs::path generation = folder / "generation_config.json";
+    if (std::error_code ignored; fs::exists(generation, ignored)) {
+      const std::string name = generation.string();
+      read_special_tokens(parse_json(mapped_file(generation).text(), name), name, metadata_file::generation_config, s);
+    }
     if (s.config.labels != 0) s.labels = label_names(json_object(root, where));
   }
   const config& c = s.config;

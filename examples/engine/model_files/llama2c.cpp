@@ -127,7 +127,7 @@ model_source open_llama2c(const fs::path& path) {
   s.path = path;
   s.config = parsed.config;
   s.bos = 1;
-  s.eos = 2;
+  s.eos = {2};
   s.tensors = std::move(parsed.tensors);
   std::error_code ignored;
   for (const std::string& name : {std::string("tokenizer.bin"), "tok" + std::to_string(s.config.vocabulary) + ".bin"})

@@ -163,6 +163,7 @@ bundle load(const std::filesystem::path& path, const load_options& options) {
   b.made_from = source.made_from;
   b.bos = source.bos;
   b.eos = source.eos;
+  b.warnings = source.warnings;
   b.labels = source.labels;
   b.tokenizer = tokenizer_of(source, options.tokenizer);
 

@@ -3,12 +3,14 @@
 #include <engine/files/messages.hpp>
 #include <engine/model/family.hpp>
 #include <engine/model_files/load.hpp>
+#include <engine/model_files/model_card.hpp>
 #include <engine/tokenizer/gguf_tokenizer.hpp>
 
 #include <precis/core/error.hpp>
 
 #include <algorithm>
 #include <cstdint>
+#include <cstdio>
 #include <map>
 #include <utility>
 #include <vector>
@@ -18,40 +20,81 @@ namespace {
 
 namespace fs = std::filesystem;
 
+/// The number of weights as llama.cpp abbreviates it: at least two digits, for instance 963K or 1.1B.
+[[nodiscard]] std::string size_label(const model_source& source) {
+  double count = 0;
+  for (const source_tensor& t : source.tensors) count += static_cast<double>(t.elements());
+  constexpr std::pair<double, char> units[] = {{1e12, 'T'}, {1e9, 'B'}, {1e6, 'M'}, {1e3, 'K'}};
+  const auto* const unit =
+      std::ranges::find_if(units, [&](const auto& u) { return count > u.first || u.second == 'K'; });
+  const double scaled = count / unit->first;
+  char text[40];
+  std::snprintf(text, sizeof text, "%.*f%c", scaled >= 9.5 ? 0 : scaled >= 0.5 ? 1 : 2, scaled, unit->second);
+  return text;
+}
+
+[[nodiscard]] std::uint32_t file_type_of(std::string_view most_format) {
+  constexpr std::pair<std::string_view, std::uint32_t> file_types[] = {{"float32", 0}, {"float16", 1},  {"q4_0", 2},
+                                                                       {"q4_1", 3},    {"q8_0", 7},     {"q5_0", 8},
+                                                                       {"q5_1", 9},    {"bfloat16", 32}};
+  return std::ranges::find(file_types, most_format, [](const auto& t) { return t.first; })->second;
+}
+
+/// The keys of a GGUF source that hold for what is made of it: all but those of its storage.
+[[nodiscard]] gguf_metadata kept_keys(const gguf_header& header, std::string_view most_format,
+                                      const compress_options& options) {
+  gguf_metadata m;
+  for (const gguf_stored& k : header.stored) {
+    const bool of_storage = k.key == "general.alignment" || k.key == "general.quantization_version" ||
+                            k.key.starts_with("split.") || k.key.starts_with("quantize.");
+    const bool of_tokenizer = k.key.starts_with("tokenizer.") && !options.tokenizer.empty();
+    const bool rewritten = (k.key == "precis.source" && !options.made_from.empty()) ||
+                           (k.key.starts_with("precis.") && options.files.contains(k.key.substr(7)));
+    if (k.key == "general.file_type")
+      m.emplace_back(k.key, file_type_of(most_format));
+    else if (!of_storage && !of_tokenizer && !rewritten)
+      m.emplace_back(k.key, std::vector<std::byte>(k.value.begin(), k.value.end()));
+  }
+  if (!header.metadata.contains("general.file_type")) m.emplace_back("general.file_type", file_type_of(most_format));
+  m.emplace_back("general.quantization_version", std::uint32_t{2});
+  return m;
+}
+
 [[nodiscard]] gguf_metadata model_keys(const model_source& source, std::string_view most_format) {
   const config& c = source.config;
   const std::string name(family_of(c).model_type);  // llama.cpp uses the same names for these two families
   const auto number = [](std::size_t n) { return gguf_item(static_cast<std::uint32_t>(n)); };
-  constexpr std::pair<std::string_view, std::uint32_t> file_types[] = {{"float32", 0}, {"float16", 1},  {"q4_0", 2},
-                                                                       {"q4_1", 3},    {"q8_0", 7},     {"q5_0", 8},
-                                                                       {"q5_1", 9},    {"bfloat16", 32}};
   fs::path plain = source.path.lexically_normal();
   if (!plain.has_filename()) plain = plain.parent_path();
   if (has_gguf_name(plain) || plain.extension() == ".bin") plain = plain.stem();  // "tiny-1.1b" has no extension
-  gguf_metadata m{
-      {"general.architecture", name},
-      {"general.name", plain.filename().string()},
-      {"general.file_type", std::ranges::find(file_types, most_format, [](const auto& t) { return t.first; })->second},
-      {"general.quantization_version", std::uint32_t{2}},
-      {name + ".context_length", number(c.context)},
-      {name + ".embedding_length", number(c.width)},
-      {name + ".block_count", number(c.layers)},
-      {name + ".feed_forward_length", number(c.hidden)},
-      {name + ".attention.head_count", number(c.heads)}};
+  gguf_metadata m{{"general.architecture", name},
+                  {"general.type", std::string("model")},
+                  {"general.name", plain.filename().string()},
+                  {"general.size_label", size_label(source)},
+                  {"general.file_type", file_type_of(most_format)},
+                  {"general.quantization_version", std::uint32_t{2}},
+                  {name + ".vocab_size", number(c.vocabulary)},
+                  {name + ".context_length", number(c.context)},
+                  {name + ".embedding_length", number(c.width)},
+                  {name + ".block_count", number(c.layers)},
+                  {name + ".feed_forward_length", number(c.hidden)},
+                  {name + ".attention.head_count", number(c.heads)}};
   if (c.architecture == architecture::llama) {
     m.emplace_back(name + ".attention.head_count_kv", number(c.kv_heads));
     m.emplace_back(name + ".attention.layer_norm_rms_epsilon", c.norm_epsilon);
     m.emplace_back(name + ".rope.dimension_count", number(c.head_width()));
     m.emplace_back(name + ".rope.freq_base", c.rope_theta);
-    m.emplace_back(name + ".vocab_size", number(c.vocabulary));
   } else {
     m.emplace_back(name + ".attention.layer_norm_epsilon", c.norm_epsilon);
   }
+  if (source.format == model_format::hugging_face)
+    for (auto& key : model_card_keys(source.path)) m.push_back(std::move(key));
   return m;
 }
 
 /// The format in which a tensor that is not packed is written.
 [[nodiscard]] std::string_view unpacked_format(const source_tensor& t, const config& c) {
+  if (!t.codec.empty()) return t.codec;
   const bool position = t.name.starts_with(family_of(c).position_embedding) && !family_of(c).position_embedding.empty();
   if (t.shape.size() != 2 || position || t.type == dtype::f32) return "float32";
   return t.type == dtype::f16 ? "float16" : "bfloat16";
@@ -59,8 +102,12 @@ namespace fs = std::filesystem;
 
 /// The bytes of a tensor that is not packed, maps as out x in.
 void store_unpacked(const source_tensor& t, std::string_view format, std::vector<std::byte>& bytes) {
+  if (!t.codec.empty()) {
+    bytes.assign(t.bytes.begin(), t.bytes.end());
+    return;
+  }
   const dtype type = format == "float32" ? dtype::f32 : format == "float16" ? dtype::f16 : dtype::bf16;
-  if (type == t.type && t.rotary_heads == 0 && !t.in_major) {
+  if (type == t.type && t.rotary_heads == 0 && t.in_major == t.transposed) {
     bytes.assign(t.bytes.begin(), t.bytes.end());
     return;
   }
@@ -102,7 +149,7 @@ compressed_sizes write_gguf(const fs::path& source_path, const fs::path& destina
   const config& c = source.config;
   if (family_of(c).gguf_block_names.empty())
     refuse_input(source_path.string(), "a model of type " + std::string(family_of(c).model_type), "gpt2 or llama");
-  if (source.format == model_format::compressed || source.format == model_format::gguf)
+  if (source.format == model_format::compressed)
     refuse_input(source_path.string(), "a model that is already packed", "the original model");
   if (c.architecture == architecture::gpt2 && c.activation != activation::gelu_tanh)
     refuse_input(source_path.string(), "an exact GELU, which llama.cpp does not support for GPT-2", "gelu_new");
@@ -113,6 +160,11 @@ compressed_sizes write_gguf(const fs::path& source_path, const fs::path& destina
     refuse_input(destination.string(), "the destination is the source", "another file");
 
   const std::vector<const compressed_matrix*> packed = match_matrices(source, matrices);
+  for (std::size_t i = 0; i < packed.size(); ++i)
+    if (packed[i] != nullptr && !source.tensors[i].codec.empty())
+      refuse_input(source_path.string(),
+                   "matrix " + packed[i]->name + " is already packed as " + source.tensors[i].codec,
+                   "the original model");
   compressed_sizes sizes;
   std::vector<gguf_declaration> declarations;
   std::map<std::string_view, std::size_t> bytes_in;
@@ -129,10 +181,20 @@ compressed_sizes write_gguf(const fs::path& source_path, const fs::path& destina
     declarations.push_back({gguf_name(c, t.name), std::string(format), std::move(shape)});
   }
   const auto most = std::ranges::max_element(bytes_in, {}, [](const auto& f) { return f.second; });
-  gguf_metadata keys = model_keys(source, most->first);
+  const bool from_gguf = source.format == model_format::gguf;
+  gguf_metadata keys =
+      from_gguf ? kept_keys(parse_gguf(source.files.front().bytes(), source_path.string()), most->first, options)
+                : model_keys(source, most->first);
   const fs::path& tokenizer_path = options.tokenizer.empty() ? source.tokenizer : options.tokenizer;
-  if (!tokenizer_path.empty()) (void)tokenizer_of(source, tokenizer_path);  // refuses what cannot be read
-  add_gguf_tokenizer(tokenizer_path, {c.vocabulary, source.bos, source.eos}, keys);
+  const tokenizer loaded = tokenizer_of(source, tokenizer_path);  // refuses what cannot be read
+  if (!from_gguf || !options.tokenizer.empty())
+    add_gguf_tokenizer(tokenizer_path, loaded, {c.vocabulary, source.bos, source.eos}, keys);
+  if (tokenizer_path.empty())
+    sizes.warnings.push_back(destination.string() + " has no tokenizer, because the model has none that this program " +
+                             "reads: llama.cpp can load it, but cannot read or write text with it");
+  if (source.eos.size() > 3)
+    sizes.warnings.push_back(destination.string() + ": GGUF has keys for 3 of the " +
+                             std::to_string(source.eos.size()) + " tokens that end a text");
   if (!options.made_from.empty()) keys.emplace_back("precis.source", options.made_from);
   for (const auto& [name, content] : options.files) keys.emplace_back("precis." + name, content);
 

@@ -3,12 +3,14 @@
 #include <engine/files/gguf.hpp>
 #include <engine/files/json.hpp>
 #include <engine/files/messages.hpp>
+#include <engine/tokenizer/added_tokens.hpp>
 
 #include <nlohmann/json.hpp>
 
 #include <algorithm>
 #include <cstdint>
 #include <cstring>
+#include <iterator>
 #include <utility>
 
 namespace engine {
@@ -20,10 +22,11 @@ constexpr std::string_view tokens_key = "tokenizer.ggml.tokens", types_key = "to
                            model_key = "tokenizer.ggml.model", scores_key = "tokenizer.ggml.scores",
                            merges_key = "tokenizer.ggml.merges", pre_key = "tokenizer.ggml.pre",
                            bos_key = "tokenizer.ggml.bos_token_id", eos_key = "tokenizer.ggml.eos_token_id",
-                           add_bos_key = "tokenizer.ggml.add_bos_token";
+                           add_bos_key = "tokenizer.ggml.add_bos_token", add_eos_key = "tokenizer.ggml.add_eos_token",
+                           template_key = "tokenizer.chat_template";
 
 /// The token types of llama.cpp.
-enum token_type : std::int32_t { normal = 1, unknown = 2, control = 3, unused = 5, byte = 6 };
+enum token_type : std::int32_t { normal = 1, unknown = 2, control = 3, user_defined = 4, unused = 5, byte = 6 };
 
 constexpr std::string_view visible_blank = "\xE2\x96\x81";  // U+2581, which SentencePiece writes instead of a blank
 
@@ -125,7 +128,23 @@ void pad_vocabulary(std::vector<std::string>& tokens, std::vector<std::int32_t>&
   }
 }
 
-void add_byte_bpe(const fs::path& folder, const gguf_vocabulary& model, gguf_metadata& out) {
+/// The token that every document begins with, and the one that it ends with.
+struct document_tokens {
+  std::optional<precis::token> bos, eos;
+};
+[[nodiscard]] document_tokens document_tokens_of(const tokenizer& t, std::string_view where) {
+  const std::vector<precis::token> text = t.encode("a", start::middle), document = t.encode("a", start::document);
+  const auto at = std::ranges::search(document, text);
+  const auto before = at.begin() - document.begin(), after = document.end() - at.end();
+  if (before > 1 || after > 1)
+    refuse_input(where, "documents that begin or end with several tokens", "at most one at each end, for GGUF");
+  document_tokens found;
+  if (before == 1) found.bos = document.front();
+  if (after == 1) found.eos = document.back();
+  return found;
+}
+
+void add_byte_bpe(const fs::path& folder, const tokenizer& loaded, gguf_vocabulary& model, gguf_metadata& out) {
   const mapped_file vocab(folder / "vocab.json"), merges(folder / "merges.txt");
   const json vocabulary = parse_json(vocab.text(), (folder / "vocab.json").string());
   std::vector<std::string> tokens(vocabulary.size()), lines;
@@ -139,14 +158,39 @@ void add_byte_bpe(const fs::path& folder, const gguf_vocabulary& model, gguf_met
     if (!line.empty() && !(first && line.starts_with("#version"))) lines.emplace_back(line);
   }
   std::vector<std::int32_t> types(tokens.size(), normal);
-  for (const auto id : {model.bos, model.eos})
-    if (id && static_cast<std::size_t>(*id) < types.size()) types[static_cast<std::size_t>(*id)] = control;
   pad_vocabulary(tokens, types, model.tokens);
+  for (const auto& [id, added] : added_tokens(folder)) {
+    if (id >= tokens.size() || (types[id] == normal && tokens[id] != added.text)) continue;  // vocab.json has another
+    tokens[id] = added.text;
+    types[id] = added.special ? control : user_defined;
+  }
+  const document_tokens around = document_tokens_of(loaded, folder.string());
+  if (around.bos) model.bos = around.bos;
+  if (around.eos) {
+    std::erase(model.eos, *around.eos);
+    model.eos.insert(model.eos.begin(), *around.eos);
+  }
+  std::vector<precis::token> roles = model.eos;
+  if (model.bos) roles.push_back(*model.bos);
+  for (const precis::token id : roles)
+    if (auto& type = types[static_cast<std::size_t>(id)]; type == normal) type = control;
   out.emplace_back(model_key, std::string("gpt2"));
   out.emplace_back(pre_key, std::string("gpt-2"));
   out.emplace_back(tokens_key, std::move(tokens));
   out.emplace_back(types_key, std::move(types));
   out.emplace_back(merges_key, std::move(lines));
+  out.emplace_back(add_bos_key, around.bos.has_value());
+  out.emplace_back(add_eos_key, around.eos.has_value());
+}
+
+/// The default chat template, and the others by name.
+void add_chat_templates(const fs::path& folder, gguf_metadata& out) {
+  std::vector<std::string> names;
+  for (auto& [name, text] : chat_templates(folder)) {
+    out.emplace_back(std::string(template_key) + (name.empty() ? "" : "." + name), std::move(text));
+    if (!name.empty()) names.push_back(name);
+  }
+  if (!names.empty()) out.emplace_back("tokenizer.chat_templates", std::move(names));
 }
 
 void add_score_bpe(const fs::path& file, const gguf_vocabulary& model, gguf_metadata& out) {
@@ -182,7 +226,8 @@ void add_score_bpe(const fs::path& file, const gguf_vocabulary& model, gguf_meta
 
 }  // namespace
 
-void add_gguf_tokenizer(const fs::path& path, const gguf_vocabulary& model, gguf_metadata& out) {
+void add_gguf_tokenizer(const fs::path& path, const tokenizer& loaded, const gguf_vocabulary& of_model,
+                        gguf_metadata& out) {
   if (path.empty()) {
     out.emplace_back(model_key, std::string("none"));
     return;
@@ -192,12 +237,16 @@ void add_gguf_tokenizer(const fs::path& path, const gguf_vocabulary& model, gguf
   if (has_gguf_name(path) || (folder && !fs::exists(path / "vocab.json", ignored)))
     refuse_input(path.string(), "a tokenizer that cannot be copied into a GGUF file",
                  "vocab.json and merges.txt, or a tok*.bin");
+  gguf_vocabulary model = of_model;
   if (folder)
-    add_byte_bpe(path, model, out);
+    add_byte_bpe(path, loaded, model, out);
   else
     add_score_bpe(path, model, out);
   if (model.bos) out.emplace_back(bos_key, static_cast<std::uint32_t>(*model.bos));
-  if (model.eos) out.emplace_back(eos_key, static_cast<std::uint32_t>(*model.eos));
+  constexpr std::string_view ends[] = {eos_key, "tokenizer.ggml.eot_token_id", "tokenizer.ggml.eom_token_id"};
+  for (std::size_t i = 0; i < std::min(model.eos.size(), std::size(ends)); ++i)
+    out.emplace_back(ends[i], static_cast<std::uint32_t>(model.eos[i]));
+  if (folder) add_chat_templates(path, out);
 }
 
 }  // namespace engine

@@ -3,6 +3,7 @@
 #include "jobs/formats.hpp"
 #include "jobs/plans.hpp"
 #include "jobs/run_options.hpp"
+#include "jobs/session.hpp"
 
 #include <engine/files/files.hpp>
 #include <engine/files/gguf.hpp>
@@ -83,6 +84,7 @@ void require_replaceable(const std::filesystem::path& out) {
 compression_result compress(const compression_request& r, const run_options& o) {
   if (r.replace) require_replaceable(r.out);
   const engine::model_source source = engine::open_source(r.model.path);
+  show_warnings(source.warnings);
   if (!engine::family_of(source.config).causal)
     precis::refuse({.what = "a classifier", .where = r.model.path, .expected = "a language model"});
   const engine::matrix_decoder codecs = decoder();
@@ -123,6 +125,7 @@ compression_result compress(const compression_request& r, const run_options& o) 
     written = gguf ? engine::write_gguf(r.model.path, r.out, matrices, how)
                    : engine::write_compressed(r.model.path, r.out, matrices, how);
   }
+  show_warnings(written.warnings);
   return {.fingerprint = fingerprint,
           .size = size,
           .all_before = written.before,

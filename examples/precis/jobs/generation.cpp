@@ -2,6 +2,7 @@
 
 #include "jobs/formats.hpp"
 #include "jobs/progress.hpp"
+#include "jobs/session.hpp"
 
 #include <engine/model_files/load.hpp>
 #include <engine/model_files/source.hpp>
@@ -64,6 +65,7 @@ generation_result generate(const generation_request& r, const std::function<void
                     .where = "--temperature",
                     .expected = "0 for the most likely token, or a positive number"});
   const engine::model_source source = engine::open_source(r.model.path);
+  show_warnings(source.warnings);
   const engine::tokenizer tokenizer = engine::tokenizer_of(source, r.model.tokenizer);
   generation_result out{.ids = tokens_of(r.prompt, tokenizer, source)};
   std::vector<precis::token>& ids = out.ids;
@@ -90,7 +92,7 @@ generation_result generate(const generation_request& r, const std::function<void
       break;
     }
     const precis::token next = choose(logits, r.temperature, random.uniform(ids.size()));
-    if (source.eos && next == *source.eos) {
+    if (std::ranges::find(source.eos, next) != source.eos.end()) {
       out.stopped_by = "end of text";
       break;
     }

@@ -253,10 +253,17 @@ TEST_CASE("write_gguf substitutes no format, and leaves nothing behind after an 
 
   CHECK(refused(folder / "m").empty());
   CHECK_THAT(refused(folder / "m"), ContainsSubstring("already exists"));
-  CHECK_THAT(refusal([&] { engine::write_gguf(folder / "out.gguf", folder / "again.gguf", {}); }),
-             ContainsSubstring("already packed"));
+  engine::write_gguf(folder / "m", folder / "packed.gguf", std::vector{packed("h.0.mlp.c_fc", "q8_0", up)});
+  CHECK_THAT(refused(folder / "packed.gguf", {packed("h.0.mlp.c_fc", "q4_0", up)}),
+             ContainsSubstring("already exists"));
+  CHECK_THAT(refusal([&] {
+               engine::write_gguf(folder / "packed.gguf", folder / "again.gguf",
+                                  std::vector{packed("h.0.mlp.c_fc", "q4_0", up)});
+             }),
+             ContainsSubstring("matrix h.0.mlp.c_fc is already packed as q8_0"));
+  fs::remove(folder / "packed.gguf");
   CHECK_THAT(refusal([&] { engine::write_compressed(folder / "out.gguf", folder / "again", {}); }),
-             ContainsSubstring("already compressed"));
+             ContainsSubstring("a GGUF file, which cannot become a folder"));
   CHECK_FALSE(engine::load(folder / "out.gguf").tokenizer);  // the source had none
   CHECK(folder.entries() == 4);
 }

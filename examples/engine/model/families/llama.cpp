@@ -1,6 +1,8 @@
 #include <engine/model/families/config_keys.hpp>
 #include <engine/model/families/families.hpp>
 
+#include <precis/core/text.hpp>
+
 #include <nlohmann/json.hpp>
 
 #include <array>
@@ -34,13 +36,16 @@ constexpr name_pair gguf_model_names[] = {
   c.kv_heads = keys.whole_number_or("num_key_value_heads", c.heads);
   c.hidden = keys.whole_number("intermediate_size");
   c.norm_epsilon = positive_number(keys, "rms_norm_eps", 1e-6);
-  c.rope_theta = read_rotary_base(keys);
+  const rotary_settings rotary = read_rotary(keys, 1);
+  c.rope_theta = rotary.base;
   c.tied_head = keys.flag_or("tie_word_embeddings", false);
   c.activation = activation::silu;
   if (const std::string activation = keys.text_or("hidden_act", "silu"); activation != "silu")
     keys.refuse("key \"hidden_act\" is \"" + activation + "\"", "silu");
-  if (keys.number_or("partial_rotary_factor", 1) != 1.0)
-    keys.refuse("key \"partial_rotary_factor\" is not 1, which this engine does not support", "1");
+  if (rotary.share != 1.0)
+    keys.refuse("key \"partial_rotary_factor\" is " + precis::text::number(rotary.share) +
+                    ", which this engine does not support",
+                "1");
   if (c.heads != 0 && keys.whole_number_or("head_dim", c.width / c.heads) != c.width / c.heads)
     keys.refuse("key \"head_dim\" is not hidden_size / num_attention_heads, which this engine does not support",
                 std::to_string(c.width / c.heads));

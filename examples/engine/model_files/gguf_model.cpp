@@ -46,7 +46,7 @@ namespace {
 
 [[nodiscard]] float positive(const gguf_keys& keys, const std::string& key, double otherwise) {
   const double value = keys.number_or(key, otherwise);
-  if (!(value > 0) || value > static_cast<double>(std::numeric_limits<float>::max()))
+  if (!(value > 0) || value > static_cast<double>(std::numeric_limits<float>::max()) || static_cast<float>(value) == 0)
     keys.refuse(key, "a positive number");
   return static_cast<float>(value);
 }

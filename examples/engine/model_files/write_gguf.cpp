@@ -186,9 +186,9 @@ compressed_sizes write_gguf(const fs::path& source_path, const fs::path& destina
       from_gguf ? kept_keys(parse_gguf(source.files.front().bytes(), source_path.string()), most->first, options)
                 : model_keys(source, most->first);
   const fs::path& tokenizer_path = options.tokenizer.empty() ? source.tokenizer : options.tokenizer;
-  const tokenizer loaded = tokenizer_of(source, tokenizer_path);  // refuses what cannot be read
   if (!from_gguf || !options.tokenizer.empty())
-    add_gguf_tokenizer(tokenizer_path, loaded, {c.vocabulary, source.bos, source.eos}, keys);
+    add_gguf_tokenizer(tokenizer_path, tokenizer_of(source, tokenizer_path), {c.vocabulary, source.bos, source.eos},
+                       keys);
   if (tokenizer_path.empty())
     sizes.warnings.push_back(destination.string() + " has no tokenizer, because the model has none that this program " +
                              "reads: llama.cpp can load it, but cannot read or write text with it");

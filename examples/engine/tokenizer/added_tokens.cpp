@@ -40,12 +40,10 @@ std::map<std::size_t, added_token> added_tokens(const fs::path& folder) {
   const json added = object_in(folder / "added_tokens.json"), settings = object_in(folder / "tokenizer_config.json"),
              map = object_in(folder / "special_tokens_map.json"), whole = object_in(folder / "tokenizer.json");
   std::set<std::string> special;
+  for (const auto& [key, text] : special_tokens(folder)) special.insert(text);
   for (const json* names : {&map, &settings})
-    for (const auto& [key, token] : names->items()) {
-      if (key.ends_with("_token")) special.insert(token_text(token));
-      if (key == "additional_special_tokens" && token.is_array())
-        for (const json& t : token) special.insert(token_text(t));
-    }
+    if (const auto more = names->find("additional_special_tokens"); more != names->end() && more->is_array())
+      for (const json& t : *more) special.insert(token_text(t));
   std::map<std::size_t, added_token> tokens;
   const auto add = [&](const char* name, std::size_t id, std::string text, bool is_special) {
     is_special = is_special || special.contains(text);
@@ -76,6 +74,17 @@ std::map<std::size_t, added_token> added_tokens(const fs::path& folder) {
         bad("tokenizer.json", entry);
       add("tokenizer.json", entry["id"].get<std::size_t>(), token_text(entry), flag(entry));
     }
+  return tokens;
+}
+
+std::map<std::string, std::string> special_tokens(const fs::path& folder) {
+  std::map<std::string, std::string> tokens;
+  for (const char* const name : {"tokenizer_config.json", "special_tokens_map.json"}) {
+    const json keys = object_in(folder / name);
+    for (const auto& [key, token] : keys.items())
+      if (const std::string text = token_text(token); key.ends_with("_token") && !text.empty())
+        tokens.emplace(key, text);
+  }
   return tokens;
 }
 

@@ -21,6 +21,10 @@ struct added_token {
 /// Errors   those of parse_json; entries of other types; two texts for one id.
 [[nodiscard]] std::map<std::size_t, added_token> added_tokens(const std::filesystem::path& folder);
 
+/// The texts of a folder's special tokens by their keys, "pad_token" for instance: of tokenizer_config.json and
+/// special_tokens_map.json, the first that has one. Errors: those of parse_json.
+[[nodiscard]] std::map<std::string, std::string> special_tokens(const std::filesystem::path& folder);
+
 /// The chat templates of a folder by name, the default one under "": of chat_template.jinja, chat_template.json and
 /// tokenizer_config.json, the first that has one. Errors: those of parse_json; entries of other types.
 [[nodiscard]] std::map<std::string, std::string> chat_templates(const std::filesystem::path& folder);

@@ -11,6 +11,7 @@
 #include <cstdint>
 #include <cstring>
 #include <iterator>
+#include <map>
 #include <utility>
 
 namespace engine {
@@ -174,6 +175,14 @@ void add_byte_bpe(const fs::path& folder, const tokenizer& loaded, gguf_vocabula
   if (model.bos) roles.push_back(*model.bos);
   for (const precis::token id : roles)
     if (auto& type = types[static_cast<std::size_t>(id)]; type == normal) type = control;
+  const std::map<std::string, std::string> special = special_tokens(folder);
+  for (const auto& [name, key] : {std::pair{"unk_token", "tokenizer.ggml.unknown_token_id"},
+                                  {"pad_token", "tokenizer.ggml.padding_token_id"},
+                                  {"sep_token", "tokenizer.ggml.seperator_token_id"},  // spelt so by the format
+                                  {"mask_token", "tokenizer.ggml.mask_token_id"}})
+    if (const auto at = special.find(name); at != special.end())
+      if (const auto found = std::ranges::find(tokens, at->second); found != tokens.end())
+        out.emplace_back(key, static_cast<std::uint32_t>(found - tokens.begin()));
   out.emplace_back(model_key, std::string("gpt2"));
   out.emplace_back(pre_key, std::string("gpt-2"));
   out.emplace_back(tokens_key, std::move(tokens));

@@ -379,9 +379,11 @@ TEST_CASE("GGUF: an exported file keeps what the tokenizer's files say", "[engin
   const std::size_t size = engine::load_tokenizer(m).size();
   const std::string n0 = std::to_string(size), n1 = std::to_string(size + 1), n2 = std::to_string(size + 3);
   put(m / "added_tokens.json", "{\"<tool>\": " + n0 + ", \"<|im_end|>\": " + n1 + "}");
-  put(m / "tokenizer_config.json", R"({"add_bos_token": true, "bos_token": {"content": "ab"}, "eos_token": "<|im_end|>",
-      "added_tokens_decoder": {")" + n2 +
-                                       R"(": {"content": "<|sys|>", "special": true}},
+  put(m / "tokenizer_config.json",
+      R"({"add_bos_token": true, "bos_token": {"content": "ab"}, "eos_token": "<|im_end|>", "pad_token": "<|sys|>",
+      "added_tokens_decoder": {")" +
+          n2 +
+          R"(": {"content": "<|sys|>", "special": true}},
       "chat_template": "{{ messages }}"})");
   engine::json config = engine::parse_json(slurp(m / "config.json"), "test");
   config["eos_token_id"] = {size + 1, 3, 4, 5};
@@ -413,6 +415,8 @@ TEST_CASE("GGUF: an exported file keeps what the tokenizer's files say", "[engin
   CHECK(keys.whole_number("tokenizer.ggml.eos_token_id") == size + 1);
   CHECK(keys.whole_number("tokenizer.ggml.eot_token_id") == 3);
   CHECK(keys.whole_number("tokenizer.ggml.eom_token_id") == 4);
+  CHECK(keys.whole_number("tokenizer.ggml.padding_token_id") == size + 3);
+  CHECK(keys.find("tokenizer.ggml.unknown_token_id") == nullptr);
   CHECK(keys.text("tokenizer.chat_template") == "{{ messages }}");
   CHECK(keys.text("general.type") == "model");
   CHECK(keys.text("general.size_label") == "3.5K");  // 300 x 8 + 6 x 8 + 2 blocks of 532 + 16 = 3528

@@ -11,7 +11,7 @@ namespace engine {
 
 float positive_number(const json_object& keys, std::string_view key, double otherwise) {
   const double value = keys.number_or(key, otherwise);
-  if (!(static_cast<float>(value) > 0) || value > std::numeric_limits<float>::max())
+  if (!(value > 0) || value > std::numeric_limits<float>::max() || static_cast<float>(value) == 0)
     keys.refuse("key \"" + std::string(key) + "\" is " + precis::text::number(value), "a positive number");
   return static_cast<float>(value);
 }

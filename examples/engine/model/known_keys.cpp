@@ -102,7 +102,7 @@ constexpr key_row config_json[] = {
              "task_specific_params finetuning_task chunk_size_feed_forward label2id auto_map _commit_hash "
              "_attn_implementation attn_implementation _attn_implementation_autoset _attn_implementation_internal "
              "_flash_attn_2_enabled pad_token_id sep_token_id unk_token_id cls_token_id mask_token_id "
-             "decoder_start_token_id output_past language prefix"},
+             "decoder_start_token_id output_past language prefix is_llama_config"},
     {.keys =
          "attn_pdrop embd_pdrop resid_pdrop resid_dropout dropout attention_dropout activation_dropout hidden_dropout "
          "embedding_dropout hidden_dropout_prob attention_probs_dropout_prob classifier_dropout layerdrop "

@@ -92,6 +92,13 @@ namespace fs = std::filesystem;
   return m;
 }
 
+/// The folder whose files say more of the tokenizer: its own, or the model's if the tokenizer is a single file.
+[[nodiscard]] fs::path files_of(const model_source& source, const compress_options& options) {
+  std::error_code ignored;
+  if (fs::is_directory(options.tokenizer, ignored)) return options.tokenizer;
+  return source.format == model_format::hugging_face ? source.path : fs::path{};
+}
+
 /// The format in which a tensor that is not packed is written.
 [[nodiscard]] std::string_view unpacked_format(const source_tensor& t, const config& c) {
   if (!t.codec.empty()) return t.codec;
@@ -187,8 +194,8 @@ compressed_sizes write_gguf(const fs::path& source_path, const fs::path& destina
                 : model_keys(source, most->first);
   const fs::path& tokenizer_path = options.tokenizer.empty() ? source.tokenizer : options.tokenizer;
   if (!from_gguf || !options.tokenizer.empty())
-    add_gguf_tokenizer(tokenizer_path, tokenizer_of(source, tokenizer_path), {c.vocabulary, source.bos, source.eos},
-                       keys);
+    add_gguf_tokenizer(tokenizer_path, tokenizer_of(source, tokenizer_path),
+                       {c.vocabulary, source.bos, source.eos, files_of(source, options)}, keys);
   if (tokenizer_path.empty())
     sizes.warnings.push_back(destination.string() + " has no tokenizer, because the model has none that this program " +
                              "reads: llama.cpp can load it, but cannot read or write text with it");

@@ -129,6 +129,16 @@ void pad_vocabulary(std::vector<std::string>& tokens, std::vector<std::int32_t>&
   }
 }
 
+/// Names tokens and their roles as the files of a folder say.
+void add_added_tokens(const fs::path& folder, std::vector<std::string>& tokens, std::vector<std::int32_t>& types) {
+  for (const auto& [id, added] : added_tokens(folder)) {
+    if (id >= tokens.size() || (types[id] != unused && tokens[id] != added.text))
+      continue;  // the vocabulary has another
+    tokens[id] = added.text;
+    if (types[id] == unused || types[id] == normal) types[id] = added.special ? control : user_defined;
+  }
+}
+
 /// The token that every document begins with, and the one that it ends with.
 struct document_tokens {
   std::optional<precis::token> bos, eos;
@@ -160,11 +170,7 @@ void add_byte_bpe(const fs::path& folder, const tokenizer& loaded, gguf_vocabula
   }
   std::vector<std::int32_t> types(tokens.size(), normal);
   pad_vocabulary(tokens, types, model.tokens);
-  for (const auto& [id, added] : added_tokens(folder)) {
-    if (id >= tokens.size() || (types[id] == normal && tokens[id] != added.text)) continue;  // vocab.json has another
-    tokens[id] = added.text;
-    types[id] = added.special ? control : user_defined;
-  }
+  add_added_tokens(folder, tokens, types);
   const document_tokens around = document_tokens_of(loaded, folder.string());
   if (around.bos) model.bos = around.bos;
   if (around.eos) {
@@ -224,6 +230,7 @@ void add_score_bpe(const fs::path& file, const gguf_vocabulary& model, gguf_meta
     rest = rest.subspan(8 + length);
   }
   pad_vocabulary(tokens, types, model.tokens);
+  if (!model.folder.empty()) add_added_tokens(model.folder, tokens, types);
   scores.resize(tokens.size(), -1e4f);
   out.emplace_back(model_key, std::string("llama"));
   out.emplace_back(tokens_key, std::move(tokens));
@@ -247,15 +254,18 @@ void add_gguf_tokenizer(const fs::path& path, const tokenizer& loaded, const ggu
     refuse_input(path.string(), "a tokenizer that cannot be copied into a GGUF file",
                  "vocab.json and merges.txt, or a tok*.bin");
   gguf_vocabulary model = of_model;
-  if (folder)
+  if (folder) {
     add_byte_bpe(path, loaded, model, out);
-  else
+  } else {
     add_score_bpe(path, model, out);
+    if (const auto own = std::ranges::find(model.eos, score_bpe::eos); own != model.eos.end())
+      std::rotate(model.eos.begin(), own, own + 1);  // the one that readers of such a vocabulary expect comes first
+  }
   if (model.bos) out.emplace_back(bos_key, static_cast<std::uint32_t>(*model.bos));
   constexpr std::string_view ends[] = {eos_key, "tokenizer.ggml.eot_token_id", "tokenizer.ggml.eom_token_id"};
   for (std::size_t i = 0; i < std::min(model.eos.size(), std::size(ends)); ++i)
     out.emplace_back(ends[i], static_cast<std::uint32_t>(model.eos[i]));
-  if (folder) add_chat_templates(path, out);
+  if (!model.folder.empty()) add_chat_templates(model.folder, out);
 }
 
 }  // namespace engine

@@ -24,7 +24,8 @@ namespace engine {
 struct gguf_vocabulary {
   std::size_t tokens = 0;  ///< rows of the embedding; the vocabulary is padded to this size
   std::optional<precis::token> bos;
-  std::vector<precis::token> eos;  ///< the format has keys for three: the end of a text, of a turn and of a message
+  std::vector<precis::token> eos;     ///< the format has keys for three: the end of a text, of a turn and of a message
+  std::filesystem::path folder = {};  ///< whose files describe added tokens and have chat templates; empty: none
 };
 
 /// Appends the keys of the tokenizer at `path`, a folder with vocab.json and merges.txt or a tok*.bin file, with its

@@ -458,6 +458,27 @@ TEST_CASE("GGUF: an exported file keeps what the tokenizer's files say", "[engin
   CHECK_THAT(bare.warnings[0], ContainsSubstring("has no tokenizer"));
 }
 
+TEST_CASE("GGUF: a Llama with a tok*.bin keeps what the other files say", "[engine][metadata][gguf][worked-example]") {
+  const temporary_folder folder;
+  engine::save(sample_weights(tiny_llama()), folder / "m");
+  put(folder / "m/tokenizer.bin", score_file({{" a", -1.5f}}));  // pieces 0 to 259
+  put(folder / "m/added_tokens.json", R"({"<s>": 1, "<tool>": 260})");
+  put(folder / "m/tokenizer_config.json", R"({"chat_template": "T", "additional_special_tokens": ["<tool>"]})");
+  put(folder / "m/generation_config.json", R"({"eos_token_id": [260, 2]})");
+  engine::write_gguf(folder / "m", folder / "m.gguf", {});
+  const engine::mapped_file file(folder / "m.gguf");
+  const engine::gguf_header h = engine::parse_gguf(file.bytes(), "m.gguf");
+  const engine::gguf_keys keys = keys_of(h);
+  CHECK(keys.text("tokenizer.chat_template") == "T");
+  CHECK(keys.texts("tokenizer.ggml.tokens")[260] == "<tool>");
+  const auto types = keys.integers("tokenizer.ggml.token_type");
+  CHECK(std::vector<std::int32_t>{types[1], types[259], types[260], types[261]} ==
+        std::vector<std::int32_t>{3, 1, 3, 5});
+  CHECK(keys.whole_number("tokenizer.ggml.eos_token_id") == 2);
+  CHECK(keys.whole_number("tokenizer.ggml.eot_token_id") == 260);
+  CHECK(engine::load(folder / "m.gguf").eos == std::vector<precis::token>{2, 260});
+}
+
 TEST_CASE("a GGUF file that is made from another keeps its keys", "[engine][metadata][gguf][property]") {
   const temporary_folder folder;
   for (const engine::config& tiny : {tiny_gpt2(), tiny_llama(false)}) {

@@ -77,11 +77,18 @@ using card_values = std::map<std::string, std::vector<std::string>, std::less<>>
 gguf_metadata model_card_keys(std::string_view card) {
   card_values values = front_matter(card);
   gguf_metadata keys;
-  const std::pair<std::string_view, std::string_view> plain_keys[] = {{"license", "general.license"},
+  const std::pair<std::string_view, std::string_view> plain_keys[] = {{"author", "general.author"},
+                                                                      {"model_author", "general.author"},
+                                                                      {"model_creator", "general.author"},
+                                                                      {"version", "general.version"},
+                                                                      {"model_version", "general.version"},
+                                                                      {"organization", "general.organization"},
+                                                                      {"model_organization", "general.organization"},
+                                                                      {"description", "general.description"},
+                                                                      {"model_description", "general.description"},
+                                                                      {"license", "general.license"},
                                                                       {"license_name", "general.license.name"},
-                                                                      {"license_link", "general.license.link"},
-                                                                      {"author", "general.author"},
-                                                                      {"model_creator", "general.author"}};
+                                                                      {"license_link", "general.license.link"}};
   for (const auto& [from, to] : plain_keys) {
     const auto at = values.find(from);
     const bool known =

@@ -8,7 +8,7 @@
 /// The provenance that a model card states: the front matter of README.md.
 namespace engine {
 
-/// License, author, base models, languages and tags of a card, under the keys of GGUF. Only plain values and lists of
+/// Author, version, organization, description, license, base models, languages and tags of a card, under the keys of GGUF. Only plain values and lists of
 /// them are read; everything else in a card is skipped.
 [[nodiscard]] gguf_metadata model_card_keys(std::string_view card);
 /// The same for README.md in a folder; nothing if there is none.

@@ -1,5 +1,6 @@
 #include <engine/model_files/gguf_model.hpp>
 
+#include <engine/files/json.hpp>
 #include <engine/files/messages.hpp>
 #include <engine/model/family.hpp>
 #include <engine/model_files/load.hpp>
@@ -7,6 +8,9 @@
 #include <engine/tokenizer/gguf_tokenizer.hpp>
 
 #include <precis/core/error.hpp>
+#include <precis/core/text.hpp>
+
+#include <nlohmann/json.hpp>
 
 #include <algorithm>
 #include <cstdint>
@@ -60,6 +64,29 @@ namespace fs = std::filesystem;
   return m;
 }
 
+/// How to sample, as generation_config.json of a folder suggests.
+void add_sampling(const fs::path& folder, gguf_metadata& m) {
+  const fs::path file = folder / "generation_config.json";
+  std::error_code ignored;
+  if (!fs::exists(file, ignored)) return;
+  const json root = parse_json(mapped_file(file).text(), file.string());
+  const json_object keys(root, file.string());
+  if (keys.find("top_k") != nullptr) {
+    const std::size_t top = keys.whole_number("top_k");
+    if (top > (std::size_t{1} << 28)) keys.refuse("key \"top_k\" is " + std::to_string(top), "at most 2^28");
+    m.emplace_back("general.sampling.top_k", static_cast<std::uint32_t>(top));
+  }
+  for (const auto& [from, to] : {std::pair{"temperature", "general.sampling.temp"},
+                                 {"top_p", "general.sampling.top_p"},
+                                 {"min_p", "general.sampling.min_p"}})
+    if (keys.find(from) != nullptr) {
+      const double value = keys.number_or(from, 0);
+      if (!(value >= 0 && value <= 1e6))
+        keys.refuse("key \"" + std::string(from) + "\" is " + precis::text::number(value), "0 to 10^6");
+      m.emplace_back(to, static_cast<float>(value));
+    }
+}
+
 [[nodiscard]] gguf_metadata model_keys(const model_source& source, std::string_view most_format) {
   const config& c = source.config;
   const std::string name(family_of(c).model_type);  // llama.cpp uses the same names for these two families
@@ -87,8 +114,10 @@ namespace fs = std::filesystem;
   } else {
     m.emplace_back(name + ".attention.layer_norm_epsilon", c.norm_epsilon);
   }
-  if (source.format == model_format::hugging_face)
+  if (source.format == model_format::hugging_face) {
     for (auto& key : model_card_keys(source.path)) m.push_back(std::move(key));
+    add_sampling(source.path, m);
+  }
   return m;
 }
 

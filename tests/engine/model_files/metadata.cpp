@@ -464,7 +464,7 @@ TEST_CASE("GGUF: a Llama with a tok*.bin keeps what the other files say", "[engi
   put(folder / "m/tokenizer.bin", score_file({{" a", -1.5f}}));  // pieces 0 to 259
   put(folder / "m/added_tokens.json", R"({"<s>": 1, "<tool>": 260})");
   put(folder / "m/tokenizer_config.json", R"({"chat_template": "T", "additional_special_tokens": ["<tool>"]})");
-  put(folder / "m/generation_config.json", R"({"eos_token_id": [260, 2]})");
+  put(folder / "m/generation_config.json", R"({"eos_token_id": [260, 2], "top_k": 40, "temperature": 0.5})");
   engine::write_gguf(folder / "m", folder / "m.gguf", {});
   const engine::mapped_file file(folder / "m.gguf");
   const engine::gguf_header h = engine::parse_gguf(file.bytes(), "m.gguf");
@@ -476,6 +476,9 @@ TEST_CASE("GGUF: a Llama with a tok*.bin keeps what the other files say", "[engi
         std::vector<std::int32_t>{3, 1, 3, 5});
   CHECK(keys.whole_number("tokenizer.ggml.eos_token_id") == 2);
   CHECK(keys.whole_number("tokenizer.ggml.eot_token_id") == 260);
+  CHECK(keys.whole_number("general.sampling.top_k") == 40);
+  CHECK(keys.number_or("general.sampling.temp", 0) == 0.5);
+  CHECK(keys.find("general.sampling.top_p") == nullptr);
   CHECK(engine::load(folder / "m.gguf").eos == std::vector<precis::token>{2, 260});
 }
 

@@ -1,4 +1,7 @@
+#include <precis/codec/blocks/fp4.hpp>
 #include <precis/codec/blocks/k.hpp>
+#include <precis/codec/blocks/nonlinear.hpp>
+#include <precis/codec/blocks/ternary.hpp>
 
 #include "kernel/blocks/golden.hpp"
 

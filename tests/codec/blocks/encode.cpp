@@ -1,5 +1,6 @@
 #include <precis/codec/blocks/fp4.hpp>
 #include <precis/codec/blocks/k.hpp>
+#include <precis/codec/blocks/lattice.hpp>
 #include <precis/codec/blocks/nonlinear.hpp>
 #include <precis/codec/blocks/ternary.hpp>
 

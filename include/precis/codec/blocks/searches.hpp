@@ -191,8 +191,11 @@ void search_affine(sub_blocks<W, N>& b, float top, affine_trials trials) noexcep
   }
 }
 
+/// ggml keeps the codes of scales in bytes without sign: -1 is read back as 255.
+[[nodiscard]] PRECIS_INLINE constexpr float as_byte(float code) noexcept { return code < 0 ? code + 256 : code; }
+
 /// Moves codes, of -below ... most, one after another to where they fit best, until nothing changes or five times.
-/// `products` and `squares` are the sums of w x code and w code^2, and stay so.
+/// `products` and `squares` are the sums of w x code and w code^2, and stay so. With `below` 0, codes are bytes.
 template<std::size_t W, std::size_t N>
 void sweep(const float (&x)[N][W], const float (&w)[N][W], float below, float most, float (&code)[N][W],
            float (&products)[W], float (&squares)[W]) noexcept {
@@ -203,11 +206,12 @@ void sweep(const float (&x)[N][W], const float (&w)[N][W], float below, float mo
         const float weighted = w[i][s] * x[i][s];
         const float p = products[s] - weighted * code[i][s], q = squares[s] - w[i][s] * code[i][s] * code[i][s];
         const bool free = p > 0 && (below > 0 || q > 0);
-        const float moved = clamped(nearest(x[i][s] * q / (free ? p : 1.f)), -below, most);
+        const float wanted = nearest(x[i][s] * q / (free ? p : 1.f)), limited = wanted > most ? most : wanted;
+        const float moved = below > 0 && limited < -below ? -below : limited;
         const float new_p = p + weighted * moved, new_q = q + w[i][s] * moved * moved;
         const bool better = free && moved != code[i][s] && (below <= 0 || new_q > 0) &&
                             new_p * new_p * squares[s] > products[s] * products[s] * new_q;
-        code[i][s] = better ? moved : code[i][s];
+        code[i][s] = better ? (below > 0 ? moved : as_byte(moved)) : code[i][s];
         products[s] = better ? new_p : products[s];
         squares[s] = better ? new_q : squares[s];
         moves += better ? 1u : 0u;
@@ -261,7 +265,7 @@ template<std::size_t N>
     const float by = first ? top / most : (0.1f * static_cast<float>(trial) + top) / most, scale = 1 / by;
     float error = 0;
     for (std::size_t i = 0; i < N; ++i) {
-      const float rounded = nearest(by * x[i]), limited = !first && rounded > top ? top : rounded;
+      const float rounded = nearest(by * x[i]), limited = first ? as_byte(rounded) : rounded > top ? top : rounded;
       const float difference = x[i] - scale * limited;
       error += w[i] * difference * difference;
     }
@@ -273,10 +277,10 @@ template<std::size_t N>
   for (std::size_t i = 0; i < N; ++i) {
     values[i][0] = x[i];
     weights[i][0] = w[i];
-    const float rounded = nearest(best_by * x[i]);
-    codes[i][0] = rounded > top ? top : rounded;
-    products[0] += w[i] * x[i] * codes[i][0];
-    squares[0] += w[i] * codes[i][0] * codes[i][0];
+    const float rounded = nearest(best_by * x[i]), limited = rounded > top ? top : rounded;
+    codes[i][0] = as_byte(limited);
+    products[0] += w[i] * x[i] * limited;
+    squares[0] += w[i] * limited * limited;
   }
   sweep(values, weights, 0, top, codes, products, squares);
   for (std::size_t i = 0; i < N; ++i) code[i] = codes[i][0];

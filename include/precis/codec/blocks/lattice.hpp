@@ -379,5 +379,215 @@ void encode(iq3_s, const float* x, const float* importance, std::byte* to) {
     to[106 + j / 2] |= static_cast<std::byte>(detail::scale_code(1 / d, scales[j], 15) << 4 * (j % 2));
 }
 
+namespace detail {
+
+/// The three values of IQ1 with a shift of +1/8 or -1/8, and the entries of N weights chosen for them.
+template<std::size_t N>
+struct ternary_block {
+  float x[N], w[N];
+  unsigned code[N];
+  std::uint16_t entry[N / 8];
+  bool down[N / 8];  ///< whether the shift of eight weights is -1/8
+  float scale = 0;
+
+  [[nodiscard]] static constexpr float value(unsigned code, bool down) noexcept {
+    return static_cast<float>(static_cast<int>(code) - 1) + (down ? -0.125f : 0.125f);
+  }
+  [[nodiscard]] float largest() const noexcept {
+    float most = 0;
+    for (const float v : x) most = magnitude(v) > most ? magnitude(v) : most;
+    return most;
+  }
+  /// The positions of the weights in increasing order; equal weights keep theirs.
+  void sort(std::size_t* order) const {
+    for (std::size_t i = 0; i < N; ++i) order[i] = i;
+    std::stable_sort(order, order + N, [&](std::size_t a, std::size_t b) { return x[a] < x[b]; });
+  }
+  /// The lowest `first` weights get code 0, those up to `second` 1, the rest 2; all turned round if the scale is
+  /// negative.
+  void split(const std::size_t* order, std::size_t first, std::size_t second) noexcept {
+    for (std::size_t i = 0; i < N; ++i) code[order[i]] = i < first ? 0 : i < second ? 1 : 2;
+    if (!(scale < 0)) return;
+    for (unsigned& c : code) c = 2 - c;
+    scale = -scale;
+    for (bool& d : down) d = !d;
+  }
+  /// Moves codes to the code book; if any moved, the scale becomes that of least squares.
+  void choose(const code_book& book) noexcept {
+    bool on_grid = true;
+    for (std::size_t k = 0; k < N / 8; ++k) {
+      std::size_t tuple = 0;
+      for (unsigned i = 0; i < 8; ++i) tuple |= std::size_t{code[8 * k + i]} << 2 * i;
+      on_grid = on_grid && book.holds(tuple);
+      float least = std::numeric_limits<float>::max();
+      entry[k] = book.candidates(tuple)[0];
+      if (book.holds(tuple)) continue;
+      for (const std::uint16_t e : book.candidates(tuple)) {
+        float distance = 0;
+        for (unsigned i = 0; i < 8; ++i) {
+          const float difference = scale * value(book.code(book.tuple_of(e), i), down[k]) - x[8 * k + i];
+          distance += w[8 * k + i] * difference * difference;
+        }
+        if (!(distance < least)) continue;
+        least = distance;
+        entry[k] = e;
+      }
+    }
+    if (on_grid) return;
+    float products = 0, squares = 0;
+    sums(book, products, squares, 1);
+    if (products > 0 && squares > 0) scale = products / squares;
+  }
+  /// Adds to the sums behind the scale of least squares, with all values times `by`.
+  void sums(const code_book& book, float& products, float& squares, float by) const noexcept {
+    for (std::size_t k = 0; k < N / 8; ++k)
+      for (unsigned i = 0; i < 8; ++i) {
+        const float q = value(book.code(book.tuple_of(entry[k]), i), down[k]) * by;
+        products += w[8 * k + i] * q * x[8 * k + i];
+        squares += w[8 * k + i] * q * q;
+      }
+  }
+};
+
+}  // namespace detail
+
+template<class = void>
+void encode(iq1_s, const float* x, const float* importance, std::byte* to) {
+  const code_book& book = detail::iq1_book();
+  const float variance = 2 * detail::mean_of_squares(x);
+  float scales[8], most_scale = 0;
+  bool down[8];
+  std::fill_n(to, iq1_s::bytes, std::byte{0});
+  for (std::size_t j = 0; j < 8; ++j) {
+    detail::ternary_block<32> b;
+    std::copy_n(x + 32 * j, 32, b.x);
+    for (std::size_t i = 0; i < 32; ++i)
+      b.w[i] = detail::importance_weight(importance[32 * j + i], variance, b.x[i]);
+    scales[j] = 0;
+    down[j] = false;
+    const float most = b.largest();
+    if (most < 1e-12f) continue;
+    std::size_t order[32];
+    b.sort(order);
+    float sum_x[33] = {}, sum_w[33] = {};
+    for (std::size_t i = 0; i < 32; ++i) {
+      sum_x[i + 1] = sum_x[i] + b.w[order[i]] * b.x[order[i]];
+      sum_w[i + 1] = sum_w[i] + b.w[order[i]];
+    }
+    float best = -std::numeric_limits<float>::max();
+    std::size_t first = 0, second = 0;
+    bool shift_down = false;
+    b.scale = most;
+    for (std::size_t i1 = 0; i1 <= 32; ++i1)
+      for (std::size_t i2 = i1; i2 <= 32; ++i2)
+        for (const bool shift : {false, true}) {
+          const float v[3] = {b.value(0, shift), b.value(1, shift), b.value(2, shift)};
+          const float products = (sum_x[i1] - sum_x[0]) * v[0] + (sum_x[i2] - sum_x[i1]) * v[1] +
+                                 (sum_x[32] - sum_x[i2]) * v[2];
+          const float squares = (sum_w[i1] - sum_w[0]) * v[0] * v[0] + (sum_w[i2] - sum_w[i1]) * v[1] * v[1] +
+                                (sum_w[32] - sum_w[i2]) * v[2] * v[2];
+          if (!(squares > 0) || !(products * products > best * squares)) continue;
+          b.scale = products / squares;
+          best = b.scale * products;
+          first = i1;
+          second = i2;
+          shift_down = shift;
+        }
+    if (best < 0) continue;
+    for (bool& d : b.down) d = shift_down;
+    b.split(order, first, second);
+    b.choose(book);
+    unsigned word = 0;
+    for (std::size_t k = 0; k < 4; ++k) {
+      to[2 + 4 * j + k] = static_cast<std::byte>(b.entry[k] & 255u);
+      word |= unsigned{b.entry[k]} >> 8 << 3 * k;
+    }
+    kernel::put_word16(static_cast<std::uint16_t>(word), to + 34 + 2 * j);
+    scales[j] = b.scale;
+    down[j] = b.down[0];
+    most_scale = b.scale > most_scale ? b.scale : most_scale;
+  }
+  if (!(most_scale > 0)) return;
+  const float d = most_scale / 15;
+  kernel::put_word16(kernel::float_to_half(d * 1.125f), to);
+  for (std::size_t j = 0; j < 8; ++j) {
+    const unsigned code = detail::scale_code(1 / d, scales[j], 7) | (down[j] ? 8u : 0u);
+    kernel::put_word16(static_cast<std::uint16_t>(kernel::get_word16(to + 34 + 2 * j) | code << 12), to + 34 + 2 * j);
+  }
+}
+
+template<class = void>
+void encode(iq1_m, const float* x, const float* importance, std::byte* to) {
+  const code_book& book = detail::iq1_book();
+  const float variance = 2 * detail::mean_of_squares(x);
+  detail::ternary_block<16> blocks[16];
+  float most_scale = 0;
+  std::fill_n(to, iq1_m::bytes, std::byte{0});
+  for (std::size_t j = 0; j < 16; ++j) {
+    detail::ternary_block<16>& b = blocks[j];
+    std::copy_n(x + 16 * j, 16, b.x);
+    for (std::size_t i = 0; i < 16; ++i)
+      b.w[i] = importance != nullptr ? detail::importance_weight(importance[16 * j + i], variance, b.x[i])
+                                     : b.x[i] * b.x[i];
+    b.scale = 0;
+    b.entry[0] = b.entry[1] = 0;
+    b.down[0] = b.down[1] = false;
+    const float most = b.largest();
+    if (most < 1e-7f) continue;
+    std::size_t order[16];
+    b.sort(order);
+    float best = -std::numeric_limits<float>::max();
+    std::size_t first = 0, second = 0;
+    b.scale = most;
+    unsigned shifts = 0;
+    for (std::size_t i1 = 0; i1 <= 16; ++i1)
+      for (std::size_t i2 = i1; i2 <= 16; ++i2) {
+        float products[4] = {}, squares[4] = {};
+        for (std::size_t p = 0; p < 16; ++p) {
+          const std::size_t i = order[p];
+          const unsigned code = p < i1 ? 0 : p < i2 ? 1 : 2;
+          for (unsigned k = 0; k < 4; ++k) {
+            const float v = b.value(code, (i < 8 ? k / 2 : k % 2) != 0);
+            products[k] += b.w[i] * v * b.x[i];
+            squares[k] += b.w[i] * v * v;
+          }
+        }
+        for (unsigned k = 0; k < 4; ++k) {
+          if (!(squares[k] > 0) || !(products[k] * products[k] > best * squares[k])) continue;
+          b.scale = products[k] / squares[k];
+          best = b.scale * products[k];
+          first = i1;
+          second = i2;
+          shifts = k;
+        }
+      }
+    if (best < 0) {
+      b.scale = 0;
+      continue;
+    }
+    b.down[0] = shifts / 2 != 0;
+    b.down[1] = shifts % 2 != 0;
+    b.split(order, first, second);
+    b.choose(book);
+    for (std::size_t k = 0; k < 2; ++k) to[2 * j + k] = static_cast<std::byte>(b.entry[k] & 255u);
+    to[32 + j] = static_cast<std::byte>(b.entry[0] >> 8 | b.entry[1] >> 8 << 4);
+    most_scale = b.scale > most_scale ? b.scale : most_scale;
+  }
+  if (!(most_scale > 0)) return;
+  float d = most_scale / 15, products = 0, squares = 0;
+  unsigned words[4] = {};
+  for (std::size_t j = 0; j < 16; ++j) {
+    const detail::ternary_block<16>& b = blocks[j];
+    const unsigned code = detail::scale_code(1 / d, b.scale, 7);
+    words[j / 4] |= code << 3 * (j % 4);
+    to[32 + j] |= static_cast<std::byte>((b.down[0] ? 0x08u : 0u) | (b.down[1] ? 0x80u : 0u));
+    b.sums(book, products, squares, static_cast<float>(2 * code + 1));
+  }
+  if (squares > 0) d = products / squares;
+  const unsigned half = kernel::float_to_half(d * 1.1125f);
+  for (unsigned i = 0; i < 4; ++i)
+    kernel::put_word16(static_cast<std::uint16_t>(words[i] | (half >> 4 * i & 15u) << 12), to + iq1_m::scales + 2 * i);
+}
+
 PRECIS_IEEE_END
 }  // namespace precis::codec::blocks

@@ -14,6 +14,9 @@
 ///     ggml_id   the number of the type in a GGUF file
 ///     weights   per block; a row is a whole number of blocks
 ///     bytes     per block
+///     keeps_zero  whether weights of 0 are encoded as exactly 0
+///     needs_importance   if ggml encodes the type with importance only
+///     scales_are_finite(block)   whether no scale in half precision is infinite or NaN
 ///     decode(block, y)   writes `weights` floats, bit for bit those of ggml's reference decoder, from any bytes
 ///
 /// All fields are little-endian.
@@ -27,6 +30,9 @@ namespace precis::kernel::blocks {
 [[nodiscard]] PRECIS_INLINE constexpr unsigned high(unsigned byte) noexcept { return byte >> 4; }
 [[nodiscard]] PRECIS_INLINE constexpr float half_at(const std::byte* bytes) noexcept {
   return half_to_float(get_word16(bytes));
+}
+[[nodiscard]] PRECIS_INLINE constexpr bool is_finite_half(std::uint16_t half) noexcept {
+  return (half & 0x7C00u) != 0x7C00u;
 }
 
 }  // namespace precis::kernel::blocks

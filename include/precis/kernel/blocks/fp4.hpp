@@ -20,15 +20,17 @@ struct mxfp4 {
   static constexpr const char* name = "mxfp4";
   static constexpr std::uint32_t ggml_id = 39;
   static constexpr std::size_t weights = 32, bytes = 17;
+  static constexpr bool keeps_zero = true;
 
-  static constexpr std::size_t scale = 0, codes = 1;
+  static constexpr std::size_t exponent = 0, codes = 1;
 
   /// 2^(e - 128): half of the scale, for the doubled values.
   [[nodiscard]] static constexpr float half_scale(unsigned e) noexcept {
     return kernel::bit_cast<float>(e < 2 ? std::uint32_t{0x0020'0000} << e : std::uint32_t{e - 1} << 23);
   }
+  [[nodiscard]] static constexpr bool scales_are_finite(const std::byte*) noexcept { return true; }
   static constexpr void decode(const std::byte* block, float* y) noexcept {
-    const float d = half_scale(byte_at(block, scale));
+    const float d = half_scale(byte_at(block, exponent));
     for (std::size_t j = 0; j < 16; ++j) {
       y[j] = static_cast<float>(e2m1_doubled[low(byte_at(block + codes, j))]) * d;
       y[16 + j] = static_cast<float>(e2m1_doubled[high(byte_at(block + codes, j))]) * d;
@@ -45,6 +47,7 @@ struct nvfp4 {
   static constexpr const char* name = "nvfp4";
   static constexpr std::uint32_t ggml_id = 40;
   static constexpr std::size_t weights = 64, bytes = 36;
+  static constexpr bool keeps_zero = true;
 
   static constexpr std::size_t scales = 0, codes = 4;
 
@@ -55,6 +58,7 @@ struct nvfp4 {
     if (exponent == 0) return static_cast<float>(fraction) * 0x1p-10f;
     return kernel::bit_cast<float>(std::uint32_t{exponent + 119} << 23 | std::uint32_t{fraction} << 20);
   }
+  [[nodiscard]] static constexpr bool scales_are_finite(const std::byte*) noexcept { return true; }
   static constexpr void decode(const std::byte* block, float* y) noexcept {
     for (std::size_t s = 0; s < 4; ++s) {
       const float d = half_scale(byte_at(block + scales, s));

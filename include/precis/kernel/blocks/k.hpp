@@ -13,9 +13,13 @@ struct q2_k {
   static constexpr const char* name = "q2_k";
   static constexpr std::uint32_t ggml_id = 10;
   static constexpr std::size_t weights = 256, bytes = 84;
+  static constexpr bool keeps_zero = false;
 
   static constexpr std::size_t codes = 16, scale = 80, minimum = 82;
 
+  [[nodiscard]] static constexpr bool scales_are_finite(const std::byte* block) noexcept {
+    return is_finite_half(get_word16(block + scale)) && is_finite_half(get_word16(block + minimum));
+  }
   static constexpr void decode(const std::byte* block, float* y) noexcept {
     const float d = half_at(block + scale), dmin = half_at(block + minimum);
     for (std::size_t i = 0; i < weights; ++i) {
@@ -31,6 +35,7 @@ struct q3_k {
   static constexpr const char* name = "q3_k";
   static constexpr std::uint32_t ggml_id = 11;
   static constexpr std::size_t weights = 256, bytes = 110;
+  static constexpr bool keeps_zero = true;
 
   static constexpr std::size_t codes = 32, scales = 96, scale = 108;
 
@@ -39,6 +44,9 @@ struct q3_k {
     const unsigned four = j < 8 ? low(byte_at(packed, j)) : high(byte_at(packed, j - 8));
     const unsigned two = byte_at(packed, 8 + j % 4) >> 2 * (j / 4) & 3u;
     return static_cast<int>(four | two << 4) - 32;
+  }
+  [[nodiscard]] static constexpr bool scales_are_finite(const std::byte* block) noexcept {
+    return is_finite_half(get_word16(block + scale));
   }
   static constexpr void decode(const std::byte* block, float* y) noexcept {
     const float d = half_at(block + scale);
@@ -67,9 +75,13 @@ struct q4_k {
   static constexpr const char* name = "q4_k";
   static constexpr std::uint32_t ggml_id = 12;
   static constexpr std::size_t weights = 256, bytes = 144;
+  static constexpr bool keeps_zero = false;
 
   static constexpr std::size_t scale = 0, minimum = 2, scales = 4, codes = 16;
 
+  [[nodiscard]] static constexpr bool scales_are_finite(const std::byte* block) noexcept {
+    return is_finite_half(get_word16(block + scale)) && is_finite_half(get_word16(block + minimum));
+  }
   static constexpr void decode(const std::byte* block, float* y) noexcept {
     const float d = half_at(block + scale), dmin = half_at(block + minimum);
     for (std::size_t j = 0; j < 8; ++j) {
@@ -88,9 +100,13 @@ struct q5_k {
   static constexpr const char* name = "q5_k";
   static constexpr std::uint32_t ggml_id = 13;
   static constexpr std::size_t weights = 256, bytes = 176;
+  static constexpr bool keeps_zero = false;
 
   static constexpr std::size_t scale = 0, minimum = 2, scales = 4, fifth = 16, codes = 48;
 
+  [[nodiscard]] static constexpr bool scales_are_finite(const std::byte* block) noexcept {
+    return is_finite_half(get_word16(block + scale)) && is_finite_half(get_word16(block + minimum));
+  }
   static constexpr void decode(const std::byte* block, float* y) noexcept {
     const float d = half_at(block + scale), dmin = half_at(block + minimum);
     for (std::size_t j = 0; j < 8; ++j) {
@@ -110,9 +126,13 @@ struct q6_k {
   static constexpr const char* name = "q6_k";
   static constexpr std::uint32_t ggml_id = 14;
   static constexpr std::size_t weights = 256, bytes = 210;
+  static constexpr bool keeps_zero = true;
 
   static constexpr std::size_t codes = 0, top = 128, scales = 192, scale = 208;
 
+  [[nodiscard]] static constexpr bool scales_are_finite(const std::byte* block) noexcept {
+    return is_finite_half(get_word16(block + scale));
+  }
   static constexpr void decode(const std::byte* block, float* y) noexcept {
     const float d = half_at(block + scale);
     for (std::size_t i = 0; i < weights; ++i) {

@@ -51,8 +51,12 @@ PRECIS_INLINE constexpr void put_iq1(std::uint16_t entry, float d, float shift, 
 struct iq2_xxs {
   static constexpr const char* name = "iq2_xxs";
   static constexpr std::uint32_t ggml_id = 16;
-  static constexpr std::size_t weights = 256, bytes = 66;
+  static constexpr std::size_t weights = 256, bytes = 66, scale = 0;
+  static constexpr bool keeps_zero = false, needs_importance = true;
 
+  [[nodiscard]] static constexpr bool scales_are_finite(const std::byte* block) noexcept {
+    return is_finite_half(get_word16(block + scale));
+  }
   static constexpr void decode(const std::byte* block, float* y) noexcept {
     const float d = half_at(block);
     for (std::size_t j = 0; j < 8; ++j) {
@@ -70,8 +74,12 @@ struct iq2_xxs {
 struct iq2_xs {
   static constexpr const char* name = "iq2_xs";
   static constexpr std::uint32_t ggml_id = 17;
-  static constexpr std::size_t weights = 256, bytes = 74;
+  static constexpr std::size_t weights = 256, bytes = 74, scale = 0;
+  static constexpr bool keeps_zero = false, needs_importance = true;
 
+  [[nodiscard]] static constexpr bool scales_are_finite(const std::byte* block) noexcept {
+    return is_finite_half(get_word16(block + scale));
+  }
   static constexpr void decode(const std::byte* block, float* y) noexcept {
     const float d = half_at(block);
     for (std::size_t k = 0; k < 32; ++k) {
@@ -88,8 +96,12 @@ struct iq2_xs {
 struct iq2_s {
   static constexpr const char* name = "iq2_s";
   static constexpr std::uint32_t ggml_id = 22;
-  static constexpr std::size_t weights = 256, bytes = 82;
+  static constexpr std::size_t weights = 256, bytes = 82, scale = 0;
+  static constexpr bool keeps_zero = false;
 
+  [[nodiscard]] static constexpr bool scales_are_finite(const std::byte* block) noexcept {
+    return is_finite_half(get_word16(block + scale));
+  }
   static constexpr void decode(const std::byte* block, float* y) noexcept {
     const float d = half_at(block);
     for (std::size_t k = 0; k < 32; ++k) {
@@ -105,8 +117,12 @@ struct iq2_s {
 struct iq3_xxs {
   static constexpr const char* name = "iq3_xxs";
   static constexpr std::uint32_t ggml_id = 18;
-  static constexpr std::size_t weights = 256, bytes = 98;
+  static constexpr std::size_t weights = 256, bytes = 98, scale = 0;
+  static constexpr bool keeps_zero = false;
 
+  [[nodiscard]] static constexpr bool scales_are_finite(const std::byte* block) noexcept {
+    return is_finite_half(get_word16(block + scale));
+  }
   static constexpr void decode(const std::byte* block, float* y) noexcept {
     const float d = half_at(block);
     for (std::size_t j = 0; j < 8; ++j) {
@@ -124,8 +140,12 @@ struct iq3_xxs {
 struct iq3_s {
   static constexpr const char* name = "iq3_s";
   static constexpr std::uint32_t ggml_id = 21;
-  static constexpr std::size_t weights = 256, bytes = 110;
+  static constexpr std::size_t weights = 256, bytes = 110, scale = 0;
+  static constexpr bool keeps_zero = false;
 
+  [[nodiscard]] static constexpr bool scales_are_finite(const std::byte* block) noexcept {
+    return is_finite_half(get_word16(block + scale));
+  }
   static constexpr void decode(const std::byte* block, float* y) noexcept {
     const float d = half_at(block);
     for (std::size_t k = 0; k < 64; ++k) {
@@ -142,8 +162,12 @@ struct iq3_s {
 struct iq1_s {
   static constexpr const char* name = "iq1_s";
   static constexpr std::uint32_t ggml_id = 19;
-  static constexpr std::size_t weights = 256, bytes = 50;
+  static constexpr std::size_t weights = 256, bytes = 50, scale = 0;
+  static constexpr bool keeps_zero = false, needs_importance = true;
 
+  [[nodiscard]] static constexpr bool scales_are_finite(const std::byte* block) noexcept {
+    return is_finite_half(get_word16(block + scale));
+  }
   static constexpr void decode(const std::byte* block, float* y) noexcept {
     const float d = half_at(block);
     for (std::size_t k = 0; k < 32; ++k) {
@@ -161,6 +185,7 @@ struct iq1_m {
   static constexpr const char* name = "iq1_m";
   static constexpr std::uint32_t ggml_id = 29;
   static constexpr std::size_t weights = 256, bytes = 56;
+  static constexpr bool keeps_zero = false;
 
   static constexpr std::size_t scales = 48;
 
@@ -168,6 +193,9 @@ struct iq1_m {
     unsigned bits = 0;
     for (unsigned i = 0; i < 4; ++i) bits |= unsigned{get_word16(block + scales + 2 * i)} >> 12 << 4 * i;
     return static_cast<std::uint16_t>(bits);
+  }
+  [[nodiscard]] static constexpr bool scales_are_finite(const std::byte* block) noexcept {
+    return is_finite_half(scale_bits(block));
   }
   static constexpr void decode(const std::byte* block, float* y) noexcept {
     const float d = half_to_float(scale_bits(block));

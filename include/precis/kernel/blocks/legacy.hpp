@@ -17,7 +17,11 @@ struct legacy {
                                                                 : "q8_0";
   static constexpr std::uint32_t ggml_id = Id;
   static constexpr std::size_t weights = ggml_block, bytes = layout_of(Type).bytes;
+  static constexpr bool keeps_zero = !layout_of(Type).has_minimum;
 
+  [[nodiscard]] static constexpr bool scales_are_finite(const std::byte* block) noexcept {
+    return fits_half(Type, block);
+  }
   static constexpr void decode(const std::byte* block, float* y) noexcept { decode_ggml(Type, block, y); }
 };
 using q4_0 = legacy<ggml_type::q4_0, 2>;

@@ -16,9 +16,13 @@ struct iq4_nl {
   static constexpr const char* name = "iq4_nl";
   static constexpr std::uint32_t ggml_id = 20;
   static constexpr std::size_t weights = 32, bytes = 18;
+  static constexpr bool keeps_zero = false;
 
   static constexpr std::size_t scale = 0, codes = 2;
 
+  [[nodiscard]] static constexpr bool scales_are_finite(const std::byte* block) noexcept {
+    return is_finite_half(get_word16(block + scale));
+  }
   static constexpr void decode(const std::byte* block, float* y) noexcept {
     const float d = half_at(block + scale);
     for (std::size_t j = 0; j < 16; ++j) {
@@ -33,6 +37,7 @@ struct iq4_xs {
   static constexpr const char* name = "iq4_xs";
   static constexpr std::uint32_t ggml_id = 23;
   static constexpr std::size_t weights = 256, bytes = 136;
+  static constexpr bool keeps_zero = false;
 
   static constexpr std::size_t scale = 0, scales_high = 2, scales_low = 4, codes = 8;
 
@@ -41,6 +46,9 @@ struct iq4_xs {
     const unsigned four = byte_at(block + scales_low, j / 2) >> 4 * (j % 2) & 15u;
     const unsigned two = unsigned{get_word16(block + scales_high)} >> 2 * j & 3u;
     return static_cast<int>(four | two << 4) - 32;
+  }
+  [[nodiscard]] static constexpr bool scales_are_finite(const std::byte* block) noexcept {
+    return is_finite_half(get_word16(block + scale));
   }
   static constexpr void decode(const std::byte* block, float* y) noexcept {
     const float d = half_at(block + scale);

@@ -12,6 +12,7 @@ struct tq1_0 {
   static constexpr const char* name = "tq1_0";
   static constexpr std::uint32_t ggml_id = 34;
   static constexpr std::size_t weights = 256, bytes = 54;
+  static constexpr bool keeps_zero = true;
 
   static constexpr std::size_t scale = 52;
 
@@ -21,6 +22,9 @@ struct tq1_0 {
   };
   static constexpr part parts[3] = {{0, 32, 0, 5}, {32, 16, 160, 5}, {48, 4, 240, 4}};
 
+  [[nodiscard]] static constexpr bool scales_are_finite(const std::byte* block) noexcept {
+    return is_finite_half(get_word16(block + scale));
+  }
   static constexpr void decode(const std::byte* block, float* y) noexcept {
     const float d = half_at(block + scale);
     for (const part& p : parts)
@@ -37,9 +41,13 @@ struct tq2_0 {
   static constexpr const char* name = "tq2_0";
   static constexpr std::uint32_t ggml_id = 35;
   static constexpr std::size_t weights = 256, bytes = 66;
+  static constexpr bool keeps_zero = true;
 
   static constexpr std::size_t scale = 64;
 
+  [[nodiscard]] static constexpr bool scales_are_finite(const std::byte* block) noexcept {
+    return is_finite_half(get_word16(block + scale));
+  }
   static constexpr void decode(const std::byte* block, float* y) noexcept {
     const float d = half_at(block + scale);
     for (std::size_t i = 0; i < weights; ++i) {
@@ -54,9 +62,13 @@ struct q1_0 {
   static constexpr const char* name = "q1_0";
   static constexpr std::uint32_t ggml_id = 41;
   static constexpr std::size_t weights = 128, bytes = 18;
+  static constexpr bool keeps_zero = false;
 
   static constexpr std::size_t scale = 0, codes = 2;
 
+  [[nodiscard]] static constexpr bool scales_are_finite(const std::byte* block) noexcept {
+    return is_finite_half(get_word16(block + scale));
+  }
   static constexpr void decode(const std::byte* block, float* y) noexcept {
     const float d = half_at(block + scale);
     for (std::size_t i = 0; i < weights; ++i) y[i] = (byte_at(block + codes, i / 8) >> i % 8 & 1u) != 0 ? d : -d;
@@ -68,9 +80,13 @@ struct q2_0 {
   static constexpr const char* name = "q2_0";
   static constexpr std::uint32_t ggml_id = 42;
   static constexpr std::size_t weights = 64, bytes = 18;
+  static constexpr bool keeps_zero = true;
 
   static constexpr std::size_t scale = 0, codes = 2;
 
+  [[nodiscard]] static constexpr bool scales_are_finite(const std::byte* block) noexcept {
+    return is_finite_half(get_word16(block + scale));
+  }
   static constexpr void decode(const std::byte* block, float* y) noexcept {
     const float d = half_at(block + scale);
     for (std::size_t i = 0; i < weights; ++i) {

@@ -30,15 +30,12 @@ std::vector<std::string> unrolled(const std::string& runs) {
 }
 
 ggml_role role_of(const std::string& name, bool tied) {
-  static const std::map<std::string, ggml_role> roles{{"output", ggml_role::output},
-                                                      {"attn_q", ggml_role::attention_q},
-                                                      {"attn_k", ggml_role::attention_k},
-                                                      {"attn_v", ggml_role::attention_v},
-                                                      {"attn_qkv", ggml_role::attention_qkv},
-                                                      {"attn_output", ggml_role::attention_output},
-                                                      {"ffn_gate", ggml_role::ffn_gate},
-                                                      {"ffn_up", ggml_role::ffn_up},
-                                                      {"ffn_down", ggml_role::ffn_down}};
+  static const std::map<std::string, ggml_role> roles{
+      {"output", ggml_role::output},          {"attn_q", ggml_role::attention_q},
+      {"attn_k", ggml_role::attention_k},     {"attn_v", ggml_role::attention_v},
+      {"attn_qkv", ggml_role::attention_qkv}, {"attn_output", ggml_role::attention_output},
+      {"ffn_gate", ggml_role::ffn_gate},      {"ffn_up", ggml_role::ffn_up},
+      {"ffn_down", ggml_role::ffn_down}};
   if (name == "token_embd") return tied ? ggml_role::output : ggml_role::token_embedding;
   if (name == "position_embd" || name == "ffn_gate_inp") return ggml_role::kept;
   const std::size_t experts = name.find("_exps");
@@ -56,10 +53,10 @@ TEST_CASE("ggml_preset @post: the types of llama-quantize, tensor by tensor", "[
   for (const auto& [model_name, presets] : golden.at("types").items()) {
     const auto& shape = golden.at("models").at(model_name);
     const bool tied = shape.value("tied", false);
-    const allocate::ggml_model model{.layers = shape.at("layers"),
-                                     .heads_per_key = shape.at("heads").get<std::size_t>() /
-                                                      shape.at("kv").get<std::size_t>(),
-                                     .experts = shape.value("experts", std::size_t{0})};
+    const allocate::ggml_model model{
+        .layers = shape.at("layers"),
+        .heads_per_key = shape.at("heads").get<std::size_t>() / shape.at("kv").get<std::size_t>(),
+        .experts = shape.value("experts", std::size_t{0})};
     for (const auto& [preset, cases] : presets.items()) {
       for (const bool importance : {false, true}) {
         const allocate::ggml_preset choose{.name = preset, .importance = importance};

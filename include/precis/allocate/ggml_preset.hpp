@@ -57,13 +57,13 @@ struct ggml_preset {
     std::string_view name, base;
   };
   static constexpr mixture all[] = {
-      {"Q4_0", "q4_0"},       {"Q4_1", "q4_1"},     {"Q5_0", "q5_0"},     {"Q5_1", "q5_1"},       {"Q8_0", "q8_0"},
-      {"Q2_K", "q2_k"},       {"Q2_K_S", "q2_k"},   {"Q3_K_S", "q3_k"},   {"Q3_K_M", "q3_k"},     {"Q3_K_L", "q3_k"},
-      {"Q4_K_S", "q4_k"},     {"Q4_K_M", "q4_k"},   {"Q5_K_S", "q5_k"},   {"Q5_K_M", "q5_k"},     {"Q6_K", "q6_k"},
-      {"IQ1_S", "iq1_s"},     {"IQ1_M", "iq1_m"},   {"IQ2_XXS", "iq2_xxs"}, {"IQ2_XS", "iq2_xs"}, {"IQ2_S", "iq2_xs"},
-      {"IQ2_M", "iq2_s"},     {"IQ3_XXS", "iq3_xxs"}, {"IQ3_XS", "iq3_s"}, {"IQ3_S", "iq3_s"},    {"IQ3_M", "iq3_s"},
-      {"IQ4_NL", "iq4_nl"},   {"IQ4_XS", "iq4_xs"}, {"TQ1_0", "tq1_0"},   {"TQ2_0", "tq2_0"},     {"Q1_0", "q1_0"},
-      {"Q2_0", "q2_0"},       {"MXFP4_MOE", "q8_0"}};
+      {"Q4_0", "q4_0"},     {"Q4_1", "q4_1"},       {"Q5_0", "q5_0"},       {"Q5_1", "q5_1"},     {"Q8_0", "q8_0"},
+      {"Q2_K", "q2_k"},     {"Q2_K_S", "q2_k"},     {"Q3_K_S", "q3_k"},     {"Q3_K_M", "q3_k"},   {"Q3_K_L", "q3_k"},
+      {"Q4_K_S", "q4_k"},   {"Q4_K_M", "q4_k"},     {"Q5_K_S", "q5_k"},     {"Q5_K_M", "q5_k"},   {"Q6_K", "q6_k"},
+      {"IQ1_S", "iq1_s"},   {"IQ1_M", "iq1_m"},     {"IQ2_XXS", "iq2_xxs"}, {"IQ2_XS", "iq2_xs"}, {"IQ2_S", "iq2_xs"},
+      {"IQ2_M", "iq2_s"},   {"IQ3_XXS", "iq3_xxs"}, {"IQ3_XS", "iq3_s"},    {"IQ3_S", "iq3_s"},   {"IQ3_M", "iq3_s"},
+      {"IQ4_NL", "iq4_nl"}, {"IQ4_XS", "iq4_xs"},   {"TQ1_0", "tq1_0"},     {"TQ2_0", "tq2_0"},   {"Q1_0", "q1_0"},
+      {"Q2_0", "q2_0"},     {"MXFP4_MOE", "q8_0"}};
 
   /// Whether llama-quantize refuses the preset without an importance matrix.
   [[nodiscard]] constexpr bool needs_importance() const noexcept {
@@ -71,7 +71,8 @@ struct ggml_preset {
   }
 
   template<class = void>
-  [[nodiscard]] std::vector<std::string> operator()(std::span<const ggml_tensor> tensors, const ggml_model& model) const {
+  [[nodiscard]] std::vector<std::string> operator()(std::span<const ggml_tensor> tensors,
+                                                    const ggml_model& model) const {
     check();
     counts seen;
     for (const ggml_tensor& t : tensors) seen.all_values += is_value(t.role) ? 1 : 0;
@@ -85,9 +86,10 @@ struct ggml_preset {
       if (is_value(t.role)) ++seen.values;
       types.emplace_back(fitting(wanted, t.columns));
       if (types.back().empty())
-        refuse({.what = "rows of " + std::to_string(t.columns) + " weights",
-                .where = "preset " + std::string(name),
-                .expected = "a multiple of the block of " + std::string(wanted) + ", for which there is no substitute"});
+        refuse(
+            {.what = "rows of " + std::to_string(t.columns) + " weights",
+             .where = "preset " + std::string(name),
+             .expected = "a multiple of the block of " + std::string(wanted) + ", for which there is no substitute"});
     }
     return types;
   }
@@ -96,11 +98,12 @@ struct ggml_preset {
   [[nodiscard]] static constexpr std::string_view fitting(std::string_view wanted, std::size_t columns) noexcept {
     if (columns % block_of(wanted) == 0) return wanted;
     if (wanted == "q1_0") return {};
-    const std::string_view other = wanted == "q4_k"                                                       ? "q5_0"
-                                   : wanted == "q5_k"                                                     ? "q5_1"
-                                   : wanted == "q6_k"                                                     ? "q8_0"
-                                   : wanted == "q2_k" || wanted == "q3_k" || wanted[0] == 't' || wanted == "q2_0" ? "q4_0"
-                                                                                                          : "iq4_nl";
+    const std::string_view other = wanted == "q4_k"   ? "q5_0"
+                                   : wanted == "q5_k" ? "q5_1"
+                                   : wanted == "q6_k" ? "q8_0"
+                                   : wanted == "q2_k" || wanted == "q3_k" || wanted[0] == 't' || wanted == "q2_0"
+                                       ? "q4_0"
+                                       : "iq4_nl";
     return columns % 32 == 0 ? other : "float16";
   }
 
@@ -114,7 +117,9 @@ struct ggml_preset {
   [[nodiscard]] constexpr bool is_any(Names... names) const noexcept {
     return (is(names) || ...);
   }
-  [[nodiscard]] constexpr bool low_bits() const noexcept { return name.starts_with("IQ1_") || name.starts_with("IQ2_"); }
+  [[nodiscard]] constexpr bool low_bits() const noexcept {
+    return name.starts_with("IQ1_") || name.starts_with("IQ2_");
+  }
   [[nodiscard]] static constexpr bool is_value(ggml_role r) noexcept {
     return r == ggml_role::attention_v || r == ggml_role::attention_qkv;
   }
@@ -220,7 +225,9 @@ struct ggml_preset {
     std::string known;
     for (const mixture& m : all) known += (known.empty() ? "" : ", ") + std::string(m.name);
     if (base().empty())
-      refuse({.what = "no preset called '" + std::string(name) + "'", .where = "allocate::ggml_preset", .expected = known});
+      refuse({.what = "no preset called '" + std::string(name) + "'",
+              .where = "allocate::ggml_preset",
+              .expected = known});
     if (needs_importance() && !importance)
       refuse({.what = "no importance matrix",
               .where = "preset " + std::string(name),

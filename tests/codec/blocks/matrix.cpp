@@ -89,9 +89,9 @@ TEST_CASE("block codecs @post: the product has the bits of the dense product of 
     std::vector<float> back(w.size()), y(5), expected(5), workspace(Codec::workspace(5, 512));
     Codec::decode(packed, {back.data(), 5, 512, 512, 1});
     Codec::multiply(packed, 5, 512, x, y, workspace);
-    kernel::matvec(kernel::dense_matrix{kernel::dense_type::float32, reinterpret_cast<const std::byte*>(back.data()), 5,
-                                        512},
-                   x, expected);
+    kernel::matvec(
+        kernel::dense_matrix{kernel::dense_type::float32, reinterpret_cast<const std::byte*>(back.data()), 5, 512}, x,
+        expected);
     CHECK(y == expected);
   });
 }

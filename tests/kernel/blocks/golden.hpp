@@ -55,12 +55,11 @@ inline std::vector<std::byte> little_endian(const std::vector<float>& x) {
 template<class Visit>
 bool with_block(std::string_view name, Visit&& visit) {
   namespace b = precis::kernel::blocks;
-  const auto matches = [&]<class... T>() {
-    return ((name == T::name ? (visit(T{}), true) : false) || ...);
-  };
-  return matches.template operator()<b::q2_k, b::q3_k, b::q4_k, b::q5_k, b::q6_k, b::iq4_nl, b::iq4_xs, b::mxfp4,
-                                     b::nvfp4, b::tq1_0, b::tq2_0, b::q1_0, b::q2_0, b::iq1_s, b::iq1_m, b::iq2_xxs,
-                                     b::iq2_xs, b::iq2_s, b::iq3_xxs, b::iq3_s, b::q4_0, b::q4_1, b::q5_0, b::q5_1, b::q8_0>();
+  const auto matches = [&]<class... T>() { return ((name == T::name ? (visit(T{}), true) : false) || ...); };
+  return matches
+      .template operator()<b::q2_k, b::q3_k, b::q4_k, b::q5_k, b::q6_k, b::iq4_nl, b::iq4_xs, b::mxfp4, b::nvfp4,
+                           b::tq1_0, b::tq2_0, b::q1_0, b::q2_0, b::iq1_s, b::iq1_m, b::iq2_xxs, b::iq2_xs, b::iq2_s,
+                           b::iq3_xxs, b::iq3_s, b::q4_0, b::q4_1, b::q5_0, b::q5_1, b::q8_0>();
 }
 
 }  // namespace golden

@@ -46,7 +46,8 @@ inline void encode(mxfp4, const float* x, const float*, std::byte* to) noexcept 
   const float most = detail::largest_magnitude(x, 32);
   // Just below a power of two the logarithm rounds up, as in ggml: frexp would give other bytes.
   const float exponent = most > 0 ? std::floor(std::log2(most)) - 2 + 127 : 0.f;
-  const auto e = static_cast<unsigned>(exponent < 0 ? static_cast<int>(exponent) + 256 : static_cast<int>(exponent)) & 255u;
+  const auto e =
+      static_cast<unsigned>(exponent < 0 ? static_cast<int>(exponent) + 256 : static_cast<int>(exponent)) & 255u;
   to[mxfp4::exponent] = static_cast<std::byte>(e);
   detail::put_e2m1(x, 16, mxfp4::half_scale(e), to + mxfp4::codes);
 }

@@ -114,8 +114,7 @@ void encode_with_minima(const float* x, const float* importance, float top, affi
   b.store(code);
   put_scales_and_minima(scale, minimum, to + Block::scales);
   const float d = half_at(to + Block::scale), dmin = half_at(to + Block::minimum);
-  for (std::size_t j = 0; j < 8; ++j)
-    encode_again<32>(x + 32 * j, d * scale[j], dmin * minimum[j], top, code + 32 * j);
+  for (std::size_t j = 0; j < 8; ++j) encode_again<32>(x + 32 * j, d * scale[j], dmin * minimum[j], top, code + 32 * j);
 }
 
 }  // namespace detail

@@ -140,8 +140,7 @@ struct lattice_block {
   void find_entries(const code_book& book) noexcept {
     for (std::size_t k = 0; k < N / book.values(); ++k) {
       std::size_t tuple = 0;
-      for (unsigned i = 0; i < book.values(); ++i)
-        tuple |= std::size_t{code[k * book.values() + i]} << book.bits() * i;
+      for (unsigned i = 0; i < book.values(); ++i) tuple |= std::size_t{code[k * book.values() + i]} << book.bits() * i;
       entry[k] = book.candidates(tuple)[0];
     }
   }
@@ -461,8 +460,7 @@ void encode(iq1_s, const float* x, const float* importance, std::byte* to) {
   for (std::size_t j = 0; j < 8; ++j) {
     detail::ternary_block<32> b;
     std::copy_n(x + 32 * j, 32, b.x);
-    for (std::size_t i = 0; i < 32; ++i)
-      b.w[i] = detail::importance_weight(importance[32 * j + i], variance, b.x[i]);
+    for (std::size_t i = 0; i < 32; ++i) b.w[i] = detail::importance_weight(importance[32 * j + i], variance, b.x[i]);
     scales[j] = 0;
     down[j] = false;
     const float most = b.largest();
@@ -482,8 +480,8 @@ void encode(iq1_s, const float* x, const float* importance, std::byte* to) {
       for (std::size_t i2 = i1; i2 <= 32; ++i2)
         for (const bool shift : {false, true}) {
           const float v[3] = {b.value(0, shift), b.value(1, shift), b.value(2, shift)};
-          const float products = (sum_x[i1] - sum_x[0]) * v[0] + (sum_x[i2] - sum_x[i1]) * v[1] +
-                                 (sum_x[32] - sum_x[i2]) * v[2];
+          const float products =
+              (sum_x[i1] - sum_x[0]) * v[0] + (sum_x[i2] - sum_x[i1]) * v[1] + (sum_x[32] - sum_x[i2]) * v[2];
           const float squares = (sum_w[i1] - sum_w[0]) * v[0] * v[0] + (sum_w[i2] - sum_w[i1]) * v[1] * v[1] +
                                 (sum_w[32] - sum_w[i2]) * v[2] * v[2];
           if (!(squares > 0) || !(products * products > best * squares)) continue;
@@ -527,8 +525,8 @@ void encode(iq1_m, const float* x, const float* importance, std::byte* to) {
     detail::ternary_block<16>& b = blocks[j];
     std::copy_n(x + 16 * j, 16, b.x);
     for (std::size_t i = 0; i < 16; ++i)
-      b.w[i] = importance != nullptr ? detail::importance_weight(importance[16 * j + i], variance, b.x[i])
-                                     : b.x[i] * b.x[i];
+      b.w[i] =
+          importance != nullptr ? detail::importance_weight(importance[16 * j + i], variance, b.x[i]) : b.x[i] * b.x[i];
     b.scale = 0;
     b.entry[0] = b.entry[1] = 0;
     b.down[0] = b.down[1] = false;

@@ -99,8 +99,8 @@ struct block_matrix {
   static void check_importance(weight_view w, std::span<const float> importance) {
     if (importance.empty()) return;
     if (importance.size() != w.cols)
-      refuse({.what = std::to_string(importance.size()) + " importances for rows of " + std::to_string(w.cols) +
-                      " weights",
+      refuse({.what =
+                  std::to_string(importance.size()) + " importances for rows of " + std::to_string(w.cols) + " weights",
               .where = "codec " + name(),
               .expected = "one for each column"});
     for (std::size_t c = 0; c < w.cols; ++c)

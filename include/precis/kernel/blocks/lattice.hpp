@@ -41,8 +41,7 @@ PRECIS_INLINE constexpr void put_iq3_s(std::uint16_t entry, float d, unsigned si
 }
 /// Eight weights of IQ1.
 PRECIS_INLINE constexpr void put_iq1(std::uint16_t entry, float d, float shift, float* y) noexcept {
-  for (unsigned i = 0; i < 8; ++i)
-    y[i] = d * (static_cast<float>(static_cast<int>(entry >> 2 * i & 3u) - 1) + shift);
+  for (unsigned i = 0; i < 8; ++i) y[i] = d * (static_cast<float>(static_cast<int>(entry >> 2 * i & 3u) - 1) + shift);
 }
 
 }  // namespace detail

@@ -23,6 +23,8 @@ class code_book {
   code_book(std::span<const std::uint16_t> entries, unsigned values, unsigned shells)
       : entries_(entries), bits_(16 / values == 2 ? 2 : 3), values_(values) {
     const unsigned levels = bits_ == 2 ? 3 : 8;
+    for (const std::uint16_t e : entries)
+      for (unsigned i = 0; i < values; ++i) codes_.push_back(static_cast<std::uint8_t>(code(e, i)));
     first_.assign((std::size_t{1} << bits_ * values) + 1, 0);
     std::vector<std::pair<unsigned, std::uint16_t>> near(entries.size());
     for (std::size_t tuple = 0; tuple + 1 < first_.size(); ++tuple) {
@@ -56,8 +58,11 @@ class code_book {
   [[nodiscard]] bool holds(std::size_t tuple) const noexcept {
     return first_[tuple + 1] - first_[tuple] == 1 && entries_[listed_[first_[tuple]]] == tuple;
   }
-  /// The codes of an entry.
+  /// The codes of an entry, as a tuple and one by one.
   [[nodiscard]] std::size_t tuple_of(std::uint16_t entry) const noexcept { return entries_[entry]; }
+  [[nodiscard]] const std::uint8_t* codes_of(std::uint16_t entry) const noexcept {
+    return codes_.data() + std::size_t{entry} * values_;
+  }
   [[nodiscard]] unsigned code(std::size_t tuple, unsigned i) const noexcept {
     return static_cast<unsigned>(tuple >> bits_ * i) & ((1u << bits_) - 1u);
   }
@@ -69,6 +74,7 @@ class code_book {
   unsigned bits_ = 2, values_ = 8;
   std::vector<std::uint32_t> first_;   // where the candidates of a tuple start
   std::vector<std::uint16_t> listed_;  // entries
+  std::vector<std::uint8_t> codes_;    // of each entry
 };
 
 }  // namespace precis::codec::blocks

@@ -50,8 +50,7 @@ void weigh_by(const float* importance, float variance, sub_blocks<W, N>& b) noex
 [[nodiscard]] inline float round_scales(const float* x, std::size_t n, float top, float* code) noexcept {
   const float most = largest(x, n), by = most > 0 ? top / most : 0.f;
   for (std::size_t i = 0; i < n; ++i) {
-    code[i] = nearest(by * x[i]);
-    code[i] = code[i] > top ? top : code[i];
+    code[i] = clamped(nearest(by * x[i]), 0, top);
   }
   return most / top;
 }
@@ -224,7 +223,7 @@ inline void encode(q6_k, const float* x, const float* importance, std::byte* to)
   std::uint8_t code[256];
   b.store(code);
   for (std::size_t j = 0; j < 16; ++j) {
-    const float rounded = nearest(by * b.scale[j]), scale = rounded > 127 ? 127.f : rounded;
+    const float scale = clamped(nearest(by * b.scale[j]), -128, 127);
     to[q6_k::scales + j] = static_cast<std::byte>(static_cast<std::int8_t>(scale));
     detail::encode_again_symmetric<16>(x + 16 * j, d * scale, 32, code + 16 * j);
   }

@@ -68,29 +68,33 @@ struct lattice_block {
   }
 
   /// The codes that scale 1 / by gives, moved to the code book. @return whether tuple k was in it.
-  bool choose(const code_book& book, std::size_t k, float by, float this_scale, unsigned* to) noexcept {
-    const std::size_t n = book.values(), at = k * n;
-    const float top = book.bits() == 2 ? 2 : 7;
+  template<unsigned Values>
+  [[nodiscard]] bool choose(const code_book& book, std::size_t k, float by, float this_scale,
+                            unsigned* to) const noexcept {
+    constexpr unsigned bits = 16 / Values == 2 ? 2 : 3, levels = bits == 2 ? 3 : 8;
+    const std::size_t at = k * Values;
     std::size_t tuple = 0;
-    for (unsigned i = 0; i < n; ++i) {
-      to[at + i] = static_cast<unsigned>(clamped(nearest(0.5f * (by * x[at + i] - 1)), 0, top));
-      tuple |= std::size_t{to[at + i]} << book.bits() * i;
+    for (unsigned i = 0; i < Values; ++i) {
+      to[at + i] = static_cast<unsigned>(clamped(nearest(0.5f * (by * x[at + i] - 1)), 0, float{levels - 1}));
+      tuple |= std::size_t{to[at + i]} << bits * i;
     }
     if (book.holds(tuple)) return true;
-    float least = std::numeric_limits<float>::max();
-    std::size_t best = book.tuple_of(book.candidates(tuple)[0]);
-    for (const std::uint16_t e : book.candidates(tuple)) {
-      const std::size_t other = book.tuple_of(e);
-      float distance = 0;
-      for (unsigned i = 0; i < n; ++i) {
-        const float difference = this_scale * static_cast<float>(2 * book.code(other, i) + 1) - x[at + i];
-        distance += root_w[at + i] * difference * difference;
+    float error[Values][levels];  // of each value at each level: the terms of a candidate's distance
+    for (unsigned i = 0; i < Values; ++i)
+      for (unsigned c = 0; c < levels; ++c) {
+        const float difference = this_scale * static_cast<float>(2 * c + 1) - x[at + i];
+        error[i][c] = root_w[at + i] * difference * difference;
       }
-      if (!(distance < least)) continue;
-      least = distance;
-      best = other;
+    float least = std::numeric_limits<float>::max();
+    const std::uint8_t* best = book.codes_of(book.candidates(tuple)[0]);
+    for (const std::uint16_t e : book.candidates(tuple)) {
+      const std::uint8_t* const other = book.codes_of(e);
+      float distance = 0;
+      for (unsigned i = 0; i < Values; ++i) distance += error[i][other[i]];
+      best = distance < least ? other : best;
+      least = distance < least ? distance : least;
     }
-    for (unsigned i = 0; i < n; ++i) to[at + i] = book.code(best, i);
+    for (unsigned i = 0; i < Values; ++i) to[at + i] = best[i];
     return false;
   }
 
@@ -105,9 +109,10 @@ struct lattice_block {
   }
 
   /// Tries the scales most / (levels + step t) for |t| <= tries, then chooses tuples again with the best scale.
+  template<unsigned Values>
   void search(const code_book& book, float most, float step, int tries, second_pass again) noexcept {
-    const std::size_t tuples = N / book.values();
-    const float levels = book.bits() == 2 ? 5 : 15;
+    constexpr std::size_t tuples = N / Values;
+    constexpr float levels = Values == 8 ? 5 : 15;
     bool on_grid[N / 4];
     for (bool& on : on_grid) on = again != second_pass::all_if_any_off_grid;
     float best = 0, products, squares;
@@ -115,7 +120,7 @@ struct lattice_block {
       const float by = (levels + static_cast<float>(t) * step) / most, this_scale = 1 / by;
       unsigned trial[N];
       bool on[N / 4];
-      for (std::size_t k = 0; k < tuples; ++k) on[k] = choose(book, k, by, this_scale, trial);
+      for (std::size_t k = 0; k < tuples; ++k) on[k] = choose<Values>(book, k, by, this_scale, trial);
       sums(trial, products, squares);
       if (!(squares > 0) || !(products * products > best * squares)) continue;
       scale = products / squares;
@@ -126,7 +131,8 @@ struct lattice_block {
     const bool any = again == second_pass::all || std::count(on_grid, on_grid + tuples, false) > 0;
     if (any && scale > 0) {
       for (std::size_t k = 0; k < tuples; ++k)
-        if (again != second_pass::off_grid || !on_grid[k]) static_cast<void>(choose(book, k, 1 / scale, scale, code));
+        if (again != second_pass::off_grid || !on_grid[k])
+          static_cast<void>(choose<Values>(book, k, 1 / scale, scale, code));
       sums(code, products, squares);
       if (squares > 0) scale = products / squares;
     }
@@ -211,7 +217,7 @@ void encode(iq2_xxs, const float* x, const float* importance, std::byte* to) {
       for (std::size_t i = 0; i < 32; ++i) b.code[i] = static_cast<unsigned>(code[i]);
       const float most = b.scale * 3;
       if (most > 0)
-        b.search(book, most, 0.1f, 6, detail::second_pass::all);
+        b.search<8>(book, most, 0.1f, 6, detail::second_pass::all);
       else
         b.clear();
     }
@@ -250,7 +256,7 @@ void encode(iq2_xs, const float* x, const float* importance, std::byte* to) {
     const float most = b.largest();
     if (most >= least_magnitude) {
       b.scale = most / 5;
-      b.search(book, most, 0.1f, 9, detail::second_pass::off_grid);
+      b.search<8>(book, most, 0.1f, 9, detail::second_pass::off_grid);
     }
     b.find_entries(book);
     for (std::size_t k = 0; k < 2; ++k)
@@ -287,7 +293,7 @@ void encode(iq2_s, const float* x, const float* importance, std::byte* to) {
     scales[j] = 0;
     if (most < 1e-8f) continue;
     b.scale = most / 5;
-    b.search(book, most, 0.1f, 9, detail::second_pass::off_grid);
+    b.search<8>(book, most, 0.1f, 9, detail::second_pass::off_grid);
     b.find_entries(book);
     for (std::size_t k = 0; k < 2; ++k) {
       to[2 + 2 * j + k] = static_cast<std::byte>(b.entry[k] & 255u);
@@ -322,7 +328,7 @@ void encode(iq3_xxs, const float* x, const float* importance, std::byte* to) {
     const float most = b.largest();
     if (most >= 1e-8f) {
       b.scale = most / 15;
-      b.search(book, most, 0.2f, 15, detail::second_pass::off_grid);
+      b.search<4>(book, most, 0.2f, 15, detail::second_pass::off_grid);
     }
     b.find_entries(book);
     for (std::size_t k = 0; k < 8; ++k) to[2 + 8 * j + k] = static_cast<std::byte>(b.entry[k]);
@@ -360,7 +366,7 @@ void encode(iq3_s, const float* x, const float* importance, std::byte* to) {
     scales[j] = 0;
     if (!(most > 0)) continue;
     b.scale = most / 15;
-    b.search(book, most, 0.2f, 9, detail::second_pass::all_if_any_off_grid);
+    b.search<4>(book, most, 0.2f, 9, detail::second_pass::all_if_any_off_grid);
     b.find_entries(book);
     for (std::size_t k = 0; k < 8; ++k) {
       to[2 + 8 * at + k] = static_cast<std::byte>(b.entry[k] & 255u);

@@ -47,18 +47,18 @@ struct block_matrix {
     check_importance(weights, importance);
     const with_contiguous_rows contiguous(weights);
     const weight_view w = contiguous.view();
-    const std::vector<float> ones(importance.empty() && needs_importance ? Block::weights : 0, 1.f);
+    const std::vector<float> ones(importance.empty() && needs_importance ? w.cols : 0, 1.f);
+    const float* const q = !importance.empty() ? importance.data() : needs_importance ? ones.data() : nullptr;
     std::byte* to = packed.data();
-    for (std::size_t r = 0; r < w.rows; ++r)
-      for (std::size_t c = 0; c < w.cols; c += Block::weights, to += Block::bytes) {
-        const float* const q = !importance.empty() ? importance.data() + c : needs_importance ? ones.data() : nullptr;
-        blocks::encode(Block{}, w.row(r).data() + c, q, to);
+    for (std::size_t r = 0; r < w.rows; ++r) {
+      encode_row(w.row(r).data(), w.cols, q, to);
+      for (std::size_t c = 0; c < w.cols; c += Block::weights, to += Block::bytes)
         if (!Block::scales_are_finite(to))
           refuse({.what = "the block at row " + std::to_string(r) + ", column " + std::to_string(c) +
                           " needs a scale beyond 65504",
                   .where = "codec " + name(),
                   .expected = "smaller weights, or a format with float32 scales, like affine4.g32"});
-      }
+    }
   }
   static void decode(std::span<const std::byte> packed, mutable_weight_view weights) {
     check(weights, packed.size());
@@ -88,6 +88,13 @@ struct block_matrix {
  private:
   static constexpr bool needs_importance = requires { Block::needs_importance; };
 
+  static void encode_row(const float* x, std::size_t n, const float* importance, std::byte* to) {
+    if constexpr (requires { blocks::encode_row(Block{}, x, n, importance, to); })
+      blocks::encode_row(Block{}, x, n, importance, to);
+    else
+      for (std::size_t c = 0; c < n; c += Block::weights, to += Block::bytes)
+        blocks::encode(Block{}, x + c, importance != nullptr ? importance + c : nullptr, to);
+  }
   static void check(weight_view w, std::size_t size) {
     if (w.cols % Block::weights != 0)
       refuse({.what = "rows of " + std::to_string(w.cols) + " weights",

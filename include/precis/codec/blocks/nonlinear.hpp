@@ -17,19 +17,23 @@ using namespace kernel::blocks;
 PRECIS_IEEE_BEGIN
 
 namespace detail {
+PRECIS_LANE_LOOPS_BEGIN
 
-/// The index of the level nearest to x; of two, the higher.
+[[nodiscard]] PRECIS_INLINE constexpr float midpoint(std::size_t i) noexcept {
+  return static_cast<float>(iq4_levels[i - 1] + iq4_levels[i]) * 0.5f;
+}
+/// The index of the level nearest to x, and the level itself; of two, the higher. Sums of steps, which become vectors.
+/// ggml compares distances: near a midpoint they are exact, so the midpoint decides the same.
 [[nodiscard]] PRECIS_INLINE constexpr float nearest_level(float x) noexcept {
   float index = 0;
-  for (std::size_t i = 1; i < 16; ++i) {
-    // Twice the midpoint is a whole number. ggml compares distances, which are exact near a midpoint.
-    const float both = static_cast<float>(iq4_levels[i - 1] + iq4_levels[i]);
-    index += x >= both * 0.5f ? 1.f : 0.f;
-  }
+  for (std::size_t i = 1; i < 16; ++i) index += x >= midpoint(i) ? 1.f : 0.f;
   return index;
 }
-[[nodiscard]] PRECIS_INLINE constexpr float level(float index) noexcept {
-  return static_cast<float>(iq4_levels[static_cast<std::size_t>(index)]);
+[[nodiscard]] PRECIS_INLINE constexpr float round_to_level(float x) noexcept {
+  float level = iq4_levels[0];
+  for (std::size_t i = 1; i < 16; ++i)
+    level += x >= midpoint(i) ? static_cast<float>(iq4_levels[i] - iq4_levels[i - 1]) : 0.f;
+  return level;
 }
 
 /// Sub-blocks of 32: for each the scale of sixteen that leaves the least error.
@@ -49,7 +53,7 @@ void search_levels(sub_blocks<W, 32>& b) noexcept {
       by[s] = trial == -8 ? 1 / (-peak[s] / iq4_levels[0]) : (static_cast<float>(trial) + iq4_levels[0]) / peak[s];
     for (std::size_t i = 0; i < 32; ++i)
       for (std::size_t s = 0; s < W; ++s) {
-        const float q = level(nearest_level(by[s] * b.x[i][s])), w = b.w[i][s];
+        const float q = round_to_level(by[s] * b.x[i][s]), w = b.w[i][s];
         products[s] += w * q * b.x[i][s];
         squares[s] += w * q * q;
       }
@@ -88,16 +92,36 @@ inline void put_levels(const float* x, float by, std::byte* to) noexcept {
                                    static_cast<unsigned>(nearest_level(by * x[16 + j])) << 4);
 }
 
+PRECIS_LANE_LOOPS_END
+}  // namespace detail
+
+namespace detail {
+
+/// W blocks of iq4_nl side by side.
+template<std::size_t W>
+void encode_iq4_nl(const float* x, const float* importance, std::byte* to) noexcept {
+  sub_blocks<W, 32> b;
+  b.load(x);
+  weigh_levels(x, importance, b, 32);
+  search_levels(b);
+  for (std::size_t s = 0; s < W; ++s, to += iq4_nl::bytes) {
+    const float d = b.scale[s];
+    kernel::put_word16(kernel::float_to_half(d), to + iq4_nl::scale);
+    put_levels(x + 32 * s, d != 0 ? 1 / d : 0.f, to + iq4_nl::codes);
+  }
+}
+
 }  // namespace detail
 
 inline void encode(iq4_nl, const float* x, const float* importance, std::byte* to) noexcept {
-  sub_blocks<1, 32> b;
-  b.load(x);
-  detail::weigh_levels(x, importance, b, 32);
-  detail::search_levels(b);
-  const float d = b.scale[0];
-  kernel::put_word16(kernel::float_to_half(d), to + iq4_nl::scale);
-  detail::put_levels(x, d != 0 ? 1 / d : 0.f, to + iq4_nl::codes);
+  detail::encode_iq4_nl<1>(x, importance, to);
+}
+/// A row of n weights, a multiple of 32, eight blocks at a time.
+inline void encode_row(iq4_nl, const float* x, std::size_t n, const float* importance, std::byte* to) noexcept {
+  std::size_t c = 0;
+  const auto importance_at = [&] { return importance != nullptr ? importance + c : nullptr; };
+  for (; c + 256 <= n; c += 256, to += 8 * iq4_nl::bytes) detail::encode_iq4_nl<8>(x + c, importance_at(), to);
+  for (; c < n; c += 32, to += iq4_nl::bytes) encode(iq4_nl{}, x + c, importance_at(), to);
 }
 
 inline void encode(iq4_xs, const float* x, const float* importance, std::byte* to) noexcept {

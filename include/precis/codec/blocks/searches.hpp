@@ -6,6 +6,16 @@
 #include <cstddef>
 #include <cstdint>
 
+/// PRECIS_LANE_LOOPS_BEGIN and PRECIS_LANE_LOOPS_END enclose functions whose innermost loops go over lanes: g++ makes
+/// vectors of all of them with -O3 only.
+#if defined(__GNUC__) && !defined(__clang__) && defined(__OPTIMIZE__)
+#define PRECIS_LANE_LOOPS_BEGIN _Pragma("GCC push_options") _Pragma("GCC optimize(\"O3\")")
+#define PRECIS_LANE_LOOPS_END _Pragma("GCC pop_options")
+#else
+#define PRECIS_LANE_LOOPS_BEGIN
+#define PRECIS_LANE_LOOPS_END
+#endif
+
 /// The searches for scales and codes behind ggml's reference encoders, to the bit.
 ///
 /// ggml adds float sums in the order of the weights. Here `W` sub-blocks are searched side by side, one in each lane:
@@ -14,6 +24,7 @@
 /// Source  the specification of ggml's encoders in docs/methods/ggml.md.
 namespace precis::codec::blocks {
 PRECIS_IEEE_BEGIN
+PRECIS_LANE_LOOPS_BEGIN
 
 /// W sub-blocks of N weights, side by side, with the weight of each squared error.
 template<std::size_t W, std::size_t N>
@@ -47,9 +58,10 @@ inline constexpr float least_magnitude = 1e-15f;
 
 /// The nearest whole number, ties to even. Requires |x| < 2^22; what is beyond stays beyond.
 [[nodiscard]] PRECIS_INLINE constexpr float nearest(float x) noexcept { return (x + 12582912.f) - 12582912.f; }
+/// NaN gives `least`.
 [[nodiscard]] PRECIS_INLINE constexpr float clamped(float x, float least, float most) noexcept {
-  const float up = x < least ? least : x;
-  return up > most ? most : up;
+  const float up = x > least ? x : least;
+  return up < most ? up : most;
 }
 [[nodiscard]] PRECIS_INLINE constexpr float magnitude(float x) noexcept { return x < 0 ? -x : x; }
 
@@ -192,7 +204,10 @@ void search_affine(sub_blocks<W, N>& b, float top, affine_trials trials) noexcep
 }
 
 /// ggml keeps the codes of scales in bytes without sign: -1 is read back as 255.
-[[nodiscard]] PRECIS_INLINE constexpr float as_byte(float code) noexcept { return code < 0 ? code + 256 : code; }
+[[nodiscard]] PRECIS_INLINE constexpr float as_byte(float code) noexcept {
+  if (code >= 0) return code;
+  return code > -0x1p22f ? code - 256 * __builtin_floorf(code / 256) : 0.f;
+}
 
 /// Moves codes, of -below ... most, one after another to where they fit best, until nothing changes or five times.
 /// `products` and `squares` are the sums of w x code and w code^2, and stay so. With `below` 0, codes are bytes.
@@ -206,7 +221,7 @@ void sweep(const float (&x)[N][W], const float (&w)[N][W], float below, float mo
         const float weighted = w[i][s] * x[i][s];
         const float p = products[s] - weighted * code[i][s], q = squares[s] - w[i][s] * code[i][s] * code[i][s];
         const bool free = p > 0 && (below > 0 || q > 0);
-        const float wanted = nearest(x[i][s] * q / (free ? p : 1.f)), limited = wanted > most ? most : wanted;
+        const float wanted = nearest(x[i][s] * q / (free ? p : 1.f)), limited = wanted < most ? wanted : most;
         const float moved = below > 0 && limited < -below ? -below : limited;
         const float new_p = p + weighted * moved, new_q = q + w[i][s] * moved * moved;
         const bool better = free && moved != code[i][s] && (below <= 0 || new_q > 0) &&
@@ -265,7 +280,7 @@ template<std::size_t N>
     const float by = first ? top / most : (0.1f * static_cast<float>(trial) + top) / most, scale = 1 / by;
     float error = 0;
     for (std::size_t i = 0; i < N; ++i) {
-      const float rounded = nearest(by * x[i]), limited = first ? as_byte(rounded) : rounded > top ? top : rounded;
+      const float rounded = nearest(by * x[i]), limited = first ? as_byte(rounded) : rounded < top ? rounded : top;
       const float difference = x[i] - scale * limited;
       error += w[i] * difference * difference;
     }
@@ -277,7 +292,7 @@ template<std::size_t N>
   for (std::size_t i = 0; i < N; ++i) {
     values[i][0] = x[i];
     weights[i][0] = w[i];
-    const float rounded = nearest(best_by * x[i]), limited = rounded > top ? top : rounded;
+    const float rounded = nearest(best_by * x[i]), limited = rounded < top ? rounded : top;
     codes[i][0] = as_byte(limited);
     products[0] += w[i] * x[i] * limited;
     squares[0] += w[i] * limited * limited;
@@ -287,5 +302,6 @@ template<std::size_t N>
   return squares[0] > 0 ? products[0] / squares[0] : 0.f;
 }
 
+PRECIS_LANE_LOOPS_END
 PRECIS_IEEE_END
 }  // namespace precis::codec::blocks

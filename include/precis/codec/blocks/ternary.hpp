@@ -24,7 +24,7 @@ inline float round_to_ternary(const float* x, std::size_t n, float top, unsigned
   for (std::size_t i = 0; i < n; ++i) d = magnitude(x[i]) > d ? magnitude(x[i]) : d;
   const float by = d != 0 ? 1 / d : 0.f;
   for (std::size_t i = 0; i < n; ++i) {
-    const float q = x[i] * by;
+    const float q = clamped(x[i] * by, -1, 1);
     const auto whole = static_cast<float>(static_cast<int>(q < 0 ? q - 0.5f : q + 0.5f));
     code[i] = static_cast<unsigned>(clamped(whole + 1, 0, top));
   }

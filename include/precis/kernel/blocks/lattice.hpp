@@ -83,8 +83,8 @@ struct iq2_xs {
     const float d = half_at(block);
     for (std::size_t k = 0; k < 32; ++k) {
       const unsigned word = get_word16(block + 2 + 2 * k);
-      const unsigned scale = byte_at(block + 66, k / 4) >> 4 * (k % 4 / 2) & 15u;
-      const float s = d * (0.5f + static_cast<float>(scale)) * 0.25f;
+      const unsigned steps = byte_at(block + 66, k / 4) >> 4 * (k % 4 / 2) & 15u;
+      const float s = d * (0.5f + static_cast<float>(steps)) * 0.25f;
       detail::put_iq2(lattice_tables::iq2_xs[word & 511u], s, even_signs(word >> 9), y + 8 * k);
     }
   }
@@ -105,8 +105,8 @@ struct iq2_s {
     const float d = half_at(block);
     for (std::size_t k = 0; k < 32; ++k) {
       const unsigned entry = byte_at(block + 2, k) | (byte_at(block + 66, k / 4) >> 2 * (k % 4) & 3u) << 8;
-      const unsigned scale = byte_at(block + 74, k / 4) >> 4 * (k % 4 / 2) & 15u;
-      const float s = d * (0.5f + static_cast<float>(scale)) * 0.25f;
+      const unsigned steps = byte_at(block + 74, k / 4) >> 4 * (k % 4 / 2) & 15u;
+      const float s = d * (0.5f + static_cast<float>(steps)) * 0.25f;
       detail::put_iq2(lattice_tables::iq2_s[entry], s, byte_at(block + 34, k), y + 8 * k);
     }
   }
@@ -149,8 +149,8 @@ struct iq3_s {
     const float d = half_at(block);
     for (std::size_t k = 0; k < 64; ++k) {
       const unsigned entry = byte_at(block + 2, k) | (byte_at(block + 66, k / 8) >> k % 8 & 1u) << 8;
-      const unsigned scale = byte_at(block + 106, k / 16) >> 4 * (k % 16 / 8) & 15u;
-      const float s = d * static_cast<float>(1u + 2u * scale);
+      const unsigned steps = byte_at(block + 106, k / 16) >> 4 * (k % 16 / 8) & 15u;
+      const float s = d * static_cast<float>(1u + 2u * steps);
       detail::put_iq3_s(lattice_tables::iq3_s[entry], s, byte_at(block + 74, k / 2) >> 4 * (k % 2), y + 4 * k);
     }
   }

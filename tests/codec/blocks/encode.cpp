@@ -1,9 +1,9 @@
-#include <precis/codec/blocks/fp4.hpp>
-#include <precis/codec/blocks/k.hpp>
-#include <precis/codec/blocks/lattice.hpp>
-#include <precis/codec/blocks/legacy.hpp>
-#include <precis/codec/blocks/nonlinear.hpp>
-#include <precis/codec/blocks/ternary.hpp>
+#include <precis/codec/blocks/encode_fp4.hpp>
+#include <precis/codec/blocks/encode_iq4.hpp>
+#include <precis/codec/blocks/encode_k.hpp>
+#include <precis/codec/blocks/encode_lattice.hpp>
+#include <precis/codec/blocks/encode_small.hpp>
+#include <precis/codec/blocks/encode_ternary.hpp>
 
 #include "kernel/blocks/golden.hpp"
 

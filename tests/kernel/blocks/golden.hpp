@@ -1,11 +1,11 @@
 #pragma once
 
-#include <precis/kernel/blocks/fp4.hpp>
-#include <precis/kernel/blocks/k.hpp>
-#include <precis/kernel/blocks/lattice.hpp>
-#include <precis/kernel/blocks/legacy.hpp>
-#include <precis/kernel/blocks/nonlinear.hpp>
-#include <precis/kernel/blocks/ternary.hpp>
+#include <precis/kernel/blocks/fp4_blocks.hpp>
+#include <precis/kernel/blocks/iq4_blocks.hpp>
+#include <precis/kernel/blocks/k_blocks.hpp>
+#include <precis/kernel/blocks/lattice_blocks.hpp>
+#include <precis/kernel/blocks/small_blocks.hpp>
+#include <precis/kernel/blocks/ternary_blocks.hpp>
 
 #include <cstddef>
 #include <cstdint>

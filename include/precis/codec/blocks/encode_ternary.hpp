@@ -1,7 +1,7 @@
 #pragma once
 
 #include <precis/codec/blocks/searches.hpp>
-#include <precis/kernel/blocks/ternary.hpp>
+#include <precis/kernel/blocks/ternary_blocks.hpp>
 
 #include <cstddef>
 #include <cstdint>

@@ -1,4 +1,4 @@
-#include <precis/codec/blocks/matrix.hpp>
+#include <precis/codec/blocks/block_matrix.hpp>
 
 #include <precis/core/menu.hpp>
 #include <precis/core/random.hpp>

@@ -1,5 +1,5 @@
-#if !defined(PRECIS_KERNEL_BLOCKS_TERNARY)
-#define PRECIS_KERNEL_BLOCKS_TERNARY
+#if !defined(PRECIS_KERNEL_BLOCKS_TERNARY_BLOCKS)
+#define PRECIS_KERNEL_BLOCKS_TERNARY_BLOCKS
 
 #include <precis/kernel/blocks/block.hpp>
 
@@ -99,4 +99,4 @@ struct q2_0 {
 PRECIS_IEEE_END
 }  // namespace precis::kernel::blocks
 
-#endif  // PRECIS_KERNEL_BLOCKS_TERNARY
+#endif  // PRECIS_KERNEL_BLOCKS_TERNARY_BLOCKS

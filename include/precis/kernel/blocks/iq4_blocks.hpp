@@ -1,5 +1,5 @@
-#if !defined(PRECIS_KERNEL_BLOCKS_NONLINEAR)
-#define PRECIS_KERNEL_BLOCKS_NONLINEAR
+#if !defined(PRECIS_KERNEL_BLOCKS_IQ4_BLOCKS)
+#define PRECIS_KERNEL_BLOCKS_IQ4_BLOCKS
 
 #include <precis/kernel/blocks/block.hpp>
 
@@ -66,4 +66,4 @@ struct iq4_xs {
 PRECIS_IEEE_END
 }  // namespace precis::kernel::blocks
 
-#endif  // PRECIS_KERNEL_BLOCKS_NONLINEAR
+#endif  // PRECIS_KERNEL_BLOCKS_IQ4_BLOCKS

@@ -2,7 +2,7 @@
 
 #include <precis/codec/blocks/code_book.hpp>
 #include <precis/codec/blocks/searches.hpp>
-#include <precis/kernel/blocks/lattice.hpp>
+#include <precis/kernel/blocks/lattice_blocks.hpp>
 
 #include <algorithm>
 #include <cstddef>

@@ -1,5 +1,5 @@
-#if !defined(PRECIS_KERNEL_BLOCKS_LATTICE)
-#define PRECIS_KERNEL_BLOCKS_LATTICE
+#if !defined(PRECIS_KERNEL_BLOCKS_LATTICE_BLOCKS)
+#define PRECIS_KERNEL_BLOCKS_LATTICE_BLOCKS
 
 #include <precis/kernel/blocks/block.hpp>
 #include <precis/kernel/blocks/lattice_tables.hpp>
@@ -211,4 +211,4 @@ struct iq1_m {
 PRECIS_IEEE_END
 }  // namespace precis::kernel::blocks
 
-#endif  // PRECIS_KERNEL_BLOCKS_LATTICE
+#endif  // PRECIS_KERNEL_BLOCKS_LATTICE_BLOCKS

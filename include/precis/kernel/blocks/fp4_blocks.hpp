@@ -1,5 +1,5 @@
-#if !defined(PRECIS_KERNEL_BLOCKS_FP4)
-#define PRECIS_KERNEL_BLOCKS_FP4
+#if !defined(PRECIS_KERNEL_BLOCKS_FP4_BLOCKS)
+#define PRECIS_KERNEL_BLOCKS_FP4_BLOCKS
 
 #include <precis/kernel/blocks/block.hpp>
 
@@ -74,4 +74,4 @@ struct nvfp4 {
 PRECIS_IEEE_END
 }  // namespace precis::kernel::blocks
 
-#endif  // PRECIS_KERNEL_BLOCKS_FP4
+#endif  // PRECIS_KERNEL_BLOCKS_FP4_BLOCKS

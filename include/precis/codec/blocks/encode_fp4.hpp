@@ -1,7 +1,7 @@
 #pragma once
 
 #include <precis/codec/blocks/searches.hpp>
-#include <precis/kernel/blocks/fp4.hpp>
+#include <precis/kernel/blocks/fp4_blocks.hpp>
 
 #include <cmath>
 #include <cstddef>

@@ -1,7 +1,7 @@
 #pragma once
 
 #include <precis/codec/blocks/searches.hpp>
-#include <precis/kernel/blocks/nonlinear.hpp>
+#include <precis/kernel/blocks/iq4_blocks.hpp>
 
 #include <cstddef>
 #include <cstdint>

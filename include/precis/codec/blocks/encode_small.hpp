@@ -1,7 +1,7 @@
 #pragma once
 
 #include <precis/codec/blocks/searches.hpp>
-#include <precis/kernel/blocks/legacy.hpp>
+#include <precis/kernel/blocks/small_blocks.hpp>
 
 #include <cstddef>
 #include <cstdint>
@@ -17,7 +17,7 @@ namespace precis::codec::blocks {
 PRECIS_IEEE_BEGIN
 
 template<kernel::ggml_type Type, std::uint32_t Id>
-void encode_row(kernel::blocks::legacy<Type, Id>, const float* x, std::size_t n, const float* importance,
+void encode_row(kernel::blocks::small_block<Type, Id> block, const float* x, std::size_t n, const float* importance,
                 std::byte* to) noexcept {
   constexpr kernel::ggml_layout layout = kernel::layout_of(Type);
   float variance = 0;
@@ -42,7 +42,7 @@ void encode_row(kernel::blocks::legacy<Type, Id>, const float* x, std::size_t n,
     kernel::put_word16(kernel::float_to_half(b.scale[0]), to);
     std::uint8_t code[32];
     b.store(code);
-    kernel::detail::put_ggml_codes(code, layout.bits, to + (layout.has_minimum ? 4 : 2));
+    block.put_codes(code, to);
   }
 }
 

@@ -1,5 +1,5 @@
-#if !defined(PRECIS_KERNEL_BLOCKS_K)
-#define PRECIS_KERNEL_BLOCKS_K
+#if !defined(PRECIS_KERNEL_BLOCKS_K_BLOCKS)
+#define PRECIS_KERNEL_BLOCKS_K_BLOCKS
 
 #include <precis/kernel/blocks/block.hpp>
 
@@ -149,4 +149,4 @@ struct q6_k {
 PRECIS_IEEE_END
 }  // namespace precis::kernel::blocks
 
-#endif  // PRECIS_KERNEL_BLOCKS_K
+#endif  // PRECIS_KERNEL_BLOCKS_K_BLOCKS

@@ -5,6 +5,7 @@
 #include <precis/codec/packed_format_of.hpp>
 #include <precis/codec/weight_checks.hpp>
 #include <precis/core/aligned_bytes.hpp>
+#include <precis/core/as_span.hpp>
 #include <precis/core/menu.hpp>
 #include <precis/core/plan.hpp>
 #include <precis/core/size.hpp>
@@ -299,7 +300,7 @@ template<codec_menu Menu, weighted_model Model, class Fit = fit::nearest>
   const std::span<const matrix_info> matrices = model.matrices();
   packed_model result{.model = options.model.empty() ? p.model : options.model, .matrices = {}, .size = {}};
   std::vector<matrix_choice> choices = resolve<Menu>(matrices, p, options);
-  result.size = size_of(choices, options.original_bits);
+  result.size = size_of(as_span(choices), options.original_bits);
   for (matrix_choice& c : choices) {
     aligned_bytes bytes(c.bytes);
     pack_matrix<Menu>(model.weights(c.matrix), c, bytes, fit);
@@ -337,7 +338,7 @@ struct applied {
 template<codec_menu Menu, mutable_model Model, class Fit = fit::nearest>
 applied apply(Model& model, const plan& p, const Fit& fit = {}, const pack_options& options = {}) {
   applied result{.matrices = resolve<Menu>(model.matrices(), p, options), .size = {}, .removed = 0};
-  result.size = size_of(result.matrices, options.original_bits);
+  result.size = size_of(as_span(result.matrices), options.original_bits);
   std::vector<std::byte> packed;
   for (const matrix_choice& c : result.matrices) {
     const mutable_weight_view w = model.weights(c.matrix);

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <precis/allocate/z_tiers.hpp>
+#include <precis/core/as_span.hpp>
 #include <precis/core/checks.hpp>
 #include <precis/core/error.hpp>
 #include <precis/core/plan.hpp>
@@ -263,8 +264,8 @@ struct kmeans_tiers {
   [[nodiscard]] plan operator()(const scores& s) const {
     check_finite(s, "allocate::kmeans_tiers");
     check_not_empty(options.size(), "options", "allocate::kmeans_tiers");
-    plan p{.model = s.model, .units = kind_of(s.units), .notes = {}, .choices = {}};
-    const std::vector<std::size_t> assigned = tiers(s.values);
+    plan p{.model = s.model, .units = kind_of(as_span(s.units)), .notes = {}, .choices = {}};
+    const std::vector<std::size_t> assigned = tiers(as_span(s.values));
     std::vector<std::size_t> counts(options.size());
     for (const std::size_t k : assigned) ++counts[k];
     add_choices(p, s, [&](std::size_t i) { return options[assigned[i]]; }, options.back());

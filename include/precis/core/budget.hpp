@@ -10,7 +10,6 @@
 #include <limits>
 #include <string>
 #include <string_view>
-#include <system_error>
 
 namespace precis {
 PRECIS_IEEE_BEGIN

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <precis/core/as_span.hpp>
 #include <precis/core/checks.hpp>
 #include <precis/core/error.hpp>
 #include <precis/core/text.hpp>
@@ -43,14 +44,17 @@ struct cost_table {
   std::vector<std::size_t> nanoseconds = {};  ///< [units x entries] per token; not_timed = unknown; empty = no times
   std::vector<std::string> notes = {};  ///< what else a reader should know, one line each: units that no data reached
 
+  template<class = void>
   [[nodiscard]] std::span<const std::size_t> bytes_of(std::size_t unit) const noexcept {
     return {bytes.data() + unit * entries.size(), entries.size()};
   }
+  template<class = void>
   [[nodiscard]] std::span<const double> costs_of(std::size_t unit) const noexcept {
     return {costs.data() + unit * entries.size(), entries.size()};
   }
   [[nodiscard]] bool has_times() const noexcept { return !nanoseconds.empty(); }
   /// Requires has_times().
+  template<class = void>
   [[nodiscard]] std::span<const std::size_t> nanoseconds_of(std::size_t unit) const noexcept {
     return {nanoseconds.data() + unit * entries.size(), entries.size()};
   }
@@ -169,7 +173,7 @@ template<class = void>
   const unsigned version = t.notes.empty() && !t.has_times() ? 1 : 2;
   std::string out = text::header("precis-costs", t.model, version) + text::field("maker", t.maker) +
                     text::field("measure", t.measure) + text::field("original", std::to_string(t.original_bytes)) +
-                    text::field("units", std::string(to_string(kind_of(t.units)))) + "entries";
+                    text::field("units", std::string(to_string(kind_of(as_span(t.units))))) + "entries";
   for (const std::string& entry : t.entries) out += " " + entry;
   out += "\n";
   for (const std::string& note : t.notes) out += text::field("note", note);
@@ -198,7 +202,7 @@ template<class = void>
 [[nodiscard]] inline cost_table parse_costs(std::string_view source, std::span<const matrix_info> matrices,
                                             std::string_view where = "cost table") {
   const std::vector<text::line> lines = text::split(source);
-  const std::span<const text::line> body = text::body(lines, "precis-costs", where, 2);
+  const std::span<const text::line> body = text::body(as_span(lines), "precis-costs", where, 2);
 
   cost_table t;
   std::vector<bool> seen;

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <precis/core/as_span.hpp>
 #include <precis/core/checks.hpp>
 #include <precis/core/error.hpp>
 #include <precis/core/text.hpp>
@@ -49,7 +50,7 @@ inline void check(const plan& p) {
   std::vector<std::string_view> names;
   names.reserve(p.choices.size());
   for (const choice& c : p.choices) names.push_back(c.unit);
-  const std::vector<std::size_t> first = first_of_equals(names);
+  const std::vector<std::size_t> first = first_of_equals(as_span(names));
   for (std::size_t i = 0; i < p.choices.size(); ++i) {
     const choice& c = p.choices[i];
     check_unit_name(c.unit, "plan");
@@ -95,7 +96,7 @@ template<class = void>
 template<class = void>
 [[nodiscard]] inline plan parse_plan(std::string_view source, std::string_view where = "plan") {
   const std::vector<text::line> lines = text::split(source);
-  const std::span<const text::line> body = text::body(lines, "precis-plan", where);
+  const std::span<const text::line> body = text::body(as_span(lines), "precis-plan", where);
 
   plan p;
   bool seen_units = false;

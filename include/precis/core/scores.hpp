@@ -1,5 +1,6 @@
 #pragma once
 
+#include <precis/core/as_span.hpp>
 #include <precis/core/checks.hpp>
 #include <precis/core/error.hpp>
 #include <precis/core/moments.hpp>
@@ -36,15 +37,6 @@ struct scores {
   bool operator==(const scores&) const = default;
 };
 
-/// All units of the model, with and without a score, in the order of their first matrices.
-[[nodiscard]] inline std::vector<unit> all_units(const scores& s) {
-  std::vector<unit> all = s.units;
-  if (s.unscored.empty()) return all;
-  all.insert(all.end(), s.unscored.begin(), s.unscored.end());
-  std::ranges::stable_sort(all, {}, [](const unit& u) { return u.matrices.empty() ? 0 : u.matrices.front(); });
-  return all;
-}
-
 /// The names of units or matrices as a list: "a, b".
 template<class Named>
 [[nodiscard]] std::string list_of_names(const std::vector<Named>& all) {
@@ -56,6 +48,7 @@ template<class Named>
 /// A note of these words about the matrices without `holds`: "no data reached h.0.expert.2.up". Empty if there are none.
 ///
 /// Shapes   holds: [matrices].
+template<class = void>
 [[nodiscard]] inline std::vector<std::string> note_matrices(std::string_view words,
                                                             std::span<const matrix_info> matrices,
                                                             const std::vector<bool>& holds) {
@@ -71,13 +64,15 @@ template<class Named>
 /// their rows are looked up, which products do not show.
 ///
 /// Shapes   reached: [matrices].
+template<class = void>
 inline void report_unreached(scores& s, std::span<const matrix_info> matrices, std::vector<bool> reached) {
   const auto looked_up = [&](std::size_t m) { return !reached[m] && matrices[m].layer == before_layers; };
   scores kept = s;
   kept.units.clear();
   kept.values.clear();
   for (std::size_t u = 0; u < s.size(); ++u) {
-    if (std::ranges::all_of(s.units[u].matrices, looked_up)) {
+    const std::vector<std::size_t>& of_unit = s.units[u].matrices;
+    if (std::all_of(of_unit.begin(), of_unit.end(), looked_up)) {
       kept.unscored.push_back(s.units[u]);
     } else {
       kept.units.push_back(s.units[u]);
@@ -115,6 +110,19 @@ template<class = void>
   std::iota(order.begin(), order.end(), std::size_t{0});
   std::stable_sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) { return values[a] < values[b]; });
   return order;
+}
+
+/// All units of the model, with and without a score, in the order of their first matrices.
+template<class = void>
+[[nodiscard]] inline std::vector<unit> all_units(const scores& s) {
+  if (s.unscored.empty()) return s.units;
+  std::vector<double> first;  // exact: below 2^53
+  for (const std::vector<unit>* some : {&s.units, &s.unscored})
+    for (const unit& u : *some) first.push_back(u.matrices.empty() ? 0 : static_cast<double>(u.matrices.front()));
+  std::vector<unit> all;
+  for (const std::size_t i : ascending(as_span(first)))
+    all.push_back(i < s.units.size() ? s.units[i] : s.unscored[i - s.units.size()]);
+  return all;
 }
 
 /// Normalisers. Each returns new values; the library never applies one unless asked to.
@@ -185,7 +193,8 @@ template<class = void>
   check_finite(s, "scores");
   const unsigned version = s.notes.empty() && s.unscored.empty() ? 1 : 2;
   std::string out = text::header("precis-scores", s.model, version) + text::field("scorer", s.scorer) +
-                    text::field("measure", s.measure) + text::field("units", std::string(to_string(kind_of(s.units))));
+                    text::field("measure", s.measure) +
+                    text::field("units", std::string(to_string(kind_of(as_span(s.units)))));
   for (const std::string& note : s.notes) out += text::field("note", note);
   for (const unit& u : s.unscored) {
     check_unit_name(u.name, "scores");
@@ -209,7 +218,7 @@ template<class = void>
 [[nodiscard]] inline scores parse_scores(std::string_view source, std::span<const matrix_info> matrices,
                                          std::string_view where = "scores") {
   const std::vector<text::line> lines = text::split(source);
-  const std::span<const text::line> body = text::body(lines, "precis-scores", where, 2);
+  const std::span<const text::line> body = text::body(as_span(lines), "precis-scores", where, 2);
 
   scores s{.model = {}, .scorer = {}, .measure = {}, .units = {}, .values = {}};
   std::vector<bool> seen, skipped;
@@ -232,7 +241,7 @@ template<class = void>
     } else {
       const bool skips = first == "unscored";
       const std::string_view name = skips ? l.rest : first;
-      const auto at = std::ranges::find(s.units, name, &unit::name);
+      const auto at = std::find_if(s.units.begin(), s.units.end(), [&](const unit& u) { return u.name == name; });
       if (at == s.units.end())
         text::refuse_line(l, where, "unit '" + std::string(name) + "' is not in this model",
                           "a table made for this model");
@@ -253,7 +262,7 @@ template<class = void>
               .expected = "one line per unit"});
   if (s.units.empty())
     refuse({.what = "no units", .where = std::string(where), .expected = "a 'units' line and one line per unit"});
-  if (std::ranges::count(skipped, true) == 0) return s;
+  if (std::find(skipped.begin(), skipped.end(), true) == skipped.end()) return s;
   scores kept = s;
   kept.units.clear();
   kept.values.clear();

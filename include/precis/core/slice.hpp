@@ -1,5 +1,6 @@
 #pragma once
 
+#include <precis/core/as_span.hpp>
 #include <precis/core/checks.hpp>
 #include <precis/core/error.hpp>
 #include <precis/core/unit.hpp>
@@ -43,7 +44,7 @@ template<class = void>
     if (word == to_string(r)) return r;
     names.push_back(to_string(r));
   }
-  refuse_unknown("role", word, names, where);
+  refuse_unknown("role", word, as_span(names), where);
 }
 
 /// Rows and columns of a weight matrix that form a linear map of their own, such as the keys of a fused query-key-value

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <precis/core/as_span.hpp>
 #include <precis/core/checks.hpp>
 #include <precis/core/error.hpp>
 #include <precis/core/slice.hpp>
@@ -105,7 +106,7 @@ template<class = void>
 [[nodiscard]] inline spectra parse_spectra(std::string_view source, std::span<const matrix_info> matrices,
                                            std::string_view where = "spectra") {
   const std::vector<text::line> lines = text::split(source);
-  const std::span<const text::line> body = text::body(lines, "precis-spectra", where, 2);
+  const std::span<const text::line> body = text::body(as_span(lines), "precis-spectra", where, 2);
   spectra all;
   for (const text::line& l : body) {
     const std::string_view first = l.words.front();
@@ -155,7 +156,7 @@ template<class = void>
   std::vector<matrix_slice> slices;
   slices.reserve(all.slices.size());
   for (const spectrum& s : all.slices) slices.push_back(s.slice);
-  check_slices(slices, matrices, std::string(where));
+  check_slices(as_span(slices), matrices, std::string(where));
   check(all, std::string(where));
   return all;
 }

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <precis/core/as_span.hpp>
 #include <precis/core/error.hpp>
 
 #include <algorithm>
@@ -128,7 +129,7 @@ template<class = void>
     if (in_layers(m) && kind == unit_kind::half) names.back() += "." + std::string(to_string(m.part));
   }
   const std::vector<std::string_view> views(names.begin(), names.end());
-  const std::vector<std::size_t> first = first_of_equals(views);
+  const std::vector<std::size_t> first = first_of_equals(as_span(views));
 
   std::vector<unit> units;
   std::vector<std::size_t> unit_of(matrices.size());

@@ -4,6 +4,7 @@
 #include <precis/codec/grid/matrix.hpp>
 #include <precis/codec/tile/quantize.hpp>
 #include <precis/codec/tile/ranges.hpp>
+#include <precis/core/as_span.hpp>
 #include <precis/core/executor.hpp>
 #include <precis/core/view.hpp>
 #include <precis/cost/entry.hpp>
@@ -169,7 +170,7 @@ template<codec_menu Menu>
     square_sum sum;
     for (std::size_t r = first; r < std::min(first + scan_block_rows, w.rows); ++r) {
       for (std::size_t c = 0; c < w.cols; ++c) errors[c] = decoded(r, c) - w(r, c);
-      sum.add(errors);
+      sum.add(as_span(errors));
     }
     total += sum.value();
   }

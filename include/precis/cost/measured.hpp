@@ -192,7 +192,8 @@ struct measured {
           total(read_changes(model, batches, remaining, table.entries.size(), reading, change, collect, name, run));
       for (double& c : table.costs) c -= before.mean();
       table.notes = note_unchanged(table.units, [&](std::size_t u) {
-        return std::ranges::all_of(table.costs_of(u), [](double c) { return c == 0; });
+        const std::span<const double> costs = table.costs_of(u);
+        return std::all_of(costs.begin(), costs.end(), [](double c) { return c == 0; });
       });
       table.maker += " on " + std::to_string(before.count) + " predictions";
     };

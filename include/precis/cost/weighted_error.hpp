@@ -1,5 +1,6 @@
 #pragma once
 
+#include <precis/core/as_span.hpp>
 #include <precis/core/cost_table.hpp>
 #include <precis/core/error.hpp>
 #include <precis/core/executor.hpp>
@@ -58,7 +59,7 @@ struct weighted_error {
     if (!(floor > 0 && floor <= 1))
       refuse({.what = "a floor of " + text::number(floor), .where = where, .expected = "above 0, at most 1"});
     const std::vector<unit> units = all_units(s);
-    if (!s.units.empty() && units != group_units(matrices, kind_of(s.units)))
+    if (!s.units.empty() && units != group_units(matrices, kind_of(as_span(s.units))))
       refuse({.what = "the units of the scores differ from those of this model",
               .where = where,
               .expected = "scores of all units of this model, in its order"});
@@ -73,7 +74,7 @@ struct weighted_error {
 
     std::vector<std::size_t> index;
     for (const std::string& name : t.entries) index.push_back(Menu::index_of(name));
-    const std::vector<double> scaled = normalise::minmax(s.values);
+    const std::vector<double> scaled = normalise::minmax(as_span(s.values));
     std::vector<double> share;
     for (std::size_t u = 0, scored = 0; u < units.size(); ++u) {
       const bool has_score = scored < s.units.size() && s.units[scored].name == units[u].name;

@@ -10,7 +10,8 @@
 #include <precis/kernel/ieee.hpp>
 #include <precis/kernel/minifloat.hpp>
 
-#include <immintrin.h>
+#include <tmmintrin.h>  // not immintrin.h, which takes as long to compile as all that a kernel includes beside it
+
 #include <cstddef>
 #include <cstdint>
 

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <precis/core/as_span.hpp>
 #include <precis/core/error.hpp>
 #include <precis/core/scores.hpp>
 #include <precis/core/text.hpp>
@@ -61,10 +62,10 @@ struct combine {
       check_same(tables[t], s, tables.front().measure);
       if (s.model.empty()) s.model = tables[t].model;
       for (const std::string& note : tables[t].notes)
-        if (std::ranges::find(s.notes, note) == s.notes.end()) s.notes.push_back(note);
+        if (std::find(s.notes.begin(), s.notes.end(), note) == s.notes.end()) s.notes.push_back(note);
       const double share = weight(t) / total;
       s.scorer += (t == 0 ? ": " : " + ") + text::number(weight(t)) + " x (" + tables[t].scorer + ")";
-      const std::vector<double> scaled = on_scale(tables[t].values);
+      const std::vector<double> scaled = on_scale(as_span(tables[t].values));
       for (std::size_t i = 0; i < s.size(); ++i) s.values[i] = std::fma(share, scaled[i], s.values[i]);
     }
     return s;

@@ -39,7 +39,7 @@ PRECIS_LANE_LOOPS_BEGIN
 /// Sub-blocks of 32: for each the scale of sixteen that leaves the least error.
 template<std::size_t W>
 void search_levels(sub_blocks<W, 32>& b) noexcept {
-  float peak[W] = {}, size[W] = {}, best[W];
+  float peak[W] = {}, size[W] = {}, best[W] = {};
   for (std::size_t i = 0; i < 32; ++i)
     for (std::size_t s = 0; s < W; ++s) {
       const float x = b.x[i][s], m = magnitude(x);

@@ -71,6 +71,8 @@ namespace precis::kernel {
 ///   products<Bits>(start)       a sum of products that starts from `start` (default 0): add(quad<K>, codes, quad of x)
 ///                               for K = 0 ... 7, then end_block(), once per block; sum() is exact for up to 128
 ///                               columns
+///   loose_products<Bits>        optional: the same for words that hold the codes of the quad among others
+///   held(w)                     optional: w, kept in a register
 ///   number<Bits, At>(w)         the Bits bits of every lane from bit At on, as a float; Bits <= 5, or 8 in a byte
 ///   float_sums                  optional, where fma is slow: a sum of products of numbers of few bits and floats, with the
 ///                               bits of fma
@@ -82,6 +84,7 @@ namespace precis::kernel {
 ///   signed_bytes(p)             optional: `floats::width` signed bytes as floats
 ///   load_floats, load_halves, load_bfloat16s    one stored value per lane, as `floats::vector`
 ///   zero_points<Bits>(stream, first)    codes first, first + 1, ... of the sixteen in a stream, as floats
+///   zero_points<Bits>(two_words, first)    the same for a stream in two words; needed if `first` must be a multiple of 8
 ///   store_low_bytes(p, v)       the low byte of every lane's bits
 ///
 /// Code lanes of more than one row also have, for encoding (precis/codec):

@@ -64,6 +64,8 @@ namespace precis::kernel {
 ///   load_streams(first, stride, bytes, count, w)    optional: w[i] holds bytes 4 i ... 4 i + 3 of each of `count` <=
 ///                               `rows` streams, `stride` apart, of which `bytes` <= 16 bytes and no others are read;
 ///                               what follows them is undefined. Requires bytes > 0, count > 0.
+///   stream_reader               optional, with all rows in a vector: start(stride, bytes), then read(first, w) as
+///                               load_streams, again and again
 ///   spread_codes<Bits>(w)       optional: byte j of every lane is the Bits bits from bit j * Bits on
 ///   digits<Right, Mask>(w)      (w >> Right) & Mask in every lane; a negative Right shifts to the left
 ///   merge<Right, Mask>(low, w)  the bits of Mask from digits(w), the others from low

@@ -131,20 +131,23 @@ struct listed_code {
 };
 
 inline constexpr std::size_t word_stride = tile_rows * 4;  ///< bytes between consecutive words of a row of a whole tile
+using whole_step = std::integral_constant<std::size_t, word_stride>;
 /// Bytes to prefetch ahead: hardware prefetchers do not run this far ahead of a loop that also unpacks.
 inline constexpr std::size_t read_ahead = 2048;
 
-/// Loads the words of one block of `Parts` parts (a part is as many rows as one vector holds), then calls
-/// begin(quad<K>) and body(quad<K>, part, codes) for each of the eight quads.
-template<class Code, unsigned Bits, bool Loose, std::size_t Parts, class Begin, class Body>
-PRECIS_INLINE void each_codes(const std::byte* const (&block)[Parts], std::size_t offset, Begin&& begin,
-                              Body&& body) noexcept {
+/// Loads the words of one block of `Parts` parts (a part is as many rows as one vector holds), which are `step` bytes
+/// apart, then calls begin(quad<K>) and body(quad<K>, part, codes) for each of the eight quads. Prefetches `ahead` bytes
+/// ahead.
+template<class Code, unsigned Bits, bool Loose, std::size_t Parts, class Begin, class Body, class Step = whole_step>
+PRECIS_INLINE void each_codes(const std::byte* const (&block)[Parts], std::size_t offset, Begin&& begin, Body&& body,
+                              Step step = {}, std::size_t ahead = read_ahead) noexcept {
   typename Code::words w[Parts][Bits];
   for_constants<Parts>([&](auto p) PRECIS_INLINE_LAMBDA {
     for_constants<Bits>([&](auto v) PRECIS_INLINE_LAMBDA {
-      const std::byte* const at = block[p] + offset + v * word_stride;
+      const std::byte* const at = block[p] + offset + v * step;
       w[p][v] = Code::load(at);
-      if constexpr (Code::rows == tile_rows) __builtin_prefetch(at + read_ahead);  // each load is one cache line
+      if constexpr (Bits < 8 && requires { Code::held(w[p][v]); }) w[p][v] = Code::held(w[p][v]);
+      if constexpr (Code::rows == tile_rows) __builtin_prefetch(at + ahead);  // each load is one cache line
     });
   });
   for_constants<8>([&](auto k) PRECIS_INLINE_LAMBDA {
@@ -156,13 +159,14 @@ PRECIS_INLINE void each_codes(const std::byte* const (&block)[Parts], std::size_
 
 /// Calls body(quad<K>, part, j, value) for every column 4 K + j of a block of 16-bit or 24-bit codes. The values are
 /// assembled from bytes in float, exactly: they are below 2^24.
-template<class Code, unsigned Bits, std::size_t Parts, class Body>
-PRECIS_INLINE void each_wide(const std::byte* const (&block)[Parts], std::size_t offset, Body&& body) noexcept {
+template<class Code, unsigned Bits, std::size_t Parts, class Body, class Step = whole_step>
+PRECIS_INLINE void each_wide(const std::byte* const (&block)[Parts], std::size_t offset, Body&& body,
+                             Step step = {}) noexcept {
   using lanes = typename Code::floats;
   for_constants<8>([&](auto k) PRECIS_INLINE_LAMBDA {
     for_constants<Parts>([&](auto p) PRECIS_INLINE_LAMBDA {
       const auto plane = [&](std::size_t i)
-                             PRECIS_INLINE_LAMBDA { return Code::load(block[p] + offset + (8 * i + k) * word_stride); };
+                             PRECIS_INLINE_LAMBDA { return Code::load(block[p] + offset + (8 * i + k) * step); };
       const typename Code::words low = plane(0), middle = plane(1), high = plane(Bits / 8 - 1);
       for_constants<4>([&](auto j) PRECIS_INLINE_LAMBDA {
         auto value = Code::template number<8, 8 * j>(low);

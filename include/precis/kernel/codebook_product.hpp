@@ -149,7 +149,7 @@ void multiply_codebook(const packed_codebook& m, const float_activations& x, flo
   copied_blocks<Bits, 1> copy;
   alignas(64) std::byte tail[tail_size<Bits>];
   for (std::size_t row = first; row < last; row += tile_rows) {
-    const std::size_t rows = last - row < tile_rows ? last - row : tile_rows;
+    const std::size_t rows = m.out - row < tile_rows ? m.out - row : tile_rows;
     const tile_levels levels = book.of(row, rows);
     float total[tile_rows] = {};
     positions.template unpack_tail<Code>(row, rows, tail);
@@ -161,7 +161,7 @@ void multiply_codebook(const packed_codebook& m, const float_activations& x, flo
       add_level_segments<Code, Bits>(run, levels, total);
       s += run.segments + run.last;
     }
-    for (std::size_t r = 0; r < rows; ++r) y[row + r] = total[r];
+    for (std::size_t r = 0; r < rows && row + r < last; ++r) y[row + r] = total[r];
   }
 }
 
@@ -214,7 +214,7 @@ void multiply_codebook_columns(const packed_codebook& m, std::span<const float_a
   copied_blocks<Bits, 1> copy;
   alignas(64) std::byte tail[tail_size<Bits>];
   for (std::size_t row = first; row < last; row += tile_rows) {
-    const std::size_t rows = last - row < tile_rows ? last - row : tile_rows;
+    const std::size_t rows = m.out - row < tile_rows ? m.out - row : tile_rows;
     const tile_levels levels = book.of(row, rows);
     float total[codebook_vectors * tile_rows] = {};
     positions.template unpack_tail<Code>(row, rows, tail);
@@ -227,7 +227,7 @@ void multiply_codebook_columns(const packed_codebook& m, std::span<const float_a
       add_level_columns<Code, Bits>(run, values, x.size(), levels, total);
     }
     for (std::size_t n = 0; n < x.size(); ++n)
-      for (std::size_t r = 0; r < rows; ++r)
+      for (std::size_t r = 0; r < rows && row + r < last; ++r)
         y[static_cast<std::ptrdiff_t>(n) * y_stride + static_cast<std::ptrdiff_t>(row + r)] = total[n * tile_rows + r];
   }
 }

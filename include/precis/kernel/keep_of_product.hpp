@@ -109,7 +109,7 @@ void multiply_keep_of(const packed_keep_of_grid& m, std::span<const float> x, fl
   });
 
   for (std::size_t row = first; row < last; row += tile_rows) {
-    const std::size_t rows = last - row < tile_rows ? last - row : tile_rows;
+    const std::size_t rows = values.out - row < tile_rows ? values.out - row : tile_rows;
     float total[tile_rows] = {};
     for (std::size_t s = 0, k = 0; s < all; ++s) {
       const std::size_t left = whole_blocks(values.in) - s * segment, first_block = s * segment / block_columns;
@@ -142,7 +142,7 @@ void multiply_keep_of(const packed_keep_of_grid& m, std::span<const float> x, fl
       }
       add_gathered_segment<Code, Bits, Numbers>(blocks, count, xs, copy.side, total);
     }
-    for (std::size_t r = 0; r < rows; ++r) y[row + r] = total[r];
+    for (std::size_t r = 0; r < rows && row + r < last; ++r) y[row + r] = total[r];
   }
 }
 

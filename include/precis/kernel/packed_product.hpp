@@ -260,7 +260,9 @@ void multiply_columns(const packed_grid& m, std::span<const Activations> x, floa
   const auto vectors = interleave(x, -unit * start.fixed_zero, workspace);
 
   for (std::size_t row = first; row < last;) {
-    const std::size_t rows = last - row < most ? last - row : most;
+    // The rows that share their tiles with those that are wanted.
+    const std::size_t wanted = last - row < most ? last - row : most, tiles = (wanted + tile_rows - 1) / tile_rows;
+    const std::size_t rows = m.out - row < tiles * tile_rows ? m.out - row : tiles * tile_rows;
     const bool whole = rows % tile_rows == 0;
     if (!whole) copy.matrix.start(m.data, positions.l.bytes);
     float total[product_columns * most] = {};
@@ -276,7 +278,7 @@ void multiply_columns(const packed_grid& m, std::span<const Activations> x, floa
       s += run.segments + run.last;
     }
     for (std::size_t n = 0; n < x.size(); ++n)
-      for (std::size_t r = 0; r < rows; ++r)
+      for (std::size_t r = 0; r < wanted; ++r)
         y[static_cast<std::ptrdiff_t>(n) * y_stride + static_cast<std::ptrdiff_t>(row + r)] = total[n * most + r];
     row += rows;
   }

@@ -3,6 +3,7 @@
 
 #include <precis/kernel/code_values.hpp>
 #include <precis/kernel/constants.hpp>
+#include <precis/kernel/fma_chains.hpp>
 #include <precis/kernel/ieee.hpp>
 #include <precis/kernel/lanes.hpp>
 #include <precis/kernel/packed_grid.hpp>
@@ -20,30 +21,50 @@ PRECIS_IEEE_BEGIN
 
 namespace detail {
 
-/// Whether the lanes sum products with these codes faster in double than with fma.
-template<class Code, unsigned Bits, class Numbers>
-inline constexpr bool sums_in_doubles = [] {
-  if constexpr (requires { typename Code::float_sums; } && !std::is_same_v<Numbers, wide_numbers>)
-    return Numbers::template significant_bits<Bits> <= 16;
-  return false;
-}();
-template<class Code, unsigned Bits, class Numbers, class Step>
-[[nodiscard]] typename Code::floats::vector sum_in_doubles(const std::byte* rows, std::size_t blocks, const double* x,
-                                                           Step step) noexcept {
+template<unsigned Bits, class Numbers>
+inline constexpr auto value_table = levels_of<Bits>(
+    [](std::size_t code) { return static_cast<double>(Numbers::value(static_cast<std::uint8_t>(code))); });
+
+/// segment_products without a tail, on lanes that have no instruction for fma. Returns false if sums may need it.
+template<class Code, unsigned Bits, class Numbers, std::size_t Parts>
+[[nodiscard]] bool add_chains(const std::byte* const (&block)[Parts], std::size_t blocks, const float* x,
+                              typename Code::floats::vector (&product)[Parts]) noexcept {
   using lanes = typename Code::floats;
-  typename Code::float_sums lane[4];
-  const std::byte* const block[1] = {rows};
-  for (std::size_t b = 0, offset = 0; b < blocks; ++b, offset += Bits * step, x += 2 * block_columns)
-    each_codes<Code, Bits, loose_codes<Bits>>(
-        block, offset, [](auto) {},
-        [&](auto k, auto, typename Code::words codes) PRECIS_INLINE_LAMBDA {
-          for_constants<4>([&](auto j) PRECIS_INLINE_LAMBDA {
-            constexpr unsigned at = loose_at<Bits, k> + 8 * j;
-            Numbers::template add_to<Code, Bits, at>(lane[j], codes, x + 2 * (4 * k + j));
-          });
-        },
-        step);
-  return lanes::add(lanes::add(lane[0].sum(), lane[1].sum()), lanes::add(lane[2].sum(), lane[3].sum()));
+  constexpr std::size_t longest = 4 * block_columns;
+  alignas(16) double twice[2 * longest];
+  const auto of_x = lanes::exponents_of(x, blocks * block_columns);
+  lanes::store_twice(x, blocks * block_columns, twice);
+  if (of_x.least < -60 || of_x.most > 60) return false;
+  if constexpr (std::is_same_v<Numbers, wide_numbers>) {
+    for (std::size_t p = 0; p < Parts; ++p) {
+      alignas(16) float values[longest * Code::rows];
+      const std::byte* const part[1] = {block[p]};
+      for (std::size_t b = 0; b < blocks; ++b)
+        each_wide<Code, Bits>(part, b * Bits * word_stride, [&](auto k, auto, auto j, auto value) PRECIS_INLINE_LAMBDA {
+          lanes::store(values + (b * block_columns + 4 * k + j) * Code::rows, value);
+        });
+      float sums[4 * Code::rows] = {};
+      add_products<lanes, lanes::ties, true>(values, 4 * Code::rows, twice, 8, 2, blocks * 8, sums, Code::rows);
+      product[p] = lanes::add(lanes::add(lanes::load(sums), lanes::load(sums + Code::rows)),
+                              lanes::add(lanes::load(sums + 2 * Code::rows), lanes::load(sums + 3 * Code::rows)));
+    }
+    return true;
+  } else {
+    constexpr bool integers = std::is_same_v<Numbers, whole_numbers>;
+    const auto all_parts = [&](auto check, int exponent) PRECIS_TARGET {
+      for (std::size_t p = 0; p < Parts; ++p)
+        if (!add_level_chains<Code, Bits, decltype(check)::value, integers>(
+                block[p], blocks, twice, value_table<Bits, Numbers>.data(), 0, exponent, product[p]))
+          return false;
+      return true;
+    };
+    constexpr number_range range = Numbers::template range<Bits>;
+    // Then all sums of up to 32 products of a lane are multiples of a unit that a double holds.
+    if (of_x.most - of_x.least + range.high - range.last <= 22)
+      return all_parts(std::integral_constant<decltype(lanes::none), lanes::none>{}, 0);
+    constexpr auto check = range.digits <= 4 ? lanes::small : range.few_or_all ? lanes::mixed : lanes::corrected;
+    return all_parts(std::integral_constant<decltype(check), check>{}, range.high + of_x.most + 1);
+  }
 }
 
 /// Products of the codes and x over `blocks` blocks and the tail, for the rows of each part:
@@ -54,15 +75,8 @@ PRECIS_INLINE void segment_products(const std::byte* const (&block)[Parts], Bloc
                                     typename Code::floats::vector (&product)[Parts]) noexcept {
   using lanes = typename Code::floats;
   using vector = typename lanes::vector;
-  if constexpr (sums_in_doubles<Code, Bits, Numbers>) {
-    alignas(16) double twice[8 * block_columns];
-    if (tail.quads == 0 &&
-        Code::float_sums::prepare(x, blocks * block_columns, Numbers::template significant_bits<Bits>, twice)) {
-      for (std::size_t p = 0; p < Parts; ++p)
-        product[p] = sum_in_doubles<Code, Bits, Numbers>(block[p], blocks, twice, step);
-      return;
-    }
-  }
+  if constexpr (has_chains<lanes> && std::is_same_v<Step, whole_step>)
+    if (tail.quads == 0 && add_chains<Code, Bits, Numbers>(block, blocks, x, product)) return;
   vector lane[Parts][4];
   for_constants<Parts>([&](auto p) PRECIS_INLINE_LAMBDA {
     for_constants<4>([&](auto j) PRECIS_INLINE_LAMBDA { lane[p][j] = lanes::zero(); });
@@ -127,7 +141,7 @@ PRECIS_INLINE void segment_products(const std::byte* const (&block)[Parts], Bloc
     each_codes<Code, Bits, loose>(
         block, offset, [&](auto k) PRECIS_INLINE_LAMBDA { quad_of_x = Code::broadcast_quad(x + 4 * k); },
         [&](auto k, auto p, typename Code::words codes) PRECIS_INLINE_LAMBDA {
-          if constexpr (!integers) codes = Code::nibbles(codes, Numbers::table.data());
+          if constexpr (!integers) codes = Numbers::template in_bytes<Code>(codes);
           sum[p].add(k, codes, quad_of_x);
         },
         step, ahead);
@@ -138,8 +152,8 @@ PRECIS_INLINE void segment_products(const std::byte* const (&block)[Parts], Bloc
       const auto quad_of_x = Code::broadcast_quad(x + 4 * k);
       for_constants<Parts>([&](auto p) PRECIS_INLINE_LAMBDA {
         typename Code::words codes = Code::load(tail.part[p] + k * word_stride);
-        if constexpr (!integers) codes = Code::nibbles(codes, Numbers::table.data());
-        sum[p].add(place, codes, quad_of_x);
+          if constexpr (!integers) codes = Numbers::template in_bytes<Code>(codes);
+          sum[p].add(place, codes, quad_of_x);
       });
     };
     constexpr quad<loose ? 0 : 1> odd;

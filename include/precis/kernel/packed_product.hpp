@@ -341,7 +341,7 @@ void packed_product(const packed_grid& m, std::span<const float_activations> x, 
   const std::size_t last = rows.end(m.out);
   detail::with_vectors<Codes>(m, x, y, y_stride, [&](auto bits, auto numbers, auto vectors, float* to) {
     // With few vectors, storing the converted codes would take longer than converting them again.
-    if (vectors.size() < 3 || detail::sums_in_doubles<Code, bits, decltype(numbers)>)
+    if (vectors.size() < 3 || detail::has_chains<typename Code::floats>)
       detail::multiply_one_by_one<Code, bits, decltype(numbers)>(m, vectors, to, y_stride, rows.first, last);
     else
       detail::multiply_columns<Code, bits, decltype(numbers)>(m, vectors, to, y_stride, nullptr, rows.first, last);

@@ -72,7 +72,7 @@ class square_sum {
 
 /// Squared errors of one matrix in several entries, and the sum of its squared weights.
 struct scanned_errors {
-  std::vector<double> squares = {};  ///< [entries], sum of (decoded - weight)^2
+  std::vector<double> squares = {};  ///< [entries], sum of (decoded - weight)^2; not_admitted: cannot be held
   double signal = 0;                 ///< sum of weight^2
 };
 
@@ -158,11 +158,12 @@ template<class = void>
 /// Squares are summed over blocks of this many rows before they are added to the total.
 inline constexpr std::size_t scan_block_rows = 32;
 
-/// The sum of the squared errors of a matrix in an entry that has to be packed and decoded.
+/// The sum of the squared errors of a matrix in an entry that has to be packed and decoded; not_admitted if the entry
+/// cannot hold the weights.
 template<codec_menu Menu>
 [[nodiscard]] double packed_error(weight_view w, const matrix_info& info, std::size_t entry) {
   float_matrix decoded(info.out, info.in);
-  round_trip<Menu>(w, info, entry, fit::nearest{}, decoded.view());
+  if (!round_trip_if_held<Menu>(w, info, entry, fit::nearest{}, decoded.view())) return not_admitted;
   std::vector<float> errors(w.cols);
   double total = 0;
   for (std::size_t first = 0; first < w.rows; first += scan_block_rows) {
@@ -182,7 +183,7 @@ template<codec_menu Menu>
 /// encoded and decoded.
 ///
 /// Unit     squared weights, summed in double in an order that depends on the shape alone.
-/// Errors   weights that are not finite and weights that an entry cannot hold; messages name the matrix by `info`.
+/// Errors   weights that are not finite; messages name the matrix by `info`.
 /// Cost     one read, and per entry the ranges and one rounding per weight. Other codecs: one packed and one decoded
 ///          copy at a time.
 /// @post    each sum is the error of the matrix packed by `pack_matrix` and decoded, and is the same on every executor.
@@ -237,7 +238,7 @@ template<codec_menu Menu, executor Executor = sequential>
   for (std::size_t b = 0; b < blocks; ++b) {
     for (std::size_t f = 0; f < formats.size(); ++f) {
       result.squares[formats[f].index] += sums_of_block[b * columns + f];
-      if (failed[b * columns + f] != 0) packed.push_back(formats[f].index);  // encoding it reports the reason
+      if (failed[b * columns + f] != 0) packed.push_back(formats[f].index);  // encoding it tells whether it can
     }
     result.signal += sums_of_block[b * columns + formats.size()];
   }

@@ -32,10 +32,10 @@ PRECIS_IEEE_BEGIN
 ///
 /// Unit      score-weighted shares of squared weights, or score-weighted squared weights. Not nats.
 /// Sign      scores are high = keep: a high score makes every error of the unit expensive.
-/// Edges     units without a score weigh as much as the highest score, with a note.
+/// Edges     units without a score weigh as much as the highest score, with a note. An entry that cannot hold a unit's
+///           weights is not admissible for it, with a note.
 /// Errors    entries that are not in the menu; scores that are not finite or belong to other units than the model's; a
-///           floor outside (0, 1]; a nonzero relative error of a matrix of zeros; weights that a codec cannot hold, by
-///           matrix.
+///           floor outside (0, 1]; a nonzero relative error of a matrix of zeros; weights that are not finite, by matrix.
 /// Cost      `scan_errors` for every matrix: each weight is read once for all integer formats.
 /// @post     S -> a S + b with a > 0 changes nothing (up to rounding); the table is the same on every executor, bit for
 ///           bit.
@@ -96,6 +96,7 @@ struct weighted_error {
           t.costs[u * index.size() + e] += (floor + (1 - floor) * share[u]) * error;
         }
       }
+    for (std::string& note : note_not_admitted(t)) t.notes.push_back(std::move(note));
     check(t, where);
     return t;
   }

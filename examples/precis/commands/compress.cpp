@@ -3,12 +3,14 @@
 #include "jobs/compression.hpp"
 #include "jobs/output.hpp"
 
+#include <engine/files/gguf.hpp>
 #include <engine/files/json.hpp>
 #include <engine/files/model_kinds.hpp>
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include <filesystem>
 #include <memory>
 
 namespace program {
@@ -24,6 +26,11 @@ struct compress_command {
 
 exit_status run(const compress_command& o) {
   require_writable({o.common.json});
+  if (engine::has_gguf_name(o.out)) {
+    if (o.replace || !std::filesystem::exists(o.out)) require_writable({o.out});
+  } else if (!o.replace) {
+    require_new_folder(o.out);
+  }
   const compression_result done =
       compress({.model = o.model, .plan = o.plan, .out = o.out, .replace = o.replace}, o.common);
   const precis::size_report& size = done.size;

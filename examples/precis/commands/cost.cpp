@@ -44,6 +44,7 @@ exit_status run(const cost_command& o) {
                     .units = precis::parse_unit_kind(o.units, "--units")};
   session s = open_and_print(o.model);
   std::optional<text_windows> text;
+  require_text(o.by, !o.text.file.empty());
   if (!o.text.file.empty()) {
     text = read_windows(s, o.text);
     what.text = &*text;

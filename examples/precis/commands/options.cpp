@@ -13,6 +13,12 @@ void add_model(subcommand& c, model_options& o) {
   c.add("--tokenizer", o.tokenizer, "tokenizer of a .bin model, if it is not beside the model").reads();
 }
 
+void add_verdict_prompt(subcommand& c, verdict_prompt& o) {
+  c.add("--verdict-tokens", o.tokens, "language models: tokens from the end of a text in its prompt")
+      .shows_default()
+      .tells(o.given);
+}
+
 void add_tables(subcommand& c, model_options& o) {
   c.add_flag("--tables", o.tables, "the token embedding and an untied head are units, too, and in the budget");
 }
@@ -33,8 +39,9 @@ void add_resume(subcommand& c, resume_options& o) {
 void add_text(subcommand& c, text_options& o, const std::string& help, bool required) {
   option text = c.add("--text", o.file, help).reads();
   if (required) text.required();
-  c.add("--context", o.length, "predictions per window of the text (default: one less than the model's context)");
-  c.add("--windows", o.windows, "windows of the text; 0: all").shows_default();
+  c.add("--context", o.length,
+        "predictions per window of the text (default: one less than the model's context, or than a shorter text)");
+  c.add("--windows", o.windows, "windows of the text; 0: all").shows_default().tells(o.windows_given);
 }
 
 void add_units(subcommand& c, const std::string& name, std::string& value, const std::string& help) {

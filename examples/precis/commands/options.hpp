@@ -6,6 +6,7 @@
 #include "jobs/run_options.hpp"
 #include "jobs/session.hpp"
 #include "jobs/text_windows.hpp"
+#include "jobs/verdicts.hpp"
 
 #include <string>
 
@@ -20,6 +21,8 @@ void add_common(subcommand& c, run_options& o);
 void add_resume(subcommand& c, resume_options& o);
 /// --text, --context and --windows.
 void add_text(subcommand& c, text_options& o, const std::string& help, bool required);
+/// --verdict-tokens.
+void add_verdict_prompt(subcommand& c, verdict_prompt& o);
 /// --tables.
 void add_tables(subcommand& c, model_options& o);
 /// An option that takes block, half or matrix.

@@ -88,8 +88,11 @@ exit_status run(const plan_command& o) {
   precis::plan p;
   std::optional<precis::scores> table;
   std::map<std::string, precis::allocate::tier> tiers;  // of the units with a score
+  std::vector<std::string> unavailable;
   if (!o.costs.empty()) {
-    p = allocate_plan(allocator, {.name = o.costs, .costs = read_costs(s, o.costs)}, *budget, also).plan;
+    const candidate costs{.name = o.costs, .costs = read_costs(s, o.costs)};
+    unavailable = precis::note_not_admitted(costs.costs);
+    p = allocate_plan(allocator, costs, *budget, also).plan;
   } else if (!o.uniform.empty()) {
     p = uniform_plan(s, precis::parse_unit_kind(o.units, "--units"), o.uniform,
                      o.sparsity_by == "uniform" ? o.sparsity : 0.0);
@@ -108,9 +111,11 @@ exit_status run(const plan_command& o) {
       const std::vector<std::string> entries = read_entries(o.entries, "--entries");
       const candidate scored{
           .name = o.scores, .costs = costs_of_scores(s, *table, entries, o.common), .scores = *table};
+      unavailable = precis::note_not_admitted(scored.costs);
       p = allocate_plan(allocator, scored, *budget).plan;
     }
   }
+  p.notes.insert(p.notes.end(), unavailable.begin(), unavailable.end());
   if (o.sparsity_by != "uniform") p = distribute_sparsity(s, std::move(p), o);
   const resolved_plan resolved = resolve(s, p);
   const precis::size_report& size = resolved.size;

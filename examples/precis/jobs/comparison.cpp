@@ -232,13 +232,14 @@ comparison run_comparison(const session& s, comparison_request request, std::vec
       bar.skip(1);
       continue;
     }
-    if (interrupted()) {
+    engine::transformer copy = s.model;
+    apply(copy, row.plan);
+    try {
+      row.quality = measure(copy, comparison_request::wants_verdicts(row));
+    } catch (const stopped&) {
       c.stopped = true;
       break;
     }
-    engine::transformer copy = s.model;
-    apply(copy, row.plan);
-    row.quality = measure(copy, comparison_request::wants_verdicts(row));
     row.known = true;
     if (saved != nullptr) saved->record(keys[i], to_json(row.quality));
     bar.step();

@@ -103,7 +103,7 @@ compression_result compress(const compression_request& r, const run_options& o) 
     const auto add = [&](const precis::matrix_choice& c) {
       removed += precis::exact_count(c.sparsity, c.out * c.in);
       matrices.push_back({.name = c.name, .codec = c.codec, .bytes = c.bytes, .pack = [&](std::span<std::byte> packed) {
-                            if (interrupted()) throw stopped{};
+                            stop_if_interrupted();
                             const engine::source_tensor& t = tensor_of(source, c.name);
                             std::vector<float> values(t.elements());
                             engine::decode(t, codecs, values);

@@ -7,7 +7,6 @@
 #include "jobs/text_windows.hpp"
 
 #include <precis/allocate/evolve.hpp>
-#include <precis/core/thread_pool.hpp>
 #include <precis/cost/entry.hpp>
 #include <precis/cost/plan_divergence.hpp>
 
@@ -47,14 +46,20 @@ evolution_result run_evolution(session& s, const evolution_request& what, const 
   precis::allocate::solution best;
   {
     progress bar("evolving", what.generations, o.how());
-    using fitness_of = precis::cost::plan_divergence<formats, engine::transformer, precis::thread_pool, nearest_fit>;
+    using fitness_of = precis::cost::plan_divergence<formats, engine::transformer, worker_pool, nearest_fit>;
     fitness_of fitness(s.model, std::span<const precis::token_batch>(what.text->windows), t, o.pool());
-    best = search.solve(t, fitness.tokens(), fitness, [&](std::size_t, const precis::allocate::solution& now) {
-      out.losses.push_back(now.objective);
-      bar.step();
-      out.stopped = interrupted();
-      return !out.stopped;
-    });
+    try {
+      best = search.solve(t, fitness.tokens(), fitness, [&](std::size_t, const precis::allocate::solution& now) {
+        best = now;
+        out.losses.push_back(now.objective);
+        bar.step();
+        out.stopped = interrupted();
+        return !out.stopped;
+      });
+    } catch (const stopped&) {  // inside a generation: the best of the one before it
+      if (out.losses.empty()) throw;
+      out.stopped = true;
+    }
   }
   search.generations = out.losses.size();
   out.plan = search.to_plan(t, best);

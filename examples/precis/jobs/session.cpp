@@ -1,6 +1,7 @@
 #include "jobs/session.hpp"
 
 #include "jobs/formats.hpp"
+#include "jobs/signals.hpp"
 
 #include <engine/files/files.hpp>
 #include <engine/model/config_json.hpp>
@@ -24,7 +25,9 @@ std::string last_part(const std::filesystem::path& path) {
 }
 
 engine::bundle load_bundle(const model_options& o) {
-  return engine::load(o.path, {.tokenizer = o.tokenizer, .decoder = decoder()});
+  engine::bundle b = engine::load(o.path, {.tokenizer = o.tokenizer, .decoder = decoder()});
+  stop_if_interrupted();  // a signal may have come while the model was loading
+  return b;
 }
 
 std::vector<std::size_t> bytes_in_file(std::span<const precis::matrix_info> matrices, const engine::bundle& b) {

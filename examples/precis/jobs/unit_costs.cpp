@@ -25,9 +25,29 @@ const std::vector<std::string>& cost_names() {
   return names;
 }
 
+void require_text(const std::string& name, bool with_text) {
+  if (name != "weights" && !with_text)
+    precis::refuse({.what = name + " costs need data",
+                    .where = "cost",
+                    .expected = "calibration text (compare: --calibration FILE; cost: --text FILE)"});
+}
+
 namespace {
 
-cost_result measure_costs(session& s, bool by_loss, const cost_request& what, const run_options& o, checkpoint* saved) {
+/// JSON has no infinity: an entry that is not admissible is null.
+[[nodiscard]] engine::json to_json(const std::vector<double>& losses) {
+  engine::json out = engine::json::array();
+  for (const double loss : losses) out.push_back(loss < precis::not_admitted ? engine::json(loss) : engine::json());
+  return out;
+}
+[[nodiscard]] std::vector<double> losses_of(const engine::json& saved) {
+  std::vector<double> losses;
+  for (const engine::json& loss : saved) losses.push_back(loss.is_null() ? precis::not_admitted : loss.get<double>());
+  return losses;
+}
+
+precis::cost_table measure_costs(session& s, bool by_loss, const cost_request& what, const run_options& o,
+                                 checkpoint* saved) {
   using measured = precis::cost::measured<formats, nearest_fit>;
   const measured cost{.entries = what.entries,
                       .by = by_loss ? measured::loss::nll : measured::loss::kl,
@@ -38,23 +58,16 @@ cost_result measure_costs(session& s, bool by_loss, const cost_request& what, co
   progress bar("measuring units", units.size(), o.how());
   for (const precis::unit& u : units)
     if (const engine::json* before = saved == nullptr ? nullptr : saved->find(u.name)) {
-      known.push_back({.unit = u.name, .losses = before->get<std::vector<double>>()});
+      known.push_back({.unit = u.name, .losses = losses_of(*before)});
       bar.skip(1);
     }
-  cost_result out;
-  try {
-    out.table = cost.resume(
-        s.model, what.text->windows, known,
-        [&](const precis::cost::measured_row& row) {
-          if (saved != nullptr) saved->record(row.unit, row.losses);
-          bar.step();
-          if (interrupted()) throw stopped{};
-        },
-        o.pool());
-  } catch (const stopped&) {
-    out.stopped = true;
-  }
-  return out;
+  return cost.resume(
+      s.model, what.text->windows, known,
+      [&](const precis::cost::measured_row& row) {
+        if (saved != nullptr) saved->record(row.unit, to_json(row.losses));
+        bar.step();
+      },
+      o.pool());
 }
 
 }  // namespace
@@ -66,19 +79,20 @@ cost_result run_costs(const std::string& name, session& s, const cost_request& w
     precis::refuse({.what = "no costs called '" + name + "'",
                     .where = "cost",
                     .expected = "one of measured, measured_nll, reconstruction and weights"});
-  if (name != "weights" && what.text == nullptr)
-    precis::refuse({.what = name + " costs need data",
-                    .where = "cost",
-                    .expected = "calibration text (compare: --calibration FILE; cost: --text FILE)"});
+  require_text(name, what.text != nullptr);
   using reconstruction = precis::cost::reconstruction<formats, nearest_fit>;
   const reconstruction rebuilt{.entries = what.entries, .units = what.units, .fit = {}};
   cost_result out;
-  if (name == "reconstruction") {
-    out.table = rebuilt(s.model, what.text->windows, o.pool());
-  } else if (name == "weights") {
-    out.table = rebuilt.from_weights(s.model, o.pool());
-  } else {
-    out = measure_costs(s, name == "measured_nll", what, o, saved);
+  try {
+    if (name == "reconstruction")
+      out.table = rebuilt(s.model, what.text->windows, o.pool());
+    else if (name == "weights")
+      out.table = rebuilt.from_weights(s.model, o.pool());
+    else
+      out.table = measure_costs(s, name == "measured_nll", what, o, saved);
+  } catch (const stopped&) {
+    out.stopped = true;
+    return out;
   }
   out.table.model = s.fingerprint;
   out.table.original_bytes = stored_bytes(s);

@@ -164,7 +164,8 @@ exit_status run(compare_command& all) {
   const engine::json job{{"command", "compare"},     {"model", s.fingerprint},
                          {"text", o.text.file},      {"windows", text.windows.size()},
                          {"length", text.length},    {"facts", o.score.facts},
-                         {"verdicts", all.verdicts}, {"verdict_tokens", all.prompt.tokens}};
+                         {"verdicts", all.verdicts}, {"verdict_tokens", all.prompt.tokens},
+                         {"fit", o.common.fit}};
   checkpoint saved(partial, job, o.resume);
 
   report::page page{.title = "precis compare: " + s.name,
@@ -190,14 +191,10 @@ exit_status run(compare_command& all) {
   }
   for (const std::string& name : costs) {
     const std::string rows = partial + "." + name;
-    const engine::json costs_job{{"command", "cost"},
-                                 {"model", s.fingerprint},
-                                 {"by", name},
-                                 {"entries", request.entries},
-                                 {"units", all.cost_units},
-                                 {"text", o.calibration},
-                                 {"windows", o.calibration_windows},
-                                 {"length", text.length}};
+    const engine::json costs_job{
+        {"command", "cost"},          {"model", s.fingerprint},           {"by", name},
+        {"entries", request.entries}, {"units", all.cost_units},          {"fit", o.common.fit},
+        {"text", o.calibration},      {"windows", o.calibration_windows}, {"length", text.length}};
     checkpoint costs_saved(rows, costs_job,
                            resume_options{.partial = rows, .resume = o.resume.resume && std::filesystem::exists(rows)});
     const cost_result found = run_costs(name, s,

@@ -53,7 +53,8 @@ exit_status run(const compress_command& o) {
                              {"percentage_reduction", size.percent_reduction()},
                              {"all_bytes", done.all_after},
                              {"all_original_bytes", done.all_before},
-                             {"removed_weights", done.removed}});
+                             {"removed_weights", done.removed},
+                             {"fit", done.fit}});
   return exit_status::done;
 }
 
@@ -72,6 +73,7 @@ void add_compress(command_line& line) {
   c.add("--plan", o->plan, "plan from `precis plan`, or written by hand").required().reads();
   c.add("-o,--out", o->out, "folder to write, or a file that ends in .gguf").required().writes();
   c.add_flag("--replace", o->replace, "replace an existing output");
+  add_fit(c, o->common);
   add_common(c, o->common);
   c.runs([o] { return run(*o); });
 }

@@ -29,6 +29,15 @@ void add_common(subcommand& c, run_options& o) {
   c.add_flag("--quiet", o.quiet, "print no progress");
 }
 
+void add_fit(subcommand& c, run_options& o) {
+  c.add("--fit", o.fit,
+        "codes of integer and small-float formats: clip_search, which searches the range of every group, or nearest, "
+        "which spans it (faster, less exact)")
+      .one_of({"clip_search", "nearest"})
+      .shows_default()
+      .tells(o.fit_given);
+}
+
 void add_resume(subcommand& c, resume_options& o) {
   c.add_flag("--resume", o.resume, "continue from the partial results of a stopped run");
   c.add("--partial", o.partial,

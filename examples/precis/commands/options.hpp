@@ -17,6 +17,8 @@ namespace program {
 void add_model(subcommand& c, model_options& o);
 /// --json, --threads and --quiet.
 void add_common(subcommand& c, run_options& o);
+/// --fit.
+void add_fit(subcommand& c, run_options& o);
 /// --resume and --partial.
 void add_resume(subcommand& c, resume_options& o);
 /// --text, --context and --windows.

@@ -89,10 +89,12 @@ exit_status run(const plan_command& o) {
   std::optional<precis::scores> table;
   std::map<std::string, precis::allocate::tier> tiers;  // of the units with a score
   std::vector<std::string> unavailable;
+  code_fit fit = o.common.coder();
   if (!o.costs.empty()) {
     const candidate costs{.name = o.costs, .costs = read_costs(s, o.costs)};
     unavailable = precis::note_not_admitted(costs.costs);
     p = allocate_plan(allocator, costs, *budget, also).plan;
+    fit = agreed_fit(costs.costs.notes, o.common, o.costs);
   } else if (!o.uniform.empty()) {
     p = uniform_plan(s, precis::parse_unit_kind(o.units, "--units"), o.uniform,
                      o.sparsity_by == "uniform" ? o.sparsity : 0.0);
@@ -115,6 +117,7 @@ exit_status run(const plan_command& o) {
       p = allocate_plan(allocator, scored, *budget).plan;
     }
   }
+  set_fit(p.notes, fit);
   p.notes.insert(p.notes.end(), unavailable.begin(), unavailable.end());
   if (o.sparsity_by != "uniform") p = distribute_sparsity(s, std::move(p), o);
   const resolved_plan resolved = resolve(s, p);
@@ -219,6 +222,7 @@ void add_plan(command_line& line) {
   c.add("--also", o->also, "a second budget for the knapsack: a time if --budget is a size, and vice versa");
   c.add("--tensor-types", o->types, "also write the plan for llama.cpp's llama-quantize --tensor-type-file").writes();
   c.add("--out", o->out, "plan to write").shows_default().writes();
+  add_fit(c, o->common);
   add_common(c, o->common);
   c.runs([o] { return run(*o); });
 }

@@ -97,6 +97,7 @@ void add_score(command_line& line) {
   c.add("--out", o->out, "score table to write").shows_default().writes();
   c.add("--svg", o->svg, "also draw the scores and their tiers").writes();
   o->score.declare(c);
+  add_fit(c, o->common);
   add_resume(c, o->resume);
   add_common(c, o->common);
   c.runs([o] { return run(*o); });

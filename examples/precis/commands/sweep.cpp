@@ -49,11 +49,9 @@ exit_status run(sweep_command& all) {
   experiment e = open_experiment(o);
   session& s = e.model;
   const score_request what = request_of(o, e);
-  const engine::json job{{"command", "sweep"},
-                         {"model", s.fingerprint},
-                         {"text", o.text.file},
-                         {"windows", e.text.windows.size()},
-                         {"length", e.text.length}};
+  const engine::json job{{"command", "sweep"},      {"model", s.fingerprint},
+                         {"text", o.text.file},     {"windows", e.text.windows.size()},
+                         {"length", e.text.length}, {"fit", o.common.fit}};
   checkpoint saved(o.partial("sweep"), job, o.resume);
   const std::string traces = o.partial("sweep") + ".traces";
   std::optional<checkpoint> traces_saved;

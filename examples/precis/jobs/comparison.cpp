@@ -233,7 +233,7 @@ comparison run_comparison(const session& s, comparison_request request, std::vec
       continue;
     }
     engine::transformer copy = s.model;
-    apply(copy, row.plan);
+    apply(copy, row.plan, o.coder());
     try {
       row.quality = measure(copy, comparison_request::wants_verdicts(row));
     } catch (const stopped&) {

@@ -46,8 +46,8 @@ evolution_result run_evolution(session& s, const evolution_request& what, const 
   precis::allocate::solution best;
   {
     progress bar("evolving", what.generations, o.how());
-    using fitness_of = precis::cost::plan_divergence<formats, engine::transformer, worker_pool, nearest_fit>;
-    fitness_of fitness(s.model, std::span<const precis::token_batch>(what.text->windows), t, o.pool());
+    using fitness_of = precis::cost::plan_divergence<formats, engine::transformer, worker_pool, code_fit>;
+    fitness_of fitness(s.model, std::span<const precis::token_batch>(what.text->windows), t, o.pool(), o.coder());
     try {
       best = search.solve(t, fitness.tokens(), fitness, [&](std::size_t, const precis::allocate::solution& now) {
         best = now;
@@ -64,6 +64,7 @@ evolution_result run_evolution(session& s, const evolution_request& what, const 
   search.generations = out.losses.size();
   out.plan = search.to_plan(t, best);
   out.plan.model = s.fingerprint;
+  set_fit(out.plan.notes, o.coder());
   out.bytes = best.bytes;
   out.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count();
   return out;

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "jobs/formats.hpp"
 #include "jobs/progress.hpp"
 #include "jobs/signals.hpp"
 
@@ -8,6 +9,7 @@
 
 #include <cstddef>
 #include <string>
+#include <vector>
 
 namespace program {
 
@@ -38,14 +40,22 @@ struct worker_pool {
   }
 };
 
-/// The options that every subcommand has.
+/// The options that every subcommand has, and --fit.
 struct run_options {
   std::string json;         ///< file for the result as JSON; empty: none
   std::size_t threads = 0;  ///< 0: one per processor
   bool quiet = false;
+  std::string fit = "clip_search";  ///< of subcommands that encode; see code_fit
+  bool fit_given = false;
 
   [[nodiscard]] chatter how() const noexcept { return quiet ? chatter::quiet : chatter::normal; }
+  [[nodiscard]] code_fit coder() const { return fit_called(fit); }
   [[nodiscard]] worker_pool pool() const noexcept { return {{threads}}; }
 };
+
+/// The fit of a table or plan, from its notes, or --fit if they name none. Errors: --fit is given and differs; `where`
+/// is the file.
+[[nodiscard]] code_fit agreed_fit(const std::vector<std::string>& notes, const run_options& o,
+                                  const std::string& where);
 
 }  // namespace program

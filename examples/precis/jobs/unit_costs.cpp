@@ -48,11 +48,11 @@ namespace {
 
 precis::cost_table measure_costs(session& s, bool by_loss, const cost_request& what, const run_options& o,
                                  checkpoint* saved) {
-  using measured = precis::cost::measured<formats, nearest_fit>;
+  using measured = precis::cost::measured<formats, code_fit>;
   const measured cost{.entries = what.entries,
                       .by = by_loss ? measured::loss::nll : measured::loss::kl,
                       .units = what.units,
-                      .fit = {}};
+                      .fit = o.coder()};
   std::vector<precis::cost::measured_row> known;
   const std::vector<precis::unit> units = precis::group_units(s.model.matrices(), what.units);
   progress bar("measuring units", units.size(), o.how());
@@ -80,8 +80,8 @@ cost_result run_costs(const std::string& name, session& s, const cost_request& w
                     .where = "cost",
                     .expected = "one of measured, measured_nll, reconstruction and weights"});
   require_text(name, what.text != nullptr);
-  using reconstruction = precis::cost::reconstruction<formats, nearest_fit>;
-  const reconstruction rebuilt{.entries = what.entries, .units = what.units, .fit = {}};
+  using reconstruction = precis::cost::reconstruction<formats, code_fit>;
+  const reconstruction rebuilt{.entries = what.entries, .units = what.units, .fit = o.coder()};
   cost_result out;
   try {
     if (name == "reconstruction")
@@ -94,6 +94,7 @@ cost_result run_costs(const std::string& name, session& s, const cost_request& w
     out.stopped = true;
     return out;
   }
+  set_fit(out.table.notes, o.coder());
   out.table.model = s.fingerprint;
   out.table.original_bytes = stored_bytes(s);
   out.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count();
@@ -102,7 +103,11 @@ cost_result run_costs(const std::string& name, session& s, const cost_request& w
 
 precis::cost_table costs_of_scores(const session& s, const precis::scores& table,
                                    const std::vector<std::string>& entries, const run_options& o) {
-  precis::cost_table t = precis::cost::weighted_error<formats>{.entries = entries}(s.model, table, o.pool());
+  precis::cost_table t = o.coder().search
+                             ? precis::cost::weighted_error<formats, code_fit>{.entries = entries, .fit = o.coder()}(
+                                   s.model, table, o.pool())
+                             : precis::cost::weighted_error<formats>{.entries = entries}(s.model, table, o.pool());
+  set_fit(t.notes, o.coder());
   t.model = s.fingerprint;
   t.original_bytes = stored_bytes(s);
   return t;

@@ -159,12 +159,14 @@ precis::scores by_text(const std::string& name, session& s, const score_request&
   if (name == "outliers") return score::outliers{.units = what.units}(s.model, windows);
   if (name == "drop_one") return score::drop_one{.units = what.units}(s.model, windows, o.pool());
   const std::size_t entry = formats::index_of(what.probe);
-  return score::reconstruction_error{.units = what.units}(
+  precis::scores table = score::reconstruction_error{.units = what.units}(
       s.model, windows,
       [&](const precis::matrix_info& m, precis::mutable_weight_view w) {
-        precis::cost::round_trip<formats>(w, m, entry, nearest_fit{}, w);
+        precis::cost::round_trip<formats>(w, m, entry, o.coder(), w);
       },
       o.pool());
+  set_fit(table.notes, o.coder());
+  return table;
 }
 
 }  // namespace

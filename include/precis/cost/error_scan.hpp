@@ -19,6 +19,7 @@
 #include <cstddef>
 #include <optional>
 #include <span>
+#include <type_traits>
 #include <vector>
 
 /// The quantization error of a matrix in each of many menu entries, without packing it where that is not necessary.
@@ -160,10 +161,10 @@ inline constexpr std::size_t scan_block_rows = 32;
 
 /// The sum of the squared errors of a matrix in an entry that has to be packed and decoded; not_admitted if the entry
 /// cannot hold the weights.
-template<codec_menu Menu>
-[[nodiscard]] double packed_error(weight_view w, const matrix_info& info, std::size_t entry) {
+template<codec_menu Menu, class Fit>
+[[nodiscard]] double packed_error(weight_view w, const matrix_info& info, std::size_t entry, const Fit& fit) {
   float_matrix decoded(info.out, info.in);
-  if (!round_trip_if_held<Menu>(w, info, entry, fit::nearest{}, decoded.view())) return not_admitted;
+  if (!round_trip_if_held<Menu>(w, info, entry, fit, decoded.view())) return not_admitted;
   std::vector<float> errors(w.cols);
   double total = 0;
   for (std::size_t first = 0; first < w.rows; first += scan_block_rows) {
@@ -179,8 +180,8 @@ template<codec_menu Menu>
 
 }  // namespace detail
 
-/// Scans a matrix once for all integer and small-float formats, in blocks of rows. For other codecs, the matrix is
-/// encoded and decoded.
+/// Scans a matrix once for all integer and small-float formats, in blocks of rows. For other codecs, and for a fit other
+/// than fit::nearest, the matrix is encoded and decoded.
 ///
 /// Unit     squared weights, summed in double in an order that depends on the shape alone.
 /// Errors   weights that are not finite; messages name the matrix by `info`.
@@ -188,9 +189,10 @@ template<codec_menu Menu>
 ///          copy at a time.
 /// @post    each sum is the error of the matrix packed by `pack_matrix` and decoded, and is the same on every executor.
 /// Source   docs/methods/weighted_error.md; docs/methods/affine.md for the formats.
-template<codec_menu Menu, executor Executor = sequential>
+template<codec_menu Menu, executor Executor = sequential, class Fit = fit::nearest>
 [[nodiscard]] scanned_errors scan_errors(weight_view weights, const matrix_info& info,
-                                         std::span<const std::size_t> entries, Executor&& run = {}) {
+                                         std::span<const std::size_t> entries, Executor&& run = {},
+                                         const Fit& fit = {}) {
   const codec::with_contiguous_rows contiguous(weights);
   const weight_view w = contiguous.view();
   const std::size_t blocks = (w.rows + detail::scan_block_rows - 1) / detail::scan_block_rows;
@@ -204,7 +206,7 @@ template<codec_menu Menu, executor Executor = sequential>
   std::optional<codec::extent> range;
   for (std::size_t e = 0; e < entries.size(); ++e) {
     const auto f = menu_facts<Menu>::format(entries[e]);
-    if (!f) {
+    if (!f || !std::is_same_v<Fit, fit::nearest>) {
       packed.push_back(e);
       continue;
     }
@@ -243,7 +245,7 @@ template<codec_menu Menu, executor Executor = sequential>
     result.signal += sums_of_block[b * columns + formats.size()];
   }
   run.for_each(packed.size(), [&](std::size_t i) {
-    result.squares[packed[i]] = detail::packed_error<Menu>(w, info, entries[packed[i]]);
+    result.squares[packed[i]] = detail::packed_error<Menu>(w, info, entries[packed[i]], fit);
   });
   return result;
 }

@@ -7,6 +7,7 @@
 #include <precis/core/text.hpp>
 #include <precis/cost/entry.hpp>
 #include <precis/cost/error_scan.hpp>
+#include <precis/fit/nearest.hpp>
 #include <precis/kernel/ieee.hpp>
 #include <precis/model/concepts.hpp>
 #include <precis/model/misuse.hpp>
@@ -41,7 +42,7 @@ PRECIS_IEEE_BEGIN
 ///           bit.
 /// Source    docs/methods/weighted_error.md. CPTQuant needs such a table and states no objective; the error is
 ///           EvoPress's layer error estimator with the identity as Gram matrix.
-template<codec_menu Menu>
+template<codec_menu Menu, class Fit = fit::nearest>
 struct weighted_error {
   enum class scale { relative, absolute };
 
@@ -49,6 +50,7 @@ struct weighted_error {
   scale by = scale::relative;
   double floor = 1e-3;             ///< the weight of the lowest score
   std::size_t original_bits = 32;  ///< bits per weight of the original file
+  Fit fit = {};                    ///< fit::nearest is the fastest: its errors need no packed copy
 
   template<weighted_model Model, executor Executor = sequential>
   [[nodiscard]] cost_table operator()(const Model& model, const scores& s, Executor&& run = {}) const {
@@ -83,7 +85,7 @@ struct weighted_error {
     if (!s.unscored.empty()) t.notes.push_back("no score, so the weight of the highest: " + list_of_names(s.unscored));
     for (std::size_t u = 0; u < t.units.size(); ++u)
       for (const std::size_t m : t.units[u].matrices) {
-        const scanned_errors errors = scan_errors<Menu>(model.weights(m), matrices[m], index, run);
+        const scanned_errors errors = scan_errors<Menu>(model.weights(m), matrices[m], index, run, fit);
         for (std::size_t e = 0; e < index.size(); ++e) {
           double error = errors.squares[e];
           if (by == scale::relative && error > 0) {

@@ -133,6 +133,33 @@ TEST_CASE("a format that cannot hold a unit's weights is not available for it; t
   CHECK(run(here.path(), {"compress", "m", "--plan", "p", "--out", "small"}).status == 0);
 }
 
+TEST_CASE("evolve and compare take formats only for units whose weights they can hold", "[program][cost][property]") {
+  const scratch here("held-plans");
+  write_with_a_weight(here / "m", 4e6f);
+  const std::vector<std::string> entries{
+      "--entries", "affine4.g32.h,affine4.g32,affine8.g32", "--text", calibration, "--windows", "1"};
+  std::vector<std::string> evolve{"evolve", "m",           "--budget", "6bpw",  "--generations",
+                                  "2",      "--offspring", "4",        "--out", "e.plan"};
+  evolve.insert(evolve.end(), entries.begin(), entries.end());
+  const auto evolved = run(here.path(), evolve);
+  CAPTURE(evolved.text);
+  CHECK(evolved.status == 0);
+  const std::string plan = test::read(here / "e.plan");
+  const std::size_t at = plan.find("h.0.mlp.c_fc");
+  REQUIRE(at != std::string::npos);
+  CHECK(plan.substr(at, plan.find('\n', at) - at).find("affine4.g32.h") == std::string::npos);
+  std::vector<std::string> compare{"compare",      "m",
+                                   "--budgets",    "6",
+                                   "--costs",      "weights",
+                                   "--random",     "3",
+                                   "--scorers",    "weight_magnitude",
+                                   "--allocators", "knapsack,kmeans_tiers"};
+  compare.insert(compare.end(), entries.begin(), entries.end());
+  const auto compared = run(here.path(), compare);
+  CAPTURE(compared.text);
+  CHECK(compared.status == 0);
+}
+
 #if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
 
 TEST_CASE("threads that the system refuses are done without, with a warning and the same results",

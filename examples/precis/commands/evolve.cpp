@@ -28,8 +28,9 @@ struct evolve_command {
 exit_status run(const evolve_command& o) {
   require_writable({o.out, o.common.json});
   session s = open_and_print(o.model);
-  const precis::cost_table table =
-      o.costs.empty() ? sizes_only(s, precis::parse_unit_kind(o.units, "--units"), o.entries) : read_costs(s, o.costs);
+  const precis::cost_table table = o.costs.empty()
+                                       ? sizes_only(s, precis::parse_unit_kind(o.units, "--units"), o.entries, o.common)
+                                       : read_costs(s, o.costs);
   run_options common = o.common;
   common.fit = to_string(agreed_fit(table.notes, common, o.costs));
   common.fit_given = common.fit_given || fit_of(table.notes).has_value();

@@ -5,6 +5,7 @@
 #include "jobs/run_options.hpp"
 #include "jobs/session.hpp"
 #include "jobs/text_windows.hpp"
+#include "jobs/unit_costs.hpp"
 
 #include <precis/allocate/evolve.hpp>
 #include <precis/cost/entry.hpp>
@@ -70,11 +71,13 @@ evolution_result run_evolution(session& s, const evolution_request& what, const 
   return out;
 }
 
-precis::cost_table sizes_only(const session& s, precis::unit_kind units, const std::string& entries) {
+precis::cost_table sizes_only(const session& s, precis::unit_kind units, const std::string& entries,
+                              const run_options& o) {
   precis::cost_table table = precis::cost::blank_table<formats>(s.model.matrices(), units,
                                                                 read_entries(entries, "--entries"), 32, "--entries");
   table.original_bytes = stored_bytes(s);
   table.maker = "sizes";
+  find_admissible(s, table, o);
   return table;
 }
 

@@ -9,6 +9,7 @@
 #include <engine/files/json.hpp>
 
 #include <precis/core/error.hpp>
+#include <precis/cost/entry.hpp>
 #include <precis/cost/measured.hpp>
 #include <precis/cost/reconstruction.hpp>
 #include <precis/cost/weighted_error.hpp>
@@ -99,6 +100,22 @@ cost_result run_costs(const std::string& name, session& s, const cost_request& w
   out.table.original_bytes = stored_bytes(s);
   out.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count();
   return out;
+}
+
+void find_admissible(const session& s, precis::cost_table& table, const run_options& o) {
+  const std::size_t entries = table.entries.size();
+  o.pool().for_each(table.costs.size(), [&](std::size_t i) {
+    const std::string& name = table.entries[i % entries];
+    if (name.starts_with("codebook")) return;  // holds any weights, and takes long to encode
+    const std::size_t entry = formats::index_of(name);
+    for (const std::size_t m : table.units[i / entries].matrices) try {
+        // Every fit tries the whole range of a group first, as nearest rounding does.
+        static_cast<void>(precis::cost::packed_in<formats>(s.model.weights(m), s.model.matrices()[m], entry,
+                                                           code_fit{.search = false}));
+      } catch (const precis::error&) {
+        table.costs[i] = precis::not_admitted;
+      }
+  });
 }
 
 precis::cost_table costs_of_scores(const session& s, const precis::scores& table,

@@ -39,6 +39,9 @@ void require_text(const std::string& name, bool with_text);
 [[nodiscard]] cost_result run_costs(const std::string& name, session& s, const cost_request& what, const run_options& o,
                                     checkpoint* saved = nullptr);
 
+/// Makes entries that cannot hold a unit's weights not admissible, for tables without costs.
+void find_admissible(const session& s, precis::cost_table& table, const run_options& o);
+
 /// Scores times the squared error that each entry leaves in the weights: CPTQuant's integer program needs costs but
 /// does not define them.
 [[nodiscard]] precis::cost_table costs_of_scores(const session& s, const precis::scores& table,

@@ -150,6 +150,8 @@ TEST_CASE("the fit is clip_search unless --fit says nearest; tables and plans ca
         if (decoded(r, c) != after(r, c)) return false;
     return true;
   };
+  REQUIRE(run(here.path(), {"plan", world, "--uniform", "affine3.g32.h", "--out", "uniform.plan"}).status == 0);
+  CHECK(test::read(here / "uniform.plan").find("note fit") == std::string::npos);  // it does not depend on the fit
   REQUIRE(compressed({"--plan", "by_hand.plan"}).status == 0);
   CHECK(agrees_with(precis::fit::clip_search{}));
   CHECK_THAT(test::read(here / "small/model.plan"), ContainsSubstring("note fit clip_search\n"));

@@ -45,7 +45,7 @@ constexpr const char* model_files[] = {
          std::ranges::find(model_files, entry.path().filename().string()) != std::end(model_files);
 }
 
-/// The temporaries that exist, for remove_temporaries: a signal handler may neither lock nor allocate, so their number is
+/// The temporaries that exist, for remove_temporaries: a signal handler may not lock or allocate, so their number is
 /// fixed. One that finds no place is removed by its destructor alone. Paths do not move while they are here.
 std::array<std::atomic<const char*>, 64> temporaries{};
 std::atomic<bool> ending{false};

@@ -159,7 +159,6 @@ exit_status run(const demo_command& o) {
 
   heading(4, "A smaller model on disk");
   precis::plan plan = make_tiers({3, 4, 6}, {0, 0, 0}, "affine", "g32.h")(tables.front());
-  set_fit(plan.notes, o.common.coder());
   const resolved_plan resolved = resolve(s, plan);
   const std::filesystem::path smaller = out / "compressed";
   const folder_bytes sizes = write_packed(s, folder, resolved, plan, o.common, smaller);

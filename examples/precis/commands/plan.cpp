@@ -89,7 +89,8 @@ exit_status run(const plan_command& o) {
   std::optional<precis::scores> table;
   std::map<std::string, precis::allocate::tier> tiers;  // of the units with a score
   std::vector<std::string> unavailable;
-  code_fit fit = o.common.coder();
+  std::optional<code_fit> fit;  // none: the plan does not depend on it
+  if (o.common.fit_given) fit = o.common.coder();
   if (!o.costs.empty()) {
     const candidate costs{.name = o.costs, .costs = read_costs(s, o.costs)};
     unavailable = precis::note_not_admitted(costs.costs);
@@ -114,10 +115,11 @@ exit_status run(const plan_command& o) {
       const candidate scored{
           .name = o.scores, .costs = costs_of_scores(s, *table, entries, o.common), .scores = *table};
       unavailable = precis::note_not_admitted(scored.costs);
+      fit = o.common.coder();
       p = allocate_plan(allocator, scored, *budget).plan;
     }
   }
-  set_fit(p.notes, fit);
+  if (fit) set_fit(p.notes, *fit);
   p.notes.insert(p.notes.end(), unavailable.begin(), unavailable.end());
   if (o.sparsity_by != "uniform") p = distribute_sparsity(s, std::move(p), o);
   const resolved_plan resolved = resolve(s, p);

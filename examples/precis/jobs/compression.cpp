@@ -134,7 +134,8 @@ compression_result compress(const compression_request& r, const run_options& o) 
 }
 
 folder_bytes write_packed(const session& s, const std::filesystem::path& source, const resolved_plan& resolved,
-                          const precis::plan& plan, const run_options& o, const std::filesystem::path& out) {
+                          precis::plan plan, const run_options& o, const std::filesystem::path& out) {
+  set_fit(plan.notes, o.coder());
   std::vector<engine::compressed_matrix> matrices;
   for (const precis::matrix_choice& c : resolved.matrices)
     matrices.push_back({.name = c.name, .codec = c.codec, .bytes = c.bytes, .pack = [&](std::span<std::byte> packed) {

@@ -36,7 +36,8 @@ struct compression_result {
 
 /// Prunes and packs matrix by matrix; the model is never in memory as a whole.
 ///
-/// Errors   a classifier; a plan that was made for another fit than the given one; those of precis::resolve, engine::write_compressed and engine::write_gguf. Throws `stopped`.
+/// Errors   a classifier; a plan that was made for another fit than the given one; those of precis::resolve,
+///          engine::write_compressed and engine::write_gguf. Throws `stopped`.
 [[nodiscard]] compression_result compress(const compression_request& r, const run_options& o);
 
 /// Writes the matrices of an open model, packed by a plan with the fit of the options, to a compressed folder, which is
@@ -46,7 +47,7 @@ struct folder_bytes {
   std::size_t before = 0, after = 0;
 };
 [[nodiscard]] folder_bytes write_packed(const session& s, const std::filesystem::path& source,
-                                        const resolved_plan& resolved, const precis::plan& plan, const run_options& o,
+                                        const resolved_plan& resolved, precis::plan plan, const run_options& o,
                                         const std::filesystem::path& out);
 
 }  // namespace program

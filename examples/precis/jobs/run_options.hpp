@@ -16,8 +16,8 @@ namespace program {
 /// Says once that the system refused to start threads; nothing if there are none.
 void warn_of_refused_threads(std::size_t refused);
 
-/// The program's executor: a thread pool that throws `stopped`, instead of taking the next index, once a signal asks for
-/// it.
+/// The program's executor: a thread pool that throws `stopped`, instead of taking the next index, once a signal asks
+/// for it.
 struct worker_pool {
   precis::thread_pool threads = {};
 

@@ -33,8 +33,8 @@ struct text_options {
   bool windows_given = false;  ///< by the user; a default gives way to a text that has fewer
 };
 /// A file that ends in .json holds token ids instead of text, {"sequences": [[1, 403, ...], ...]}; windows do not span
-/// two sequences. By default windows are as long as the shortest sequence, or a short text, allows. Says on stderr where
-/// the text is shorter than the defaults.
+/// two sequences. By default windows are as long as the shortest sequence, or a short text, allows. Says on stderr
+/// where the text is shorter than the defaults.
 /// Errors: ids outside the vocabulary; a text without a prediction; and, if given, more windows than there are, windows
 /// longer than the text or the context.
 [[nodiscard]] text_windows read_windows(const session& s, const text_options& o);

@@ -32,8 +32,8 @@ struct verdict_file {
 inline constexpr std::size_t default_verdict_tokens = 180;  ///< from the end of a text, if the context holds them
 
 /// Verdicts as questions to a language model: a prompt is the last `tokens` tokens of a text (the default, if none)
-/// followed by those of "\nVerdict:"; the answer is the first token of " " + label. The beginning-of-document token (BOS), if the tokenizer
-/// has one, comes first.
+/// followed by those of "\nVerdict:"; the answer is the first token of " " + label. The
+/// beginning-of-document token (BOS), if the tokenizer has one, comes first.
 ///
 /// Errors   a prompt longer than the model's context; labels that begin with the same token.
 [[nodiscard]] questions ask(const engine::tokenizer& tokenizer, const verdict_file& verdicts,

@@ -130,7 +130,7 @@ inline void check(const cost_table& t, const std::string& where = "cost table") 
   if (!kernel::is_finite(largest_cost)) bad("costs whose sum overflows", "costs whose sum is finite");
 }
 
-/// The units that some entries cannot hold, one line each and at most five lines: "unit h.0.mlp cannot be in affine2.g32.h".
+/// The units that some entries cannot hold, in at most five lines: "unit h.0.mlp cannot be in affine2.g32.h".
 template<class = void>
 [[nodiscard]] inline std::vector<std::string> note_not_admitted(const cost_table& t) {
   constexpr std::size_t most = 4;

@@ -180,8 +180,8 @@ template<codec_menu Menu, class Fit>
 
 }  // namespace detail
 
-/// Scans a matrix once for all integer and small-float formats, in blocks of rows. For other codecs, and for a fit other
-/// than fit::nearest, the matrix is encoded and decoded.
+/// Scans a matrix once for all integer and small-float formats, in blocks of rows. For other codecs, and for any fit
+/// but fit::nearest, the matrix is encoded and decoded.
 ///
 /// Unit     squared weights, summed in double in an order that depends on the shape alone.
 /// Errors   weights that are not finite; messages name the matrix by `info`.

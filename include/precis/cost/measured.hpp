@@ -121,8 +121,8 @@ class divergence_reading {
 /// Shapes    any batches that the model accepts.
 /// Unit      nats per prediction.
 /// Edges     a unit that changes no loss in any entry costs 0, with a note: no data reached it, such as an expert to
-///           which no token was routed, or every entry keeps its weights. An entry that cannot hold a unit's weights, or
-///           leaves a loss that is not finite, is not admissible for it, with a note.
+///           which no token was routed, or every entry keeps its weights. An entry that cannot hold a unit's weights,
+///           or leaves a loss that is not finite, is not admissible for it, with a note.
 /// Errors    entries that are not in the menu, before any work; those of read_changes: losses of the unchanged model
 ///           that are not finite, and batches without predictions; weights that are not finite, by unit and matrix;
 ///           known rows of other units or entries.

@@ -36,7 +36,7 @@ PRECIS_IEEE_BEGIN
 /// Edges     units without a score weigh as much as the highest score, with a note. An entry that cannot hold a unit's
 ///           weights is not admissible for it, with a note.
 /// Errors    entries that are not in the menu; scores that are not finite or belong to other units than the model's; a
-///           floor outside (0, 1]; a nonzero relative error of a matrix of zeros; weights that are not finite, by matrix.
+///           floor outside (0, 1]; a nonzero relative error of a matrix of zeros; weights that are not finite.
 /// Cost      `scan_errors` for every matrix: each weight is read once for all integer formats.
 /// @post     S -> a S + b with a > 0 changes nothing (up to rounding); the table is the same on every executor, bit for
 ///           bit.

@@ -37,11 +37,11 @@ struct loss_reading {
 /// Changes the weights of one unit at a time and reads the loss of every batch. Pruning sensitivity, perturbation and
 /// measured costs share it.
 ///
-///     change(unit, version)            overwrites the unit's weights, which are the original ones when it is called; may
-///                                      return false for a version that does not exist
+///     change(unit, version)            overwrites the unit's weights, which are the original ones when it is called;
+///                                      may return false for a version that does not exist
 ///     change.describe(version)         describes the change for messages: "pruned by 0.5"
-///     done(index, version, losses)     receives the losses of that unit and version, one per batch; none if the version
-///                                      does not exist, or could exist and has a loss that is not finite
+///     done(index, version, losses)     receives the losses of that unit and version, one per batch; none if the
+///                                      version does not exist, or could exist and has a loss that is not finite
 ///
 /// Returns the losses of the unchanged model. Units are visited layer by layer, not in the order given. The weights are
 /// restored to the exact bits after each unit, even if an exception is thrown.

@@ -5,6 +5,9 @@
 
 #include "catch.hpp"
 
+#include <sys/wait.h>
+#include <unistd.h>
+
 using namespace support;
 namespace fs = std::filesystem;
 

@@ -171,8 +171,7 @@ TEST_CASE("an entry that cannot hold a unit's weights, or leaves no finite loss,
   w(0, 0) = 3e5f;  // the scale is 3e5 / 3 = 1e5; half precision ends at 65504
   std::vector<measured_row> rows;
   const half_measured by_matrix{.units = unit_kind::matrix};
-  const cost_table t =
-      by_matrix.resume(model, batches, {}, [&](const measured_row& row) { rows.push_back(row); });
+  const cost_table t = by_matrix.resume(model, batches, {}, [&](const measured_row& row) { rows.push_back(row); });
   for (std::size_t u = 0; u < units.size(); ++u) {
     CHECK(t.admits(u, 0) == (units[u].matrices != std::vector<std::size_t>{1}));
     CHECK(t.admits(u, 1));

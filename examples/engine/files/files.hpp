@@ -80,6 +80,11 @@ class atomic_folder {
   existing rule_;
 };
 
+/// Removes the temporary files and folders of every atomic_file and atomic_folder that has not been committed, for a
+/// program that is about to end without running destructors. Calls only what a signal handler may call. The program
+/// must end after it: a thread that finishes or gives up such a file meanwhile waits for ever.
+void remove_temporaries() noexcept;
+
 /// Writes a whole file atomically. Errors: those of atomic_file.
 void write_file(const std::filesystem::path& target, std::string_view text);
 

@@ -71,6 +71,11 @@ option& option::separated_by(char delimiter) {
   return *this;
 }
 
+option& option::tells(bool& given) {
+  declared_->each([&given](const std::string&) { given = true; });
+  return *this;
+}
+
 option& option::reads() {
   PRECIS_EXPECTS(value_ != nullptr, "a path is text");
   paths_->inputs.push_back({declared_->get_name(), value_});

@@ -36,8 +36,9 @@ class option {
   option& one_of(std::vector<std::string> values);
   option& positive();
   option& separated_by(char delimiter);
-  option& reads();   ///< a file or folder that exists; checked before the work, like what `writes` says
-  option& writes();  ///< a file or folder: not that of another option, nor an input or part of one
+  option& tells(bool& given);  ///< sets `given` if the option is given: a default gives way where a value is refused
+  option& reads();             ///< a file or folder that exists; checked before the work, like what `writes` says
+  option& writes();            ///< a file or folder: not that of another option, nor an input or part of one
 
  private:
   friend class subcommand;

@@ -161,7 +161,7 @@ exit_status run(const demo_command& o) {
   precis::plan plan = make_tiers({3, 4, 6}, {0, 0, 0}, "affine", "g32.h")(tables.front());
   const resolved_plan resolved = resolve(s, plan);
   const std::filesystem::path smaller = out / "compressed";
-  const folder_bytes sizes = write_packed(s, folder, resolved, precis::to_text(plan), smaller);
+  const folder_bytes sizes = write_packed(s, folder, resolved, plan, o.common, smaller);
   const session again = open_model({.path = smaller.string(), .tokenizer = {}});
   run_options silent = o.common;
   silent.quiet = true;

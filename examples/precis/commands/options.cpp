@@ -13,6 +13,12 @@ void add_model(subcommand& c, model_options& o) {
   c.add("--tokenizer", o.tokenizer, "tokenizer of a .bin model, if it is not beside the model").reads();
 }
 
+void add_verdict_prompt(subcommand& c, verdict_prompt& o) {
+  c.add("--verdict-tokens", o.tokens, "language models: tokens from the end of a text in its prompt")
+      .shows_default()
+      .tells(o.given);
+}
+
 void add_tables(subcommand& c, model_options& o) {
   c.add_flag("--tables", o.tables, "the token embedding and an untied head are units, too, and in the budget");
 }
@@ -21,6 +27,15 @@ void add_common(subcommand& c, run_options& o) {
   c.add("--json", o.json, "write the result as JSON to this file").writes();
   c.add("--threads", o.threads, "threads; 0: one per processor. Results do not depend on it").shows_default();
   c.add_flag("--quiet", o.quiet, "print no progress");
+}
+
+void add_fit(subcommand& c, run_options& o) {
+  c.add("--fit", o.fit,
+        "codes of integer and small-float formats: clip_search, which searches the range of every group, or nearest, "
+        "which spans it (faster, less exact)")
+      .one_of({"clip_search", "nearest"})
+      .shows_default()
+      .tells(o.fit_given);
 }
 
 void add_resume(subcommand& c, resume_options& o) {
@@ -33,8 +48,9 @@ void add_resume(subcommand& c, resume_options& o) {
 void add_text(subcommand& c, text_options& o, const std::string& help, bool required) {
   option text = c.add("--text", o.file, help).reads();
   if (required) text.required();
-  c.add("--context", o.length, "predictions per window of the text (default: one less than the model's context)");
-  c.add("--windows", o.windows, "windows of the text; 0: all").shows_default();
+  c.add("--context", o.length,
+        "predictions per window of the text (default: one less than the model's context, or than a shorter text)");
+  c.add("--windows", o.windows, "windows of the text; 0: all").shows_default().tells(o.windows_given);
 }
 
 void add_units(subcommand& c, const std::string& name, std::string& value, const std::string& help) {

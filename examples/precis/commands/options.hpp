@@ -6,6 +6,7 @@
 #include "jobs/run_options.hpp"
 #include "jobs/session.hpp"
 #include "jobs/text_windows.hpp"
+#include "jobs/verdicts.hpp"
 
 #include <string>
 
@@ -16,10 +17,14 @@ namespace program {
 void add_model(subcommand& c, model_options& o);
 /// --json, --threads and --quiet.
 void add_common(subcommand& c, run_options& o);
+/// --fit.
+void add_fit(subcommand& c, run_options& o);
 /// --resume and --partial.
 void add_resume(subcommand& c, resume_options& o);
 /// --text, --context and --windows.
 void add_text(subcommand& c, text_options& o, const std::string& help, bool required);
+/// --verdict-tokens.
+void add_verdict_prompt(subcommand& c, verdict_prompt& o);
 /// --tables.
 void add_tables(subcommand& c, model_options& o);
 /// An option that takes block, half or matrix.

@@ -88,8 +88,14 @@ exit_status run(const plan_command& o) {
   precis::plan p;
   std::optional<precis::scores> table;
   std::map<std::string, precis::allocate::tier> tiers;  // of the units with a score
+  std::vector<std::string> unavailable;
+  std::optional<code_fit> fit;  // none: the plan does not depend on it
+  if (o.common.fit_given) fit = o.common.coder();
   if (!o.costs.empty()) {
-    p = allocate_plan(allocator, {.name = o.costs, .costs = read_costs(s, o.costs)}, *budget, also).plan;
+    const candidate costs{.name = o.costs, .costs = read_costs(s, o.costs)};
+    unavailable = precis::note_not_admitted(costs.costs);
+    p = allocate_plan(allocator, costs, *budget, also).plan;
+    fit = agreed_fit(costs.costs.notes, o.common, o.costs);
   } else if (!o.uniform.empty()) {
     p = uniform_plan(s, precis::parse_unit_kind(o.units, "--units"), o.uniform,
                      o.sparsity_by == "uniform" ? o.sparsity : 0.0);
@@ -108,9 +114,13 @@ exit_status run(const plan_command& o) {
       const std::vector<std::string> entries = read_entries(o.entries, "--entries");
       const candidate scored{
           .name = o.scores, .costs = costs_of_scores(s, *table, entries, o.common), .scores = *table};
+      unavailable = precis::note_not_admitted(scored.costs);
+      fit = o.common.coder();
       p = allocate_plan(allocator, scored, *budget).plan;
     }
   }
+  if (fit) set_fit(p.notes, *fit);
+  p.notes.insert(p.notes.end(), unavailable.begin(), unavailable.end());
   if (o.sparsity_by != "uniform") p = distribute_sparsity(s, std::move(p), o);
   const resolved_plan resolved = resolve(s, p);
   const precis::size_report& size = resolved.size;
@@ -216,6 +226,7 @@ void add_plan(command_line& line) {
   c.add("--also", o->also, "a second budget for the knapsack: a time if --budget is a size, and vice versa");
   c.add("--tensor-types", o->types, "also write the plan for llama.cpp's llama-quantize --tensor-type-file").writes();
   c.add("--out", o->out, "plan to write").shows_default().writes();
+  add_fit(c, o->common);
   add_common(c, o->common);
   c.runs([o] { return run(*o); });
 }

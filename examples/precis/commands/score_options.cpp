@@ -99,6 +99,7 @@ void experiment_options::declare(subcommand& c) {
   c.add("--calibration-windows", calibration_windows, "windows of the calibration text; 0: all").shows_default();
   c.add("--out", out, "folder for the results; created if it does not exist").shows_default().writes();
   score.declare(c);
+  add_fit(c, common);
   add_resume(c, resume);
   add_common(c, common);
 }

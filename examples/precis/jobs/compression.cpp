@@ -90,7 +90,9 @@ compression_result compress(const compression_request& r, const run_options& o) 
   const engine::matrix_decoder codecs = decoder();
   const std::string fingerprint = engine::fingerprint(source, codecs);
   const engine::mapped_file file(r.plan);
-  const precis::plan p = precis::parse_plan(file.text(), r.plan);
+  precis::plan p = precis::parse_plan(file.text(), r.plan);
+  const code_fit fit = agreed_fit(p.notes, o, r.plan);
+  set_fit(p.notes, fit);
   const choices resolved = resolve(source, p, fingerprint);
   precis::size_report size = precis::size_of(resolved.matrices);
   size.original_bytes = 0;
@@ -105,12 +107,12 @@ compression_result compress(const compression_request& r, const run_options& o) 
     const auto add = [&](const precis::matrix_choice& c) {
       removed += precis::exact_count(c.sparsity, c.out * c.in);
       matrices.push_back({.name = c.name, .codec = c.codec, .bytes = c.bytes, .pack = [&](std::span<std::byte> packed) {
-                            if (interrupted()) throw stopped{};
+                            stop_if_interrupted();
                             const engine::source_tensor& t = tensor_of(source, c.name);
                             std::vector<float> values(t.elements());
                             engine::decode(t, codecs, values);
                             const precis::weight_view w(values, t.shape[0], t.shape[1]);
-                            pack_matrix(t.in_major ? w.transposed() : w, c, packed);
+                            pack_matrix(t.in_major ? w.transposed() : w, c, packed, fit);
                             bar.step();
                           }});
     };
@@ -127,6 +129,7 @@ compression_result compress(const compression_request& r, const run_options& o) 
   }
   show_warnings(written.warnings);
   return {.fingerprint = fingerprint,
+          .fit = to_string(fit),
           .size = size,
           .all_before = written.before,
           .all_after = written.after,
@@ -134,17 +137,18 @@ compression_result compress(const compression_request& r, const run_options& o) 
 }
 
 folder_bytes write_packed(const session& s, const std::filesystem::path& source, const resolved_plan& resolved,
-                          const std::string& plan_text, const std::filesystem::path& out) {
+                          precis::plan plan, const run_options& o, const std::filesystem::path& out) {
+  set_fit(plan.notes, o.coder());
   std::vector<engine::compressed_matrix> matrices;
   for (const precis::matrix_choice& c : resolved.matrices)
     matrices.push_back({.name = c.name, .codec = c.codec, .bytes = c.bytes, .pack = [&](std::span<std::byte> packed) {
-                          pack_matrix(s.model.weights(c.matrix), c, packed);
+                          pack_matrix(s.model.weights(c.matrix), c, packed, o.coder());
                         }});
   const engine::compressed_sizes sizes = engine::write_compressed(source, out, matrices,
                                                                   {.existing = engine::atomic_folder::existing::replace,
                                                                    .tokenizer = {},
                                                                    .made_from = s.fingerprint,
-                                                                   .files = {{"model.plan", plan_text}}});
+                                                                   .files = {{"model.plan", precis::to_text(plan)}}});
   return {.before = sizes.before, .after = sizes.after};
 }
 

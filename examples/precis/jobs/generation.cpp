@@ -2,8 +2,10 @@
 
 #include "jobs/formats.hpp"
 #include "jobs/progress.hpp"
+#include "jobs/run_options.hpp"
 #include "jobs/session.hpp"
 
+#include <engine/files/memory.hpp>
 #include <engine/model_files/load.hpp>
 #include <engine/model_files/source.hpp>
 #include <engine/packed/packed_transformer.hpp>
@@ -71,14 +73,18 @@ generation_result generate(const generation_request& r, const std::function<void
   std::vector<precis::token>& ids = out.ids;
   out.prompt_tokens = ids.size();
   const std::size_t longest = std::min(source.config.context, out.prompt_tokens + r.tokens);
+  std::size_t bytes = 0;
+  for (const engine::source_tensor& t : source.tensors) bytes += t.bytes.size();
   const engine::packed_transformer model(
-      engine::load_packed(source, decoder()),
+      engine::with_memory(bytes, "the weights of " + r.model.path,
+                          [&] { return engine::load_packed(source, decoder()); }),
       r.int8_activations ? engine::activation_type::int8 : engine::activation_type::float32);
   for (const engine::source_tensor& t : source.tensors) out.weights += t.elements();
   out.weight_bytes = model.parameters().bytes();
 
   const precis::random_stream random(r.seed, precis::purpose("generate"));
   auto sequence = model.begin(longest, r.threads);
+  warn_of_refused_threads(sequence.refused_threads());
   show(r.prompt);
   auto start = std::chrono::steady_clock::now();
   std::span<const float> logits = model.append(sequence, ids);

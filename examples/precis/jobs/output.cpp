@@ -8,6 +8,8 @@
 #include <nlohmann/json.hpp>
 
 #include <algorithm>
+#include <cerrno>
+#include <cstdio>
 #include <string_view>
 #include <system_error>
 
@@ -66,6 +68,14 @@ void require_folder(const std::filesystem::path& out, const std::string& file) {
   std::error_code failed;
   std::filesystem::create_directories(out, failed);
   require_writable({out / file});
+}
+
+void require_new_folder(const std::filesystem::path& out) { static_cast<void>(engine::atomic_folder(out)); }
+
+void flush_report() {
+  const int fault = std::fflush(stdout) != 0 ? errno : EIO;  // EIO: an earlier write failed
+  if (std::ferror(stdout) != 0)
+    throw std::system_error(fault, std::generic_category(), "the report cannot be written to standard output");
 }
 
 std::string write_picture(const std::filesystem::path& svg_file, const std::string& svg) {

@@ -192,10 +192,11 @@ resolved_plan resolve(const session& s, const precis::plan& p) {
   return out;
 }
 
-void apply(engine::transformer& model, const precis::plan& p) { precis::apply<formats>(model, p, nearest_fit{}); }
+void apply(engine::transformer& model, const precis::plan& p, code_fit fit) { precis::apply<formats>(model, p, fit); }
 
-void pack_matrix(precis::weight_view weights, const precis::matrix_choice& c, std::span<std::byte> packed) {
-  precis::pack_matrix<formats>(weights, c, packed, nearest_fit{});
+void pack_matrix(precis::weight_view weights, const precis::matrix_choice& c, std::span<std::byte> packed,
+                 code_fit fit) {
+  precis::pack_matrix<formats>(weights, c, packed, fit);
 }
 
 }  // namespace program

@@ -1,5 +1,7 @@
 #pragma once
 
+#include "jobs/formats.hpp"
+
 #include <precis/allocate/z_tiers.hpp>
 #include <precis/core/cost_table.hpp>
 #include <precis/core/plan.hpp>
@@ -52,9 +54,10 @@ struct resolved_plan {
 /// Errors: those of precis::resolve.
 [[nodiscard]] resolved_plan resolve(const session& s, const precis::plan& p);
 
-/// precis::apply and precis::pack_matrix for the program's formats with nearest codes, compiled once.
-void apply(engine::transformer& model, const precis::plan& p);
-void pack_matrix(precis::weight_view weights, const precis::matrix_choice& c, std::span<std::byte> packed);
+/// precis::apply and precis::pack_matrix for the program's formats, compiled once.
+void apply(engine::transformer& model, const precis::plan& p, code_fit fit);
+void pack_matrix(precis::weight_view weights, const precis::matrix_choice& c, std::span<std::byte> packed,
+                 code_fit fit);
 
 struct llama_types {
   std::string lines;

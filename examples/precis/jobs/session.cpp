@@ -1,6 +1,7 @@
 #include "jobs/session.hpp"
 
 #include "jobs/formats.hpp"
+#include "jobs/signals.hpp"
 
 #include <engine/files/files.hpp>
 #include <engine/model/config_json.hpp>
@@ -31,6 +32,7 @@ void show_warnings(std::span<const std::string> sentences) {
 engine::bundle load_bundle(const model_options& o) {
   engine::bundle b = engine::load(o.path, {.tokenizer = o.tokenizer, .decoder = decoder()});
   show_warnings(b.warnings);
+  stop_if_interrupted();  // a signal may have come while the model was loading
   return b;
 }
 

@@ -15,6 +15,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <cstdio>
 #include <filesystem>
 #include <optional>
 #include <span>
@@ -61,7 +62,12 @@ text_windows read_windows(const session& s, const text_options& o) {
 
   const std::size_t context = s.model.shape().context;
   text_windows out{.name = path.filename().string(), .tokens = 0, .length = o.length, .windows = {}};
-  if (out.length == 0) out.length = is_ids && shortest > 1 ? std::min(shortest, context) - 1 : context - 1;
+  if (out.length == 0) {
+    out.length = std::min(std::max<std::size_t>(shortest, 2), context) - 1;
+    if (!is_ids && out.length + 1 < context)
+      fmt::print(stderr, "precis: {} has {} tokens: one window of {} predictions instead of {}\n", out.name, shortest,
+                 out.length, context - 1);
+  }
   if (out.length > context)
     precis::refuse({.what = fmt::format("windows of {} predictions", out.length),
                     .where = "--context",
@@ -71,13 +77,17 @@ text_windows read_windows(const session& s, const text_options& o) {
     out.tokens += each.size();
     available += each.size() < 2 ? 0 : (each.size() - 1) / out.length;
   }
-  if (available == 0 || o.windows > available)
+  const bool fewer = o.windows > available;
+  if (available == 0 || (fewer && o.windows_given))
     precis::refuse(
         {.what = fmt::format("{} tokens, {} whole windows of {} predictions", out.tokens, available, out.length),
          .where = o.file,
-         .expected = o.windows > available && available != 0 ? fmt::format("--windows of at most {}", available)
-                                                             : "a longer text, or a smaller --context"});
-  const std::size_t count = o.windows == 0 ? available : o.windows;
+         .expected = fewer && available != 0 ? fmt::format("--windows of at most {}", available)
+                                             : "a longer text, or a smaller --context"});
+  if (fewer)
+    fmt::print(stderr, "precis: {} has {} windows of {} predictions: all are used, instead of {} by default\n",
+               out.name, available, out.length, o.windows);
+  const std::size_t count = o.windows == 0 || fewer ? available : o.windows;
   for (const std::vector<precis::token>& each : sequences)
     for (std::size_t i = 0; (i + 1) * out.length < each.size() && out.windows.size() < count; ++i)
       out.windows.push_back(precis::next_token_batch(1, std::span(each).subspan(i * out.length, out.length + 1)));
@@ -100,6 +110,7 @@ std::vector<precis::token_batch> batched(const text_windows& text) {
 
 text_loss measure(const engine::transformer& model, const text_windows& text, const run_options& o,
                   const std::string& label, checkpoint* saved) {
+  text_loss out;
   std::vector<std::optional<precis::nll>> each(text.windows.size());
   {
     progress bar(label, text.windows.size(), o.how());
@@ -113,25 +124,19 @@ text_loss measure(const engine::transformer& model, const text_windows& text, co
       each[i] = precis::nll{.sum = before->at("sum"), .count = before->at("count")};
       bar.skip(1);
     }
-    o.pool().for_each(open.size(), [&](std::size_t k) {
-      if (interrupted()) return;
+    out.stopped = !o.pool().for_each_until_stopped(open.size(), [&](std::size_t k) {
       const std::size_t i = open[k];
       each[i] = model.loss(text.windows[i]);
       if (saved != nullptr) saved->record(std::to_string(i), {{"sum", each[i]->sum}, {"count", each[i]->count}});
       bar.step();
     });
   }
-  text_loss out;
   for (const auto& w : each) {
-    if (!w) {
-      out.stopped = true;
-      continue;
-    }
+    if (!w) continue;
     out.report.windows.push_back(*w);
     out.report.total += *w;
   }
-  if (out.report.windows.empty())
-    precis::refuse({.what = "stopped before the first window", .where = label, .expected = "at least one window"});
+  if (out.report.windows.empty()) throw stopped{};
   if (!std::isfinite(out.report.total.sum))
     precis::refuse({.what = fmt::format("the loss on {} is {}", text.name, out.report.total.sum),
                     .where = label,

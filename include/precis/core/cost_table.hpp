@@ -134,6 +134,26 @@ inline void check(const cost_table& t, const std::string& where = "cost table") 
   if (!kernel::is_finite(largest_cost)) bad("costs whose sum overflows", "costs whose sum is finite");
 }
 
+/// The units that some entries cannot hold, in at most five lines: "unit h.0.mlp cannot be in affine2.g32.h".
+template<class = void>
+[[nodiscard]] inline std::vector<std::string> note_not_admitted(const cost_table& t) {
+  constexpr std::size_t most = 4;
+  std::vector<std::string> notes;
+  std::size_t more = 0;
+  for (std::size_t u = 0; u < t.units.size(); ++u) {
+    std::string entries;
+    for (std::size_t e = 0; e < t.entries.size(); ++e)
+      if (!t.admits(u, e)) entries += (entries.empty() ? "" : ", ") + t.entries[e];
+    if (entries.empty()) continue;
+    if (notes.size() == most)
+      ++more;
+    else
+      notes.push_back("unit " + t.units[u].name + " cannot be in " + entries);
+  }
+  if (more != 0) notes.push_back("so it is for some entries of " + std::to_string(more) + " more units");
+  return notes;
+}
+
 /// The exact packed bytes of every unit in every entry, [units x entries]: the sum over the matrices of the unit.
 ///
 /// Errors   an entry that is not in the menu.

@@ -5,6 +5,9 @@
 
 #include "catch.hpp"
 
+#include <sys/wait.h>
+#include <unistd.h>
+
 using namespace support;
 namespace fs = std::filesystem;
 
@@ -110,4 +113,27 @@ TEST_CASE("atomic_folder appears whole and replaces only model folders", "[engin
   CHECK_THAT(refusal([&] { engine::atomic_folder f(folder / "none/out"); }),
              ContainsSubstring("cannot be created (No such"));
   CHECK(slurp(folder / "letters/dear") == "precious");
+}
+
+TEST_CASE("a program that ends at once removes its temporary files and folders", "[engine][files][property]") {
+  const temporary_folder folder;
+  const pid_t child = ::fork();
+  if (child == 0) {
+    engine::atomic_file file(folder / "file");
+    file.write("half");
+    engine::atomic_folder model(folder / "model");
+    engine::write_file(model.path() / "config.json", "{}");
+    engine::atomic_file weights(model.path() / "model.safetensors");
+    weights.write("half");
+    engine::write_file(folder / "done", "whole");
+    const bool there = folder.entries() == 3;
+    engine::remove_temporaries();
+    ::_exit(there ? 7 : 8);
+  }
+  int status = 0;
+  REQUIRE(::waitpid(child, &status, 0) == child);
+  CHECK(WIFEXITED(status));
+  CHECK(WEXITSTATUS(status) == 7);
+  CHECK(folder.entries() == 1);
+  CHECK(std::filesystem::exists(folder / "done"));
 }

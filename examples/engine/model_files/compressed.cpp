@@ -64,11 +64,18 @@ std::vector<const compressed_matrix*> match_matrices(const model_source& source,
   return packed;
 }
 
+void check_can_be_packed(const model_source& source) {
+  if (source.format == model_format::compressed)
+    refuse_input(source.path.string(), "a folder whose matrices are packed already", "the original model");
+  if (source.format == model_format::gguf)
+    refuse_input(source.path.string(), "a GGUF file, which can be evaluated and run but not packed again",
+                 "the Hugging Face folder or llama2.c file that it was made from");
+}
+
 compressed_sizes write_compressed(const fs::path& source_path, const fs::path& destination,
                                   std::span<const compressed_matrix> matrices, const compress_options& options) {
   const model_source source = open_source(source_path);
-  if (source.format == model_format::compressed || source.format == model_format::gguf)
-    refuse_input(source_path.string(), "a model that is already compressed", "the original model");
+  check_can_be_packed(source);
   check_destination(source_path, destination);
   const std::vector<const compressed_matrix*> packed = match_matrices(source, matrices);
 

@@ -42,9 +42,12 @@ struct compressed_sizes {
 [[nodiscard]] std::vector<const compressed_matrix*> match_matrices(const model_source& source,
                                                                    std::span<const compressed_matrix> matrices);
 
+/// Refuses a source whose matrices cannot be packed: one that is packed already, or a GGUF file.
+void check_can_be_packed(const model_source& source);
+
 /// Writes `source` to `destination` with some matrices packed; all other tensors keep their bytes.
 ///
-/// Errors   those of match_matrices; a source that is already compressed; a destination that exists (unless it may be
+/// Errors   those of match_matrices and check_can_be_packed; a destination that exists (unless it may be
 ///          replaced) or is the source. Nothing is left behind after an error, nor if `pack` throws.
 compressed_sizes write_compressed(const std::filesystem::path& source, const std::filesystem::path& destination,
                                   std::span<const compressed_matrix> matrices, const compress_options& options = {});

@@ -49,7 +49,7 @@ namespace {
   return static_cast<float>(value);
 }
 
-[[nodiscard]] config read_config(const gguf_header& h, const gguf_keys& keys) {
+[[nodiscard]] config read_config(const gguf_header& h, const gguf_keys& keys, std::string_view where) {
   config c;
   const std::string_view name = keys.text("general.architecture");
   if (name == "gpt2")
@@ -86,7 +86,7 @@ namespace {
     c.norm_epsilon = positive(keys, key("attention.layer_norm_epsilon"), 1e-5);
     c.activation = activation::gelu_tanh;
   }
-  check(c);
+  check(c, where);
   if (llama)
     for (const std::string_view rest : {"rope.dimension_count", "attention.key_length", "attention.value_length"})
       must_be(rest, c.head_width());
@@ -104,8 +104,12 @@ namespace {
 gguf_model parse_gguf_model(std::span<const std::byte> file, std::string_view where) {
   const gguf_header h = parse_gguf(file, where);
   const gguf_keys keys(h, where);
+  if (const std::size_t files = keys.whole_number_or("split.count", 1); files > 1)
+    refuse_input(
+        where, "one of the " + std::to_string(files) + " files of a split model",
+        "one file with all tensors: join them with llama.cpp's `llama-gguf-split --merge FIRST_FILE WHOLE_FILE`");
   gguf_model m;
-  m.config = read_config(h, keys);
+  m.config = read_config(h, keys, where);
   const auto id = [&](std::string_view key) -> std::optional<precis::token> {
     const std::size_t value = keys.whole_number_or(key, m.config.vocabulary);
     return value < m.config.vocabulary ? std::optional(static_cast<precis::token>(value)) : std::nullopt;

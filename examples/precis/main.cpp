@@ -8,6 +8,19 @@
 
 #include <cstdio>
 #include <exception>
+#include <new>
+#include <string>
+#include <string_view>
+
+namespace {
+
+/// Names in messages may come from files and paths: what would disturb a terminal is escaped.
+void say(std::string_view message) {
+  const std::string line = precis::printable(message, 4000);
+  std::fprintf(stderr, "precis: %s\n", line.c_str());
+}
+
+}  // namespace
 
 /// Exit codes: 0 done, 2 bad input or usage, 130 stopped by Ctrl-C, 1 anything else.
 int main(int argc, char** argv) {
@@ -38,11 +51,18 @@ int main(int argc, char** argv) {
   } catch (const program::stopped&) {
     std::fputs("precis: stopped; nothing was written\n", stderr);
     return 130;
-  } catch (const precis::error& e) {
-    std::fprintf(stderr, "precis: %s\n", e.what());
+  } catch (
+      const precis::error& e) {  // each part is cut, so that the longest path leaves room for what is wrong with it
+    say(precis::problem{.what = precis::printable(e.reason().what, 1000),
+                        .where = precis::printable(e.reason().where, 600),
+                        .expected = precis::printable(e.reason().expected, 1000)}
+            .message());
     return 2;
+  } catch (const std::bad_alloc&) {
+    say("not enough memory; expected a smaller model or fewer bytes in use by other programs");
+    return 1;
   } catch (const std::exception& e) {
-    std::fprintf(stderr, "precis: %s\n", e.what());
+    say(e.what());
     return 1;
   }
 }

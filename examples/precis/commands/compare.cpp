@@ -258,7 +258,8 @@ void add_compare(command_line& line) {
   c.add("--budgets", o->budgets, "comma-separated sizes: 4 or 4.5bpw (bits per weight), 40%, 1200000B").shows_default();
   c.add("--scorers", o->scorers, "comma-separated scorers (default: all that the given data allow)");
   c.add("--costs", o->costs, "comma-separated costs: measured, measured_nll, reconstruction, weights; '' for none")
-      .shows_default();
+      .shows_default()
+      .may_be_empty();
   add_units(c, "--cost-units", o->cost_units, "the units that get one cost and one choice each: block, half or matrix");
   c.add("--allocators", o->allocators,
         "comma-separated allocators: " + fmt::format("{}", fmt::join(allocator_names(), ", ")))

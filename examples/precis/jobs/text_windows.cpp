@@ -37,8 +37,9 @@ namespace {
     if (!each.is_array()) keys.refuse("a sequence that is " + engine::type_of(each), "lists of token ids");
     for (const engine::json& id : each) {
       if (!id.is_number_unsigned() || id.get<std::uint64_t>() >= vocabulary)
-        keys.refuse(fmt::format("token {} in sequence {}", id.dump(), out.size() - 1),
-                    fmt::format("whole numbers below {}, the vocabulary", vocabulary));
+        keys.refuse(
+            fmt::format("token {} in sequence {}", id.is_number() ? id.dump() : engine::type_of(id), out.size() - 1),
+            fmt::format("whole numbers below {}, the vocabulary", vocabulary));
       ids.push_back(id.get<precis::token>());
     }
   }
@@ -61,10 +62,11 @@ text_windows read_windows(const session& s, const text_options& o) {
 
   const std::size_t context = s.model.shape().context;
   text_windows out{.name = path.filename().string(), .tokens = 0, .length = o.length, .windows = {}};
-  if (out.length == 0) out.length = is_ids && shortest > 1 ? std::min(shortest, context) - 1 : context - 1;
+  if (out.length == 0)
+    out.length = std::max<std::size_t>((is_ids && shortest > 1 ? std::min(shortest, context) : context) - 1, 1);
   if (out.length > context)
     precis::refuse({.what = fmt::format("windows of {} predictions", out.length),
-                    .where = "--context",
+                    .where = o.length_option,
                     .expected = fmt::format("at most {}, the model's context", context)});
   std::size_t available = 0;
   for (const std::vector<precis::token>& each : sequences) {
@@ -75,8 +77,10 @@ text_windows read_windows(const session& s, const text_options& o) {
     precis::refuse(
         {.what = fmt::format("{} tokens, {} whole windows of {} predictions", out.tokens, available, out.length),
          .where = o.file,
-         .expected = o.windows > available && available != 0 ? fmt::format("--windows of at most {}", available)
-                                                             : "a longer text, or a smaller --context"});
+         .expected = o.windows > available && available != 0 && !o.windows_option.empty()
+                         ? fmt::format("{} of at most {}", o.windows_option, available)
+                     : o.length_option.empty() ? std::string("a longer text")
+                                               : "a longer text, or a smaller " + o.length_option});
   const std::size_t count = o.windows == 0 ? available : o.windows;
   for (const std::vector<precis::token>& each : sequences)
     for (std::size_t i = 0; (i + 1) * out.length < each.size() && out.windows.size() < count; ++i)

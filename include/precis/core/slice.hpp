@@ -105,8 +105,8 @@ template<class = void>
     }
     const bool columns = s.role == role::attention_out;
     if ((columns ? s.in : s.out) % s.heads != 0)
-      refuse({.what = "slice " + shown(s.name) + " of " + std::to_string(s.out) + " x " + std::to_string(s.in) + " for " +
-                      std::to_string(s.heads) + " heads",
+      refuse({.what = "slice " + shown(s.name) + " of " + std::to_string(s.out) + " x " + std::to_string(s.in) +
+                      " for " + std::to_string(s.heads) + " heads",
               .where = "by_head",
               .expected = "rows or columns that divide evenly"});
     for (std::size_t h = 0; h < s.heads; ++h) {

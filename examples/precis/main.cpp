@@ -16,10 +16,19 @@
 #include <exception>
 #include <new>
 #include <string>
+#include <string_view>
 
 namespace {
+
 std::atomic<std::size_t> refused_bytes{0};  // of the last allocation that failed
+
+/// Names in messages may come from files and paths: what would disturb a terminal is escaped.
+void say(std::string_view message) {
+  const std::string line = precis::printable(message, 4000);
+  std::fprintf(stderr, "precis: %s\n", line.c_str());
 }
+
+}  // namespace
 
 /// As the standard library's, but a failure remembers its size for the message.
 void* operator new(std::size_t bytes) {
@@ -62,8 +71,12 @@ int main(int argc, char** argv) {
     const char* const words = program::say_if_ended(nullptr);
     std::fputs(words == nullptr ? program::nothing_written : words, stderr);
     return program::interrupted_status();
-  } catch (const precis::error& e) {
-    std::fprintf(stderr, "precis: %s\n", e.what());
+  } catch (
+      const precis::error& e) {  // each part is cut, so that the longest path leaves room for what is wrong with it
+    say(precis::problem{.what = precis::printable(e.reason().what, 1000),
+                        .where = precis::printable(e.reason().where, 600),
+                        .expected = precis::printable(e.reason().expected, 1000)}
+            .message());
     return 2;
   } catch (const std::bad_alloc&) {
     const std::string work = program::current_work();
@@ -73,7 +86,7 @@ int main(int argc, char** argv) {
                  engine::bytes_as_text(refused_bytes).c_str(), work.empty() ? "" : (" while " + work).c_str());
     return 1;
   } catch (const std::exception& e) {
-    std::fprintf(stderr, "precis: %s\n", e.what());
+    say(e.what());
     return 1;
   }
 }

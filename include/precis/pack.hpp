@@ -146,6 +146,7 @@ struct pack_options {
   std::string model = {};       ///< the model's fingerprint: a plan for a different one is refused. Empty = not checked
   bool let_zeros_move = false;  ///< allow codecs that do not keep zero (min_anchored) on pruned matrices
   std::size_t original_bits = 32;  ///< bits per weight of the original file, for the size report
+  std::string where = "plan";      ///< names the plan in messages: its file
 };
 
 /// A plan's choice for one matrix, checked against model and menu.
@@ -172,17 +173,17 @@ struct matrix_choice {
 template<codec_menu Menu>
 [[nodiscard]] std::vector<matrix_choice> resolve(std::span<const matrix_info> matrices, const plan& p,
                                                  const pack_options& options = {}) {
-  const auto bad = [](std::string what, std::string expected) {
-    refuse({.what = std::move(what), .where = "plan", .expected = std::move(expected)});
+  const auto bad = [&](std::string what, std::string expected) {
+    refuse({.what = std::move(what), .where = options.where, .expected = std::move(expected)});
   };
   check(p);
   if (!p.model.empty() && !options.model.empty() && p.model != options.model)
-    bad("it was made for model " + p.model, "a plan for this model, " + options.model);
+    bad("it was made for model " + shown(p.model), "a plan for this model, " + options.model);
 
   const std::vector<unit> units = group_units(matrices, p.units);
   for (const choice& c : p.choices)
     if (std::none_of(units.begin(), units.end(), [&](const unit& u) { return u.name == c.unit; }))
-      bad("unit " + c.unit + " is not in this model",
+      bad("unit " + shown(c.unit) + " is not in this model",
           units.empty() ? "a model with matrices" : "units like " + units.front().name);
 
   std::vector<matrix_choice> result(matrices.size());

@@ -119,7 +119,7 @@ mapped_file::mapped_file(const fs::path& path) {
   const auto bad = [&](const std::string& what) {
     precis::refuse({.what = what, .where = path.string(), .expected = "a readable file that is not empty"});
   };
-  const int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  const int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);  // a pipe would wait for a writer
   if (descriptor < 0) bad("cannot be opened (" + reason(errno) + ")");
   struct stat status{};
   const bool known = ::fstat(descriptor, &status) == 0;
@@ -136,6 +136,12 @@ mapped_file::mapped_file(const fs::path& path) {
   if (status.st_size == 0) bad("is empty");
   if (memory == MAP_FAILED) bad("cannot be mapped (" + reason(fault) + ")");
   bytes_ = {static_cast<const std::byte*>(memory), static_cast<std::size_t>(status.st_size)};
+  if (text().starts_with("version https://git-lfs.github.com/spec/")) {
+    ::munmap(memory, bytes_.size());
+    precis::refuse({.what = "is a Git LFS pointer, not the file that it stands for",
+                    .where = path.string(),
+                    .expected = "the file itself: run `git lfs pull` in its repository, or download it"});
+  }
 }
 
 mapped_file::mapped_file(mapped_file&& other) noexcept : bytes_(std::exchange(other.bytes_, {})) {}

@@ -16,15 +16,18 @@ class mapped_file {
  public:
   mapped_file() = default;
 
-  /// Errors: a missing, unreadable or empty file, or a folder. The message names the cause.
+  /// Errors: a missing, unreadable or empty file, a folder, or a Git LFS pointer, which stands for a file that was not
+  /// fetched. The message names the cause.
   explicit mapped_file(const std::filesystem::path& path);
   mapped_file(mapped_file&& other) noexcept;
   mapped_file& operator=(mapped_file&& other) noexcept;
   ~mapped_file();
 
   [[nodiscard]] std::span<const std::byte> bytes() const noexcept { return bytes_; }
+  /// Without the byte order mark that some editors write.
   [[nodiscard]] std::string_view text() const noexcept {
-    return {reinterpret_cast<const char*>(bytes_.data()), bytes_.size()};
+    const std::string_view all(reinterpret_cast<const char*>(bytes_.data()), bytes_.size());
+    return all.starts_with("\xEF\xBB\xBF") ? all.substr(3) : all;
   }
 
  private:

@@ -132,7 +132,7 @@ class cursor {
   if (type != gguf_type::array) return read_number(type, from);
   const gguf_type element = from.type();
   if (element == gguf_type::array)
-    refuse_input(where, "key \"" + key + "\" is an array of arrays", "arrays of plain values");
+    refuse_input(where, "key \"" + precis::shown(key) + "\" is an array of arrays", "arrays of plain values");
   const std::size_t width = width_of(element), count = from.count(width == 0 ? 8 : width, "array elements");
   if (width != 0) return gguf_array{element, count, from.take(count * width)};
   cursor start = from;
@@ -147,7 +147,7 @@ class cursor {
 [[nodiscard]] gguf_tensor read_tensor(cursor& from, std::string_view where) {
   gguf_tensor t;
   t.name = from.name("a tensor");
-  const std::string at = "tensor \"" + t.name.substr(0, 80) + "\"";
+  const std::string at = "tensor \"" + precis::shown(t.name) + "\"";
   const auto extents = from.number<std::uint32_t>();
   if (extents == 0 || extents > 4)
     refuse_input(where, at + " has " + std::to_string(extents) + " dimensions", "1 to 4");
@@ -199,7 +199,7 @@ gguf_header parse_gguf(std::span<const std::byte> file, std::string_view where) 
     gguf_value value = read_value(from, where, key);
     h.stored.push_back({key, start.take(start.left() - from.left())});
     const auto [at, fresh] = h.metadata.emplace(std::move(key), value);
-    if (!fresh) refuse_input(where, "key \"" + at->first.substr(0, 80) + "\" occurs twice", "each key once");
+    if (!fresh) refuse_input(where, "key \"" + precis::shown(at->first) + "\" occurs twice", "each key once");
   }
   const std::size_t alignment = gguf_keys(h, where).whole_number_or("general.alignment", default_alignment);
   if (!std::has_single_bit(alignment) || alignment > largest_alignment)
@@ -210,7 +210,7 @@ gguf_header parse_gguf(std::span<const std::byte> file, std::string_view where) 
   const std::size_t data = padded(file.size() - from.left(), alignment);
   std::vector<const gguf_tensor*> order, names;
   for (gguf_tensor& t : h.tensors) {
-    const std::string at = "tensor \"" + t.name.substr(0, 80) + "\"";
+    const std::string at = "tensor \"" + precis::shown(t.name) + "\"";
     if (t.first_byte % alignment != 0)
       refuse_input(where, at + " is at offset " + std::to_string(t.first_byte),
                    "a multiple of " + std::to_string(alignment));
@@ -223,12 +223,14 @@ gguf_header parse_gguf(std::span<const std::byte> file, std::string_view where) 
   std::ranges::sort(order, {}, &gguf_tensor::first_byte);
   for (std::size_t i = 1; i < order.size(); ++i)
     if (order[i - 1]->first_byte + order[i - 1]->bytes > order[i]->first_byte)
-      refuse_input(where, "tensors \"" + order[i - 1]->name + "\" and \"" + order[i]->name + "\" overlap",
-                   "tensors that do not overlap");
+      refuse_input(
+          where,
+          "tensors \"" + precis::shown(order[i - 1]->name) + "\" and \"" + precis::shown(order[i]->name) + "\" overlap",
+          "tensors that do not overlap");
   std::ranges::sort(names, {}, &gguf_tensor::name);
   for (std::size_t i = 1; i < names.size(); ++i)
     if (names[i - 1]->name == names[i]->name)
-      refuse_input(where, "tensor \"" + names[i]->name.substr(0, 80) + "\" occurs twice", "each tensor once");
+      refuse_input(where, "tensor \"" + precis::shown(names[i]->name) + "\" occurs twice", "each tensor once");
   return h;
 }
 
@@ -255,7 +257,7 @@ void gguf_keys::refuse(std::string_view key, std::string_view expected) const {
   if (v == nullptr)
     what += "missing";
   else if (const auto* text = std::get_if<std::string_view>(v))
-    what += "\"" + std::string(text->substr(0, 60)) + "\"";
+    what += "\"" + precis::shown(*text) + "\"";
   else if (const auto* array = std::get_if<gguf_array>(v))
     what += "an array of " + std::to_string(array->count) + " elements of type " +
             std::to_string(static_cast<unsigned>(array->type));

@@ -25,11 +25,11 @@ namespace engine {
   return text + (names.size() > 40 ? " and " + std::to_string(names.size() - 40) + " more" : "");
 }
 
-/// At most five of the names: "a, b, c, d, e and 17 more".
+/// At most five of the names, which may come from a file: "a, b, c, d, e and 17 more".
 [[nodiscard]] inline std::string listed(std::span<const std::string> names) {
   std::string text;
   const std::size_t shown = std::min<std::size_t>(names.size(), 5);
-  for (std::size_t i = 0; i < shown; ++i) text += (i == 0 ? "" : ", ") + names[i];
+  for (std::size_t i = 0; i < shown; ++i) text += (i == 0 ? "" : ", ") + precis::shown(names[i]);
   if (names.size() > shown) text += " and " + std::to_string(names.size() - shown) + " more";
   return text;
 }

@@ -74,12 +74,12 @@ config parse_config(std::string_view json_text, std::string_view where) {
       check_keys(root, keys, type, checked::all_but_windows, 0);
       const config c = f.read_config(keys);
       check_keys(root, keys, type, checked::windows, c.context);
-      check(c);
+      check(c, where);
       return c;
     }
     known += (known.empty() ? "" : a == std::end(all_architectures)[-1] ? " or " : ", ") + std::string(f.model_type);
   }
-  keys.refuse("key \"model_type\" is \"" + type + "\"", known);
+  keys.refuse("key \"model_type\" is \"" + precis::shown(type) + "\"", known);
 }
 
 std::vector<std::string> unapplied_keys(const json& root, const config& c, metadata_file file) {
@@ -134,7 +134,7 @@ std::vector<std::string> label_names(const json_object& keys) {
   for (const auto& [id, name] : names->items()) {
     std::size_t i = 0;
     if (!precis::text::read(id, i) || i >= labels.size() || !name.is_string() || named[i])
-      keys.refuse("key \"id2label\" holds \"" + id.substr(0, 20) + "\": " + type_of(name),
+      keys.refuse("key \"id2label\" holds \"" + precis::shown(id) + "\": " + type_of(name),
                   "a name for every id from 0 to " + std::to_string(labels.size() - 1));
     labels[i] = name.get<std::string>();
     named[i] = true;

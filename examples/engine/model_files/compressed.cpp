@@ -70,11 +70,15 @@ std::vector<const compressed_matrix*> match_matrices(const model_source& source,
   return packed;
 }
 
+void check_can_be_packed(const model_source& source) {
+  if (source.format == model_format::compressed)
+    refuse_input(source.path.string(), "a folder whose matrices are packed already", "the original model");
+}
+
 compressed_sizes write_compressed(const fs::path& source_path, const fs::path& destination,
                                   std::span<const compressed_matrix> matrices, const compress_options& options) {
   const model_source source = open_source(source_path);
-  if (source.format == model_format::compressed)
-    refuse_input(source_path.string(), "a model that is already compressed", "the original model");
+  check_can_be_packed(source);
   if (source.format == model_format::gguf)
     refuse_input(source_path.string(), "a GGUF file, which cannot become a folder",
                  "an output that ends in .gguf, or the original model");

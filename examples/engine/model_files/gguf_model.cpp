@@ -94,7 +94,8 @@ namespace {
   return {std::string(keys.where()) + ": keys that this engine does not know: " + joined(unknown)};
 }
 
-[[nodiscard]] config read_config(const gguf_header& h, const gguf_keys& keys, std::vector<std::string>& warnings) {
+[[nodiscard]] config read_config(const gguf_header& h, const gguf_keys& keys, std::string_view where,
+                                 std::vector<std::string>& warnings) {
   config c;
   const std::string_view name = keys.text("general.architecture");
   if (name == "gpt2")
@@ -130,7 +131,7 @@ namespace {
     c.activation = activation::gelu_tanh;
   }
   warnings = check_keys(h, keys, name, c.context);
-  check(c);
+  check(c, where);
   for (const std::string_view rest : {"attention.key_length", "attention.value_length"}) must_be(rest, c.head_width());
   if (llama) must_be("rope.dimension_count", c.head_width());
   if (table != h.tensors.end()) must_be("vocab_size", c.vocabulary);
@@ -148,8 +149,12 @@ namespace {
 gguf_model parse_gguf_model(std::span<const std::byte> file, std::string_view where) {
   const gguf_header h = parse_gguf(file, where);
   const gguf_keys keys(h, where);
+  if (const std::size_t files = keys.whole_number_or("split.count", 1); files > 1)
+    refuse_input(
+        where, "one of the " + std::to_string(files) + " files of a split model",
+        "one file with all tensors: join them with llama.cpp's `llama-gguf-split --merge FIRST_FILE WHOLE_FILE`");
   gguf_model m;
-  m.config = read_config(h, keys, m.warnings);
+  m.config = read_config(h, keys, where, m.warnings);
   const auto id = [&](std::string_view key) -> std::optional<precis::token> {
     const std::size_t value = keys.whole_number_or(key, m.config.vocabulary);
     return value < m.config.vocabulary ? std::optional(static_cast<precis::token>(value)) : std::nullopt;

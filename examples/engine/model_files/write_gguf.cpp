@@ -185,8 +185,7 @@ compressed_sizes write_gguf(const fs::path& source_path, const fs::path& destina
   const config& c = source.config;
   if (family_of(c).gguf_block_names.empty())
     refuse_input(source_path.string(), "a model of type " + std::string(family_of(c).model_type), "gpt2 or llama");
-  if (source.format == model_format::compressed)
-    refuse_input(source_path.string(), "a model that is already packed", "the original model");
+  check_can_be_packed(source);
   if (c.architecture == architecture::gpt2 && c.activation != activation::gelu_tanh)
     refuse_input(source_path.string(), "an exact GELU, which llama.cpp does not support for GPT-2", "gelu_new");
   std::error_code ignored;

@@ -268,6 +268,7 @@ void add_compare(command_line& line) {
   c.add("--scorers", o->scorers, "comma-separated scorers (default: all that the given data allow)");
   c.add("--costs", o->costs, "comma-separated costs: measured, measured_nll, reconstruction, weights; '' for none")
       .shows_default()
+      .may_be_empty()
       .tells(o->costs_given);
   add_units(c, "--cost-units", o->cost_units, "the units that get one cost and one choice each: block, half or matrix");
   c.add("--allocators", o->allocators,

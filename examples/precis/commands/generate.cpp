@@ -66,7 +66,7 @@ void add_generate(command_line& line) {
       "A packed model is never unpacked; a float model runs as well, for comparison. The same seed gives the same text "
       "with any number of threads.");
   add_model(c, o->request.model);
-  c.add("--prompt", o->request.prompt, "the text to continue").required();
+  c.add("--prompt", o->request.prompt, "the text to continue").required().may_be_empty();
   c.add("--tokens", o->request.tokens, "tokens to generate, at most").shows_default();
   c.add("--temperature", o->request.temperature, "0: the most likely token; 1: sample from the model's distribution")
       .shows_default();

@@ -53,12 +53,12 @@ void add_text(subcommand& c, text_options& o, const std::string& help, bool requ
   c.add("--windows", o.windows, "windows of the text; 0: all").shows_default().tells(o.windows_given);
 }
 
-void add_units(subcommand& c, const std::string& name, std::string& value, const std::string& help) {
-  c.add(name, value, help).one_of({"block", "half", "matrix"}).shows_default();
+option add_units(subcommand& c, const std::string& name, std::string& value, const std::string& help) {
+  return c.add(name, value, help).one_of({"block", "half", "matrix"}).shows_default();
 }
 
-void add_entries(subcommand& c, std::string& value, const std::string& help) {
-  c.add("--entries", value, fmt::format("{} (default: {})", help, default_entries_text));
+option add_entries(subcommand& c, std::string& value, const std::string& help) {
+  return c.add("--entries", value, fmt::format("{} (default: {})", help, default_entries_text));
 }
 
 option add_budget(subcommand& c, std::string& value, const std::string& more) {

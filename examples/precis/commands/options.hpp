@@ -28,9 +28,9 @@ void add_verdict_prompt(subcommand& c, verdict_prompt& o);
 /// --tables.
 void add_tables(subcommand& c, model_options& o);
 /// An option that takes block, half or matrix.
-void add_units(subcommand& c, const std::string& name, std::string& value, const std::string& help);
+option add_units(subcommand& c, const std::string& name, std::string& value, const std::string& help);
 /// --entries.
-void add_entries(subcommand& c, std::string& value, const std::string& help = "comma-separated formats");
+option add_entries(subcommand& c, std::string& value, const std::string& help = "comma-separated formats");
 /// --budget.
 option add_budget(subcommand& c, std::string& value, const std::string& more = {});
 

@@ -96,7 +96,7 @@ void add_score(command_line& line) {
   add_text(c, o->text, "calibration text, for all scorers but causal_trace and weight_magnitude", false);
   c.add("--out", o->out, "score table to write").shows_default().writes();
   c.add("--svg", o->svg, "also draw the scores and their tiers").writes();
-  o->score.declare(c);
+  o->score.declare(c, &o->scorer);
   add_fit(c, o->common);
   add_resume(c, o->resume);
   add_common(c, o->common);

@@ -37,7 +37,8 @@ namespace {
 struct choices {
   std::vector<precis::matrix_choice> matrices, tables;
 };
-[[nodiscard]] choices resolve(const engine::model_source& source, precis::plan p, const std::string& fingerprint) {
+[[nodiscard]] choices resolve(const engine::model_source& source, precis::plan p, const std::string& fingerprint,
+                              const std::string& file) {
   choices out;
   const engine::family& f = engine::family_of(source.config);
   for (const std::string_view name : {f.token_embedding, source.config.tied_head ? std::string_view{} : f.head}) {
@@ -50,11 +51,12 @@ struct choices {
                                    .in = source.config.width};
     out.tables.push_back(
         precis::resolve<formats>(std::span(&info, 1),
-                                 {.model = {}, .units = precis::unit_kind::matrix, .notes = {}, .choices = {*at}})
+                                 {.model = {}, .units = precis::unit_kind::matrix, .notes = {}, .choices = {*at}},
+                                 {.model = {}, .where = file})
             .front());
     p.choices.erase(at);
   }
-  out.matrices = precis::resolve<formats>(engine::matrices_of(source.config), p, {.model = fingerprint});
+  out.matrices = precis::resolve<formats>(engine::matrices_of(source.config), p, {.model = fingerprint, .where = file});
   return out;
 }
 
@@ -72,6 +74,7 @@ void require_replaceable(const std::filesystem::path& out) {
         !std::filesystem::exists(out / "model.plan", ignored))
       bad("is a folder without a model.plan");
   } else if (engine::has_gguf_name(out)) {
+    if (!std::filesystem::is_regular_file(out, ignored)) bad("is not a regular file");
     std::ifstream file(out, std::ios::binary);
     char magic[4] = {};
     file.read(magic, 4);
@@ -87,13 +90,14 @@ compression_result compress(const compression_request& r, const run_options& o) 
   show_warnings(source.warnings);
   if (!engine::family_of(source.config).causal)
     precis::refuse({.what = "a classifier", .where = r.model.path, .expected = "a language model"});
+  engine::check_can_be_packed(source);
   const engine::matrix_decoder codecs = decoder();
   const std::string fingerprint = engine::fingerprint(source, codecs);
   const engine::mapped_file file(r.plan);
   precis::plan p = precis::parse_plan(file.text(), r.plan);
   const code_fit fit = agreed_fit(p.notes, o, r.plan);
   set_fit(p.notes, fit);
-  const choices resolved = resolve(source, p, fingerprint);
+  const choices resolved = resolve(source, p, fingerprint, r.plan);
   precis::size_report size = precis::size_of(resolved.matrices);
   size.original_bytes = 0;
   for (const precis::matrix_choice& c : resolved.matrices)

@@ -26,8 +26,13 @@ namespace program {
 namespace {
 
 /// The next token: at temperature 0 the most likely one (the first if several tie), otherwise drawn from
-/// softmax(logits / temperature) with `uniform` in [0, 1).
+/// softmax(logits / temperature) with `uniform` in [0, 1). Refuses logits that say nothing.
 [[nodiscard]] precis::token choose(std::span<const float> logits, double temperature, double uniform) {
+  for (std::size_t i = 0; i < logits.size(); ++i)
+    if (!std::isfinite(logits[i]))
+      precis::refuse({.what = fmt::format("the model's output for token {} is {}", i, logits[i]),
+                      .where = "generate",
+                      .expected = "finite outputs: weights that do not overflow"});
   const auto top = std::ranges::max_element(logits);
   if (temperature == 0) return static_cast<precis::token>(top - logits.begin());
   std::vector<double> share(logits.size());

@@ -38,8 +38,9 @@ namespace {
     if (!each.is_array()) keys.refuse("a sequence that is " + engine::type_of(each), "lists of token ids");
     for (const engine::json& id : each) {
       if (!id.is_number_unsigned() || id.get<std::uint64_t>() >= vocabulary)
-        keys.refuse(fmt::format("token {} in sequence {}", id.dump(), out.size() - 1),
-                    fmt::format("whole numbers below {}, the vocabulary", vocabulary));
+        keys.refuse(
+            fmt::format("token {} in sequence {}", id.is_number() ? id.dump() : engine::type_of(id), out.size() - 1),
+            fmt::format("whole numbers below {}, the vocabulary", vocabulary));
       ids.push_back(id.get<precis::token>());
     }
   }
@@ -63,14 +64,14 @@ text_windows read_windows(const session& s, const text_options& o) {
   const std::size_t context = s.model.shape().context;
   text_windows out{.name = path.filename().string(), .tokens = 0, .length = o.length, .windows = {}};
   if (out.length == 0) {
-    out.length = std::min(std::max<std::size_t>(shortest, 2), context) - 1;
+    out.length = std::max<std::size_t>(std::min(std::max<std::size_t>(shortest, 2), context) - 1, 1);
     if (!is_ids && out.length + 1 < context)
       fmt::print(stderr, "precis: {} has {} tokens: one window of {} predictions instead of {}\n", out.name, shortest,
                  out.length, context - 1);
   }
   if (out.length > context)
     precis::refuse({.what = fmt::format("windows of {} predictions", out.length),
-                    .where = "--context",
+                    .where = o.length_option,
                     .expected = fmt::format("at most {}, the model's context", context)});
   std::size_t available = 0;
   for (const std::vector<precis::token>& each : sequences) {
@@ -82,8 +83,10 @@ text_windows read_windows(const session& s, const text_options& o) {
     precis::refuse(
         {.what = fmt::format("{} tokens, {} whole windows of {} predictions", out.tokens, available, out.length),
          .where = o.file,
-         .expected = fewer && available != 0 ? fmt::format("--windows of at most {}", available)
-                                             : "a longer text, or a smaller --context"});
+         .expected = fewer && available != 0 && !o.windows_option.empty()
+                         ? fmt::format("{} of at most {}", o.windows_option, available)
+                     : o.length_option.empty() ? std::string("a longer text")
+                                               : "a longer text, or a smaller " + o.length_option});
   if (fewer)
     fmt::print(stderr, "precis: {} has {} windows of {} predictions: all are used, instead of {} by default\n",
                out.name, available, out.length, o.windows);

@@ -31,6 +31,8 @@ struct text_options {
   std::size_t length = 0;      ///< predictions per window; 0: one less than the model's context
   std::size_t windows = 0;     ///< 0: all
   bool windows_given = false;  ///< by the user; a default gives way to a text that has fewer
+  /// The options that state `length` and `windows`, for messages; "": none.
+  std::string length_option = "--context", windows_option = "--windows";
 };
 /// A file that ends in .json holds token ids instead of text, {"sequences": [[1, 403, ...], ...]}; windows do not span
 /// two sequences. By default windows are as long as the shortest sequence, or a short text, allows. Says on stderr

@@ -46,10 +46,13 @@ class best_cuts {
  public:
   /// Requires sorted values and at least `count` distinct ones.
   best_cuts(const std::vector<double>& sorted, std::size_t count) : n_(sorted.size()), prefix_(n_ + 1) {
+    int exponent = 0;  // a power of two, which rounds nothing and keeps the squares in range
+    (void)std::frexp(std::max(std::abs(sorted.front()), std::abs(sorted.back())), &exponent);
     double mean = 0;
-    for (const double v : sorted) mean += v / static_cast<double>(n_);
+    for (const double v : sorted) mean += std::ldexp(v, -exponent) / static_cast<double>(n_);
     for (std::size_t i = 0; i < n_; ++i) {
-      const double d = sorted[i] - mean;  // centred, so that differences of prefix sums cancel little
+      const double d =
+          std::ldexp(sorted[i], -exponent) - mean;  // centred, so that differences of prefix sums cancel little
       prefix_[i + 1] = {prefix_[i].first + d, std::fma(d, d, prefix_[i].second)};
     }
     for (std::size_t k = 1; k < count; ++k) windows_.push_back({k, n_ - count + k});

@@ -126,21 +126,34 @@ template<class = void>
 }
 
 /// Normalisers. Each returns new values; the library never applies one unless asked to.
+///
+/// Errors   a value that is not finite, by its index.
 namespace normalise {
+
+namespace detail {
+template<class = void>
+inline void check_finite(std::span<const double> values, std::string_view where) {
+  for (std::size_t i = 0; i < values.size(); ++i)
+    check_finite_value(values[i], "value " + std::to_string(i), where, "finite values");
+}
+}  // namespace detail
 
 /// Maps the range of the values to [0, 1]; 0.5 everywhere if all values are equal.
 template<class = void>
 [[nodiscard]] inline std::vector<double> minmax(std::span<const double> values) {
+  detail::check_finite(values, "normalise::minmax");
   std::vector<double> out(values.begin(), values.end());
   if (out.empty()) return out;
   const auto [lo, hi] = std::minmax_element(values.begin(), values.end());
-  for (double& v : out) v = *hi > *lo ? (v - *lo) / (*hi - *lo) : 0.5;
+  const double scale = kernel::is_finite(*hi - *lo) ? 1 : 0.5;  // halves of large values do not overflow
+  for (double& v : out) v = *hi > *lo ? (scale * v - scale * *lo) / (scale * *hi - scale * *lo) : 0.5;
   return out;
 }
 
 /// Ranks scaled to [0, 1]. Ties share their mean rank; a single value gets 0.5.
 template<class = void>
 [[nodiscard]] inline std::vector<double> rank(std::span<const double> values) {
+  detail::check_finite(values, "normalise::rank");
   const std::size_t n = values.size();
   if (n == 1) return {0.5};
   std::vector<double> out(n);
@@ -158,12 +171,14 @@ template<class = void>
 /// Population z-scores: see `z_scores`.
 template<class = void>
 [[nodiscard]] inline std::vector<double> zscore(std::span<const double> values) {
+  detail::check_finite(values, "normalise::zscore");
   return z_scores(values);
 }
 
-/// Divides the values by their sum. Errors: a negative value, or a sum of zero.
+/// Divides the values by their sum. Errors: a negative value, or a sum that is zero or overflows.
 template<class = void>
 [[nodiscard]] inline std::vector<double> sum1(std::span<const double> values) {
+  detail::check_finite(values, "normalise::sum1");
   double sum = 0;
   for (const double v : values) {
     if (v < 0)
@@ -171,6 +186,7 @@ template<class = void>
     sum += v;
   }
   if (!(sum > 0)) refuse({.what = "scores that sum to zero", .where = "normalise::sum1", .expected = "a positive sum"});
+  check_finite_value(sum, "the sum of the scores", "normalise::sum1", "a finite sum");
   std::vector<double> out(values.begin(), values.end());
   for (double& v : out) v /= sum;
   return out;
@@ -191,6 +207,7 @@ template<class = void>
 template<class = void>
 [[nodiscard]] inline std::string to_text(const scores& s) {
   check_finite(s, "scores");
+  check_model_name(s.model, "scores");
   const unsigned version = s.notes.empty() && s.unscored.empty() ? 1 : 2;
   std::string out = text::header("precis-scores", s.model, version) + text::field("scorer", s.scorer) +
                     text::field("measure", s.measure) +
@@ -222,17 +239,20 @@ template<class = void>
 
   scores s{.model = {}, .scorer = {}, .measure = {}, .units = {}, .values = {}};
   std::vector<bool> seen, skipped;
+  std::vector<std::string_view> keys;
   for (const text::line& l : body) {
     const std::string_view first = l.words.front();
+    if (first == "model" || first == "scorer" || first == "measure" || first == "units")
+      text::check_first(keys, l, where);
     if (first == "model") {
+      check_model_name(l.rest, text::place(l, where));
       s.model = l.rest;
     } else if (first == "scorer") {
       s.scorer = l.rest;
     } else if (first == "measure") {
       s.measure = l.rest;
     } else if (first == "units") {
-      if (!s.units.empty()) text::refuse_line(l, where, "a second 'units' line", "one");
-      s.units = group_units(matrices, parse_unit_kind(l.rest, where));
+      s.units = group_units(matrices, parse_unit_kind(l.rest, text::place(l, where)));
       s.values.assign(s.units.size(), 0.0);
       seen.assign(s.units.size(), false);
       skipped = seen;
@@ -243,16 +263,14 @@ template<class = void>
       const std::string_view name = skips ? l.rest : first;
       const auto at = std::find_if(s.units.begin(), s.units.end(), [&](const unit& u) { return u.name == name; });
       if (at == s.units.end())
-        text::refuse_line(l, where, "unit '" + std::string(name) + "' is not in this model",
-                          "a table made for this model");
+        text::refuse_line(l, where, "unit '" + shown(name) + "' is not in this model", "a table made for this model");
       const auto i = static_cast<std::size_t>(at - s.units.begin());
-      if (seen[i]) text::refuse_line(l, where, "unit '" + std::string(name) + "' is scored twice", "one line per unit");
+      if (seen[i]) text::refuse_line(l, where, "unit '" + shown(name) + "' is scored twice", "one line per unit");
       seen[i] = true;
       skipped[i] = skips;
       if (skips) continue;
       if (l.words.size() != 2 || !text::read(l.words[1], s.values[i]))
-        text::refuse_line(l, where, "'" + std::string(l.rest) + "' is not a score",
-                          "UNIT NUMBER, with a finite number");
+        text::refuse_line(l, where, "'" + shown(l.rest) + "' is not a score", "UNIT NUMBER, with a finite number");
     }
   }
   for (std::size_t i = 0; i < s.units.size(); ++i)

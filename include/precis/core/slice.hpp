@@ -106,8 +106,8 @@ template<class = void>
     }
     const bool columns = s.role == role::attention_out;
     if ((columns ? s.in : s.out) % s.heads != 0)
-      refuse({.what = "slice " + s.name + " of " + std::to_string(s.out) + " x " + std::to_string(s.in) + " for " +
-                      std::to_string(s.heads) + " heads",
+      refuse({.what = "slice " + shown(s.name) + " of " + std::to_string(s.out) + " x " + std::to_string(s.in) +
+                      " for " + std::to_string(s.heads) + " heads",
               .where = "by_head",
               .expected = "rows or columns that divide evenly"});
     for (std::size_t h = 0; h < s.heads; ++h) {
@@ -135,7 +135,7 @@ inline void check_slices(std::span<const matrix_slice> slices, std::span<const m
     if (s.matrix < matrices.size() && s.out > 0 && s.in > 0 && s.first_out + s.out <= matrices[s.matrix].out &&
         s.first_in + s.in <= matrices[s.matrix].in)
       continue;
-    refuse({.what = "slice " + s.name + ", rows " + std::to_string(s.first_out) + " to " +
+    refuse({.what = "slice " + shown(s.name) + ", rows " + std::to_string(s.first_out) + " to " +
                     std::to_string(s.first_out + s.out) + ", columns " + std::to_string(s.first_in) + " to " +
                     std::to_string(s.first_in + s.in) + " of matrix " + std::to_string(s.matrix),
             .where = where,

@@ -67,7 +67,7 @@ template<class = void>
 [[nodiscard]] inline unit_kind parse_unit_kind(std::string_view word, std::string_view where) {
   for (const unit_kind k : {unit_kind::block, unit_kind::half, unit_kind::matrix, unit_kind::named})
     if (word == to_string(k)) return k;
-  refuse({.what = "'" + std::string(word) + "' is not a grouping of units",
+  refuse({.what = "'" + shown(word) + "' is not a grouping of units",
           .where = std::string(where),
           .expected = "block, half, matrix or named"});
 }

@@ -89,10 +89,10 @@ struct clip_search {
 
   template<class = void>
   void operator()(const codec::grid_format& f, weight_view weights, std::span<std::byte> packed) const {
-    if (!(steps > 0 && step > 0 && power > 0 && static_cast<double>(steps - 1) * step < 1))
+    if (!(steps > 0 && step > 0 && power > 0 && kernel::is_finite(power) && static_cast<double>(steps - 1) * step < 1))
       refuse({.what = std::to_string(steps) + " steps of " + std::to_string(step) + ", power " + std::to_string(power),
               .where = "fit::clip_search",
-              .expected = "at least one step, a positive step and power, and (steps - 1) * step below 1"});
+              .expected = "at least one step, a positive step and power, both finite, and (steps - 1) * step below 1"});
     codec::encode_on_grids(f, weights, packed, choose_clipped{*this, {}, {}, {}});
   }
 

@@ -48,8 +48,10 @@ struct combine {
         refuse({.what = "weight " + std::to_string(w), .where = "score::combine", .expected = "weights >= 0"});
       total += w;
     }
-    if (!(total > 0))
-      refuse({.what = "weights that sum to 0", .where = "score::combine", .expected = "a positive sum"});
+    if (!(total > 0) || !kernel::is_finite(total))
+      refuse({.what = "weights that sum to " + text::number(total),
+              .where = "score::combine",
+              .expected = "a positive, finite sum"});
 
     scores s{.model = {},
              .scorer = "combine " + std::string(name()),

@@ -5,6 +5,7 @@
 
 #include "catch.hpp"
 
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -30,6 +31,20 @@ TEST_CASE("mapped_file refuses files that cannot be mapped, by cause", "[engine]
              ContainsSubstring("none: cannot be opened (No such file"));
   CHECK_THAT(refusal([&] { engine::mapped_file f(folder.path()); }), ContainsSubstring("is a folder"));
   CHECK_THAT(refusal([&] { engine::mapped_file f("/dev/null"); }), ContainsSubstring("is not a regular file"));
+  REQUIRE(::mkfifo((folder / "pipe").c_str(), 0600) == 0);  // opening it would wait for a writer
+  CHECK_THAT(refusal([&] { engine::mapped_file f(folder / "pipe"); }), ContainsSubstring("is not a regular file"));
+  put(folder / "pointer", "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 3\n");
+  CHECK_THAT(refusal([&] { engine::mapped_file f(folder / "pointer"); }),
+             ContainsSubstring("pointer: is a Git LFS pointer"));
+}
+
+TEST_CASE("the text of a mapped_file begins after a byte order mark", "[engine][files][worked-example]") {
+  const temporary_folder folder;
+  put(folder / "marked", "\xEF\xBB\xBFtext");
+  put(folder / "mark", "\xEF\xBB\xBF");
+  CHECK(engine::mapped_file(folder / "marked").text() == "text");
+  CHECK(engine::mapped_file(folder / "marked").bytes().size() == 7);
+  CHECK(engine::mapped_file(folder / "mark").text().empty());
 }
 
 TEST_CASE("atomic_file appears whole at commit and not earlier", "[engine][files]") {

@@ -157,7 +157,7 @@ TEST_CASE("write_compressed leaves nothing behind after an error", "[engine][com
       folder / "m", folder / "out", {},
       {.existing = engine::atomic_folder::existing::replace, .tokenizer = {}, .made_from = {}}));
   CHECK_THAT(refusal([&] { engine::write_compressed(folder / "out", folder / "again", {}); }),
-             ContainsSubstring("already compressed"));
+             ContainsSubstring("out: a folder whose matrices are packed already"));
   CHECK(folder.entries() == 2);
 }
 

@@ -268,6 +268,20 @@ TEST_CASE("write_gguf substitutes no format, and leaves nothing behind after an 
   CHECK(folder.entries() == 4);
 }
 
+TEST_CASE("one file of a split GGUF model is refused with how to join them", "[engine][gguf][refusal]") {
+  const temporary_folder folder;
+  for (const std::uint32_t files : {1u, 3u}) {
+    const engine::gguf_metadata keys{{"general.architecture", std::string("llama")}, {"split.count", files}};
+    engine::gguf_writer writer(folder / "part.gguf", keys, {});
+    writer.commit();
+    const std::string said = refusal([&] { (void)engine::open_source(folder / "part.gguf"); });
+    CAPTURE(said);
+    CHECK((said.find("part.gguf: one of the 3 files of a split model; expected one file with all tensors") !=
+           std::string::npos) == (files == 3));
+    CHECK((said.find("llama-gguf-split --merge") != std::string::npos) == (files == 3));
+  }
+}
+
 TEST_CASE("a GGUF file of an unsupported model is refused by key or tensor", "[engine][gguf][refusal]") {
   const temporary_folder folder;
   engine::save(random_weights(in_blocks(tiny_llama())), folder / "m");

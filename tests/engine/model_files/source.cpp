@@ -13,6 +13,7 @@
 #include "shared.hpp"
 
 #include <cmath>
+#include <functional>
 #include <limits>
 
 using namespace support;
@@ -286,6 +287,47 @@ TEST_CASE("Hugging Face: half-split and adjacent rotary pairs give the same atte
   CHECK(std::abs(half_split) > 0.1);
   CHECK(adjacent == Approx(half_split).margin(1e-12));
   CHECK(std::abs(score(stored.blocks[0], false) - half_split) > 0.1);  // without the permutation they differ
+}
+
+TEST_CASE("Hugging Face: a missing tensor is named as its file would name it", "[engine][source][refusal]") {
+  const temporary_folder folder;
+  const auto refused = [&](const engine::config& c, auto name_of, const std::string& missing) {
+    std::vector<entry> entries = entries_of(engine::zeros(c));
+    std::erase_if(entries, [&](const entry& e) { return e.name == missing; });
+    for (entry& e : entries) e.name = name_of(e.name);
+    put_folder(folder / "m", c, entries);
+    return refusal([&] { (void)engine::load(folder / "m"); });
+  };
+  const auto plain = [](const std::string& name) { return name; };
+  const auto without = [](const std::string& name) {
+    return hugging_face_name(name).substr(name == "output.weight" ? 0 : 6);
+  };
+  const auto prefixed = [](std::string prefix, std::string head) {
+    return [=](const std::string& name) { return name.starts_with(head) ? name : prefix + name; };
+  };
+  struct file {
+    engine::config config;
+    std::function<std::string(const std::string&)> name_of;
+    std::string missing, says;
+  };
+  const std::string query = "layers.1.attention.wq.weight";
+  const std::vector<file> all{
+      {tiny_gpt2(), plain, "h.1.mlp.c_fc.weight", "no tensor h.1.mlp.c_fc.weight;"},
+      {tiny_gpt2(), prefixed("transformer.", "lm_head"), "ln_f.bias", "no tensor transformer.ln_f.bias;"},
+      {tiny_llama(), hugging_face_name, query, "no tensor model.layers.1.self_attn.q_proj.weight;"},
+      {tiny_llama(false), hugging_face_name, "output.weight", "no tensor lm_head.weight;"},
+      {tiny_llama(), without, query, "no tensor layers.1.self_attn.q_proj.weight;"},
+      {tiny_llama(), plain, query, "no tensor layers.1.attention.wq.weight;"},
+      {tiny_llama(false), plain, "output.weight", "no tensor output.weight;"},
+      {tiny_llama(), hugging_face_name, "norm.weight", "no tensor model.norm.weight;"},
+      {tiny_phi(), prefixed("model.", "lm_head"), "lm_head.bias", "no tensor lm_head.bias;"},
+      {tiny_bert(), prefixed("bert.", "classifier"), "classifier.weight", "no tensor classifier.weight;"},
+      {tiny_bert(), prefixed("bert.", "classifier"), "pooler.dense.bias", "no tensor bert.pooler.dense.bias;"}};
+  for (const file& f : all) {
+    const std::string said = refused(f.config, f.name_of, f.missing);
+    CAPTURE(f.missing, said);
+    CHECK_THAT(said, ContainsSubstring(f.says));
+  }
 }
 
 TEST_CASE("Hugging Face: mismatched tensors are refused by name", "[engine][source][refusal]") {

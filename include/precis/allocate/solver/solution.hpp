@@ -40,6 +40,8 @@ struct solution {
 template<class = void>
 [[nodiscard]] inline std::size_t limit_of(const budget& b, const cost_table& t,
                                           std::pair<std::size_t, std::size_t> range, const std::string& where) {
+  if (!(b.value > 0) || !kernel::is_finite(b.value))
+    refuse({.what = "a budget of " + to_string(b), .where = where, .expected = "a positive, finite budget"});
   if (b.unit == budget::measure::percent_of_original && t.original_bytes == 0)
     refuse({.what = "a budget of " + to_string(b) + ", but the cost table has no original size",
             .where = where,

@@ -12,10 +12,10 @@
 #include <limits>
 #include <vector>
 
-#if PRECIS_SSE2  // the only lanes without fma
-
 using namespace precis;
 using namespace precis::kernel;
+
+#if PRECIS_SSE2  // the only lanes without fma
 
 namespace {
 
@@ -54,14 +54,14 @@ int accepted(int trials, kind of, int exponent) {
   constexpr unsigned bits = Float::bits;
   constexpr std::size_t columns = 4 * block_columns;
   const auto value = [](std::size_t code) { return Float::decode(static_cast<std::uint8_t>(code)); };
-  const auto table = detail::levels_of<bits>([&](std::size_t code) { return static_cast<double>(value(code)); });
+  const auto table = kernel::detail::levels_of<bits>([&](std::size_t code) { return static_cast<double>(value(code)); });
   int count = 0;
   for (int t = 0; t < trials; ++t) {
     const auto x = numbers(columns, static_cast<std::uint64_t>(t), of);
     std::vector<double> twice(2 * columns);
     lanes::store_twice(x.data(), columns, twice.data());
     const random_stream draw(static_cast<std::uint64_t>(t), purpose("codes"));
-    std::vector<std::byte> tile(columns / block_columns * bits * detail::word_stride);
+    std::vector<std::byte> tile(columns / block_columns * bits * kernel::detail::word_stride);
     std::vector<std::uint8_t> codes[4];
     for (std::size_t r = 0; r < 4; ++r) {
       for (std::size_t c = 0; c < columns; ++c) {
@@ -72,7 +72,7 @@ int accepted(int trials, kind of, int exponent) {
       pack_row(codes[r].data(), bits, columns / block_columns, tile.data(), tile_rows, r);
     }
     lanes::vector product;
-    if (!detail::add_level_chains<sse_code_lanes, bits, Check, false>(tile.data(), columns / block_columns,
+    if (!kernel::detail::add_level_chains<sse_code_lanes, bits, Check, false>(tile.data(), columns / block_columns,
                                                                       twice.data(), table.data(), 0, exponent, product))
       continue;
     ++count;
@@ -97,8 +97,8 @@ TEST_CASE("products of four vectors have the bits of fma, whatever the checks fi
         float sums[16], sums_of_same[16];
         std::copy(start.begin(), start.end(), sums);
         std::copy(start.begin(), start.end(), sums_of_same);
-        detail::add_products<lanes, lanes::ties_and_tiny, false>(w.data(), 16, x.data(), 16, 4, steps, sums, 4);
-        detail::add_products<lanes, lanes::ties_and_tiny, true>(w.data(), 16, of_x_twice.data(), 8, 2, steps,
+        kernel::detail::add_products<lanes, lanes::ties_and_tiny, false>(w.data(), 16, x.data(), 16, 4, steps, sums, 4);
+        kernel::detail::add_products<lanes, lanes::ties_and_tiny, true>(w.data(), 16, of_x_twice.data(), 8, 2, steps,
                                                                 sums_of_same, 4);
         for (std::size_t l = 0; l < 16; ++l) {
           float expected = start[l], expected_of_same = start[l];

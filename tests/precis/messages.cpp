@@ -241,12 +241,11 @@ TEST_CASE("compress says what it cannot pack, and from what it can", "[program][
   const auto said = [&](const std::string& source, const std::string& out) {
     return run(here.path(), {"compress", source, "--plan", "p", "--out", out}).text;
   };
-  for (const std::string out : {"x", "x.gguf"}) {
-    CHECK_THAT(said("w.gguf", out), ContainsSubstring("w.gguf: a GGUF file, which can be evaluated and run but not "
-                                                      "packed again; expected the Hugging Face folder"));
+  CHECK_THAT(said("w.gguf", "x"), ContainsSubstring("w.gguf: a GGUF file, which cannot become a folder"));
+  CHECK_THAT(said("w.gguf", "x.gguf"), ContainsSubstring("already packed as q8_0"));
+  for (const std::string out : {"x", "x.gguf"})
     CHECK_THAT(said("w", out),
                ContainsSubstring("w: a folder whose matrices are packed already; expected the original model"));
-  }
 }
 
 TEST_CASE("outputs that are not finite are refused, not printed as tokens", "[program][refusal]") {

@@ -302,8 +302,8 @@ void codebook_shape(benchmark::State& state, shape s, work what) {
              4096});
       });
   const auto add_shapes = [&]<grid_format Format>(const std::string& name, detail::listed<Format>) {
-    for (const shape s :
-         {shape{64, 172}, shape{64, 70}, shape{33, 160}, shape{17, 33}, shape{50, 1000}, shape{500, 500}})
+    for (const shape s : {shape{64, 172}, shape{64, 70}, shape{33, 160}, shape{17, 33}, shape{50, 1000},
+                          shape{500, 500}, shape{31, 31}, shape{47, 95}, shape{1000, 17}})
       for (const work what : {work::matvec, work::product}) {
         const std::string of = std::string(what == work::matvec ? "shape/matvec/" : "shape/product/8/");
         const std::string size = std::string("/") + std::to_string(s.out) + "x" + std::to_string(s.in);

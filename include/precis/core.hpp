@@ -13,6 +13,7 @@
 #include <precis/core/random.hpp>
 #include <precis/core/scores.hpp>
 #include <precis/core/select.hpp>
+#include <precis/core/shown.hpp>
 #include <precis/core/site.hpp>
 #include <precis/core/size.hpp>
 #include <precis/core/slice.hpp>

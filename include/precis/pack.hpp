@@ -5,6 +5,7 @@
 #include <precis/codec/packed_format_of.hpp>
 #include <precis/codec/weight_checks.hpp>
 #include <precis/core/aligned_bytes.hpp>
+#include <precis/core/as_span.hpp>
 #include <precis/core/menu.hpp>
 #include <precis/core/plan.hpp>
 #include <precis/core/size.hpp>
@@ -145,6 +146,7 @@ struct pack_options {
   std::string model = {};       ///< the model's fingerprint: a plan for a different one is refused. Empty = not checked
   bool let_zeros_move = false;  ///< allow codecs that do not keep zero (min_anchored) on pruned matrices
   std::size_t original_bits = 32;  ///< bits per weight of the original file, for the size report
+  std::string where = "plan";      ///< names the plan in messages: its file
 };
 
 /// A plan's choice for one matrix, checked against model and menu.
@@ -171,17 +173,17 @@ struct matrix_choice {
 template<codec_menu Menu>
 [[nodiscard]] std::vector<matrix_choice> resolve(std::span<const matrix_info> matrices, const plan& p,
                                                  const pack_options& options = {}) {
-  const auto bad = [](std::string what, std::string expected) {
-    refuse({.what = std::move(what), .where = "plan", .expected = std::move(expected)});
+  const auto bad = [&](std::string what, std::string expected) {
+    refuse({.what = std::move(what), .where = options.where, .expected = std::move(expected)});
   };
   check(p);
   if (!p.model.empty() && !options.model.empty() && p.model != options.model)
-    bad("it was made for model " + p.model, "a plan for this model, " + options.model);
+    bad("it was made for model " + shown(p.model), "a plan for this model, " + options.model);
 
   const std::vector<unit> units = group_units(matrices, p.units);
   for (const choice& c : p.choices)
     if (std::none_of(units.begin(), units.end(), [&](const unit& u) { return u.name == c.unit; }))
-      bad("unit " + c.unit + " is not in this model",
+      bad("unit " + shown(c.unit) + " is not in this model",
           units.empty() ? "a model with matrices" : "units like " + units.front().name);
 
   std::vector<matrix_choice> result(matrices.size());
@@ -299,7 +301,7 @@ template<codec_menu Menu, weighted_model Model, class Fit = fit::nearest>
   const std::span<const matrix_info> matrices = model.matrices();
   packed_model result{.model = options.model.empty() ? p.model : options.model, .matrices = {}, .size = {}};
   std::vector<matrix_choice> choices = resolve<Menu>(matrices, p, options);
-  result.size = size_of(choices, options.original_bits);
+  result.size = size_of(as_span(choices), options.original_bits);
   for (matrix_choice& c : choices) {
     aligned_bytes bytes(c.bytes);
     pack_matrix<Menu>(model.weights(c.matrix), c, bytes, fit);
@@ -337,7 +339,7 @@ struct applied {
 template<codec_menu Menu, mutable_model Model, class Fit = fit::nearest>
 applied apply(Model& model, const plan& p, const Fit& fit = {}, const pack_options& options = {}) {
   applied result{.matrices = resolve<Menu>(model.matrices(), p, options), .size = {}, .removed = 0};
-  result.size = size_of(result.matrices, options.original_bits);
+  result.size = size_of(as_span(result.matrices), options.original_bits);
   std::vector<std::byte> packed;
   for (const matrix_choice& c : result.matrices) {
     const mutable_weight_view w = model.weights(c.matrix);

@@ -145,6 +145,8 @@ TEST_CASE("an invalid cost table is refused with its line number", "[core][cost_
       {"units block\nentries e\nblock.0 1 -\nblock.1 1 1\n", "unit block.0 has no admissible entry"},
       {"units block\nentries e e\nblock.0 1 1 1 1\nblock.1 1 1 1 1\n", "entry e appears twice"},
       {"units block\nunits half\n", "line 3: a second 'units' line"},
+      {"original 1\noriginal 2\n", "line 3: a second 'original' line"},
+      {"units block\nblock.0\n", "line 3: no entries above the first unit"},
       {"entries e\nentries f\n", "line 3: a second 'entries' line"},
       {"original many\n", "line 2: 'many' is not a size"},
       {"maker x\n", "no units"},

@@ -78,7 +78,8 @@ TEST_CASE("an invalid plan is refused with its line number", "[core][plan][refus
       {"model a\nmodel b\nunits block\n", "line 3: an invalid 'model' line"},
       {"model a b\n", "line 2: an invalid 'model' line"},
       {"units block\nunits half\n", "line 3: an invalid 'units' line"},
-      {"units heads\n", "'heads' is not a grouping of units"},
+      {"units heads\n", "line 2: 'heads' is not a grouping of units"},
+      {"units block\nscorer a\n", "line 3: the unit name 'scorer'"},
       {"block.0 a\n", "no 'units' line"},
   }));
   CAPTURE(body);
@@ -88,7 +89,7 @@ TEST_CASE("an invalid plan is refused with its line number", "[core][plan][refus
 
 TEST_CASE("a file of another format is not read as a plan", "[core][plan][refusal]") {
   CHECK(refusal([] { (void)parse_plan(""); }) == "plan: an empty file; expected 'precis-plan 1' on the first line");
-  CHECK_THAT(refusal([] { (void)parse_plan("{\"a\": 1}"); }), ContainsSubstring("it starts with '{\"a\":'"));
+  CHECK_THAT(refusal([] { (void)parse_plan("{\"a\": 1}"); }), ContainsSubstring("it starts with '{\\\"a\\\":'"));
   CHECK_THAT(refusal([] { (void)parse_plan("precis-plan 2\nunits block\n"); }),
              ContainsSubstring("expected 'precis-plan 1'"));
 }

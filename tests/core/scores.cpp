@@ -104,7 +104,9 @@ TEST_CASE("an invalid score table is refused with its line number", "[core][scor
       {"units block\nblock.0 1 2\n", "line 3: '1 2' is not a score"},
       {"units block\nblock.0\n", "line 3: '' is not a score"},
       {"units block\nunits half\n", "line 3: a second 'units' line; expected one"},
-      {"units heads\n", "'heads' is not a grouping of units"},
+      {"units heads\n", "line 2: 'heads' is not a grouping of units"},
+      {"scorer a\nscorer b\n", "line 3: a second 'scorer' line; expected one"},
+      {"model a b\n", "line 2: the model name 'a b'; expected one word"},
       {"block.0 1\n", "line 2: unit 'block.0' is not in this model"},
       {"scorer x\n", "no units; expected a 'units' line"},
   }));

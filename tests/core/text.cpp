@@ -102,7 +102,9 @@ TEST_CASE("another format, another version and an empty file are refused", "[cor
   CHECK(says("") == "my.plan: an empty file; expected 'precis-plan 1' on the first line");
   CHECK(says("precis-scores 1") ==
         "my.plan: it starts with 'precis-scores'; expected 'precis-plan 1' on the first line");
-  CHECK(says("precis-plan 2") == "my.plan: it starts with 'precis-plan 2'; expected 'precis-plan 1' on the first line");
+  CHECK(says("precis-plan 2") ==
+        "my.plan: it starts with 'precis-plan 2', which a newer version of precis wrote; expected 'precis-plan 1' on "
+        "the first line");
   CHECK(says("precis-plan 1 draft") ==
         "my.plan: it starts with 'precis-plan 1 draft'; expected 'precis-plan 1' on the first line");
   const auto marked = text::split("\xEF\xBB\xBFprecis-plan 1\nunits block\n");  // a byte order mark

@@ -1,6 +1,7 @@
 #include <precis/core/thread_pool.hpp>
 
 #include "catch.hpp"
+#include "no_threads.hpp"
 
 #include <atomic>
 #include <cmath>
@@ -79,3 +80,16 @@ TEST_CASE("a pool works again after a failure", "[core][thread_pool][property]")
   pool.for_each(10, [&](std::size_t) { ++runs; });
   CHECK(runs == 10);
 }
+
+#ifdef PRECIS_CAN_REFUSE_THREADS
+TEST_CASE("threads that the system refuses are counted, and the others do the work", "[core][thread_pool][property]") {
+  std::vector<std::atomic<int>> runs(100);
+  {
+    const test::no_threads refused;
+    CHECK(thread_pool{4}.for_each(runs.size(), [&](std::size_t i) { ++runs[i]; }) == 3);
+  }
+  for (const std::atomic<int>& r : runs) REQUIRE(r == 1);
+  CHECK(thread_pool{4}.for_each(runs.size(), [&](std::size_t i) { ++runs[i]; }) == 0);
+  CHECK(thread_pool{1}.for_each(0, [](std::size_t) {}) == 0);
+}
+#endif

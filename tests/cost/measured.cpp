@@ -160,3 +160,25 @@ TEST_CASE("measured refuses invalid input and restores the weights", "[cost][mea
   model.weights(3)(1, 1) = std::numeric_limits<float>::infinity();
   CHECK_THAT(said({.units = unit_kind::matrix}), ContainsSubstring("of the unchanged model is"));
 }
+
+TEST_CASE("an entry that cannot hold a unit's weights, or leaves no finite loss, is not admissible; a row says so",
+          "[cost][measured][worked-example]") {
+  using half_scales = menu<codec::affine<2, codec::per_row, codec::scale_type::float16>, codec::affine<2>>;
+  using half_measured = cost::measured<half_scales>;
+  micro_transformer model;
+  const std::vector<unit> units = group_units(model.matrices(), unit_kind::matrix);
+  const auto w = model.weights(1);
+  w(0, 0) = 3e5f;  // the scale is 3e5 / 3 = 1e5; half precision ends at 65504
+  std::vector<measured_row> rows;
+  const half_measured by_matrix{.units = unit_kind::matrix};
+  const cost_table t = by_matrix.resume(model, batches, {}, [&](const measured_row& row) { rows.push_back(row); });
+  for (std::size_t u = 0; u < units.size(); ++u) {
+    CHECK(t.admits(u, 0) == (units[u].matrices != std::vector<std::size_t>{1}));
+    CHECK(t.admits(u, 1));
+  }
+  CHECK(w(0, 0) == 3e5f);
+  REQUIRE(t.notes.size() == 1);
+  CHECK(t.notes[0] == "unit " + units[1].name + " cannot be in " + t.entries[0]);
+  CHECK(parse_costs(to_text(t), model.matrices()) == t);
+  CHECK(by_matrix.resume(model, batches, rows, ignore) == t);
+}

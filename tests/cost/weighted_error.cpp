@@ -2,6 +2,7 @@
 
 #include <precis/codec/standard_menu.hpp>
 #include <precis/core/thread_pool.hpp>
+#include <precis/fit/clip_search.hpp>
 #include <precis/score/weight_magnitude.hpp>
 
 #include "catch.hpp"
@@ -9,6 +10,7 @@
 #include "micro_transformer.hpp"
 #include "refusal.hpp"
 
+#include <cmath>
 #include <limits>
 #include <string>
 #include <vector>
@@ -51,6 +53,24 @@ TEST_CASE("weighted_error @post: S -> a S + b with a > 0 changes nothing; equal 
   // The lowest score has weight 1/1000, and equal scores have 0.5005: a ratio of 500.5.
   const cost_table equal = method(m, scores_of(m, {7, 7}));
   for (std::size_t e = 0; e < formats::size; ++e) CHECK(equal.costs_of(0)[e] == Approx(t.costs_of(0)[e] * 500.5));
+}
+
+TEST_CASE("weighted_error with another fit: the errors of what that fit packs", "[cost][weighted_error][oracle]") {
+  const written_model m{{{"a", 0, part::mlp, 1, 8}},
+                        {{1, 8, std::vector<float>{0.1f, -0.2f, 0.3f, 0.1f, -0.3f, 0.2f, -0.1f, 0.9f}}}};
+  using two_bits = menu<codec::affine<2>>;
+  using searched = cost::weighted_error<two_bits, fit::clip_search>;
+  const searched absolute{.by = searched::scale::absolute, .floor = 1};
+  float_matrix decoded(1, 8);
+  cost::round_trip<two_bits>(m.weights(0), m.matrices()[0], 0, fit::clip_search{}, decoded.view());
+  double sum = 0;
+  for (std::size_t c = 0; c < 8; ++c)
+    sum += std::pow(static_cast<double>(decoded(0, c)) - static_cast<double>(m.weights(0)(0, c)), 2);
+  CHECK(absolute(m, scores_of(m, {1})).costs[0] == Approx(sum).epsilon(1e-6));  // errors are rounded to float
+  CHECK(absolute(m, scores_of(m, {1})).costs[0] !=
+        cost::weighted_error<two_bits>{.by = cost::weighted_error<two_bits>::scale::absolute, .floor = 1}(
+            m, scores_of(m, {1}))
+            .costs[0]);
 }
 
 TEST_CASE("the entries of a table are the requested ones, in their order", "[cost][weighted_error][worked-example]") {

@@ -54,8 +54,9 @@ void check(std::size_t out, std::size_t in) {
   for_every_lanes([&](auto lanes) {
     CHECK(same_bits(by_kernel<decltype(lanes)>(m, x), expected));
     if (out <= 16) return;
-    const auto part = by_kernel<decltype(lanes)>(m, x, {16, out});
-    for (std::size_t r = 0; r < out; ++r) CHECK(part[r] == (r < 16 ? -77.f : expected[r]));
+    const std::size_t last = out - 2;  // inside a tile
+    const auto part = by_kernel<decltype(lanes)>(m, x, {16, last});
+    for (std::size_t r = 0; r < out; ++r) CHECK(part[r] == (r < 16 || r >= last ? -77.f : expected[r]));
   });
   const std::size_t vectors = 11, stride = out + 3;  // more than share a lookup
   std::vector<std::vector<float>> several, workspaces;

@@ -135,8 +135,8 @@ TEST_CASE("matvec @post: all lanes give equal bits, those of the definition", "[
     std::size_t out, in;
   };
   // One tile, three tiles, two and a half; fewer rows than a tile; column tails shorter and longer than a block.
-  for (const shape s :
-       {shape{16, 128}, shape{48, 256}, shape{40, 160}, shape{3, 37}, shape{33, 300}, shape{1, 1}, shape{18, 223}})
+  for (const shape s : {shape{16, 128}, shape{48, 256}, shape{40, 160}, shape{3, 37}, shape{33, 300}, shape{1, 1},
+                        shape{18, 223}, shape{17, 700}})
     for (const grid_format& f : every_packed_format()) {
       const auto packed = packed_of(f, s.out, s.in);
       const auto x = normal(s.in, 7);
@@ -237,7 +237,8 @@ TEST_CASE("matvec @post: any range of rows gives the same bits as the whole, and
     for (const bool bytes : {false, true}) {
       const auto whole = by_kernel<decltype(lanes)>(f, packed, out, x, bytes);
       for (const row_range rows :
-           {row_range{0, 16}, row_range{16, 64}, row_range{48, 90}, row_range{80, 1000}, row_range{}}) {
+           {row_range{0, 16}, row_range{16, 64}, row_range{48, 90}, row_range{80, 1000}, row_range{}, row_range{0, 5},
+            row_range{32, 57}, row_range{80, 83}}) {  // the last three end inside a tile
         const auto part = by_kernel<decltype(lanes)>(f, packed, out, x, bytes, rows);
         for (std::size_t r = 0; r < out; ++r) REQUIRE(part[r] == (r >= rows.first && r < rows.last ? whole[r] : -77.f));
       }

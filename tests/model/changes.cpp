@@ -169,6 +169,26 @@ TEST_CASE("losses that are not finite are refused by batch, unit and version, an
              ContainsSubstring("the loss of batch 0 of the unchanged model is"));
 }
 
+TEST_CASE("a version that does not exist, or leaves no finite loss, has no losses if versions may be missing",
+          "[model][changes][property]") {
+  micro_transformer model;
+  const std::vector<float> before = all_weights(model);
+  struct possible : scaled<micro_transformer> {
+    bool operator()(const unit& u, std::size_t v) const {
+      scaled<micro_transformer>::operator()(u, v);  // a version may be given up halfway
+      return factors[v] != 3;
+    }
+  };
+  const std::vector<unit> units = group_units(model.matrices(), unit_kind::half);
+  const std::span<const token_batch> data(batches);
+  const possible change{{model, {2.f, 3.f, std::numeric_limits<float>::infinity()}}};
+  const auto done = [&](std::size_t, std::size_t v, std::span<const nll> losses) {
+    CHECK(losses.size() == (v == 0 ? batches.size() : 0));
+  };
+  static_cast<void>(read_changes(model, data, units, 3, loss_reading<micro_transformer>{data}, change, done, "test"));
+  CHECK(all_weights(model) == before);
+}
+
 TEST_CASE("an error of a change names the unit", "[model][changes][refusal]") {
   micro_transformer model;
   struct refusing {

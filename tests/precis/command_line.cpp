@@ -202,7 +202,7 @@ TEST_CASE("bad input: one line with what, where and what was expected; exit code
       {{"evaluate", "no-model", "--text", text}, "config.json"},
       {{"evaluate", world, "--text", "nowhere.txt"}, "nowhere.txt"},
       {{"evaluate", world, "--text", "empty.txt"}, "empty"},
-      {{"evaluate", world, "--text", "short.txt"}, "longer text"},
+      {{"evaluate", world, "--text", "short.txt", "--context", "63"}, "longer text"},
       {{"evaluate", world, "--text", text, "--windows", "100000"}, "--windows of at most"},
       {{"evaluate", world, "--text", text, "--context", "100000"}, "context"},
       {{"evaluate", world, "--text", text, "--json", "nowhere/out.json"}, "nowhere"},
@@ -230,7 +230,7 @@ TEST_CASE("bad input: one line with what, where and what was expected; exit code
       {{"compress", world, "--plan", "half.plan", "--out", "x"}, "block.1"},
       {{"compress", world, "--plan", "twice.plan", "--out", "x"}, "twice"},
       {{"compress", world, "--plan", "newer.plan", "--out", "x"}, "precis-plan 1"},
-      {{"compress", world, "--plan", "half.plan", "--out", "nowhere/x"}, "block.1"},
+      {{"compress", world, "--plan", "half.plan", "--out", "nowhere/x"}, "nowhere"},
       {{"sweep", world, "--text", text, "--scorers", "none", "--out", "."}, "none"},
       {{"sweep", world, "--text", text, "--bits", "9,9,9", "--out", "."}, "9 bits"},
       {{"unheard_of"}, "unheard_of"},
@@ -265,14 +265,16 @@ TEST_CASE("help has examples and names every family and format that the program 
 
 namespace {
 
-struct numeric_option {
+struct valued_option {
+  enum class kind { whole, real, text };
   std::string subcommand, name;
-  bool whole = false;  ///< UINT, not FLOAT
+  kind of = kind::text;
 };
 
-/// Every option that takes a number, from the help of every subcommand.
-std::vector<numeric_option> numeric_options(const scratch& here) {
-  std::vector<numeric_option> all;
+/// Every option that takes a value, from the help of every subcommand.
+std::vector<valued_option> valued_options(const scratch& here) {
+  using kind = valued_option::kind;
+  std::vector<valued_option> all;
   std::istringstream main_help(run(here.path(), {"--help"}).text);
   bool listed = false;
   std::vector<std::string> names;
@@ -289,11 +291,11 @@ std::vector<numeric_option> numeric_options(const scratch& here) {
     std::istringstream help(run(here.path(), {name, "--help"}).text);
     for (std::string line; std::getline(help, line);) {
       if (!line.starts_with("  -")) continue;
-      const bool whole = line.find(" UINT") != std::string::npos;
-      if (!whole && line.find(" FLOAT") == std::string::npos) continue;
+      const auto takes = [&](const char* type) { return line.find(type) != std::string::npos; };
+      if (!takes(" UINT") && !takes(" FLOAT") && !takes(" TEXT")) continue;
       std::string option = line.substr(2, line.find(' ', 2) - 2);
       if (const std::size_t comma = option.find(','); comma != std::string::npos) option = option.substr(comma + 1);
-      all.push_back({name, option, whole});
+      all.push_back({name, option, takes(" UINT") ? kind::whole : takes(" FLOAT") ? kind::real : kind::text});
     }
   }
   return all;
@@ -301,14 +303,18 @@ std::vector<numeric_option> numeric_options(const scratch& here) {
 
 }  // namespace
 
-TEST_CASE("every option that takes a number refuses what is none, before the work", "[program][refusal]") {
-  const scratch here("numbers");
-  const std::vector<numeric_option> options = numeric_options(here);
-  CHECK(options.size() >= 70);  // the help was read
-  for (const numeric_option& o : options) {
+TEST_CASE("every option refuses what is no value of its kind, before the work", "[program][refusal]") {
+  using kind = valued_option::kind;
+  const scratch here("values");
+  const std::vector<valued_option> options = valued_options(here);
+  CHECK(options.size() >= 150);  // the help was read
+  CHECK(std::ranges::count(options, kind::text, &valued_option::of) >= 80);
+  for (const valued_option& o : options) {
+    if (o.of == kind::text) continue;
     const std::vector<std::string> wrong =
-        o.whole ? std::vector<std::string>{"-1", "1.5", "99999999999999999999999", "8 ", "x", ""}
-                : std::vector<std::string>{"nan", "inf", "-inf", "1e999", "12x", ""};
+        o.of == kind::whole
+            ? std::vector<std::string>{"-1", "1.5", "99999999999999999999999", "8 ", "x", "nan", "inf", ""}
+            : std::vector<std::string>{"nan", "inf", "-inf", "1e999", "12x", "0x", ""};
     for (const std::string& value : wrong) {
       std::vector<std::string> command{o.subcommand};
       if (o.subcommand != "demo") command.push_back(world);
@@ -318,6 +324,24 @@ TEST_CASE("every option that takes a number refuses what is none, before the wor
       CHECK(refused.status == 2);
       CHECK(refused.text.find(o.name) != std::string::npos);
       if (!value.empty()) CHECK(refused.text.find("'" + value + "'") != std::string::npos);
+    }
+  }
+  // A text may be anything but empty, where that would count as an option that was not given. An overlong one is refused by
+  // a message that stays short, because it names no file, format or scorer.
+  const scratch demo("values-demo");  // it creates its folder before it looks at its other outputs
+  for (const valued_option& o : options) {
+    const bool may_be_empty =
+        (o.subcommand == "generate" && o.name == "--prompt") || (o.subcommand == "compare" && o.name == "--costs");
+    for (const std::string& value : {std::string(), std::string(100000, o.of == kind::text ? 'x' : '9')}) {
+      std::vector<std::string> command{o.subcommand};
+      if (o.subcommand != "demo") command.push_back(world);
+      if (o.name == "--prompt" && !value.empty()) continue;  // of `trace` and `generate`: a text of any length
+      command.push_back(o.name + "=" + value);
+      const auto refused = run(o.subcommand == "demo" ? demo.path() : here.path(), command);
+      CAPTURE(o.subcommand, o.name, value.size(), refused.text.substr(0, 2000));
+      CHECK(refused.status == 2);
+      CHECK(refused.text.size() < 3000);
+      if (value.empty() && !may_be_empty) CHECK(refused.text.find(o.name + ": ") != std::string::npos);
     }
   }
   CHECK(std::filesystem::is_empty(here.path()));

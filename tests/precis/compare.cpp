@@ -107,7 +107,8 @@ TEST_CASE("a comparison agrees with plan, compress and evaluate, and keeps every
     types.insert(line.substr(line.find('=') + 1));
   }
   CHECK(count == 4 * 8);
-  for (const std::string& type : types) CHECK(std::set<std::string>{"q2_k", "q3_k", "q4_1", "q8_0"}.contains(type));
+  for (const std::string& type : types)
+    CHECK(std::set<std::string>{"q2_k", "q3_k", "q4_0", "q4_1", "q8_0"}.contains(type));
 
   for (const std::string file : {"compare.csv", "quality.svg", "share.svg", "report.html", "weight_magnitude.scores",
                                  "gradient_magnitude.svg", "measured.costs"})
@@ -230,10 +231,35 @@ TEST_CASE("every kind of codec maps to a llama.cpp type: the nearest, or the nex
                                                                                     {"bitmap50.symmetric8.g32", "q8_0"},
                                                                                     {"float32", "f32"}}) {
     CAPTURE(codec);
-    REQUIRE(run(here.path(), {"plan", test::world, "--uniform", codec, "--tensor-types", "m.types"}).status == 0);
+    const auto planned = run(here.path(), {"plan", test::world, "--uniform", codec, "--tensor-types", "m.types"});
+    REQUIRE(planned.status == 0);
     std::istringstream lines(test::read(here / "m.types"));
     std::size_t count = 0;
-    for (std::string line; std::getline(lines, line); ++count) CHECK(line.substr(line.find('=') + 1) == type);
+    // Rows of 64 are no whole blocks of 256; only the narrowing map of the MLP has rows of 256.
+    const std::string of_64 = type == "q2_k" || type == "q3_k" ? "q4_0" : type == "q6_k" ? "q8_0" : type;
+    for (std::string line; std::getline(lines, line); ++count)
+      CHECK(line.substr(line.find('=') + 1) == (line.find("ffn_down") != std::string::npos ? type : of_64));
     CHECK(count == 4 * 8);
+    const std::string note = "24 matrices: rows of 64 are not whole blocks of " + type + ": " + of_64;
+    CHECK((planned.text.find(note) != std::string::npos) == (of_64 != type));
   }
+}
+
+TEST_CASE("the types for llama.cpp say what they do not keep of a plan", "[program][plan][worked-example]") {
+  const scratch here("type-notes");
+  const auto notes = [&](const std::vector<std::string>& more) {
+    std::vector<std::string> command{"plan", test::world, "--tensor-types", "m.types"};
+    command.insert(command.end(), more.begin(), more.end());
+    const auto planned = run(here.path(), command);
+    REQUIRE(planned.status == 0);
+    return planned.text;
+  };
+  // q8_0 takes 34 bytes for 32 of the 8 * 12 * 64 * 64 weights, and is in the plan as well.
+  CHECK_THAT(notes({"--uniform", "q8_0"}), !ContainsSubstring("note   m.types"));
+  CHECK_THAT(notes({"--uniform", "q8_0", "--sparsity", "0.5"}),
+             ContainsSubstring("note   m.types: 32 matrices: llama-quantize does not prune"));
+  // 24 matrices, 8 * 8 * 64 * 64 weights, at 18 bytes for 32; 8 matrices of 64 * 256 at 110 for 256.
+  CHECK_THAT(notes({"--uniform", "affine3.g32.h"}),
+             ContainsSubstring("note   m.types: " + std::to_string(8 * 8 * 64 * 64 / 32 * 18 + 8 * 64 * 110) +
+                               " bytes in these types; the plan takes "));
 }

@@ -1,3 +1,10 @@
+#include "jobs/formats.hpp"
+
+#include <engine/model/transformer.hpp>
+#include <engine/model_files/load.hpp>
+#include <precis/fit/clip_search.hpp>
+#include <precis/fit/nearest.hpp>
+
 #include "catch.hpp"
 #include "run.hpp"
 
@@ -112,4 +119,84 @@ TEST_CASE("cost --time adds times, and a plan keeps a budget in time", "[program
   REQUIRE(run(here.path(), {"score", world, "--scorer", "weight_magnitude", "--out", "w.scores"}).status == 0);
   CHECK_THAT(run(here.path(), {"plan", world, "--scores", "w.scores", "--budget", "1ms"}).text,
              ContainsSubstring("precis cost --time"));
+}
+
+TEST_CASE("the fit is clip_search unless --fit says nearest; tables and plans carry it, and another is refused",
+          "[program][fit][oracle]") {
+  const scratch here("fit");
+  const engine::transformer original(engine::load(world).weights);
+  std::string plan = "precis-plan 1\nunits block\n";
+  for (int b = 0; b < 8; ++b) plan += "block." + std::to_string(b) + " affine3.g32.h\n";
+  test::write(here / "by_hand.plan", plan);
+  const auto compressed = [&](const std::vector<std::string>& more) {
+    std::vector<std::string> command{"compress", world, "--out", "small", "--replace"};
+    command.insert(command.end(), more.begin(), more.end());
+    return run(here.path(), command);
+  };
+  // The bytes are those of the library's fits.
+  const auto agrees_with = [&](const auto& fit) {
+    const engine::transformer small(
+        engine::load(here / "small", {.tokenizer = {}, .decoder = program::decoder()}).weights);
+    const auto at = std::ranges::find(original.matrices(), "h.2.mlp.c_fc", &precis::matrix_info::name);
+    const auto matrix = static_cast<std::size_t>(at - original.matrices().begin());
+    const precis::weight_view before = original.weights(matrix), after = small.weights(matrix);
+    const std::size_t entry = program::formats::index_of("affine3.g32.h");
+    std::vector<std::byte> packed(program::formats::bytes(entry, before.rows, before.cols));
+    fit(*program::formats::format(entry), before, packed);
+    precis::float_matrix decoded(before.rows, before.cols);
+    program::formats::decode(entry, packed, decoded.view());
+    for (std::size_t r = 0; r < before.rows; ++r)
+      for (std::size_t c = 0; c < before.cols; ++c)
+        if (decoded(r, c) != after(r, c)) return false;
+    return true;
+  };
+  REQUIRE(run(here.path(), {"plan", world, "--uniform", "affine3.g32.h", "--out", "uniform.plan"}).status == 0);
+  CHECK(test::read(here / "uniform.plan").find("note fit") == std::string::npos);  // it does not depend on the fit
+  REQUIRE(compressed({"--plan", "by_hand.plan"}).status == 0);
+  CHECK(agrees_with(precis::fit::clip_search{}));
+  CHECK_THAT(test::read(here / "small/model.plan"), ContainsSubstring("note fit clip_search\n"));
+  REQUIRE(compressed({"--plan", "by_hand.plan", "--fit", "nearest"}).status == 0);
+  CHECK(agrees_with(precis::fit::nearest{}));
+  CHECK(!agrees_with(precis::fit::clip_search{}));
+  CHECK_THAT(test::read(here / "small/model.plan"), ContainsSubstring("note fit nearest\n"));
+
+  const std::vector<std::string> cost{
+      "cost",    world,   "--by",  "weights", "--entries", "affine3.g32.h,affine4.g32.h",
+      "--units", "block", "--out", "c",       "--fit",     "nearest"};
+  REQUIRE(run(here.path(), cost).status == 0);
+  CHECK_THAT(test::read(here / "c"), ContainsSubstring("note fit nearest\n"));
+  const auto plan_by = [&](const std::vector<std::string>& more) {
+    std::vector<std::string> command{"plan", world, "--costs", "c", "--budget", "4bpw", "--out", "p"};
+    command.insert(command.end(), more.begin(), more.end());
+    return run(here.path(), command);
+  };
+  CHECK_THAT(plan_by({"--fit", "clip_search"}).text, ContainsSubstring("it was made for --fit nearest"));
+  REQUIRE(plan_by({}).status == 0);
+  CHECK_THAT(test::read(here / "p"), ContainsSubstring("note fit nearest\n"));
+  CHECK_THAT(compressed({"--plan", "p", "--fit", "clip_search"}).text,
+             ContainsSubstring("it was made for --fit nearest"));
+  REQUIRE(compressed({"--plan", "p"}).status == 0);
+  CHECK_THAT(test::read(here / "small/model.plan"), ContainsSubstring("note fit nearest\n"));
+  const auto evolved = run(here.path(), {"evolve", world, "--text", world + "/calibration.txt", "--costs", "c",
+                                         "--budget", "4bpw", "--fit", "clip_search"});
+  CHECK(evolved.status == 2);
+  CHECK_THAT(evolved.text, ContainsSubstring("it was made for --fit nearest"));
+}
+
+TEST_CASE("costs are those of the fit: over the model, searched codes leave smaller errors than nearest ones",
+          "[program][fit][property]") {
+  const scratch here("fit-costs");
+  const auto bytes = [&](const std::string& fit) {
+    REQUIRE(run(here.path(), {"cost", world, "--by", "weights", "--entries", "affine3.g32.h", "--out", "c", "--json",
+                              fit + ".json", "--fit", fit})
+                .status == 0);
+    return nlohmann::json::parse(test::read(here / (fit + ".json"))).at("units");
+  };
+  const auto searched = bytes("clip_search"), nearest = bytes("nearest");
+  double of_searched = 0, of_nearest = 0;
+  for (std::size_t u = 0; u < searched.size(); ++u) {
+    of_searched += searched[u].at("costs")[0].get<double>();
+    of_nearest += nearest[u].at("costs")[0].get<double>();
+  }
+  CHECK(of_searched < of_nearest);
 }

@@ -6,8 +6,10 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include <csignal>
 
 #include <algorithm>
+#include <array>
 #include <atomic>
 #include <cerrno>
 #include <cstring>
@@ -29,22 +31,51 @@ namespace fs = std::filesystem;
   return target.parent_path() / name;
 }
 
-/// Whether a folder entry is a file that a model folder of this program may hold.
+/// The files that a model folder of this program may hold.
+constexpr const char* model_files[] = {
+    "config.json",    "generation_config.json",  "model.safetensors",     "model.plan", "tokenizer.bin",
+    "tokenizer.json", "tokenizer.model",         "tokenizer_config.json", "vocab.json", "merges.txt",
+    "vocab.txt",      "special_tokens_map.json", "added_tokens.json",     "README.md",  "facts.json",
+    "heldout.txt",    "calibration.txt",         "chat_template.jinja",   "chat_template.json",
+    "spiece.model",   "sentencepiece.bpe.model"};
+
+/// Whether a folder entry is such a file.
 [[nodiscard]] bool is_model_file(const fs::directory_entry& entry) {
-  static constexpr std::string_view names[] = {"config.json",         "generation_config.json",
-                                               "model.safetensors",   "model.plan",
-                                               "tokenizer.bin",       "tokenizer.json",
-                                               "tokenizer.model",     "tokenizer_config.json",
-                                               "vocab.json",          "merges.txt",
-                                               "vocab.txt",           "special_tokens_map.json",
-                                               "added_tokens.json",   "README.md",
-                                               "facts.json",          "heldout.txt",
-                                               "calibration.txt",     "spiece.model",
-                                               "chat_template.jinja", "sentencepiece.bpe.model"};
   std::error_code ignored;
   return entry.is_regular_file(ignored) && !entry.is_symlink(ignored) &&
-         std::ranges::find(names, entry.path().filename().string()) != std::end(names);
+         std::ranges::find(model_files, entry.path().filename().string()) != std::end(model_files);
 }
+
+/// The temporaries that exist, for remove_temporaries: a signal handler may not lock or allocate, so their number is
+/// fixed. One that finds no place is removed by its destructor alone. Paths do not move while they are here.
+std::array<std::atomic<const char*>, 64> temporaries{};
+std::atomic<bool> ending{false};
+
+void remember(const fs::path& temporary) noexcept {
+  for (std::atomic<const char*>& place : temporaries)
+    if (const char* free = nullptr; place.compare_exchange_strong(free, temporary.c_str())) return;
+}
+void forget(const fs::path& temporary) noexcept {
+  for (std::atomic<const char*>& place : temporaries)
+    if (const char* mine = temporary.c_str(); place.compare_exchange_strong(mine, nullptr)) return;
+  while (ending) ::pause();  // remove_temporaries has taken the path and reads it
+}
+
+/// Signals wait while one of these exists.
+class signals_wait {
+ public:
+  signals_wait() noexcept {
+    sigset_t all;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before_);
+  }
+  signals_wait(const signals_wait&) = delete;
+  signals_wait& operator=(const signals_wait&) = delete;
+  ~signals_wait() { pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
+
+ private:
+  sigset_t before_{};
+};
 
 /// A path without a trailing slash: "out/" and "out" are the same target.
 [[nodiscard]] fs::path trimmed(fs::path target) { return target.has_filename() ? target : target.parent_path(); }
@@ -89,7 +120,7 @@ mapped_file::mapped_file(const fs::path& path) {
   const auto bad = [&](const std::string& what) {
     precis::refuse({.what = what, .where = path.string(), .expected = "a readable file that is not empty"});
   };
-  const int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  const int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);  // a pipe would wait for a writer
   if (descriptor < 0) bad("cannot be opened (" + reason(errno) + ")");
   struct stat status{};
   const bool known = ::fstat(descriptor, &status) == 0;
@@ -106,6 +137,12 @@ mapped_file::mapped_file(const fs::path& path) {
   if (status.st_size == 0) bad("is empty");
   if (memory == MAP_FAILED) bad("cannot be mapped (" + reason(fault) + ")");
   bytes_ = {static_cast<const std::byte*>(memory), static_cast<std::size_t>(status.st_size)};
+  if (text().starts_with("version https://git-lfs.github.com/spec/")) {
+    ::munmap(memory, bytes_.size());
+    precis::refuse({.what = "is a Git LFS pointer, not the file that it stands for",
+                    .where = path.string(),
+                    .expected = "the file itself: run `git lfs pull` in its repository, or download it"});
+  }
 }
 
 mapped_file::mapped_file(mapped_file&& other) noexcept : bytes_(std::exchange(other.bytes_, {})) {}
@@ -121,16 +158,21 @@ mapped_file::~mapped_file() {
 
 atomic_file::atomic_file(fs::path target)
     : target_(written_through(std::move(target))), temporary_(beside(target_, "partial")) {
+  remember(temporary_);
   descriptor_ = ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-  if (descriptor_ < 0)
-    precis::refuse({.what = "cannot be written (" + reason(errno) + ")",
-                    .where = target_.string(),
-                    .expected = "an existing, writable folder"});
+  if (descriptor_ >= 0) return;
+  const int fault = errno;
+  forget(temporary_);
+  precis::refuse({.what = "cannot be written (" + reason(fault) + ")",
+                  .where = target_.string(),
+                  .expected = "an existing, writable folder"});
 }
 
 atomic_file::~atomic_file() {
   if (descriptor_ >= 0) ::close(descriptor_);
-  if (!temporary_.empty()) ::unlink(temporary_.c_str());
+  if (temporary_.empty()) return;
+  ::unlink(temporary_.c_str());
+  forget(temporary_);
 }
 
 void atomic_file::fail(const std::string& doing) const {
@@ -157,6 +199,7 @@ void atomic_file::commit() {
     fail("flushing");  // EINVAL: the file cannot be flushed, such as a pipe
   if (::close(std::exchange(descriptor_, -1)) != 0) fail("closing");
   if (::rename(temporary_.c_str(), target_.c_str()) != 0) fail("renaming");
+  forget(temporary_);
   temporary_.clear();
   flush_folder(target_.parent_path());
 }
@@ -175,15 +218,19 @@ atomic_folder::atomic_folder(fs::path target, existing rule)
         bad("contains " + entry.path().filename().string() + ", which would be deleted with it",
             "an empty folder, or one that holds nothing but the files of a model");
   }
-  if (!fs::create_directory(temporary_, fault))
-    precis::refuse({.what = "cannot be created (" + fault.message() + ")",
-                    .where = target_.string(),
-                    .expected = "an existing, writable parent folder"});
+  remember(temporary_);
+  if (fs::create_directory(temporary_, fault)) return;
+  forget(temporary_);
+  precis::refuse({.what = "cannot be created (" + fault.message() + ")",
+                  .where = target_.string(),
+                  .expected = "an existing, writable parent folder"});
 }
 
 atomic_folder::~atomic_folder() {
   std::error_code ignored;
-  if (!temporary_.empty()) fs::remove_all(temporary_, ignored);
+  if (temporary_.empty()) return;
+  fs::remove_all(temporary_, ignored);
+  forget(temporary_);
 }
 
 void atomic_folder::commit() {
@@ -192,6 +239,7 @@ void atomic_folder::commit() {
                     .where = target_.string(),
                     .expected = "a folder that no other process is writing"});
   };
+  const signals_wait both_renames;
   std::error_code fault;
   fs::path old;
   if (rule_ == existing::replace && fs::exists(target_, fault)) {
@@ -205,10 +253,26 @@ void atomic_folder::commit() {
     if (!old.empty()) fs::rename(old, target_, ignored);
     fail(fault);
   }
+  forget(temporary_);
   temporary_.clear();
   flush_folder(target_.parent_path());
   if (!old.empty())
     fs::remove_all(old, fault);  // the new folder is in place; failing to remove the old one is harmless
+}
+
+void remove_temporaries() noexcept {
+  ending = true;
+  std::array<const char*, std::tuple_size_v<decltype(temporaries)>> folders{};
+  for (std::size_t i = 0; i < folders.size(); ++i)
+    if (const char* path = temporaries[i].exchange(nullptr); path != nullptr && ::unlink(path) != 0) folders[i] = path;
+  for (const char* const path : folders) {
+    if (path == nullptr) continue;
+    const int folder = ::open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (folder < 0) continue;
+    for (const char* const file : model_files) ::unlinkat(folder, file, 0);
+    ::close(folder);
+    ::rmdir(path);
+  }
 }
 
 void write_file(const fs::path& target, std::string_view text) {

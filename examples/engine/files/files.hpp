@@ -16,15 +16,18 @@ class mapped_file {
  public:
   mapped_file() = default;
 
-  /// Errors: a missing, unreadable or empty file, or a folder. The message names the cause.
+  /// Errors: a missing, unreadable or empty file, a folder, or a Git LFS pointer, which stands for a file that was not
+  /// fetched. The message names the cause.
   explicit mapped_file(const std::filesystem::path& path);
   mapped_file(mapped_file&& other) noexcept;
   mapped_file& operator=(mapped_file&& other) noexcept;
   ~mapped_file();
 
   [[nodiscard]] std::span<const std::byte> bytes() const noexcept { return bytes_; }
+  /// Without the byte order mark that some editors write.
   [[nodiscard]] std::string_view text() const noexcept {
-    return {reinterpret_cast<const char*>(bytes_.data()), bytes_.size()};
+    const std::string_view all(reinterpret_cast<const char*>(bytes_.data()), bytes_.size());
+    return all.starts_with("\xEF\xBB\xBF") ? all.substr(3) : all;
   }
 
  private:
@@ -79,6 +82,11 @@ class atomic_folder {
   std::filesystem::path temporary_;
   existing rule_;
 };
+
+/// Removes the temporary files and folders of every atomic_file and atomic_folder that has not been committed, for a
+/// program that is about to end without running destructors. Calls only what a signal handler may call. The program
+/// must end after it: a thread that finishes or gives up such a file meanwhile waits for ever.
+void remove_temporaries() noexcept;
 
 /// Writes a whole file atomically. Errors: those of atomic_file.
 void write_file(const std::filesystem::path& target, std::string_view text);

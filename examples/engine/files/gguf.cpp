@@ -132,7 +132,7 @@ class cursor {
   if (type != gguf_type::array) return read_number(type, from);
   const gguf_type element = from.type();
   if (element == gguf_type::array)
-    refuse_input(where, "key \"" + key + "\" is an array of arrays", "arrays of plain values");
+    refuse_input(where, "key \"" + precis::shown(key) + "\" is an array of arrays", "arrays of plain values");
   const std::size_t width = width_of(element), count = from.count(width == 0 ? 8 : width, "array elements");
   if (width != 0) return gguf_array{element, count, from.take(count * width)};
   cursor start = from;
@@ -147,7 +147,7 @@ class cursor {
 [[nodiscard]] gguf_tensor read_tensor(cursor& from, std::string_view where) {
   gguf_tensor t;
   t.name = from.name("a tensor");
-  const std::string at = "tensor \"" + t.name.substr(0, 80) + "\"";
+  const std::string at = "tensor \"" + precis::shown(t.name) + "\"";
   const auto extents = from.number<std::uint32_t>();
   if (extents == 0 || extents > 4)
     refuse_input(where, at + " has " + std::to_string(extents) + " dimensions", "1 to 4");
@@ -195,9 +195,11 @@ gguf_header parse_gguf(std::span<const std::byte> file, std::string_view where) 
   gguf_header h;
   for (std::size_t i = 0; i < keys; ++i) {
     std::string key = from.name("a key");
+    cursor start = from;
     gguf_value value = read_value(from, where, key);
+    h.stored.push_back({key, start.take(start.left() - from.left())});
     const auto [at, fresh] = h.metadata.emplace(std::move(key), value);
-    if (!fresh) refuse_input(where, "key \"" + at->first.substr(0, 80) + "\" occurs twice", "each key once");
+    if (!fresh) refuse_input(where, "key \"" + precis::shown(at->first) + "\" occurs twice", "each key once");
   }
   const std::size_t alignment = gguf_keys(h, where).whole_number_or("general.alignment", default_alignment);
   if (!std::has_single_bit(alignment) || alignment > largest_alignment)
@@ -208,7 +210,7 @@ gguf_header parse_gguf(std::span<const std::byte> file, std::string_view where) 
   const std::size_t data = padded(file.size() - from.left(), alignment);
   std::vector<const gguf_tensor*> order, names;
   for (gguf_tensor& t : h.tensors) {
-    const std::string at = "tensor \"" + t.name.substr(0, 80) + "\"";
+    const std::string at = "tensor \"" + precis::shown(t.name) + "\"";
     if (t.first_byte % alignment != 0)
       refuse_input(where, at + " is at offset " + std::to_string(t.first_byte),
                    "a multiple of " + std::to_string(alignment));
@@ -221,13 +223,28 @@ gguf_header parse_gguf(std::span<const std::byte> file, std::string_view where) 
   std::ranges::sort(order, {}, &gguf_tensor::first_byte);
   for (std::size_t i = 1; i < order.size(); ++i)
     if (order[i - 1]->first_byte + order[i - 1]->bytes > order[i]->first_byte)
-      refuse_input(where, "tensors \"" + order[i - 1]->name + "\" and \"" + order[i]->name + "\" overlap",
-                   "tensors that do not overlap");
+      refuse_input(
+          where,
+          "tensors \"" + precis::shown(order[i - 1]->name) + "\" and \"" + precis::shown(order[i]->name) + "\" overlap",
+          "tensors that do not overlap");
   std::ranges::sort(names, {}, &gguf_tensor::name);
   for (std::size_t i = 1; i < names.size(); ++i)
     if (names[i - 1]->name == names[i]->name)
-      refuse_input(where, "tensor \"" + names[i]->name.substr(0, 80) + "\" occurs twice", "each tensor once");
+      refuse_input(where, "tensor \"" + precis::shown(names[i]->name) + "\" occurs twice", "each tensor once");
   return h;
+}
+
+std::vector<gguf_value> elements_of(const gguf_array& array) {
+  cursor from(array.bytes, "array");
+  std::vector<gguf_value> elements;
+  elements.reserve(array.count);
+  for (std::size_t i = 0; i < array.count; ++i) {
+    if (array.type == gguf_type::text)
+      elements.emplace_back(from.text());
+    else
+      elements.push_back(read_number(array.type, from));
+  }
+  return elements;
 }
 
 const gguf_value* gguf_keys::find(std::string_view key) const {
@@ -240,7 +257,7 @@ void gguf_keys::refuse(std::string_view key, std::string_view expected) const {
   if (v == nullptr)
     what += "missing";
   else if (const auto* text = std::get_if<std::string_view>(v))
-    what += "\"" + std::string(text->substr(0, 60)) + "\"";
+    what += "\"" + precis::shown(*text) + "\"";
   else if (const auto* array = std::get_if<gguf_array>(v))
     what += "an array of " + std::to_string(array->count) + " elements of type " +
             std::to_string(static_cast<unsigned>(array->type));
@@ -254,16 +271,38 @@ void gguf_keys::refuse(std::string_view key, std::string_view expected) const {
     what += std::to_string(std::get<std::uint64_t>(*v));
   refuse_input(where_, std::move(what), std::string(expected));
 }
+namespace {
+[[nodiscard]] bool whole_value(const gguf_value& v, std::size_t& number) {
+  if (const auto* n = std::get_if<std::uint64_t>(&v))
+    number = static_cast<std::size_t>(*n);
+  else if (const auto* s = std::get_if<std::int64_t>(&v); s != nullptr && *s >= 0)
+    number = static_cast<std::size_t>(*s);
+  else
+    return false;
+  return true;
+}
+}  // namespace
 std::size_t gguf_keys::whole_number(std::string_view key) const {
   const gguf_value* const v = find(key);
-  if (v != nullptr) {
-    if (const auto* n = std::get_if<std::uint64_t>(v)) return static_cast<std::size_t>(*n);
-    if (const auto* n = std::get_if<std::int64_t>(v); n != nullptr && *n >= 0) return static_cast<std::size_t>(*n);
-  }
-  refuse(key, "a whole number");
+  std::size_t number = 0;
+  if (v == nullptr || !whole_value(*v, number)) refuse(key, "a whole number");
+  return number;
 }
 std::size_t gguf_keys::whole_number_or(std::string_view key, std::size_t otherwise) const {
   return find(key) == nullptr ? otherwise : whole_number(key);
+}
+std::size_t gguf_keys::repeated_number(std::string_view key, std::size_t count) const {
+  const gguf_value* const v = find(key);
+  const auto* const array = v == nullptr ? nullptr : std::get_if<gguf_array>(v);
+  if (array == nullptr) return whole_number(key);
+  const std::vector<gguf_value> all = array->count == count ? elements_of(*array) : std::vector<gguf_value>{};
+  std::size_t number = 0;
+  if (all.empty() || !whole_value(all.front(), number) || !std::ranges::all_of(all, [&](const gguf_value& e) {
+        std::size_t other = 0;
+        return whole_value(e, other) && other == number;
+      }))
+    refuse(key, "a whole number, or " + std::to_string(count) + " equal ones");
+  return number;
 }
 double gguf_keys::number_or(std::string_view key, double otherwise) const {
   const gguf_value* const v = find(key);
@@ -361,6 +400,8 @@ struct header_bytes {
             put_all(gguf_type::text, value);
           } else if constexpr (std::is_same_v<T, std::vector<float>>) {
             put_all(gguf_type::f32, value);
+          } else if constexpr (std::is_same_v<T, std::vector<std::byte>>) {
+            out.append(reinterpret_cast<const char*>(value.data()), value.size());
           } else {
             put_all(gguf_type::i32, value);
           }

@@ -33,6 +33,15 @@ struct gguf_array {
 /// A metadata value. Numbers of every width are widened to one of three types.
 using gguf_value = std::variant<std::uint64_t, std::int64_t, double, bool, std::string_view, gguf_array>;
 
+/// The elements of an array. Requires that parse_gguf read it.
+[[nodiscard]] std::vector<gguf_value> elements_of(const gguf_array& array);
+
+/// A key with its value as it is stored: the type, then the bytes.
+struct gguf_stored {
+  std::string key;
+  std::span<const std::byte> value;
+};
+
 /// The header entry of one tensor.
 struct gguf_tensor {
   std::string name;
@@ -46,6 +55,7 @@ struct gguf_tensor {
 /// The header of a file. Strings and arrays are views of the file.
 struct gguf_header {
   std::map<std::string, gguf_value, std::less<>> metadata;
+  std::vector<gguf_stored> stored;   ///< the same keys in file order
   std::vector<gguf_tensor> tensors;  ///< in file order
 };
 
@@ -68,6 +78,8 @@ class gguf_keys {
   [[nodiscard]] const gguf_value* find(std::string_view key) const;
   [[nodiscard]] std::size_t whole_number(std::string_view key) const;
   [[nodiscard]] std::size_t whole_number_or(std::string_view key, std::size_t otherwise) const;
+  /// A number, or the number that an array of `count` equal ones repeats: one per layer.
+  [[nodiscard]] std::size_t repeated_number(std::string_view key, std::size_t count) const;
   [[nodiscard]] double number_or(std::string_view key, double otherwise) const;
   [[nodiscard]] bool flag_or(std::string_view key, bool otherwise) const;
   [[nodiscard]] std::string_view text(std::string_view key) const;
@@ -77,6 +89,8 @@ class gguf_keys {
   [[nodiscard]] std::vector<std::int32_t> integers(std::string_view key) const;
 
   [[noreturn]] void refuse(std::string_view key, std::string_view expected) const;
+  /// The name of the file in messages.
+  [[nodiscard]] std::string_view where() const noexcept { return where_; }
 
  private:
   const gguf_header& header_;
@@ -85,7 +99,7 @@ class gguf_keys {
 
 /// A metadata value to be written.
 using gguf_item = std::variant<std::uint32_t, float, bool, std::string, std::vector<std::string>, std::vector<float>,
-                               std::vector<std::int32_t>>;
+                               std::vector<std::int32_t>, std::vector<std::byte>>;  ///< bytes: as in gguf_stored
 using gguf_metadata = std::vector<std::pair<std::string, gguf_item>>;
 
 /// A tensor to be written.

@@ -12,16 +12,9 @@
 
 namespace engine {
 
-namespace {
-
-/// At most 60 characters of a string, for messages.
-[[nodiscard]] std::string shortened(const std::string& text) {
-  return text.size() <= 60 ? text : text.substr(0, 57) + "...";
-}
-
-}  // namespace
-
 json parse_json(std::string_view text, std::string_view where) {
+  for (const std::string_view mark : {"\xEF\xBB\xBF", "\xFF\xFE", "\xFE\xFF"})
+    if (text.starts_with(mark)) refuse_input(where, "JSON with a byte order mark", "UTF-8 without one");
   using event = json::parse_event_t;
   std::vector<std::unordered_set<std::string>> keys;  // of the enclosing objects
   const auto watch = [&](int depth, event what, json& value) {
@@ -30,7 +23,7 @@ json parse_json(std::string_view text, std::string_view where) {
     if ((what == event::object_start || what == event::array_start) && depth > 32)
       refuse_input(where, "JSON nested deeper than 32", "at most 32 levels");
     if (what == event::key && !keys.back().insert(value.get_ref<const std::string&>()).second)
-      refuse_input(where, "the key \"" + shortened(value.get_ref<const std::string&>()) + "\" occurs twice",
+      refuse_input(where, "the key \"" + precis::shown(value.get_ref<const std::string&>()) + "\" occurs twice",
                    "each key once");
     return true;
   };
@@ -40,7 +33,11 @@ json parse_json(std::string_view text, std::string_view where) {
     // Removes the library's tag, such as "[json.exception.parse_error.101] ".
     std::string_view message = fault.what();
     if (const std::size_t end = message.find("] "); end != std::string_view::npos) message.remove_prefix(end + 2);
-    refuse_input(where, "not valid JSON (" + std::string(message.substr(0, 200)) + ")", "a JSON text");
+    std::string cause(
+        message);  // the line of a text of one line says nothing, and misleads where the text is one of many
+    if (const std::size_t at = cause.find("line 1, "); at != std::string::npos && text.find('\n') == text.npos)
+      cause.erase(at, 8);
+    refuse_input(where, "not valid JSON (" + precis::printable(cause, 200) + ")", "a JSON text");
   }
 }
 
@@ -49,7 +46,7 @@ std::string type_of(const json& value) {
     case json::value_t::null: return "null";
     case json::value_t::object: return "an object";
     case json::value_t::array: return "an array";
-    case json::value_t::string: return "the string \"" + shortened(value.get_ref<const std::string&>()) + "\"";
+    case json::value_t::string: return "the string \"" + precis::shown(value.get_ref<const std::string&>()) + "\"";
     case json::value_t::boolean: return value.get<bool>() ? "true" : "false";
     default: return "the number " + value.dump();
   }

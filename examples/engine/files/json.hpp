@@ -16,7 +16,7 @@ using json = nlohmann::json;
 
 /// Parses a complete JSON text. `where` names the file in messages.
 ///
-/// Errors: invalid JSON, a duplicate key in an object, nesting deeper than 32 levels.
+/// Errors: invalid JSON, a byte order mark, a duplicate key in an object, nesting deeper than 32 levels.
 [[nodiscard]] json parse_json(std::string_view text, std::string_view where);
 
 /// A short description of a value for messages: "the number 3", "an array", "null".
@@ -39,6 +39,8 @@ class json_object {
   [[nodiscard]] std::string text_or(std::string_view key, std::string_view otherwise) const;
 
   [[noreturn]] void refuse(std::string what, std::string expected) const;
+  /// The name of the file in messages.
+  [[nodiscard]] const std::string& where() const noexcept { return where_; }
 
  private:
   [[noreturn]] void wrong_type(std::string_view key, const json* found, std::string_view expected) const;

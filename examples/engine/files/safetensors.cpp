@@ -58,13 +58,13 @@ constexpr std::size_t largest_header = 100'000'000;  // the limit that the forma
 
 /// One member of the header. Offsets are relative to the end of the header.
 [[nodiscard]] tensor_entry parse_entry(const std::string& name, const json& value, std::string_view where) {
-  const std::string tensor = "tensor \"" + name + "\"";
+  const std::string tensor = "tensor \"" + precis::shown(name) + "\"";
   const json_object entry(value, std::string(where) + ": " + tensor);
   tensor_entry t{.name = name, .type = dtype::u8, .shape = {}, .first_byte = 0, .bytes = 0, .file = 0};
 
   const std::string word = entry.text("dtype");
   const std::optional<dtype> type = parse_dtype(word);
-  if (!type) entry.refuse("the type \"" + word.substr(0, 60) + "\"", "F32, F16, BF16 or another type of whole bytes");
+  if (!type) entry.refuse("the type \"" + precis::shown(word) + "\"", "F32, F16, BF16 or another type of whole bytes");
   t.type = *type;
 
   const json* shape = entry.find("shape");
@@ -142,7 +142,7 @@ safetensors_header parse_safetensors(std::span<const std::byte> file, std::strin
   const std::span<const std::byte> rest = file.subspan(sizeof length);
   if (length > rest.size())
     refuse_input(where, "a header of " + std::to_string(length) + " bytes in a file of " + std::to_string(file.size()),
-                 "a file that is not truncated");
+                 "a safetensors file that is not truncated");
   const auto header_bytes = static_cast<std::size_t>(length);
   const std::size_t data_bytes = rest.size() - header_bytes;
 
@@ -159,7 +159,7 @@ safetensors_header parse_safetensors(std::span<const std::byte> file, std::strin
     if (!value.is_object()) refuse_input(where, "\"__metadata__\" is " + type_of(value), "an object of strings");
     for (const auto& [key, text] : value.items()) {
       if (!text.is_string())
-        refuse_input(where, "\"__metadata__\" entry \"" + key + "\" is " + type_of(text), "a string");
+        refuse_input(where, "\"__metadata__\" entry \"" + precis::shown(key) + "\" is " + type_of(text), "a string");
       result.metadata.emplace(key, text.get<std::string>());
     }
   }
@@ -169,16 +169,19 @@ safetensors_header parse_safetensors(std::span<const std::byte> file, std::strin
   std::size_t next = 0;
   for (tensor_entry& t : result.tensors) {
     if (t.first_byte < next)
-      refuse_input(where, "the data of tensor \"" + t.name + "\" overlap those of the tensor before it",
+      refuse_input(where, "the data of tensor \"" + precis::shown(t.name) + "\" overlap those of the tensor before it",
                    "contiguous tensors");
     if (t.first_byte > next)
-      refuse_input(where, "a gap of " + std::to_string(t.first_byte - next) + " bytes before tensor \"" + t.name + "\"",
-                   "contiguous tensors");
+      refuse_input(
+          where,
+          "a gap of " + std::to_string(t.first_byte - next) + " bytes before tensor \"" + precis::shown(t.name) + "\"",
+          "contiguous tensors");
     next = t.first_byte + t.bytes;
     if (next > data_bytes)
-      refuse_input(
-          where, "tensor \"" + t.name + "\" ends at byte " + std::to_string(next) + " of " + std::to_string(data_bytes),
-          "a file that is not truncated");
+      refuse_input(where,
+                   "tensor \"" + precis::shown(t.name) + "\" ends at byte " + std::to_string(next) + " of " +
+                       std::to_string(data_bytes),
+                   "a file that is not truncated");
     t.first_byte += sizeof length + header_bytes;
   }
   if (next != data_bytes)
@@ -201,7 +204,8 @@ void safetensors::add(const std::filesystem::path& path) {
     t.file = files_.size();
     const auto [at, fresh] = by_name_.emplace(t.name, tensors_.size());
     if (!fresh)
-      refuse_input(path.string(), "tensor \"" + t.name + "\" is also in " + file_name(tensors_[at->second]),
+      refuse_input(path.string(),
+                   "tensor \"" + precis::shown(t.name) + "\" is also in " + file_name(tensors_[at->second]),
                    "each tensor in one file");
     tensors_.push_back(std::move(t));
   }
@@ -221,11 +225,11 @@ void safetensors::add_index(const std::filesystem::path& path) {
   std::set<std::string> shards;
   for (const auto& [name, shard] : map->items()) {
     if (!shard.is_string())
-      refuse_input(where, "tensor \"" + name + "\" is in " + type_of(shard), "the name of a file");
+      refuse_input(where, "tensor \"" + precis::shown(name) + "\" is in " + type_of(shard), "the name of a file");
     const auto& text = shard.get_ref<const std::string&>();
     if (text.empty() || text == "." || text == ".." ||
         text.find_first_of(std::string_view("/\\\0", 3)) != std::string::npos)
-      refuse_input(where, "tensor \"" + name + "\" is in \"" + text.substr(0, 60) + "\"",
+      refuse_input(where, "tensor \"" + precis::shown(name) + "\" is in \"" + precis::shown(text) + "\"",
                    "the name of a file in the same folder");
     shards.insert(text);
   }
@@ -233,13 +237,15 @@ void safetensors::add_index(const std::filesystem::path& path) {
   for (const auto& [name, shard] : map->items()) {
     const tensor_entry* t = find(name);
     if (t == nullptr || file_name(*t) != shard.get_ref<const std::string&>())
-      refuse_input(where, "tensor \"" + name + "\" is not in " + shard.get<std::string>(),
-                   "an index that matches its files");
+      refuse_input(
+          where,
+          "tensor \"" + precis::shown(name) + "\" is not in " + precis::shown(shard.get_ref<const std::string&>()),
+          "an index that matches its files");
   }
   if (map->size() != tensors_.size())
     for (const tensor_entry& t : tensors_)
       if (!map->contains(t.name))
-        refuse_input(where, "tensor \"" + t.name + "\" of " + file_name(t) + " is not listed",
+        refuse_input(where, "tensor \"" + precis::shown(t.name) + "\" of " + file_name(t) + " is not listed",
                      "an index that matches its files");
 }
 
@@ -260,17 +266,18 @@ safetensors_writer::safetensors_writer(const std::filesystem::path& path, std::s
   std::set<std::string_view> names{"__metadata__"};
   for (const tensor_declaration& t : tensors) {
     if (!names.insert(t.name).second)
-      refuse_input(where_, "tensor \"" + t.name + "\" is declared twice", "each name once");
+      refuse_input(where_, "tensor \"" + precis::shown(t.name) + "\" is declared twice", "each name once");
     const std::optional<std::size_t> bytes = bytes_of(t.type, t.shape);
     if (!bytes || *bytes > std::numeric_limits<std::size_t>::max() / 2 - expected_)
-      refuse_input(where_, "tensor \"" + t.name + "\" has a shape whose size overflows",
+      refuse_input(where_, "tensor \"" + precis::shown(t.name) + "\" has a shape whose size overflows",
                    "a tensor that fits on a disk");
     header[t.name] = {
         {"dtype", to_string(t.type)}, {"shape", t.shape}, {"data_offsets", {expected_, expected_ + *bytes}}};
     expected_ += *bytes;
   }
   std::string text = header.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
-  text.append((8 - text.size() % 8) % 8, ' ');  // aligns the data to 8 bytes, so that readers can use them in place
+  // Aligns the data, so that readers can use them in place.
+  text.append((safetensors_alignment - (text.size() + 8) % safetensors_alignment) % safetensors_alignment, ' ');
   const std::uint64_t length = text.size();
   file_.write(std::as_bytes(std::span(&length, 1)));
   file_.write(text);

@@ -84,6 +84,9 @@ class safetensors {
   std::map<std::string, std::string, std::less<>> metadata_;
 };
 
+/// The writer's data begin at a multiple of this.
+inline constexpr std::size_t safetensors_alignment = 64;
+
 /// A tensor to be written.
 struct tensor_declaration {
   std::string name;

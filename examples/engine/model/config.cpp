@@ -10,15 +10,11 @@
 #include <utility>
 
 namespace engine {
-namespace {
 
-[[noreturn]] void bad_shape(std::string what, std::string expected) {
-  precis::refuse({.what = std::move(what), .where = "model shape", .expected = std::move(expected)});
-}
-
-}  // namespace
-
-void check(const config& c) {
+void check(const config& c, std::string_view where) {
+  const auto bad_shape = [&](std::string what, std::string expected) {
+    precis::refuse({.what = std::move(what), .where = std::string(where), .expected = std::move(expected)});
+  };
   const std::pair<const char*, std::size_t> extents_of[] = {
       {"layers", c.layers},    {"width", c.width},           {"heads", c.heads},    {"key-value heads", c.kv_heads},
       {"MLP width", c.hidden}, {"vocabulary", c.vocabulary}, {"context", c.context}};

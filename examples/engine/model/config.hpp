@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstddef>
+#include <string_view>
 
 namespace engine {
 
@@ -40,7 +41,8 @@ struct config {
   bool operator==(const config&) const = default;
 };
 
-/// Refuses an invalid shape: a zero extent, heads that do not divide the width, an odd rotary head width, ...
-void check(const config& shape);
+/// Refuses an invalid shape: a zero extent, heads that do not divide the width, an odd rotary head width, ... `where` is
+/// the file that states it.
+void check(const config& shape, std::string_view where = "model shape");
 
 }  // namespace engine

@@ -2,15 +2,66 @@
 
 #include <engine/files/json.hpp>
 #include <engine/model/family.hpp>
+#include <engine/model/known_keys.hpp>
 
 #include <precis/core/text.hpp>
 
 #include <nlohmann/json.hpp>
 
 #include <cstddef>
+#include <cstdint>
 #include <iterator>
+#include <limits>
+#include <utility>
 
 namespace engine {
+namespace {
+
+/// All plain values in a value; null has none.
+void add_values(const json& value, std::vector<plain_value>& out) {
+  if (value.is_structured())
+    for (const json& item : value) add_values(item, out);
+  else if (value.is_boolean())
+    out.emplace_back(value.get<bool>());
+  else if (value.is_number_unsigned())
+    out.emplace_back(value.get<std::uint64_t>());
+  else if (value.is_number())
+    out.emplace_back(value.get<double>());
+  else if (value.is_string())
+    out.emplace_back(value.get<std::string>());
+}
+
+/// What a key should be instead, by a table; empty if nothing is wrong.
+[[nodiscard]] std::string wanted_instead(const key_row& row, const json& value, std::size_t context) {
+  if (row.use == key_use::read || row.use == key_use::ignored) return {};
+  std::vector<plain_value> values;
+  add_values(value, values);
+  return expected_instead(row, values, context);
+}
+
+/// A value for messages, with the beginning of what an array or object holds.
+[[nodiscard]] std::string shown(const json& value) {
+  if (!value.is_structured()) return type_of(value);
+  const std::string text = value.dump(-1, ' ', true, json::error_handler_t::replace);
+  return text.size() <= 60 ? text : text.substr(0, 57) + "...";
+}
+
+enum class checked { all_but_windows, windows };
+
+/// Refuses a key that asks for what the engine does not do. Windows are compared with the context.
+void check_keys(const json& root, const json_object& keys, std::string_view family, checked which,
+                std::size_t context) {
+  for (const auto& [key, value] : root.items()) {
+    const key_row* const row = find_key(config_json_keys(), key, family);
+    if (row == nullptr || value.is_null() || (row->use == key_use::window) != (which == checked::windows)) continue;
+    if (std::string expected = wanted_instead(*row, value, context); !expected.empty())
+      keys.refuse("key \"" + key + "\" is " + shown(value) +
+                      (row->use == key_use::extent ? "" : ", which this engine does not support"),
+                  std::move(expected));
+  }
+}
+
+}  // namespace
 
 config parse_config(std::string_view json_text, std::string_view where) {
   const json root = parse_json(json_text, where);
@@ -20,13 +71,44 @@ config parse_config(std::string_view json_text, std::string_view where) {
   for (const architecture a : all_architectures) {
     const family& f = family_of(a);
     if (type == f.model_type) {
+      check_keys(root, keys, type, checked::all_but_windows, 0);
       const config c = f.read_config(keys);
-      check(c);
+      check_keys(root, keys, type, checked::windows, c.context);
+      check(c, where);
       return c;
     }
     known += (known.empty() ? "" : a == std::end(all_architectures)[-1] ? " or " : ", ") + std::string(f.model_type);
   }
-  keys.refuse("key \"model_type\" is \"" + type + "\"", known);
+  keys.refuse("key \"model_type\" is \"" + precis::shown(type) + "\"", known);
+}
+
+std::vector<std::string> unapplied_keys(const json& root, const config& c, metadata_file file) {
+  const bool generation = file == metadata_file::generation_config;
+  std::vector<std::string> unapplied;
+  for (const auto& [key, value] : root.items()) {
+    const key_row* row = generation ? nullptr : find_key(config_json_keys(), key, family_of(c).model_type);
+    if (row == nullptr) row = find_key(generation_config_keys(), key, {});
+    const bool asks = row == nullptr || (row->use == key_use::unapplied && !wanted_instead(*row, value, 0).empty());
+    if (asks && !value.is_null()) unapplied.push_back(key);
+  }
+  return unapplied;
+}
+
+std::vector<precis::token> token_ids(const json_object& keys, std::string_view key) {
+  const json* const found = keys.find(key);
+  std::vector<precis::token> ids;
+  if (found == nullptr) return ids;
+  const auto add = [&](const json& id) {
+    constexpr auto largest = static_cast<std::uint64_t>(std::numeric_limits<precis::token>::max());
+    if (id.is_number_unsigned() ? id.get<std::uint64_t>() > largest : !(id.is_number_integer() && id == -1))
+      keys.refuse("key \"" + std::string(key) + "\" is " + shown(*found), "a token's id, or a list of them");
+    if (id.is_number_unsigned()) ids.push_back(id.get<precis::token>());  // -1 stands for none
+  };
+  if (found->is_array())
+    for (const json& id : *found) add(id);
+  else
+    add(*found);
+  return ids;
 }
 
 std::string config_json(const config& c) {
@@ -52,7 +134,7 @@ std::vector<std::string> label_names(const json_object& keys) {
   for (const auto& [id, name] : names->items()) {
     std::size_t i = 0;
     if (!precis::text::read(id, i) || i >= labels.size() || !name.is_string() || named[i])
-      keys.refuse("key \"id2label\" holds \"" + id.substr(0, 20) + "\": " + type_of(name),
+      keys.refuse("key \"id2label\" holds \"" + precis::shown(id) + "\": " + type_of(name),
                   "a name for every id from 0 to " + std::to_string(labels.size() - 1));
     labels[i] = name.get<std::string>();
     named[i] = true;

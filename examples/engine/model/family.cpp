@@ -29,12 +29,25 @@ const family& family_of(architecture a) noexcept {
   return bert_family;
 }
 
+namespace {
+/// Whether a tensor is outside of what the family's prefix stands for.
+[[nodiscard]] bool is_on_top(const family& f, std::string_view name) {
+  return (!f.head.empty() && name.starts_with(f.head)) || (!f.classifier.empty() && name.starts_with(f.classifier));
+}
+}  // namespace
+
 std::string stored_name(const config& c, std::string_view name) {
   const family& f = family_of(c);
   const bool plain = c.architecture == architecture::gpt2 || c.architecture == architecture::llama;
-  const bool on_top =
-      (!f.head.empty() && name.starts_with(f.head)) || (!f.classifier.empty() && name.starts_with(f.classifier));
-  return (plain || on_top ? "" : std::string(f.prefix)) + std::string(name);
+  return (plain || is_on_top(f, name) ? "" : std::string(f.prefix)) + std::string(name);
+}
+
+std::string hugging_face_name(const family& f, std::string_view name, bool prefixed) {
+  std::string text = (prefixed && !is_on_top(f, name) ? "." + std::string(f.prefix) : ".") + std::string(name);
+  for (const auto& [ours, theirs] : f.hugging_face_names)
+    if (const std::size_t at = text.find("." + std::string(ours) + "."); at != std::string::npos)
+      return text.replace(at + 1, ours.size(), theirs).substr(1);
+  return text.substr(1);
 }
 
 std::vector<block_part> maps_of(const family& f) {

@@ -62,6 +62,7 @@ struct family {
   std::span<const block_part> in_block = {};  ///< in file order
   std::string_view final_norm = {}, head = {}, pooler = {}, classifier = {};
 
+  std::span<const name_pair> hugging_face_names = {};  ///< of the parts of names that differ in Hugging Face's files
   std::span<const name_pair> gguf_block_names = {};  ///< llama.cpp's names of a block's tensors; empty: no GGUF support
   std::span<const name_pair> gguf_model_names = {};  ///< llama.cpp's names of all other tensors
 
@@ -76,6 +77,9 @@ struct family {
 
 /// Hugging Face's name of a tensor in a complete model. GPT-2's and Llama's tensors keep their names.
 [[nodiscard]] std::string stored_name(const config& c, std::string_view name);
+
+/// The name of a tensor in Hugging Face's files, with or without the family's prefix.
+[[nodiscard]] std::string hugging_face_name(const family& f, std::string_view name, bool prefixed);
 
 /// The parts of a block that are linear maps, and so can be compressed, in the order of matrices().
 [[nodiscard]] std::vector<block_part> maps_of(const family& f);

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <engine/files/memory.hpp>
+
 #include <algorithm>
 #include <cstddef>
 #include <memory>
@@ -35,7 +37,9 @@ class scratch_arena {
     n = (n + 15) / 16 * 16;
     if (blocks_.empty() || blocks_.back().size - used_ < n) {
       const std::size_t size = std::max(n, blocks_.empty() ? std::size_t{1} << 16 : 2 * blocks_.back().size);
-      blocks_.push_back({owned(static_cast<float*>(::operator new(size * sizeof(float), std::align_val_t{64}))), size});
+      blocks_.push_back(with_memory(size * sizeof(float), "the activations and gradients of one batch", [&] {
+        return block{owned(static_cast<float*>(::operator new(size * sizeof(float), std::align_val_t{64}))), size};
+      }));
       used_ = 0;
     }
     used_ += n;

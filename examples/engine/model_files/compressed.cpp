@@ -7,6 +7,10 @@
 #include <precis/core/text.hpp>
 
 #include <algorithm>
+#include <bit>
+#include <cstddef>
+#include <functional>
+#include <numeric>
 #include <string_view>
 #include <utility>
 #include <vector>
@@ -17,7 +21,7 @@ namespace {
 namespace fs = std::filesystem;
 
 /// The files of a model folder other than its weights, config.json and tokenizer.
-constexpr std::string_view companions[] = {"generation_config.json", "chat_template.jinja"};
+constexpr std::string_view companions[] = {"generation_config.json", "chat_template.jinja", "chat_template.json"};
 
 [[nodiscard]] bool is_file(const fs::path& path) {
   std::error_code ignored;
@@ -56,22 +60,40 @@ std::vector<const compressed_matrix*> match_matrices(const model_source& source,
   return packed;
 }
 
+void check_can_be_packed(const model_source& source) {
+  if (source.format == model_format::compressed)
+    refuse_input(source.path.string(), "a folder whose matrices are packed already", "the original model");
+}
+
 compressed_sizes write_compressed(const fs::path& source_path, const fs::path& destination,
                                   std::span<const compressed_matrix> matrices, const compress_options& options) {
   const model_source source = open_source(source_path);
-  if (source.format == model_format::compressed || source.format == model_format::gguf)
-    refuse_input(source_path.string(), "a model that is already compressed", "the original model");
+  check_can_be_packed(source);
+  if (source.format == model_format::gguf)
+    refuse_input(source_path.string(), "a GGUF file, which cannot become a folder",
+                 "an output that ends in .gguf, or the original model");
   check_destination(source_path, destination);
   const std::vector<const compressed_matrix*> packed = match_matrices(source, matrices);
+
+  // The format permits no gaps. Without them, this order aligns every tensor as far as its size is aligned: before it
+  // are only sizes that the same power of two divides.
+  const auto size_of_tensor = [&](std::size_t i) {
+    return packed[i] != nullptr ? packed[i]->bytes : source.tensors[i].bytes.size();
+  };
+  std::vector<std::size_t> order(source.tensors.size());
+  std::iota(order.begin(), order.end(), std::size_t{0});
+  std::ranges::stable_sort(order, std::ranges::greater{}, [&](std::size_t i) {
+    return std::min(std::countr_zero(size_of_tensor(i)), std::countr_zero(safetensors_alignment));
+  });
 
   compressed_sizes sizes;
   std::vector<tensor_declaration> declarations;
   std::map<std::string, std::string, std::less<>> metadata{{"precis.format", "2"}};
   if (!options.made_from.empty()) metadata["precis.source"] = options.made_from;
-  for (std::size_t i = 0; i < source.tensors.size(); ++i) {
+  for (const std::size_t i : order) {
     const source_tensor& t = source.tensors[i];
     sizes.before += t.bytes.size();
-    sizes.after += packed[i] != nullptr ? packed[i]->bytes : t.bytes.size();
+    sizes.after += size_of_tensor(i);
     if (packed[i] == nullptr) {
       declarations.push_back({t.stored_name, t.type, t.shape});
       continue;
@@ -85,7 +107,7 @@ compressed_sizes write_compressed(const fs::path& source_path, const fs::path& d
   atomic_folder out(destination, options.existing);
   safetensors_writer writer(out.path() / "model.safetensors", declarations, metadata);
   std::vector<std::byte> bytes;
-  for (std::size_t i = 0; i < source.tensors.size(); ++i) {
+  for (const std::size_t i : order) {
     if (packed[i] == nullptr) {
       writer.write(source.tensors[i].bytes);
       continue;

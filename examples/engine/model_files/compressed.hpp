@@ -35,6 +35,7 @@ struct compress_options {
 struct compressed_sizes {
   std::size_t before = 0;
   std::size_t after = 0;
+  std::vector<std::string> warnings = {};  ///< what the files cannot hold, as sentences for the user
 };
 
 /// For each of the source's tensors its packed matrix, or nullptr.
@@ -42,9 +43,13 @@ struct compressed_sizes {
 [[nodiscard]] std::vector<const compressed_matrix*> match_matrices(const model_source& source,
                                                                    std::span<const compressed_matrix> matrices);
 
-/// Writes `source` to `destination` with some matrices packed; all other tensors keep their bytes.
+/// Refuses a source whose matrices are packed already.
+void check_can_be_packed(const model_source& source);
+
+/// Writes `source` to `destination` with some matrices packed; all other tensors keep their bytes. In the file, each
+/// tensor begins at a multiple of the largest power of two, up to 64, that divides its size.
 ///
-/// Errors   those of match_matrices; a source that is already compressed; a destination that exists (unless it may be
+/// Errors   those of match_matrices and check_can_be_packed; a destination that exists (unless it may be
 ///          replaced) or is the source. Nothing is left behind after an error, nor if `pack` throws.
 compressed_sizes write_compressed(const std::filesystem::path& source, const std::filesystem::path& destination,
                                   std::span<const compressed_matrix> matrices, const compress_options& options = {});

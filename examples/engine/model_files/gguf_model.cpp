@@ -2,6 +2,7 @@
 
 #include <engine/files/messages.hpp>
 #include <engine/model/family.hpp>
+#include <engine/model/known_keys.hpp>
 
 #include <algorithm>
 #include <cmath>
@@ -15,7 +16,8 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr std::string_view tokens_key = "tokenizer.ggml.tokens", bos_key = "tokenizer.ggml.bos_token_id",
-                           eos_key = "tokenizer.ggml.eos_token_id";
+                           eos_key = "tokenizer.ggml.eos_token_id", eot_key = "tokenizer.ggml.eot_token_id",
+                           eom_key = "tokenizer.ggml.eom_token_id";
 
 }  // namespace
 
@@ -44,12 +46,56 @@ namespace {
 
 [[nodiscard]] float positive(const gguf_keys& keys, const std::string& key, double otherwise) {
   const double value = keys.number_or(key, otherwise);
-  if (!(value > 0) || value > static_cast<double>(std::numeric_limits<float>::max()))
+  if (!(value > 0) || value > static_cast<double>(std::numeric_limits<float>::max()) || static_cast<float>(value) == 0)
     keys.refuse(key, "a positive number");
   return static_cast<float>(value);
 }
 
-[[nodiscard]] config read_config(const gguf_header& h, const gguf_keys& keys) {
+/// The plain values in a metadata value. Errors: a list that is longer than any that a model needs.
+[[nodiscard]] std::vector<plain_value> plain_values(const gguf_value& value, std::string_view key,
+                                                    const gguf_keys& keys) {
+  std::vector<plain_value> values;
+  const auto add = [&](const gguf_value& v) {
+    if (const auto* flag = std::get_if<bool>(&v))
+      values.emplace_back(*flag);
+    else if (const auto* text = std::get_if<std::string_view>(&v))
+      values.emplace_back(std::string(*text));
+    else if (const auto* real = std::get_if<double>(&v))
+      values.emplace_back(*real);
+    else if (const auto* whole = std::get_if<std::uint64_t>(&v))
+      values.emplace_back(*whole);
+    else if (const std::int64_t number = std::get<std::int64_t>(v); number < 0)
+      values.emplace_back(static_cast<double>(number));
+    else
+      values.emplace_back(static_cast<std::uint64_t>(number));
+  };
+  if (const auto* array = std::get_if<gguf_array>(&value)) {
+    if (array->count > (std::size_t{1} << 16)) keys.refuse(key, "at most one value per layer");
+    for (const gguf_value& v : elements_of(*array)) add(v);
+  } else {
+    add(value);
+  }
+  return values;
+}
+
+/// Refuses a key that asks for what the engine does not do. Returns warnings.
+[[nodiscard]] std::vector<std::string> check_keys(const gguf_header& h, const gguf_keys& keys,
+                                                  std::string_view architecture, std::size_t context) {
+  std::vector<std::string> unknown;
+  for (const auto& [key, value] : h.metadata) {
+    const bool own = key.starts_with(std::string(architecture) + ".");
+    const key_row* const row = find_key(gguf_model_keys(), own ? key.substr(architecture.size()) : key, architecture);
+    if (row == nullptr && own) unknown.push_back(key);
+    if (row == nullptr || row->use == key_use::read || row->use == key_use::ignored) continue;
+    if (const std::string expected = expected_instead(*row, plain_values(value, key, keys), context); !expected.empty())
+      keys.refuse(key, expected + (row->use == key_use::extent ? "" : ", which is all that this engine supports"));
+  }
+  if (unknown.empty()) return {};
+  return {std::string(keys.where()) + ": keys that this engine does not know: " + joined(unknown)};
+}
+
+[[nodiscard]] config read_config(const gguf_header& h, const gguf_keys& keys, std::string_view where,
+                                 std::vector<std::string>& warnings) {
   config c;
   const std::string_view name = keys.text("general.architecture");
   if (name == "gpt2")
@@ -65,9 +111,10 @@ namespace {
   };
   c.layers = keys.whole_number(key("block_count"));
   c.width = keys.whole_number(key("embedding_length"));
-  c.heads = keys.whole_number(key("attention.head_count"));
-  c.kv_heads = llama ? keys.whole_number_or(key("attention.head_count_kv"), c.heads) : c.heads;
-  c.hidden = keys.whole_number(key("feed_forward_length"));
+  c.heads = keys.repeated_number(key("attention.head_count"), c.layers);
+  const std::string shared = key("attention.head_count_kv");
+  c.kv_heads = keys.find(shared) == nullptr ? c.heads : keys.repeated_number(shared, c.layers);
+  c.hidden = keys.repeated_number(key("feed_forward_length"), c.layers);
   c.context = keys.whole_number(key("context_length"));
   c.tied_head = std::ranges::find(h.tensors, "output.weight", &gguf_tensor::name) == h.tensors.end();
   const auto table = std::ranges::find(h.tensors, "token_embd.weight", &gguf_tensor::name);
@@ -79,17 +126,15 @@ namespace {
     c.norm_epsilon = positive(keys, key("attention.layer_norm_rms_epsilon"), 1e-5);
     c.rope_theta = positive(keys, key("rope.freq_base"), 10000);
     c.activation = activation::silu;
-    if (keys.find(key("rope.scaling.type")) != nullptr && keys.text(key("rope.scaling.type")) != "none")
-      keys.refuse(key("rope.scaling.type"), "none: this engine does not support scaled rotary positions");
-    must_be("expert_count", 0);
   } else {
     c.norm_epsilon = positive(keys, key("attention.layer_norm_epsilon"), 1e-5);
     c.activation = activation::gelu_tanh;
   }
-  check(c);
-  if (llama)
-    for (const std::string_view rest : {"rope.dimension_count", "attention.key_length", "attention.value_length"})
-      must_be(rest, c.head_width());
+  warnings = check_keys(h, keys, name, c.context);
+  check(c, where);
+  for (const std::string_view rest : {"attention.key_length", "attention.value_length"}) must_be(rest, c.head_width());
+  if (llama) must_be("rope.dimension_count", c.head_width());
+  if (table != h.tensors.end()) must_be("vocab_size", c.vocabulary);
   return c;
 }
 
@@ -104,14 +149,19 @@ namespace {
 gguf_model parse_gguf_model(std::span<const std::byte> file, std::string_view where) {
   const gguf_header h = parse_gguf(file, where);
   const gguf_keys keys(h, where);
+  if (const std::size_t files = keys.whole_number_or("split.count", 1); files > 1)
+    refuse_input(
+        where, "one of the " + std::to_string(files) + " files of a split model",
+        "one file with all tensors: join them with llama.cpp's `llama-gguf-split --merge FIRST_FILE WHOLE_FILE`");
   gguf_model m;
-  m.config = read_config(h, keys);
+  m.config = read_config(h, keys, where, m.warnings);
   const auto id = [&](std::string_view key) -> std::optional<precis::token> {
     const std::size_t value = keys.whole_number_or(key, m.config.vocabulary);
     return value < m.config.vocabulary ? std::optional(static_cast<precis::token>(value)) : std::nullopt;
   };
   m.bos = id(bos_key);
-  m.eos = id(eos_key);
+  for (const std::string_view key : {eos_key, eot_key, eom_key})
+    if (const auto end = id(key); end && std::ranges::find(m.eos, *end) == m.eos.end()) m.eos.push_back(*end);
   m.made_from = std::string(keys.text_or("precis.source", ""));
   m.has_tokenizer = keys.find(tokens_key) != nullptr;
 
@@ -172,7 +222,8 @@ model_source open_gguf(const fs::path& path) {
   s.path = path;
   s.config = m.config;
   s.bos = m.bos;
-  s.eos = m.eos;
+  s.eos = std::move(m.eos);
+  s.warnings = std::move(m.warnings);
   s.tensors = std::move(m.tensors);
   s.made_from = std::move(m.made_from);
   if (m.has_tokenizer) s.tokenizer = path;

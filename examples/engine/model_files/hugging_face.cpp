@@ -39,7 +39,7 @@ struct codec_line {
 
 [[nodiscard]] codec_line parse_codec_line(std::string_view text, std::string_view where) {
   const auto fail = [&] {
-    refuse_input(where, "the metadata value \"" + std::string(text.substr(0, 60)) + "\"",
+    refuse_input(where, "the metadata value \"" + precis::shown(text) + "\"",
                  "CODEC OUTxIN, for instance affine4.row 768x256");
   };
   codec_line l;
@@ -66,12 +66,25 @@ struct codec_line {
   refuse_input(folder.string(), "no weights", "model.safetensors or model.safetensors.index.json");
 }
 
+/// Refuses a model whose weights another program packed, by the method that its config.json states.
+void check_not_quantized(const json_object& keys) {
+  const json* const found = keys.find("quantization_config");
+  if (found == nullptr) return;
+  std::string method = "an unnamed method";
+  if (found->is_object())
+    if (const auto at = found->find("quant_method"); at != found->end() && at->is_string())
+      method = "\"" + precis::shown(at->get_ref<const std::string&>()) + "\"";
+  keys.refuse("key \"quantization_config\": weights that are quantized with " + method,
+              "the original model, with weights in F32, F16 or BF16");
+}
+
 /// Fills in the description of one tensor from `found` and checks it against `wanted`.
-void describe(source_tensor& t, const tensor_shape& wanted, const tensor_entry& found, const safetensors& container) {
-  const std::string tensor = "tensor \"" + found.name + "\"";
+void describe(source_tensor& t, const tensor_shape& wanted, const tensor_entry& found, const safetensors& container,
+              const fs::path& folder) {
+  const std::string tensor = "tensor \"" + precis::shown(found.name) + "\"";
   t.name = wanted.name;
   t.stored_name = found.name;
-  t.file = container.file_name(found);
+  t.file = (folder / container.file_name(found)).string();
   t.type = found.type;
   t.shape = wanted.shape;
   t.in_major = wanted.in_major;
@@ -98,6 +111,21 @@ void describe(source_tensor& t, const tensor_shape& wanted, const tensor_entry& 
   if (l.adjacent) t.rotary_heads = 0;
 }
 
+/// Adds the tokens that begin and end a text, and a warning for keys that are not applied.
+void read_special_tokens(const json& root, const std::string& where, metadata_file file, model_source& s) {
+  const json_object keys(root, where);
+  const auto ids_of = [&](const char* key) {
+    std::vector<precis::token> ids = token_ids(keys, key);
+    std::erase_if(ids, [&](precis::token id) { return static_cast<std::size_t>(id) >= s.config.vocabulary; });
+    return ids;
+  };
+  if (const std::vector<precis::token> bos = ids_of("bos_token_id"); bos.size() == 1 && !s.bos) s.bos = bos.front();
+  for (const precis::token id : ids_of("eos_token_id"))
+    if (std::ranges::find(s.eos, id) == s.eos.end()) s.eos.push_back(id);
+  if (const std::vector<std::string> names = unapplied_keys(root, s.config, file); !names.empty())
+    s.warnings.push_back(where + ": keys that this engine does not know or apply: " + joined(names));
+}
+
 }  // namespace
 
 model_source open_hugging_face(const fs::path& folder) {
@@ -106,12 +134,15 @@ model_source open_hugging_face(const fs::path& folder) {
   s.path = folder;
   {
     const mapped_file file(folder / "config.json");
-    s.config = parse_config(file.text(), where);
     const json root = parse_json(file.text(), where);
-    for (const auto& [key, into] : {std::pair{"bos_token_id", &s.bos}, std::pair{"eos_token_id", &s.eos}})
-      if (const auto at = root.find(key);
-          at != root.end() && at->is_number_unsigned() && at->get<std::size_t>() < s.config.vocabulary)
-        *into = at->get<precis::token>();
+    check_not_quantized(json_object(root, where));
+    s.config = parse_config(file.text(), where);
+    read_special_tokens(root, where, metadata_file::config, s);
+    const fs::path generation = folder / "generation_config.json";
+    if (std::error_code ignored; fs::exists(generation, ignored)) {
+      const std::string name = generation.string();
+      read_special_tokens(parse_json(mapped_file(generation).text(), name), name, metadata_file::generation_config, s);
+    }
     if (s.config.labels != 0) s.labels = label_names(json_object(root, where));
   }
   const config& c = s.config;
@@ -122,14 +153,14 @@ model_source open_hugging_face(const fs::path& folder) {
   const auto& metadata = container.metadata();
   if (const auto version = metadata.find("precis.format"); version != metadata.end()) {
     if (version->second != "2")
-      refuse_input(data, "a compressed model of format " + version->second.substr(0, 20), "format 2");
+      refuse_input(data, "a compressed model of format " + precis::shown(version->second), "format 2");
     s.format = model_format::compressed;
     if (const auto from = metadata.find("precis.source"); from != metadata.end()) s.made_from = from->second;
   }
   for (const auto& [key, value] : metadata)
     if (key.starts_with(codec_key) &&
         (s.format != model_format::compressed || container.find(key.substr(codec_key.size())) == nullptr))
-      refuse_input(data, "metadata \"" + key.substr(0, 80) + "\" for a tensor that does not exist",
+      refuse_input(data, "metadata \"" + precis::shown(key) + "\" for a tensor that does not exist",
                    "a folder that `precis compress` wrote");
 
   std::map<std::string, std::pair<const tensor_entry*, bool>> found;  // key: the engine's name; the flag is half_split
@@ -138,23 +169,32 @@ model_source open_hugging_face(const fs::path& folder) {
     if (m.name.empty()) continue;
     const auto [at, fresh] = found.emplace(std::move(m.name), std::pair(&t, m.half_split));
     if (!fresh)
-      refuse_input(data, "tensors \"" + at->second.first->name + "\" and \"" + t.name + "\" are the same weight",
+      refuse_input(data,
+                   "tensors \"" + precis::shown(at->second.first->name) + "\" and \"" + precis::shown(t.name) +
+                       "\" are the same weight",
                    "each weight once");
   }
   if (c.layers > found.size())  // avoids building a huge list of expected tensors
     refuse_input(data, std::to_string(found.size()) + " tensors for " + std::to_string(c.layers) + " layers",
                  "weights that match config.json");
 
+  // A missing tensor is named as this file would name it.
+  const bool engines_names = std::ranges::any_of(found, [&](const auto& t) {
+    return t.second.first->name == t.first && hugging_face_name(family, t.first, false) != t.first;
+  });
+  const bool prefixed = found.empty() || std::ranges::any_of(found, [&](const auto& t) {
+                          return t.second.first->name.starts_with(family.prefix);
+                        });
   std::vector<std::string> missing;
   for (const tensor_shape& wanted : expected_tensors(c)) {
     const auto at = found.find(wanted.name);
     if (at == found.end()) {
-      missing.push_back(wanted.name);
+      missing.push_back(engines_names ? wanted.name : hugging_face_name(family, wanted.name, prefixed));
       continue;
     }
     source_tensor& t = s.tensors.emplace_back();
     if (at->second.second) t.rotary_heads = wanted.name.ends_with("wk.weight") ? c.kv_heads : c.heads;
-    describe(t, wanted, *at->second.first, container);
+    describe(t, wanted, *at->second.first, container, folder);
     found.erase(at);
   }
   const std::string a_model =
@@ -168,7 +208,7 @@ model_source open_hugging_face(const fs::path& folder) {
   if (const auto head = found.find(std::string(family.head) + ".weight"); head != found.end() && c.tied_head) {
     if (!std::ranges::equal(container.bytes(*head->second.first), s.tensors.front().bytes))
       refuse_input(data,
-                   "tensor \"" + head->second.first->name +
+                   "tensor \"" + precis::shown(head->second.first->name) +
                        "\" differs from the token embedding although tie_word_embeddings is true",
                    "no head of its own, or tie_word_embeddings false");
     found.erase(head);

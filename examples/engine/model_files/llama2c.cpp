@@ -72,7 +72,7 @@ llama2c_file parse_llama2c(std::span<const std::byte> file, std::string_view whe
            .rope_theta = 10000.f,
            .tied_head = h.vocabulary > 0,  // a negative vocabulary indicates a separate head
            .activation = activation::silu};
-  check(c);
+  check(c, where);
 
   const saturating width{c.width}, kv{c.kv_width()}, hidden{c.hidden}, layers{c.layers}, words{c.vocabulary}, two{2};
   const saturating embedding = words * width;
@@ -127,7 +127,7 @@ model_source open_llama2c(const fs::path& path) {
   s.path = path;
   s.config = parsed.config;
   s.bos = 1;
-  s.eos = 2;
+  s.eos = {2};
   s.tensors = std::move(parsed.tensors);
   std::error_code ignored;
   for (const std::string& name : {std::string("tokenizer.bin"), "tok" + std::to_string(s.config.vocabulary) + ".bin"})

@@ -1,5 +1,6 @@
 #include <engine/model_files/load.hpp>
 
+#include <engine/files/memory.hpp>
 #include <engine/files/messages.hpp>
 #include <engine/model/config_json.hpp>
 #include <engine/model/family.hpp>
@@ -164,10 +165,14 @@ bundle load(const std::filesystem::path& path, const load_options& options) {
   b.made_from = source.made_from;
   b.bos = source.bos;
   b.eos = source.eos;
+  b.warnings = source.warnings;
   b.labels = source.labels;
   b.tokenizer = tokenizer_of(source, options.tokenizer);
 
-  b.weights = zeros(source.config);
+  std::size_t elements = 0;
+  for (const source_tensor& t : source.tensors) elements += t.elements();
+  b.weights = with_memory(elements * sizeof(float), "the weights of " + path.string() + " as floats",
+                          [&] { return zeros(source.config); });
   const std::vector<tensor<float>> targets = tensors(b.weights);
   PRECIS_EXPECTS(targets.size() == source.tensors.size(), "expected_tensors agrees with tensors()");
   for (std::size_t i = 0; i < targets.size(); ++i) {

@@ -69,8 +69,10 @@ struct bundle {
   std::vector<stored_tensor> stored;  ///< in the order of engine::tensors()
   std::string fingerprint;            ///< of the weights as loaded; see engine::fingerprint
   std::string made_from;              ///< fingerprint of the original of a compressed folder; empty if unknown
-  std::optional<precis::token> bos, eos;
-  std::vector<std::string> labels;  ///< names of a BERT's labels, by id
+  std::optional<precis::token> bos;
+  std::vector<precis::token> eos;     ///< as in model_source
+  std::vector<std::string> warnings;  ///< as in model_source
+  std::vector<std::string> labels;    ///< names of a BERT's labels, by id
 
   [[nodiscard]] const engine::config& config() const noexcept { return weights.config; }
   [[nodiscard]] bool is_gpt2() const noexcept { return config().architecture == architecture::gpt2; }

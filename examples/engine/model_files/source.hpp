@@ -64,8 +64,10 @@ struct model_source {
   model_format format = model_format::hugging_face;
   std::filesystem::path path;
   engine::config config;
-  std::optional<precis::token> bos, eos;
-  std::vector<std::string> labels;  ///< names of a classifier's labels, by id
+  std::optional<precis::token> bos;
+  std::vector<precis::token> eos;     ///< text ends at each of them; empty: none is known
+  std::vector<std::string> warnings;  ///< sentences for the user: what the files ask for and the engine does not do
+  std::vector<std::string> labels;    ///< names of a classifier's labels, by id
   std::vector<source_tensor> tensors;
   std::string made_from;  ///< fingerprint of the original of a compressed folder, if recorded
   std::filesystem::path

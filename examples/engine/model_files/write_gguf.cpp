@@ -1,14 +1,20 @@
 #include <engine/model_files/gguf_model.hpp>
 
+#include <engine/files/json.hpp>
 #include <engine/files/messages.hpp>
 #include <engine/model/family.hpp>
 #include <engine/model_files/load.hpp>
+#include <engine/model_files/model_card.hpp>
 #include <engine/tokenizer/gguf_tokenizer.hpp>
 
 #include <precis/core/error.hpp>
+#include <precis/core/text.hpp>
+
+#include <nlohmann/json.hpp>
 
 #include <algorithm>
 #include <cstdint>
+#include <cstdio>
 #include <map>
 #include <utility>
 #include <vector>
@@ -18,40 +24,113 @@ namespace {
 
 namespace fs = std::filesystem;
 
+/// The number of weights as llama.cpp abbreviates it: at least two digits, for instance 963K or 1.1B.
+[[nodiscard]] std::string size_label(const model_source& source) {
+  double count = 0;
+  for (const source_tensor& t : source.tensors) count += static_cast<double>(t.elements());
+  constexpr std::pair<double, char> units[] = {{1e12, 'T'}, {1e9, 'B'}, {1e6, 'M'}, {1e3, 'K'}};
+  const auto* const unit =
+      std::ranges::find_if(units, [&](const auto& u) { return count > u.first || u.second == 'K'; });
+  const double scaled = count / unit->first;
+  char text[40];
+  std::snprintf(text, sizeof text, "%.*f%c", scaled >= 9.5 ? 0 : scaled >= 0.5 ? 1 : 2, scaled, unit->second);
+  return text;
+}
+
+[[nodiscard]] std::uint32_t file_type_of(std::string_view most_format) {
+  constexpr std::pair<std::string_view, std::uint32_t> file_types[] = {{"float32", 0}, {"float16", 1},  {"q4_0", 2},
+                                                                       {"q4_1", 3},    {"q8_0", 7},     {"q5_0", 8},
+                                                                       {"q5_1", 9},    {"bfloat16", 32}};
+  return std::ranges::find(file_types, most_format, [](const auto& t) { return t.first; })->second;
+}
+
+/// The keys of a GGUF source that hold for what is made of it: all but those of its storage.
+[[nodiscard]] gguf_metadata kept_keys(const gguf_header& header, std::string_view most_format,
+                                      const compress_options& options) {
+  gguf_metadata m;
+  for (const gguf_stored& k : header.stored) {
+    const bool of_storage = k.key == "general.alignment" || k.key == "general.quantization_version" ||
+                            k.key.starts_with("split.") || k.key.starts_with("quantize.");
+    const bool of_tokenizer = k.key.starts_with("tokenizer.") && !options.tokenizer.empty();
+    const bool rewritten = (k.key == "precis.source" && !options.made_from.empty()) ||
+                           (k.key.starts_with("precis.") && options.files.contains(k.key.substr(7)));
+    if (k.key == "general.file_type")
+      m.emplace_back(k.key, file_type_of(most_format));
+    else if (!of_storage && !of_tokenizer && !rewritten)
+      m.emplace_back(k.key, std::vector<std::byte>(k.value.begin(), k.value.end()));
+  }
+  if (!header.metadata.contains("general.file_type")) m.emplace_back("general.file_type", file_type_of(most_format));
+  m.emplace_back("general.quantization_version", std::uint32_t{2});
+  return m;
+}
+
+/// How to sample, as generation_config.json of a folder suggests.
+void add_sampling(const fs::path& folder, gguf_metadata& m) {
+  const fs::path file = folder / "generation_config.json";
+  std::error_code ignored;
+  if (!fs::exists(file, ignored)) return;
+  const json root = parse_json(mapped_file(file).text(), file.string());
+  const json_object keys(root, file.string());
+  if (keys.find("top_k") != nullptr) {
+    const std::size_t top = keys.whole_number("top_k");
+    if (top > (std::size_t{1} << 28)) keys.refuse("key \"top_k\" is " + std::to_string(top), "at most 2^28");
+    m.emplace_back("general.sampling.top_k", static_cast<std::uint32_t>(top));
+  }
+  for (const auto& [from, to] : {std::pair{"temperature", "general.sampling.temp"},
+                                 {"top_p", "general.sampling.top_p"},
+                                 {"min_p", "general.sampling.min_p"}})
+    if (keys.find(from) != nullptr) {
+      const double value = keys.number_or(from, 0);
+      if (!(value >= 0 && value <= 1e6))
+        keys.refuse("key \"" + std::string(from) + "\" is " + precis::text::number(value), "0 to 10^6");
+      m.emplace_back(to, static_cast<float>(value));
+    }
+}
+
 [[nodiscard]] gguf_metadata model_keys(const model_source& source, std::string_view most_format) {
   const config& c = source.config;
   const std::string name(family_of(c).model_type);  // llama.cpp uses the same names for these two families
   const auto number = [](std::size_t n) { return gguf_item(static_cast<std::uint32_t>(n)); };
-  constexpr std::pair<std::string_view, std::uint32_t> file_types[] = {{"float32", 0}, {"float16", 1},  {"q4_0", 2},
-                                                                       {"q4_1", 3},    {"q8_0", 7},     {"q5_0", 8},
-                                                                       {"q5_1", 9},    {"bfloat16", 32}};
   fs::path plain = source.path.lexically_normal();
   if (!plain.has_filename()) plain = plain.parent_path();
   if (has_gguf_name(plain) || plain.extension() == ".bin") plain = plain.stem();  // "tiny-1.1b" has no extension
-  gguf_metadata m{
-      {"general.architecture", name},
-      {"general.name", plain.filename().string()},
-      {"general.file_type", std::ranges::find(file_types, most_format, [](const auto& t) { return t.first; })->second},
-      {"general.quantization_version", std::uint32_t{2}},
-      {name + ".context_length", number(c.context)},
-      {name + ".embedding_length", number(c.width)},
-      {name + ".block_count", number(c.layers)},
-      {name + ".feed_forward_length", number(c.hidden)},
-      {name + ".attention.head_count", number(c.heads)}};
+  gguf_metadata m{{"general.architecture", name},
+                  {"general.type", std::string("model")},
+                  {"general.name", plain.filename().string()},
+                  {"general.size_label", size_label(source)},
+                  {"general.file_type", file_type_of(most_format)},
+                  {"general.quantization_version", std::uint32_t{2}},
+                  {name + ".vocab_size", number(c.vocabulary)},
+                  {name + ".context_length", number(c.context)},
+                  {name + ".embedding_length", number(c.width)},
+                  {name + ".block_count", number(c.layers)},
+                  {name + ".feed_forward_length", number(c.hidden)},
+                  {name + ".attention.head_count", number(c.heads)}};
   if (c.architecture == architecture::llama) {
     m.emplace_back(name + ".attention.head_count_kv", number(c.kv_heads));
     m.emplace_back(name + ".attention.layer_norm_rms_epsilon", c.norm_epsilon);
     m.emplace_back(name + ".rope.dimension_count", number(c.head_width()));
     m.emplace_back(name + ".rope.freq_base", c.rope_theta);
-    m.emplace_back(name + ".vocab_size", number(c.vocabulary));
   } else {
     m.emplace_back(name + ".attention.layer_norm_epsilon", c.norm_epsilon);
+  }
+  if (source.format == model_format::hugging_face) {
+    for (auto& key : model_card_keys(source.path)) m.push_back(std::move(key));
+    add_sampling(source.path, m);
   }
   return m;
 }
 
+/// The folder whose files say more of the tokenizer: its own, or the model's if the tokenizer is a single file.
+[[nodiscard]] fs::path files_of(const model_source& source, const compress_options& options) {
+  std::error_code ignored;
+  if (fs::is_directory(options.tokenizer, ignored)) return options.tokenizer;
+  return source.format == model_format::hugging_face ? source.path : fs::path{};
+}
+
 /// The format in which a tensor that is not packed is written.
 [[nodiscard]] std::string_view unpacked_format(const source_tensor& t, const config& c) {
+  if (!t.codec.empty()) return t.codec;
   const bool position = t.name.starts_with(family_of(c).position_embedding) && !family_of(c).position_embedding.empty();
   if (t.shape.size() != 2 || position || t.type == dtype::f32) return "float32";
   return t.type == dtype::f16 ? "float16" : "bfloat16";
@@ -59,8 +138,12 @@ namespace fs = std::filesystem;
 
 /// The bytes of a tensor that is not packed, maps as out x in.
 void store_unpacked(const source_tensor& t, std::string_view format, std::vector<std::byte>& bytes) {
+  if (!t.codec.empty()) {
+    bytes.assign(t.bytes.begin(), t.bytes.end());
+    return;
+  }
   const dtype type = format == "float32" ? dtype::f32 : format == "float16" ? dtype::f16 : dtype::bf16;
-  if (type == t.type && t.rotary_heads == 0 && !t.in_major) {
+  if (type == t.type && t.rotary_heads == 0 && t.in_major == t.transposed) {
     bytes.assign(t.bytes.begin(), t.bytes.end());
     return;
   }
@@ -102,8 +185,7 @@ compressed_sizes write_gguf(const fs::path& source_path, const fs::path& destina
   const config& c = source.config;
   if (family_of(c).gguf_block_names.empty())
     refuse_input(source_path.string(), "a model of type " + std::string(family_of(c).model_type), "gpt2 or llama");
-  if (source.format == model_format::compressed || source.format == model_format::gguf)
-    refuse_input(source_path.string(), "a model that is already packed", "the original model");
+  check_can_be_packed(source);
   if (c.architecture == architecture::gpt2 && c.activation != activation::gelu_tanh)
     refuse_input(source_path.string(), "an exact GELU, which llama.cpp does not support for GPT-2", "gelu_new");
   std::error_code ignored;
@@ -113,6 +195,11 @@ compressed_sizes write_gguf(const fs::path& source_path, const fs::path& destina
     refuse_input(destination.string(), "the destination is the source", "another file");
 
   const std::vector<const compressed_matrix*> packed = match_matrices(source, matrices);
+  for (std::size_t i = 0; i < packed.size(); ++i)
+    if (packed[i] != nullptr && !source.tensors[i].codec.empty())
+      refuse_input(source_path.string(),
+                   "matrix " + packed[i]->name + " is already packed as " + source.tensors[i].codec,
+                   "the original model");
   compressed_sizes sizes;
   std::vector<gguf_declaration> declarations;
   std::map<std::string_view, std::size_t> bytes_in;
@@ -129,10 +216,20 @@ compressed_sizes write_gguf(const fs::path& source_path, const fs::path& destina
     declarations.push_back({gguf_name(c, t.name), std::string(format), std::move(shape)});
   }
   const auto most = std::ranges::max_element(bytes_in, {}, [](const auto& f) { return f.second; });
-  gguf_metadata keys = model_keys(source, most->first);
+  const bool from_gguf = source.format == model_format::gguf;
+  gguf_metadata keys =
+      from_gguf ? kept_keys(parse_gguf(source.files.front().bytes(), source_path.string()), most->first, options)
+                : model_keys(source, most->first);
   const fs::path& tokenizer_path = options.tokenizer.empty() ? source.tokenizer : options.tokenizer;
-  if (!tokenizer_path.empty()) (void)tokenizer_of(source, tokenizer_path);  // refuses what cannot be read
-  add_gguf_tokenizer(tokenizer_path, {c.vocabulary, source.bos, source.eos}, keys);
+  if (!from_gguf || !options.tokenizer.empty())
+    add_gguf_tokenizer(tokenizer_path, tokenizer_of(source, tokenizer_path),
+                       {c.vocabulary, source.bos, source.eos, files_of(source, options)}, keys);
+  if (tokenizer_path.empty())
+    sizes.warnings.push_back(destination.string() + " has no tokenizer, because the model has none that this program " +
+                             "reads: llama.cpp can load it, but cannot read or write text with it");
+  if (source.eos.size() > 3)
+    sizes.warnings.push_back(destination.string() + ": GGUF has keys for 3 of the " +
+                             std::to_string(source.eos.size()) + " tokens that end a text");
   if (!options.made_from.empty()) keys.emplace_back("precis.source", options.made_from);
   for (const auto& [name, content] : options.files) keys.emplace_back("precis." + name, content);
 

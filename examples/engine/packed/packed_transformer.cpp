@@ -58,7 +58,10 @@ packed_transformer::sequence packed_transformer::begin(std::size_t longest, std:
   if (longest > c.context)
     bad_call("a sequence of " + std::to_string(longest) + " tokens",
              "at most " + std::to_string(c.context) + ", the model's context");
-  return {c, longest == 0 ? c.context : longest, threads};
+  if (longest == 0) longest = c.context;
+  return with_memory(2 * c.layers * longest * c.kv_width() * sizeof(float),
+                     "the cache of " + std::to_string(longest) + " tokens",
+                     [&] { return sequence(c, longest, threads); });
 }
 
 void packed_transformer::run_block(sequence& s, std::size_t layer, matrix_view<float> x) const {

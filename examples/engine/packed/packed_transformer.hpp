@@ -74,6 +74,8 @@ class packed_transformer {
    public:
     [[nodiscard]] std::size_t tokens() const noexcept { return tokens_; }
     [[nodiscard]] std::size_t longest() const noexcept { return longest_; }
+    /// How many of its threads the system refused to start.
+    [[nodiscard]] std::size_t refused_threads() const noexcept { return threads_->refused(); }
 
    private:
     friend class packed_transformer;

@@ -2,6 +2,7 @@
 
 #include <engine/model/callback.hpp>
 
+#include <algorithm>
 #include <atomic>
 #include <cstddef>
 #include <thread>
@@ -15,10 +16,14 @@ namespace engine {
 /// Free threads take the next piece of work, so a thread that is not scheduled does not delay the others.
 class thread_team {
  public:
-  /// `threads` includes the caller; 0: one per processor.
+  /// `threads` includes the caller; 0: one per processor. If the system refuses to start some, the team is smaller.
   explicit thread_team(std::size_t threads) {
-    if (threads == 0) threads = std::thread::hardware_concurrency();
-    for (std::size_t i = 1; i < threads; ++i) others_.emplace_back([this] { help(); });
+    if (threads == 0) threads = std::max(1u, std::thread::hardware_concurrency());
+    try {
+      while (size() < threads) others_.emplace_back([this] { help(); });
+    } catch (...) {  // no thread, or no memory for one
+      refused_ = threads - size();
+    }
   }
   thread_team(const thread_team&) = delete;
   thread_team& operator=(const thread_team&) = delete;
@@ -28,6 +33,8 @@ class thread_team {
   }
 
   [[nodiscard]] std::size_t size() const noexcept { return others_.size() + 1; }
+  /// How many threads the system refused to start.
+  [[nodiscard]] std::size_t refused() const noexcept { return refused_; }
 
   /// Runs job(0), ..., job(pieces - 1) in any order on any thread, and returns when all are done. The job must not
   /// throw.
@@ -66,7 +73,7 @@ class thread_team {
   }
 
   const callback<std::size_t>* job_ = nullptr;
-  std::size_t pieces_ = 0;
+  std::size_t pieces_ = 0, refused_ = 0;
   std::atomic<std::size_t> next_{0}, inside_{0};
   std::atomic<bool> open_{false}, ended_{false};
   std::atomic<unsigned> round_{0};

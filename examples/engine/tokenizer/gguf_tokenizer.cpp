@@ -3,6 +3,7 @@
 #include <engine/files/gguf.hpp>
 #include <engine/files/json.hpp>
 #include <engine/files/messages.hpp>
+#include <engine/tokenizer/folder_tokens.hpp>
 #include <engine/tokenizer/pipeline.hpp>
 #include <engine/tokenizer/utf8.hpp>
 
@@ -12,6 +13,8 @@
 #include <cmath>
 #include <cstdint>
 #include <cstring>
+#include <iterator>
+#include <map>
 #include <utility>
 
 namespace engine {
@@ -25,7 +28,7 @@ constexpr std::string_view tokens_key = "tokenizer.ggml.tokens", types_key = "to
                            merges_key = "tokenizer.ggml.merges", pre_key = "tokenizer.ggml.pre",
                            bos_key = "tokenizer.ggml.bos_token_id", eos_key = "tokenizer.ggml.eos_token_id",
                            add_bos_key = "tokenizer.ggml.add_bos_token", add_eos_key = "tokenizer.ggml.add_eos_token",
-                           add_space_key = "tokenizer.ggml.add_space_prefix";
+                           add_space_key = "tokenizer.ggml.add_space_prefix", template_key = "tokenizer.chat_template";
 
 /// The token types of llama.cpp.
 enum token_type : std::int32_t { normal = 1, unknown = 2, control = 3, user_defined = 4, unused = 5, byte = 6 };
@@ -248,7 +251,33 @@ void pad_vocabulary(std::vector<std::string>& tokens, std::vector<std::int32_t>&
   }
 }
 
-void add_byte_bpe(const fs::path& folder, const gguf_vocabulary& model, gguf_metadata& out) {
+/// Names tokens and their roles as the files of a folder say.
+void add_added_tokens(const fs::path& folder, std::vector<std::string>& tokens, std::vector<std::int32_t>& types) {
+  for (const auto& [id, added] : listed_tokens(folder)) {
+    if (id >= tokens.size() || (types[id] != unused && tokens[id] != added.text))
+      continue;  // the vocabulary has another
+    tokens[id] = added.text;
+    if (types[id] == unused || types[id] == normal) types[id] = added.special ? control : user_defined;
+  }
+}
+
+/// The token that every document begins with, and the one that it ends with.
+struct document_tokens {
+  std::optional<precis::token> bos, eos;
+};
+[[nodiscard]] document_tokens document_tokens_of(const tokenizer& t, std::string_view where) {
+  const std::vector<precis::token> text = t.encode("a", start::middle), document = t.encode("a", start::document);
+  const auto at = std::ranges::search(document, text);
+  const auto before = at.begin() - document.begin(), after = document.end() - at.end();
+  if (before > 1 || after > 1)
+    refuse_input(where, "documents that begin or end with several tokens", "at most one at each end, for GGUF");
+  document_tokens found;
+  if (before == 1) found.bos = document.front();
+  if (after == 1) found.eos = document.back();
+  return found;
+}
+
+void add_byte_bpe(const fs::path& folder, const tokenizer& loaded, gguf_vocabulary& model, gguf_metadata& out) {
   const mapped_file vocab(folder / "vocab.json"), merges(folder / "merges.txt");
   const json vocabulary = parse_json(vocab.text(), (folder / "vocab.json").string());
   std::vector<std::string> tokens(vocabulary.size()), lines;
@@ -262,14 +291,43 @@ void add_byte_bpe(const fs::path& folder, const gguf_vocabulary& model, gguf_met
     if (!line.empty() && !(first && line.starts_with("#version"))) lines.emplace_back(line);
   }
   std::vector<std::int32_t> types(tokens.size(), normal);
-  for (const auto id : {model.bos, model.eos})
-    if (id && static_cast<std::size_t>(*id) < types.size()) types[static_cast<std::size_t>(*id)] = control;
   pad_vocabulary(tokens, types, model.tokens);
+  add_added_tokens(folder, tokens, types);
+  const document_tokens around = document_tokens_of(loaded, folder.string());
+  if (around.bos) model.bos = around.bos;
+  if (around.eos) {
+    std::erase(model.eos, *around.eos);
+    model.eos.insert(model.eos.begin(), *around.eos);
+  }
+  std::vector<precis::token> roles = model.eos;
+  if (model.bos) roles.push_back(*model.bos);
+  for (const precis::token id : roles)
+    if (auto& type = types[static_cast<std::size_t>(id)]; type == normal) type = control;
+  const std::map<std::string, std::string> special = special_texts(folder);
+  for (const auto& [name, key] : {std::pair{"unk_token", "tokenizer.ggml.unknown_token_id"},
+                                  {"pad_token", "tokenizer.ggml.padding_token_id"},
+                                  {"sep_token", "tokenizer.ggml.seperator_token_id"},  // spelt so by the format
+                                  {"mask_token", "tokenizer.ggml.mask_token_id"}})
+    if (const auto at = special.find(name); at != special.end())
+      if (const auto found = std::ranges::find(tokens, at->second); found != tokens.end())
+        out.emplace_back(key, static_cast<std::uint32_t>(found - tokens.begin()));
   out.emplace_back(model_key, std::string("gpt2"));
   out.emplace_back(pre_key, std::string("gpt-2"));
   out.emplace_back(tokens_key, std::move(tokens));
   out.emplace_back(types_key, std::move(types));
   out.emplace_back(merges_key, std::move(lines));
+  out.emplace_back(add_bos_key, around.bos.has_value());
+  out.emplace_back(add_eos_key, around.eos.has_value());
+}
+
+/// The default chat template, and the others by name.
+void add_chat_templates(const fs::path& folder, gguf_metadata& out) {
+  std::vector<std::string> names;
+  for (auto& [name, text] : chat_templates(folder)) {
+    out.emplace_back(std::string(template_key) + (name.empty() ? "" : "." + name), std::move(text));
+    if (!name.empty()) names.push_back(name);
+  }
+  if (!names.empty()) out.emplace_back("tokenizer.chat_templates", std::move(names));
 }
 
 void add_score_bpe(const fs::path& file, const gguf_vocabulary& model, gguf_metadata& out) {
@@ -294,6 +352,7 @@ void add_score_bpe(const fs::path& file, const gguf_vocabulary& model, gguf_meta
     rest = rest.subspan(8 + length);
   }
   pad_vocabulary(tokens, types, model.tokens);
+  if (!model.folder.empty()) add_added_tokens(model.folder, tokens, types);
   scores.resize(tokens.size(), -1e4f);
   out.emplace_back(model_key, std::string("llama"));
   out.emplace_back(tokens_key, std::move(tokens));
@@ -305,7 +364,8 @@ void add_score_bpe(const fs::path& file, const gguf_vocabulary& model, gguf_meta
 
 }  // namespace
 
-void add_gguf_tokenizer(const fs::path& path, const gguf_vocabulary& model, gguf_metadata& out) {
+void add_gguf_tokenizer(const fs::path& path, const tokenizer& loaded, const gguf_vocabulary& of_model,
+                        gguf_metadata& out) {
   if (path.empty()) {
     out.emplace_back(model_key, std::string("none"));
     return;
@@ -315,12 +375,19 @@ void add_gguf_tokenizer(const fs::path& path, const gguf_vocabulary& model, gguf
   if (has_gguf_name(path) || (folder && !fs::exists(path / "vocab.json", ignored)))
     refuse_input(path.string(), "a tokenizer that cannot be copied into a GGUF file",
                  "vocab.json and merges.txt, or a tok*.bin");
-  if (folder)
-    add_byte_bpe(path, model, out);
-  else
+  gguf_vocabulary model = of_model;
+  if (folder) {
+    add_byte_bpe(path, loaded, model, out);
+  } else {
     add_score_bpe(path, model, out);
+    if (const auto own = std::ranges::find(model.eos, token{2}); own != model.eos.end())
+      std::rotate(model.eos.begin(), own, own + 1);  // the one that readers of such a vocabulary expect comes first
+  }
   if (model.bos) out.emplace_back(bos_key, static_cast<std::uint32_t>(*model.bos));
-  if (model.eos) out.emplace_back(eos_key, static_cast<std::uint32_t>(*model.eos));
+  constexpr std::string_view ends[] = {eos_key, "tokenizer.ggml.eot_token_id", "tokenizer.ggml.eom_token_id"};
+  for (std::size_t i = 0; i < std::min(model.eos.size(), std::size(ends)); ++i)
+    out.emplace_back(ends[i], static_cast<std::uint32_t>(model.eos[i]));
+  if (!model.folder.empty()) add_chat_templates(model.folder, out);
 }
 
 }  // namespace engine

@@ -19,11 +19,13 @@
 namespace program {
 namespace {
 
-/// Any text is a text.
-std::string refused_number(const std::string&, const std::string&) { return {}; }
+/// An empty text names nothing: it would count as an option that was not given.
+std::string refused_value(const std::string& text, const std::string&) {
+  return text.empty() ? "an empty text; expected a value, or leave the option out" : "";
+}
 /// What is wrong with the text of an unsigned number, or "". CLI11 itself lets "-1" wrap around.
 template<std::unsigned_integral Value>
-std::string refused_number(const std::string& text, Value) {
+std::string refused_value(const std::string& text, Value) {
   Value value = 0;
   const char* const end = text.data() + text.size();
   const auto [rest, error] = std::from_chars(text.data(), end, value);
@@ -34,7 +36,7 @@ std::string refused_number(const std::string& text, Value) {
   return {};
 }
 template<std::floating_point Value>
-std::string refused_number(const std::string& text, Value) {
+std::string refused_value(const std::string& text, Value) {
   char* end = nullptr;
   const double value = std::strtod(text.c_str(), &end);
   const bool whole =
@@ -44,8 +46,8 @@ std::string refused_number(const std::string& text, Value) {
   return {};
 }
 template<class Value>
-std::string refused_number(const std::string& text, const std::vector<Value>&) {
-  return refused_number(text, Value{});
+std::string refused_value(const std::string& text, const std::vector<Value>&) {
+  return refused_value(text, Value{});
 }
 
 }  // namespace
@@ -71,6 +73,20 @@ option& option::separated_by(char delimiter) {
   return *this;
 }
 
+option& option::tells(bool& given) {
+  declared_->each([&given](const std::string&) { given = true; });
+  return *this;
+}
+
+option& option::may_be_empty() {
+  *empty_allowed_ = true;
+  return *this;
+}
+option& option::only_if(std::function<bool()> applies, std::string when) {
+  conditions_->push_back({[this_option = declared_] { return this_option->count() > 0; }, std::move(applies),
+                          declared_->get_name(), std::move(when)});
+  return *this;
+}
 option& option::reads() {
   PRECIS_EXPECTS(value_ != nullptr, "a path is text");
   paths_->inputs.push_back({declared_->get_name(), value_});
@@ -124,11 +140,14 @@ void subcommand::footer(const std::string& text) { app_->footer(text); }
 template<class Value>
 option subcommand::add(const std::string& names, Value& value, const std::string& help) {
   CLI::Option* const declared = app_->add_option(names, value, help);
-  declared->check(CLI::Validator([](const std::string& text) { return refused_number(text, Value{}); }, std::string()));
-  if constexpr (std::is_same_v<Value, std::string>)
-    return {declared, paths_, &value};
-  else
-    return {declared, paths_, nullptr};
+  option added(declared, paths_, conditions_);
+  declared->check(CLI::Validator(
+      [may_be_empty = added.empty_allowed_](const std::string& text) {
+        return *may_be_empty && text.empty() ? std::string() : refused_value(text, Value{});
+      },
+      std::string()));
+  if constexpr (std::is_same_v<Value, std::string>) added.value_ = &value;
+  return added;
 }
 template option subcommand::add(const std::string&, std::string&, const std::string&);
 template option subcommand::add(const std::string&, unsigned&, const std::string&);
@@ -139,16 +158,19 @@ template option subcommand::add(const std::string&, double&, const std::string&)
 template option subcommand::add(const std::string&, std::vector<std::string>&, const std::string&);
 template option subcommand::add(const std::string&, std::vector<double>&, const std::string&);
 
-void subcommand::add_flag(const std::string& name, bool& value, const std::string& help) {
-  app_->add_flag(name, value, help);
+option subcommand::add_flag(const std::string& name, bool& value, const std::string& help) {
+  return {app_->add_flag(name, value, help), paths_, conditions_};
 }
-void subcommand::add_flag(const std::string& name, std::function<void()> set, const std::string& help) {
-  app_->add_flag_callback(name, std::move(set), help);
+option subcommand::add_flag(const std::string& name, std::function<void()> set, const std::string& help) {
+  return {app_->add_flag_callback(name, std::move(set), help), paths_, conditions_};
 }
 void subcommand::runs(std::function<exit_status()> body) {
-  app_->callback([body = std::move(body), status = status_, paths = paths_] {
+  app_->callback([body = std::move(body), status = status_, really = runs_, paths = paths_, conditions = conditions_] {
+    for (const condition& c : *conditions)
+      if (c.given() && !c.applies())
+        precis::refuse({.what = "would be ignored", .where = c.option, .expected = "it only with " + c.when});
     check_paths(*paths);
-    *status = body();
+    if (*really) *status = body();
   });
 }
 
@@ -162,7 +184,7 @@ command_line::command_line(const std::string& name, const std::string& descripti
 command_line::~command_line() = default;
 
 subcommand command_line::add(const std::string& name, const std::string& description) {
-  return {*app_->add_subcommand(name, description), status_};
+  return {*app_->add_subcommand(name, description), status_, runs_};
 }
 
 void command_line::version(const std::string& text) {
@@ -173,13 +195,25 @@ int command_line::run(int argc, const char* const* argv) {
   try {
     app_->parse(argc, argv);
   } catch (const CLI::ParseError& e) {
-    return app_->exit(e) == 0 ? 0 : 2;
+    if (e.get_exit_code() == 0) return app_->exit(e);  // help, version
+    fmt::print(stderr, "precis: {}\nRun with --help for more information.\n", precis::printable(e.what(), 1000));
+    return 2;
   }
   if (app_->get_subcommands().empty()) {
     fmt::print(stderr, "precis: no subcommand given; expected one of the subcommands below\n\n{}", app_->help());
     return 2;
   }
   return static_cast<int>(status_);
+}
+
+std::string command_line::wrong_usage(int argc, const char* const* argv) {
+  runs_ = false;
+  try {
+    app_->parse(argc, argv);
+  } catch (const CLI::ParseError& e) {
+    return e.what();
+  }
+  return app_->get_subcommands().empty() ? "no subcommand given" : "";
 }
 
 }  // namespace program

@@ -24,6 +24,13 @@ struct named_paths {
   std::vector<path> inputs, outputs;
 };
 
+/// When an option means something.
+struct condition {
+  std::function<bool()> given;    ///< whether the option is on the command line
+  std::function<bool()> applies;  ///< asked after the command line was read
+  std::string option, when;       ///< "--bits", "--scores"
+};
+
 /// Refuses inputs that do not exist, outputs that name the same file or folder, and outputs that are an input, or an
 /// existing file inside one. Files are compared by identity, so links and other spellings do not hide them.
 void check_paths(const named_paths& paths);
@@ -36,38 +43,47 @@ class option {
   option& one_of(std::vector<std::string> values);
   option& positive();
   option& separated_by(char delimiter);
+  option& tells(bool& given);  ///< sets `given` if the option is given: a default gives way where a value is refused
+  option& may_be_empty();  ///< otherwise an empty text is refused
+  /// Refuses the option where it would be ignored. `when` says, for the message, with what it goes.
+  option& only_if(std::function<bool()> applies, std::string when);
   option& reads();   ///< a file or folder that exists; checked before the work, like what `writes` says
   option& writes();  ///< a file or folder: not that of another option, nor an input or part of one
 
  private:
   friend class subcommand;
-  option(CLI::Option* declared, std::shared_ptr<named_paths> paths, const std::string* value)
-      : declared_(declared), paths_(std::move(paths)), value_(value) {}
+  option(CLI::Option* declared, std::shared_ptr<named_paths> paths, std::shared_ptr<std::vector<condition>> conditions)
+      : declared_(declared), paths_(std::move(paths)), conditions_(std::move(conditions)) {}
 
   CLI::Option* declared_;
-  std::shared_ptr<named_paths> paths_;  ///< of the subcommand
-  const std::string* value_ = nullptr;  ///< of an option whose value is text
+  std::shared_ptr<named_paths> paths_;                  ///< of the subcommand
+  std::shared_ptr<std::vector<condition>> conditions_;  ///< of the subcommand
+  const std::string* value_ = nullptr;                  ///< of an option whose value is text
+  std::shared_ptr<bool> empty_allowed_ = std::make_shared<bool>(false);
 };
 
 /// One subcommand of the program: its options and the function that it runs.
 class subcommand {
  public:
-  subcommand(CLI::App& app, exit_status& status) noexcept : app_(&app), status_(&status) {}
+  subcommand(CLI::App& app, exit_status& status, const bool& runs) noexcept
+      : app_(&app), status_(&status), runs_(&runs) {}
 
   void footer(const std::string& text);
   /// Defined for std::string, unsigned and floating-point numbers, and vectors of std::string and double.
   /// `value` must outlive the command line.
   template<class Value>
   option add(const std::string& names, Value& value, const std::string& help);
-  void add_flag(const std::string& name, bool& value, const std::string& help);
-  void add_flag(const std::string& name, std::function<void()> set, const std::string& help);
+  option add_flag(const std::string& name, bool& value, const std::string& help);
+  option add_flag(const std::string& name, std::function<void()> set, const std::string& help);
   /// Runs after the options are parsed.
   void runs(std::function<exit_status()> body);
 
  private:
   CLI::App* app_;
   exit_status* status_;
+  const bool* runs_;
   std::shared_ptr<named_paths> paths_ = std::make_shared<named_paths>();
+  std::shared_ptr<std::vector<condition>> conditions_ = std::make_shared<std::vector<condition>>();
 };
 
 /// The command line of the program. Only command_line.cpp includes CLI11, which takes seconds to compile.
@@ -85,10 +101,14 @@ class command_line {
   /// Parses the arguments and runs the subcommand; returns the exit code. Bad usage prints a message and returns 2.
   /// Throws what the subcommand throws.
   [[nodiscard]] int run(int argc, const char* const* argv);
+  /// Parses the arguments and checks options and paths, but runs nothing. Returns what is wrong with the usage, or "".
+  /// Errors: what the checks refuse.
+  [[nodiscard]] std::string wrong_usage(int argc, const char* const* argv);
 
  private:
   std::unique_ptr<CLI::App> app_;
   exit_status status_ = exit_status::done;
+  bool runs_ = true;
 };
 
 }  // namespace program

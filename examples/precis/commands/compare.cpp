@@ -37,7 +37,9 @@ struct compare_command {
   std::string verdicts, scorers, costs = "measured,reconstruction",
                                  allocators = "knapsack,minimax,kmeans_tiers,z_tiers", budgets = "3,3.5,4,5,6", entries,
                                  cost_units = "matrix";
-  std::size_t random_plans = 3, verdict_texts = 100, verdict_tokens = default_verdict_tokens;
+  std::size_t random_plans = 3, verdict_texts = 100;
+  verdict_prompt prompt;
+  bool budgets_given = false, costs_given = false;
 };
 
 /// Reads "3,4.5bpw,40%"; a bare number is bits per weight.
@@ -52,14 +54,6 @@ std::vector<precis::budget> read_budgets(const std::string& text) {
                       .expected = "budgets in size: 3.5bpw, 1200000B or 40%; `precis plan` takes times"});
   }
   return budgets;
-}
-
-/// The scorers that the given data allow.
-std::vector<std::string> usable_scorers(bool with_facts, bool with_text) {
-  std::vector<std::string> names;
-  for (const std::string& n : scorer_names())
-    if (n == "causal_trace" ? with_facts : n == "weight_magnitude" || with_text) names.push_back(n);
-  return names;
 }
 
 report::table correlations(const session& s, const comparison& c) {
@@ -96,8 +90,10 @@ report::table segment_table(const comparison& c) {
   return t;
 }
 
-/// Refuses a budget that even the smallest entry everywhere exceeds, before anything is scored.
-void check_budgets(const session& s, const comparison_request& request) {
+/// Refuses a budget that even the smallest entry everywhere exceeds, before anything is scored; leaves it out if it is
+/// one of the default budgets.
+void check_budgets(const session& s, comparison_request& request, bool given) {
+  std::vector<precis::budget> feasible;
   for (const precis::budget& b : request.budgets) {
     const std::size_t limit = b.bytes(weight_count(s), stored_bytes(s));
     std::size_t least = std::numeric_limits<std::size_t>::max(), most = 0;
@@ -106,12 +102,18 @@ void check_budgets(const session& s, const comparison_request& request) {
       least = std::min(least, bytes);
       most = std::max(most, bytes);
     }
-    if (limit < least)
+    if (limit >= least) {
+      feasible.push_back(b);
+    } else if (given || &b == &request.budgets.back()) {
       precis::refuse(
           {.what = fmt::format("a budget of {}, {} bytes", to_string(b), limit),
            .where = "--budgets",
            .expected = fmt::format("at least {} bytes; the largest entry everywhere takes {}", least, most)});
+    } else {
+      fmt::print("budget {} is left out: the smallest plan takes {} bytes\n", to_string(b), least);
+    }
   }
+  request.budgets = std::move(feasible);
 }
 
 [[nodiscard]] report::section at_equal_bytes(const std::string& lines, const std::string& map) {
@@ -132,11 +134,17 @@ exit_status run(compare_command& all) {
   if (all.allocators.empty())
     precis::refuse({.what = "no allocators", .where = "--allocators", .expected = "at least one"});
   request.allocators = read_names(all.allocators, allocator_names(), "--allocators");
-  const std::vector<std::string> scorers = all.scorers.empty()
-                                               ? usable_scorers(!o.score.facts.empty(), !o.calibration.empty())
-                                               : read_names(all.scorers, scorer_names(), "--scorers");
+  const std::vector<std::string> scorers =
+      all.scorers.empty() ? usable_scorers(scorer_names(), !o.score.facts.empty(), !o.calibration.empty())
+                          : read_names(all.scorers, scorer_names(), "--scorers");
   std::vector<std::string> costs;
   if (!all.costs.empty()) costs = read_names(all.costs, cost_names(), "--costs");
+  if (o.calibration.empty() && !all.costs_given) {
+    fmt::print("costs  by weights: measured and reconstruction need --calibration\n");
+    costs = {"weights"};
+  }
+  for (const std::string& name : scorers) require_data(name, !o.score.facts.empty(), !o.calibration.empty());
+  for (const std::string& name : costs) require_text(name, !o.calibration.empty());
   const std::filesystem::path out(o.out);
   require_folder(out, "compare.csv");
   require_writable({o.common.json});
@@ -146,15 +154,18 @@ exit_status run(compare_command& all) {
   const text_windows& text = e.text;
   std::optional<questions> verdicts;
   if (!all.verdicts.empty()) {
-    verdicts = ask(s.tokens, load_verdicts(all.verdicts), all.verdict_tokens, s.model.shape().context);
+    verdicts = ask(s.tokens, load_verdicts(all.verdicts), all.prompt.wanted(), s.model.shape().context);
     if (all.verdict_texts != 0 && all.verdict_texts < verdicts->batches.size())
       verdicts->batches.resize(all.verdict_texts);
   }
-  check_budgets(s, request);
+  check_budgets(s, request, all.budgets_given);
 
   const std::string partial = o.partial("compare");
-  const engine::json job{{"command", "compare"},           {"model", s.fingerprint}, {"text", o.text.file},
-                         {"windows", text.windows.size()}, {"length", text.length},  {"facts", o.score.facts}};
+  const engine::json job{{"command", "compare"},     {"model", s.fingerprint},
+                         {"text", o.text.file},      {"windows", text.windows.size()},
+                         {"length", text.length},    {"facts", o.score.facts},
+                         {"verdicts", all.verdicts}, {"verdict_tokens", all.prompt.tokens},
+                         {"fit", o.common.fit}};
   checkpoint saved(partial, job, o.resume);
 
   report::page page{.title = "precis compare: " + s.name,
@@ -180,14 +191,10 @@ exit_status run(compare_command& all) {
   }
   for (const std::string& name : costs) {
     const std::string rows = partial + "." + name;
-    const engine::json costs_job{{"command", "cost"},
-                                 {"model", s.fingerprint},
-                                 {"by", name},
-                                 {"entries", request.entries},
-                                 {"units", all.cost_units},
-                                 {"text", o.calibration},
-                                 {"windows", o.calibration_windows},
-                                 {"length", text.length}};
+    const engine::json costs_job{
+        {"command", "cost"},          {"model", s.fingerprint},           {"by", name},
+        {"entries", request.entries}, {"units", all.cost_units},          {"fit", o.common.fit},
+        {"text", o.calibration},      {"windows", o.calibration_windows}, {"length", text.length}};
     checkpoint costs_saved(rows, costs_job,
                            resume_options{.partial = rows, .resume = o.resume.resume && std::filesystem::exists(rows)});
     const cost_result found = run_costs(name, s,
@@ -253,12 +260,16 @@ void add_compare(command_line& line) {
       "and cost table: `precis plan --costs compare/measured.costs --budget 4.5bpw` reuses them.");
   c.add("--verdicts", o->verdicts, "JSON lines of text and label: accuracy of uniform, tier and measured plans")
       .reads();
-  c.add("--verdict-tokens", o->verdict_tokens, "tokens from the end of a text in its prompt").shows_default();
+  add_verdict_prompt(c, o->prompt);
   c.add("--verdict-texts", o->verdict_texts, "texts to read, from the first; 0: all").shows_default();
-  c.add("--budgets", o->budgets, "comma-separated sizes: 4 or 4.5bpw (bits per weight), 40%, 1200000B").shows_default();
+  c.add("--budgets", o->budgets, "comma-separated sizes: 4 or 4.5bpw (bits per weight), 40%, 1200000B")
+      .shows_default()
+      .tells(o->budgets_given);
   c.add("--scorers", o->scorers, "comma-separated scorers (default: all that the given data allow)");
   c.add("--costs", o->costs, "comma-separated costs: measured, measured_nll, reconstruction, weights; '' for none")
-      .shows_default();
+      .shows_default()
+      .may_be_empty()
+      .tells(o->costs_given);
   add_units(c, "--cost-units", o->cost_units, "the units that get one cost and one choice each: block, half or matrix");
   c.add("--allocators", o->allocators,
         "comma-separated allocators: " + fmt::format("{}", fmt::join(allocator_names(), ", ")))

@@ -3,12 +3,14 @@
 #include "jobs/compression.hpp"
 #include "jobs/output.hpp"
 
+#include <engine/files/gguf.hpp>
 #include <engine/files/json.hpp>
 #include <engine/files/model_kinds.hpp>
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include <filesystem>
 #include <memory>
 
 namespace program {
@@ -24,6 +26,11 @@ struct compress_command {
 
 exit_status run(const compress_command& o) {
   require_writable({o.common.json});
+  if (engine::has_gguf_name(o.out)) {
+    if (o.replace || !std::filesystem::exists(o.out)) require_writable({o.out});
+  } else if (!o.replace) {
+    require_new_folder(o.out);
+  }
   const compression_result done =
       compress({.model = o.model, .plan = o.plan, .out = o.out, .replace = o.replace}, o.common);
   const precis::size_report& size = done.size;
@@ -46,7 +53,8 @@ exit_status run(const compress_command& o) {
                              {"percentage_reduction", size.percent_reduction()},
                              {"all_bytes", done.all_after},
                              {"all_original_bytes", done.all_before},
-                             {"removed_weights", done.removed}});
+                             {"removed_weights", done.removed},
+                             {"fit", done.fit}});
   return exit_status::done;
 }
 
@@ -65,6 +73,7 @@ void add_compress(command_line& line) {
   c.add("--plan", o->plan, "plan from `precis plan`, or written by hand").required().reads();
   c.add("-o,--out", o->out, "folder to write, or a file that ends in .gguf").required().writes();
   c.add_flag("--replace", o->replace, "replace an existing output");
+  add_fit(c, o->common);
   add_common(c, o->common);
   c.runs([o] { return run(*o); });
 }

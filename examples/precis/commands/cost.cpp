@@ -44,6 +44,7 @@ exit_status run(const cost_command& o) {
                     .units = precis::parse_unit_kind(o.units, "--units")};
   session s = open_and_print(o.model);
   std::optional<text_windows> text;
+  require_text(o.by, !o.text.file.empty());
   if (!o.text.file.empty()) {
     text = read_windows(s, o.text);
     what.text = &*text;
@@ -54,6 +55,7 @@ exit_status run(const cost_command& o) {
                          {"entries", what.entries},
                          {"units", o.units},
                          {"tables", o.model.tables},
+                         {"fit", o.common.fit},
                          {"text", o.text.file},
                          {"windows", text ? text->windows.size() : 0},
                          {"length", text ? text->length : 0}};
@@ -114,6 +116,7 @@ void add_cost(command_line& line) {
   c.add("--time-threads", o->time_threads, "with --time: threads of a product; 0: one per processor").shows_default();
   c.add("--out", o->out, "cost table to write").shows_default().writes();
   add_resume(c, o->resume);
+  add_fit(c, o->common);
   add_common(c, o->common);
   c.runs([o] { return run(*o); });
 }

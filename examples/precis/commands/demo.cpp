@@ -87,10 +87,17 @@ exit_status run(const demo_command& o) {
 
   heading(1, "A model, and how well it predicts text it has not seen");
   session s = open_model({.path = o.model, .tokenizer = {}});
-  const text_windows text = read_windows(s, {.file = (folder / "heldout.txt").string(), .length = 0, .windows = 120});
-  const text_windows calibration =
-      read_windows(s, {.file = (folder / "calibration.txt").string(), .length = 0, .windows = 0});
-  const fact_file facts = load_facts(s.tokens, s.model.shape().context, folder / "facts.json", answers::whole);
+  const text_windows text = read_windows(s, {.file = (folder / "heldout.txt").string(),
+                                             .length = 0,
+                                             .windows = 120,
+                                             .length_option = "",
+                                             .windows_option = ""});
+  const text_windows calibration = read_windows(s, {.file = (folder / "calibration.txt").string(),
+                                                    .length = 0,
+                                                    .windows = 0,
+                                                    .length_option = "",
+                                                    .windows_option = ""});
+  const fact_file facts = load_facts(s.tokens, s.model.shape().context, folder / "facts.json", answers::whole, 0, "");
   const text_loss original = measure(s.model, text, o.common, "   evaluating");
   if (original.stopped) return exit_status::stopped;
   fmt::print("   {}\n   perplexity {:.3f} on {} predictions of held-out text\n", describe(s), original.perplexity(),
@@ -161,7 +168,7 @@ exit_status run(const demo_command& o) {
   precis::plan plan = make_tiers({3, 4, 6}, {0, 0, 0}, "affine", "g32.h")(tables.front());
   const resolved_plan resolved = resolve(s, plan);
   const std::filesystem::path smaller = out / "compressed";
-  const folder_bytes sizes = write_packed(s, folder, resolved, precis::to_text(plan), smaller);
+  const folder_bytes sizes = write_packed(s, folder, resolved, plan, o.common, smaller);
   const session again = open_model({.path = smaller.string(), .tokenizer = {}});
   run_options silent = o.common;
   silent.quiet = true;

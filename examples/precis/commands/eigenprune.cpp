@@ -1,5 +1,6 @@
 #include "commands/commands.hpp"
 #include "commands/options.hpp"
+#include "jobs/checkpoint.hpp"
 #include "jobs/facts.hpp"
 #include "jobs/lists.hpp"
 #include "jobs/output.hpp"
@@ -33,9 +34,11 @@ struct eigenprune_command {
   model_options model;
   std::string task, facts, verdicts, roles = "k", portions = "0.01,0.05,0.1,0.3", bias = "auto", pairs = "cycle",
                                      reduce = "max", pool = "role", units = "block", out, save, scores;
-  std::size_t verdict_tokens = default_verdict_tokens, limit = 0, controls = 3;
+  std::size_t limit = 0, controls = 3;
+  verdict_prompt prompt;
   bool whole_matrices = false;
   std::uint64_t seed = 0;
+  resume_options resume;
   run_options common;
 };
 
@@ -62,7 +65,7 @@ struct eigenprune_command {
   if (!o.facts.empty())
     return ask(load_facts(s.tokens, s.model.shape().context, o.facts, answers::first_token),
                std::filesystem::path(o.facts).filename().string());
-  if (!o.verdicts.empty()) return ask(s.tokens, load_verdicts(o.verdicts), o.verdict_tokens, context);
+  if (!o.verdicts.empty()) return ask(s.tokens, load_verdicts(o.verdicts), o.prompt.wanted(), context);
   return ask(s.tokens,
              o.task == "int-sum"    ? integer_sums()
              : o.task == "int-mult" ? integer_products()
@@ -157,8 +160,44 @@ struct eigenprune_command {
           {"test_nats", mean_nats(row.test)}};
 }
 
+/// Every option that affects a result, as a checkpoint's job.
+[[nodiscard]] engine::json job_of(const eigenprune_command& o, const session& s) {
+  const auto absolute = [](const std::string& file) {
+    return file.empty() ? file : std::filesystem::absolute(file).lexically_normal().string();
+  };
+  return {{"command", "eigenprune"},
+          {"model", s.fingerprint},
+          {"task", std::filesystem::exists(o.task) ? absolute(o.task) : o.task},
+          {"facts", absolute(o.facts)},
+          {"verdicts", absolute(o.verdicts)},
+          {"verdict_tokens", o.prompt.tokens},
+          {"roles", o.roles},
+          {"whole_matrices", o.whole_matrices},
+          {"portions", o.portions},
+          {"pool", o.pool},
+          {"bias", o.bias},
+          {"pairs", o.pairs},
+          {"reduce", o.reduce},
+          {"limit", o.limit},
+          {"controls", o.controls},
+          {"seed", o.seed}};
+}
+
+/// The file for partial results, beside an output if there is one.
+[[nodiscard]] std::filesystem::path partial_results(const eigenprune_command& o, const engine::json& job) {
+  std::filesystem::path beside;
+  if (!o.out.empty())
+    beside = std::filesystem::path(o.out) / "eigenprune.partial";
+  else if (const std::string& file = o.scores.empty() ? o.common.json : o.scores; !file.empty())
+    beside = file + ".partial";
+  return partial_file(o.resume, beside, job);
+}
+
 exit_status run(const eigenprune_command& o) {
   require_writable({o.scores, o.common.json});
+  if (!o.out.empty()) require_folder(o.out, "report.html");
+  if (!o.save.empty()) require_new_folder(o.save);
+  const precis::unit_kind units = precis::parse_unit_kind(o.units, "--units");
   const session s = open_and_print(o.model);
   questions q = asked(o, s);
   if (o.limit != 0 && o.limit < q.batches.size()) {  // at random, because files are often sorted
@@ -202,7 +241,9 @@ exit_status run(const eigenprune_command& o) {
       needs.operations() * 1e-9, 100 * needs.svd / needs.operations(), 100 * needs.gradients / needs.operations(),
       100 * needs.effects / needs.operations(), 100 * needs.replies / needs.operations(), needs.bytes * 1e-6);
 
-  const spectrum_result r = prune_spectrum(s, request, q, parts, o.common);
+  const engine::json job = job_of(o, s);
+  checkpoint saved(partial_results(o, job), job, o.resume);
+  const spectrum_result r = prune_spectrum(s, request, q, parts, o.common, &saved);
   const report::table table = table_of(r);
   const std::string verdict = verdict_on(r), control = control_on(r);
   fmt::print("{}\n{}\n{}\n", in_columns(table), verdict, control);
@@ -214,13 +255,12 @@ exit_status run(const eigenprune_command& o) {
   if (beyond != 0)
     fmt::print("note: {} values beyond the portion were removed as well, because they tie with others\n", beyond);
   if (!o.scores.empty()) {
-    engine::write_file(o.scores, precis::to_text(useful_shares(s, r, precis::parse_unit_kind(o.units, "--units"))));
+    engine::write_file(o.scores, precis::to_text(useful_shares(s, r, units)));
     fmt::print("wrote {}: the share of useful singular values per {}\n", o.scores, o.units);
   }
 
   if (!o.out.empty()) {
     const std::filesystem::path out = o.out;
-    std::filesystem::create_directories(out);
     engine::write_file(out / "spectra.txt", precis::to_text(r.spectra));
     const std::string effects = effects_picture(r), spectrum = spectrum_picture(r);
     fmt::print("{}\n{}\n", write_picture(out / "effects.svg", effects), write_picture(out / "spectrum.svg", spectrum));
@@ -263,6 +303,7 @@ exit_status run(const eigenprune_command& o) {
     save_pruned(s, r, request.how, o.model.path, o.save);
     fmt::print("wrote {}: the model with portion {:g} removed\n", o.save, r.rows[r.chosen].portion);
   }
+  saved.finish();
   return exit_status::done;
 }
 
@@ -283,7 +324,7 @@ void add_eigenprune(command_line& line) {
   c.add("--task", o->task, "prompts and answers as JSON lines; or int-sum, int-mult");
   c.add("--facts", o->facts, "facts as for trace: a JSON array of prompt, subject, attribute").reads();
   c.add("--verdicts", o->verdicts, "texts and labels as for evaluate").reads();
-  c.add("--verdict-tokens", o->verdict_tokens, "tokens from the end of a text in its prompt").shows_default();
+  add_verdict_prompt(c, o->prompt);
   c.add("--roles", o->roles, "comma-separated roles of the matrices to prune: q, k, v, o, mlp").shows_default();
   c.add_flag("--whole-matrices", o->whole_matrices, "decompose whole matrices instead of single heads");
   c.add("-p,--portions", o->portions, "comma-separated shares of the singular values to remove").shows_default();
@@ -306,6 +347,7 @@ void add_eigenprune(command_line& line) {
       .writes();
   add_units(c, "--units", o->units, "with --scores: block, half or matrix");
   c.add("--save", o->save, "folder for the pruned model, as float32").writes();
+  add_resume(c, o->resume);
   add_common(c, o->common);
   c.runs([o] { return run(*o); });
 }

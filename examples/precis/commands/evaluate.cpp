@@ -29,7 +29,7 @@ namespace {
 struct evaluate_command {
   model_options model;
   std::string against, facts, verdicts;
-  std::size_t verdict_tokens = default_verdict_tokens;
+  verdict_prompt prompt;
   std::vector<std::string> labels;
   text_options text;
   resume_options resume;
@@ -113,7 +113,12 @@ bool evaluate_text(const evaluate_command& o, const session& s, const text_windo
                loss.half_width());
   fmt::print("speed            {:.0f} tokens/s\n", static_cast<double>(loss.report.total.count) / seconds);
   if (original != nullptr && !loss.stopped) {
-    const double kl = divergence(*original, s, text, o.common);
+    double kl = 0;
+    try {
+      kl = divergence(*original, s, text, o.common);
+    } catch (const stopped&) {  // what is above was measured
+      return false;
+    }
     fmt::print("KL divergence    {:.6f} nats per token from {}\n", kl, original->name);
     result["kl_nats_per_token"] = kl;
   }
@@ -121,10 +126,8 @@ bool evaluate_text(const evaluate_command& o, const session& s, const text_windo
 }
 
 /// Accuracy on verdicts, and that of another model. Returns whether it ran to the end.
-bool evaluate_verdicts(const evaluate_command& o, const session& s, const session* original, checkpoint& saved,
-                       engine::json& result) {
-  const verdict_file verdicts = load_verdicts(o.verdicts);
-  const questions asked = ask(s.tokens, verdicts, o.verdict_tokens, s.model.shape().context);
+bool evaluate_verdicts(const evaluate_command& o, const session& s, const verdict_file& verdicts,
+                       const questions& asked, const session* original, checkpoint& saved, engine::json& result) {
   const verdict_result found = verdict_accuracy(s.model, asked, o.common, "classifying", &saved);
   print_verdicts(verdicts, found, result);
   if (original != nullptr && !found.stopped) {
@@ -160,7 +163,7 @@ exit_status run(const evaluate_command& o) {
                 {"length", text->length},
                 {"windows", text->windows.size()}});
   }
-  if (!o.verdicts.empty()) job.update({{"verdicts", absolute(o.verdicts)}, {"verdict_tokens", o.verdict_tokens}});
+  if (!o.verdicts.empty()) job.update({{"verdicts", absolute(o.verdicts)}, {"verdict_tokens", o.prompt.tokens}});
   std::optional<session> original;
   if (!o.against.empty()) {
     original = open_model({.path = o.against, .tokenizer = o.model.tokenizer});
@@ -172,19 +175,30 @@ exit_status run(const evaluate_command& o) {
     result["against"] = original->name;
   }
   const session* const against = original ? &*original : nullptr;
+  std::optional<verdict_file> verdicts;
+  questions asked_verdicts, asked_facts;
+  if (!o.verdicts.empty()) {
+    verdicts = load_verdicts(o.verdicts);
+    asked_verdicts = ask(s.tokens, *verdicts, o.prompt.wanted(), s.model.shape().context);
+  }
+  if (!o.facts.empty())
+    asked_facts = ask(load_facts(s.tokens, s.model.shape().context, o.facts, answers::first_token), o.facts);
 
   checkpoint saved(partial_results(o, job), job, o.resume);
   fmt::print("\n");
   print_size(stored_bytes(s), weight_count(s));
   bool whole = !text || evaluate_text(o, s, *text, against, saved, result);
-  if (whole && !o.verdicts.empty()) whole = evaluate_verdicts(o, s, against, saved, result);
-  if (whole && !o.facts.empty()) {
-    const fact_file facts = load_facts(s.tokens, s.model.shape().context, o.facts, answers::first_token);
-    const questions asked = ask(facts, o.facts);
-    const precis::evaluate::accuracy_report known = answered(s, asked, o.common);
-    fmt::print("facts            {} of {} answered ({:.1f} %)\n", known.correct, known.count, 100.0 * known.share());
-    result["facts_known"] = known.correct;
-    result["facts"] = known.count;
+  try {
+    if (whole && verdicts) whole = evaluate_verdicts(o, s, *verdicts, asked_verdicts, against, saved, result);
+    if (whole && !o.facts.empty()) {
+      const precis::evaluate::accuracy_report known = answered(s, asked_facts, o.common);
+      fmt::print("facts            {} of {} answered ({:.1f} %)\n", known.correct, known.count, 100.0 * known.share());
+      result["facts_known"] = known.correct;
+      result["facts"] = known.count;
+    }
+  } catch (const stopped&) {
+    if (!text) throw;
+    whole = false;  // what was measured on the text is reported
   }
   result["complete"] = whole;
   write_json(o.common.json, result);
@@ -209,6 +223,14 @@ exit_status run_classifier(const evaluate_command& o) {
   const std::vector<engine::text_batch> batches = classify(c.tokens, verdicts, labels, c.model.shape().context);
   fmt::print("model  {}: {}\n\n", c.name, describe(c));
   print_size(c.stored_bytes, weight_count(c));
+  std::optional<classifier> original;
+  if (!o.against.empty()) {
+    original = open_classifier({.path = o.against, .tokenizer = o.model.tokenizer});
+    if (original->labels.size() != c.labels.size() || original->model.shape().vocabulary != c.model.shape().vocabulary)
+      precis::refuse({.what = fmt::format("{} and {} differ in vocabulary or labels", original->name, c.name),
+                      .where = "evaluate --against",
+                      .expected = "two versions of one classifier"});
+  }
   const engine::json job{
       {"command", "evaluate"}, {"model", c.fingerprint}, {"verdicts", absolute(o.verdicts)}, {"labels", labels}};
   checkpoint saved(partial_results(o, job), job, o.resume);
@@ -219,18 +241,17 @@ exit_status run_classifier(const evaluate_command& o) {
                       {"complete", !found.stopped}};
   print_verdicts(verdicts, found, result);
   bool whole = !found.stopped;
-  if (!o.against.empty() && whole) {
-    const classifier original = open_classifier({.path = o.against, .tokenizer = o.model.tokenizer});
-    if (original.labels.size() != c.labels.size() || original.model.shape().vocabulary != c.model.shape().vocabulary)
-      precis::refuse({.what = fmt::format("{} and {} differ in vocabulary or labels", original.name, c.name),
-                      .where = "evaluate --against",
-                      .expected = "two versions of one classifier"});
-    const verdict_result theirs =
-        verdict_accuracy(original.model, batches, o.common, "classifying (original)", nullptr);
-    whole = !theirs.stopped;
+  if (original && whole) {
+    try {
+      const verdict_result theirs =
+          verdict_accuracy(original->model, batches, o.common, "classifying (original)", nullptr);
+      whole = !theirs.stopped;
+      if (whole) print_against(theirs, original->name, result);
+    } catch (const stopped&) {
+      whole = false;
+    }
     result["complete"] = whole;
-    result["against"] = original.name;
-    if (whole) print_against(theirs, original.name, result);
+    result["against"] = original->name;
   }
   write_json(o.common.json, result);
   return stop_or_finish(!whole, saved);
@@ -258,8 +279,7 @@ void add_evaluate(command_line& line) {
   add_text(c, o->text, "plain text, or token ids as JSON, {\"sequences\": [[1, 2], [3]]}, to measure the perplexity on",
            false);
   c.add("--verdicts", o->verdicts, "JSON lines of text and label to measure the accuracy on").reads();
-  c.add("--verdict-tokens", o->verdict_tokens, "language models: tokens from the end of a text in its prompt")
-      .shows_default();
+  add_verdict_prompt(c, o->prompt);
   c.add("--labels", o->labels, "names of a classifier's outputs in order (default: those of its config.json)")
       .separated_by(',');
   c.add("--against", o->against, "the original model: also print the KL divergence from it, and its accuracy").reads();

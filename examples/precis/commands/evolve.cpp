@@ -28,8 +28,12 @@ struct evolve_command {
 exit_status run(const evolve_command& o) {
   require_writable({o.out, o.common.json});
   session s = open_and_print(o.model);
-  const precis::cost_table table =
-      o.costs.empty() ? sizes_only(s, precis::parse_unit_kind(o.units, "--units"), o.entries) : read_costs(s, o.costs);
+  const precis::cost_table table = o.costs.empty()
+                                       ? sizes_only(s, precis::parse_unit_kind(o.units, "--units"), o.entries, o.common)
+                                       : read_costs(s, o.costs);
+  run_options common = o.common;
+  common.fit = to_string(agreed_fit(table.notes, common, o.costs));
+  common.fit_given = common.fit_given || fit_of(table.notes).has_value();
   const text_windows text = read_and_print(s, o.text);
   evolution_request what{.budget = precis::parse_budget(o.budget),
                          .costs = &table,
@@ -40,8 +44,9 @@ exit_status run(const evolve_command& o) {
   if (!o.from.empty()) {
     const engine::mapped_file file(o.from);
     what.from = precis::parse_plan(file.text(), o.from);
+    common.fit = to_string(agreed_fit(what.from->notes, common, o.from));
   }
-  const evolution_result found = run_evolution(s, what, o.common);
+  const evolution_result found = run_evolution(s, what, common);
   if (found.stopped) fmt::print("stopped after {} generations; the best plan so far follows\n", found.losses.size());
   const resolved_plan resolved = resolve(s, found.plan);
   if (!found.losses.empty())
@@ -88,6 +93,7 @@ void add_evolve(command_line& line) {
   c.add("--offspring", o->offspring, "offspring per generation").shows_default().positive();
   c.add("--seed", o->seed, "random seed").shows_default();
   c.add("--out", o->out, "plan to write").shows_default().writes();
+  add_fit(c, o->common);
   add_common(c, o->common);
   c.runs([o] { return run(*o); });
 }

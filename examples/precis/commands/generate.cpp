@@ -68,7 +68,7 @@ void add_generate(command_line& line) {
       "with any number of threads.");
   add_model(c, o->request.model);
   add_special_tokens(c, o->request.model);
-  c.add("--prompt", o->request.prompt, "the text to continue").required();
+  c.add("--prompt", o->request.prompt, "the text to continue").required().may_be_empty();
   c.add("--tokens", o->request.tokens, "tokens to generate, at most").shows_default();
   c.add("--temperature", o->request.temperature, "0: the most likely token; 1: sample from the model's distribution")
       .shows_default();

@@ -20,6 +20,12 @@ void add_special_tokens(subcommand& c, model_options& o) {
       .shows_default();
 }
 
+void add_verdict_prompt(subcommand& c, verdict_prompt& o) {
+  c.add("--verdict-tokens", o.tokens, "language models: tokens from the end of a text in its prompt")
+      .shows_default()
+      .tells(o.given);
+}
+
 void add_tables(subcommand& c, model_options& o) {
   c.add_flag("--tables", o.tables, "the token embedding and an untied head are units, too, and in the budget");
 }
@@ -28,6 +34,15 @@ void add_common(subcommand& c, run_options& o) {
   c.add("--json", o.json, "write the result as JSON to this file").writes();
   c.add("--threads", o.threads, "threads; 0: one per processor. Results do not depend on it").shows_default();
   c.add_flag("--quiet", o.quiet, "print no progress");
+}
+
+void add_fit(subcommand& c, run_options& o) {
+  c.add("--fit", o.fit,
+        "codes of integer and small-float formats: clip_search, which searches the range of every group, or nearest, "
+        "which spans it (faster, less exact)")
+      .one_of({"clip_search", "nearest"})
+      .shows_default()
+      .tells(o.fit_given);
 }
 
 void add_resume(subcommand& c, resume_options& o) {
@@ -40,16 +55,17 @@ void add_resume(subcommand& c, resume_options& o) {
 void add_text(subcommand& c, text_options& o, const std::string& help, bool required) {
   option text = c.add("--text", o.file, help).reads();
   if (required) text.required();
-  c.add("--context", o.length, "predictions per window of the text (default: one less than the model's context)");
-  c.add("--windows", o.windows, "windows of the text; 0: all").shows_default();
+  c.add("--context", o.length,
+        "predictions per window of the text (default: one less than the model's context, or than a shorter text)");
+  c.add("--windows", o.windows, "windows of the text; 0: all").shows_default().tells(o.windows_given);
 }
 
-void add_units(subcommand& c, const std::string& name, std::string& value, const std::string& help) {
-  c.add(name, value, help).one_of({"block", "half", "matrix"}).shows_default();
+option add_units(subcommand& c, const std::string& name, std::string& value, const std::string& help) {
+  return c.add(name, value, help).one_of({"block", "half", "matrix"}).shows_default();
 }
 
-void add_entries(subcommand& c, std::string& value, const std::string& help) {
-  c.add("--entries", value, fmt::format("{} (default: {})", help, default_entries_text));
+option add_entries(subcommand& c, std::string& value, const std::string& help) {
+  return c.add("--entries", value, fmt::format("{} (default: {})", help, default_entries_text));
 }
 
 option add_budget(subcommand& c, std::string& value, const std::string& more) {

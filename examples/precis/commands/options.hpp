@@ -6,6 +6,7 @@
 #include "jobs/run_options.hpp"
 #include "jobs/session.hpp"
 #include "jobs/text_windows.hpp"
+#include "jobs/verdicts.hpp"
 
 #include <string>
 
@@ -18,16 +19,20 @@ void add_model(subcommand& c, model_options& o);
 void add_special_tokens(subcommand& c, model_options& o);
 /// --json, --threads and --quiet.
 void add_common(subcommand& c, run_options& o);
+/// --fit.
+void add_fit(subcommand& c, run_options& o);
 /// --resume and --partial.
 void add_resume(subcommand& c, resume_options& o);
 /// --text, --context and --windows.
 void add_text(subcommand& c, text_options& o, const std::string& help, bool required);
+/// --verdict-tokens.
+void add_verdict_prompt(subcommand& c, verdict_prompt& o);
 /// --tables.
 void add_tables(subcommand& c, model_options& o);
 /// An option that takes block, half or matrix.
-void add_units(subcommand& c, const std::string& name, std::string& value, const std::string& help);
+option add_units(subcommand& c, const std::string& name, std::string& value, const std::string& help);
 /// --entries.
-void add_entries(subcommand& c, std::string& value, const std::string& help = "comma-separated formats");
+option add_entries(subcommand& c, std::string& value, const std::string& help = "comma-separated formats");
 /// --budget.
 option add_budget(subcommand& c, std::string& value, const std::string& more = {});
 

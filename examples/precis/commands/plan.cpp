@@ -35,6 +35,11 @@ struct plan_command {
   run_options common;
 };
 
+[[nodiscard]] bool by_tiers(const plan_command& o) {
+  return !o.scores.empty() && (o.allocator.empty() || o.allocator == "tiers");
+}
+constexpr const char* of_tiers = "--scores and tiers, not with another --allocator";
+
 /// The plan with --sparsity of all weights pruned, distributed over units by --sparsity-by.
 precis::plan distribute_sparsity(const session& s, precis::plan p, const plan_command& o) {
   const std::vector<precis::unit> units = precis::group_units(s.model.matrices(), p.units);
@@ -74,6 +79,10 @@ exit_status run(const plan_command& o) {
   if (allocator != "tiers" && o.budget.empty())
     precis::refuse(
         {.what = allocator + " without a size limit", .where = "plan", .expected = "--budget 4.5bpw, 1200000B or 40%"});
+  if (allocator == "tiers" && o.scores.empty() && !o.costs.empty())
+    precis::refuse({.what = "tiers of a cost table",
+                    .where = "--allocator",
+                    .expected = fmt::format("--scores FILE, or one of {}", fmt::join(allocator_names(), ", "))});
   std::optional<precis::budget> budget, also;
   if (!o.budget.empty()) budget = precis::parse_budget(o.budget);
   if (!o.also.empty()) also = precis::parse_budget(o.also);
@@ -88,8 +97,14 @@ exit_status run(const plan_command& o) {
   precis::plan p;
   std::optional<precis::scores> table;
   std::map<std::string, precis::allocate::tier> tiers;  // of the units with a score
+  std::vector<std::string> unavailable;
+  std::optional<code_fit> fit;  // none: the plan does not depend on it
+  if (o.common.fit_given) fit = o.common.coder();
   if (!o.costs.empty()) {
-    p = allocate_plan(allocator, {.name = o.costs, .costs = read_costs(s, o.costs)}, *budget, also).plan;
+    const candidate costs{.name = o.costs, .costs = read_costs(s, o.costs)};
+    unavailable = precis::note_not_admitted(costs.costs);
+    p = allocate_plan(allocator, costs, *budget, also).plan;
+    fit = agreed_fit(costs.costs.notes, o.common, o.costs);
   } else if (!o.uniform.empty()) {
     p = uniform_plan(s, precis::parse_unit_kind(o.units, "--units"), o.uniform,
                      o.sparsity_by == "uniform" ? o.sparsity : 0.0);
@@ -108,9 +123,13 @@ exit_status run(const plan_command& o) {
       const std::vector<std::string> entries = read_entries(o.entries, "--entries");
       const candidate scored{
           .name = o.scores, .costs = costs_of_scores(s, *table, entries, o.common), .scores = *table};
+      unavailable = precis::note_not_admitted(scored.costs);
+      fit = o.common.coder();
       p = allocate_plan(allocator, scored, *budget).plan;
     }
   }
+  if (fit) set_fit(p.notes, *fit);
+  p.notes.insert(p.notes.end(), unavailable.begin(), unavailable.end());
   if (o.sparsity_by != "uniform") p = distribute_sparsity(s, std::move(p), o);
   const resolved_plan resolved = resolve(s, p);
   const precis::size_report& size = resolved.size;
@@ -151,8 +170,10 @@ exit_status run(const plan_command& o) {
   for (const std::string& note : p.notes) fmt::print("note   {}\n", note);
   engine::write_file(o.out, precis::to_text(p));
   if (!o.types.empty()) {
-    engine::write_file(o.types, tensor_types(s, resolved));
+    const llama_types types = tensor_types(s, resolved);
+    engine::write_file(o.types, types.lines);
     fmt::print("wrote  {}: for llama-quantize --tensor-type-file\n", o.types);
+    for (const std::string& note : types.notes) fmt::print("note   {}: {}\n", o.types, note);
   }
   fmt::print("wrote  {}\n", o.out);
   write_json(o.common.json, {{"command", "plan"},
@@ -188,32 +209,48 @@ void add_plan(command_line& line) {
   c.add("--costs", o->costs, "cost table from `precis cost`").reads();
   c.add("--allocator", o->allocator,
         fmt::format("{} within --budget; or tiers: --bits by z-score (default: knapsack for costs, tiers for scores)",
-                    fmt::join(allocator_names(), ", ")));
-  add_entries(c, o->entries, "with --scores and --budget: comma-separated formats to choose from");
-  c.add("--bits", o->bits, "bits of the low, medium and high tier: 2 to 8, 16 or 24").shows_default();
-  c.add("--prune", o->prune, "sparsity of the low, medium and high tier, or one for all").shows_default();
+                    fmt::join(allocator_names(), ", ")))
+      .only_if([o] { return o->uniform.empty(); }, "--scores or --costs");
+  add_entries(c, o->entries, "with --scores and --budget: comma-separated formats to choose from")
+      .only_if([o] { return !o->scores.empty() && !by_tiers(*o); }, "--scores and an --allocator within a --budget");
+  c.add("--bits", o->bits, "bits of the low, medium and high tier: 2 to 8, 16 or 24")
+      .shows_default()
+      .only_if([o] { return by_tiers(*o); }, of_tiers);
+  c.add("--prune", o->prune, "sparsity of the low, medium and high tier, or one for all")
+      .shows_default()
+      .only_if([o] { return by_tiers(*o); }, of_tiers);
   c.add("--family", o->family, "affine, symmetric, symmetric_full, min_anchored or min_anchored_floor")
       .one_of({"affine", "symmetric", "symmetric_full", "min_anchored", "min_anchored_floor"})
-      .shows_default();
+      .shows_default()
+      .only_if([o] { return by_tiers(*o); }, of_tiers);
   c.add("--granularity", o->granularity,
         "weights that share a scale: tensor, row, g32, g64 or g128; .h for half-precision scales (g32.h)")
-      .shows_default();
+      .shows_default()
+      .only_if([o] { return by_tiers(*o); }, of_tiers);
   c.add("--std", o->std, "standard deviation in z-scores: population or sample")
       .one_of({"population", "sample"})
-      .shows_default();
+      .shows_default()
+      .only_if([o] { return by_tiers(*o); }, of_tiers);
   c.add("--uniform", o->uniform, "one format for every unit, instead of --scores");
-  c.add("--sparsity", o->sparsity, "with --uniform or --sparsity-by: sparsity of the whole model").shows_default();
+  c.add("--sparsity", o->sparsity, "with --uniform or --sparsity-by: sparsity of the whole model")
+      .shows_default()
+      .only_if([o] { return !o->uniform.empty() || o->sparsity_by != "uniform"; },
+               "--uniform, or --sparsity-by joint, owl or softmax");
   c.add("--sparsity-by", o->sparsity_by,
         "distribution of --sparsity over units: uniform; joint, one selection over all weights; owl or softmax, by "
         "--sparsity-scores")
       .one_of({"uniform", "joint", "owl", "softmax"})
       .shows_default();
-  c.add("--sparsity-scores", o->sparsity_scores, "score table from `precis score`, high = keep").reads();
-  add_units(c, "--units", o->units, "with --uniform: block, half or matrix");
+  c.add("--sparsity-scores", o->sparsity_scores, "score table from `precis score`, high = keep")
+      .reads()
+      .only_if([o] { return o->sparsity_by == "owl" || o->sparsity_by == "softmax"; }, "--sparsity-by owl or softmax");
+  add_units(c, "--units", o->units, "with --uniform: block, half or matrix")
+      .only_if([o] { return !o->uniform.empty(); }, "--uniform");
   add_budget(c, o->budget, "; or, for costs with times, on the time per token: 2.5ms, 870us or 870000ns");
   c.add("--also", o->also, "a second budget for the knapsack: a time if --budget is a size, and vice versa");
   c.add("--tensor-types", o->types, "also write the plan for llama.cpp's llama-quantize --tensor-type-file").writes();
   c.add("--out", o->out, "plan to write").shows_default().writes();
+  add_fit(c, o->common);
   add_common(c, o->common);
   c.runs([o] { return run(*o); });
 }

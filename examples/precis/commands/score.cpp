@@ -34,6 +34,7 @@ exit_status run(score_command& o) {
   require_writable({o.out, o.svg, o.common.json});
   session s = open_and_print(o.model);
 
+  require_data(o.scorer, !o.score.facts.empty(), !o.text.file.empty());
   std::optional<fact_file> facts;
   std::optional<text_windows> text;
   std::optional<checkpoint> saved;
@@ -58,11 +59,11 @@ exit_status run(score_command& o) {
     fmt::print("stopped; nothing was written\n");
     return exit_status::stopped;
   }
+  engine::write_file(o.out, to_text(found.table));  // before the report, which may not be written
   if (facts) fmt::print("known  {} of {} facts\n", found.facts_known, facts->facts.size());
   fmt::print("\n{}\n", tier_table(found.table));
   for (const std::string& note : found.table.notes) fmt::print("note   {}\n", note);
   if (!found.table.unscored.empty()) fmt::print("note   no score: {}\n", precis::list_of_names(found.table.unscored));
-  engine::write_file(o.out, to_text(found.table));
   fmt::print("wrote {} ({}, {})\n", o.out, found.table.scorer, duration(found.seconds));
   if (!o.svg.empty()) fmt::print("{}\n", write_picture(o.svg, tier_picture(found.table)));
   engine::json result = to_json(found.table);
@@ -96,7 +97,8 @@ void add_score(command_line& line) {
   add_text(c, o->text, "calibration text, for all scorers but causal_trace and weight_magnitude", false);
   c.add("--out", o->out, "score table to write").shows_default().writes();
   c.add("--svg", o->svg, "also draw the scores and their tiers").writes();
-  o->score.declare(c);
+  o->score.declare(c, &o->scorer);
+  add_fit(c, o->common);
   add_resume(c, o->resume);
   add_common(c, o->common);
   c.runs([o] { return run(*o); });

@@ -4,53 +4,77 @@
 
 #include <precis/core/unit.hpp>
 
+#include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include <algorithm>
 #include <filesystem>
 #include <map>
+#include <string>
+#include <vector>
 
 namespace program {
 
-void score_options::declare(subcommand& c) {
-  c.add("--facts", facts, "causal_trace: facts, a JSON array of {prompt, subject, attribute}").reads();
-  c.add("--facts-limit", facts_limit, "read only the first N facts (default: all)");
-  c.add("--answers", answer_rule, "answers of several tokens: first (take the first token) or whole (refuse them)")
-      .one_of({"first", "whole"})
-      .shows_default();
+void score_options::declare(subcommand& c, const std::string* scorer) {
+  const auto only = [scorer](option declared, std::vector<std::string> of) {
+    if (scorer == nullptr) return;
+    declared.only_if([scorer, of] { return std::ranges::find(of, *scorer) != of.end(); },
+                     fmt::format("--scorer {}", fmt::join(of, ", ")));
+  };
+  only(c.add("--facts", facts, "causal_trace: facts, a JSON array of {prompt, subject, attribute}").reads(),
+       {"causal_trace"});
+  only(c.add("--facts-limit", facts_limit, "read only the first N facts (default: all)"), {"causal_trace"});
+  only(c.add("--answers", answer_rule, "answers of several tokens: first (take the first token) or whole (refuse them)")
+           .one_of({"first", "whole"})
+           .shows_default(),
+       {"causal_trace"});
   add_units(c, "--units", units, "the units that get one score each: block, half (attention or MLP) or matrix");
-  c.add("--window", what.trace.window, "causal_trace: layers restored together").shows_default();
-  c.add("--runs", what.trace.noise.runs, "causal_trace: noisy runs per fact").shows_default();
-  c.add("--noise", what.trace.noise.amount, "causal_trace: amount of noise").shows_default();
-  c.add("--noise-rule", noise_rule,
-        "causal_trace: unit of --noise: subjects (standard deviations of their embeddings), gaussian or uniform "
-        "(absolute)")
-      .one_of({"subjects", "gaussian", "uniform"})
-      .shows_default();
-  c.add_flag(
-      "--replace", [this] { what.trace.noise.how = precis::score::corruption::mode::replace; },
-      "causal_trace: replace the embeddings by noise instead of adding it");
-  c.add("--seed", what.trace.noise.seed, "causal_trace, taylor, input_taylor: seed of the noise").shows_default();
-  c.add("--reduce", reduce, "causal_trace: mean_roles, max_roles, last_subject, last_token or mean_tokens")
-      .one_of({"mean_roles", "max_roles", "last_subject", "last_token", "mean_tokens"})
-      .shows_default();
-  c.add("--statistic", statistic, "causal_trace: probability, or recovery (share of runs that answer correctly again)")
-      .one_of({"probability", "recovery"})
-      .shows_default();
-  c.add_flag(
-      "--of-total", [this] { what.trace.scale = precis::score::effect_scale::of_total; },
-      "causal_trace: divide the effects by each fact's total effect");
-  c.add("--sparsities", what.pruning.sparsities, "pruning_sensitivity: sparsities to average over")
-      .separated_by(',')
-      .shows_default();
-  c.add("--draws", what.taylor.draws, "taylor, input_taylor: noise draws per unit, in antithetic pairs")
-      .shows_default();
-  c.add("--perturb", what.taylor.noise.size,
-        "taylor, first_order_taylor, input_taylor: standard deviation of the noise, relative to the root mean square "
-        "of each matrix or block input")
-      .shows_default();
-  c.add("--directions", what.cca.keep.variance, "cca: share of each layer's variance to compare (SVCCA: 0.99)")
-      .shows_default();
-  c.add("--probe", what.probe, "reconstruction_error: the format whose error is measured").shows_default();
+  only(c.add("--window", what.trace.window, "causal_trace: layers restored together").shows_default(),
+       {"causal_trace"});
+  only(c.add("--runs", what.trace.noise.runs, "causal_trace: noisy runs per fact").shows_default(), {"causal_trace"});
+  only(c.add("--noise", what.trace.noise.amount, "causal_trace: amount of noise").shows_default(), {"causal_trace"});
+  only(c.add("--noise-rule", noise_rule,
+             "causal_trace: unit of --noise: subjects (standard deviations of their embeddings), gaussian or uniform "
+             "(absolute)")
+           .one_of({"subjects", "gaussian", "uniform"})
+           .shows_default(),
+       {"causal_trace"});
+  only(c.add_flag(
+           "--replace", [this] { what.trace.noise.how = precis::score::corruption::mode::replace; },
+           "causal_trace: replace the embeddings by noise instead of adding it"),
+       {"causal_trace"});
+  only(c.add("--seed", what.trace.noise.seed, "causal_trace, taylor, input_taylor: seed of the noise").shows_default(),
+       {"causal_trace", "taylor", "input_taylor"});
+  only(c.add("--reduce", reduce, "causal_trace: mean_roles, max_roles, last_subject, last_token or mean_tokens")
+           .one_of({"mean_roles", "max_roles", "last_subject", "last_token", "mean_tokens"})
+           .shows_default(),
+       {"causal_trace"});
+  only(c.add("--statistic", statistic,
+             "causal_trace: probability, or recovery (share of runs that answer correctly again)")
+           .one_of({"probability", "recovery"})
+           .shows_default(),
+       {"causal_trace"});
+  only(c.add_flag(
+           "--of-total", [this] { what.trace.scale = precis::score::effect_scale::of_total; },
+           "causal_trace: divide the effects by each fact's total effect"),
+       {"causal_trace"});
+  only(c.add("--sparsities", what.pruning.sparsities, "pruning_sensitivity: sparsities to average over")
+           .separated_by(',')
+           .shows_default(),
+       {"pruning_sensitivity"});
+  only(c.add("--draws", what.taylor.draws, "taylor, input_taylor: noise draws per unit, in antithetic pairs")
+           .shows_default(),
+       {"taylor", "input_taylor"});
+  only(c.add("--perturb", what.taylor.noise.size,
+             "taylor, first_order_taylor, input_taylor: standard deviation of the noise, relative to the root mean "
+             "square of each matrix or block input")
+           .shows_default(),
+       {"taylor", "first_order_taylor", "input_taylor"});
+  only(c.add("--directions", what.cca.keep.variance, "cca: share of each layer's variance to compare (SVCCA: 0.99)")
+           .shows_default(),
+       {"cca"});
+  only(c.add("--probe", what.probe, "reconstruction_error: the format whose error is measured").shows_default(),
+       {"reconstruction_error"});
 }
 
 void score_options::settle() {
@@ -100,6 +124,7 @@ void experiment_options::declare(subcommand& c) {
   c.add("--calibration-windows", calibration_windows, "windows of the calibration text; 0: all").shows_default();
   c.add("--out", out, "folder for the results; created if it does not exist").shows_default().writes();
   score.declare(c);
+  add_fit(c, common);
   add_resume(c, resume);
   add_common(c, common);
 }
@@ -113,8 +138,10 @@ experiment open_experiment(const experiment_options& o) {
   text_windows text = read_and_print(s, o.text);
   experiment e{.model = std::move(s), .text = std::move(text), .calibration = {}, .facts = {}};
   if (!o.calibration.empty())
-    e.calibration =
-        read_windows(e.model, {.file = o.calibration, .length = o.text.length, .windows = o.calibration_windows});
+    e.calibration = read_windows(e.model, {.file = o.calibration,
+                                           .length = o.text.length,
+                                           .windows = o.calibration_windows,
+                                           .windows_option = "--calibration-windows"});
   if (!o.score.facts.empty()) e.facts = o.score.load(e.model);
   return e;
 }

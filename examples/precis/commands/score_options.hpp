@@ -20,7 +20,8 @@ struct score_options {
   std::size_t facts_limit = 0;
   score_request what;
 
-  void declare(subcommand& c);
+  /// `scorer`, if any, is the one scorer that will run: options of others are refused.
+  void declare(subcommand& c, const std::string* scorer = nullptr);
   /// Translates the options given as words and stores them in `what`. Call once after parsing.
   void settle();
 

@@ -25,6 +25,7 @@ namespace {
 struct sweep_command {
   experiment_options experiment;
   std::string scorers = "causal_trace,weight_magnitude,gradient_magnitude", family = "affine", granularity = "row";
+  bool scorers_given = false;
   std::vector<std::string> bits{"8,16,24", "4,6,8", "3,4,6", "3,4,5", "2,4,6"}, prune{"0", "0.3,0.2,0.1"};
 };
 
@@ -34,7 +35,13 @@ exit_status run(sweep_command& all) {
   tier_grid_request request{.bits = {}, .prune = {}, .family = all.family, .granularity = all.granularity};
   for (const std::string& b : all.bits) request.bits.push_back(read_bits(b, "--bits"));
   for (const std::string& p : all.prune) request.prune.push_back(read_sparsities(p, "--prune"));
-  const std::vector<std::string> names = read_names(all.scorers, scorer_names(), "--scorers");
+  std::vector<std::string> names = read_names(all.scorers, scorer_names(), "--scorers");
+  if (!all.scorers_given) {
+    names = usable_scorers(names, !o.score.facts.empty(), !o.calibration.empty());
+    if (fmt::format("{}", fmt::join(names, ",")) != all.scorers)
+      fmt::print("scorers {}: the others need --facts or --calibration\n", fmt::join(names, ", "));
+  }
+  for (const std::string& name : names) require_data(name, !o.score.facts.empty(), !o.calibration.empty());
   const std::filesystem::path out(o.out);
   require_folder(out, "sweep.csv");
   require_writable({o.common.json});
@@ -42,11 +49,9 @@ exit_status run(sweep_command& all) {
   experiment e = open_experiment(o);
   session& s = e.model;
   const score_request what = request_of(o, e);
-  const engine::json job{{"command", "sweep"},
-                         {"model", s.fingerprint},
-                         {"text", o.text.file},
-                         {"windows", e.text.windows.size()},
-                         {"length", e.text.length}};
+  const engine::json job{{"command", "sweep"},      {"model", s.fingerprint},
+                         {"text", o.text.file},     {"windows", e.text.windows.size()},
+                         {"length", e.text.length}, {"fit", o.common.fit}};
   checkpoint saved(o.partial("sweep"), job, o.resume);
   const std::string traces = o.partial("sweep") + ".traces";
   std::optional<checkpoint> traces_saved;
@@ -100,7 +105,9 @@ void add_sweep(command_line& line) {
       "tier.\n"
       "Writes sweep.csv, sweep.svg (heatmap), size.svg (quality against size), and the table and picture of each "
       "scorer.");
-  c.add("--scorers", o->scorers, "comma-separated scorers, see `precis score --help`").shows_default();
+  c.add("--scorers", o->scorers, "comma-separated scorers, see `precis score --help`")
+      .shows_default()
+      .tells(o->scorers_given);
   c.add("--bits", o->bits, "bits of the low, medium and high tier; repeatable").shows_default();
   c.add("--prune", o->prune, "sparsity of the low, medium and high tier; repeatable").shows_default();
   c.add("--family", o->family, "affine, symmetric or symmetric_full")

@@ -1,6 +1,7 @@
 #include "jobs/checkpoint.hpp"
 
 #include "jobs/output.hpp"
+#include "jobs/signals.hpp"
 
 #include <engine/files/json.hpp>
 
@@ -10,13 +11,19 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include <fcntl.h>
+#include <sys/file.h>
 #include <unistd.h>
+#include <algorithm>
+#include <cerrno>
 #include <cstdio>
 #include <cstdlib>
 #include <fstream>
 #include <iterator>
+#include <list>
 #include <map>
 #include <mutex>
+#include <string_view>
 #include <system_error>
 #include <utility>
 #include <vector>
@@ -81,16 +88,41 @@ fs::path partial_file(const resume_options& o, const fs::path& beside, const eng
          fmt::format("{}-{:016x}.partial", job.at("command").get<std::string>(), precis::purpose(in_utf8(job).dump()));
 }
 
+/// The file is locked while it is open, so that a second run of the same job does not overwrite it.
 struct checkpoint::contents {
   std::map<std::string, engine::json> pieces;
-  std::ofstream out;
+  int descriptor = -1;
   std::mutex mutex;
+  const char* words_before = nullptr;  // what say_if_ended returned
+
+  contents() = default;
+  contents(const contents&) = delete;
+  contents& operator=(const contents&) = delete;
+  ~contents() {
+    if (descriptor >= 0) ::close(descriptor);
+  }
+  /// Opens and locks the file. Returns why it cannot, or "".
+  [[nodiscard]] std::string open(const fs::path& file, bool create) {
+    descriptor = ::open(file.c_str(), O_WRONLY | O_APPEND | O_CLOEXEC | (create ? O_CREAT : 0), 0666);
+    if (descriptor < 0) return "cannot be written (" + std::generic_category().message(errno) + ")";
+    if (::flock(descriptor, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK) return {};  // some systems have no locks
+    ::close(std::exchange(descriptor, -1));
+    return "is in use by another run of the same command";
+  }
+  [[nodiscard]] bool write(std::string_view text) const {
+    while (!text.empty()) {
+      const ssize_t written = ::write(descriptor, text.data(), text.size());
+      if (written < 0 && errno != EINTR) return false;
+      text.remove_prefix(static_cast<std::size_t>(std::max<ssize_t>(written, 0)));
+    }
+    return true;
+  }
 };
 
 checkpoint::checkpoint(fs::path file, const engine::json& named, const resume_options& o)
     : file_(std::move(file)), contents_(std::make_unique<contents>()) {
   const engine::json job = with_contents(in_utf8(named));
-  std::ofstream& out = contents_->out;
+  std::string fault = file_.empty() ? "no folder for them can be written" : contents_->open(file_, !o.resume);
   if (o.resume) {
     std::ifstream in(file_);
     if (file_.empty() || !in)
@@ -114,30 +146,34 @@ checkpoint::checkpoint(fs::path file, const engine::json& named, const resume_op
       first = false;
       whole += line.size() + 1;
     }
-    in.close();
     if (first)
       precis::refuse({.what = "the file is empty",
                       .where = file_.string(),
                       .expected = "partial results; run without --resume to start over"});
-    std::error_code ignored;
-    fs::resize_file(file_, whole, ignored);
-    out.open(file_, std::ios::app);
-  } else if (!file_.empty()) {
-    out.open(file_, std::ios::trunc);
-    if (out) out << job.dump() << "\n" << std::flush;
+    if (fault.empty() && ::ftruncate(contents_->descriptor, static_cast<off_t>(whole)) != 0)
+      fault = "cannot be written (" + std::generic_category().message(errno) + ")";
+  } else if (fault.empty() && (::ftruncate(contents_->descriptor, 0) != 0 || !contents_->write(job.dump() + "\n"))) {
+    fault = "cannot be written (" + std::generic_category().message(errno) + ")";
   }
-  if (out.is_open() && out) return;
+  if (fault.empty()) {
+    static std::list<std::string> words;  // a signal handler reads them, at any time
+    contents_->words_before = say_if_ended(words.emplace_back("precis: " + stopped_message()).c_str());
+    return;
+  }
   if (o.resume || !o.partial.empty())
-    precis::refuse({.what = "cannot be written",
+    precis::refuse({.what = fault,
                     .where = file_.string(),
-                    .expected = "a folder with write permission for the partial results (see --partial)"});
+                    .expected = "a file for the partial results of this run alone, in a folder with write permission "
+                                "(see --partial)"});
   fmt::print(stderr, "precis: cannot write partial results{}; a stopped run will have to start over (see --partial)\n",
-             file_.empty() ? "" : " to " + file_.string());
-  out.close();
+             file_.empty() ? "" : " to " + file_.string() + ", which " + fault);
   file_.clear();
 }
 
-checkpoint::~checkpoint() = default;
+/// After a signal, what the user should know is said when the program ends.
+checkpoint::~checkpoint() {
+  if (!file_.empty() && !interrupted()) say_if_ended(contents_->words_before);
+}
 
 const engine::json* checkpoint::find(const std::string& key) const {
   const auto at = contents_->pieces.find(key);
@@ -147,21 +183,26 @@ const engine::json* checkpoint::find(const std::string& key) const {
 std::size_t checkpoint::size() const noexcept { return contents_->pieces.size(); }
 
 void checkpoint::record(const std::string& key, const engine::json& piece) {
-  if (file_.empty()) return;
   const std::lock_guard lock(contents_->mutex);
-  contents_->out << in_utf8({{"key", key}, {"value", piece}}).dump() << "\n" << std::flush;
-  if (contents_->out) return;
+  if (file_.empty()) return;
+  if (contents_->write(in_utf8({{"key", key}, {"value", piece}}).dump() + "\n")) return;
   fmt::print(stderr,
              "precis: partial results cannot be written to {} any more; a stopped run will have to start over\n",
              file_.string());
-  file_.clear();
+  forget();
 }
 
 void checkpoint::finish() {
+  flush_report();
   if (file_.empty()) return;
-  contents_->out.close();
   std::error_code ignored;
   fs::remove(file_, ignored);
+  forget();
+}
+
+void checkpoint::forget() noexcept {
+  say_if_ended(contents_->words_before);
+  file_.clear();
 }
 
 std::string checkpoint::stopped_message() const {

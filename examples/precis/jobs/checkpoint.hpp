@@ -27,11 +27,11 @@ struct resume_options {
 ///
 /// A text file of JSON lines: the first describes the job (model, data, options), every other line is one finished
 /// piece. Pieces are appended as they finish; a line that was cut off when the program died is ignored. `finish`
-/// removes the file.
+/// removes the file. The file is locked meanwhile: a second run of the same job keeps no partial results.
 class checkpoint {
  public:
-  /// With --resume, reads the existing pieces; without it, starts a new file. If the file cannot be written
-  /// and neither --resume nor --partial is given, prints one warning and keeps nothing.
+  /// With --resume, reads the existing pieces; without it, starts a new file. If the file cannot be written, or another
+  /// run is writing it, and neither --resume nor --partial is given, prints one warning and keeps nothing.
   /// Errors: --resume without a file, or with the file of another job; a --partial file that cannot be written.
   checkpoint(std::filesystem::path file, const engine::json& job, const resume_options& o);
   checkpoint(const checkpoint&) = delete;
@@ -43,7 +43,7 @@ class checkpoint {
   [[nodiscard]] std::size_t size() const noexcept;
   /// Saves a piece. May be called from several threads.
   void record(const std::string& key, const engine::json& piece);
-  /// Removes the file, because the job is done.
+  /// Removes the file, because the job is done. Errors: those of flush_report, and then the file is kept.
   void finish();
 
   /// The path of the file; empty if nothing is kept.
@@ -53,6 +53,7 @@ class checkpoint {
 
  private:
   struct contents;
+  void forget() noexcept;
 
   std::filesystem::path file_;
   std::unique_ptr<contents> contents_;

@@ -7,6 +7,7 @@
 #include "jobs/run_options.hpp"
 #include "jobs/session.hpp"
 #include "jobs/text_windows.hpp"
+#include "jobs/unit_costs.hpp"
 
 #include <engine/files/json.hpp>
 
@@ -20,6 +21,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdio>
 #include <limits>
 #include <map>
 #include <numeric>
@@ -138,7 +140,7 @@ class judge {
 }
 
 /// All plans of a comparison, before they are measured.
-[[nodiscard]] std::vector<compared_plan> all_plans(const session& s, comparison& c) {
+[[nodiscard]] std::vector<compared_plan> all_plans(const session& s, comparison& c, const run_options& o) {
   std::vector<compared_plan> rows;
   const comparison_request& r = c.request;
   const std::vector<precis::unit> units = precis::group_units(s.model.matrices(), precis::unit_kind::matrix);
@@ -150,8 +152,20 @@ class judge {
                    .units = units,
                    .bytes = precis::exact_bytes<formats>(s.model.matrices(), units, r.entries),
                    .costs = std::vector<double>(units.size() * r.entries.size(), 0.0)};
+  find_admissible(s, sizes, o);
   const auto add = [&](std::string maker, std::string allocator, std::size_t budget, allocation a) {
     const resolved_plan resolved = resolve(s, a.plan);
+    for (const precis::matrix_choice& m : resolved.matrices) {
+      const auto entry = std::ranges::find(r.entries, m.codec);
+      const auto unit = std::ranges::find(sizes.units, m.name, &precis::unit::name);
+      if (entry == r.entries.end() || unit == sizes.units.end() ||
+          sizes.admits(static_cast<std::size_t>(unit - sizes.units.begin()),
+                       static_cast<std::size_t>(entry - r.entries.begin())))
+        continue;
+      fmt::print(stderr, "precis: left out: {} {} at {}, because {} cannot be in {}\n", maker, allocator,
+                 to_string(r.budgets[budget]), m.name, m.codec);
+      return;
+    }
     rows.push_back({.candidate = std::move(maker),
                     .allocator = std::move(allocator),
                     .budget = budget,
@@ -204,7 +218,7 @@ comparison run_comparison(const session& s, comparison_request request, std::vec
                .original_bytes = stored_bytes(s),
                .original = {},
                .candidates = std::move(candidates)};
-  c.rows = all_plans(s, c);
+  c.rows = all_plans(s, c, o);
   const judge measure(s, text, facts, verdicts, o);
   c.original = measure(s.model, true);
 
@@ -232,13 +246,14 @@ comparison run_comparison(const session& s, comparison_request request, std::vec
       bar.skip(1);
       continue;
     }
-    if (interrupted()) {
+    engine::transformer copy = s.model;
+    apply(copy, row.plan, o.coder());
+    try {
+      row.quality = measure(copy, comparison_request::wants_verdicts(row));
+    } catch (const stopped&) {
       c.stopped = true;
       break;
     }
-    engine::transformer copy = s.model;
-    apply(copy, row.plan);
-    row.quality = measure(copy, comparison_request::wants_verdicts(row));
     row.known = true;
     if (saved != nullptr) saved->record(keys[i], to_json(row.quality));
     bar.step();

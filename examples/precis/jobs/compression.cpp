@@ -3,6 +3,7 @@
 #include "jobs/formats.hpp"
 #include "jobs/plans.hpp"
 #include "jobs/run_options.hpp"
+#include "jobs/session.hpp"
 
 #include <engine/files/files.hpp>
 #include <engine/files/gguf.hpp>
@@ -36,7 +37,8 @@ namespace {
 struct choices {
   std::vector<precis::matrix_choice> matrices, tables;
 };
-[[nodiscard]] choices resolve(const engine::model_source& source, precis::plan p, const std::string& fingerprint) {
+[[nodiscard]] choices resolve(const engine::model_source& source, precis::plan p, const std::string& fingerprint,
+                              const std::string& file) {
   choices out;
   const engine::family& f = engine::family_of(source.config);
   for (const std::string_view name : {f.token_embedding, source.config.tied_head ? std::string_view{} : f.head}) {
@@ -49,11 +51,12 @@ struct choices {
                                    .in = source.config.width};
     out.tables.push_back(
         precis::resolve<formats>(std::span(&info, 1),
-                                 {.model = {}, .units = precis::unit_kind::matrix, .notes = {}, .choices = {*at}})
+                                 {.model = {}, .units = precis::unit_kind::matrix, .notes = {}, .choices = {*at}},
+                                 {.model = {}, .where = file})
             .front());
     p.choices.erase(at);
   }
-  out.matrices = precis::resolve<formats>(engine::matrices_of(source.config), p, {.model = fingerprint});
+  out.matrices = precis::resolve<formats>(engine::matrices_of(source.config), p, {.model = fingerprint, .where = file});
   return out;
 }
 
@@ -71,6 +74,7 @@ void require_replaceable(const std::filesystem::path& out) {
         !std::filesystem::exists(out / "model.plan", ignored))
       bad("is a folder without a model.plan");
   } else if (engine::has_gguf_name(out)) {
+    if (!std::filesystem::is_regular_file(out, ignored)) bad("is not a regular file");
     std::ifstream file(out, std::ios::binary);
     char magic[4] = {};
     file.read(magic, 4);
@@ -83,13 +87,17 @@ void require_replaceable(const std::filesystem::path& out) {
 compression_result compress(const compression_request& r, const run_options& o) {
   if (r.replace) require_replaceable(r.out);
   const engine::model_source source = engine::open_source(r.model.path);
+  show_warnings(source.warnings);
   if (!engine::family_of(source.config).causal)
     precis::refuse({.what = "a classifier", .where = r.model.path, .expected = "a language model"});
+  engine::check_can_be_packed(source);
   const engine::matrix_decoder codecs = decoder();
   const std::string fingerprint = engine::fingerprint(source, codecs);
   const engine::mapped_file file(r.plan);
-  const precis::plan p = precis::parse_plan(file.text(), r.plan);
-  const choices resolved = resolve(source, p, fingerprint);
+  precis::plan p = precis::parse_plan(file.text(), r.plan);
+  const code_fit fit = agreed_fit(p.notes, o, r.plan);
+  set_fit(p.notes, fit);
+  const choices resolved = resolve(source, p, fingerprint, r.plan);
   precis::size_report size = precis::size_of(resolved.matrices);
   size.original_bytes = 0;
   for (const precis::matrix_choice& c : resolved.matrices)
@@ -103,12 +111,12 @@ compression_result compress(const compression_request& r, const run_options& o) 
     const auto add = [&](const precis::matrix_choice& c) {
       removed += precis::exact_count(c.sparsity, c.out * c.in);
       matrices.push_back({.name = c.name, .codec = c.codec, .bytes = c.bytes, .pack = [&](std::span<std::byte> packed) {
-                            if (interrupted()) throw stopped{};
+                            stop_if_interrupted();
                             const engine::source_tensor& t = tensor_of(source, c.name);
                             std::vector<float> values(t.elements());
                             engine::decode(t, codecs, values);
                             const precis::weight_view w(values, t.shape[0], t.shape[1]);
-                            pack_matrix(t.in_major ? w.transposed() : w, c, packed);
+                            pack_matrix(t.in_major ? w.transposed() : w, c, packed, fit);
                             bar.step();
                           }});
     };
@@ -123,7 +131,9 @@ compression_result compress(const compression_request& r, const run_options& o) 
     written = gguf ? engine::write_gguf(r.model.path, r.out, matrices, how)
                    : engine::write_compressed(r.model.path, r.out, matrices, how);
   }
+  show_warnings(written.warnings);
   return {.fingerprint = fingerprint,
+          .fit = to_string(fit),
           .size = size,
           .all_before = written.before,
           .all_after = written.after,
@@ -131,17 +141,18 @@ compression_result compress(const compression_request& r, const run_options& o) 
 }
 
 folder_bytes write_packed(const session& s, const std::filesystem::path& source, const resolved_plan& resolved,
-                          const std::string& plan_text, const std::filesystem::path& out) {
+                          precis::plan plan, const run_options& o, const std::filesystem::path& out) {
+  set_fit(plan.notes, o.coder());
   std::vector<engine::compressed_matrix> matrices;
   for (const precis::matrix_choice& c : resolved.matrices)
     matrices.push_back({.name = c.name, .codec = c.codec, .bytes = c.bytes, .pack = [&](std::span<std::byte> packed) {
-                          pack_matrix(s.model.weights(c.matrix), c, packed);
+                          pack_matrix(s.model.weights(c.matrix), c, packed, o.coder());
                         }});
   const engine::compressed_sizes sizes = engine::write_compressed(source, out, matrices,
                                                                   {.existing = engine::atomic_folder::existing::replace,
                                                                    .tokenizer = {},
                                                                    .made_from = s.fingerprint,
-                                                                   .files = {{"model.plan", plan_text}}});
+                                                                   .files = {{"model.plan", precis::to_text(plan)}}});
   return {.before = sizes.before, .after = sizes.after};
 }
 

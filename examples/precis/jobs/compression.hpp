@@ -8,6 +8,10 @@
 #include <filesystem>
 #include <string>
 
+namespace precis {
+struct plan;
+}
+
 namespace program {
 
 struct resolved_plan;
@@ -23,6 +27,7 @@ struct compression_request {
 
 struct compression_result {
   std::string fingerprint;     ///< of the original
+  std::string fit;             ///< see code_fit
   precis::size_report size;    ///< of the plan's units
   std::size_t all_before = 0;  ///< bytes of all tensors
   std::size_t all_after = 0;
@@ -31,16 +36,18 @@ struct compression_result {
 
 /// Prunes and packs matrix by matrix; the model is never in memory as a whole.
 ///
-/// Errors   a classifier; those of precis::resolve, engine::write_compressed and engine::write_gguf. Throws `stopped`.
+/// Errors   a classifier; a plan that was made for another fit than the given one; those of precis::resolve,
+///          engine::write_compressed and engine::write_gguf. Throws `stopped`.
 [[nodiscard]] compression_result compress(const compression_request& r, const run_options& o);
 
-/// Writes the matrices of an open model, packed by a plan, to a compressed folder, which is replaced if it exists.
+/// Writes the matrices of an open model, packed by a plan with the fit of the options, to a compressed folder, which is
+/// replaced if it exists.
 /// `source` is the model's folder. Returns the bytes of all tensors before and after.
 struct folder_bytes {
   std::size_t before = 0, after = 0;
 };
 [[nodiscard]] folder_bytes write_packed(const session& s, const std::filesystem::path& source,
-                                        const resolved_plan& resolved, const std::string& plan_text,
+                                        const resolved_plan& resolved, precis::plan plan, const run_options& o,
                                         const std::filesystem::path& out);
 
 }  // namespace program

@@ -25,14 +25,14 @@ template<class Model>
 [[nodiscard]] verdict_result accuracy_of(const Model& model, std::span<const precis::batch_of<Model>> batches,
                                          const precis::evaluate::accuracy& measure, const run_options& o,
                                          const std::string& label, checkpoint* saved) {
+  verdict_result out;
   std::vector<std::optional<bool>> right(batches.size());
   const auto key = [](std::size_t i) { return "verdict." + std::to_string(i); };
   for (std::size_t i = 0; saved != nullptr && i < right.size(); ++i)
     if (const engine::json* before = saved->find(key(i))) right[i] = before->at("right").get<bool>();
   {
     progress bar(label, batches.size(), o.how());
-    o.pool().for_each(batches.size(), [&](std::size_t i) {
-      if (interrupted()) return;
+    out.stopped = !o.pool().for_each_until_stopped(batches.size(), [&](std::size_t i) {
       if (!right[i]) {
         right[i] = measure(model, batches.subspan(i, 1)).correct == 1;
         if (saved != nullptr) saved->record(key(i), {{"right", *right[i]}});
@@ -40,12 +40,11 @@ template<class Model>
       bar.step();
     });
   }
-  verdict_result out;
-  out.stopped = interrupted();
   for (const std::optional<bool>& r : right) {
     out.report.correct += r.value_or(false) ? 1u : 0u;
     out.report.count += r ? 1u : 0u;
   }
+  if (out.stopped && out.report.count == 0) throw stopped{};
   return out;
 }
 

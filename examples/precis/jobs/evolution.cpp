@@ -5,9 +5,9 @@
 #include "jobs/run_options.hpp"
 #include "jobs/session.hpp"
 #include "jobs/text_windows.hpp"
+#include "jobs/unit_costs.hpp"
 
 #include <precis/allocate/evolve.hpp>
-#include <precis/core/thread_pool.hpp>
 #include <precis/cost/entry.hpp>
 #include <precis/cost/plan_divergence.hpp>
 
@@ -47,28 +47,37 @@ evolution_result run_evolution(session& s, const evolution_request& what, const 
   precis::allocate::solution best;
   {
     progress bar("evolving", what.generations, o.how());
-    using fitness_of = precis::cost::plan_divergence<formats, engine::transformer, precis::thread_pool, nearest_fit>;
-    fitness_of fitness(s.model, std::span<const precis::token_batch>(what.text->windows), t, o.pool());
-    best = search.solve(t, fitness.tokens(), fitness, [&](std::size_t, const precis::allocate::solution& now) {
-      out.losses.push_back(now.objective);
-      bar.step();
-      out.stopped = interrupted();
-      return !out.stopped;
-    });
+    using fitness_of = precis::cost::plan_divergence<formats, engine::transformer, worker_pool, code_fit>;
+    fitness_of fitness(s.model, std::span<const precis::token_batch>(what.text->windows), t, o.pool(), o.coder());
+    try {
+      best = search.solve(t, fitness.tokens(), fitness, [&](std::size_t, const precis::allocate::solution& now) {
+        best = now;
+        out.losses.push_back(now.objective);
+        bar.step();
+        out.stopped = interrupted();
+        return !out.stopped;
+      });
+    } catch (const stopped&) {  // inside a generation: the best of the one before it
+      if (out.losses.empty()) throw;
+      out.stopped = true;
+    }
   }
   search.generations = out.losses.size();
   out.plan = search.to_plan(t, best);
   out.plan.model = s.fingerprint;
+  set_fit(out.plan.notes, o.coder());
   out.bytes = best.bytes;
   out.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count();
   return out;
 }
 
-precis::cost_table sizes_only(const session& s, precis::unit_kind units, const std::string& entries) {
+precis::cost_table sizes_only(const session& s, precis::unit_kind units, const std::string& entries,
+                              const run_options& o) {
   precis::cost_table table = precis::cost::blank_table<formats>(s.model.matrices(), units,
                                                                 read_entries(entries, "--entries"), 32, "--entries");
   table.original_bytes = stored_bytes(s);
   table.maker = "sizes";
+  find_admissible(s, table, o);
   return table;
 }
 

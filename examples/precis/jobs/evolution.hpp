@@ -37,8 +37,10 @@ struct evolution_result {
 /// Errors: those of allocate::evolve; a first plan whose units or formats differ from the table's.
 [[nodiscard]] evolution_result run_evolution(session& s, const evolution_request& what, const run_options& o);
 
-/// A cost table with sizes but no costs, for a search without measured costs.
+/// A cost table with sizes but no costs, for a search without measured costs. Entries that cannot hold a unit's weights
+/// are not admissible.
 /// Errors: those of read_entries for `entries`, as given to --entries.
-[[nodiscard]] precis::cost_table sizes_only(const session& s, precis::unit_kind units, const std::string& entries);
+[[nodiscard]] precis::cost_table sizes_only(const session& s, precis::unit_kind units, const std::string& entries,
+                                            const run_options& o);
 
 }  // namespace program

@@ -10,7 +10,6 @@
 
 #include <nlohmann/json.hpp>
 
-#include <atomic>
 #include <string>
 #include <utility>
 
@@ -44,16 +43,12 @@ fact_traces trace_facts(const session& s, const precis::score::causal_trace& sco
     bar.skip(1);
   }
   const auto sites = scorer.restorations();
-  std::atomic<std::size_t> left{open.size()};
-  o.pool().for_each(open.size(), [&](std::size_t k) {
-    if (interrupted()) return;
+  out.stopped = !o.pool().for_each_until_stopped(open.size(), [&](std::size_t k) {
     const std::size_t i = open[k];
     out.traces[i] = trace_fact(s, scorer, facts[i], sigma, sites);
     if (saved != nullptr) saved->record(std::to_string(i), to_json(out.traces[i]));
-    --left;
     bar.step();
   });
-  out.stopped = left != 0;
   return out;
 }
 

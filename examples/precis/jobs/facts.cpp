@@ -16,7 +16,8 @@ precis::score::fact make_fact(const engine::tokenizer& tokens, std::string name,
                               std::string_view shorten) {
   const std::size_t at = prompt.find(subject);
   if (subject.empty() || at == std::string_view::npos)
-    precis::refuse({.what = fmt::format("the subject '{}' is not in the prompt '{}'", subject, prompt),
+    precis::refuse({.what = fmt::format("the subject '{}' is not in the prompt '{}'", precis::shown(subject),
+                                        precis::shown(prompt)),
                     .where = name,
                     .expected = "a subject that occurs verbatim in its prompt"});
   const std::vector<engine::token_span> spans = tokens.encode_with_offsets(prompt);
@@ -28,9 +29,12 @@ precis::score::fact make_fact(const engine::tokenizer& tokens, std::string name,
   if (rule == answers::whole && answer.size() != 1) {
     std::string pieces;
     for (const precis::token id : answer) pieces += (pieces.empty() ? "'" : " '") + tokens.text_of(id) + "'";
-    precis::refuse({.what = fmt::format("the answer '{}' is {} tokens, {}", attribute, answer.size(), pieces),
+    precis::refuse({.what = fmt::format("the answer '{}' is {} tokens, {}", precis::shown(attribute), answer.size(),
+                                        precis::printable(pieces, 200)),
                     .where = name,
-                    .expected = fmt::format("an answer of one token, or {} to take its first token", shorten)});
+                    .expected = shorten.empty()
+                                    ? std::string("an answer of one token")
+                                    : fmt::format("an answer of one token, or {} to take its first token", shorten)});
   }
   precis::score::fact f{
       .name = std::move(name), .prompt = {}, .subject_begin = first, .subject_end = end, .answer = answer.front()};
@@ -40,13 +44,13 @@ precis::score::fact make_fact(const engine::tokenizer& tokens, std::string name,
 }
 
 fact_file load_facts(const engine::tokenizer& tokens, std::size_t context, const std::filesystem::path& path,
-                     answers rule, std::size_t most) {
+                     answers rule, std::size_t most, std::string_view shorten) {
   fact_file out;
   for_each_json_entry(path, "fact", "an array of objects with prompt, subject and attribute", most,
                       [&](const engine::json_object& entry, const std::string& where) {
                         const std::string prompt = entry.text("prompt"), subject = entry.text("subject"),
                                           attribute = entry.text("attribute");
-                        out.facts.push_back(make_fact(tokens, where, prompt, subject, attribute, rule));
+                        out.facts.push_back(make_fact(tokens, where, prompt, subject, attribute, rule, shorten));
                         if (const std::size_t length = out.facts.back().prompt.size(); length > context)
                           precis::refuse({.what = "a prompt of " + std::to_string(length) + " tokens",
                                           .where = where,

@@ -30,7 +30,7 @@ struct fact_file {
 };
 
 /// One prompt as a fact. The subject is its first occurrence in the prompt; the answer is the token after the prompt,
-/// written with a space before it. `shorten` is the option that takes the first token of longer answers, for messages.
+/// written with a space before it. `shorten` is the option that takes the first token of longer answers, for messages; "": none.
 /// Errors: a subject that is not in the prompt; an empty answer; an answer of several tokens under answers::whole.
 [[nodiscard]] precis::score::fact make_fact(const engine::tokenizer& tokens, std::string name, std::string_view prompt,
                                             std::string_view subject, std::string_view attribute, answers rule,
@@ -40,7 +40,8 @@ struct fact_file {
 /// keys are ignored. `most` limits how many are read (0: all). Errors, with the fact's number: those of make_fact; a
 /// prompt of more than `context` tokens.
 [[nodiscard]] fact_file load_facts(const engine::tokenizer& tokens, std::size_t context,
-                                   const std::filesystem::path& path, answers rule, std::size_t most = 0);
+                                   const std::filesystem::path& path, answers rule, std::size_t most = 0,
+                                   std::string_view shorten = "--answers first");
 
 /// The prompts and answers of facts, over the whole vocabulary.
 [[nodiscard]] questions ask(const fact_file& facts, std::string name);

@@ -3,7 +3,8 @@
 #include <engine/model_files/load.hpp>
 
 #include <precis/codec/standard_menu.hpp>
-#include <precis/fit/nearest.hpp>
+#include <precis/core/error.hpp>
+#include <precis/fit/dispatched_fit.hpp>
 #include <precis/pack.hpp>
 
 #include <algorithm>
@@ -33,9 +34,28 @@ void formats::decode(std::size_t entry, std::span<const std::byte> packed, preci
   standard::decode(entry, packed, weights);
 }
 
-void nearest_fit::operator()(const precis::kernel::grid_format& f, precis::weight_view weights,
-                             std::span<std::byte> packed) const {
-  precis::fit::nearest{}(f, weights, packed);
+void code_fit::operator()(const precis::kernel::grid_format& f, precis::weight_view weights,
+                          std::span<std::byte> packed) const {
+  if (search)
+    precis::dispatch::clip_search{}(f, weights, packed);
+  else
+    precis::dispatch::nearest{}(f, weights, packed);
+}
+
+std::string to_string(code_fit fit) { return fit.search ? "clip_search" : "nearest"; }
+code_fit fit_called(std::string_view name) {
+  PRECIS_EXPECTS(name == "clip_search" || name == "nearest", "one of the two");
+  return {.search = name == "clip_search"};
+}
+
+void set_fit(std::vector<std::string>& notes, code_fit fit) {
+  std::erase_if(notes, [](const std::string& note) { return fit_of({note}).has_value(); });
+  notes.push_back("fit " + to_string(fit));
+}
+std::optional<code_fit> fit_of(const std::vector<std::string>& notes) {
+  for (const bool search : {true, false})
+    if (const code_fit fit{search}; std::ranges::count(notes, "fit " + to_string(fit)) != 0) return fit;
+  return std::nullopt;
 }
 
 bool has_width(unsigned bits) noexcept { return std::ranges::count(standard::widths, bits) != 0; }

@@ -33,10 +33,21 @@ struct formats {
   static void decode(std::size_t entry, std::span<const std::byte> packed, precis::mutable_weight_view weights);
 };
 
-/// precis::fit::nearest, compiled once in formats.cpp.
-struct nearest_fit {
+/// precis::fit::clip_search or precis::fit::nearest, compiled once in formats.cpp.
+struct code_fit {
+  bool search = true;
+
   void operator()(const precis::kernel::grid_format& f, precis::weight_view weights, std::span<std::byte> packed) const;
+  bool operator==(const code_fit&) const = default;
 };
+/// "clip_search" or "nearest", and back. Requires one of the two.
+[[nodiscard]] std::string to_string(code_fit fit);
+[[nodiscard]] code_fit fit_called(std::string_view name);
+
+/// Tables and plans carry the fit that they were made with as a note, "fit clip_search": costs hold for one fit.
+void set_fit(std::vector<std::string>& notes, code_fit fit);
+/// nullopt if there is no such note, as in a plan that a person wrote.
+[[nodiscard]] std::optional<code_fit> fit_of(const std::vector<std::string>& notes);
 
 /// Whether a menu has integer formats of this many bits.
 [[nodiscard]] bool has_width(unsigned bits) noexcept;

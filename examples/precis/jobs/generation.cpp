@@ -2,7 +2,10 @@
 
 #include "jobs/formats.hpp"
 #include "jobs/progress.hpp"
+#include "jobs/run_options.hpp"
+#include "jobs/session.hpp"
 
+#include <engine/files/memory.hpp>
 #include <engine/model_files/load.hpp>
 #include <engine/model_files/source.hpp>
 #include <engine/packed/packed_transformer.hpp>
@@ -23,8 +26,13 @@ namespace program {
 namespace {
 
 /// The next token: at temperature 0 the most likely one (the first if several tie), otherwise drawn from
-/// softmax(logits / temperature) with `uniform` in [0, 1).
+/// softmax(logits / temperature) with `uniform` in [0, 1). Refuses logits that say nothing.
 [[nodiscard]] precis::token choose(std::span<const float> logits, double temperature, double uniform) {
+  for (std::size_t i = 0; i < logits.size(); ++i)
+    if (!std::isfinite(logits[i]))
+      precis::refuse({.what = fmt::format("the model's output for token {} is {}", i, logits[i]),
+                      .where = "generate",
+                      .expected = "finite outputs: weights that do not overflow"});
   const auto top = std::ranges::max_element(logits);
   if (temperature == 0) return static_cast<precis::token>(top - logits.begin());
   std::vector<double> share(logits.size());
@@ -64,20 +72,25 @@ generation_result generate(const generation_request& r, const std::function<void
                     .where = "--temperature",
                     .expected = "0 for the most likely token, or a positive number"});
   const engine::model_source source = engine::open_source(r.model.path);
+  show_warnings(source.warnings);
   engine::tokenizer tokenizer = engine::tokenizer_of(source, r.model.tokenizer);
   set_special_tokens(tokenizer, r.model);
   generation_result out{.ids = tokens_of(r.prompt, tokenizer, source)};
   std::vector<precis::token>& ids = out.ids;
   out.prompt_tokens = ids.size();
   const std::size_t longest = std::min(source.config.context, out.prompt_tokens + r.tokens);
+  std::size_t bytes = 0;
+  for (const engine::source_tensor& t : source.tensors) bytes += t.bytes.size();
   const engine::packed_transformer model(
-      engine::load_packed(source, decoder()),
+      engine::with_memory(bytes, "the weights of " + r.model.path,
+                          [&] { return engine::load_packed(source, decoder()); }),
       r.int8_activations ? engine::activation_type::int8 : engine::activation_type::float32);
   for (const engine::source_tensor& t : source.tensors) out.weights += t.elements();
   out.weight_bytes = model.parameters().bytes();
 
   const precis::random_stream random(r.seed, precis::purpose("generate"));
   auto sequence = model.begin(longest, r.threads);
+  warn_of_refused_threads(sequence.refused_threads());
   show(r.prompt);
   auto start = std::chrono::steady_clock::now();
   std::span<const float> logits = model.append(sequence, ids);
@@ -91,7 +104,7 @@ generation_result generate(const generation_request& r, const std::function<void
       break;
     }
     const precis::token next = choose(logits, r.temperature, random.uniform(ids.size()));
-    if (source.eos && next == *source.eos) {
+    if (std::ranges::find(source.eos, next) != source.eos.end()) {
       out.stopped_by = "end of text";
       break;
     }

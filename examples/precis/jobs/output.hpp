@@ -20,6 +20,12 @@ void require_writable(std::initializer_list<std::filesystem::path> targets);
 /// Makes the folder `out` and refuses it if `file` cannot be written in it.
 void require_folder(const std::filesystem::path& out, const std::string& file);
 
+/// Refuses a folder that cannot be created: one that exists, or one in a folder that does not or cannot be written.
+void require_new_folder(const std::filesystem::path& out);
+
+/// Writes what was printed so far. Errors: standard output that cannot be written, such as a full disk.
+void flush_report();
+
 /// Writes an SVG and, if a converter is installed, a PNG beside it; returns the line to print.
 std::string write_picture(const std::filesystem::path& svg_file, const std::string& svg);
 

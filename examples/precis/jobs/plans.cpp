@@ -14,6 +14,8 @@
 
 #include <algorithm>
 #include <array>
+#include <iterator>
+#include <map>
 #include <string_view>
 #include <utility>
 
@@ -128,10 +130,39 @@ std::string_view ggml_type(std::string_view codec) {
   }
 }
 
+/// A type of ggml, for sizes.
+struct ggml_block {
+  std::string_view type;
+  std::size_t weights, bytes;
+};
+constexpr ggml_block ggml_blocks[] = {{"f32", 1, 4},      {"f16", 1, 2},      {"bf16", 1, 2},      {"q4_0", 32, 18},
+                                      {"q4_1", 32, 20},   {"q5_0", 32, 22},   {"q5_1", 32, 24},    {"q8_0", 32, 34},
+                                      {"q2_k", 256, 84},  {"q3_k", 256, 110}, {"q4_k", 256, 144},  {"q5_k", 256, 176},
+                                      {"q6_k", 256, 210}, {"iq4_nl", 32, 18}, {"iq4_xs", 256, 136}};
+[[nodiscard]] const ggml_block& block_of(std::string_view type) {
+  const auto* const at = std::ranges::find(ggml_blocks, type, &ggml_block::type);
+  if (at == std::end(ggml_blocks))
+    precis::refuse({.what = "type " + std::string(type),
+                    .where = "--tensor-types",
+                    .expected = "a type whose blocks are known: f32 to q8_0, q2_k to q6_k, iq4_nl or iq4_xs"});
+  return *at;
+}
+
+/// What llama-quantize stores rows of `in` weights in instead of `type`, if they are not whole blocks of it.
+[[nodiscard]] std::string_view type_for_rows(std::string_view type, std::size_t in) {
+  constexpr std::pair<std::string_view, std::string_view> smaller_blocks[] = {
+      {"q2_k", "q4_0"}, {"q3_k", "q4_0"}, {"q4_k", "q5_0"}, {"q5_k", "q5_1"}, {"q6_k", "q8_0"}, {"iq4_xs", "iq4_nl"}};
+  if (in % block_of(type).weights == 0) return type;
+  const auto* const at = std::ranges::find(smaller_blocks, type, [](const auto& pair) { return pair.first; });
+  return at != std::end(smaller_blocks) && in % 32 == 0 ? at->second : "f16";
+}
+
 }  // namespace
 
-std::string tensor_types(const session& s, const resolved_plan& p) {
-  std::string out;
+llama_types tensor_types(const session& s, const resolved_plan& p) {
+  llama_types out;
+  std::map<std::string, std::size_t> replaced;
+  std::size_t pruned = 0, bytes = 0;
   for (const precis::matrix_choice& c : p.matrices) {
     std::string name = engine::gguf_name(s.model.shape(), c.name);
     if (name.empty())
@@ -139,8 +170,18 @@ std::string tensor_types(const session& s, const resolved_plan& p) {
                       .where = "--tensor-types",
                       .expected = "a GPT-2 or Llama model"});
     for (std::size_t at = 0; (at = name.find('.', at)) != std::string::npos; at += 2) name.insert(at, "\\");
-    out += fmt::format("{}={}\n", name, ggml_type(c.codec));
+    const std::string_view wanted = ggml_type(c.codec), type = type_for_rows(wanted, c.in);
+    if (type != wanted) ++replaced[fmt::format("rows of {} are not whole blocks of {}: {}", c.in, wanted, type)];
+    if (c.sparsity > 0) ++pruned;
+    bytes += c.out * c.in / block_of(type).weights * block_of(type).bytes;
+    out.lines += fmt::format("{}={}\n", name, type);
   }
+  for (const auto& [what, count] : replaced) out.notes.push_back(fmt::format("{} matrices: {}", count, what));
+  if (pruned > 0)
+    out.notes.push_back(
+        fmt::format("{} matrices: llama-quantize does not prune, so their sparsity is not kept", pruned));
+  if (bytes != p.size.packed_bytes)
+    out.notes.push_back(fmt::format("{} bytes in these types; the plan takes {}", bytes, p.size.packed_bytes));
   return out;
 }
 
@@ -151,10 +192,11 @@ resolved_plan resolve(const session& s, const precis::plan& p) {
   return out;
 }
 
-void apply(engine::transformer& model, const precis::plan& p) { precis::apply<formats>(model, p, nearest_fit{}); }
+void apply(engine::transformer& model, const precis::plan& p, code_fit fit) { precis::apply<formats>(model, p, fit); }
 
-void pack_matrix(precis::weight_view weights, const precis::matrix_choice& c, std::span<std::byte> packed) {
-  precis::pack_matrix<formats>(weights, c, packed, nearest_fit{});
+void pack_matrix(precis::weight_view weights, const precis::matrix_choice& c, std::span<std::byte> packed,
+                 code_fit fit) {
+  precis::pack_matrix<formats>(weights, c, packed, fit);
 }
 
 }  // namespace program

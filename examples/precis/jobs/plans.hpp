@@ -1,5 +1,7 @@
 #pragma once
 
+#include "jobs/formats.hpp"
+
 #include <precis/allocate/z_tiers.hpp>
 #include <precis/core/cost_table.hpp>
 #include <precis/core/plan.hpp>
@@ -52,14 +54,19 @@ struct resolved_plan {
 /// Errors: those of precis::resolve.
 [[nodiscard]] resolved_plan resolve(const session& s, const precis::plan& p);
 
-/// precis::apply and precis::pack_matrix for the program's formats with nearest codes, compiled once.
-void apply(engine::transformer& model, const precis::plan& p);
-void pack_matrix(precis::weight_view weights, const precis::matrix_choice& c, std::span<std::byte> packed);
+/// precis::apply and precis::pack_matrix for the program's formats, compiled once.
+void apply(engine::transformer& model, const precis::plan& p, code_fit fit);
+void pack_matrix(precis::weight_view weights, const precis::matrix_choice& c, std::span<std::byte> packed,
+                 code_fit fit);
 
+struct llama_types {
+  std::string lines;
+  std::vector<std::string> notes;  ///< what the types do not keep of the plan, as sentences for the user
+};
 /// The plan in the format of llama.cpp's `llama-quantize --tensor-type-file`: one line "NAME=TYPE" per matrix, with the
 /// names of GGUF (blk.3.attn_qkv) and the nearest type that ggml has: the one with the same number of bits per code, or
-/// the next larger.
+/// the next larger. For rows that are not whole blocks of it, the type that llama-quantize substitutes.
 /// Errors: a family without names in GGUF.
-[[nodiscard]] std::string tensor_types(const session& s, const resolved_plan& p);
+[[nodiscard]] llama_types tensor_types(const session& s, const resolved_plan& p);
 
 }  // namespace program

@@ -3,28 +3,25 @@
 #include <fmt/format.h>
 
 #include <unistd.h>
-#include <csignal>
 #include <cstdio>
 
 namespace program {
-
-namespace {
-volatile std::sig_atomic_t stop_asked = 0;
-
-extern "C" void ask_to_stop(int) {
-  stop_asked = 1;
-  std::signal(SIGINT, SIG_DFL);
-}
-}  // namespace
-
-void catch_interrupts() { std::signal(SIGINT, ask_to_stop); }
-bool interrupted() noexcept { return stop_asked != 0; }
 
 std::string duration(double seconds) {
   if (seconds < 59.95) return fmt::format("{:.1f} s", seconds);
   const auto whole = static_cast<long long>(seconds + 0.5);
   if (whole < 3600) return fmt::format("{} min {:02} s", whole / 60, whole % 60);
   return fmt::format("{} h {:02} min", whole / 3600, whole % 3600 / 60);
+}
+
+namespace {
+std::mutex work_mutex;
+std::string work;
+}  // namespace
+
+std::string current_work() {
+  const std::lock_guard lock(work_mutex);
+  return work;
 }
 
 progress::progress(std::string label, std::size_t total, chatter how)
@@ -34,6 +31,10 @@ progress::progress(std::string label, std::size_t total, chatter how)
       terminal_(isatty(STDERR_FILENO) == 1),
       started_(clock::now()),
       shown_(started_) {
+  {
+    const std::lock_guard lock(work_mutex);
+    work = label_;
+  }
   if (!quiet_ && terminal_) show(false);
 }
 

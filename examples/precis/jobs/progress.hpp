@@ -1,5 +1,7 @@
 #pragma once
 
+#include "jobs/signals.hpp"
+
 #include <chrono>
 #include <cstddef>
 #include <mutex>
@@ -34,18 +36,14 @@ class progress {
   std::mutex mutex_;
 };
 
+/// The label of the last progress bar: what the program is, or was, doing. "" before the first.
+[[nodiscard]] std::string current_work();
+
 [[nodiscard]] inline double seconds_since(std::chrono::steady_clock::time_point start) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 }
 
 /// "4.2 s", "3 min 10 s", "1 h 05 min".
 [[nodiscard]] std::string duration(double seconds);
-
-/// Makes the first Ctrl-C set a flag that jobs check; a second one ends the program at once.
-void catch_interrupts();
-/// Whether Ctrl-C was pressed.
-[[nodiscard]] bool interrupted() noexcept;
-/// Thrown by interrupted work that keeps no partial results.
-struct stopped {};
 
 }  // namespace program

@@ -1,10 +1,12 @@
 #include "jobs/pruned_spectrum.hpp"
 
+#include "jobs/checkpoint.hpp"
 #include "jobs/lists.hpp"
 #include "jobs/run_options.hpp"
 #include "jobs/session.hpp"
 
 #include <engine/files/files.hpp>
+#include <engine/files/json.hpp>
 #include <engine/model_files/load.hpp>
 #include <engine/tokenizer/tokenizer.hpp>
 
@@ -13,6 +15,7 @@
 #include <precis/measure/log_sum_exp.hpp>
 
 #include <fmt/format.h>
+#include <nlohmann/json.hpp>
 
 #include <algorithm>
 #include <chrono>
@@ -51,7 +54,6 @@ namespace {
       pieces.push_back(std::span(places).subspan(first, std::min(batch_size, places.size() - first)));
   std::vector<reply> replies(which.size());
   o.pool().for_each(pieces.size(), [&](std::size_t p) {
-    if (interrupted()) return;
     std::vector<std::size_t> asked;
     for (const std::size_t i : pieces[p]) asked.push_back(which[i]);
     const precis::token_batch batch = side_by_side(q, asked, precis::no_target);
@@ -60,7 +62,18 @@ namespace {
       replies[pieces[p][k]] = reply_of(z.row(k), q.batches[asked[k]].targets.back(), q.among);
     bar.step(asked.size());
   });
-  if (interrupted()) throw stopped{};
+  return replies;
+}
+
+/// Replies as JSON and back, for checkpoints.
+[[nodiscard]] engine::json to_json(const std::vector<reply>& replies) {
+  engine::json out = engine::json::array();
+  for (const reply& r : replies) out.push_back({r.right, r.nats});
+  return out;
+}
+[[nodiscard]] std::vector<reply> replies_from(const engine::json& saved) {
+  std::vector<reply> replies;
+  for (const engine::json& r : saved) replies.push_back({.right = r.at(0), .nats = r.at(1)});
   return replies;
 }
 
@@ -177,7 +190,7 @@ spectrum_needs needs_of(const session& s, const spectrum_request& r, const quest
 }
 
 spectrum_result prune_spectrum(const session& s, const spectrum_request& r, const questions& q, const task_split& parts,
-                               const run_options& o) {
+                               const run_options& o, checkpoint* saved) {
   const std::vector<precis::matrix_slice> slices = chosen_slices(s, r);
   const std::size_t fixed = q.fixed_length();
   precis::score::eigen_attribution scorer = r.scorer;
@@ -192,13 +205,15 @@ spectrum_result prune_spectrum(const session& s, const spectrum_request& r, cons
                       .rows = {},
                       .smallest = {},
                       .random = {}};
+  const auto known = [&](const std::string& key) { return saved == nullptr ? nullptr : saved->find(key); };
   auto began = std::chrono::steady_clock::now();
-  {
-    progress bar("scoring singular values", 2, o.how());
+  if (const engine::json* before = known("spectra")) {
+    out.spectra = precis::parse_spectra(before->get<std::string>(), s.model.matrices(), "partial results");
+  } else {
+    progress bar("scoring singular values", 1, o.how());
     out.spectra = scorer(s.model, one, slices, o.pool());
     out.spectra.model = s.fingerprint;
-    bar.step();
-    if (interrupted()) throw stopped{};
+    if (saved != nullptr) saved->record("spectra", precis::to_text(out.spectra));
     bar.step();
   }
   std::vector<std::size_t> matrices;
@@ -218,20 +233,34 @@ spectrum_result prune_spectrum(const session& s, const spectrum_request& r, cons
   began = std::chrono::steady_clock::now();
   const std::size_t asked = parts.validation.size() + parts.test.size();
   progress bar("pruning and asking", asked * (r.portions.size() + 2 + r.controls), o.how());
-  const auto ask_all = [&](const engine::transformer& model, prune_result& row) {
+  const auto recall = [&](const std::string& key, prune_result& row) {
+    const engine::json* const before = known(key);
+    if (before == nullptr) return false;
+    row.validation = replies_from(before->at("validation"));
+    row.test = replies_from(before->at("test"));
+    bar.skip(asked);
+    return true;
+  };
+  const auto ask_all = [&](const std::string& key, const engine::transformer& model, prune_result& row) {
     row.validation = replies_of(model, q, parts.validation, o, bar);
     row.test = replies_of(model, q, parts.test, o, bar);
+    if (saved != nullptr) saved->record(key, {{"validation", to_json(row.validation)}, {"test", to_json(row.test)}});
   };
-  const auto prune_and_ask = [&](const precis::spectra& scores, double portion) {
-    engine::transformer copy = s.model;
+  const auto prune_and_ask = [&](const std::string& key, const precis::spectra& scores, double portion) {
     precis::prune::eigenpruning how = r.how;
     how.portion = portion;
-    prune_result row{.portion = portion, .removals = how(copy, scores, out.means)};
-    ask_all(copy, row);
+    prune_result row{.portion = portion};
+    if (recall(key, row)) {
+      row.removals = how.select(scores);
+    } else {
+      engine::transformer copy = s.model;
+      row.removals = how(copy, scores, out.means);
+      ask_all(key, copy, row);
+    }
     return row;
   };
-  ask_all(s.model, out.original);
-  for (const double p : r.portions) out.rows.push_back(prune_and_ask(out.spectra, p));
+  if (!recall("original", out.original)) ask_all("original", s.model, out.original);
+  for (const double p : r.portions) out.rows.push_back(prune_and_ask(fmt::format("portion {}", p), out.spectra, p));
   for (std::size_t i = 1; i < out.rows.size(); ++i) {
     const auto merit = [&](const prune_result& row) {
       return std::pair(share_right(row.validation), -mean_nats(row.validation));
@@ -239,12 +268,13 @@ spectrum_result prune_spectrum(const session& s, const spectrum_request& r, cons
     if (merit(out.rows[i]) > merit(out.rows[out.chosen])) out.chosen = i;
   }
   const double portion = r.portions[out.chosen];
-  out.smallest =
-      prune_and_ask(with_other_scores(out.spectra, [](double value, std::size_t) { return value; }), portion);
+  out.smallest = prune_and_ask(
+      "smallest", with_other_scores(out.spectra, [](double value, std::size_t) { return value; }), portion);
   for (std::size_t i = 0; i < r.controls; ++i) {
     const precis::random_stream draw(scorer.seed, precis::purpose("eigenprune control") + i);
     out.random.push_back(
-        prune_and_ask(with_other_scores(out.spectra, [&](double, std::size_t n) { return draw.uniform(n); }), portion));
+        prune_and_ask(fmt::format("random {}", i),
+                      with_other_scores(out.spectra, [&](double, std::size_t n) { return draw.uniform(n); }), portion));
   }
   out.pruning_seconds = seconds_since(began);
   return out;

@@ -19,6 +19,7 @@
 
 namespace program {
 
+class checkpoint;
 struct run_options;
 struct session;
 
@@ -74,12 +75,14 @@ struct spectrum_needs {
 [[nodiscard]] spectrum_needs needs_of(const session& s, const spectrum_request& r, const questions& q,
                                       const task_split& parts);
 
-/// Scores on the training prompts, prunes by every portion and evaluates on the validation and test prompts.
+/// Scores on the training prompts, prunes by every portion and evaluates on the validation and test prompts. Scores and
+/// answers that are in the checkpoint are not computed again; the others are added to it.
 ///
 /// Errors   those of eigen_attribution and prune::eigenpruning; a model without matrices of these roles. Throws
 ///          `stopped`.
 [[nodiscard]] spectrum_result prune_spectrum(const session& s, const spectrum_request& r, const questions& q,
-                                             const task_split& parts, const run_options& o);
+                                             const task_split& parts, const run_options& o,
+                                             checkpoint* saved = nullptr);
 
 /// Reads "k,v" or "key,value" as roles; mlp is every matrix of the MLP, o the attention output. Errors: other words.
 [[nodiscard]] std::vector<precis::role> read_roles(const std::string& text, const std::string& option);

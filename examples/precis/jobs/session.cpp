@@ -1,6 +1,7 @@
 #include "jobs/session.hpp"
 
 #include "jobs/formats.hpp"
+#include "jobs/signals.hpp"
 
 #include <engine/files/files.hpp>
 #include <engine/model/config_json.hpp>
@@ -12,6 +13,7 @@
 
 #include <fmt/format.h>
 
+#include <cstdio>
 #include <numeric>
 #include <system_error>
 #include <utility>
@@ -23,8 +25,15 @@ std::string last_part(const std::filesystem::path& path) {
   return (plain.has_filename() ? plain : plain.parent_path()).filename().string();
 }
 
+void show_warnings(std::span<const std::string> sentences) {
+  for (const std::string& s : sentences) fmt::print(stderr, "precis: warning: {}\n", s);
+}
+
 engine::bundle load_bundle(const model_options& o) {
-  return engine::load(o.path, {.tokenizer = o.tokenizer, .decoder = decoder()});
+  engine::bundle b = engine::load(o.path, {.tokenizer = o.tokenizer, .decoder = decoder()});
+  show_warnings(b.warnings);
+  stop_if_interrupted();  // a signal may have come while the model was loading
+  return b;
 }
 
 std::vector<std::size_t> bytes_in_file(std::span<const precis::matrix_info> matrices, const engine::bundle& b) {

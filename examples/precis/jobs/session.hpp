@@ -55,7 +55,10 @@ void set_special_tokens(engine::tokenizer& t, const model_options& o);
 /// The last component of a path, even if the path ends in a slash: a model's name.
 [[nodiscard]] std::string last_part(const std::filesystem::path& path);
 
-/// A model's files with every packed format decoded. Errors: those of engine::load.
+/// Prints sentences for the user to standard error, one per line.
+void show_warnings(std::span<const std::string> sentences);
+
+/// A model's files with every packed format decoded. Shows the model's warnings. Errors: those of engine::load.
 [[nodiscard]] engine::bundle load_bundle(const model_options& o);
 /// [matrices] bytes in the file they were loaded from; four per weight for a matrix that no file holds.
 [[nodiscard]] std::vector<std::size_t> bytes_in_file(std::span<const precis::matrix_info> matrices,

@@ -15,6 +15,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <cstdio>
 #include <filesystem>
 #include <optional>
 #include <span>
@@ -37,8 +38,9 @@ namespace {
     if (!each.is_array()) keys.refuse("a sequence that is " + engine::type_of(each), "lists of token ids");
     for (const engine::json& id : each) {
       if (!id.is_number_unsigned() || id.get<std::uint64_t>() >= vocabulary)
-        keys.refuse(fmt::format("token {} in sequence {}", id.dump(), out.size() - 1),
-                    fmt::format("whole numbers below {}, the vocabulary", vocabulary));
+        keys.refuse(
+            fmt::format("token {} in sequence {}", id.is_number() ? id.dump() : engine::type_of(id), out.size() - 1),
+            fmt::format("whole numbers below {}, the vocabulary", vocabulary));
       ids.push_back(id.get<precis::token>());
     }
   }
@@ -67,23 +69,34 @@ text_windows read_windows(const session& s, const text_options& o) {
                    .length = o.length,
                    .windows = {},
                    .special_tokens = special_tokens};
-  if (out.length == 0) out.length = is_ids && shortest > 1 ? std::min(shortest, context) - 1 : context - 1;
+  if (out.length == 0) {
+    out.length = std::max<std::size_t>(std::min(std::max<std::size_t>(shortest, 2), context) - 1, 1);
+    if (!is_ids && out.length + 1 < context)
+      fmt::print(stderr, "precis: {} has {} tokens: one window of {} predictions instead of {}\n", out.name, shortest,
+                 out.length, context - 1);
+  }
   if (out.length > context)
     precis::refuse({.what = fmt::format("windows of {} predictions", out.length),
-                    .where = "--context",
+                    .where = o.length_option,
                     .expected = fmt::format("at most {}, the model's context", context)});
   std::size_t available = 0;
   for (const std::vector<precis::token>& each : sequences) {
     out.tokens += each.size();
     available += each.size() < 2 ? 0 : (each.size() - 1) / out.length;
   }
-  if (available == 0 || o.windows > available)
+  const bool fewer = o.windows > available;
+  if (available == 0 || (fewer && o.windows_given))
     precis::refuse(
         {.what = fmt::format("{} tokens, {} whole windows of {} predictions", out.tokens, available, out.length),
          .where = o.file,
-         .expected = o.windows > available && available != 0 ? fmt::format("--windows of at most {}", available)
-                                                             : "a longer text, or a smaller --context"});
-  const std::size_t count = o.windows == 0 ? available : o.windows;
+         .expected = fewer && available != 0 && !o.windows_option.empty()
+                         ? fmt::format("{} of at most {}", o.windows_option, available)
+                     : o.length_option.empty() ? std::string("a longer text")
+                                               : "a longer text, or a smaller " + o.length_option});
+  if (fewer)
+    fmt::print(stderr, "precis: {} has {} windows of {} predictions: all are used, instead of {} by default\n",
+               out.name, available, out.length, o.windows);
+  const std::size_t count = o.windows == 0 || fewer ? available : o.windows;
   for (const std::vector<precis::token>& each : sequences)
     for (std::size_t i = 0; (i + 1) * out.length < each.size() && out.windows.size() < count; ++i)
       out.windows.push_back(precis::next_token_batch(1, std::span(each).subspan(i * out.length, out.length + 1)));
@@ -106,6 +119,7 @@ std::vector<precis::token_batch> batched(const text_windows& text) {
 
 text_loss measure(const engine::transformer& model, const text_windows& text, const run_options& o,
                   const std::string& label, checkpoint* saved) {
+  text_loss out;
   std::vector<std::optional<precis::nll>> each(text.windows.size());
   {
     progress bar(label, text.windows.size(), o.how());
@@ -119,25 +133,19 @@ text_loss measure(const engine::transformer& model, const text_windows& text, co
       each[i] = precis::nll{.sum = before->at("sum"), .count = before->at("count")};
       bar.skip(1);
     }
-    o.pool().for_each(open.size(), [&](std::size_t k) {
-      if (interrupted()) return;
+    out.stopped = !o.pool().for_each_until_stopped(open.size(), [&](std::size_t k) {
       const std::size_t i = open[k];
       each[i] = model.loss(text.windows[i]);
       if (saved != nullptr) saved->record(std::to_string(i), {{"sum", each[i]->sum}, {"count", each[i]->count}});
       bar.step();
     });
   }
-  text_loss out;
   for (const auto& w : each) {
-    if (!w) {
-      out.stopped = true;
-      continue;
-    }
+    if (!w) continue;
     out.report.windows.push_back(*w);
     out.report.total += *w;
   }
-  if (out.report.windows.empty())
-    precis::refuse({.what = "stopped before the first window", .where = label, .expected = "at least one window"});
+  if (out.report.windows.empty()) throw stopped{};
   if (!std::isfinite(out.report.total.sum))
     precis::refuse({.what = fmt::format("the loss on {} is {}", text.name, out.report.total.sum),
                     .where = label,

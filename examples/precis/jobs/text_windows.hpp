@@ -29,13 +29,17 @@ struct text_windows {
 };
 struct text_options {
   std::string file;
-  std::size_t length = 0;   ///< predictions per window; 0: one less than the model's context
-  std::size_t windows = 0;  ///< 0: all
+  std::size_t length = 0;      ///< predictions per window; 0: one less than the model's context
+  std::size_t windows = 0;     ///< 0: all
+  bool windows_given = false;  ///< by the user; a default gives way to a text that has fewer
+  /// The options that state `length` and `windows`, for messages; "": none.
+  std::string length_option = "--context", windows_option = "--windows";
 };
 /// A file that ends in .json holds token ids instead of text, {"sequences": [[1, 403, ...], ...]}; windows do not span
-/// two sequences, and by default they are as long as the shortest sequence allows.
-/// Errors: ids outside the vocabulary; an empty text; a text shorter than a window; more windows than there are; a
-/// window longer than the context.
+/// two sequences. By default windows are as long as the shortest sequence, or a short text, allows. Says on stderr
+/// where the text is shorter than the defaults.
+/// Errors: ids outside the vocabulary; a text without a prediction; and, if given, more windows than there are, windows
+/// longer than the text or the context.
 [[nodiscard]] text_windows read_windows(const session& s, const text_options& o);
 
 /// The windows in batches of up to eight sequences: larger products, and the same sum of gradients.
@@ -55,7 +59,7 @@ struct text_loss {
   }
 };
 /// Windows already in the checkpoint are not run again; the others are added to it.
-/// Errors: a loss that is not finite; no window before Ctrl-C.
+/// Errors: a loss that is not finite. Throws `stopped` if no window is finished.
 [[nodiscard]] text_loss measure(const engine::transformer& model, const text_windows& text, const run_options& o,
                                 const std::string& label, checkpoint* saved = nullptr);
 

@@ -86,7 +86,7 @@ tier_grid_result run_tier_grid(const session& s, const tier_grid_request& reques
       bar.skip(1);
     } else {
       engine::transformer copy = s.model;
-      apply(copy, plans[i]);
+      apply(copy, plans[i], o.coder());
       const text_loss loss =
           measure(copy, text, silent, setting_name(request, cell.bits, cell.prune) + ", " + cell.scorer);
       if (loss.stopped) {

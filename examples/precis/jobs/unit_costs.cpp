@@ -9,6 +9,7 @@
 #include <engine/files/json.hpp>
 
 #include <precis/core/error.hpp>
+#include <precis/cost/entry.hpp>
 #include <precis/cost/measured.hpp>
 #include <precis/cost/reconstruction.hpp>
 #include <precis/cost/weighted_error.hpp>
@@ -25,36 +26,49 @@ const std::vector<std::string>& cost_names() {
   return names;
 }
 
+void require_text(const std::string& name, bool with_text) {
+  if (name != "weights" && !with_text)
+    precis::refuse({.what = name + " costs need data",
+                    .where = "cost",
+                    .expected = "calibration text (compare: --calibration FILE; cost: --text FILE)"});
+}
+
 namespace {
 
-cost_result measure_costs(session& s, bool by_loss, const cost_request& what, const run_options& o, checkpoint* saved) {
-  using measured = precis::cost::measured<formats, nearest_fit>;
+/// JSON has no infinity: an entry that is not admissible is null.
+[[nodiscard]] engine::json to_json(const std::vector<double>& losses) {
+  engine::json out = engine::json::array();
+  for (const double loss : losses) out.push_back(loss < precis::not_admitted ? engine::json(loss) : engine::json());
+  return out;
+}
+[[nodiscard]] std::vector<double> losses_of(const engine::json& saved) {
+  std::vector<double> losses;
+  for (const engine::json& loss : saved) losses.push_back(loss.is_null() ? precis::not_admitted : loss.get<double>());
+  return losses;
+}
+
+precis::cost_table measure_costs(session& s, bool by_loss, const cost_request& what, const run_options& o,
+                                 checkpoint* saved) {
+  using measured = precis::cost::measured<formats, code_fit>;
   const measured cost{.entries = what.entries,
                       .by = by_loss ? measured::loss::nll : measured::loss::kl,
                       .units = what.units,
-                      .fit = {}};
+                      .fit = o.coder()};
   std::vector<precis::cost::measured_row> known;
   const std::vector<precis::unit> units = precis::group_units(s.model.matrices(), what.units);
   progress bar("measuring units", units.size(), o.how());
   for (const precis::unit& u : units)
     if (const engine::json* before = saved == nullptr ? nullptr : saved->find(u.name)) {
-      known.push_back({.unit = u.name, .losses = before->get<std::vector<double>>()});
+      known.push_back({.unit = u.name, .losses = losses_of(*before)});
       bar.skip(1);
     }
-  cost_result out;
-  try {
-    out.table = cost.resume(
-        s.model, what.text->windows, known,
-        [&](const precis::cost::measured_row& row) {
-          if (saved != nullptr) saved->record(row.unit, row.losses);
-          bar.step();
-          if (interrupted()) throw stopped{};
-        },
-        o.pool());
-  } catch (const stopped&) {
-    out.stopped = true;
-  }
-  return out;
+  return cost.resume(
+      s.model, what.text->windows, known,
+      [&](const precis::cost::measured_row& row) {
+        if (saved != nullptr) saved->record(row.unit, to_json(row.losses));
+        bar.step();
+      },
+      o.pool());
 }
 
 }  // namespace
@@ -66,29 +80,51 @@ cost_result run_costs(const std::string& name, session& s, const cost_request& w
     precis::refuse({.what = "no costs called '" + name + "'",
                     .where = "cost",
                     .expected = "one of measured, measured_nll, reconstruction and weights"});
-  if (name != "weights" && what.text == nullptr)
-    precis::refuse({.what = name + " costs need data",
-                    .where = "cost",
-                    .expected = "calibration text (compare: --calibration FILE; cost: --text FILE)"});
-  using reconstruction = precis::cost::reconstruction<formats, nearest_fit>;
-  const reconstruction rebuilt{.entries = what.entries, .units = what.units, .fit = {}};
+  require_text(name, what.text != nullptr);
+  using reconstruction = precis::cost::reconstruction<formats, code_fit>;
+  const reconstruction rebuilt{.entries = what.entries, .units = what.units, .fit = o.coder()};
   cost_result out;
-  if (name == "reconstruction") {
-    out.table = rebuilt(s.model, what.text->windows, o.pool());
-  } else if (name == "weights") {
-    out.table = rebuilt.from_weights(s.model, o.pool());
-  } else {
-    out = measure_costs(s, name == "measured_nll", what, o, saved);
+  try {
+    if (name == "reconstruction")
+      out.table = rebuilt(s.model, what.text->windows, o.pool());
+    else if (name == "weights")
+      out.table = rebuilt.from_weights(s.model, o.pool());
+    else
+      out.table = measure_costs(s, name == "measured_nll", what, o, saved);
+  } catch (const stopped&) {
+    out.stopped = true;
+    return out;
   }
+  set_fit(out.table.notes, o.coder());
   out.table.model = s.fingerprint;
   out.table.original_bytes = stored_bytes(s);
   out.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count();
   return out;
 }
 
+void find_admissible(const session& s, precis::cost_table& table, const run_options& o) {
+  const std::size_t entries = table.entries.size();
+  o.pool().for_each(table.costs.size(), [&](std::size_t i) {
+    const std::string& name = table.entries[i % entries];
+    if (name.starts_with("codebook")) return;  // holds any weights, and takes long to encode
+    const std::size_t entry = formats::index_of(name);
+    for (const std::size_t m : table.units[i / entries].matrices) try {
+        // Every fit tries the whole range of a group first, as nearest rounding does.
+        static_cast<void>(precis::cost::packed_in<formats>(s.model.weights(m), s.model.matrices()[m], entry,
+                                                           code_fit{.search = false}));
+      } catch (const precis::error&) {
+        table.costs[i] = precis::not_admitted;
+      }
+  });
+}
+
 precis::cost_table costs_of_scores(const session& s, const precis::scores& table,
                                    const std::vector<std::string>& entries, const run_options& o) {
-  precis::cost_table t = precis::cost::weighted_error<formats>{.entries = entries}(s.model, table, o.pool());
+  precis::cost_table t = o.coder().search
+                             ? precis::cost::weighted_error<formats, code_fit>{.entries = entries, .fit = o.coder()}(
+                                   s.model, table, o.pool())
+                             : precis::cost::weighted_error<formats>{.entries = entries}(s.model, table, o.pool());
+  set_fit(t.notes, o.coder());
   t.model = s.fingerprint;
   t.original_bytes = stored_bytes(s);
   return t;

@@ -31,10 +31,16 @@ struct cost_result {
   bool stopped = false;  ///< by Ctrl-C: the table is empty, the checkpoint holds the rest
 };
 
+/// Refuses costs whose data are missing, with the option that gives them.
+void require_text(const std::string& name, bool with_text);
+
 /// Units already in the checkpoint are not measured again. The model's weights are restored exactly.
 /// Errors: an unknown name; a missing text, with the option that gives it.
 [[nodiscard]] cost_result run_costs(const std::string& name, session& s, const cost_request& what, const run_options& o,
                                     checkpoint* saved = nullptr);
+
+/// Makes entries that cannot hold a unit's weights not admissible, for tables without costs.
+void find_admissible(const session& s, precis::cost_table& table, const run_options& o);
 
 /// Scores times the squared error that each entry leaves in the weights: CPTQuant's integer program needs costs but
 /// does not define them.

@@ -10,7 +10,6 @@
 
 #include <engine/files/json.hpp>
 
-#include <precis/core/thread_pool.hpp>
 #include <precis/cost/entry.hpp>
 #include <precis/score/block_influence.hpp>
 #include <precis/score/drop_one.hpp>
@@ -43,6 +42,27 @@ const std::vector<std::string>& scorer_names() {
                                               "drop_one",
                                               "reconstruction_error"};
   return names;
+}
+
+namespace {
+bool needs_facts(const std::string& name) { return name == "causal_trace"; }
+bool needs_text(const std::string& name) { return !needs_facts(name) && name != "weight_magnitude"; }
+}  // namespace
+
+std::vector<std::string> usable_scorers(const std::vector<std::string>& names, bool with_facts, bool with_text) {
+  std::vector<std::string> usable;
+  for (const std::string& n : names)
+    if ((!needs_facts(n) || with_facts) && (!needs_text(n) || with_text)) usable.push_back(n);
+  return usable;
+}
+
+void require_data(const std::string& name, bool with_facts, bool with_text) {
+  const auto need = [&](bool there, std::string option) {
+    if (!there)
+      precis::refuse({.what = "the scorer " + name + " needs data", .where = "score", .expected = std::move(option)});
+  };
+  if (needs_facts(name)) need(with_facts, "--facts FILE, a JSON array of {prompt, subject, attribute}");
+  if (needs_text(name)) need(with_text, "calibration text: --text FILE (compare and sweep: --calibration FILE)");
 }
 
 engine::json to_json(const precis::scores& table) {
@@ -83,19 +103,19 @@ struct watched_model {
   [[nodiscard]] precis::weight_view weights(std::size_t i) const { return model.weights(i); }
   template<class Sink>
   [[nodiscard]] precis::nll backward(const batch_type& b, Sink&& sink) const {
+    stop_if_interrupted();
     const precis::nll loss = model.backward(b, sink);
     bar.step();
     return loss;
   }
 };
 
-/// A thread pool that advances the progress bar with each call, and throws `stopped` between two calls after Ctrl-C.
+/// A pool that advances the progress bar with each call.
 struct watched_pool {
-  precis::thread_pool pool;
+  worker_pool pool;
   progress* bar;
   template<class Body>
   void for_each(std::size_t n, Body&& body) const {
-    if (interrupted()) throw stopped{};
     pool.for_each(n, body);
     bar->step();
   }
@@ -139,12 +159,14 @@ precis::scores by_text(const std::string& name, session& s, const score_request&
   if (name == "outliers") return score::outliers{.units = what.units}(s.model, windows);
   if (name == "drop_one") return score::drop_one{.units = what.units}(s.model, windows, o.pool());
   const std::size_t entry = formats::index_of(what.probe);
-  return score::reconstruction_error{.units = what.units}(
+  precis::scores table = score::reconstruction_error{.units = what.units}(
       s.model, windows,
       [&](const precis::matrix_info& m, precis::mutable_weight_view w) {
-        precis::cost::round_trip<formats>(w, m, entry, nearest_fit{}, w);
+        precis::cost::round_trip<formats>(w, m, entry, o.coder(), w);
       },
       o.pool());
+  set_fit(table.notes, o.coder());
+  return table;
 }
 
 }  // namespace
@@ -152,23 +174,18 @@ precis::scores by_text(const std::string& name, session& s, const score_request&
 score_result run_scorer(const std::string& name, session& s, const score_request& what, const run_options& o,
                         checkpoint* saved) {
   const auto began = std::chrono::steady_clock::now();
-  const auto need = [&](bool there, std::string option) {
-    if (!there)
-      precis::refuse({.what = "the scorer " + name + " needs data", .where = "score", .expected = std::move(option)});
-  };
   if (std::ranges::find(scorer_names(), name) == scorer_names().end()) {
     std::string names;
     for (const std::string& n : scorer_names()) names += (names.empty() ? "" : ", ") + n;
     precis::refuse({.what = "no scorer called '" + name + "'", .where = "score", .expected = "one of " + names});
   }
+  require_data(name, what.facts != nullptr, what.text != nullptr);
   score_result out;
   if (name == "causal_trace") {
-    need(what.facts != nullptr, "--facts FILE, a JSON array of {prompt, subject, attribute}");
     out = trace_units(s, what, o, saved);
   } else if (name == "weight_magnitude") {
     out.table = precis::score::weight_magnitude{.units = what.units}(s.model);
   } else {
-    need(what.text != nullptr, "calibration text: --text FILE (compare and sweep: --calibration FILE)");
     try {
       out.table = by_text(name, s, what, o);
     } catch (const stopped&) {

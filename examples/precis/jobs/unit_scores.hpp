@@ -44,6 +44,12 @@ struct score_result {
 
 [[nodiscard]] const std::vector<std::string>& scorer_names();
 
+/// Those of `names` that the given data allow.
+[[nodiscard]] std::vector<std::string> usable_scorers(const std::vector<std::string>& names, bool with_facts,
+                                                      bool with_text);
+/// Refuses a scorer whose data are missing, with the option that gives them.
+void require_data(const std::string& name, bool with_facts, bool with_text);
+
 /// Runs the scorer called `name`. Facts already in the checkpoint are not traced again.
 /// Some scorers change the model's weights while they run and restore them exactly.
 /// Errors: an unknown name; missing facts or text, with the option that gives them.

@@ -10,6 +10,7 @@
 #include <nlohmann/json.hpp>
 
 #include <algorithm>
+#include <cstdio>
 #include <string_view>
 
 namespace program {
@@ -45,13 +46,17 @@ verdict_file load_verdicts(const std::filesystem::path& path) {
   return out;
 }
 
-questions ask(const engine::tokenizer& tokenizer, const verdict_file& verdicts, std::size_t tokens,
+questions ask(const engine::tokenizer& tokenizer, const verdict_file& verdicts, std::optional<std::size_t> wanted,
               std::size_t context) {
   const std::vector<precis::token> before = tokenizer.encode("", engine::start::document),
                                    after = tokenizer.encode(question_text, engine::start::middle);
-  if (tokens == 0 || before.size() + tokens + after.size() > context)
-    bad("--verdict-tokens",
-        fmt::format("{} tokens of a text and {} of the question", tokens, before.size() + after.size()),
+  const std::size_t other = before.size() + after.size();
+  const std::size_t tokens = wanted ? *wanted : std::min(default_verdict_tokens, context - std::min(context, other));
+  if (!wanted && tokens != default_verdict_tokens)
+    fmt::print(stderr, "precis: {}: prompts of {} tokens of a text instead of {}, because the model's context is {}\n",
+               verdicts.name, tokens, default_verdict_tokens, context);
+  if (tokens == 0 || other + tokens > context)
+    bad("--verdict-tokens", fmt::format("{} tokens of a text and {} of the question", tokens, other),
         fmt::format("at least 1 of the text, at most {} in all, the model's context", context));
   questions out{.name = verdicts.name, .batches = {}};
   for (const std::string& choice : verdicts.choices) {

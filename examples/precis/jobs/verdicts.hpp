@@ -6,6 +6,7 @@
 
 #include <cstddef>
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -28,14 +29,24 @@ struct verdict_file {
 ///          file.
 [[nodiscard]] verdict_file load_verdicts(const std::filesystem::path& path);
 
-inline constexpr std::size_t default_verdict_tokens = 180;  ///< from the end of a text
+inline constexpr std::size_t default_verdict_tokens = 180;  ///< from the end of a text, if the context holds them
 
-/// Verdicts as questions to a language model: a prompt is the last `tokens` tokens of a text followed by those of
-/// "\nVerdict:"; the answer is the first token of " " + label. The beginning-of-document token (BOS), if the tokenizer
-/// has one, comes first.
+/// Verdicts as questions to a language model: a prompt is the last `tokens` tokens of a text (the default, if none)
+/// followed by those of "\nVerdict:"; the answer is the first token of " " + label. The
+/// beginning-of-document token (BOS), if the tokenizer has one, comes first.
 ///
 /// Errors   a prompt longer than the model's context; labels that begin with the same token.
-[[nodiscard]] questions ask(const engine::tokenizer& tokenizer, const verdict_file& verdicts, std::size_t tokens,
-                            std::size_t context);
+[[nodiscard]] questions ask(const engine::tokenizer& tokenizer, const verdict_file& verdicts,
+                            std::optional<std::size_t> tokens, std::size_t context);
+
+/// The option --verdict-tokens.
+struct verdict_prompt {
+  std::size_t tokens = default_verdict_tokens;
+  bool given = false;  ///< a default gives way to a short context
+
+  [[nodiscard]] std::optional<std::size_t> wanted() const noexcept {
+    return given ? std::optional(tokens) : std::nullopt;
+  }
+};
 
 }  // namespace program

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <precis/allocate/z_tiers.hpp>
+#include <precis/core/as_span.hpp>
 #include <precis/core/checks.hpp>
 #include <precis/core/error.hpp>
 #include <precis/core/plan.hpp>
@@ -45,10 +46,13 @@ class best_cuts {
  public:
   /// Requires sorted values and at least `count` distinct ones.
   best_cuts(const std::vector<double>& sorted, std::size_t count) : n_(sorted.size()), prefix_(n_ + 1) {
+    int exponent = 0;  // a power of two, which rounds nothing and keeps the squares in range
+    (void)std::frexp(std::max(std::abs(sorted.front()), std::abs(sorted.back())), &exponent);
     double mean = 0;
-    for (const double v : sorted) mean += v / static_cast<double>(n_);
+    for (const double v : sorted) mean += std::ldexp(v, -exponent) / static_cast<double>(n_);
     for (std::size_t i = 0; i < n_; ++i) {
-      const double d = sorted[i] - mean;  // centred, so that differences of prefix sums cancel little
+      const double d =
+          std::ldexp(sorted[i], -exponent) - mean;  // centred, so that differences of prefix sums cancel little
       prefix_[i + 1] = {prefix_[i].first + d, std::fma(d, d, prefix_[i].second)};
     }
     for (std::size_t k = 1; k < count; ++k) windows_.push_back({k, n_ - count + k});
@@ -263,8 +267,8 @@ struct kmeans_tiers {
   [[nodiscard]] plan operator()(const scores& s) const {
     check_finite(s, "allocate::kmeans_tiers");
     check_not_empty(options.size(), "options", "allocate::kmeans_tiers");
-    plan p{.model = s.model, .units = kind_of(s.units), .notes = {}, .choices = {}};
-    const std::vector<std::size_t> assigned = tiers(s.values);
+    plan p{.model = s.model, .units = kind_of(as_span(s.units)), .notes = {}, .choices = {}};
+    const std::vector<std::size_t> assigned = tiers(as_span(s.values));
     std::vector<std::size_t> counts(options.size());
     for (const std::size_t k : assigned) ++counts[k];
     add_choices(p, s, [&](std::size_t i) { return options[assigned[i]]; }, options.back());

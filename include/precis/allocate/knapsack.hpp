@@ -70,6 +70,7 @@ struct knapsack {
  private:
   static constexpr const char* where = "allocate::knapsack";
 
+  template<class = void>
   [[nodiscard]] solver::selection within_both(const cost_table& t, const solver::linked_table<>& rows,
                                               const precis::budget& second, std::size_t limit) const {
     if (second.bounds() == budget.bounds())

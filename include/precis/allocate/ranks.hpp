@@ -28,19 +28,24 @@ struct rank_unit {
 };
 
 /// Refuses an empty matrix, singular values that ascend, are negative or not finite, and a weight that is negative or
-/// not finite. `where` names the stage in messages.
+/// not finite, and squares whose weighted sum overflows. `where` names the stage in messages.
 template<class = void>
 inline void check(std::span<const rank_unit> units, const std::string& where) {
   for (const rank_unit& u : units) {
     bool valid = u.out > 0 && u.in > 0 && u.values.size() == std::min(u.out, u.in) && u.weight >= 0 &&
                  kernel::is_finite(u.weight);
-    for (std::size_t r = 0; valid && r < u.values.size(); ++r)
+    double squares = 0;
+    for (std::size_t r = 0; valid && r < u.values.size(); ++r) {
       valid = kernel::is_finite(u.values[r]) && u.values[r] >= 0 && (r == 0 || u.values[r] <= u.values[r - 1]);
+      squares = std::fma(u.values[r], u.values[r], squares);
+    }
     if (!valid)
       refuse({.what = "unit " + u.name + " of " + std::to_string(u.out) + " x " + std::to_string(u.in) + " with " +
                       std::to_string(u.values.size()) + " singular values and weight " + text::number(u.weight),
               .where = where,
               .expected = "min(out, in) finite values, largest first, and a weight of at least 0"});
+    check_finite_value(std::max(u.weight, 1.0) * squares, "the weighted sum of squares of unit " + u.name, where,
+                       "singular values whose squares do not overflow");
   }
 }
 

@@ -25,6 +25,7 @@ template<class = void>
 inline void check_sparsity(std::span<const double> values, std::span<const std::size_t> weights, double sparsity,
                            double most, const std::string& where) {
   check_same_count(values.size(), "values", weights.size(), "units", where);
+  check_range(most, 0, 1, "a largest sparsity", where);
   for (std::size_t i = 0; i < values.size(); ++i)
     check_finite_value(values[i], "value " + std::to_string(i), where, "finite values");
   if (!(sparsity >= 0 && sparsity <= most))
@@ -81,7 +82,8 @@ void clip_to_mean(std::vector<double>& s, std::span<const std::size_t> weights, 
 /// Shapes    D: an outlier share per unit (score::outliers), or any score (high = keep); the number of weights of each
 ///           unit.
 /// Unit      sparsity, share of a unit's weights.
-/// Errors    values that are not finite; a number of values other than one per unit; a sparsity outside [0, most].
+/// Errors    values that are not finite; a number of values other than one per unit; a sparsity outside [0, most];
+///           a largest sparsity outside [0, 1]; a strength that is not finite.
 /// Cost      O(units) per round of clipping.
 /// Source    OWL (Yin et al. 2023, arXiv:2310.05175) and its code (luuyin/OWL); docs/methods/sparsity.md.
 /// Differs   the mean is over weights; in OWL it is over blocks, which is the same for blocks of equal size. Equal D
@@ -97,11 +99,13 @@ struct owl {
   [[nodiscard]] std::vector<double> operator()(std::span<const double> outliers,
                                                std::span<const std::size_t> weights) const {
     detail::check_sparsity(outliers, weights, sparsity, most, "allocate::owl");
+    check_finite_value(strength, "the strength", "allocate::owl");
     std::vector<double> s(outliers.size(), sparsity);
     if (s.empty()) return s;
     const auto [low, high] = std::minmax_element(outliers.begin(), outliers.end());
     if (*high > *low)
-      for (std::size_t i = 0; i < s.size(); ++i) s[i] -= 2 * strength * (outliers[i] - *low) / (*high - *low);
+      for (std::size_t i = 0; i < s.size(); ++i)
+        s[i] -= 2 * strength * (outliers[i] / 2 - *low / 2) / (*high / 2 - *low / 2);  // halves cannot overflow
     detail::clip_to_mean(s, weights, sparsity, most,
                          [](double x, double wanted, double mean) { return x + wanted - mean; });
     return s;

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <precis/core/as_span.hpp>
 #include <precis/core/error.hpp>
 #include <precis/core/moments.hpp>
 #include <precis/core/plan.hpp>
@@ -97,8 +98,8 @@ struct z_tiers {
   template<class = void>
   [[nodiscard]] plan operator()(const scores& s) const {
     check_finite(s, "allocate::z_tiers");
-    plan p{.model = s.model, .units = kind_of(s.units), .notes = {}, .choices = {}};
-    const std::vector<tier> assigned = tiers(s.values);
+    plan p{.model = s.model, .units = kind_of(as_span(s.units)), .notes = {}, .choices = {}};
+    const std::vector<tier> assigned = tiers(as_span(s.values));
     std::array<std::size_t, 3> counts{};
     for (const tier t : assigned) ++counts[static_cast<std::size_t>(t)];
     add_choices(p, s, [&](std::size_t i) { return options(assigned[i]); }, high);

@@ -3,6 +3,7 @@
 #include <precis/codec/dense_copy.hpp>
 #include <precis/codec/grid/storage.hpp>
 #include <precis/codec/weight_checks.hpp>
+#include <precis/core/as_span.hpp>
 #include <precis/core/error.hpp>
 #include <precis/core/view.hpp>
 #include <precis/kernel/codebook_format.hpp>
@@ -159,7 +160,7 @@ struct codebook_codec {
                       &packed[l.scales + ((Group == per_row ? r * levels : 0) + i) * level_bytes]);
       }
       for (std::size_t c = 0; c < row.size(); ++c) codes[c] = nearest(stored_levels, row[c]);
-      store_row_codes<std::uint8_t>(l, Bits, weights.rows, r, codes, packed);
+      store_row_codes<std::uint8_t>(l, Bits, weights.rows, r, as_span(codes), packed);
     }
   }
 
@@ -174,7 +175,7 @@ struct codebook_codec {
         for (std::size_t i = 0; i < levels; ++i)
           stored_levels[i] =
               load_scale(Scale, &packed[l.scales + ((Group == per_row ? r * levels : 0) + i) * level_bytes]);
-      load_row_codes<std::uint8_t>(l, Bits, weights.rows, r, packed, codes);
+      load_row_codes<std::uint8_t>(l, Bits, weights.rows, r, packed, as_writable_span(codes));
       for (std::size_t c = 0; c < codes.size(); ++c) weights(r, c) = stored_levels[codes[c]];
     }
   }

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <precis/codec/packed_format_of.hpp>
+#include <precis/core/as_span.hpp>
 #include <precis/core/menu.hpp>
 #include <precis/core/view.hpp>
 #include <precis/kernel/float_product.hpp>
@@ -79,7 +80,7 @@ struct low_rank {
     Inner::decode(packed.first(first), a.view());
     Inner::decode(packed.subspan(first), b.view());
     std::vector<float> workspace(kernel::product_workspace);
-    kernel::product(std::as_const(a).view(), std::as_const(b).view(), product.view(), workspace);
+    kernel::product(std::as_const(a).view(), std::as_const(b).view(), product.view(), as_writable_span(workspace));
     for (std::size_t o = 0; o < weights.rows; ++o)
       for (std::size_t i = 0; i < weights.cols; ++i) weights(o, i) = product(o, i);
   }

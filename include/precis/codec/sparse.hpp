@@ -5,6 +5,7 @@
 #include <precis/codec/grid/storage.hpp>
 #include <precis/codec/packed_format_of.hpp>
 #include <precis/codec/weight_checks.hpp>
+#include <precis/core/as_span.hpp>
 #include <precis/core/error.hpp>
 #include <precis/core/menu.hpp>
 #include <precis/core/view.hpp>
@@ -113,7 +114,7 @@ struct keep_of {
           values(r, at++) = group[i];
         }
       }
-      store_row_codes<std::uint8_t>(l, columns.place_bits(), w.rows, r, places, packed);
+      store_row_codes<std::uint8_t>(l, columns.place_bits(), w.rows, r, as_span(places), packed);
     }
     Values::encode(values.view(), packed.subspan(l.bytes));
   }
@@ -127,7 +128,7 @@ struct keep_of {
     Values::decode(packed.subspan(l.bytes), values.view());
     std::vector<std::uint8_t> places(count);
     for (std::size_t r = 0; r < weights.rows; ++r) {
-      load_row_codes<std::uint8_t>(l, columns.place_bits(), weights.rows, r, packed, places);
+      load_row_codes<std::uint8_t>(l, columns.place_bits(), weights.rows, r, packed, as_writable_span(places));
       std::size_t at = 0;
       for (std::size_t first = 0; first < weights.cols; first += Group) {
         const std::size_t size = std::min(Group, weights.cols - first), keep = (Keep * size + Group - 1) / Group;
@@ -183,7 +184,7 @@ struct bitmap {
     float_matrix all(weights.rows, weights.cols);
     copy_values(weights, all.view());
     std::vector<std::size_t> order;
-    detail::positions_kept(all.values, kept(weights.rows, weights.cols), order);
+    detail::positions_kept(as_span(all.values), kept(weights.rows, weights.cols), order);
     const std::size_t row_bytes = packed_bytes(weights.cols, 1);
     std::fill_n(packed.data(), weights.rows * row_bytes, std::byte{0});
     float_matrix values(1, order.size());

@@ -30,7 +30,8 @@ namespace precis::codec {
 /// The 480 integer and small-float formats are run-time values, so they compile as fast as one codec. A program that
 /// knows its codecs at compile time writes menu<affine<4, 32>, ...> and instantiates nothing else. log2, low_rank and
 /// other parameters of codebook, keep_of and bitmap are not in this menu.
-struct standard {
+template<class = void>  // so that a program that does not use it does not check the codecs
+struct basic_standard {
   static constexpr std::array rules{grid_rule::affine, grid_rule::symmetric, grid_rule::symmetric_full,
                                     grid_rule::min_anchored, grid_rule::min_anchored_floor};
   static constexpr std::array<unsigned, 9> widths{2, 3, 4, 5, 6, 7, 8, 16, 24};
@@ -149,5 +150,6 @@ struct standard {
     return i;
   }
 };
+using standard = basic_standard<>;
 
 }  // namespace precis::codec

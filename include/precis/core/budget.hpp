@@ -10,7 +10,6 @@
 #include <limits>
 #include <string>
 #include <string_view>
-#include <system_error>
 
 namespace precis {
 PRECIS_IEEE_BEGIN
@@ -25,7 +24,7 @@ enum class resource { bytes, nanoseconds };
 struct budget {
   enum class measure { bits_per_weight, bytes, percent_of_original, nanoseconds };
   measure unit = measure::bits_per_weight;
-  double value = 0;  ///< > 0
+  double value = 0;  ///< positive and finite: allocators refuse another
 
   [[nodiscard]] resource bounds() const noexcept {
     return unit == measure::nanoseconds ? resource::nanoseconds : resource::bytes;
@@ -45,6 +44,7 @@ struct budget {
  private:
   static constexpr std::size_t no_limit = std::numeric_limits<std::size_t>::max();
   [[nodiscard]] static std::size_t whole(double limit) {
+    if (!(limit > 0)) return 0;
     return limit < 0x1.0p63 ? static_cast<std::size_t>(std::floor(limit)) : no_limit;  // larger than any model
   }
 };
@@ -91,7 +91,7 @@ template<class = void>
     if (suffix == "us") return at_most_nanoseconds(value * 1e3);
     if (suffix == "ms") return at_most_nanoseconds(value * 1e6);
   }
-  refuse({.what = "'" + std::string(text) + "' is not a budget",
+  refuse({.what = "'" + shown(text) + "' is not a budget",
           .where = "budget",
           .expected = "a positive number with a unit: 4.5bpw (bits per weight), 1200000B (bytes) or 40% (of the "
                       "original size); or "

@@ -61,7 +61,7 @@ inline void check_unique(std::vector<std::string_view> names, std::string_view k
   std::sort(names.begin(), names.end());
   const auto repeated = std::adjacent_find(names.begin(), names.end());
   if (repeated == names.end()) return;
-  refuse({.what = std::string(kind) + " " + std::string(*repeated) + " appears twice",
+  refuse({.what = std::string(kind) + " " + shown(*repeated) + " appears twice",
           .where = std::string(where),
           .expected = "unique " + std::string(kind) + " names"});
 }
@@ -70,7 +70,7 @@ inline void check_unique(std::vector<std::string_view> names, std::string_view k
 template<class = void>
 inline void check_unit_name(std::string_view name, std::string_view where) {
   if (text::is_word(name) && !text::is_keyword(name)) return;
-  refuse({.what = "the unit name '" + std::string(name) + "'",
+  refuse({.what = "the unit name '" + shown(name) + "'",
           .where = std::string(where),
           .expected = "one word that is not a keyword of the file format"});
 }
@@ -79,7 +79,7 @@ inline void check_unit_name(std::string_view name, std::string_view where) {
 template<class = void>
 inline void check_model_name(std::string_view name, std::string_view where) {
   if (name.empty() || text::is_word(name)) return;
-  refuse({.what = "the model name '" + std::string(name) + "'", .where = std::string(where), .expected = "one word"});
+  refuse({.what = "the model name '" + shown(name) + "'", .where = std::string(where), .expected = "one word"});
 }
 
 /// Refuses an unknown name and lists the known ones: "no codec called 'q4'; expected one of affine4.row, float16".
@@ -88,7 +88,7 @@ template<class = void>
                                         std::span<const std::string_view> known, std::string_view where) {
   std::string list;
   for (const std::string_view each : known) list += (list.empty() ? "" : ", ") + std::string(each);
-  refuse({.what = "no " + std::string(kind) + " called '" + std::string(name) + "'",
+  refuse({.what = "no " + std::string(kind) + " called '" + shown(name) + "'",
           .where = std::string(where),
           .expected = "one of " + list});
 }

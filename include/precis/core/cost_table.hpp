@@ -1,5 +1,6 @@
 #pragma once
 
+#include <precis/core/as_span.hpp>
 #include <precis/core/checks.hpp>
 #include <precis/core/error.hpp>
 #include <precis/core/text.hpp>
@@ -43,14 +44,17 @@ struct cost_table {
   std::vector<std::size_t> nanoseconds = {};  ///< [units x entries] per token; not_timed = unknown; empty = no times
   std::vector<std::string> notes = {};  ///< what else a reader should know, one line each: units that no data reached
 
+  template<class = void>
   [[nodiscard]] std::span<const std::size_t> bytes_of(std::size_t unit) const noexcept {
     return {bytes.data() + unit * entries.size(), entries.size()};
   }
+  template<class = void>
   [[nodiscard]] std::span<const double> costs_of(std::size_t unit) const noexcept {
     return {costs.data() + unit * entries.size(), entries.size()};
   }
   [[nodiscard]] bool has_times() const noexcept { return !nanoseconds.empty(); }
   /// Requires has_times().
+  template<class = void>
   [[nodiscard]] std::span<const std::size_t> nanoseconds_of(std::size_t unit) const noexcept {
     return {nanoseconds.data() + unit * entries.size(), entries.size()};
   }
@@ -91,7 +95,7 @@ inline void check(const cost_table& t, const std::string& where = "cost table") 
 
   std::vector<std::string_view> names;
   for (const std::string& entry : t.entries) {
-    if (!text::is_word(entry)) bad("the entry name '" + entry + "'", "one word");
+    if (!text::is_word(entry)) bad("the entry name '" + shown(entry) + "'", "one word");
     names.push_back(entry);
   }
   check_unique(std::exchange(names, {}), "entry", where);
@@ -113,7 +117,7 @@ inline void check(const cost_table& t, const std::string& where = "cost table") 
       const double c = t.costs_of(u)[e];
       if (c == not_admitted) continue;
       if (!kernel::is_finite(c))
-        bad("the cost of unit " + t.units[u].name + " in " + t.entries[e] + " is " + text::number(c),
+        bad("the cost of unit " + t.units[u].name + " in " + shown(t.entries[e]) + " is " + text::number(c),
             "a finite cost, or +infinity for an entry that is not admissible");
       admissible = true;
       size = std::max(size, t.bytes_of(u)[e]);
@@ -128,6 +132,26 @@ inline void check(const cost_table& t, const std::string& where = "cost table") 
     largest_cost += cost;
   }
   if (!kernel::is_finite(largest_cost)) bad("costs whose sum overflows", "costs whose sum is finite");
+}
+
+/// The units that some entries cannot hold, in at most five lines: "unit h.0.mlp cannot be in affine2.g32.h".
+template<class = void>
+[[nodiscard]] inline std::vector<std::string> note_not_admitted(const cost_table& t) {
+  constexpr std::size_t most = 4;
+  std::vector<std::string> notes;
+  std::size_t more = 0;
+  for (std::size_t u = 0; u < t.units.size(); ++u) {
+    std::string entries;
+    for (std::size_t e = 0; e < t.entries.size(); ++e)
+      if (!t.admits(u, e)) entries += (entries.empty() ? "" : ", ") + t.entries[e];
+    if (entries.empty()) continue;
+    if (notes.size() == most)
+      ++more;
+    else
+      notes.push_back("unit " + t.units[u].name + " cannot be in " + entries);
+  }
+  if (more != 0) notes.push_back("so it is for some entries of " + std::to_string(more) + " more units");
+  return notes;
 }
 
 /// The exact packed bytes of every unit in every entry, [units x entries]: the sum over the matrices of the unit.
@@ -169,7 +193,7 @@ template<class = void>
   const unsigned version = t.notes.empty() && !t.has_times() ? 1 : 2;
   std::string out = text::header("precis-costs", t.model, version) + text::field("maker", t.maker) +
                     text::field("measure", t.measure) + text::field("original", std::to_string(t.original_bytes)) +
-                    text::field("units", std::string(to_string(kind_of(t.units)))) + "entries";
+                    text::field("units", std::string(to_string(kind_of(as_span(t.units))))) + "entries";
   for (const std::string& entry : t.entries) out += " " + entry;
   out += "\n";
   for (const std::string& note : t.notes) out += text::field("note", note);
@@ -198,14 +222,18 @@ template<class = void>
 [[nodiscard]] inline cost_table parse_costs(std::string_view source, std::span<const matrix_info> matrices,
                                             std::string_view where = "cost table") {
   const std::vector<text::line> lines = text::split(source);
-  const std::span<const text::line> body = text::body(lines, "precis-costs", where, 2);
+  const std::span<const text::line> body = text::body(as_span(lines), "precis-costs", where, 2);
 
   cost_table t;
   std::vector<bool> seen;
-  bool grouped = false, timed = false;
+  std::vector<std::string_view> keys;
+  bool timed = false;
   for (const text::line& l : body) {
     const std::string_view first = l.words.front();
+    for (const std::string_view key : {"model", "maker", "measure", "columns", "original", "units", "entries"})
+      if (first == key) text::check_first(keys, l, where);
     if (first == "model") {
+      check_model_name(l.rest, text::place(l, where));
       t.model = l.rest;
     } else if (first == "maker") {
       t.maker = l.rest;
@@ -216,27 +244,25 @@ template<class = void>
     } else if (first == "columns") {
       timed = l.rest == "bytes cost nanoseconds";
       if (!timed && l.rest != "bytes cost")
-        text::refuse_line(l, where, "columns '" + std::string(l.rest) + "'", "bytes cost, or bytes cost nanoseconds");
+        text::refuse_line(l, where, "columns '" + shown(l.rest) + "'", "bytes cost, or bytes cost nanoseconds");
       if (!t.bytes.empty()) text::refuse_line(l, where, "columns below the units", "the line above them");
     } else if (first == "original") {
       if (!text::read(l.rest, t.original_bytes))
-        text::refuse_line(l, where, "'" + std::string(l.rest) + "' is not a size", "a number of bytes");
+        text::refuse_line(l, where, "'" + shown(l.rest) + "' is not a size", "a number of bytes");
     } else if (first == "units") {
-      if (grouped) text::refuse_line(l, where, "a second 'units' line", "one");
-      t.units = group_units(matrices, parse_unit_kind(l.rest, where));
+      t.units = group_units(matrices, parse_unit_kind(l.rest, text::place(l, where)));
       seen.assign(t.units.size(), false);
-      grouped = true;
     } else if (first == "entries") {
-      if (!t.entries.empty()) text::refuse_line(l, where, "a second 'entries' line", "one");
       for (const std::string_view name : std::span(l.words).subspan(1)) t.entries.emplace_back(name);
     } else {
+      if (t.entries.empty())
+        text::refuse_line(l, where, "no entries above the first unit", "a line 'entries NAME ...'");
       const auto at = std::find_if(t.units.begin(), t.units.end(), [&](const unit& u) { return u.name == first; });
       if (at == t.units.end())
-        text::refuse_line(l, where, "unit '" + std::string(first) + "' is not in this model",
-                          "a table made for this model");
+        text::refuse_line(l, where, "unit '" + shown(first) + "' is not in this model", "a table made for this model");
       const auto u = static_cast<std::size_t>(at - t.units.begin());
       const std::size_t count = t.entries.size(), columns = timed ? 3 : 2;
-      if (seen[u]) text::refuse_line(l, where, "unit '" + std::string(first) + "' has two lines", "one line per unit");
+      if (seen[u]) text::refuse_line(l, where, "unit '" + shown(first) + "' has two lines", "one line per unit");
       if (l.words.size() != 1 + columns * count)
         text::refuse_line(
             l, where,
@@ -250,13 +276,12 @@ template<class = void>
       for (std::size_t e = 0; e < count; ++e) {
         const std::string_view size = l.words[1 + columns * e], cost = l.words[2 + columns * e];
         if (!text::read(size, t.bytes[u * count + e]))
-          text::refuse_line(l, where, "'" + std::string(size) + "' is not a size", "a number of bytes");
+          text::refuse_line(l, where, "'" + shown(size) + "' is not a size", "a number of bytes");
         if (cost != "-" && !text::read(cost, t.costs[u * count + e]))
-          text::refuse_line(l, where, "'" + std::string(cost) + "' is not a cost",
-                            "a finite number, or - if not admissible");
+          text::refuse_line(l, where, "'" + shown(cost) + "' is not a cost", "a finite number, or - if not admissible");
         const std::string_view time = timed ? l.words[3 + columns * e] : "-";
         if (time != "-" && !text::read(time, t.nanoseconds[u * count + e]))
-          text::refuse_line(l, where, "'" + std::string(time) + "' is not a time",
+          text::refuse_line(l, where, "'" + shown(time) + "' is not a time",
                             "a number of nanoseconds, or - if not known");
       }
     }

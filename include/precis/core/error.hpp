@@ -1,5 +1,7 @@
 #pragma once
 
+#include <precis/core/shown.hpp>
+
 #include <cstdlib>
 #include <exception>
 #include <string>

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <precis/core/as_span.hpp>
 #include <precis/core/checks.hpp>
 #include <precis/core/error.hpp>
 #include <precis/core/view.hpp>
@@ -93,7 +94,7 @@ struct menu {
     const std::size_t at = position(name);
     if (at == size) {
       const std::array<std::string, size> all = names();
-      refuse_unknown("codec", name, std::vector<std::string_view>(all.begin(), all.end()), "menu");
+      refuse_unknown("codec", name, as_span(std::vector<std::string_view>(all.begin(), all.end())), "menu");
     }
     return at;
   }

@@ -49,9 +49,12 @@ template<class = void>
   if (values.size() < 2) return z;
   double largest = 0;
   for (const double v : values) largest = std::max(largest, std::abs(v));
-  const moments m = moments_of(values, divisor);
-  if (m.standard_deviation <= 1e-12 * largest) return z;
-  for (std::size_t i = 0; i < values.size(); ++i) z[i] = (values[i] - m.mean) / m.standard_deviation;
+  int exponent = 0;
+  largest = std::frexp(largest, &exponent);  // a power of two, which rounds nothing and keeps the squares in range
+  for (std::size_t i = 0; i < values.size(); ++i) z[i] = std::ldexp(values[i], -exponent);
+  const moments m = moments_of(z, divisor);
+  const bool alike = m.standard_deviation <= 1e-12 * largest;
+  for (double& v : z) v = alike ? 0 : (v - m.mean) / m.standard_deviation;
   return z;
 }
 

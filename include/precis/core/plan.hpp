@@ -1,5 +1,6 @@
 #pragma once
 
+#include <precis/core/as_span.hpp>
 #include <precis/core/checks.hpp>
 #include <precis/core/error.hpp>
 #include <precis/core/text.hpp>
@@ -49,18 +50,20 @@ inline void check(const plan& p) {
   std::vector<std::string_view> names;
   names.reserve(p.choices.size());
   for (const choice& c : p.choices) names.push_back(c.unit);
-  const std::vector<std::size_t> first = first_of_equals(names);
+  const std::vector<std::size_t> first = first_of_equals(as_span(names));
   for (std::size_t i = 0; i < p.choices.size(); ++i) {
     const choice& c = p.choices[i];
     check_unit_name(c.unit, "plan");
     if (!text::is_word(c.codec))
-      refuse({.what = "the codec name '" + c.codec + "' of unit " + c.unit, .where = "plan", .expected = "one word"});
+      refuse({.what = "the codec name '" + shown(c.codec) + "' of unit " + shown(c.unit),
+              .where = "plan",
+              .expected = "one word"});
     if (!(c.sparsity >= 0 && c.sparsity <= 1))
-      refuse({.what = "a sparsity of " + text::number(c.sparsity) + " for unit " + c.unit,
+      refuse({.what = "a sparsity of " + text::number(c.sparsity) + " for unit " + shown(c.unit),
               .where = "plan",
               .expected = "0 to 1"});
     if (first[i] != i)
-      refuse({.what = "unit " + c.unit + " is chosen twice", .where = "plan", .expected = "one line per unit"});
+      refuse({.what = "unit " + shown(c.unit) + " is chosen twice", .where = "plan", .expected = "one line per unit"});
   }
 }
 
@@ -95,10 +98,11 @@ template<class = void>
 template<class = void>
 [[nodiscard]] inline plan parse_plan(std::string_view source, std::string_view where = "plan") {
   const std::vector<text::line> lines = text::split(source);
-  const std::span<const text::line> body = text::body(lines, "precis-plan", where);
+  const std::span<const text::line> body = text::body(as_span(lines), "precis-plan", where);
 
   plan p;
   bool seen_units = false;
+  std::vector<const text::line*> line_of;  // [choices]
   for (const text::line& l : body) {
     const std::string_view first = l.words.front();
     if (first == "model") {
@@ -108,37 +112,43 @@ template<class = void>
     } else if (first == "units") {
       if (l.words.size() != 2 || seen_units)
         text::refuse_line(l, where, "an invalid 'units' line", "one line with block, half, matrix or named");
-      p.units = parse_unit_kind(l.words[1], where);
+      p.units = parse_unit_kind(l.words[1], text::place(l, where));
       seen_units = true;
     } else if (first == "note") {
       p.notes.emplace_back(l.rest);
     } else {
-      if (l.words.size() < 2)
-        text::refuse_line(l, where, "unit '" + std::string(first) + "' without a codec", "UNIT CODEC");
+      if (l.words.size() < 2) text::refuse_line(l, where, "unit '" + shown(first) + "' without a codec", "UNIT CODEC");
+      check_unit_name(first, text::place(l, where));
       choice c{.unit = std::string(first), .codec = std::string(l.words[1])};
       std::vector<std::string_view> seen;
       for (const std::string_view word : std::span(l.words).subspan(2)) {
         const std::size_t equals = word.find('=');
         const std::string_view key = word.substr(0, equals);
         if (std::find(seen.begin(), seen.end(), key) != seen.end())
-          text::refuse_line(l, where, "'" + std::string(key) + "' twice", "each option once");
+          text::refuse_line(l, where, "'" + shown(key) + "' twice", "each option once");
         seen.push_back(key);
         const std::string_view value = equals == std::string_view::npos ? std::string_view{} : word.substr(equals + 1);
         if (key == "sparsity") {
           if (!text::read(value, c.sparsity) || c.sparsity < 0 || c.sparsity > 1)
-            text::refuse_line(l, where, "'" + std::string(word) + "'", "a sparsity from 0 to 1");
+            text::refuse_line(l, where, "'" + shown(word) + "'", "a sparsity from 0 to 1");
         } else if (key == "rank") {
           if (!text::read(value, c.rank) || c.rank == 0)
-            text::refuse_line(l, where, "'" + std::string(word) + "'", "a rank of at least 1");
+            text::refuse_line(l, where, "'" + shown(word) + "'", "a rank of at least 1");
         } else {
-          text::refuse_line(l, where, "'" + std::string(word) + "'", "sparsity=SHARE or rank=COUNT");
+          text::refuse_line(l, where, "'" + shown(word) + "'", "sparsity=SHARE or rank=COUNT");
         }
       }
-      if (p.find(c.unit) != nullptr)
-        text::refuse_line(l, where, "unit '" + c.unit + "' is chosen twice", "one line per unit");
       p.choices.push_back(std::move(c));
+      line_of.push_back(&l);
     }
   }
+  std::vector<std::string_view> names;
+  names.reserve(p.choices.size());
+  for (const choice& c : p.choices) names.push_back(c.unit);
+  const std::vector<std::size_t> first = first_of_equals(names);
+  for (std::size_t i = 0; i < names.size(); ++i)
+    if (first[i] != i)
+      text::refuse_line(*line_of[i], where, "unit '" + shown(names[i]) + "' is chosen twice", "one line per unit");
   if (!seen_units)
     refuse({.what = "no 'units' line",
             .where = std::string(where),

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <precis/core/as_span.hpp>
 #include <precis/core/checks.hpp>
 #include <precis/core/error.hpp>
 #include <precis/core/moments.hpp>
@@ -36,15 +37,6 @@ struct scores {
   bool operator==(const scores&) const = default;
 };
 
-/// All units of the model, with and without a score, in the order of their first matrices.
-[[nodiscard]] inline std::vector<unit> all_units(const scores& s) {
-  std::vector<unit> all = s.units;
-  if (s.unscored.empty()) return all;
-  all.insert(all.end(), s.unscored.begin(), s.unscored.end());
-  std::ranges::stable_sort(all, {}, [](const unit& u) { return u.matrices.empty() ? 0 : u.matrices.front(); });
-  return all;
-}
-
 /// The names of units or matrices as a list: "a, b".
 template<class Named>
 [[nodiscard]] std::string list_of_names(const std::vector<Named>& all) {
@@ -56,6 +48,7 @@ template<class Named>
 /// A note of these words about the matrices without `holds`: "no data reached h.0.expert.2.up". Empty if there are none.
 ///
 /// Shapes   holds: [matrices].
+template<class = void>
 [[nodiscard]] inline std::vector<std::string> note_matrices(std::string_view words,
                                                             std::span<const matrix_info> matrices,
                                                             const std::vector<bool>& holds) {
@@ -71,13 +64,15 @@ template<class Named>
 /// their rows are looked up, which products do not show.
 ///
 /// Shapes   reached: [matrices].
+template<class = void>
 inline void report_unreached(scores& s, std::span<const matrix_info> matrices, std::vector<bool> reached) {
   const auto looked_up = [&](std::size_t m) { return !reached[m] && matrices[m].layer == before_layers; };
   scores kept = s;
   kept.units.clear();
   kept.values.clear();
   for (std::size_t u = 0; u < s.size(); ++u) {
-    if (std::ranges::all_of(s.units[u].matrices, looked_up)) {
+    const std::vector<std::size_t>& of_unit = s.units[u].matrices;
+    if (std::all_of(of_unit.begin(), of_unit.end(), looked_up)) {
       kept.unscored.push_back(s.units[u]);
     } else {
       kept.units.push_back(s.units[u]);
@@ -117,22 +112,48 @@ template<class = void>
   return order;
 }
 
+/// All units of the model, with and without a score, in the order of their first matrices.
+template<class = void>
+[[nodiscard]] inline std::vector<unit> all_units(const scores& s) {
+  if (s.unscored.empty()) return s.units;
+  std::vector<double> first;  // exact: below 2^53
+  for (const std::vector<unit>* some : {&s.units, &s.unscored})
+    for (const unit& u : *some) first.push_back(u.matrices.empty() ? 0 : static_cast<double>(u.matrices.front()));
+  std::vector<unit> all;
+  for (const std::size_t i : ascending(as_span(first)))
+    all.push_back(i < s.units.size() ? s.units[i] : s.unscored[i - s.units.size()]);
+  return all;
+}
+
 /// Normalisers. Each returns new values; the library never applies one unless asked to.
+///
+/// Errors   a value that is not finite, by its index.
 namespace normalise {
+
+namespace detail {
+template<class = void>
+inline void check_finite(std::span<const double> values, std::string_view where) {
+  for (std::size_t i = 0; i < values.size(); ++i)
+    check_finite_value(values[i], "value " + std::to_string(i), where, "finite values");
+}
+}  // namespace detail
 
 /// Maps the range of the values to [0, 1]; 0.5 everywhere if all values are equal.
 template<class = void>
 [[nodiscard]] inline std::vector<double> minmax(std::span<const double> values) {
+  detail::check_finite(values, "normalise::minmax");
   std::vector<double> out(values.begin(), values.end());
   if (out.empty()) return out;
   const auto [lo, hi] = std::minmax_element(values.begin(), values.end());
-  for (double& v : out) v = *hi > *lo ? (v - *lo) / (*hi - *lo) : 0.5;
+  const double scale = kernel::is_finite(*hi - *lo) ? 1 : 0.5;  // halves of large values do not overflow
+  for (double& v : out) v = *hi > *lo ? (scale * v - scale * *lo) / (scale * *hi - scale * *lo) : 0.5;
   return out;
 }
 
 /// Ranks scaled to [0, 1]. Ties share their mean rank; a single value gets 0.5.
 template<class = void>
 [[nodiscard]] inline std::vector<double> rank(std::span<const double> values) {
+  detail::check_finite(values, "normalise::rank");
   const std::size_t n = values.size();
   if (n == 1) return {0.5};
   std::vector<double> out(n);
@@ -150,12 +171,14 @@ template<class = void>
 /// Population z-scores: see `z_scores`.
 template<class = void>
 [[nodiscard]] inline std::vector<double> zscore(std::span<const double> values) {
+  detail::check_finite(values, "normalise::zscore");
   return z_scores(values);
 }
 
-/// Divides the values by their sum. Errors: a negative value, or a sum of zero.
+/// Divides the values by their sum. Errors: a negative value, or a sum that is zero or overflows.
 template<class = void>
 [[nodiscard]] inline std::vector<double> sum1(std::span<const double> values) {
+  detail::check_finite(values, "normalise::sum1");
   double sum = 0;
   for (const double v : values) {
     if (v < 0)
@@ -163,6 +186,7 @@ template<class = void>
     sum += v;
   }
   if (!(sum > 0)) refuse({.what = "scores that sum to zero", .where = "normalise::sum1", .expected = "a positive sum"});
+  check_finite_value(sum, "the sum of the scores", "normalise::sum1", "a finite sum");
   std::vector<double> out(values.begin(), values.end());
   for (double& v : out) v /= sum;
   return out;
@@ -183,9 +207,11 @@ template<class = void>
 template<class = void>
 [[nodiscard]] inline std::string to_text(const scores& s) {
   check_finite(s, "scores");
+  check_model_name(s.model, "scores");
   const unsigned version = s.notes.empty() && s.unscored.empty() ? 1 : 2;
   std::string out = text::header("precis-scores", s.model, version) + text::field("scorer", s.scorer) +
-                    text::field("measure", s.measure) + text::field("units", std::string(to_string(kind_of(s.units))));
+                    text::field("measure", s.measure) +
+                    text::field("units", std::string(to_string(kind_of(as_span(s.units)))));
   for (const std::string& note : s.notes) out += text::field("note", note);
   for (const unit& u : s.unscored) {
     check_unit_name(u.name, "scores");
@@ -209,21 +235,24 @@ template<class = void>
 [[nodiscard]] inline scores parse_scores(std::string_view source, std::span<const matrix_info> matrices,
                                          std::string_view where = "scores") {
   const std::vector<text::line> lines = text::split(source);
-  const std::span<const text::line> body = text::body(lines, "precis-scores", where, 2);
+  const std::span<const text::line> body = text::body(as_span(lines), "precis-scores", where, 2);
 
   scores s{.model = {}, .scorer = {}, .measure = {}, .units = {}, .values = {}};
   std::vector<bool> seen, skipped;
+  std::vector<std::string_view> keys;
   for (const text::line& l : body) {
     const std::string_view first = l.words.front();
+    if (first == "model" || first == "scorer" || first == "measure" || first == "units")
+      text::check_first(keys, l, where);
     if (first == "model") {
+      check_model_name(l.rest, text::place(l, where));
       s.model = l.rest;
     } else if (first == "scorer") {
       s.scorer = l.rest;
     } else if (first == "measure") {
       s.measure = l.rest;
     } else if (first == "units") {
-      if (!s.units.empty()) text::refuse_line(l, where, "a second 'units' line", "one");
-      s.units = group_units(matrices, parse_unit_kind(l.rest, where));
+      s.units = group_units(matrices, parse_unit_kind(l.rest, text::place(l, where)));
       s.values.assign(s.units.size(), 0.0);
       seen.assign(s.units.size(), false);
       skipped = seen;
@@ -232,18 +261,16 @@ template<class = void>
     } else {
       const bool skips = first == "unscored";
       const std::string_view name = skips ? l.rest : first;
-      const auto at = std::ranges::find(s.units, name, &unit::name);
+      const auto at = std::find_if(s.units.begin(), s.units.end(), [&](const unit& u) { return u.name == name; });
       if (at == s.units.end())
-        text::refuse_line(l, where, "unit '" + std::string(name) + "' is not in this model",
-                          "a table made for this model");
+        text::refuse_line(l, where, "unit '" + shown(name) + "' is not in this model", "a table made for this model");
       const auto i = static_cast<std::size_t>(at - s.units.begin());
-      if (seen[i]) text::refuse_line(l, where, "unit '" + std::string(name) + "' is scored twice", "one line per unit");
+      if (seen[i]) text::refuse_line(l, where, "unit '" + shown(name) + "' is scored twice", "one line per unit");
       seen[i] = true;
       skipped[i] = skips;
       if (skips) continue;
       if (l.words.size() != 2 || !text::read(l.words[1], s.values[i]))
-        text::refuse_line(l, where, "'" + std::string(l.rest) + "' is not a score",
-                          "UNIT NUMBER, with a finite number");
+        text::refuse_line(l, where, "'" + shown(l.rest) + "' is not a score", "UNIT NUMBER, with a finite number");
     }
   }
   for (std::size_t i = 0; i < s.units.size(); ++i)
@@ -253,7 +280,7 @@ template<class = void>
               .expected = "one line per unit"});
   if (s.units.empty())
     refuse({.what = "no units", .where = std::string(where), .expected = "a 'units' line and one line per unit"});
-  if (std::ranges::count(skipped, true) == 0) return s;
+  if (std::find(skipped.begin(), skipped.end(), true) == skipped.end()) return s;
   scores kept = s;
   kept.units.clear();
   kept.values.clear();

@@ -46,7 +46,7 @@ template<class Key>
 /// The linearly interpolated quantile, as NumPy and PyTorch compute it by default: the value at position s (n - 1) of
 /// the sorted values.
 ///
-/// Errors   no values; a level outside [0, 1].
+/// Errors   no values, or one that is not finite; a level outside [0, 1].
 /// Cost     O(n) expected, and a copy of the values.
 /// Source   Hyndman and Fan, "Sample Quantiles in Statistical Packages" (1996), definition 7.
 template<class Value>
@@ -55,6 +55,8 @@ template<class Value>
     refuse({.what = "a quantile at " + text::number(s) + " of " + std::to_string(values.size()) + " values",
             .where = "quantile_linear",
             .expected = "at least one value, and a level from 0 to 1"});
+  for (const Value v : values)
+    check_finite_value(static_cast<double>(v), "a value", "quantile_linear", "finite values");
   std::vector<Value> sorted(values.begin(), values.end());
   const double h = s * static_cast<double>(sorted.size() - 1);
   const auto below = static_cast<std::size_t>(h);

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <precis/core/as_span.hpp>
 #include <precis/core/checks.hpp>
 #include <precis/core/error.hpp>
 #include <precis/core/unit.hpp>
@@ -43,7 +44,7 @@ template<class = void>
     if (word == to_string(r)) return r;
     names.push_back(to_string(r));
   }
-  refuse_unknown("role", word, names, where);
+  refuse_unknown("role", word, as_span(names), where);
 }
 
 /// Rows and columns of a weight matrix that form a linear map of their own, such as the keys of a fused query-key-value
@@ -105,8 +106,8 @@ template<class = void>
     }
     const bool columns = s.role == role::attention_out;
     if ((columns ? s.in : s.out) % s.heads != 0)
-      refuse({.what = "slice " + s.name + " of " + std::to_string(s.out) + " x " + std::to_string(s.in) + " for " +
-                      std::to_string(s.heads) + " heads",
+      refuse({.what = "slice " + shown(s.name) + " of " + std::to_string(s.out) + " x " + std::to_string(s.in) +
+                      " for " + std::to_string(s.heads) + " heads",
               .where = "by_head",
               .expected = "rows or columns that divide evenly"});
     for (std::size_t h = 0; h < s.heads; ++h) {
@@ -134,7 +135,7 @@ inline void check_slices(std::span<const matrix_slice> slices, std::span<const m
     if (s.matrix < matrices.size() && s.out > 0 && s.in > 0 && s.first_out + s.out <= matrices[s.matrix].out &&
         s.first_in + s.in <= matrices[s.matrix].in)
       continue;
-    refuse({.what = "slice " + s.name + ", rows " + std::to_string(s.first_out) + " to " +
+    refuse({.what = "slice " + shown(s.name) + ", rows " + std::to_string(s.first_out) + " to " +
                     std::to_string(s.first_out + s.out) + ", columns " + std::to_string(s.first_in) + " to " +
                     std::to_string(s.first_in + s.in) + " of matrix " + std::to_string(s.matrix),
             .where = where,

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <precis/core/as_span.hpp>
 #include <precis/core/checks.hpp>
 #include <precis/core/error.hpp>
 #include <precis/core/slice.hpp>
@@ -51,7 +52,7 @@ template<class = void>
 inline void check(const spectra& all, const std::string& where = "spectra") {
   for (const spectrum& s : all.slices) {
     const auto bad = [&](std::string what, std::string expected) {
-      refuse({.what = "slice " + s.slice.name + " has " + std::move(what),
+      refuse({.what = "slice " + shown(s.slice.name) + " has " + std::move(what),
               .where = where,
               .expected = std::move(expected)});
     };
@@ -81,12 +82,13 @@ inline void check(const spectra& all, const std::string& where = "spectra") {
 template<class = void>
 [[nodiscard]] inline std::string to_text(const spectra& all) {
   check(all);
+  check_model_name(all.model, "spectra");
   std::string out = text::header("precis-spectra", all.model, all.notes.empty() ? 1 : 2) +
                     text::field("scorer", all.scorer) + text::field("measure", all.measure);
   for (const std::string& note : all.notes) out += text::field("note", note);
   for (const spectrum& s : all.slices) {
     if (!text::is_word(s.slice.name))
-      refuse({.what = "the slice name '" + s.slice.name + "'", .where = "spectra", .expected = "one word"});
+      refuse({.what = "the slice name '" + shown(s.slice.name) + "'", .where = "spectra", .expected = "one word"});
     out += "slice " + s.slice.name + "  matrix=" + std::to_string(s.slice.matrix) +
            " layer=" + std::to_string(s.slice.layer) + " role=" + std::string(to_string(s.slice.role)) +
            " out=" + std::to_string(s.slice.first_out) + "+" + std::to_string(s.slice.out) +
@@ -105,11 +107,14 @@ template<class = void>
 [[nodiscard]] inline spectra parse_spectra(std::string_view source, std::span<const matrix_info> matrices,
                                            std::string_view where = "spectra") {
   const std::vector<text::line> lines = text::split(source);
-  const std::span<const text::line> body = text::body(lines, "precis-spectra", where, 2);
+  const std::span<const text::line> body = text::body(as_span(lines), "precis-spectra", where, 2);
   spectra all;
+  std::vector<std::string_view> keys;
   for (const text::line& l : body) {
     const std::string_view first = l.words.front();
+    if (first == "model" || first == "scorer" || first == "measure") text::check_first(keys, l, where);
     if (first == "model") {
+      check_model_name(l.rest, text::place(l, where));
       all.model = l.rest;
     } else if (first == "scorer") {
       all.scorer = l.rest;
@@ -125,9 +130,13 @@ template<class = void>
       };
       if (l.words.size() < 2) text::refuse_line(l, where, "a slice without a name", "slice NAME KEY=VALUE ...");
       matrix_slice s{.name = std::string(l.words[1])};
+      std::vector<std::string_view> given;
       for (const std::string_view word : std::span(l.words).subspan(2)) {
         const std::size_t equals = std::min(word.find('='), word.size());
         const std::string_view key = word.substr(0, equals), value = word.substr(std::min(equals + 1, word.size()));
+        if (std::find(given.begin(), given.end(), key) != given.end())
+          text::refuse_line(l, where, "'" + shown(key) + "' twice", "each key once");
+        given.push_back(key);
         bool valid = false;
         if (key == "matrix") valid = text::read(value, s.matrix);
         if (key == "layer") valid = text::read(value, s.layer);
@@ -135,11 +144,11 @@ template<class = void>
         if (key == "out") valid = range(value, s.first_out, s.out);
         if (key == "in") valid = range(value, s.first_in, s.in);
         if (key == "role") {
-          s.role = parse_role(value, where);
+          s.role = parse_role(value, text::place(l, where));
           valid = true;
         }
         if (!valid)
-          text::refuse_line(l, where, "'" + std::string(word) + "'",
+          text::refuse_line(l, where, "'" + shown(word) + "'",
                             "matrix=INDEX layer=INDEX role=ROLE out=FIRST+COUNT in=FIRST+COUNT heads=COUNT");
       }
       all.slices.push_back({.slice = std::move(s), .values = {}, .scores = {}});
@@ -155,7 +164,7 @@ template<class = void>
   std::vector<matrix_slice> slices;
   slices.reserve(all.slices.size());
   for (const spectrum& s : all.slices) slices.push_back(s.slice);
-  check_slices(slices, matrices, std::string(where));
+  check_slices(as_span(slices), matrices, std::string(where));
   check(all, std::string(where));
   return all;
 }

@@ -11,7 +11,6 @@
 #include <span>
 #include <string>
 #include <string_view>
-#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -56,12 +55,25 @@ template<class = void>
   return lines;
 }
 
+/// The place of a line in messages: "my.plan: line 7".
+template<class = void>
+[[nodiscard]] inline std::string place(const line& l, std::string_view where) {
+  return std::string(where) + ": line " + std::to_string(l.number);
+}
+
 /// Refuses line `l` of the file `where`.
 template<class = void>
 [[noreturn]] inline void refuse_line(const line& l, std::string_view where, std::string what, std::string expected) {
-  refuse({.what = "line " + std::to_string(l.number) + ": " + std::move(what),
-          .where = std::string(where),
-          .expected = std::move(expected)});
+  refuse({.what = std::move(what), .where = place(l, where), .expected = std::move(expected)});
+}
+
+/// Refuses a second header line with the key of `l`. `seen` holds the keys so far.
+template<class = void>
+inline void check_first(std::vector<std::string_view>& seen, const line& l, std::string_view where) {
+  const std::string_view key = l.words.front();
+  if (std::find(seen.begin(), seen.end(), key) != seen.end())
+    refuse_line(l, where, "a second '" + std::string(key) + "' line", "one");
+  seen.push_back(key);
 }
 
 /// The shortest decimal text that reads back as the same double.
@@ -120,7 +132,8 @@ template<class = void>
 
 /// The lines below the first one, which must be "FORMAT VERSION" with a version from 1 to `newest`.
 ///
-/// Errors   another format or version, or an empty file; the message shows what was found. `where` names the file.
+/// Errors   another format or version, or an empty file; the message shows what was found. A control character, by its
+///          line: a table is text. `where` names the file.
 template<class = void>
 [[nodiscard]] inline std::span<const line> body(std::span<const line> lines, std::string_view format,
                                                 std::string_view where, unsigned newest = 1) {
@@ -128,10 +141,18 @@ template<class = void>
   std::string what = "an empty file";
   if (!lines.empty()) {
     const std::string_view first = lines.front().words.front(), rest = lines.front().rest;
-    if (first == format && read(rest, version) && version >= 1 && version <= newest) return lines.subspan(1);
-    what = "it starts with '" + std::string(first.substr(0, 60));
-    if (first == format && !rest.empty()) what += " " + std::string(rest.substr(0, 60));
-    what += "'";
+    const bool has_version = first == format && read(rest, version);
+    if (has_version && version >= 1 && version <= newest) {
+      for (const line& l : lines)
+        for (const std::string_view part : {l.words.front(), l.rest})
+          for (const char c : part)
+            if ((static_cast<unsigned char>(c) < ' ' && c != '\t') || c == 0x7F)
+              refuse_line(l, where, "the control character '" + shown({&c, 1}) + "'", "text");
+      return lines.subspan(1);
+    }
+    what = "it starts with '" + shown(first);
+    if (first == format && !rest.empty()) what += " " + shown(rest);
+    what += has_version && version > newest ? "', which a newer version of precis wrote" : "'";
   }
   refuse({.what = std::move(what),
           .where = std::string(where),

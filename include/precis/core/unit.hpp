@@ -1,5 +1,6 @@
 #pragma once
 
+#include <precis/core/as_span.hpp>
 #include <precis/core/error.hpp>
 
 #include <algorithm>
@@ -66,7 +67,7 @@ template<class = void>
 [[nodiscard]] inline unit_kind parse_unit_kind(std::string_view word, std::string_view where) {
   for (const unit_kind k : {unit_kind::block, unit_kind::half, unit_kind::matrix, unit_kind::named})
     if (word == to_string(k)) return k;
-  refuse({.what = "'" + std::string(word) + "' is not a grouping of units",
+  refuse({.what = "'" + shown(word) + "' is not a grouping of units",
           .where = std::string(where),
           .expected = "block, half, matrix or named"});
 }
@@ -128,7 +129,7 @@ template<class = void>
     if (in_layers(m) && kind == unit_kind::half) names.back() += "." + std::string(to_string(m.part));
   }
   const std::vector<std::string_view> views(names.begin(), names.end());
-  const std::vector<std::size_t> first = first_of_equals(views);
+  const std::vector<std::size_t> first = first_of_equals(as_span(views));
 
   std::vector<unit> units;
   std::vector<std::size_t> unit_of(matrices.size());

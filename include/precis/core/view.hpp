@@ -1,5 +1,6 @@
 #pragma once
 
+#include <precis/core/as_span.hpp>
 #include <precis/core/error.hpp>
 
 #include <concepts>
@@ -152,8 +153,8 @@ struct basic_matrix {
     PRECIS_EXPECTS(values.size() == r * c, "needs one value per element");
   }
 
-  [[nodiscard]] matrix_view<T> view() noexcept { return {std::span<T>(values), rows, cols}; }
-  [[nodiscard]] matrix_view<const T> view() const noexcept { return {std::span<const T>(values), rows, cols}; }
+  [[nodiscard]] matrix_view<T> view() noexcept { return {as_writable_span(values), rows, cols}; }
+  [[nodiscard]] matrix_view<const T> view() const noexcept { return {as_span(values), rows, cols}; }
   [[nodiscard]] T& operator()(std::size_t r, std::size_t c) noexcept { return values[r * cols + c]; }
   [[nodiscard]] const T& operator()(std::size_t r, std::size_t c) const noexcept { return values[r * cols + c]; }
   [[nodiscard]] std::span<T> row(std::size_t r) noexcept { return {values.data() + r * cols, cols}; }
@@ -173,13 +174,20 @@ struct activations {
   activations() = default;
   activations(std::size_t s, std::size_t t, std::size_t f) : sequences(s), tokens(t), features(f), values(s * t * f) {}
 
-  [[nodiscard]] activations_view<float> view() noexcept {
-    return {std::span<float>(values), sequences, tokens, features};
-  }
-  [[nodiscard]] activations_view<const float> view() const noexcept {
-    return {std::span<const float>(values), sequences, tokens, features};
-  }
+  [[nodiscard]] activations_view<float> view() noexcept { return view_of(values.data()); }
+  [[nodiscard]] activations_view<const float> view() const noexcept { return view_of(values.data()); }
   bool operator==(const activations&) const = default;
+
+ private:
+  template<class T>
+  [[nodiscard]] activations_view<T> view_of(T* first) const noexcept {
+    return {first,
+            sequences,
+            tokens,
+            features,
+            static_cast<std::ptrdiff_t>(tokens * features),
+            static_cast<std::ptrdiff_t>(features)};
+  }
 };
 
 }  // namespace precis

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <precis/core/cost_table.hpp>
+#include <precis/core/error.hpp>
 #include <precis/core/unit.hpp>
 #include <precis/core/view.hpp>
 #include <precis/pack.hpp>
@@ -67,6 +68,26 @@ template<codec_menu Menu, class Fit>
 void round_trip(weight_view weights, const matrix_info& info, std::size_t entry, const Fit& fit,
                 mutable_weight_view decoded) {
   Menu::decode(entry, packed_in<Menu>(weights, info, entry, fit), decoded);
+}
+
+/// The same, unless the entry cannot hold these weights, as a half scale cannot hold that of a weight of 10^6: returns
+/// false, and `decoded` is unchanged. Without exceptions, the refusal hook decides.
+///
+/// Errors   weights that are not finite, which no entry can hold; messages name the matrix.
+template<codec_menu Menu, class Fit>
+[[nodiscard]] bool round_trip_if_held(weight_view weights, const matrix_info& info, std::size_t entry, const Fit& fit,
+                                      mutable_weight_view decoded) {
+#if defined(__cpp_exceptions)
+  try {
+    round_trip<Menu>(weights, info, entry, fit, decoded);
+  } catch (const error&) {
+    codec::check_finite(weights, info.name);
+    return false;
+  }
+#else
+  round_trip<Menu>(weights, info, entry, fit, decoded);
+#endif
+  return true;
 }
 
 }  // namespace precis::cost

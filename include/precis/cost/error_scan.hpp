@@ -4,6 +4,7 @@
 #include <precis/codec/grid/matrix.hpp>
 #include <precis/codec/tile/quantize.hpp>
 #include <precis/codec/tile/ranges.hpp>
+#include <precis/core/as_span.hpp>
 #include <precis/core/executor.hpp>
 #include <precis/core/view.hpp>
 #include <precis/cost/entry.hpp>
@@ -19,6 +20,7 @@
 #include <cstddef>
 #include <optional>
 #include <span>
+#include <type_traits>
 #include <vector>
 
 /// The quantization error of a matrix in each of many menu entries, without packing it where that is not necessary.
@@ -72,7 +74,7 @@ class square_sum {
 
 /// Squared errors of one matrix in several entries, and the sum of its squared weights.
 struct scanned_errors {
-  std::vector<double> squares = {};  ///< [entries], sum of (decoded - weight)^2
+  std::vector<double> squares = {};  ///< [entries], sum of (decoded - weight)^2; not_admitted: cannot be held
   double signal = 0;                 ///< sum of weight^2
 };
 
@@ -158,18 +160,19 @@ template<class = void>
 /// Squares are summed over blocks of this many rows before they are added to the total.
 inline constexpr std::size_t scan_block_rows = 32;
 
-/// The sum of the squared errors of a matrix in an entry that has to be packed and decoded.
-template<codec_menu Menu>
-[[nodiscard]] double packed_error(weight_view w, const matrix_info& info, std::size_t entry) {
+/// The sum of the squared errors of a matrix in an entry that has to be packed and decoded; not_admitted if the entry
+/// cannot hold the weights.
+template<codec_menu Menu, class Fit>
+[[nodiscard]] double packed_error(weight_view w, const matrix_info& info, std::size_t entry, const Fit& fit) {
   float_matrix decoded(info.out, info.in);
-  round_trip<Menu>(w, info, entry, fit::nearest{}, decoded.view());
+  if (!round_trip_if_held<Menu>(w, info, entry, fit, decoded.view())) return not_admitted;
   std::vector<float> errors(w.cols);
   double total = 0;
   for (std::size_t first = 0; first < w.rows; first += scan_block_rows) {
     square_sum sum;
     for (std::size_t r = first; r < std::min(first + scan_block_rows, w.rows); ++r) {
       for (std::size_t c = 0; c < w.cols; ++c) errors[c] = decoded(r, c) - w(r, c);
-      sum.add(errors);
+      sum.add(as_span(errors));
     }
     total += sum.value();
   }
@@ -178,18 +181,19 @@ template<codec_menu Menu>
 
 }  // namespace detail
 
-/// Scans a matrix once for all integer and small-float formats, in blocks of rows. For other codecs, the matrix is
-/// encoded and decoded.
+/// Scans a matrix once for all integer and small-float formats, in blocks of rows. For other codecs, and for any fit
+/// but fit::nearest, the matrix is encoded and decoded.
 ///
 /// Unit     squared weights, summed in double in an order that depends on the shape alone.
-/// Errors   weights that are not finite and weights that an entry cannot hold; messages name the matrix by `info`.
+/// Errors   weights that are not finite; messages name the matrix by `info`.
 /// Cost     one read, and per entry the ranges and one rounding per weight. Other codecs: one packed and one decoded
 ///          copy at a time.
 /// @post    each sum is the error of the matrix packed by `pack_matrix` and decoded, and is the same on every executor.
 /// Source   docs/methods/weighted_error.md; docs/methods/affine.md for the formats.
-template<codec_menu Menu, executor Executor = sequential>
+template<codec_menu Menu, executor Executor = sequential, class Fit = fit::nearest>
 [[nodiscard]] scanned_errors scan_errors(weight_view weights, const matrix_info& info,
-                                         std::span<const std::size_t> entries, Executor&& run = {}) {
+                                         std::span<const std::size_t> entries, Executor&& run = {},
+                                         const Fit& fit = {}) {
   const codec::with_contiguous_rows contiguous(weights);
   const weight_view w = contiguous.view();
   const std::size_t blocks = (w.rows + detail::scan_block_rows - 1) / detail::scan_block_rows;
@@ -203,7 +207,7 @@ template<codec_menu Menu, executor Executor = sequential>
   std::optional<codec::extent> range;
   for (std::size_t e = 0; e < entries.size(); ++e) {
     const auto f = menu_facts<Menu>::format(entries[e]);
-    if (!f) {
+    if (!f || !std::is_same_v<Fit, fit::nearest>) {
       packed.push_back(e);
       continue;
     }
@@ -237,12 +241,12 @@ template<codec_menu Menu, executor Executor = sequential>
   for (std::size_t b = 0; b < blocks; ++b) {
     for (std::size_t f = 0; f < formats.size(); ++f) {
       result.squares[formats[f].index] += sums_of_block[b * columns + f];
-      if (failed[b * columns + f] != 0) packed.push_back(formats[f].index);  // encoding it reports the reason
+      if (failed[b * columns + f] != 0) packed.push_back(formats[f].index);  // encoding it tells whether it can
     }
     result.signal += sums_of_block[b * columns + formats.size()];
   }
   run.for_each(packed.size(), [&](std::size_t i) {
-    result.squares[packed[i]] = detail::packed_error<Menu>(w, info, entries[packed[i]]);
+    result.squares[packed[i]] = detail::packed_error<Menu>(w, info, entries[packed[i]], fit);
   });
   return result;
 }

@@ -121,9 +121,10 @@ class divergence_reading {
 /// Shapes    any batches that the model accepts.
 /// Unit      nats per prediction.
 /// Edges     a unit that changes no loss in any entry costs 0, with a note: no data reached it, such as an expert to
-///           which no token was routed, or every entry keeps its weights.
-/// Errors    entries that are not in the menu, before any work; those of read_changes: losses that are not finite, by
-///           unit and entry, and batches without predictions; weights that a codec cannot hold, by unit and matrix;
+///           which no token was routed, or every entry keeps its weights. An entry that cannot hold a unit's weights,
+///           or leaves a loss that is not finite, is not admissible for it, with a note.
+/// Errors    entries that are not in the menu, before any work; those of read_changes: losses of the unchanged model
+///           that are not finite, and batches without predictions; weights that are not finite, by unit and matrix;
 ///           known rows of other units or entries.
 /// Cost      that of read_changes: 1 + entries x units forward passes of all batches, about half with layered_model.
 ///           Each matrix is encoded and decoded once per entry. kl keeps the original's logits of all predictions in
@@ -181,7 +182,7 @@ struct measured {
     measured_row row;
     const auto collect = [&](std::size_t u, std::size_t e, std::span<const nll> losses) {
       if (e == 0) row = {.unit = remaining[u].name, .losses = {}};
-      row.losses.push_back(total(losses).mean());
+      row.losses.push_back(losses.empty() ? not_admitted : total(losses).mean());
       if (row.losses.size() < table.entries.size()) return;
       put(row, index[u], table);
       done(std::as_const(row));
@@ -192,8 +193,10 @@ struct measured {
           total(read_changes(model, batches, remaining, table.entries.size(), reading, change, collect, name, run));
       for (double& c : table.costs) c -= before.mean();
       table.notes = note_unchanged(table.units, [&](std::size_t u) {
-        return std::ranges::all_of(table.costs_of(u), [](double c) { return c == 0; });
+        const std::span<const double> costs = table.costs_of(u);
+        return std::all_of(costs.begin(), costs.end(), [](double c) { return c == 0; });
       });
+      for (std::string& note : note_not_admitted(table)) table.notes.push_back(std::move(note));
       table.maker += " on " + std::to_string(before.count) + " predictions";
     };
     if (by == loss::nll) {
@@ -243,7 +246,8 @@ struct measured {
       bad("a row of " + std::to_string(row.losses.size()) + " losses for unit " + row.unit,
           std::to_string(t.entries.size()) + ", one per entry");
     for (std::size_t e = 0; e < row.losses.size(); ++e) {
-      if (!kernel::is_finite(row.losses[e])) bad("a loss of unit " + row.unit + " that is not finite", "finite losses");
+      if (!kernel::is_finite(row.losses[e]) && row.losses[e] != not_admitted)
+        bad("a loss of unit " + row.unit + " that is not finite", "finite losses");
       t.costs[u * t.entries.size() + e] = row.losses[e];
     }
   }
@@ -255,10 +259,11 @@ struct measured {
     Model& model;
     const std::vector<std::string>& names;
 
-    void operator()(const unit& u, std::size_t version) const {
+    [[nodiscard]] bool operator()(const unit& u, std::size_t version) const {
       const std::size_t entry = Menu::index_of(names[version]);
-      for (const std::size_t m : u.matrices)
-        round_trip<Menu>(model.weights(m), model.matrices()[m], entry, how.fit, model.weights(m));
+      return std::ranges::all_of(u.matrices, [&](std::size_t m) {
+        return round_trip_if_held<Menu>(model.weights(m), model.matrices()[m], entry, how.fit, model.weights(m));
+      });
     }
     [[nodiscard]] std::string describe(std::size_t version) const { return "in " + names[version]; }
   };

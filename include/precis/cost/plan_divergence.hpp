@@ -1,5 +1,6 @@
 #pragma once
 
+#include <precis/core/as_span.hpp>
 #include <precis/core/cost_table.hpp>
 #include <precis/core/error.hpp>
 #include <precis/core/executor.hpp>
@@ -73,7 +74,8 @@ class plan_divergence {
     packed_.resize(model.matrices().size(), std::vector<std::vector<std::byte>>(entries_.size()));
     by_layer_.resize(units_.size());
     std::iota(by_layer_.begin(), by_layer_.end(), std::size_t{0});
-    std::ranges::stable_sort(by_layer_, {}, [&](std::size_t u) { return place_of(units_[u]); });
+    std::stable_sort(by_layer_.begin(), by_layer_.end(),
+                     [&](std::size_t a, std::size_t b) { return place_of(units_[a]) < place_of(units_[b]); });
     for (std::size_t b = 0; b < batches.size(); ++b) {
       tokens_.push_back(reading_.predictions(b));
       if (tokens_.back() == 0)
@@ -93,7 +95,7 @@ class plan_divergence {
   }
 
   /// [batches] The number of predictions per batch. Samples count it as the length of the batch in tokens.
-  [[nodiscard]] std::span<const std::size_t> tokens() const noexcept { return tokens_; }
+  [[nodiscard]] std::span<const std::size_t> tokens() const noexcept { return as_span(tokens_); }
 
   /// The mean loss of each candidate on sample.sequences. Of the last sequence only the first sample.tokens_of_last
   /// predictions count.
@@ -159,7 +161,7 @@ class plan_divergence {
   /// The first place at which two plans differ, or a number above all places if they are equal.
   [[nodiscard]] std::size_t first_difference(const std::vector<std::size_t>& a,
                                              const std::vector<std::size_t>& b) const noexcept {
-    const auto at = std::ranges::find_if(by_layer_, [&](std::size_t u) { return a[u] != b[u]; });
+    const auto at = std::find_if(by_layer_.begin(), by_layer_.end(), [&](std::size_t u) { return a[u] != b[u]; });
     return at == by_layer_.end() ? std::numeric_limits<std::size_t>::max() : place_of(units_[*at]);
   }
 

@@ -36,9 +36,10 @@ PRECIS_IEEE_BEGIN
 /// Unit      share of the squared outputs, or squared outputs summed over tokens. Not nats: errors of early and late
 ///           layers count equally.
 /// Edges     a matrix that no data reached, such as that of an expert to which no token was routed, costs 0, with a
-///           note; a table whose rows are looked up counts each row once.
+///           note; a table whose rows are looked up counts each row once. An entry that cannot hold a unit's weights is
+///           not admissible for it, with a note.
 /// Errors    entries that are not in the menu; Gram matrices of a different model; relative errors of a matrix whose
-///           outputs are all zero, by name; weights that a codec cannot hold, by matrix.
+///           outputs are all zero, by name; weights that are not finite, by matrix.
 /// Cost      out * in^2 / 2 multiply-adds in double per matrix and entry. The entries of a matrix run on the executor.
 /// Source    docs/methods/measured_costs.md: the layer error estimator of EvoPress (Sieberling et al. 2024,
 ///           arXiv:2410.14649).
@@ -78,7 +79,7 @@ struct reconstruction {
     std::size_t tokens = 0;
     for (const measure::gram& g : grams.distinct) tokens = std::max(tokens, g.tokens);
     if (!matrices.empty()) t.maker += " on " + std::to_string(tokens) + " tokens";
-    t.notes = grams.notes(matrices);
+    for (std::string& note : grams.notes(matrices)) t.notes.push_back(std::move(note));
     return t;
   }
 
@@ -131,13 +132,19 @@ struct reconstruction {
         const double signal = by == scale::relative ? measure::squared_outputs(w, gram_of_matrix(m)) : 0;
         run.for_each(index.size(), [&](std::size_t e) {
           float_matrix decoded(info.out, info.in);
-          round_trip<Menu>(w, info, index[e], fit, decoded.view());
-          const double moved = measure::squared_output_error(w, decoded.view(), gram_of_matrix(m));
+          const double moved = round_trip_if_held<Menu>(w, info, index[e], fit, decoded.view())
+                                   ? measure::squared_output_error(w, decoded.view(), gram_of_matrix(m))
+                                   : not_admitted;
+          if (!kernel::is_finite(moved)) {  // decoded as infinity
+            t.costs[u * index.size() + e] = not_admitted;
+            return;
+          }
           t.costs[u * index.size() + e] +=
               by == scale::relative ? measure::relative_output_error(moved, signal, info.name, "cost::reconstruction")
                                     : moved;
         });
       }
+    t.notes = note_not_admitted(t);
     check(t, "cost::reconstruction");
     return t;
   }

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <precis/core/as_span.hpp>
 #include <precis/core/cost_table.hpp>
 #include <precis/core/error.hpp>
 #include <precis/core/executor.hpp>
@@ -7,6 +8,7 @@
 #include <precis/core/text.hpp>
 #include <precis/cost/entry.hpp>
 #include <precis/cost/error_scan.hpp>
+#include <precis/fit/nearest.hpp>
 #include <precis/kernel/ieee.hpp>
 #include <precis/model/concepts.hpp>
 #include <precis/model/misuse.hpp>
@@ -32,16 +34,16 @@ PRECIS_IEEE_BEGIN
 ///
 /// Unit      score-weighted shares of squared weights, or score-weighted squared weights. Not nats.
 /// Sign      scores are high = keep: a high score makes every error of the unit expensive.
-/// Edges     units without a score weigh as much as the highest score, with a note.
+/// Edges     units without a score weigh as much as the highest score, with a note. An entry that cannot hold a unit's
+///           weights is not admissible for it, with a note.
 /// Errors    entries that are not in the menu; scores that are not finite or belong to other units than the model's; a
-///           floor outside (0, 1]; a nonzero relative error of a matrix of zeros; weights that a codec cannot hold, by
-///           matrix.
+///           floor outside (0, 1]; a nonzero relative error of a matrix of zeros; weights that are not finite.
 /// Cost      `scan_errors` for every matrix: each weight is read once for all integer formats.
 /// @post     S -> a S + b with a > 0 changes nothing (up to rounding); the table is the same on every executor, bit for
 ///           bit.
 /// Source    docs/methods/weighted_error.md. CPTQuant needs such a table and states no objective; the error is
 ///           EvoPress's layer error estimator with the identity as Gram matrix.
-template<codec_menu Menu>
+template<codec_menu Menu, class Fit = fit::nearest>
 struct weighted_error {
   enum class scale { relative, absolute };
 
@@ -49,6 +51,7 @@ struct weighted_error {
   scale by = scale::relative;
   double floor = 1e-3;             ///< the weight of the lowest score
   std::size_t original_bits = 32;  ///< bits per weight of the original file
+  Fit fit = {};                    ///< fit::nearest is the fastest: its errors need no packed copy
 
   template<weighted_model Model, executor Executor = sequential>
   [[nodiscard]] cost_table operator()(const Model& model, const scores& s, Executor&& run = {}) const {
@@ -58,7 +61,7 @@ struct weighted_error {
     if (!(floor > 0 && floor <= 1))
       refuse({.what = "a floor of " + text::number(floor), .where = where, .expected = "above 0, at most 1"});
     const std::vector<unit> units = all_units(s);
-    if (!s.units.empty() && units != group_units(matrices, kind_of(s.units)))
+    if (!s.units.empty() && units != group_units(matrices, kind_of(as_span(s.units))))
       refuse({.what = "the units of the scores differ from those of this model",
               .where = where,
               .expected = "scores of all units of this model, in its order"});
@@ -73,7 +76,7 @@ struct weighted_error {
 
     std::vector<std::size_t> index;
     for (const std::string& name : t.entries) index.push_back(Menu::index_of(name));
-    const std::vector<double> scaled = normalise::minmax(s.values);
+    const std::vector<double> scaled = normalise::minmax(as_span(s.values));
     std::vector<double> share;
     for (std::size_t u = 0, scored = 0; u < units.size(); ++u) {
       const bool has_score = scored < s.units.size() && s.units[scored].name == units[u].name;
@@ -83,7 +86,7 @@ struct weighted_error {
     if (!s.unscored.empty()) t.notes.push_back("no score, so the weight of the highest: " + list_of_names(s.unscored));
     for (std::size_t u = 0; u < t.units.size(); ++u)
       for (const std::size_t m : t.units[u].matrices) {
-        const scanned_errors errors = scan_errors<Menu>(model.weights(m), matrices[m], index, run);
+        const scanned_errors errors = scan_errors<Menu>(model.weights(m), matrices[m], index, run, fit);
         for (std::size_t e = 0; e < index.size(); ++e) {
           double error = errors.squares[e];
           if (by == scale::relative && error > 0) {
@@ -96,6 +99,7 @@ struct weighted_error {
           t.costs[u * index.size() + e] += (floor + (1 - floor) * share[u]) * error;
         }
       }
+    for (std::string& note : note_not_admitted(t)) t.notes.push_back(std::move(note));
     check(t, where);
     return t;
   }

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <precis/core/checks.hpp>
 #include <precis/core/error.hpp>
 #include <precis/core/view.hpp>
 #include <precis/kernel/ieee.hpp>
@@ -37,7 +38,7 @@ struct error_report {
 /// Compares two matrices weight by weight.
 ///
 /// Unit     that of the weights, squared for sse and signal; summed in double, row by row, with fused multiply-adds.
-/// Errors   matrices of different shapes.
+/// Errors   matrices of different shapes; a weight that is not finite.
 /// Cost     one pass over both matrices.
 /// Source   none: textbook definitions.
 template<class = void>
@@ -50,6 +51,9 @@ template<class = void>
   error_report e{.weights = original.size()};
   for (std::size_t r = 0; r < original.rows; ++r)
     for (std::size_t c = 0; c < original.cols; ++c) {
+      if (!kernel::is_finite(original(r, c))) refuse_weight(original(r, c), "the original", r, c, "evaluate::errors");
+      if (!kernel::is_finite(compressed(r, c)))
+        refuse_weight(compressed(r, c), "the compressed matrix", r, c, "evaluate::errors");
       const auto x = static_cast<double>(original(r, c));
       const double difference = static_cast<double>(compressed(r, c)) - x;
       e.sse = std::fma(difference, difference, e.sse);

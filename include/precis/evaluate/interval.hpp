@@ -1,5 +1,6 @@
 #pragma once
 
+#include <precis/core/error.hpp>
 #include <precis/kernel/ieee.hpp>
 
 #include <cmath>
@@ -76,9 +77,11 @@ namespace detail {
 /// shares near 0 and 1; its centre is shifted from the observed share towards 1/2.
 ///
 /// Unit     share, in [0, 1].
+/// Requires correct <= count (PRECIS_EXPECTS).
 /// Errors   none: without samples the interval is infinite.
 /// Source   Wilson 1927, "Probable Inference, the Law of Succession, and Statistical Inference".
 [[nodiscard]] inline interval share_interval(std::size_t correct, std::size_t count) noexcept {
+  PRECIS_EXPECTS(correct <= count, "no more correct samples than samples");
   if (count == 0) return {};
   constexpr double z = 1.959963984540054;  // the 95 % quantile of |Z|, Z standard normal
   const auto n = static_cast<double>(count);

@@ -4,6 +4,7 @@
 #include <precis/codec/grid/matrix.hpp>
 #include <precis/codec/tile/quantize.hpp>
 #include <precis/codec/tile/ranges.hpp>
+#include <precis/core/as_span.hpp>
 #include <precis/fit/power.hpp>
 #include <precis/kernel/constants.hpp>
 #include <precis/kernel/ieee.hpp>
@@ -88,10 +89,10 @@ struct clip_search {
 
   template<class = void>
   void operator()(const codec::grid_format& f, weight_view weights, std::span<std::byte> packed) const {
-    if (!(steps > 0 && step > 0 && power > 0 && static_cast<double>(steps - 1) * step < 1))
+    if (!(steps > 0 && step > 0 && power > 0 && kernel::is_finite(power) && static_cast<double>(steps - 1) * step < 1))
       refuse({.what = std::to_string(steps) + " steps of " + std::to_string(step) + ", power " + std::to_string(power),
               .where = "fit::clip_search",
-              .expected = "at least one step, a positive step and power, and (steps - 1) * step below 1"});
+              .expected = "at least one step, a positive step and power, both finite, and (steps - 1) * step below 1"});
     codec::encode_on_grids(f, weights, packed, choose_clipped{*this, {}, {}, {}});
   }
 
@@ -174,8 +175,8 @@ struct clip_search {
           if (search.power != 2) one_end *= static_cast<double>(normal);
           if (one_end > 0 && std::pow(one_end, search.power) > smallest * (1 + 3 * search.tolerance())) break;
         }
-        const double e =
-            search.power == 2 ? search.exact_error(f, g, group, decoded) : approximate_error(f, g, group, normal);
+        const double e = search.power == 2 ? search.exact_error(f, g, group, as_writable_span(decoded))
+                                           : approximate_error(f, g, group, normal);
         approximate.push_back(e);
         smallest = e < smallest ? e : smallest;
       }
@@ -195,7 +196,7 @@ struct clip_search {
       double sum = 0;
       for (std::size_t r = 0; r < group.rows; ++r) {
         const std::span<const float> x = group.row(r);
-        codec::fake_quantize(f, g, x, decoded);
+        codec::fake_quantize(f, g, x, as_writable_span(decoded));
         raise_errors<kernel::native_lanes>(x.data(), x.size(), normal, p);
         for (const float e : decoded) sum += static_cast<double>(e);
       }

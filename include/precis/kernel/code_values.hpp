@@ -25,25 +25,31 @@ inline constexpr bool loose_codes = Bits <= 5;
 template<unsigned Bits, std::size_t K>
 inline constexpr unsigned loose_at = planes_of(Bits).count == 1 ? K * Bits % 8 : 0;
 
+/// The finite numbers that codes represent, without zero: multiples of 2^last below 2^high, of at most `digits` significant
+/// bits. few_or_all: of at most four, or of so many that they end in the last three bits of a float.
+struct number_range {
+  int last = 0, high = 0;
+  unsigned digits = 1;
+  bool few_or_all = true;
+};
+
 /// Codes of up to 8 bits that represent integers.
 struct whole_numbers {
   static constexpr bool exact_in_bytes = true;
   template<unsigned Bits>
-  static constexpr unsigned significant_bits = Bits;  ///< values are multiples of a unit, below 2^this units
+  static constexpr number_range range = {0, static_cast<int>(Bits), Bits, Bits <= 4};
   static constexpr float zero_of_bytes = 0;  ///< added to the zero point if the table for products with bytes is biased
   template<class Code, unsigned Bits, unsigned At>
   [[nodiscard]] PRECIS_INLINE static typename Code::floats::vector value(typename Code::words codes) noexcept {
     return Code::template number<loose_codes<Bits> ? Bits : 8, At>(codes);
   }
-  template<class Code, unsigned Bits, unsigned At, class Sums>
-  PRECIS_INLINE static void add_to(Sums& sums, typename Code::words codes, const double* x) noexcept {
-    sums.template add_number<loose_codes<Bits> ? Bits : 8, At>(codes, x);
-  }
-  [[nodiscard]] static float value(std::uint8_t code) noexcept { return static_cast<float>(code); }
+  [[nodiscard]] static constexpr float value(std::uint8_t code) noexcept { return static_cast<float>(code); }
 };
 /// Codes of 16 or 24 bits that represent integers.
 struct wide_numbers {
   static constexpr bool exact_in_bytes = false;
+  template<unsigned Bits>
+  static constexpr number_range range = {0, static_cast<int>(Bits), Bits, false};
   static constexpr float zero_of_bytes = 0;
   [[nodiscard]] static float value(std::uint32_t code) noexcept { return static_cast<float>(code); }
 };
@@ -52,17 +58,20 @@ template<class Float>
 struct small_floats {
   static constexpr bool exact_in_bytes = Float::whole_when_doubled;
   template<unsigned>
-  static constexpr unsigned significant_bits = [] {
-    int low = 0, high = 0;
+  static constexpr number_range range = [] {
+    number_range r;
     for (unsigned c = 0; c < 1u << Float::bits; ++c) {
       const auto word = std::bit_cast<std::uint32_t>(Float::decode(static_cast<std::uint8_t>(c))) & 0x7fff'ffffu;
       if (word == 0 || word >= 0x7f80'0000u) continue;
-      const int exponent = static_cast<int>(word >> 23) - 127;
-      const int last = exponent - 23 + std::countr_zero((word & 0x7f'ffffu) | 0x80'0000u);
-      low = last < low ? last : low;
-      high = exponent + 1 > high ? exponent + 1 : high;
+      const int exponent = static_cast<int>(word >> 23) - 127,
+                zeros = std::countr_zero((word & 0x7f'ffffu) | 0x80'0000u);
+      const auto digits = static_cast<unsigned>(24 - zeros);
+      r.last = exponent - 23 + zeros < r.last ? exponent - 23 + zeros : r.last;
+      r.high = exponent + 1 > r.high ? exponent + 1 : r.high;
+      r.digits = digits > r.digits ? digits : r.digits;
+      r.few_or_all = r.few_or_all && (digits <= 4 || digits > 21);
     }
-    return static_cast<unsigned>(high - low);
+    return r;
   }();
   static constexpr float zero_of_bytes = exact_in_bytes ? 6 : 0;
   static constexpr auto table = [] {
@@ -75,11 +84,15 @@ struct small_floats {
   [[nodiscard]] PRECIS_INLINE static typename Code::floats::vector value(typename Code::words codes) noexcept {
     return Code::template small_float<Float, At>(codes);
   }
-  template<class Code, unsigned Bits, unsigned At, class Sums>
-  PRECIS_INLINE static void add_to(Sums& sums, typename Code::words codes, const double* x) noexcept {
-    sums.add(Code::template small_float<Float, At>(codes), x);
+  /// The entries of `table` for the codes in bytes.
+  template<class Code>
+  [[nodiscard]] PRECIS_INLINE static typename Code::words in_bytes(typename Code::words codes) noexcept {
+    if constexpr (requires { Code::e2m1_nibbles(codes); })
+      return Code::e2m1_nibbles(codes);
+    else
+      return Code::nibbles(codes, table.data());
   }
-  [[nodiscard]] static float value(std::uint8_t code) noexcept { return Float::decode(code); }
+  [[nodiscard]] static constexpr float value(std::uint8_t code) noexcept { return Float::decode(code); }
 };
 
 /// Calls body(constant bits, whole_numbers, wide_numbers or small_floats) for the codes of a format.
@@ -131,20 +144,23 @@ struct listed_code {
 };
 
 inline constexpr std::size_t word_stride = tile_rows * 4;  ///< bytes between consecutive words of a row of a whole tile
+using whole_step = std::integral_constant<std::size_t, word_stride>;
 /// Bytes to prefetch ahead: hardware prefetchers do not run this far ahead of a loop that also unpacks.
 inline constexpr std::size_t read_ahead = 2048;
 
-/// Loads the words of one block of `Parts` parts (a part is as many rows as one vector holds), then calls
-/// begin(quad<K>) and body(quad<K>, part, codes) for each of the eight quads.
-template<class Code, unsigned Bits, bool Loose, std::size_t Parts, class Begin, class Body>
-PRECIS_INLINE void each_codes(const std::byte* const (&block)[Parts], std::size_t offset, Begin&& begin,
-                              Body&& body) noexcept {
+/// Loads the words of one block of `Parts` parts (a part is as many rows as one vector holds), which are `step` bytes
+/// apart, then calls begin(quad<K>) and body(quad<K>, part, codes) for each of the eight quads. Prefetches `ahead` bytes
+/// ahead.
+template<class Code, unsigned Bits, bool Loose, std::size_t Parts, class Begin, class Body, class Step = whole_step>
+PRECIS_INLINE void each_codes(const std::byte* const (&block)[Parts], std::size_t offset, Begin&& begin, Body&& body,
+                              Step step = {}, std::size_t ahead = read_ahead) noexcept {
   typename Code::words w[Parts][Bits];
   for_constants<Parts>([&](auto p) PRECIS_INLINE_LAMBDA {
     for_constants<Bits>([&](auto v) PRECIS_INLINE_LAMBDA {
-      const std::byte* const at = block[p] + offset + v * word_stride;
+      const std::byte* const at = block[p] + offset + v * step;
       w[p][v] = Code::load(at);
-      if constexpr (Code::rows == tile_rows) __builtin_prefetch(at + read_ahead);  // each load is one cache line
+      if constexpr (Bits < 8 && requires { Code::held(w[p][v]); }) w[p][v] = Code::held(w[p][v]);
+      if constexpr (Code::rows == tile_rows) __builtin_prefetch(at + ahead);  // each load is one cache line
     });
   });
   for_constants<8>([&](auto k) PRECIS_INLINE_LAMBDA {
@@ -154,21 +170,22 @@ PRECIS_INLINE void each_codes(const std::byte* const (&block)[Parts], std::size_
   });
 }
 
-/// Calls body(quad<K>, part, j, value) for every column 4 K + j of a block of 16-bit or 24-bit codes. The values are
-/// assembled from bytes in float, exactly: they are below 2^24.
-template<class Code, unsigned Bits, std::size_t Parts, class Body>
-PRECIS_INLINE void each_wide(const std::byte* const (&block)[Parts], std::size_t offset, Body&& body) noexcept {
-  using lanes = typename Code::floats;
+/// Calls body(quad<K>, part, j, value) for every column 4 K + j of a block of 16-bit or 24-bit codes. The codes are
+/// assembled from bytes; floats hold them exactly, because they are below 2^24.
+template<class Code, unsigned Bits, std::size_t Parts, class Body, class Step = whole_step>
+PRECIS_INLINE void each_wide(const std::byte* const (&block)[Parts], std::size_t offset, Body&& body,
+                             Step step = {}) noexcept {
   for_constants<8>([&](auto k) PRECIS_INLINE_LAMBDA {
     for_constants<Parts>([&](auto p) PRECIS_INLINE_LAMBDA {
       const auto plane = [&](std::size_t i)
-                             PRECIS_INLINE_LAMBDA { return Code::load(block[p] + offset + (8 * i + k) * word_stride); };
+                             PRECIS_INLINE_LAMBDA { return Code::load(block[p] + offset + (8 * i + k) * step); };
       const typename Code::words low = plane(0), middle = plane(1), high = plane(Bits / 8 - 1);
       for_constants<4>([&](auto j) PRECIS_INLINE_LAMBDA {
-        auto value = Code::template number<8, 8 * j>(low);
-        value = lanes::fma(Code::template number<8, 8 * j>(middle), lanes::all(256.f), value);
-        if constexpr (Bits == 24) value = lanes::fma(Code::template number<8, 8 * j>(high), lanes::all(65536.f), value);
-        body(quad<k>{}, p, j, value);
+        constexpr int at = 8 * static_cast<int>(decltype(j)::value);
+        typename Code::words code = Code::template digits<at, 0xFFu>(low);
+        code = Code::template merge<at - 8, 0xFF00u>(code, middle);
+        if constexpr (Bits == 24) code = Code::template merge<at - 16, 0xFF'0000u>(code, high);
+        body(quad<k>{}, p, j, Code::to_float(code));
       });
     });
   });

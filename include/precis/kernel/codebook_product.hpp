@@ -4,6 +4,7 @@
 #include <precis/kernel/code_values.hpp>
 #include <precis/kernel/codebook_format.hpp>
 #include <precis/kernel/constants.hpp>
+#include <precis/kernel/fma_chains.hpp>
 #include <precis/kernel/grid_format.hpp>
 #include <precis/kernel/ieee.hpp>
 #include <precis/kernel/lanes.hpp>
@@ -25,7 +26,10 @@ namespace detail {
 /// The levels of sixteen rows: code `code` of row r represents table[r * step + code].
 struct tile_levels {
   const float* table = nullptr;
-  std::size_t step = 0;  ///< 0: all rows share their levels
+  std::size_t step = 0;             ///< 0: all rows share their levels
+  const double* doubles = nullptr;  ///< the level_table of shared levels, on lanes that have no instruction for fma
+  int least = 0;                    ///< there: no level but 0 is below 2^least
+  bool halves = false;              ///< the levels have at most eleven bits
 };
 
 /// The products of a segment, as in `matvec` of packed_grid, with levels in place of codes.
@@ -60,6 +64,36 @@ PRECIS_INLINE void level_products(const std::byte* const (&block)[Parts], std::s
   });
 }
 
+/// level_products without a tail, on lanes that have no instruction for fma. Returns false if none can be checked.
+template<class Code, unsigned Bits, std::size_t Parts>
+[[nodiscard]] bool level_chains(const std::byte* const (&block)[Parts], std::size_t blocks, const float* x,
+                                const tile_levels (&levels)[Parts],
+                                typename Code::floats::vector (&product)[Parts]) noexcept {
+  using lanes = typename Code::floats;
+  alignas(16) double twice[2 * codebook_segment];
+  const auto of_x = lanes::exponents_of(x, blocks * block_columns);
+  lanes::store_twice(x, blocks * block_columns, twice);
+  if (of_x.least < -60 || of_x.most > 60 || levels[0].least < -40) return false;
+  const auto chain = [&](auto check, const tile_levels& of, const std::byte* rows, auto& to) PRECIS_TARGET {
+    constexpr auto how = decltype(check)::value;
+    return of.step == 0 ? add_level_chains<Code, Bits, how, false>(rows, blocks, twice, of.doubles, 0, 0, to)
+                        : add_level_chains<Code, Bits, how, false>(rows, blocks, twice, of.table, of.step, 0, to);
+  };
+  for (std::size_t p = 0; p < Parts; ++p) {
+    using check = decltype(lanes::ties);
+    const bool exact = levels[p].halves
+                           ? chain(std::integral_constant<check, lanes::corrected>{}, levels[p], block[p], product[p])
+                           : chain(std::integral_constant<check, lanes::ties>{}, levels[p], block[p], product[p]);
+    if (exact) continue;
+    const std::byte* const part[1] = {block[p]};
+    const tile_levels of_part[1] = {levels[p]};
+    typename lanes::vector of_fma[1];
+    level_products<Code, Bits>(part, blocks, segment_tail<1>{}, x, of_part, of_fma);
+    product[p] = of_fma[0];
+  }
+  return true;
+}
+
 /// total[r] = total[r] + product, segment by segment, for the sixteen rows of a run.
 template<class Code, unsigned Bits>
 void add_level_segments(const segment_run<float>& run, tile_levels levels, float* total) noexcept {
@@ -74,15 +108,19 @@ void add_level_segments(const segment_run<float>& run, tile_levels levels, float
       const std::size_t at = row + p * Code::rows;
       block[p] = at_row(run.block, at, 0, 4);
       tail.part[p] = tail_at(run, at);
-      of_part[p] = {levels.table + at * levels.step, levels.step};
+      of_part[p] = {levels.table + at * levels.step, levels.step, levels.doubles, levels.least, levels.halves};
       sum[p] = lanes::load(total + at);
     }
     const float* values = run.values;
     for (std::size_t s = 0; s < run.segments + run.last; ++s, values += run.blocks * block_columns) {
       const bool last = s == run.segments;
       tail.quads = last ? run.tail_quads : 0;
-      level_products<Code, Bits>(block, last ? run.last_blocks : run.blocks, tail, last ? run.last_values : values,
-                                 of_part, product);
+      const std::size_t blocks = last ? run.last_blocks : run.blocks;
+      const float* const x = last ? run.last_values : values;
+      bool done = false;
+      if constexpr (has_chains<lanes>)
+        done = tail.quads == 0 && level_chains<Code, Bits>(block, blocks, x, of_part, product);
+      if (!done) level_products<Code, Bits>(block, blocks, tail, x, of_part, product);
       for (std::size_t p = 0; p < parts; ++p) {
         sum[p] = lanes::add(sum[p], product[p]);
         block[p] += run.blocks * Bits * word_stride;
@@ -93,29 +131,43 @@ void add_level_segments(const segment_run<float>& run, tile_levels levels, float
 }
 
 /// The levels of a matrix as floats; if every row has its own, those of sixteen rows at a time.
-template<unsigned Bits>
+template<class Code, unsigned Bits>
 class stored_levels {
  public:
   stored_levels(const packed_codebook& m, const grid_format::layout& l) noexcept
       : format_(m.format), stored_(m.data + l.scales) {
-    if (!format_.per_row) read(0, 1);
+    if (format_.per_row) return;
+    read(0, 1);
+    if constexpr (checked)
+      doubles_ = levels_of<Bits>([&](std::size_t code) { return static_cast<double>(table_[code]); });
   }
   [[nodiscard]] tile_levels of(std::size_t row, std::size_t rows) noexcept {
-    if (!format_.per_row) return {table_, 0};
+    if (!format_.per_row) {
+      if constexpr (checked) return {table_, 0, doubles_.data(), least_, format_.levels == scale_type::float16};
+      return {table_, 0};
+    }
     read(row, rows);
     for (std::size_t i = rows * count; i < tile_rows * count; ++i) table_[i] = 0;
-    return {table_, count};
+    return {table_, count, nullptr, least_, format_.levels == scale_type::float16};
   }
 
  private:
   void read(std::size_t row, std::size_t rows) noexcept {
     for (std::size_t i = 0; i < rows * count; ++i)
       table_[i] = stored_float(stored_ + (row * count + i) * format_.level_bytes(), format_.levels);
+    if constexpr (checked) {
+      least_ = 0;
+      for (std::size_t i = 0; i < rows * count; ++i)
+        if (const float size = table_[i] < 0 ? -table_[i] : table_[i]; size != 0 && !(size >= 0x1p-40f)) least_ = -127;
+    }
   }
 
   static constexpr std::size_t count = std::size_t{1} << Bits;
+  static constexpr bool checked = has_chains<typename Code::floats>;
   codebook_format format_;
   const std::byte* stored_;
+  int least_ = 0;
+  std::conditional_t<checked, level_table<Bits>, char> doubles_;
   float table_[tile_rows << Bits];
 };
 
@@ -145,11 +197,11 @@ void multiply_codebook(const packed_codebook& m, const float_activations& x, flo
                        std::size_t last) noexcept {
   const grid_format::layout l = m.format.layout_of(m.out, m.in);
   const auto positions = positions_of<Bits>(m, l);
-  stored_levels<Bits> book(m, l);
+  stored_levels<Code, Bits> book(m, l);
   copied_blocks<Bits, 1> copy;
   alignas(64) std::byte tail[tail_size<Bits>];
   for (std::size_t row = first; row < last; row += tile_rows) {
-    const std::size_t rows = last - row < tile_rows ? last - row : tile_rows;
+    const std::size_t rows = m.out - row < tile_rows ? m.out - row : tile_rows;
     const tile_levels levels = book.of(row, rows);
     float total[tile_rows] = {};
     positions.template unpack_tail<Code>(row, rows, tail);
@@ -161,7 +213,7 @@ void multiply_codebook(const packed_codebook& m, const float_activations& x, flo
       add_level_segments<Code, Bits>(run, levels, total);
       s += run.segments + run.last;
     }
-    for (std::size_t r = 0; r < rows; ++r) y[row + r] = total[r];
+    for (std::size_t r = 0; r < rows && row + r < last; ++r) y[row + r] = total[r];
   }
 }
 
@@ -210,11 +262,11 @@ void multiply_codebook_columns(const packed_codebook& m, std::span<const float_a
                                std::ptrdiff_t y_stride, std::size_t first, std::size_t last) noexcept {
   const grid_format::layout l = m.format.layout_of(m.out, m.in);
   const auto positions = positions_of<Bits>(m, l);
-  stored_levels<Bits> book(m, l);
+  stored_levels<Code, Bits> book(m, l);
   copied_blocks<Bits, 1> copy;
   alignas(64) std::byte tail[tail_size<Bits>];
   for (std::size_t row = first; row < last; row += tile_rows) {
-    const std::size_t rows = last - row < tile_rows ? last - row : tile_rows;
+    const std::size_t rows = m.out - row < tile_rows ? m.out - row : tile_rows;
     const tile_levels levels = book.of(row, rows);
     float total[codebook_vectors * tile_rows] = {};
     positions.template unpack_tail<Code>(row, rows, tail);
@@ -227,7 +279,7 @@ void multiply_codebook_columns(const packed_codebook& m, std::span<const float_a
       add_level_columns<Code, Bits>(run, values, x.size(), levels, total);
     }
     for (std::size_t n = 0; n < x.size(); ++n)
-      for (std::size_t r = 0; r < rows; ++r)
+      for (std::size_t r = 0; r < rows && row + r < last; ++r)
         y[static_cast<std::ptrdiff_t>(n) * y_stride + static_cast<std::ptrdiff_t>(row + r)] = total[n * tile_rows + r];
   }
 }

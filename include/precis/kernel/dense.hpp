@@ -4,6 +4,7 @@
 #include <precis/kernel/code_planes.hpp>
 #include <precis/kernel/constants.hpp>
 #include <precis/kernel/dense_format.hpp>
+#include <precis/kernel/fma_chains.hpp>
 #include <precis/kernel/half.hpp>
 #include <precis/kernel/ieee.hpp>
 #include <precis/kernel/lanes.hpp>
@@ -93,8 +94,57 @@ void multiply_dense_rows(const std::byte* rows, std::size_t in, const float* x, 
   }
 }
 
+/// Converts `columns` elements of a row to float and pads them with zeros to a multiple of sixteen.
+template<class Code, dense_type Type>
+void widen(const std::byte* from, std::size_t columns, float* to) noexcept {
+  using lanes = typename Code::floats;
+  constexpr std::size_t each = bytes_of(Type);
+  std::size_t c = 0;
+  if constexpr (Type == dense_type::float16 && requires { Code::widen_halves(from, to); })
+    for (; c + 32 <= columns; c += 32) Code::widen_halves(from + c * each, to + c);
+  for (; c + lanes::width <= columns; c += lanes::width) lanes::store(to + c, load_dense<Code, Type>(from + c * each));
+  if (c == columns) return;
+  std::byte rest[16 * 4] = {};
+  for (std::size_t i = 0; i < (columns - c) * each; ++i) rest[i] = from[c * each + i];
+  for (std::size_t i = 0; c % 16 != 0 || i == 0; i += lanes::width, c += lanes::width)
+    lanes::store(to + c, load_dense<Code, Type>(rest + i * each));
+}
+
+/// On lanes that have no instruction for fma: a few rows at a time, which share the columns of x that are converted.
+template<class Code, dense_type Type>
+void multiply_dense_chains(const dense_matrix& m, const float* x, float* y, std::size_t first,
+                           std::size_t last) noexcept {
+  using lanes = typename Code::floats;
+  constexpr std::size_t most = 16, piece = 128, each = bytes_of(Type);
+  constexpr auto check = Type == dense_type::float32   ? lanes::ties_and_tiny
+                         : Type == dense_type::float16 ? lanes::ties
+                                                       : lanes::corrected;
+  for (std::size_t row = first; row < last; row += most) {
+    const std::size_t rows = last - row < most ? last - row : most;
+    alignas(64) float sums[most][16] = {};
+    for (std::size_t c = 0; c < m.in; c += piece) {
+      const std::size_t columns = m.in - c < piece ? m.in - c : piece, steps = (columns + 15) / 16;
+      alignas(16) double of_x[piece];
+      lanes::store_doubles(x + c, columns / 2 * 2, of_x);
+      if (columns % 2 != 0) of_x[columns - 1] = static_cast<double>(x[c + columns - 1]);
+      for (std::size_t i = columns; i < steps * 16; ++i) of_x[i] = 0;
+      for (std::size_t r = 0; r < rows; ++r) {
+        alignas(16) float weights[piece];
+        const std::byte* const from = m.data + ((row + r) * m.in + c) * each;
+        for (std::size_t i = 0; i < columns * each; i += 64) __builtin_prefetch(from + 2 * piece * each + i);
+        const bool in_place = Type == dense_type::float32 && columns % 16 == 0;
+        if (!in_place) widen<Code, Type>(from, columns, weights);
+        add_products<lanes, check, false>(in_place ? reinterpret_cast<const float*>(from) : weights, 16, of_x, 16, 4,
+                                          steps, sums[r], 4);
+      }
+    }
+    for (std::size_t r = 0; r < rows; ++r) y[row + r] = tree_sum(sums[r]);
+  }
+}
+
 template<class Code, dense_type Type>
 void multiply_dense(const dense_matrix& m, const float* x, float* y, std::size_t first, std::size_t last) noexcept {
+  if constexpr (has_chains<typename Code::floats>) return multiply_dense_chains<Code, Type>(m, x, y, first, last);
   constexpr std::size_t at_once = Code::rows == 1 ? 1 : 4;
   const std::size_t row_bytes = m.in * bytes_of(Type);
   std::size_t r = first;

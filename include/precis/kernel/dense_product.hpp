@@ -93,20 +93,6 @@ template<class Lanes>
   return Lanes::fold_rows(rows, [](auto a, auto b) PRECIS_INLINE_LAMBDA { return Lanes::add(a, b); });
 }
 
-/// Converts `columns` elements of a row to float and pads them with zeros to a multiple of sixteen.
-template<class Code, dense_type Type>
-void widen(const std::byte* from, std::size_t columns, float* to) noexcept {
-  using lanes = typename Code::floats;
-  constexpr std::size_t each = bytes_of(Type);
-  std::size_t c = 0;
-  for (; c + lanes::width <= columns; c += lanes::width) lanes::store(to + c, load_dense<Code, Type>(from + c * each));
-  if (c == columns) return;
-  std::byte rest[16 * 4] = {};
-  for (std::size_t i = 0; i < (columns - c) * each; ++i) rest[i] = from[c * each + i];
-  for (std::size_t i = 0; c % 16 != 0 || i == 0; i += lanes::width, c += lanes::width)
-    lanes::store(to + c, load_dense<Code, Type>(rest + i * each));
-}
-
 template<class Code, dense_type Type>
 void multiply_dense_columns(const dense_matrix& m, strided<const float> x, float* y, std::ptrdiff_t y_stride,
                             float* workspace, std::size_t first, std::size_t last) noexcept {

@@ -5,6 +5,7 @@
 #include <precis/kernel/codebook_format.hpp>
 #include <precis/kernel/constants.hpp>
 #include <precis/kernel/dense.hpp>
+#include <precis/kernel/fma_chains.hpp>
 #include <precis/kernel/ggml_blocks.hpp>
 #include <precis/kernel/grid_format.hpp>
 #include <precis/kernel/ieee.hpp>
@@ -41,6 +42,23 @@ class dense_stream {
 
   [[nodiscard]] const float* take(std::size_t count) noexcept {
     using lanes = typename Code::floats;
+    if constexpr (many) {
+      if (held_ < 16 && end_ - at_ >= static_cast<std::ptrdiff_t>(32 * each)) {  // those held move to the front
+        for (std::size_t i = 0; i < 16; i += lanes::width) lanes::store(values_ + i, lanes::load(values_ + first_ + i));
+        Code::widen_halves(at_, values_ + held_);
+        at_ += 32 * each;
+        held_ += 32;
+        first_ = 0;
+      }
+      while (held_ < count) {
+        values_[first_ + held_++] = dense_float<Type>(at_);
+        at_ += each;
+      }
+      const float* const taken = values_ + first_;
+      first_ += count;
+      held_ -= count;
+      return taken;
+    }
     if (static_cast<std::size_t>(end_ - at_) >= 16 * each)
       for (std::size_t i = 0; i < 16; i += lanes::width)
         lanes::store(values_ + i, load_dense<Code, Type>(at_ + i * each));
@@ -52,8 +70,12 @@ class dense_stream {
 
  private:
   static constexpr std::size_t each = bytes_of(Type);
+  static constexpr bool many =
+      Type == dense_type::float16 && requires(const std::byte* p, float* to) { Code::widen_halves(p, to); };
   const std::byte *at_, *end_;
-  float values_[16] = {};
+  std::size_t first_ = 0,
+              held_ = 0;  ///< the values that have been converted, where halves are converted many at a time
+  float values_[many ? 80 : 16] = {};
 };
 
 struct grid_row;
@@ -195,6 +217,16 @@ void with_stream(const packed_ggml& values, std::size_t row, std::size_t first, 
   body(block_stream<ggml_row>(values, row, first));
 }
 
+/// The number of bits that are set in sixteen, or in four: without the instruction, which std::popcount calls a function for.
+template<class Lanes>
+[[nodiscard]] PRECIS_INLINE std::size_t set_bits(unsigned bits) noexcept {
+  if constexpr (Lanes::width != 4) return static_cast<std::size_t>(std::popcount(bits));
+  bits -= bits >> 1 & 0x5555u;
+  bits = (bits & 0x3333u) + (bits >> 2 & 0x3333u);
+  bits = (bits + (bits >> 4)) & 0x0F0Fu;
+  return (bits + (bits >> 8)) & 31u;
+}
+
 /// Sixteen columns: the values at the columns that are kept, zeros elsewhere.
 template<class Lanes>
 PRECIS_INLINE void expand(unsigned kept, const float* values,
@@ -203,7 +235,10 @@ PRECIS_INLINE void expand(unsigned kept, const float* values,
     for (auto& part : to) {
       const unsigned bits = kept & ((1u << Lanes::width) - 1u);
       part = Lanes::expand(bits, values);
-      values += std::popcount(bits);
+      if constexpr (Lanes::width == 4)
+        values += 0x4332'3221'3221'2110u >> 4 * bits & 7u;
+      else
+        values += std::popcount(bits);
       kept >>= Lanes::width;
     }
   } else {
@@ -221,6 +256,33 @@ void multiply_expanded(Places places, Values values, std::size_t in, const std::
   using lanes = typename Code::floats;
   constexpr std::size_t width = lanes::width, parts = 16 / width;
   const std::size_t whole = in / 16 * 16;
+  if constexpr (Vectors == 1 && has_chains<lanes>) {
+    constexpr std::size_t piece = 128;
+    for (std::size_t r = first; r < last; ++r) {
+      alignas(64) float sums[16] = {};
+      places.start_row();
+      for (std::size_t c = 0; c < in; c += piece) {
+        alignas(16) float expanded[piece], padded[piece];
+        const std::size_t left = in - c < piece ? in - c : piece, steps = (left + 15) / 16;
+        for (std::size_t s = 0; s < steps; ++s) {
+          typename lanes::vector weights[parts];
+          const unsigned kept = places.next();
+          expand<lanes>(kept, values.take(set_bits<lanes>(kept)), weights);
+          for_constants<parts>([&](auto p)
+                                   PRECIS_INLINE_LAMBDA { lanes::store(expanded + 16 * s + width * p, weights[p]); });
+        }
+        const float* columns = x->data() + c;
+        if (left % 16 != 0) {
+          for (std::size_t i = 0; i < steps * 16; ++i) padded[i] = i < left ? columns[i] : 0.f;
+          columns = padded;
+        }
+        add_products<lanes, lanes::ties_and_tiny, false>(expanded, 16, columns, 16, 4, steps, sums, 4);
+      }
+      places.end_row();
+      y[r] = tree_sum(sums);
+    }
+    return;
+  }
   const float* from[Vectors];
   float rest[Vectors][16] = {};
   for (std::size_t n = 0; n < Vectors; ++n) {
@@ -235,7 +297,7 @@ void multiply_expanded(Places places, Values values, std::size_t in, const std::
     places.start_row();
     for (std::size_t c = 0; c < in; c += 16) {
       const unsigned kept = places.next();
-      expand<lanes>(kept, values.take(static_cast<std::size_t>(std::popcount(kept))), weights);
+      expand<lanes>(kept, values.take(set_bits<lanes>(kept)), weights);
       for_constants<Vectors>([&](auto n) PRECIS_INLINE_LAMBDA {
         const float* const columns = c < whole ? from[n] + c : rest[n];
         for_constants<parts>([&](auto p) PRECIS_INLINE_LAMBDA {

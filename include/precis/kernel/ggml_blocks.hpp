@@ -8,6 +8,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <type_traits>
 
 /// ggml's blocks of 32 weights, byte for byte, and their conversion to the layout of grid_format.
 namespace precis::kernel {
@@ -68,6 +69,28 @@ constexpr void get_ggml_codes(const std::byte* at, unsigned bits, std::uint8_t* 
     const auto both = static_cast<unsigned>(at[j]);
     codes[j] = static_cast<std::uint8_t>((both & 15u) | (high >> j & 1u) << 4);
     codes[16 + j] = static_cast<std::uint8_t>(both >> 4 | (high >> (16 + j) & 1u) << 4);
+  }
+}
+
+/// The codes of a block as the words of one row of a tile, `stride` bytes apart: as get_ggml_codes and pack_bytes, but four
+/// and more codes at a time. Codes of 8 bits become excess 128.
+template<unsigned Bits>
+PRECIS_INLINE void repack_codes(const std::byte* at, std::byte* words, std::size_t stride) noexcept {
+  if constexpr (Bits == 8) {
+    for (std::size_t v = 0; v < 8; ++v) put_word32(get_word32(at + 4 * v) ^ 0x8080'8080u, words + v * stride);
+    return;
+  }
+  if constexpr (Bits == 5) {  // bit 4 of codes 4 k ... 4 k + 3 becomes bit k of the bytes of a word
+    const std::uint32_t high = get_word32(at);
+    std::uint32_t word = 0;
+    for (unsigned k = 0; k < 8; ++k) word |= (((high >> 4 * k & 15u) * 0x0020'4081u) & 0x0101'0101u) << k;
+    put_word32(word, words + 4 * stride);
+    at += 4;
+  }
+  for (std::size_t v = 0; v < 2; ++v) {  // codes 8 v ... 8 v + 7, and those 16 further
+    const std::uint32_t a = get_word32(at + 8 * v), b = get_word32(at + 8 * v + 4);
+    put_word32((a & 0x0F0F'0F0Fu) | (b & 0x0F0F'0F0Fu) << 4, words + v * stride);
+    put_word32((a >> 4 & 0x0F0F'0F0Fu) | (b & 0xF0F0'F0F0u), words + (v + 2) * stride);
   }
 }
 
@@ -168,20 +191,25 @@ inline void repack_ggml(ggml_type type, const std::byte* blocks, std::size_t out
   const ggml_layout l = layout_of(type);
   const grid_format f = grid_of(type);
   const grid_format::layout to = f.layout_of(out, in);
-  const std::size_t groups = in / ggml_block;
-  for (std::size_t r = 0; r < out; ++r) {
-    const std::size_t lane = r % tile_rows, first = r - lane, rows = out - first < tile_rows ? out - first : tile_rows;
-    for (std::size_t k = 0; k < groups; ++k, blocks += l.bytes) {
-      std::uint8_t codes[ggml_block];
-      detail::get_ggml_codes(blocks + (l.has_minimum ? 4 : 2), l.bits, codes);
-      if (l.bits == 8)
-        for (std::uint8_t& c : codes) c = static_cast<std::uint8_t>(c ^ 0x80u);  // signed to excess 128
-      pack_row(codes, l.bits, 1, packed + first * to.row_words * 4 + k * l.bits * rows * 4, rows, lane);
-      const std::size_t at = f.group_at(out, in, r, k);
-      put_word16(get_word16(blocks), packed + to.scales + 2 * at);
-      if (l.has_minimum) put_word16(get_word16(blocks + 2), packed + to.offsets + 2 * at);
+  const std::size_t groups = in / ggml_block, header = l.has_minimum ? 4 : 2;
+  const auto repack = [&](auto bits) {
+    for (std::size_t first = 0; first < out; first += tile_rows) {  // in the order of the bytes that are written
+      const std::size_t rows = out - first < tile_rows ? out - first : tile_rows;
+      std::byte* words = packed + first * to.row_words * 4;
+      for (std::size_t k = 0; k < groups; ++k, words += rows * bits * 4) {
+        const std::byte* block = blocks + (first * groups + k) * l.bytes;
+        const std::size_t at = 2 * f.group_at(out, in, first, k);
+        for (std::size_t r = 0; r < rows; ++r, block += groups * l.bytes) {
+          detail::repack_codes<bits>(block + header, words + r * 4, rows * 4);
+          put_word16(get_word16(block), packed + to.scales + at + 2 * r);
+          if (l.has_minimum) put_word16(get_word16(block + 2), packed + to.offsets + at + 2 * r);
+        }
+      }
     }
-  }
+  };
+  if (l.bits == 4) return repack(std::integral_constant<unsigned, 4>{});
+  if (l.bits == 5) return repack(std::integral_constant<unsigned, 5>{});
+  repack(std::integral_constant<unsigned, 8>{});
 }
 
 PRECIS_IEEE_END

@@ -3,6 +3,7 @@
 
 #include <precis/kernel/code_values.hpp>
 #include <precis/kernel/constants.hpp>
+#include <precis/kernel/fma_chains.hpp>
 #include <precis/kernel/grid_format.hpp>
 #include <precis/kernel/ieee.hpp>
 #include <precis/kernel/lanes.hpp>
@@ -68,8 +69,89 @@ class group_sides {
   vector fixed_;
 };
 
+/// multiply_groups on lanes that have no instruction for fma: several blocks are converted to weights, and then multiplied.
+template<class Code, unsigned Bits, class Numbers>
+void multiply_groups_chains(const packed_grid& m, const float* x, float* y, std::size_t first,
+                            std::size_t last) noexcept {
+  using lanes = typename Code::floats;
+  using vector = typename lanes::vector;
+  constexpr std::size_t most = 4 * block_columns, width = lanes::width;
+  const grid_format::layout l = m.format.layout_of(m.out, m.in);
+  const std::size_t group = m.format.group < m.in ? m.format.group : m.in;
+  const bool anchored = m.format.has_minimum(), halves = m.format.scales == scale_type::float16;
+  const bool ordinary = halves && !anchored && lanes::exponents_of(x, m.in).least > -60;
+  alignas(64) std::byte copy[4 * Bits * word_stride], tail[tail_size<Bits>];
+  readable_bytes matrix;
+
+  for (std::size_t row = first; row < last; row += tile_rows) {
+    const std::size_t rows = m.out - row < tile_rows ? m.out - row : tile_rows, rest = m.in % block_columns;
+    if (rows < tile_rows) matrix.start(m.data, l.bytes);
+    if (rest != 0) unpack_tails<Code, Bits>(m.data + l.tails + row * l.tail_bytes, rest, rows, tail);
+    const group_sides<Code, Bits> sides(m, l, matrix, row, rows);
+    alignas(64) float sums[16][tile_rows] = {};  // [column modulo 16][row]
+    for (std::size_t start = 0; start < m.in; start += most) {
+      const std::size_t columns = m.in - start < most ? m.in - start : most, blocks = columns / block_columns;
+      const std::byte* tile = m.data + row * l.row_words * 4 + start / block_columns * Bits * rows * 4;
+      if (rows < tile_rows) {
+        for (std::size_t v = 0; v < blocks * Bits; ++v)
+          matrix.template copy<Code>(tile + v * rows * 4, copy + v * word_stride);
+        tile = copy;
+      }
+      alignas(16) double twice[2 * most];
+      lanes::store_twice(x + start, columns / 2 * 2, twice);
+      for (std::size_t c = columns / 2 * 2; c < (columns + 15) / 16 * 16; ++c)
+        twice[2 * c] = twice[2 * c + 1] = c < columns ? static_cast<double>(x[start + c]) : 0.0;
+      for (std::size_t at = 0; at < tile_rows; at += width) {
+        alignas(64) float weights[most][width];
+        const std::byte* const block[1] = {tile + 4 * at};
+        const std::byte* const part[1] = {tail + 4 * at};
+        for (std::size_t b = 0; b < blocks; ++b)
+          each_value<Code, Bits, Numbers>(block, b * Bits * word_stride,
+                                          [&](auto q, auto, auto j, vector code) PRECIS_INLINE_LAMBDA {
+                                            lanes::store(weights[b * block_columns + 4 * q + j], code);
+                                          });
+        if (blocks * block_columns < columns)
+          each_tail_value<Code, Bits, Numbers>(part, (columns % block_columns + 3) / 4,
+                                               [&](std::size_t q, auto, auto j, vector code) PRECIS_INLINE_LAMBDA {
+                                                 lanes::store(weights[blocks * block_columns + 4 * q + j], code);
+                                               });
+        for (std::size_t c = 0; c < columns;) {
+          const std::size_t k = (start + c) / group, left = (k + 1) * group - start - c;
+          const std::size_t end = left < columns - c ? c + left : columns;
+          vector scale, offset;
+          sides.read(k, at, scale, offset);
+          if (!anchored)
+            for (; c < end; ++c)
+              lanes::store(weights[c], lanes::multiply(scale, lanes::subtract(lanes::load(weights[c]), offset)));
+          else if (halves && Bits <= 8)  // the product has at most 19 bits and is exact
+            for (; c < end; ++c)
+              lanes::store(weights[c], lanes::add(lanes::multiply(lanes::load(weights[c]), scale), offset));
+          else
+            for (; c < end; ++c) lanes::store(weights[c], lanes::fma(lanes::load(weights[c]), scale, offset));
+        }
+        const std::size_t steps = (columns + 15) / 16;
+        for (std::size_t c = columns; c < steps * 16; ++c) lanes::store(weights[c], lanes::zero());
+        for (std::size_t c = 0; c < 16; c += 4) {
+          float* const to = sums[c] + at;
+          if (ordinary)  // no product is tiny
+            add_products<lanes, lanes::ties, true>(weights[c], 16 * width, twice + 2 * c, 32, 2, steps, to, tile_rows);
+          else
+            add_products<lanes, lanes::ties_and_tiny, true>(weights[c], 16 * width, twice + 2 * c, 32, 2, steps, to,
+                                                            tile_rows);
+        }
+      }
+    }
+    for (std::size_t half = 8; half > 0; half /= 2)
+      for (std::size_t i = 0; i < half; ++i)
+        for (std::size_t r = 0; r < tile_rows; ++r) sums[i][r] += sums[i + half][r];
+    for (std::size_t r = 0; r < rows && row + r < last; ++r) y[row + r] = sums[0][r];
+  }
+}
+
 template<class Code, unsigned Bits, class Numbers>
 void multiply_groups(const packed_grid& m, const float* x, float* y, std::size_t first, std::size_t last) noexcept {
+  if constexpr (has_chains<typename Code::floats>)
+    return multiply_groups_chains<Code, Bits, Numbers>(m, x, y, first, last);
   using lanes = typename Code::floats;
   using vector = typename lanes::vector;
   const grid_format::layout l = m.format.layout_of(m.out, m.in);

@@ -4,6 +4,7 @@
 #include <precis/kernel/code_values.hpp>
 #include <precis/kernel/constants.hpp>
 #include <precis/kernel/expanded_product.hpp>
+#include <precis/kernel/fma_chains.hpp>
 #include <precis/kernel/ieee.hpp>
 #include <precis/kernel/keep_of_format.hpp>
 #include <precis/kernel/lanes.hpp>
@@ -55,12 +56,61 @@ void gather_block(const std::byte* block, const float* const (&group_of)[block_c
   }
 }
 
-/// total[r] = fma(scale, product - zero point * sum of x, total[r]) for one segment of sixteen rows.
+/// add_gathered_segment on lanes that have no instruction for fma.
 template<class Code, unsigned Bits, class Numbers>
-void add_gathered_segment(const std::byte* blocks, std::size_t count, const gathered_segment& x,
-                          const padded_side& side, float* total) noexcept {
+void add_gathered_chains(const std::byte* blocks, std::size_t count, const gathered_segment& x, const padded_side& side,
+                         std::span<const float> from, float* total) noexcept {
   using lanes = typename Code::floats;
   using vector = typename lanes::vector;
+  constexpr std::size_t width = lanes::width, columns = 4 * block_columns;
+  constexpr number_range range = Numbers::template range<Bits>;
+  constexpr auto check = range.digits <= 4    ? lanes::small
+                         : range.few_or_all   ? lanes::mixed
+                         : range.digits <= 11 ? lanes::corrected
+                                              : lanes::ties;
+  const auto of_x = lanes::exponents_of(from.data(), from.size());
+  const int exponent = range.high + of_x.most + 1;  // products are below 2^exponent
+  const bool ordinary = of_x.least > -60 && of_x.most < 60,
+             fits = ordinary && of_x.most - of_x.least + range.high - range.last <= 22;
+  for (std::size_t row = 0; row < tile_rows; row += width) {
+    alignas(64) float values[columns][width], lane[4][width] = {};
+    vector x_lane[4];
+    for_constants<4>([&](auto j) PRECIS_INLINE_LAMBDA { x_lane[j] = lanes::zero(); });
+    const std::byte* const part[1] = {blocks + row * 4};
+    for (std::size_t b = 0; b < count; ++b)
+      each_value<Code, Bits, Numbers>(part, b * Bits * word_stride,
+                                      [&](auto k, auto, auto j, vector value) PRECIS_INLINE_LAMBDA {
+                                        const std::size_t column = b * block_columns + 4 * k + j;
+                                        lanes::store(values[column], value);
+                                        x_lane[j] = lanes::add(x_lane[j], lanes::load(x.at + column * tile_rows + row));
+                                      });
+    const auto multiply = [&](auto how) PRECIS_INLINE_LAMBDA {
+      add_products<lanes, decltype(how)::value, false>(values[0], 4 * width, x.at + row, 4 * tile_rows, tile_rows,
+                                                       count * 8, lane[0], width, exponent);
+    };
+    if (fits)
+      multiply(std::integral_constant<decltype(lanes::none), lanes::none>{});
+    else if (ordinary)
+      multiply(std::integral_constant<decltype(lanes::none), check>{});
+    else
+      multiply(std::integral_constant<decltype(lanes::none), lanes::ties_and_tiny>{});
+    const vector sum = lanes::add(lanes::add(x_lane[0], x_lane[1]), lanes::add(x_lane[2], x_lane[3]));
+    vector product = lanes::add(lanes::add(lanes::load(lane[0]), lanes::load(lane[1])),
+                                lanes::add(lanes::load(lane[2]), lanes::load(lane[3])));
+    product = lanes::fma(lanes::subtract(lanes::zero(), Code::load_floats(side.offsets + row * 4)), sum, product);
+    lanes::store(total + row, lanes::fma(Code::load_floats(side.scales + row * 4), product, lanes::load(total + row)));
+  }
+}
+
+/// total[r] = fma(scale, product - zero point * sum of x, total[r]) for one segment of sixteen rows, whose elements of x are
+/// all in `from`.
+template<class Code, unsigned Bits, class Numbers>
+void add_gathered_segment(const std::byte* blocks, std::size_t count, const gathered_segment& x,
+                          const padded_side& side, [[maybe_unused]] std::span<const float> from,
+                          float* total) noexcept {
+  using lanes = typename Code::floats;
+  using vector = typename lanes::vector;
+  if constexpr (has_chains<lanes>) return add_gathered_chains<Code, Bits, Numbers>(blocks, count, x, side, from, total);
   for (std::size_t row = 0; row < tile_rows; row += Code::rows) {
     vector lane[4], x_lane[4];
     for_constants<4>([&](auto j) PRECIS_INLINE_LAMBDA { lane[j] = x_lane[j] = lanes::zero(); });
@@ -109,7 +159,7 @@ void multiply_keep_of(const packed_keep_of_grid& m, std::span<const float> x, fl
   });
 
   for (std::size_t row = first; row < last; row += tile_rows) {
-    const std::size_t rows = last - row < tile_rows ? last - row : tile_rows;
+    const std::size_t rows = values.out - row < tile_rows ? values.out - row : tile_rows;
     float total[tile_rows] = {};
     for (std::size_t s = 0, k = 0; s < all; ++s) {
       const std::size_t left = whole_blocks(values.in) - s * segment, first_block = s * segment / block_columns;
@@ -140,9 +190,13 @@ void multiply_keep_of(const packed_keep_of_grid& m, std::span<const float> x, fl
         }
         gather(place + b * place_bits * word_stride, group_of, xs.at + b * block_columns * tile_rows);
       }
-      add_gathered_segment<Code, Bits, Numbers>(blocks, count, xs, copy.side, total);
+      const std::size_t from = s * segment / keep * group,
+                        kept_end = (s + 1) * segment < values.in ? (s + 1) * segment : values.in;
+      const std::size_t end =
+          (kept_end + keep - 1) / keep * group < x.size() ? (kept_end + keep - 1) / keep * group : x.size();
+      add_gathered_segment<Code, Bits, Numbers>(blocks, count, xs, copy.side, x.subspan(from, end - from), total);
     }
-    for (std::size_t r = 0; r < rows; ++r) y[row + r] = total[r];
+    for (std::size_t r = 0; r < rows && row + r < last; ++r) y[row + r] = total[r];
   }
 }
 

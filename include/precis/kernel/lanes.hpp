@@ -53,6 +53,8 @@ namespace precis::kernel {
 ///                               the result, ...
 ///   expand(bits, values)        optional: consecutive values at the bits that are set, zeros elsewhere; `width` values
 ///                               may be read
+///   chains                      optional, where there is no instruction for fma: four vectors of chains of fma, with its
+///                               bits if `exact` says so (fma_chains.hpp)
 ///
 /// A lane type over double, for statistics, has the functions that products need: zero, broadcast, load, store,
 /// load_part, store_part, fma and transpose, as well as load_floats.
@@ -64,6 +66,8 @@ namespace precis::kernel {
 ///   load_streams(first, stride, bytes, count, w)    optional: w[i] holds bytes 4 i ... 4 i + 3 of each of `count` <=
 ///                               `rows` streams, `stride` apart, of which `bytes` <= 16 bytes and no others are read;
 ///                               what follows them is undefined. Requires bytes > 0, count > 0.
+///   stream_reader               optional, with all rows in a vector: start(stride, bytes), then read(first, w) as
+///                               load_streams, again and again
 ///   spread_codes<Bits>(w)       optional: byte j of every lane is the Bits bits from bit j * Bits on
 ///   digits<Right, Mask>(w)      (w >> Right) & Mask in every lane; a negative Right shifts to the left
 ///   merge<Right, Mask>(low, w)  the bits of Mask from digits(w), the others from low
@@ -71,17 +75,22 @@ namespace precis::kernel {
 ///   products<Bits>(start)       a sum of products that starts from `start` (default 0): add(quad<K>, codes, quad of x)
 ///                               for K = 0 ... 7, then end_block(), once per block; sum() is exact for up to 128
 ///                               columns
+///   loose_products<Bits>        optional: the same for words that hold the codes of the quad among others
+///   held(w)                     optional: w, kept in a register
 ///   number<Bits, At>(w)         the Bits bits of every lane from bit At on, as a float; Bits <= 5, or 8 in a byte
-///   float_sums                  optional, where fma is slow: a sum of products of numbers of few bits and floats, with the
-///                               bits of fma
+///   add_levels, add_numbers     where the float lanes have `chains`: add the products of x and the values of four codes
+///                               per lane, in a table or integers
 ///   small_float<Float, At>(w)   the same bits, decoded as a finite minifloat
 ///   look_up<Bits, J>(codes, table, step)    table[lane * step + byte J of the lane]. Requires bytes below 2^Bits, a
 ///                               step of 0 or at least 2^Bits, and 2^Bits readable floats.
 ///   nibbles(codes, table)       every byte, which is below 16, replaced by its entry in a table of sixteen bytes
+///   e2m1_nibbles(codes)         optional: the same for the table of e2m1, faster
 ///   to_float                    each lane of a sum as float
 ///   signed_bytes(p)             optional: `floats::width` signed bytes as floats
 ///   load_floats, load_halves, load_bfloat16s    one stored value per lane, as `floats::vector`
+///   widen_halves(p, to)         optional: 32 halves as floats, faster
 ///   zero_points<Bits>(stream, first)    codes first, first + 1, ... of the sixteen in a stream, as floats
+///   zero_points<Bits>(two_words, first)    the same for a stream in two words; needed if `first` must be a multiple of 8
 ///   store_low_bytes(p, v)       the low byte of every lane's bits
 ///
 /// Code lanes of more than one row also have, for encoding (precis/codec):

@@ -337,7 +337,13 @@ struct avx2_code_lanes {
   /// Eight codes of a stream fill Bits bytes: the bytes that hold each code are gathered and shifted down.
   template<unsigned Bits>
   [[nodiscard]] static __m256 zero_points(const std::byte* run, std::size_t first) noexcept {
-    const auto held = static_cast<long long>(get_bytes(run + first / 8 * Bits, Bits).low);
+    return zero_points<Bits>(get_bytes(run + first / 8 * Bits, Bits), 0);
+  }
+  template<unsigned Bits>
+  [[nodiscard]] static __m256 zero_points(two_words run, std::size_t first) noexcept {
+    const auto held = static_cast<long long>(first == 0  ? run.low
+                                             : Bits == 8 ? run.high
+                                                         : run.low >> 8 * Bits % 64 | run.high << (64 - 8 * Bits) % 64);
     const words bytes = _mm256_shuffle_epi8(
         _mm256_set1_epi64x(held), _mm256_loadu_si256(reinterpret_cast<const __m256i*>(stream<Bits>.bytes.data())));
     const words down =

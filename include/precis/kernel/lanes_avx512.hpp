@@ -181,6 +181,10 @@ struct avx512_code_lanes {
 
   [[nodiscard]] static words load(const std::byte* p) noexcept { return _mm512_loadu_si512(p); }
   static void store(std::byte* p, words w) noexcept { _mm512_storeu_si512(p, w); }
+  [[nodiscard]] static words held(words w) noexcept {
+    asm("" : "+v"(w));
+    return w;
+  }
   [[nodiscard]] static words all(std::int32_t x) noexcept { return _mm512_set1_epi32(x); }
   [[nodiscard]] static words rounded(__m512 v) noexcept { return _mm512_maskz_cvtps_epi32(0xffff, v); }
   [[nodiscard]] static words bytes_of(words a, words b, words c, words d, const std::int16_t* zeros,
@@ -244,6 +248,56 @@ struct avx512_code_lanes {
       });
     }
   }
+  /// The same for sixteen streams at one distance, again and again.
+  class stream_reader {
+   public:
+    void start(std::size_t stride, std::size_t bytes) noexcept {
+      stride_ = stride;
+      const words lane = _mm512_set_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0);
+      const words row = _mm512_and_si512(lane, _mm512_set1_epi32(stride <= 8 ? 15 : 7));
+      const words start = _mm512_mullo_epi32(row, _mm512_set1_epi32(static_cast<int>(stride) * 0x0101'0101));
+      for_constants<4>([&](auto i) PRECIS_INLINE_LAMBDA {
+        at_[i] = _mm512_add_epi32(start, _mm512_set1_epi32(0x0302'0100 + 0x0404'0404 * static_cast<int>(i)));
+      });
+      const auto first = [](std::size_t n) { return n >= 64 ? ~std::uint64_t{0} : (std::uint64_t{1} << n) - 1; };
+      const std::size_t size = stride <= 8 ? 15 * stride + bytes : stride <= 16 ? 7 * stride + bytes : bytes;
+      there_[0] = first(size);  // of the last streams: no byte after them is read
+      there_[1] = size > 64 ? first(size - 64) : 0;
+    }
+    PRECIS_INLINE void read(const std::byte* first, words (&w)[4]) const noexcept {
+      if (stride_ > 16) {  // 16 bytes of each stream, transposed: stream 4 q + i is quarter q of v[i]
+        words v[4];
+        for_constants<16>([&](auto r) PRECIS_INLINE_LAMBDA {
+          const auto* const from = reinterpret_cast<const __m128i*>(first + r * stride_);
+          const __m128i stream =
+              r < 15 ? _mm_loadu_si128(from) : _mm_maskz_loadu_epi8(static_cast<__mmask16>(there_[0]), from);
+          v[r % 4] = r < 4 ? _mm512_castsi128_si512(stream)
+                           : _mm512_mask_broadcast_i32x4(v[r % 4], static_cast<__mmask16>(0xfu << r / 4 * 4), stream);
+        });
+        turn_words(v, w);
+        return;
+      }
+      const auto part = [&](std::uint64_t there, const std::byte* from)
+                            PRECIS_INLINE_LAMBDA { return _mm512_maskz_loadu_epi8(there, from); };
+      if (stride_ <= 8) {
+        const words low = part(there_[0], first), high = part(there_[1], first + 64);
+        for_constants<4>([&](auto i) PRECIS_INLINE_LAMBDA { w[i] = _mm512_permutex2var_epi8(low, at_[i], high); });
+        return;
+      }
+      const std::byte* const half = first + 8 * stride_;
+      const words low = _mm512_loadu_si512(first), high = _mm512_loadu_si512(first + 64);
+      const words next = part(there_[0], half), after = part(there_[1], half + 64);
+      for_constants<4>([&](auto i) PRECIS_INLINE_LAMBDA {
+        w[i] = _mm512_mask_mov_epi32(_mm512_permutex2var_epi8(low, at_[i], high), 0xff00,
+                                     _mm512_permutex2var_epi8(next, at_[i], after));
+      });
+    }
+
+   private:
+    words at_[4] = {};
+    std::uint64_t there_[2] = {};  // which bytes of the last vectors exist
+    std::size_t stride_ = 0;
+  };
 #else
   static void load_streams(const std::byte* first, std::size_t stride, std::size_t bytes, std::size_t count,
                            words (&w)[4]) noexcept {
@@ -262,14 +316,7 @@ struct avx512_code_lanes {
       for (std::size_t q = 0; q < 4; ++q)
         for (std::size_t i = 0; i < 4; ++i) read(i, q, 4 * q + i < count ? all : 0);
     }
-    const words a = _mm512_maskz_unpacklo_epi32(0xffff, v[0], v[1]),
-                b = _mm512_maskz_unpacklo_epi32(0xffff, v[2], v[3]);
-    const words c = _mm512_maskz_unpackhi_epi32(0xffff, v[0], v[1]),
-                d = _mm512_maskz_unpackhi_epi32(0xffff, v[2], v[3]);
-    w[0] = _mm512_maskz_unpacklo_epi64(0xff, a, b);
-    w[1] = _mm512_maskz_unpackhi_epi64(0xff, a, b);
-    w[2] = _mm512_maskz_unpacklo_epi64(0xff, c, d);
-    w[3] = _mm512_maskz_unpackhi_epi64(0xff, c, d);
+    turn_words(v, w);
   }
 #endif
   template<int Right, std::uint32_t Mask>
@@ -302,6 +349,20 @@ struct avx512_code_lanes {
     }
     void end_block() noexcept {}
     [[nodiscard]] words sum() const noexcept { return _mm512_add_epi32(even_quads, odd_quads); }
+  };
+  /// Codes in the upper halves of bytes stay there: they are multiplied by 16 rather than shifted.
+  template<unsigned Bits>
+    requires(Bits == 4)
+  struct loose_products {
+    products<8> sums;
+    template<std::size_t K>
+    void add(quad<K>, words w, words x) noexcept {
+      sums.add(quad<K>{}, digits<0, K % 2 == 0 ? 0x0F0F'0F0Fu : 0xF0F0'F0F0u>(w), x);
+    }
+    void end_block() noexcept {}
+    [[nodiscard]] words sum() const noexcept {
+      return _mm512_add_epi32(sums.even_quads, _mm512_maskz_srai_epi32(0xffff, sums.odd_quads, 4));
+    }
   };
 #else
   /// Sums of pairs have 16 bits: eight of them fit if codes are below 16, so wider codes are split into two nibbles.
@@ -397,9 +458,12 @@ struct avx512_code_lanes {
   [[nodiscard]] static __m512 zero_points(const std::byte* run, std::size_t) noexcept {
     constexpr __mmask64 there = (1u << 2 * Bits) - 1u;  // a load of fewer bytes would pass through memory
     const words all = _mm512_maskz_loadu_epi8(there, run);
-    const words held = _mm512_shuffle_epi8(quarters<0>(all, all), _mm512_loadu_si512(stream<Bits>.bytes.data()));
-    const words down = _mm512_maskz_srlv_epi32(0xffff, held, _mm512_loadu_si512(stream<Bits>.shifts.data()));
-    return to_float(_mm512_and_si512(down, _mm512_set1_epi32((1 << Bits) - 1)));
+    return zero_points<Bits>(quarters<0>(all, all));
+  }
+  template<unsigned Bits>
+  [[nodiscard]] static __m512 zero_points(two_words run, std::size_t) noexcept {
+    const __m128i all = _mm_set_epi64x(static_cast<long long>(run.high), static_cast<long long>(run.low));
+    return zero_points<Bits>(_mm512_maskz_broadcast_i32x4(0xffff, all));
   }
   static void store_past_caches(float* p, __m512 v) noexcept { _mm512_stream_ps(p, v); }
   static void finish_stores() noexcept { _mm_sfence(); }
@@ -412,11 +476,29 @@ struct avx512_code_lanes {
   [[nodiscard]] static words quarters(words a, words b) noexcept {
     return _mm512_maskz_shuffle_i32x4(0xffff, a, b, Order);
   }
+  /// The first sixteen codes of a stream that is in every quarter.
+  template<unsigned Bits>
+  [[nodiscard]] static __m512 zero_points(words run) noexcept {
+    const words held = _mm512_shuffle_epi8(run, _mm512_loadu_si512(stream<Bits>.bytes.data()));
+    const words down = _mm512_maskz_srlv_epi32(0xffff, held, _mm512_loadu_si512(stream<Bits>.shifts.data()));
+    return to_float(_mm512_and_si512(down, _mm512_set1_epi32((1 << Bits) - 1)));
+  }
   /// Byte J of every word, zero-extended.
   template<int J>
   [[nodiscard]] static __m128i byte_of_words() noexcept {
     constexpr int zeros = static_cast<int>(0x8080'8000u);
     return _mm_setr_epi32(zeros + J, zeros + J + 4, zeros + J + 8, zeros + J + 12);
+  }
+  /// w[j] holds word j of each quarter of v: that of quarter q of v[i] is word 4 q + i.
+  PRECIS_INLINE static void turn_words(const words (&v)[4], words (&w)[4]) noexcept {
+    const words a = _mm512_maskz_unpacklo_epi32(0xffff, v[0], v[1]),
+                b = _mm512_maskz_unpacklo_epi32(0xffff, v[2], v[3]);
+    const words c = _mm512_maskz_unpackhi_epi32(0xffff, v[0], v[1]),
+                d = _mm512_maskz_unpackhi_epi32(0xffff, v[2], v[3]);
+    w[0] = _mm512_maskz_unpacklo_epi64(0xff, a, b);
+    w[1] = _mm512_maskz_unpackhi_epi64(0xff, a, b);
+    w[2] = _mm512_maskz_unpacklo_epi64(0xff, c, d);
+    w[3] = _mm512_maskz_unpackhi_epi64(0xff, c, d);
   }
   template<int Right>
   [[nodiscard]] static words shift(words w) noexcept {

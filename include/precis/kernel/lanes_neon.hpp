@@ -8,11 +8,27 @@
 #include <precis/kernel/minifloat.hpp>
 
 #include <arm_neon.h>
+#include <array>
 #include <cstddef>
 #include <cstdint>
 
 namespace precis::kernel {
 PRECIS_IEEE_BEGIN
+
+namespace detail {
+
+/// For each set of four bits: where the bytes of the values at the bits that are set come from; 0xff: nowhere, a zero.
+inline constexpr auto places_of_bits = [] {
+  std::array<std::array<std::uint8_t, 16>, 16> all{};
+  for (unsigned bits = 0; bits < 16; ++bits)
+    for (unsigned i = 0, set = 0; i < 16; ++i) {
+      const bool kept = (bits >> i / 4 & 1u) != 0;
+      all[bits][i] = static_cast<std::uint8_t>(kept ? set++ : 0xffu);
+    }
+  return all;
+}();
+
+}  // namespace detail
 
 /// 4 lanes, 32 registers. 64-bit ARM only: 32-bit NEON flushes subnormals, so 32-bit ARM uses the scalar lanes.
 struct neon_lanes {
@@ -69,6 +85,10 @@ struct neon_lanes {
       r[i] = f(vcombine_f32(vget_low_f32(r[i]), vget_low_f32(r[i + 1])),
                vcombine_f32(vget_high_f32(r[i]), vget_high_f32(r[i + 1])));
     return f(vuzp1q_f32(r[0], r[2]), vuzp2q_f32(r[0], r[2]));
+  }
+  [[nodiscard]] static vector expand(unsigned bits, const float* values) noexcept {
+    const uint8x16_t from = vld1q_u8(detail::places_of_bits[bits].data());
+    return vreinterpretq_f32_u8(vqtbl1q_u8(vreinterpretq_u8_f32(vld1q_f32(values)), from));
   }
   static void transpose(vector (&r)[4]) noexcept {
     const float32x4x2_t low = vtrnq_f32(r[0], r[1]), high = vtrnq_f32(r[2], r[3]);

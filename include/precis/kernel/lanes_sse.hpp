@@ -10,7 +10,9 @@
 #include <precis/kernel/ieee.hpp>
 #include <precis/kernel/minifloat.hpp>
 
-#include <immintrin.h>
+#include <tmmintrin.h>  // not immintrin.h, which takes as long to compile as all that a kernel includes beside it
+
+#include <array>
 #include <cstddef>
 #include <cstdint>
 
@@ -23,6 +25,18 @@ namespace detail {
 [[nodiscard]] PRECIS_INLINE __m128i select(__m128i mask, __m128i a, __m128i b) noexcept {
   return _mm_or_si128(_mm_and_si128(mask, a), _mm_andnot_si128(mask, b));
 }
+
+/// For each set of four bits: how many bits below bit i are set, and a mask that is all ones if bit i is.
+inline constexpr auto places_of_bits = [] {
+  std::array<std::array<std::uint32_t, 8>, 16> all{};
+  for (std::uint32_t bits = 0; bits < 16; ++bits)
+    for (std::uint32_t i = 0, set = 0; i < 4; ++i) {
+      all[bits][i] = set;
+      all[bits][4 + i] = (bits >> i & 1u) != 0 ? ~0u : 0u;
+      set += bits >> i & 1u;
+    }
+  return all;
+}();
 
 }  // namespace detail
 
@@ -94,6 +108,161 @@ struct sse_lanes {
   }
   [[nodiscard]] static float total(vector v) noexcept {
     return folded(v, [](vector a, vector b) PRECIS_INLINE_LAMBDA { return _mm_add_ps(a, b); });
+  }
+  [[nodiscard]] static vector expand(unsigned bits, const float* values) noexcept {
+    const std::uint32_t* const from = detail::places_of_bits[bits].data();
+    const vector all = _mm_setr_ps(values[0], values[from[1]], values[from[2]], values[from[3]]);
+    return _mm_and_ps(all, load(reinterpret_cast<const float*>(from + 4)));
+  }
+  /// Four vectors of chains of fma, in half its time: the sums stay in double, and are rounded to float after every
+  /// product. Whether a sum may have needed the correction that `fma` makes is asked once, after all products. Rounding a
+  /// sum to double and then to float gives another result than one rounding only
+  ///     - if it then lies halfway between two floats (a tie) or below the smallest normal one (tiny);
+  ///     - if the weight has at most four significant bits, only if the sum before is not zero and below 2^-52 times the
+  ///       product, or the result is tiny. Else, of the sum before and the product, the larger one is a multiple of 1/16 of
+  ///       the unit in which a float of the result's size counts, and the smaller one fits as well or is below 1/4 of it.
+  /// So the sums are checked for ties, for ties and tiny results, or for small sums, or (mixed) for small ones and, where
+  /// the weight has more than 21 significant bits, for ties; or not at all, if they are known to fit in double.
+  /// Where ties are frequent, because weights have few bits, but more than four, sums are corrected at once.
+  enum chain_check : std::uint8_t { none, ties, ties_and_tiny, small, mixed, corrected };
+  template<chain_check Check>
+  struct chains {
+    __m128d low[4], high[4];
+    __m128i tied[4], least = _mm_set1_epi32(0x7fff'ffff);
+
+    PRECIS_INLINE chains() noexcept {
+      for_constants<4>([&](auto v) PRECIS_INLINE_LAMBDA {
+        low[v] = high[v] = _mm_setzero_pd();
+        tied[v] = _mm_setzero_si128();
+      });
+    }
+    PRECIS_INLINE chains(const float* sums, std::size_t step) noexcept {
+      for_constants<4>([&](auto v) PRECIS_INLINE_LAMBDA {
+        const vector sum = load(sums + v * step);
+        low[v] = _mm_cvtps_pd(sum);
+        high[v] = upper(sum);
+        tied[v] = _mm_setzero_si128();
+      });
+    }
+    template<std::size_t V>
+    PRECIS_INLINE void add(__m128d a, __m128d b, __m128d x, __m128d y) noexcept {
+      const __m128d p = _mm_mul_pd(a, x), q = _mm_mul_pd(b, y);
+      __m128d s = _mm_add_pd(p, low[V]), t = _mm_add_pd(q, high[V]);
+      if constexpr (Check == corrected) {
+        const __m128i cut = _mm_slli_epi32(words<0x88>(s, t), 3), top = words<0xdd>(s, t);
+        const __m128i tie = _mm_cmpeq_epi32(cut, _mm_set1_epi32(static_cast<int>(0x8000'0000u)));
+        const __m128i size = _mm_add_epi32(_mm_add_epi32(top, top), _mm_set1_epi32(0x7fff'ffff));
+        const __m128i tiny =
+            _mm_cmpgt_epi32(_mm_set1_epi32(static_cast<int>(((1023u - 125u) << 21) + 0x8000'0000u)), size);
+        if (__builtin_expect(_mm_movemask_epi8(_mm_or_si128(tie, tiny)) != 0, 0)) {
+          s = odd_sum(p, low[V], s);
+          t = odd_sum(q, high[V], t);
+        }
+      } else if constexpr (Check != none && Check != small) {
+        __m128i cut = _mm_slli_epi32(words<0x88>(s, t), 3);
+        if constexpr (Check == mixed) cut = _mm_or_si128(cut, _mm_cmpeq_epi32(words<0x88>(a, b), _mm_setzero_si128()));
+        tied[V] = _mm_min_epi16(tied[V], cut);
+      }
+      if constexpr (Check == ties_and_tiny || Check == small || Check == mixed) {
+        const __m128i top = words<0xdd>(s, t);
+        least = _mm_min_epi16(least, _mm_add_epi32(_mm_add_epi32(top, top), _mm_set1_epi32(0x7fff'ffff)));
+      }
+      low[V] = _mm_cvtps_pd(_mm_cvtpd_ps(s));
+      high[V] = _mm_cvtps_pd(_mm_cvtpd_ps(t));
+    }
+    template<std::size_t V>
+    PRECIS_INLINE void add(vector w, const float* x) noexcept {
+      const vector v = load(x);
+      add<V>(_mm_cvtps_pd(w), upper(w), _mm_cvtps_pd(v), upper(v));
+    }
+    template<std::size_t V, bool Same>
+    PRECIS_INLINE void add(vector w, const double* x) noexcept {
+      const __m128d v = _mm_loadu_pd(x);
+      add<V>(_mm_cvtps_pd(w), upper(w), v, Same ? v : _mm_loadu_pd(x + 2));
+    }
+    /// Whether all sums of all vectors, or of vector V, have the bits of fma, if the products are below 2^exponent.
+    [[nodiscard]] PRECIS_INLINE bool exact(int exponent) const noexcept {
+      const __m128i some = _mm_min_epi16(_mm_min_epi16(tied[0], tied[1]), _mm_min_epi16(tied[2], tied[3]));
+      return Check == none || Check == corrected || (not_small(exponent) && no_tie(some));
+    }
+    template<std::size_t V>
+    [[nodiscard]] PRECIS_INLINE bool exact(int exponent) const noexcept {
+      return Check == none || Check == corrected || (not_small(exponent) && no_tie(tied[V]));
+    }
+    template<std::size_t V>
+    [[nodiscard]] PRECIS_INLINE vector sum() const noexcept {
+      return _mm_movelh_ps(_mm_cvtpd_ps(low[V]), _mm_cvtpd_ps(high[V]));
+    }
+
+   private:
+    // The upper halves of what was compared decide.
+    [[nodiscard]] PRECIS_INLINE static bool no_tie(__m128i smallest) noexcept {
+      return (_mm_movemask_epi8(_mm_cmpeq_epi16(smallest, _mm_set1_epi16(-0x8000))) & 0xcccc) == 0;
+    }
+    [[nodiscard]] PRECIS_INLINE bool not_small(int exponent) const noexcept {
+      const int smallest = Check == ties_and_tiny || exponent < -75 ? -125 : exponent - 50;
+      const auto limit = static_cast<short>(((smallest + 1023) << 5) - 0x8000);
+      return (_mm_movemask_epi8(_mm_cmpgt_epi16(_mm_set1_epi16(limit), least)) & 0xcccc) == 0;
+    }
+    template<int Select>
+    [[nodiscard]] PRECIS_INLINE static __m128i words(__m128d a, __m128d b) noexcept {
+      return _mm_castps_si128(_mm_shuffle_ps(_mm_castpd_ps(a), _mm_castpd_ps(b), Select));
+    }
+  };
+  /// The exponents of the smallest and the largest element that is not zero; 128 and -127 if there is none.
+  struct exponents {
+    int least = 0, most = 0;
+  };
+  [[nodiscard]] static exponents exponents_of(const float* x, std::size_t count) noexcept {
+    __m128i largest = _mm_setzero_si128(), smallest = _mm_set1_epi32(0x7fff);  // the upper halves of |x|, without zeros
+    for (std::size_t c = 0; c < count; c += 4) {
+      const __m128 four = count - c < 4 ? load_part(x + c, count - c) : load(x + c);
+      const __m128i size = _mm_and_si128(_mm_castps_si128(four), _mm_set1_epi32(0x7fff'ffff));
+      const __m128i zero = _mm_srli_epi32(_mm_cmpeq_epi32(size, _mm_setzero_si128()), 17),
+                    half = _mm_srli_epi32(size, 16);
+      largest = _mm_max_epi16(largest, half);
+      smallest = _mm_min_epi16(smallest, _mm_or_si128(half, zero));
+    }
+    std::int32_t large[4], least[4];
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(large), largest);
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(least), smallest);
+    std::int32_t top = 0, bottom = 0x7fff;
+    for (std::size_t i = 0; i < 4; ++i) {
+      top = large[i] > top ? large[i] : top;
+      bottom = least[i] < bottom ? least[i] : bottom;
+    }
+    return {(bottom >> 7) - 127, (top >> 7) - 127};
+  }
+  /// Stores each of the `count` elements of x, an even number, twice.
+  static void store_twice(const float* x, std::size_t count, double* twice) noexcept {
+    for (std::size_t c = 0; c < count; c += 2) {
+      const __m128d v = two(x + c);
+      _mm_storeu_pd(twice + 2 * c, _mm_unpacklo_pd(v, v));
+      _mm_storeu_pd(twice + 2 * c + 2, _mm_unpackhi_pd(v, v));
+    }
+  }
+  static void store_doubles(const float* x, std::size_t count, double* to) noexcept {
+    for (std::size_t c = 0; c < count; c += 2) _mm_storeu_pd(to + c, two(x + c));
+  }
+  /// Four floats that are stored as such or as doubles; if Same, one that is stored twice.
+  template<bool Same>
+  [[nodiscard]] PRECIS_INLINE static vector four(const float* p) noexcept {
+    return load(p);
+  }
+  template<bool Same>
+  [[nodiscard]] PRECIS_INLINE static vector four(const double* p) noexcept {
+    return _mm_movelh_ps(_mm_cvtpd_ps(_mm_loadu_pd(p)), _mm_cvtpd_ps(_mm_loadu_pd(Same ? p : p + 2)));
+  }
+  /// Two numbers as doubles: neighbours, or any two.
+  [[nodiscard]] PRECIS_INLINE static __m128d two(const float* p) noexcept {
+    return _mm_cvtps_pd(_mm_castsi128_ps(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p))));
+  }
+  [[nodiscard]] PRECIS_INLINE static __m128d two(const double* p) noexcept { return _mm_loadu_pd(p); }
+  [[nodiscard]] PRECIS_INLINE static __m128d two(const float* a, const float* b) noexcept {
+    return _mm_cvtps_pd(_mm_unpacklo_ps(_mm_load_ss(a), _mm_load_ss(b)));
+  }
+  [[nodiscard]] PRECIS_INLINE static __m128d two(const double* a, const double* b) noexcept {
+    return _mm_loadh_pd(_mm_load_sd(a), b);
   }
   static void transpose(vector (&r)[4]) noexcept {
     const vector a = _mm_unpacklo_ps(r[0], r[1]), b = _mm_unpackhi_ps(r[0], r[1]);
@@ -226,66 +395,6 @@ struct sse_code_lanes {
     [[nodiscard]] words sum() const noexcept { return total; }
   };
 #endif
-  /// Sums of products of numbers of few bits and floats, each rounded to float as by fma, three times as fast: every
-  /// element of x is a multiple of a unit, and so are the products and the sums, which have at most 52 bits if the elements
-  /// are not of too different sizes. So a sum is exact in double, and the difference s + 2^29 s - 2^29 s is s rounded to 24
-  /// bits, ties to even.
-  struct float_sums {
-    __m128d low = _mm_setzero_pd(), high = _mm_setzero_pd();
-
-    /// Stores each of the `count` elements of x twice, a multiple of four. Returns whether up to 32 products with numbers
-    /// that are multiples of a unit below 2^bits units can be summed.
-    [[nodiscard]] static bool prepare(const float* x, std::size_t count, unsigned bits, double* twice) noexcept {
-      words largest = _mm_setzero_si128(), smallest = _mm_set1_epi32(0x7fff);  // the upper halves of |x|, without zeros
-      for (std::size_t c = 0; c < count; c += 4) {
-        const __m128 four = _mm_loadu_ps(x + c);
-        const words size = _mm_and_si128(_mm_castps_si128(four), _mm_set1_epi32(0x7fff'ffff));
-        const words none = _mm_srli_epi32(_mm_cmpeq_epi32(size, _mm_setzero_si128()), 17),
-                    half = _mm_srli_epi32(size, 16);
-        largest = _mm_max_epi16(largest, half);
-        smallest = _mm_min_epi16(smallest, _mm_or_si128(half, none));
-        const __m128d front = _mm_cvtps_pd(four), back = _mm_cvtps_pd(_mm_movehl_ps(four, four));
-        _mm_storeu_pd(twice + 2 * c, _mm_unpacklo_pd(front, front));
-        _mm_storeu_pd(twice + 2 * c + 2, _mm_unpackhi_pd(front, front));
-        _mm_storeu_pd(twice + 2 * c + 4, _mm_unpacklo_pd(back, back));
-        _mm_storeu_pd(twice + 2 * c + 6, _mm_unpackhi_pd(back, back));
-      }
-      std::int32_t large[4], small[4];
-      store(reinterpret_cast<std::byte*>(large), largest);
-      store(reinterpret_cast<std::byte*>(small), smallest);
-      std::int32_t top = 0, bottom = 0x7fff;
-      for (std::size_t i = 0; i < 4; ++i) {
-        top = large[i] > top ? large[i] : top;
-        bottom = small[i] < bottom ? small[i] : bottom;
-      }
-      const std::int32_t most = top >> 7, least = bottom >> 7;  // biased exponents; 255 and 0 if all elements are zero
-      return least > 60 && most < 200 && most - least + static_cast<std::int32_t>(bits) <= 22;
-    }
-    PRECIS_INLINE void add(__m128d a, __m128d b, const double* x) noexcept {
-      const __m128d v = _mm_loadu_pd(x);
-      low = rounded(_mm_add_pd(_mm_mul_pd(a, v), low));
-      high = rounded(_mm_add_pd(_mm_mul_pd(b, v), high));
-    }
-    PRECIS_INLINE void add(__m128 number, const double* x) noexcept {
-      add(_mm_cvtps_pd(number), _mm_cvtps_pd(_mm_movehl_ps(number, number)), x);
-    }
-    /// The same for the Bits bits of every lane from bit At on: below the exponent of 2^52 they are a double.
-    template<unsigned Bits, unsigned At>
-    PRECIS_INLINE void add_number(words codes, const double* x) noexcept {
-      const words number = digits<static_cast<int>(At), At + Bits == 32 ? ~0u : (1u << Bits) - 1u>(codes);
-      const words exponent = _mm_set1_epi32(0x4330'0000);
-      const __m128d zero = _mm_set1_pd(0x1p52);
-      add(_mm_sub_pd(_mm_castsi128_pd(_mm_unpacklo_epi32(number, exponent)), zero),
-          _mm_sub_pd(_mm_castsi128_pd(_mm_unpackhi_epi32(number, exponent)), zero), x);
-    }
-    [[nodiscard]] __m128 sum() const noexcept { return _mm_movelh_ps(_mm_cvtpd_ps(low), _mm_cvtpd_ps(high)); }
-
-   private:
-    [[nodiscard]] PRECIS_INLINE static __m128d rounded(__m128d s) noexcept {
-      const __m128d large = _mm_mul_pd(s, _mm_set1_pd(0x1p29));
-      return _mm_sub_pd(_mm_add_pd(s, large), large);
-    }
-  };
   [[nodiscard]] static __m128 to_float(words w) noexcept { return _mm_cvtepi32_ps(w); }
   template<unsigned Bits, unsigned At>
   [[nodiscard]] static __m128 number(words w) noexcept {
@@ -314,6 +423,50 @@ struct sse_code_lanes {
   [[nodiscard]] static __m128 look_up(words codes, const float* table, std::size_t step) noexcept {
     return gathered(digits<8 * static_cast<int>(J), 0xFF>(codes), table, step);
   }
+  /// Adds the products of x and the values in a table of the four codes of each lane, which are bytes, or bytes in memory.
+  template<floats::chain_check Check, class T>
+  PRECIS_INLINE static void add_levels(floats::chains<Check>& sums, words codes, const T* table, std::size_t step,
+                                       const double* x) noexcept {
+    const auto low = static_cast<std::uint64_t>(_mm_cvtsi128_si64(codes)),
+               high = static_cast<std::uint64_t>(_mm_cvtsi128_si64(_mm_unpackhi_epi64(codes, codes)));
+    for_constants<4>([&](auto j) PRECIS_INLINE_LAMBDA {
+      const __m128d v = _mm_loadu_pd(x + 2 * j);
+      sums.template add<j>(
+          floats::two(table + (low >> 8 * j & 0xffu), table + step + (low >> (8 * j + 32) & 0xffu)),
+          floats::two(table + 2 * step + (high >> 8 * j & 0xffu), table + 3 * step + (high >> (8 * j + 32) & 0xffu)), v,
+          v);
+    });
+  }
+  template<floats::chain_check Check, class T>
+  PRECIS_INLINE static void add_levels(floats::chains<Check>& sums, const std::byte* codes, const T* table,
+                                       std::size_t step, const double* x) noexcept {
+    for_constants<4>([&](auto j) PRECIS_INLINE_LAMBDA {
+      const auto at = [&](std::size_t r) PRECIS_INLINE_LAMBDA {
+        return table + r * step + std::to_integer<std::size_t>(codes[4 * r + j]);
+      };
+      const __m128d v = _mm_loadu_pd(x + 2 * j);
+      sums.template add<j>(floats::two(at(0), at(1)), floats::two(at(2), at(3)), v, v);
+    });
+  }
+  /// The same for codes that represent integers.
+  template<unsigned Bits, floats::chain_check Check>
+  PRECIS_INLINE static void add_numbers(floats::chains<Check>& sums, words codes, const double* x) noexcept {
+    for_constants<4>([&](auto j) PRECIS_INLINE_LAMBDA {
+      const words number = digits<8 * static_cast<int>(decltype(j)::value), (1u << Bits) - 1u>(codes);
+      const __m128d v = _mm_loadu_pd(x + 2 * j);
+      sums.template add<j>(_mm_cvtepi32_pd(number), _mm_cvtepi32_pd(_mm_unpackhi_epi64(number, number)), v, v);
+    });
+  }
+#if !PRECIS_SSSE3
+  /// nibbles for e2m1: 2 * value + 12. The magnitudes 0 ... 7 represent 0, 1, 2, 3, 4, 6, 8 and 12 halves.
+  [[nodiscard]] static words e2m1_nibbles(words codes) noexcept {
+    const words magnitude = _mm_and_si128(codes, _mm_set1_epi8(7)), negative = _mm_cmpgt_epi8(codes, _mm_set1_epi8(7));
+    const auto above = [&](char least) PRECIS_INLINE_LAMBDA { return _mm_cmpgt_epi8(magnitude, _mm_set1_epi8(least)); };
+    const words three = _mm_and_si128(above(6), _mm_set1_epi8(3));
+    const words halves = _mm_add_epi8(_mm_sub_epi8(_mm_sub_epi8(magnitude, above(4)), above(5)), three);
+    return _mm_add_epi8(_mm_sub_epi8(_mm_xor_si128(halves, negative), negative), _mm_set1_epi8(12));
+  }
+#endif
   [[nodiscard]] static words nibbles(words codes, const std::uint8_t* table) noexcept {
 #if PRECIS_SSSE3
     return _mm_shuffle_epi8(_mm_loadu_si128(reinterpret_cast<const __m128i*>(table)), codes);
@@ -339,6 +492,25 @@ struct sse_code_lanes {
     const words other = _mm_cmpgt_epi32(first, _mm_set1_epi32(static_cast<int>(0x8000'0000u + (30u << 23) - 1u)));
     if (__builtin_expect(_mm_movemask_epi8(other) != 0, 0)) value = any_half(magnitude);
     return _mm_castsi128_ps(_mm_or_si128(value, shift<-16>(_mm_and_si128(half, _mm_set1_epi32(0x8000)))));
+  }
+  /// Stores 32 halves as floats.
+  static void widen_halves(const std::byte* p, float* to) noexcept {
+    const words zero = _mm_setzero_si128();
+    words largest = zero, subnormal = zero;
+    for_constants<4>([&](auto i) PRECIS_INLINE_LAMBDA {
+      const words half = load(p + 16 * i), magnitude = _mm_and_si128(half, _mm_set1_epi16(0x7fff));
+      const words normal = _mm_cmpgt_epi16(magnitude, _mm_set1_epi16(0x03ff));
+      largest = _mm_max_epi16(largest, magnitude);
+      subnormal = _mm_or_si128(subnormal, _mm_andnot_si128(normal, magnitude));
+      const words high = _mm_add_epi16(_mm_and_si128(_mm_srai_epi16(half, 3), _mm_set1_epi16(-0x7001)),
+                                       _mm_and_si128(normal, _mm_set1_epi16(0x3800)));
+      const words low = _mm_slli_epi16(half, 13);
+      _mm_storeu_ps(to + 8 * i, _mm_castsi128_ps(_mm_unpacklo_epi16(low, high)));
+      _mm_storeu_ps(to + 8 * i + 4, _mm_castsi128_ps(_mm_unpackhi_epi16(low, high)));
+    });
+    const words special = _mm_cmpgt_epi16(largest, _mm_set1_epi16(0x7bff));
+    if (__builtin_expect(_mm_movemask_epi8(_mm_cmpeq_epi8(_mm_or_si128(special, subnormal), zero)) != 0xffff, 0))
+      for (std::size_t i = 0; i < 32; i += 4) _mm_storeu_ps(to + i, load_halves(p + 2 * i));
   }
   static void store_floats(std::byte* p, __m128 v) noexcept { store(p, _mm_castps_si128(v)); }
   static void store_halves(std::byte* p, __m128 v) noexcept {

@@ -3,6 +3,7 @@
 
 #include <precis/kernel/code_values.hpp>
 #include <precis/kernel/constants.hpp>
+#include <precis/kernel/fma_chains.hpp>
 #include <precis/kernel/ieee.hpp>
 #include <precis/kernel/lanes.hpp>
 #include <precis/kernel/packed_grid.hpp>
@@ -20,47 +21,62 @@ PRECIS_IEEE_BEGIN
 
 namespace detail {
 
-/// Whether the lanes sum products with these codes faster in double than with fma.
-template<class Code, unsigned Bits, class Numbers>
-inline constexpr bool sums_in_doubles = [] {
-  if constexpr (requires { typename Code::float_sums; } && !std::is_same_v<Numbers, wide_numbers>)
-    return Numbers::template significant_bits<Bits> <= 16;
-  return false;
-}();
-template<class Code, unsigned Bits, class Numbers>
-[[nodiscard]] typename Code::floats::vector sum_in_doubles(const std::byte* rows, std::size_t blocks,
-                                                           const double* x) noexcept {
+template<unsigned Bits, class Numbers>
+inline constexpr auto value_table = levels_of<Bits>(
+    [](std::size_t code) { return static_cast<double>(Numbers::value(static_cast<std::uint8_t>(code))); });
+
+/// segment_products without a tail, on lanes that have no instruction for fma. Returns false if sums may need it.
+template<class Code, unsigned Bits, class Numbers, std::size_t Parts>
+[[nodiscard]] bool add_chains(const std::byte* const (&block)[Parts], std::size_t blocks, const float* x,
+                              typename Code::floats::vector (&product)[Parts]) noexcept {
   using lanes = typename Code::floats;
-  typename Code::float_sums lane[4];
-  const std::byte* const block[1] = {rows};
-  for (std::size_t b = 0, offset = 0; b < blocks; ++b, offset += Bits * word_stride, x += 2 * block_columns)
-    each_codes<Code, Bits, loose_codes<Bits>>(
-        block, offset, [](auto) {},
-        [&](auto k, auto, typename Code::words codes) PRECIS_INLINE_LAMBDA {
-          for_constants<4>([&](auto j) PRECIS_INLINE_LAMBDA {
-            constexpr unsigned at = loose_at<Bits, k> + 8 * j;
-            Numbers::template add_to<Code, Bits, at>(lane[j], codes, x + 2 * (4 * k + j));
-          });
+  constexpr std::size_t longest = 4 * block_columns;
+  alignas(16) double twice[2 * longest];
+  const auto of_x = lanes::exponents_of(x, blocks * block_columns);
+  lanes::store_twice(x, blocks * block_columns, twice);
+  if (of_x.least < -60 || of_x.most > 60) return false;
+  if constexpr (std::is_same_v<Numbers, wide_numbers>) {
+    for (std::size_t p = 0; p < Parts; ++p) {
+      alignas(16) float values[longest * Code::rows];
+      const std::byte* const part[1] = {block[p]};
+      for (std::size_t b = 0; b < blocks; ++b)
+        each_wide<Code, Bits>(part, b * Bits * word_stride, [&](auto k, auto, auto j, auto value) PRECIS_INLINE_LAMBDA {
+          lanes::store(values + (b * block_columns + 4 * k + j) * Code::rows, value);
         });
-  return lanes::add(lanes::add(lane[0].sum(), lane[1].sum()), lanes::add(lane[2].sum(), lane[3].sum()));
+      float sums[4 * Code::rows] = {};
+      add_products<lanes, lanes::ties, true>(values, 4 * Code::rows, twice, 8, 2, blocks * 8, sums, Code::rows);
+      product[p] = lanes::add(lanes::add(lanes::load(sums), lanes::load(sums + Code::rows)),
+                              lanes::add(lanes::load(sums + 2 * Code::rows), lanes::load(sums + 3 * Code::rows)));
+    }
+    return true;
+  } else {
+    constexpr bool integers = std::is_same_v<Numbers, whole_numbers>;
+    const auto all_parts = [&](auto check, int exponent) PRECIS_TARGET {
+      for (std::size_t p = 0; p < Parts; ++p)
+        if (!add_level_chains<Code, Bits, decltype(check)::value, integers>(
+                block[p], blocks, twice, value_table<Bits, Numbers>.data(), 0, exponent, product[p]))
+          return false;
+      return true;
+    };
+    constexpr number_range range = Numbers::template range<Bits>;
+    // Then all sums of up to 32 products of a lane are multiples of a unit that a double holds.
+    if (of_x.most - of_x.least + range.high - range.last <= 22)
+      return all_parts(std::integral_constant<decltype(lanes::none), lanes::none>{}, 0);
+    constexpr auto check = range.digits <= 4 ? lanes::small : range.few_or_all ? lanes::mixed : lanes::corrected;
+    return all_parts(std::integral_constant<decltype(check), check>{}, range.high + of_x.most + 1);
+  }
 }
 
 /// Products of the codes and x over `blocks` blocks and the tail, for the rows of each part:
 ///     lane[j] = fma(code, x, lane[j]) over the columns 4 k + j in order;  (lane[0] + lane[1]) + (lane[2] + lane[3])
-template<class Code, unsigned Bits, class Numbers, std::size_t Parts>
-PRECIS_INLINE void segment_products(const std::byte* const (&block)[Parts], std::size_t blocks,
+template<class Code, unsigned Bits, class Numbers, std::size_t Parts, class Blocks, class Step>
+PRECIS_INLINE void segment_products(const std::byte* const (&block)[Parts], Blocks blocks, Step step, std::size_t ahead,
                                     const segment_tail<Parts>& tail, const float* x,
                                     typename Code::floats::vector (&product)[Parts]) noexcept {
   using lanes = typename Code::floats;
   using vector = typename lanes::vector;
-  if constexpr (sums_in_doubles<Code, Bits, Numbers>) {
-    alignas(16) double twice[8 * block_columns];
-    if (tail.quads == 0 &&
-        Code::float_sums::prepare(x, blocks * block_columns, Numbers::template significant_bits<Bits>, twice)) {
-      for (std::size_t p = 0; p < Parts; ++p) product[p] = sum_in_doubles<Code, Bits, Numbers>(block[p], blocks, twice);
-      return;
-    }
-  }
+  if constexpr (has_chains<lanes> && std::is_same_v<Step, whole_step>)
+    if (tail.quads == 0 && add_chains<Code, Bits, Numbers>(block, blocks, x, product)) return;
   vector lane[Parts][4];
   for_constants<Parts>([&](auto p) PRECIS_INLINE_LAMBDA {
     for_constants<4>([&](auto j) PRECIS_INLINE_LAMBDA { lane[p][j] = lanes::zero(); });
@@ -70,13 +86,15 @@ PRECIS_INLINE void segment_products(const std::byte* const (&block)[Parts], std:
     for_constants<Parts>([&](auto p) PRECIS_INLINE_LAMBDA { at[p] = block[p]; });
     for (std::size_t b = 0; b < blocks + (tail.quads != 0); ++b, x += block_columns) {
       if (b == blocks) for_constants<Parts>([&](auto p) PRECIS_INLINE_LAMBDA { at[p] = tail.part[p]; });
-      each_wide<Code, Bits>(at, 0, [&](auto k, auto p, auto j, vector value) PRECIS_INLINE_LAMBDA {
-        lane[p][j] = lanes::fma(value, lanes::broadcast(x + 4 * k + j), lane[p][j]);
-      });
-      for_constants<Parts>([&](auto p) PRECIS_INLINE_LAMBDA { at[p] += Bits * word_stride; });
+      each_wide<Code, Bits>(
+          at, 0,
+          [&](auto k, auto p, auto j, vector value)
+              PRECIS_INLINE_LAMBDA { lane[p][j] = lanes::fma(value, lanes::broadcast(x + 4 * k + j), lane[p][j]); },
+          b == blocks ? word_stride : std::size_t{step});
+      for_constants<Parts>([&](auto p) PRECIS_INLINE_LAMBDA { at[p] += Bits * step; });
     }
   } else {
-    for (std::size_t b = 0, offset = 0; b < blocks; ++b, offset += Bits * word_stride, x += block_columns) {
+    for (std::size_t b = 0, offset = 0; b < blocks; ++b, offset += Bits * step, x += block_columns) {
       vector quad_of_x[4];
       each_codes<Code, Bits, loose_codes<Bits>>(
           block, offset,
@@ -88,7 +106,8 @@ PRECIS_INLINE void segment_products(const std::byte* const (&block)[Parts], std:
               constexpr unsigned at = loose_at<Bits, k> + 8 * j;
               lane[p][j] = lanes::fma(Numbers::template value<Code, Bits, at>(codes), quad_of_x[j], lane[p][j]);
             });
-          });
+          },
+          step, ahead);
     }
     each_tail_value<Code, Bits, Numbers>(tail.part, tail.quads,
                                          [&](std::size_t k, auto p, auto j, vector value) PRECIS_INLINE_LAMBDA {
@@ -99,33 +118,47 @@ PRECIS_INLINE void segment_products(const std::byte* const (&block)[Parts], std:
     product[p] = lanes::add(lanes::add(lane[p][0], lane[p][1]), lanes::add(lane[p][2], lane[p][3]));
   });
 }
+/// The sum of products with codes of Bits bits; if Loose, with words that hold them among others.
+template<class Code, unsigned Bits, bool Loose>
+struct sums_of {
+  using type = typename Code::template products<Bits>;
+};
+template<class Code, unsigned Bits>
+struct sums_of<Code, Bits, true> {
+  using type = typename Code::template loose_products<Bits>;
+};
 /// The same for x as bytes and codes with exact products: integers of up to 8 bits and e2m1.
-template<class Code, unsigned Bits, class Numbers, std::size_t Parts>
-PRECIS_INLINE void segment_products(const std::byte* const (&block)[Parts], std::size_t blocks,
+template<class Code, unsigned Bits, class Numbers, std::size_t Parts, class Blocks, class Step>
+PRECIS_INLINE void segment_products(const std::byte* const (&block)[Parts], Blocks blocks, Step step, std::size_t ahead,
                                     const segment_tail<Parts>& tail, const std::int8_t* x,
                                     typename Code::floats::vector (&product)[Parts]) noexcept {
   using lanes = typename Code::floats;
   constexpr bool integers = std::is_same_v<Numbers, whole_numbers>;
-  typename Code::template products<integers ? Bits : 5> sum[Parts];
-  for (std::size_t b = 0, offset = 0; b < blocks; ++b, offset += Bits * word_stride, x += block_columns) {
+  constexpr bool loose = integers && requires { typename Code::template loose_products<Bits>; };
+  typename sums_of<Code, integers ? Bits : 5, loose>::type sum[Parts];
+  for (std::size_t b = 0, offset = 0; b < blocks; ++b, offset += Bits * step, x += block_columns) {
     auto quad_of_x = Code::broadcast_quad(x);
-    each_codes<Code, Bits, false>(
+    each_codes<Code, Bits, loose>(
         block, offset, [&](auto k) PRECIS_INLINE_LAMBDA { quad_of_x = Code::broadcast_quad(x + 4 * k); },
         [&](auto k, auto p, typename Code::words codes) PRECIS_INLINE_LAMBDA {
-          if constexpr (!integers) codes = Code::nibbles(codes, Numbers::table.data());
+          if constexpr (!integers) codes = Numbers::template in_bytes<Code>(codes);
           sum[p].add(k, codes, quad_of_x);
-        });
+        },
+        step, ahead);
     for_constants<Parts>([&](auto p) PRECIS_INLINE_LAMBDA { sum[p].end_block(); });
   }
   if (tail.quads != 0) {
-    for (std::size_t k = 0; k < tail.quads; ++k, x += 4) {
-      const auto quad_of_x = Code::broadcast_quad(x);
+    const auto add = [&](auto place, std::size_t k) PRECIS_INLINE_LAMBDA {
+      const auto quad_of_x = Code::broadcast_quad(x + 4 * k);
       for_constants<Parts>([&](auto p) PRECIS_INLINE_LAMBDA {
         typename Code::words codes = Code::load(tail.part[p] + k * word_stride);
-        if constexpr (!integers) codes = Code::nibbles(codes, Numbers::table.data());
-        sum[p].add(quad<0>{}, codes, quad_of_x);
+          if constexpr (!integers) codes = Numbers::template in_bytes<Code>(codes);
+          sum[p].add(place, codes, quad_of_x);
       });
-    }
+    };
+    constexpr quad<loose ? 0 : 1> odd;
+    for (std::size_t k = 0; k + 1 < tail.quads; k += 2) add(quad<0>{}, k), add(odd, k + 1);
+    if (tail.quads % 2 != 0) add(quad<0>{}, tail.quads - 1);
     for_constants<Parts>([&](auto p) PRECIS_INLINE_LAMBDA { sum[p].end_block(); });
   }
   for_constants<Parts>([&](auto p) PRECIS_INLINE_LAMBDA {
@@ -135,18 +168,18 @@ PRECIS_INLINE void segment_products(const std::byte* const (&block)[Parts], std:
 }
 
 /// x as floats, a part at a time, for codes that are multiplied as floats although x consists of bytes. Converted long
-/// before they are read: a load of less than was stored can wait for the store.
+/// before they are read: a load of less than was stored can wait for the store. A short x is converted once for all rows.
 template<class Code>
 class converted_bytes {
  public:
   /// The columns from `x` on, of which the next `left`, whole blocks, are about to be read one after the other.
   PRECIS_INLINE const float* at(const std::int8_t* x, std::size_t columns, std::size_t left) noexcept {
     using lanes = typename Code::floats;
-    const std::size_t done = static_cast<std::size_t>(x - first_);
-    if (first_ != nullptr && done + columns <= count_) return values_ + done;
+    if (x >= first_ && x + columns <= last_) return values_ + (x - first_);
+    const std::size_t count = left < most ? left : most;
     first_ = x;
-    count_ = left < most ? left : most;
-    for (std::size_t c = 0; c < count_; c += lanes::width)
+    last_ = x + count;
+    for (std::size_t c = 0; c < count; c += lanes::width)
       if constexpr (requires { Code::signed_bytes(x); })
         lanes::store(values_ + c, Code::signed_bytes(x + c));
       else
@@ -155,65 +188,67 @@ class converted_bytes {
   }
 
  private:
-  static constexpr std::size_t most = 512;  // at least a segment
-  const std::int8_t* first_ = nullptr;
-  std::size_t count_ = 0;
+  static constexpr std::size_t most = Code::rows == 1 ? 512 : 4096;  // at least a segment
+  const std::int8_t *first_ = nullptr, *last_ = nullptr;
   float values_[most];
 };
+struct no_conversion {};
 
-/// The number of tiles that are multiplied at once. With bytes, several tiles share each load of x. With floats,
-/// converting the codes takes most of the time, and one tile is read faster than two.
-template<class Code, class Value>
-inline constexpr std::size_t tiles_at_once = std::is_same_v<Value, float> ? 1 : Code::tiles;
-
-/// Whether a call of add_segments is for the last segment: a constant, but with one row at a time a value, because both
-/// copies of the function would not fit a small machine's flash.
-template<class Code, bool Last>
+/// Whether a call of add_segments is for the last segment of a row: a value, or a constant if Constant.
+template<bool Constant, bool Last>
 [[nodiscard]] constexpr auto last_value() noexcept {
-  if constexpr (Code::rows == 1)
-    return Last;
-  else
+  if constexpr (Constant)
     return std::bool_constant<Last>{};
+  else
+    return Last;
 }
 
-/// total[r] = fma(scale, product - zero point * sum of x, total[r]), segment by segment, for the rows of `Tiles` tiles.
-/// If `is_last`, for the last segment of a run of one tile, at which the run already points, else for those before.
-template<class Code, unsigned Bits, class Numbers, std::size_t Tiles, class Last, class Value>
-void add_segments(const segment_run<Value>& given, float* total, Last is_last) noexcept {
+/// total[r] = fma(scale, product - zero point * sum of x, total[r]), segment by segment of a run, for the rows of one
+/// tile. If `last`, for the last segment, which may have a tail, else for those before. The words of a block are `step`
+/// bytes apart.
+template<class Code, unsigned Bits, class Numbers, class Step, class Blocks, class Last, class Value, class Converted>
+void add_segments(const segment_run<Value>& run, Step step, Blocks blocks, Last last, Converted& converted,
+                  float* total) noexcept {
   using lanes = typename Code::floats;
   using vector = typename lanes::vector;
-  constexpr bool bytes = std::is_same_v<Value, std::int8_t>;
-  constexpr std::size_t rows = Code::rows, all_parts = Tiles * tile_rows / rows;
+  constexpr bool bytes = std::is_same_v<Value, std::int8_t>, part_of_tile = !std::is_same_v<Step, whole_step>;
+  constexpr bool constant = !std::is_same_v<Blocks, std::size_t>;  // then every segment has its own scales
+  constexpr std::size_t rows = Code::rows, all_parts = tile_rows / rows;
   constexpr std::size_t parts = Code::parts < all_parts ? Code::parts : all_parts;
-  constexpr bool convert = bytes && !Numbers::exact_in_bytes;
-  [[maybe_unused]] std::conditional_t<convert, converted_bytes<Code>, char> converted;
-  segment_run<Value> run = given;
   const vector fixed_zero = lanes::all(-run.fixed_zero);
-  const std::size_t blocks = is_last ? run.last_blocks : run.blocks, quads = is_last ? run.tail_quads : 0;
-  const std::size_t end = is_last ? 1 : run.segments;
-  if (is_last) run.values = run.last_values;
-  const auto add_parts = [&](std::size_t s, std::size_t first_part, vector* sum) PRECIS_INLINE_LAMBDA {
+  const std::size_t quads = last ? run.tail_quads : 0;
+  const std::byte *words = run.block, *scales = run.scales;
+  const Value* values = run.values;
+  std::size_t s = 0, g = 0, end = run.segments;  // the segment, its group
+  if (last) {
+    s = end++;
+    g = run.last_group;
+    words += s * run.blocks * Bits * step;
+    scales += g * run.scale_step;
+    values = run.last_values;
+  }
+  const auto add_parts = [&](std::size_t first_part, vector* sum) PRECIS_INLINE_LAMBDA {
     const vector sum_x = lanes::broadcast(run.x_sums + s);
     const std::byte* block[parts];
     segment_tail<parts> tail{.part = {}, .quads = quads};
     vector product[parts];
     for_constants<parts>([&](auto p) PRECIS_INLINE_LAMBDA {
       const std::size_t row = (first_part + p) * rows;
-      block[p] = at_row(run.block, row, run.tile_block, 4);
-      tail.part[p] = is_last ? tail_at(run, row) : nullptr;
+      block[p] = words + row * 4;
+      tail.part[p] = last ? run.tail + row * 4 : nullptr;
     });
-    if constexpr (convert) {
-      const std::size_t columns = blocks * block_columns + (quads != 0 ? block_columns : 0);  // padded with zeros
-      segment_products<Code, Bits, Numbers>(block, blocks, tail, converted.at(run.values, columns, (end - s) * columns),
-                                            product);
+    if constexpr (std::is_same_v<Converted, no_conversion>) {
+      segment_products<Code, Bits, Numbers>(block, blocks, step, run.ahead, tail, values, product);
     } else {
-      segment_products<Code, Bits, Numbers>(block, blocks, tail, run.values, product);
+      const std::size_t columns = blocks * block_columns + (quads != 0 ? block_columns : 0);  // padded with zeros
+      const float* const x = converted.at(values, columns, (end - s) * columns);
+      segment_products<Code, Bits, Numbers>(block, blocks, step, run.ahead, tail, x, product);
     }
     for_constants<parts>([&](auto p) PRECIS_INLINE_LAMBDA {
       const std::size_t row = (first_part + p) * rows;
-      const vector offset = run_offsets<Code, Bits>(run, s, row, fixed_zero);
+      const vector offset = run_offsets<Code, Bits, part_of_tile>(run, constant ? s : g, row, fixed_zero);
       if (run.offset != offset_kind::minima) product[p] = lanes::fma(offset, sum_x, product[p]);
-      vector scale = run_floats<Code>(run, run.scales, row, run.tile_scales);
+      vector scale = run_floats<Code>(run, scales, row, 0);
       if constexpr (bytes) scale = lanes::multiply(scale, lanes::broadcast(run.x_scales + s));
       sum[p] = lanes::fma(scale, product[p], sum[p]);
       if (run.offset == offset_kind::minima) {
@@ -225,41 +260,19 @@ void add_segments(const segment_run<Value>& given, float* total, Last is_last) n
   };
   vector sum[all_parts];
   for (std::size_t p = 0; p < all_parts; ++p) sum[p] = lanes::load(total + p * rows);
-  for (std::size_t s = 0; s < end; ++s) {
+  for (std::size_t left = run.per_scale; s < end; ++s) {
     if constexpr (all_parts == parts)
-      add_parts(s, 0, sum);
+      add_parts(0, sum);
     else
-      for (std::size_t p = 0; p < all_parts; p += parts) add_parts(s, p, sum + p);
-    run.block += blocks * Bits * word_stride;
-    run.values += blocks * block_columns;
-    run.scales += run.scale_step;
+      for (std::size_t p = 0; p < run.rows; p += parts) add_parts(p, sum + p);
+    words += blocks * Bits * step;
+    values += blocks * block_columns;
+    if (!constant && --left != 0) continue;
+    left = run.per_scale;
+    scales += run.scale_step;
+    ++g;
   }
   for (std::size_t p = 0; p < all_parts; ++p) lanes::store(total + p * rows, sum[p]);
-}
-
-/// All segments of a run, of one tile or of `Tiles`.
-template<class Code, unsigned Bits, class Numbers, std::size_t Tiles, class Value>
-PRECIS_INLINE void add_run(segment_run<Value>& run, std::size_t rows, float* total) noexcept {
-  const std::size_t before = run.segments;
-  if (before != 0) {
-    if (Tiles == 1 || rows <= tile_rows)
-      add_segments<Code, Bits, Numbers, 1>(run, total, last_value<Code, false>());
-    else
-      add_segments<Code, Bits, Numbers, Tiles>(run, total, last_value<Code, false>());
-  }
-  if (run.last == 0) return;
-  run.block += before * run.blocks * Bits * word_stride;
-  run.scales += before * run.scale_step;
-  run.offsets += before * run.offset_step;
-  run.x_sums += before;
-  if constexpr (std::is_same_v<Value, std::int8_t>) run.x_scales += before;
-  for (std::size_t t = 0; t * tile_rows < rows; ++t) {
-    add_segments<Code, Bits, Numbers, 1>(run, total + t * tile_rows, last_value<Code, true>());
-    run.block += run.tile_block;
-    run.scales += run.tile_scales;
-    run.offsets += run.tile_offsets;
-    run.tail += run.tile_tail;
-  }
 }
 
 [[nodiscard]] inline segment_run<float> start_run(const float_activations& x) noexcept {
@@ -270,39 +283,101 @@ PRECIS_INLINE void add_run(segment_run<Value>& run, std::size_t rows, float* tot
   return {.values = x.codes, .last_values = x.codes + full * x.segment, .x_scales = x.scales, .x_sums = x.sums};
 }
 
+/// All segments of a run.
+template<class Code, unsigned Bits, class Numbers, class Step, class Value, class Converted>
+PRECIS_INLINE void add_run(const segment_run<Value>& run, Step step, Converted& converted, float* total) noexcept {
+  // What is worth another copy of the code: with vectors of sixteen rows, a loop that runs once per segment takes as long
+  // as half of its work, and with bytes a tail that may be there as long as a tail.
+  constexpr bool sixteen = Code::rows == tile_rows, constant = sixteen && std::is_same_v<Value, std::int8_t>;
+  constexpr bool one_block = sixteen && std::is_same_v<Step, whole_step>;
+  if (run.segments != 0) {
+    bool done = false;
+    if constexpr (one_block)
+      if ((done = run.blocks == 1)) {
+        constexpr std::integral_constant<std::size_t, 1> one;
+        add_segments<Code, Bits, Numbers>(run, step, one, std::false_type{}, converted, total);
+      }
+    if (!done)
+      add_segments<Code, Bits, Numbers>(run, step, run.blocks, last_value<constant, false>(), converted, total);
+  }
+  if (run.last != 0)
+    add_segments<Code, Bits, Numbers>(run, step, run.last_blocks, last_value<constant, true>(), converted, total);
+}
+
+/// A part of a tile, copied: a vector of its words would reach beyond m.
+template<class Code, unsigned Bits, class Numbers, class Value, class Converted>
+void multiply_copied(const segment_positions<Bits>& positions, std::size_t row, const segment_run<Value>& start,
+                     Converted& converted, float* total) noexcept {
+  copied_blocks<Bits, 1> copy;
+  copy.matrix.start(positions.m.data, positions.l.bytes);
+  for (std::size_t s = 0; s < positions.count;) {
+    auto run = start;
+    positions.template copy<Code>(row, positions.m.out - row, s, copy, run);
+    run.last_group = run.scale_step == 0 ? 0 : run.segments;
+    run.tail_quads = (positions.m.in % block_columns + 3) / 4;
+    run.values += s * positions.segment;
+    run.x_sums += s;
+    if constexpr (std::is_same_v<Value, std::int8_t>) run.x_scales += s;
+    add_run<Code, Bits, Numbers>(run, whole_step{}, converted, total);
+    s += run.segments + run.last;
+  }
+}
+
 /// Rows first ... last - 1 of m x.
 template<class Code, unsigned Bits, class Numbers, class Activations>
 void multiply(const packed_grid& m, const Activations& x, float* y, std::size_t first, std::size_t last) noexcept {
-  const segment_positions<Bits> positions(m, x.segment);
-  auto start = start_run(x);
-  start.fixed_zero = static_cast<float>(m.format.fixed_zero_point());
-  if constexpr (std::is_same_v<Activations, byte_activations>) start.fixed_zero += Numbers::zero_of_bytes;
-  if (m.format.has_minimum()) start.offset = offset_kind::minima;
-
   using value = std::conditional_t<std::is_same_v<Activations, byte_activations>, std::int8_t, float>;
-  constexpr std::size_t tiles = tiles_at_once<Code, value>, most = tiles * tile_rows;
-  copied_blocks<Bits, 1> copy;
-  alignas(64) std::byte tails[tiles * tail_size<Bits>];
-  for (std::size_t row = first; row < last;) {
-    const std::size_t left = last - row, rows = left >= most ? most : left < tile_rows ? left : tile_rows;
-    if (rows < tile_rows) copy.matrix.start(m.data, positions.l.bytes);
-    float total[most] = {};
-    positions.template unpack_tail<Code>(row, rows, tails);
-    for (std::size_t s = 0; s < positions.count;) {
-      auto run = start;
-      if (rows < tile_rows)
-        positions.template copy<Code>(row, rows, s, copy, run);
-      else  // read in place
-        positions.place(row, rows, s, run);
-      positions.place_tail(rows, tails, run);
-      run.values += s * x.segment;
-      run.x_sums += s;
-      if constexpr (std::is_same_v<value, std::int8_t>) run.x_scales += s;
-      add_run<Code, Bits, Numbers, tiles>(run, rows, total);
-      s += run.segments + run.last;
+  constexpr bool one_row = Code::rows == 1, bytes = std::is_same_v<value, std::int8_t>;
+  // With vectors of four words, compiling this would take longer than the rest.
+  constexpr bool parts_in_place = Code::rows != 4;
+  const segment_positions<Bits> positions(m, x.segment);
+  auto run = start_run(x);
+  run.fixed_zero = static_cast<float>(m.format.fixed_zero_point());
+  if constexpr (bytes) run.fixed_zero += Numbers::zero_of_bytes;
+  if (m.format.has_minimum()) run.offset = offset_kind::minima;
+  alignas(64) std::byte tail[tail_size<Bits>];
+  run.tail = tail;
+  // Codes that are missing are multiplied by zeros: only those of small floats can be NaN.
+  tail_unpacker<Code, Bits, !std::is_same_v<Numbers, whole_numbers>> tails;
+  if (m.in % block_columns != 0) tails.start(m.in % block_columns);
+  std::conditional_t<bytes && !Numbers::exact_in_bytes, converted_bytes<Code>, no_conversion> converted;
+
+  for (std::size_t row = first; row < last; row += tile_rows) {
+    const std::size_t rows = m.out - row < tile_rows ? m.out - row : tile_rows;
+    // The rows of a part of a tile are read with those before them. If there are none, the part is copied.
+    const std::size_t before = one_row || !parts_in_place || row == 0 ? 0 : tile_rows - rows;
+    const bool copied = !one_row && rows + before < tile_rows;
+    alignas(64) float total[tile_rows] = {};
+    if (one_row || copied)
+      positions.template unpack_tail<Code>(row, rows, tail);
+    else if (m.in % block_columns != 0)
+      tails.unpack(m.data + positions.l.tails + (row - before) * positions.l.tail_bytes, tail);
+    if (copied) {
+      multiply_copied<Code, Bits, Numbers>(positions, row, run, converted, total);
+    } else {
+      if (row == first || rows < tile_rows) positions.place_tile(row, rows, before, run);
+      positions.prefetch_tile(run);
+      if (parts_in_place && (one_row || rows < tile_rows)) {
+        if constexpr (parts_in_place) add_run<Code, Bits, Numbers>(run, rows * 4, converted, total);
+      } else {
+        add_run<Code, Bits, Numbers>(run, whole_step{}, converted, total);
+      }
+      positions.next_tile(run);
     }
-    for (std::size_t r = 0; r < rows; ++r) y[row + r] = total[r];
-    row += rows;
+    const std::size_t wanted = last - row < rows ? last - row : rows;
+    if (one_row) {
+      for (std::size_t r = 0; r < wanted; ++r) y[row + r] = total[r];
+    } else {  // a copy of a variable size takes longer than all others together
+      const float* from = total + before;
+      float* to = y + row;
+      for_constants<5>([&](auto i) PRECIS_INLINE_LAMBDA {
+        constexpr std::size_t n = tile_rows >> i;
+        if ((wanted & n) == 0) return;
+        __builtin_memcpy(to, from, n * sizeof(float));
+        from += n;
+        to += n;
+      });
+    }
   }
 }
 
@@ -330,7 +405,8 @@ struct listed {};
 /// Requires  segment_of(m.format, m.in) != 0, and x prepared with it; m.data of the size that the format implies; y of
 ///           m.out elements (those outside `rows` are not written); rows.first a multiple of 16.
 /// Errors    none: noexcept, no allocation.
-/// Cost      one read of the rows; at most 9 KiB of stack (12 KiB with codes of more than 8 bits).
+/// Cost      one read of the rows; at most 9 KiB of stack (12 KiB with codes of more than 8 bits), and 16 KiB more where
+///           bytes are converted to float.
 /// @post     every lane type gives the same bits.
 /// @post     any range of rows gives the same bits as the whole.
 template<class Code = native_code_lanes>

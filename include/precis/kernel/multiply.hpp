@@ -353,6 +353,7 @@ void decode_row_of_kind(const packed_matrix& m, std::size_t row, std::span<float
 /// Errors    none: noexcept, no allocation.
 /// Cost      one read of the row; for a bitmap, also of the bits before it.
 /// @post     the row that the codec decodes, bit for bit.
+template<class = void>
 inline void decode_row(const packed_matrix& m, std::size_t row, std::span<float> x) noexcept {
   switch (m.format.codes) {
     case code_kind::dense: return detail::decode_row_of_kind<code_kind::dense>(m, row, x);

@@ -260,7 +260,9 @@ void multiply_columns(const packed_grid& m, std::span<const Activations> x, floa
   const auto vectors = interleave(x, -unit * start.fixed_zero, workspace);
 
   for (std::size_t row = first; row < last;) {
-    const std::size_t rows = last - row < most ? last - row : most;
+    // The rows that share their tiles with those that are wanted.
+    const std::size_t wanted = last - row < most ? last - row : most, tiles = (wanted + tile_rows - 1) / tile_rows;
+    const std::size_t rows = m.out - row < tiles * tile_rows ? m.out - row : tiles * tile_rows;
     const bool whole = rows % tile_rows == 0;
     if (!whole) copy.matrix.start(m.data, positions.l.bytes);
     float total[product_columns * most] = {};
@@ -276,7 +278,7 @@ void multiply_columns(const packed_grid& m, std::span<const Activations> x, floa
       s += run.segments + run.last;
     }
     for (std::size_t n = 0; n < x.size(); ++n)
-      for (std::size_t r = 0; r < rows; ++r)
+      for (std::size_t r = 0; r < wanted; ++r)
         y[static_cast<std::ptrdiff_t>(n) * y_stride + static_cast<std::ptrdiff_t>(row + r)] = total[n * most + r];
     row += rows;
   }
@@ -339,7 +341,7 @@ void packed_product(const packed_grid& m, std::span<const float_activations> x, 
   const std::size_t last = rows.end(m.out);
   detail::with_vectors<Codes>(m, x, y, y_stride, [&](auto bits, auto numbers, auto vectors, float* to) {
     // With few vectors, storing the converted codes would take longer than converting them again.
-    if (vectors.size() < 3 || detail::sums_in_doubles<Code, bits, decltype(numbers)>)
+    if (vectors.size() < 3 || detail::has_chains<typename Code::floats>)
       detail::multiply_one_by_one<Code, bits, decltype(numbers)>(m, vectors, to, y_stride, rows.first, last);
     else
       detail::multiply_columns<Code, bits, decltype(numbers)>(m, vectors, to, y_stride, nullptr, rows.first, last);

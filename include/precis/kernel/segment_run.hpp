@@ -10,6 +10,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <type_traits>
 
 /// Which bytes of a packed matrix the product kernels read: runs of segments that are contiguous in memory, and padded
 /// copies of the segments at its edges.
@@ -34,10 +35,14 @@ struct segment_run {
   const std::byte* tail = nullptr;     ///< the last columns, as `unpack_tails` unpacked them
   std::size_t scale_step = 0;  ///< bytes from the scales of a segment to those of the next; 0: they share theirs
   std::size_t offset_step = 0;
+  std::size_t per_scale = 1;   ///< consecutive segments that share their scales, if these are not all the same
+  std::size_t first_zero = 0;  ///< of a part of a tile: the index of the first zero point in `offsets`
+  std::size_t rows = tile_rows;
   std::size_t tile_block = 0;  ///< bytes from the first tile to the second; 0: there is one tile
   std::size_t tile_scales = 0;
   std::size_t tile_offsets = 0;
   std::size_t tile_tail = 0;
+  std::size_t ahead = 0;               ///< bytes to prefetch ahead
   const Value* values = nullptr;       ///< of x
   const Value* last_values = nullptr;  ///< of x, for the last segment, padded with zeros to whole blocks
   const float* x_scales = nullptr;     ///< of x, if it consists of bytes
@@ -46,6 +51,7 @@ struct segment_run {
   std::size_t blocks = 0;       ///< per segment
   std::size_t last = 0;         ///< 1: the last segment follows
   std::size_t last_blocks = 0;  ///< the whole blocks of the last segment
+  std::size_t last_group = 0;   ///< the last segment's, counted from that of the first segment
   std::size_t tail_quads = 0;   ///< the columns after these / 4, rounded up
   offset_kind offset = offset_kind::fixed;
   bool halves = false;  ///< scales and minima are float16
@@ -94,8 +100,24 @@ template<class Code, class Value>
   return Code::load_floats(at_row(first, row, tile_step, 4));
 }
 
-/// What is added per unit of the sum of x in segment s of the run: minima as they are, zero points negated; `fixed` if they are not stored.
-template<class Code, unsigned Bits, class Value>
+/// Zero points first + row, ... of a stream for the rows from `row` on, one per lane, where `first` is any code. Reads
+/// only bytes that hold bits of the sixteen from `first` on.
+template<class Code, unsigned Bits>
+[[nodiscard]] PRECIS_INLINE typename Code::floats::vector any_zero_points(const std::byte* stream, std::size_t first,
+                                                                          std::size_t row) noexcept {
+  if constexpr (Bits <= 8 && requires { Code::template zero_points<Bits>(two_words{}, row); }) {
+    const std::size_t bit = first * Bits % 8;
+    const two_words held = get_bytes(stream + first * Bits / 8, (bit + tile_rows * Bits + 7) / 8);
+    return Code::template zero_points<Bits>(two_words{held.low >> bit | held.high << 1 << (63 - bit), held.high >> bit},
+                                            row);
+  } else {
+    return zero_points_of<Code, Bits>(stream, first + row);
+  }
+}
+
+/// What is added per unit of the sum of x in group `s` of the run: minima as they are, zero points negated; `fixed` if
+/// they are not stored. If Part, the run is of a part of a tile.
+template<class Code, unsigned Bits, bool Part = false, class Value>
 [[nodiscard]] PRECIS_INLINE typename Code::floats::vector run_offsets(const segment_run<Value>& run, std::size_t s,
                                                                       std::size_t row,
                                                                       typename Code::floats::vector fixed) noexcept {
@@ -104,6 +126,10 @@ template<class Code, unsigned Bits, class Value>
     return fixed;
   const std::byte* const offsets = run.offsets + s * run.offset_step;
   if (run.offset == offset_kind::minima) return run_floats<Code>(run, offsets, row, run.tile_offsets);
+  if constexpr (Part)
+    if (run.offset == offset_kind::zero_points)
+      return lanes::subtract(lanes::zero(),
+                             any_zero_points<Code, Bits>(run.offsets, run.first_zero + s * run.rows, row));
   const auto zero = run.offset == offset_kind::zero_points
                         ? zero_points_of<Code, Bits>(at_row(offsets, row, run.tile_offsets, 0), row % tile_rows)
                         : Code::load_floats(at_row(offsets, row, run.tile_offsets, 4));
@@ -242,6 +268,54 @@ template<class Code, unsigned Bits>
   }
 }
 
+/// Unpacks the tails of sixteen rows at a time like `unpack_tails`, once `start` has been told their number of columns.
+/// Unless Clean, missing codes of the last four columns are any codes.
+template<class Code, unsigned Bits, bool Clean>
+class tail_unpacker {
+ public:
+  void start(std::size_t columns) noexcept { columns_ = columns; }
+  PRECIS_INLINE void unpack(const std::byte* tails, std::byte* to) const noexcept {
+    unpack_tails<Code, Bits>(tails, columns_, tile_rows, to);
+  }
+
+ private:
+  std::size_t columns_ = 0;
+};
+template<class Code, unsigned Bits, bool Clean>
+  requires(Bits <= 8) && requires { typename Code::stream_reader; }
+class tail_unpacker<Code, Bits, Clean> {
+ public:
+  void start(std::size_t columns) noexcept {
+    quads_ = (columns + 3) / 4;
+    bytes_ = packed_bytes(columns, Bits);
+    last_ = Code::all(static_cast<std::int32_t>(columns % 4 == 0 ? ~0u : (1u << columns % 4 * 8) - 1));
+    low_.start(bytes_, bytes_ < 16 ? bytes_ : 16);
+    if (bytes_ > 16) high_.start(bytes_, bytes_ - 16);
+  }
+  PRECIS_INLINE void unpack(const std::byte* tails, std::byte* to) const noexcept {
+    typename Code::words w[8], four[4];  // of the streams: the first Bits are in use
+    low_.read(tails, four);
+    for_constants<4>([&](auto i) PRECIS_INLINE_LAMBDA { w[i] = four[i]; });
+    if constexpr (Bits > 4) {
+      if (bytes_ > 16) high_.read(tails + 16, four);
+      for_constants<4>([&](auto i) PRECIS_INLINE_LAMBDA { w[4 + i] = four[i]; });
+    }
+    typename Code::words stream[Bits];
+    for_constants<Bits>([&](auto i) PRECIS_INLINE_LAMBDA { stream[i] = w[i]; });
+    for_constants<8>([&](auto k) PRECIS_INLINE_LAMBDA {
+      if (k >= quads_) return;
+      typename Code::words codes = stream_codes_of<Code, Bits, k>(stream);
+      if (Clean && k + 1 == quads_) codes = codes & last_;
+      Code::store(to + k * word_stride, codes);
+    });
+  }
+
+ private:
+  std::size_t quads_ = 0, bytes_ = 0;
+  typename Code::words last_{};
+  typename Code::stream_reader low_, high_;
+};
+
 /// Copies blocks of a tile to their positions in a tile of 16 rows. Missing rows and columns are zero.
 template<unsigned Bits>
 void pad_blocks(const packed_grid& m, const grid_format::layout& l, std::size_t first_row, std::size_t rows,
@@ -370,6 +444,53 @@ struct segment_positions {
     place_segments(s, count, run);
     run.block = m.data + row * l.row_words * 4 + s * blocks * Bits * word_stride;
     if (rows > tile_rows) run.tile_block = l.row_words * 4 * tile_rows;
+  }
+  /// Points `run` at all segments of the rows of one tile. The rows of a part of a tile follow `before` others, which are
+  /// read with them so that nothing beyond the matrix is.
+  template<class Run>
+  PRECIS_INLINE void place_tile(std::size_t row, std::size_t rows, std::size_t before, Run& run) const noexcept {
+    const std::size_t each = m.format.scale_bytes(), side = row * groups - before;
+    run.rows = rows;
+    run.segments = full;
+    run.blocks = blocks;
+    run.last = count - full;
+    run.last_blocks = (m.in - full * segment) / block_columns;
+    run.tail_quads = (m.in % block_columns + 3) / 4;
+    run.block = m.data + (row * l.row_words - before) * 4;
+    if (m.format.group == per_tensor) return place_shared(run);
+    run.scales = m.data + l.scales + side * each;
+    run.scale_step = rows * each;
+    run.per_scale = per_group;
+    run.last_group = per_group == 1 ? full : full / per_group;
+    run.halves = each == 2;
+    run.offsets = m.data + l.offsets;
+    run.offset_step = 0;
+    if (affine) {
+      run.offset = offset_kind::zero_points;
+      run.first_zero = side;  // of a part of a tile
+      if (rows < tile_rows) return;
+      run.offsets += side / 8 * Bits;
+      run.offset_step = offset_step;
+    } else {  // minima, if any
+      run.offsets += side * each;
+      run.offset_step = run.scale_step;
+    }
+  }
+  /// Prefetches as far ahead as matrices in memory need, but not beyond the matrix: looking for the address of a page that
+  /// is not in memory takes longer than the product of a small matrix.
+  template<class Run>
+  PRECIS_INLINE void prefetch_tile(Run& run) const noexcept {
+    constexpr std::size_t far = 4 * read_ahead;
+    const std::byte* const end = run.block + l.row_words * word_stride;
+    run.ahead = m.data + l.bytes - end >= static_cast<std::ptrdiff_t>(far) ? far : 0;
+  }
+  /// The same as place_tile for the next tile, also whole.
+  template<class Run>
+  PRECIS_INLINE void next_tile(Run& run) const noexcept {
+    run.block += l.row_words * word_stride;
+    if (m.format.group == per_tensor) return;
+    run.scales += groups * scale_step;
+    run.offsets += groups * offset_step;
   }
   /// Sets the numbers of segments and blocks, with at most `most` segments.
   template<class Run>

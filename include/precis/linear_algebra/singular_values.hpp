@@ -1,5 +1,6 @@
 #pragma once
 
+#include <precis/core/as_span.hpp>
 #include <precis/core/error.hpp>
 #include <precis/core/view.hpp>
 #include <precis/kernel/float_product.hpp>
@@ -91,7 +92,7 @@ template<class = void>
   for (std::size_t first = 0; first < n;) {
     const std::size_t count = n - first;
     eigen_system found = detail::separate(first == 0 ? matrix_view<double>{} : units.view().row_range(first, count),
-                                          scaled.view().row_range(first, count), workspace);
+                                          scaled.view().row_range(first, count), as_writable_span(workspace));
     if (first == 0) units = std::move(found.vectors);
     const std::vector<double>& squares = found.values;
     const double least = std::max(0.0, squares.front()) * blurred * blurred;

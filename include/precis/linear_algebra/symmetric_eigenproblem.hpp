@@ -11,7 +11,6 @@
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
-#include <functional>
 #include <limits>
 #include <numeric>
 #include <span>
@@ -241,7 +240,7 @@ template<class = void>
   PRECIS_EXPECTS(a.rows == a.cols, "a symmetric matrix is square");
   detail::tridiagonal t = detail::tridiagonalise(a, false, workspace);
   detail::diagonalise(t, [](std::size_t, double, double) {});
-  std::sort(t.diagonal.begin(), t.diagonal.end(), std::greater<>{});
+  std::sort(t.diagonal.begin(), t.diagonal.end(), [](double x, double y) { return x > y; });
   return std::move(t.diagonal);
 }
 

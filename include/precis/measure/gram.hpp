@@ -1,5 +1,6 @@
 #pragma once
 
+#include <precis/core/as_span.hpp>
 #include <precis/core/error.hpp>
 #include <precis/core/executor.hpp>
 #include <precis/core/scores.hpp>
@@ -15,7 +16,6 @@
 #include <concepts>
 #include <cstddef>
 #include <limits>
-#include <map>
 #include <span>
 #include <string>
 #include <utility>
@@ -39,6 +39,7 @@ struct input_grams {
 
   [[nodiscard]] const gram& operator[](std::size_t matrix) const noexcept { return distinct[index[matrix]]; }
   /// The notes of what is computed from these: the matrices that no token reached, and the tables whose rows count once.
+  template<class = void>
   [[nodiscard]] std::vector<std::string> notes(std::span<const matrix_info> matrices) const {
     std::vector<bool> reached, reported;
     for (const std::size_t i : index) {
@@ -71,7 +72,7 @@ void add_lower_gram(activations_view<const float> x, gram& into, Executor&& run)
       std::vector<double> workspace(kernel::product_workspace);
       kernel::product_add<kernel::native_double_lanes>(
           rows.col_range(first, height).transposed(), rows.col_range(0, first + height),
-          into.sum.view().row_range(first, height).col_range(0, first + height), workspace);
+          into.sum.view().row_range(first, height).col_range(0, first + height), as_writable_span(workspace));
     });
   }
 }
@@ -130,17 +131,20 @@ template<weighted_model Model, executor Executor = sequential>
   for (const batch_of<Model>& batch : batches) {
     each_input(model, batch, add);
   }
-  if (!matrices.empty() && std::ranges::all_of(result.distinct, [](const gram& g) { return g.tokens == 0; }))
+  if (!matrices.empty() &&
+      std::all_of(result.distinct.begin(), result.distinct.end(), [](const gram& g) { return g.tokens == 0; }))
     bad("no inputs of " + matrices.front().name + " and all other matrices in " + std::to_string(batches.size()) +
             " batches",
         "at least one token, and a model that reports the inputs of its matrices");
-  std::map<std::size_t, std::size_t> unreached;  // width (0: a table) -> position in `distinct`
+  const std::size_t reached = result.distinct.size();
   for (std::size_t m = 0; m < matrices.size(); ++m) {
     if (result.index[m] == none || result[m].tokens == 0) {
       const std::size_t width = matrices[m].layer == before_layers ? 0 : matrices[m].in;
-      const auto [at, is_new] = unreached.try_emplace(width, result.distinct.size());
-      if (is_new) result.distinct.push_back({.tokens = 0, .sum = basic_matrix<double>(width, width)});
-      result.index[m] = at->second;
+      std::size_t at = reached;
+      while (at < result.distinct.size() && result.distinct[at].sum.rows != width) ++at;
+      if (at == result.distinct.size())
+        result.distinct.push_back({.tokens = 0, .sum = basic_matrix<double>(width, width)});
+      result.index[m] = at;
       continue;
     }
     for (std::size_t i = 0; i < matrices[m].in; ++i)
@@ -178,10 +182,11 @@ template<std::invocable<std::size_t, std::span<double>> Row>
       const auto of_columns = g.view().col_range(j0, columns);
       const auto products = y.view().row_range(0, rows).col_range(0, columns);
       kernel::product<lanes>(left.col_range(below, in - below), of_columns.row_range(below, in - below), products,
-                             workspace);
+                             as_writable_span(workspace));
       for (std::size_t r = 0; r < rows; ++r)
         for (double& v : products.row(r)) v *= 2;
-      kernel::product_add<lanes>(left.col_range(j0, columns), of_columns.row_range(j0, columns), products, workspace);
+      kernel::product_add<lanes>(left.col_range(j0, columns), of_columns.row_range(j0, columns), products,
+                                 as_writable_span(workspace));
       for (std::size_t r = 0; r < rows; ++r)
         for (std::size_t j = 0; j < columns; ++j) sum = std::fma(products(r, j), d(r, j0 + j), sum);
     }

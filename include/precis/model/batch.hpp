@@ -1,5 +1,6 @@
 #pragma once
 
+#include <precis/core/as_span.hpp>
 #include <precis/core/error.hpp>
 #include <precis/kernel/ieee.hpp>
 
@@ -25,8 +26,9 @@ struct token_batch {
   std::vector<token> ids = {};      ///< [sequences x tokens]
   std::vector<token> targets = {};  ///< [sequences x tokens], `no_target` where none; may be empty
 
+  template<class = void>
   [[nodiscard]] std::span<const token> sequence(std::size_t s) const noexcept {
-    return std::span<const token>(ids).subspan(s * tokens, tokens);
+    return as_span(ids).subspan(s * tokens, tokens);
   }
   bool operator==(const token_batch&) const = default;
 };

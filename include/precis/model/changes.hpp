@@ -13,6 +13,7 @@
 #include <cstddef>
 #include <span>
 #include <string>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -36,16 +37,19 @@ struct loss_reading {
 /// Changes the weights of one unit at a time and reads the loss of every batch. Pruning sensitivity, perturbation and
 /// measured costs share it.
 ///
-///     change(unit, version)            overwrites the unit's weights, which are the original ones when it is called
+///     change(unit, version)            overwrites the unit's weights, which are the original ones when it is called;
+///                                      may return false for a version that does not exist
 ///     change.describe(version)         describes the change for messages: "pruned by 0.5"
-///     done(index, version, losses)     receives the losses of that unit and version, one per batch
+///     done(index, version, losses)     receives the losses of that unit and version, one per batch; none if the
+///                                      version does not exist, or could exist and has a loss that is not finite
 ///
 /// Returns the losses of the unchanged model. Units are visited layer by layer, not in the order given. The weights are
 /// restored to the exact bits after each unit, even if an exception is thrown.
 ///
 /// Threads  units run one after the other, because they share one set of weights; the batches of a version run on the
 ///          executor. Pass several batches to use several threads.
-/// Errors   a loss that is not finite, by batch, unit and version; nothing to predict; any error of `change` or `done`.
+/// Errors   a loss that is not finite, by batch, unit and version, unless `change` returns a bool and the unchanged
+///          model's loss is finite; nothing to predict; any error of `change` or `done`.
 /// Cost     1 + versions x units forward passes of all batches. A layered_model resumes at the changed layer, from one
 ///          residual stream per batch: 1 + versions x sum over units of (1 - layer / layers), about half of that for
 ///          blocks. A unit with a matrix of before_layers takes a whole pass.
@@ -74,43 +78,55 @@ std::vector<nll> read_changes(Model& model, std::span<const batch_of<Model>> bat
     if constexpr (layered_model<Model>) return constant.enter(batches[b]);
     return activations{};
   };
+  constexpr bool may_not_exist = std::is_same_v<decltype(change(units[0], versions)), bool>;
+  // Returns false where a loss that is not finite stands for a version that does not exist.
   const auto check = [&](std::span<const nll> losses, const std::string& what) {
     std::size_t predictions = 0;
     for (std::size_t b = 0; b < losses.size(); ++b) {
       predictions += losses[b].count;
       if (kernel::is_finite(losses[b].sum)) continue;
       const bool always = !kernel::is_finite(read_from(0, enter(b), b).sum);
+      if (may_not_exist && !always) return false;
       refuse({.what = "the loss of batch " + std::to_string(b) + (always ? " of the unchanged model" : what) + " is " +
                       std::to_string(losses[b].sum),
               .where = where,
               .expected = "a finite loss"});
     }
     require_predictions(predictions, batches.size(), where);
+    return true;
   };
 
   std::vector<activations> entering(batches.size());  // residual streams entering the current layer
   run.for_each(batches.size(), [&](std::size_t b) { entering[b] = enter(b); });
   const auto make_version = [&](const unit& u, std::size_t v) {
+    const auto apply = [&] {
+      if constexpr (may_not_exist) {
+        return change(u, v);
+      } else {
+        change(u, v);
+        return true;
+      }
+    };
 #if defined(__cpp_exceptions)
     try {
-      change(u, v);
+      return apply();
     } catch (const error& e) {  // names the matrix; add the unit
       problem named = e.reason();
       named.where = where + ", unit " + u.name + ": " + named.where;
       refuse(std::move(named));
     }
 #else
-    change(u, v);
+    return apply();
 #endif
   };
   const auto visit = [&](std::size_t u, std::size_t layer, bool from_tokens = false) {
     weight_guard guard(model, units[u].matrices);
     for (std::size_t v = 0; v < versions; ++v) {
-      make_version(units[u], v);
-      const std::vector<nll> losses =
-          each_batch([&](std::size_t b) { return read_from(layer, from_tokens ? enter(b) : entering[b], b); });
+      std::vector<nll> losses;
+      if (make_version(units[u], v))
+        losses = each_batch([&](std::size_t b) { return read_from(layer, from_tokens ? enter(b) : entering[b], b); });
       guard.restore();
-      check(losses, " with unit " + units[u].name + " " + change.describe(v));
+      if (!losses.empty() && !check(losses, " with unit " + units[u].name + " " + change.describe(v))) losses.clear();
       done(u, v, std::span<const nll>(losses));
     }
   };
@@ -128,7 +144,7 @@ std::vector<nll> read_changes(Model& model, std::span<const batch_of<Model>> bat
     if (units[u].layer >= layer && !(layered_model<Model> && units[u].layer == before_layers)) visit(u, layer);
 
   std::vector<nll> unchanged = each_batch([&](std::size_t b) { return read_from(layer, entering[b], b); });
-  check(unchanged, " of the unchanged model");
+  static_cast<void>(check(unchanged, " of the unchanged model"));
   return unchanged;
 }
 

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <precis/core/as_span.hpp>
 #include <precis/core/checks.hpp>
 #include <precis/core/error.hpp>
 #include <precis/core/slice.hpp>
@@ -105,7 +106,7 @@ struct eigenpruning {
     std::vector<pruned_slice> result;
     for (std::size_t s = 0; s < all.slices.size(); ++s) {
       pruned_slice pruned{.slice = all.slices[s].slice, .removed = {}};
-      const std::vector<std::size_t> cluster = linear_algebra::clusters(all.slices[s].values);
+      const std::vector<std::size_t> cluster = linear_algebra::clusters(as_span(all.slices[s].values));
       std::vector<bool> cluster_selected(cluster.size());
       for (std::size_t r = 0; r < cluster.size(); ++r)
         if (selected[s][r]) cluster_selected[cluster[r]] = true;
@@ -147,7 +148,7 @@ struct eigenpruning {
       const weight_view w = part_of(weight_view(std::as_const(model).weights(slice.matrix)), slice);
       const linear_algebra::singular_system parts = linear_algebra::singular_values(w, slice.name);
       check_same(parts, all.slices[s]);
-      changes.push_back({s, remainder(w, parts, pruned[s].removed), {}, {}});
+      changes.push_back({s, remainder(w, parts, as_span(pruned[s].removed)), {}, {}});
       absorb(parts, pruned[s], means, changes.back().bias, changes.back().mean_bias);
     }
     for (const change& c : changes) {

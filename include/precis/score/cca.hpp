@@ -1,5 +1,6 @@
 #pragma once
 
+#include <precis/core/as_span.hpp>
 #include <precis/core/error.hpp>
 #include <precis/core/executor.hpp>
 #include <precis/core/scores.hpp>
@@ -129,7 +130,7 @@ struct cca {
     run.for_each(layers, [&](std::size_t i) {
       std::vector<double> workspace(kernel::product_workspace);
       const bool coordinates = of_pair == summary::projection_weighted;
-      spaces[i] = canonical::span_of(outputs[i], keep, coordinates, table.sites[i].name(), workspace);
+      spaces[i] = canonical::span_of(outputs[i], keep, coordinates, table.sites[i].name(), as_writable_span(workspace));
     });
     for (std::size_t i = 0; i < layers; ++i) {
       const std::size_t rank = spaces[i].rank();
@@ -170,7 +171,7 @@ struct cca {
       const site wanted = !parts.halves() ? site{site_kind::residual, i + 1}
                           : i % 2 == 0    ? site{site_kind::attention, i / 2}
                                           : site{site_kind::mlp, i / 2};
-      const auto at = std::ranges::find(table.sites, wanted);
+      const auto at = std::find(table.sites.begin(), table.sites.end(), wanted);
       if (at == table.sites.end())
         refuse({.what = "a unit needs activations at " + wanted.name() + ", which the table lacks",
                 .where = "score::cca",
@@ -234,14 +235,15 @@ struct cca {
     std::vector<double> workspace(kernel::product_workspace);
     if (of_pair == summary::projection_weighted) {
       const bool b_is_smaller = b.features < a.features;
-      const canonical::matrix cross = canonical::cross_product(b_is_smaller ? b : a, b_is_smaller ? a : b, workspace);
-      return canonical::projection_weighted_correlation(b_is_smaller ? b : a, cross, workspace).mean;
+      const canonical::matrix cross =
+          canonical::cross_product(b_is_smaller ? b : a, b_is_smaller ? a : b, as_writable_span(workspace));
+      return canonical::projection_weighted_correlation(b_is_smaller ? b : a, cross, as_writable_span(workspace)).mean;
     }
-    const canonical::matrix cross = canonical::cross_product(a, b, workspace);
+    const canonical::matrix cross = canonical::cross_product(a, b, as_writable_span(workspace));
     const std::size_t all = std::min(cross.rows, cross.cols);
     if (of_pair == summary::mean_square && leading == 0)
       return std::min(1.0, canonical::squared_correlations(cross) / static_cast<double>(all));
-    const std::vector<double> values = canonical::correlations(cross, workspace);
+    const std::vector<double> values = canonical::correlations(cross, as_writable_span(workspace));
     const std::size_t count = leading == 0 ? all : std::min(leading, all);
     double sum = 0;
     for (const double v : std::span(values).first(count))

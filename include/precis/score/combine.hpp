@@ -1,5 +1,6 @@
 #pragma once
 
+#include <precis/core/as_span.hpp>
 #include <precis/core/error.hpp>
 #include <precis/core/scores.hpp>
 #include <precis/core/text.hpp>
@@ -47,8 +48,10 @@ struct combine {
         refuse({.what = "weight " + std::to_string(w), .where = "score::combine", .expected = "weights >= 0"});
       total += w;
     }
-    if (!(total > 0))
-      refuse({.what = "weights that sum to 0", .where = "score::combine", .expected = "a positive sum"});
+    if (!(total > 0) || !kernel::is_finite(total))
+      refuse({.what = "weights that sum to " + text::number(total),
+              .where = "score::combine",
+              .expected = "a positive, finite sum"});
 
     scores s{.model = {},
              .scorer = "combine " + std::string(name()),
@@ -61,10 +64,10 @@ struct combine {
       check_same(tables[t], s, tables.front().measure);
       if (s.model.empty()) s.model = tables[t].model;
       for (const std::string& note : tables[t].notes)
-        if (std::ranges::find(s.notes, note) == s.notes.end()) s.notes.push_back(note);
+        if (std::find(s.notes.begin(), s.notes.end(), note) == s.notes.end()) s.notes.push_back(note);
       const double share = weight(t) / total;
       s.scorer += (t == 0 ? ": " : " + ") + text::number(weight(t)) + " x (" + tables[t].scorer + ")";
-      const std::vector<double> scaled = on_scale(tables[t].values);
+      const std::vector<double> scaled = on_scale(as_span(tables[t].values));
       for (std::size_t i = 0; i < s.size(); ++i) s.values[i] = std::fma(share, scaled[i], s.values[i]);
     }
     return s;

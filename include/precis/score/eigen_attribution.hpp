@@ -1,5 +1,6 @@
 #pragma once
 
+#include <precis/core/as_span.hpp>
 #include <precis/core/error.hpp>
 #include <precis/core/executor.hpp>
 #include <precis/core/random.hpp>
@@ -85,7 +86,7 @@ struct eigen_attribution {
       pair_all(model, batches, samples, of_matrix, reached, run);
     else
       pair_neighbours(model, batches, samples, of_matrix, reached, run);
-    if (std::ranges::find(reached, true) == reached.end())
+    if (std::find(reached.begin(), reached.end(), true) == reached.end())
       bad("no inputs of slice " + slices.front().name + " and all others", "a model that reports its matrices");
 
     for (std::size_t m = 0; m < of_matrix.size(); ++m)
@@ -102,7 +103,7 @@ struct eigen_attribution {
           s.scores.assign(t.most.begin(), t.most.end());
         else
           s.scores.assign(t.sums.begin(), t.sums.end());
-        if (std::ranges::any_of(s.scores, [](double v) { return !kernel::is_finite(v); }))
+        if (std::any_of(s.scores.begin(), s.scores.end(), [](double v) { return !kernel::is_finite(v); }))
           bad("no pair of samples has a token in common in slice " + s.slice.name,
               "samples that overlap outside padding, effects within the range of float");
       }
@@ -282,7 +283,7 @@ struct eigen_attribution {
         for (eigenpruning::cycle& c : all) c.close(run);
     });
     for (eigenpruning::cycle& c : all) c.close(run);
-    take_back(all, index, chosen, of_matrix);
+    take_back(all, as_span(index), chosen, of_matrix);
   }
 
   template<class Model, class Executor>
@@ -311,7 +312,7 @@ struct eigen_attribution {
           all[index[m]].add(o, run);
       });
     });
-    take_back(all, index, chosen, of_matrix);
+    take_back(all, as_span(index), chosen, of_matrix);
   }
 };
 
@@ -347,7 +348,7 @@ struct useful_singular_values {
       owner.insert(owner.end(), s.scores.size(), s.slice.matrix);
       total[s.slice.matrix] += s.scores.size();
     }
-    const std::vector<std::size_t> order = ascending(pooled);
+    const std::vector<std::size_t> order = ascending(as_span(pooled));
     const auto lowest = static_cast<std::size_t>(portion * static_cast<double>(order.size()));
     for (std::size_t i = 0; i < lowest; ++i) ++useless[owner[order[i]]];
 

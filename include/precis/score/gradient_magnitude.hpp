@@ -1,5 +1,6 @@
 #pragma once
 
+#include <precis/core/as_span.hpp>
 #include <precis/core/error.hpp>
 #include <precis/core/scores.hpp>
 #include <precis/kernel/float_product.hpp>
@@ -28,7 +29,7 @@ inline void add_weight_gradient(const linear_gradient& g, basic_matrix<double>& 
   std::vector<float> workspace(kernel::product_workspace);
   for (std::size_t s = 0; s < g.input.sequences; ++s)
     kernel::product_add(g.output_gradient.sequence_range(s, 1).as_matrix().transposed(),
-                        g.input.sequence_range(s, 1).as_matrix(), sum.view(), workspace);
+                        g.input.sequence_range(s, 1).as_matrix(), sum.view(), as_writable_span(workspace));
   for (std::size_t i = 0; i < sum.values.size(); ++i) into.values[i] += static_cast<double>(sum.values[i]);
 }
 

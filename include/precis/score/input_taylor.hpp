@@ -1,5 +1,6 @@
 #pragma once
 
+#include <precis/core/as_span.hpp>
 #include <precis/core/executor.hpp>
 #include <precis/core/random.hpp>
 #include <precis/core/scores.hpp>
@@ -90,9 +91,9 @@ struct input_taylor {
       }
     });
 
-    check(losses.unchanged, "the unchanged model");
+    check(as_span(losses.unchanged), "the unchanged model");
     for (std::size_t i = 0; i < losses.changed.size(); ++i)
-      check(losses.changed[i],
+      check(as_span(losses.changed[i]),
             "unit " + blocks[i / draws].name + " with its input perturbed, draw " + std::to_string(i % draws));
     std::size_t samples = 0;
     for (const batch_of<Model>& b : batches) samples += taylor::samples_in(b);

@@ -69,7 +69,7 @@ struct outliers {
         x = std::sqrt(x);
       }
     }
-    if (!matrices.empty() && std::ranges::find(reached, true) == reached.end())
+    if (!matrices.empty() && std::find(reached.begin(), reached.end(), true) == reached.end())
       bad("no inputs of " + matrices.front().name + " and all other matrices",
           "at least one batch, and a model that reports the inputs of its matrices");
     scores s = from_norms(model, squares);

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <precis/core/as_span.hpp>
 #include <precis/core/error.hpp>
 #include <precis/core/executor.hpp>
 #include <precis/core/scores.hpp>
@@ -104,9 +105,11 @@ struct pruning_sensitivity {
       s.values.push_back(reduce == reduction::max ? *std::max_element(row.begin(), row.end())
                                                   : sum / static_cast<double>(each.cols));
     }
-    if (by == metric::loss && *std::ranges::max_element(sparsities) > 0)
-      s.notes = note_unchanged(
-          s.units, [&](std::size_t u) { return std::ranges::all_of(each.row(u), [](double v) { return v == 0; }); });
+    if (by == metric::loss && *std::max_element(sparsities.begin(), sparsities.end()) > 0)
+      s.notes = note_unchanged(s.units, [&](std::size_t u) {
+        const std::span<const double> row = each.row(u);
+        return std::all_of(row.begin(), row.end(), [](double v) { return v == 0; });
+      });
     return s;
   }
 
@@ -127,7 +130,7 @@ struct pruning_sensitivity {
       const pruning<Model> change{*this, model};
       const std::vector<nll> unchanged = read_changes(model, batches, all, sparsities.size(), reading, change, done,
                                                       "score::pruning_sensitivity", run);
-      const double before = total(unchanged).mean();
+      const double before = total(as_span(unchanged)).mean();
       for (double& loss : result.values) loss -= before;
     };
     if (by == metric::loss) {
@@ -180,7 +183,7 @@ struct pruning_sensitivity {
       }
       std::vector<mutable_weight_view> matrices;
       for (const std::size_t m : u.matrices) matrices.push_back(model.weights(m));
-      remove(matrices);
+      remove(as_span(matrices));
     }
     [[nodiscard]] std::string describe(std::size_t version) const {
       return "pruned by " + text::number(how.sparsities[version]);

@@ -26,6 +26,7 @@ struct stream_parts {
 
   /// The indices of the parts to which a unit's matrices belong, ascending; none if all of them are outside of the
   /// layers, like an embedding or the head. A matrix belongs to its half.
+  template<class = void>
   [[nodiscard]] std::vector<std::size_t> indices_of(const unit& u, std::span<const matrix_info> matrices) const {
     std::vector<std::size_t> indices;
     for (const std::size_t m : u.matrices) {
@@ -33,9 +34,8 @@ struct stream_parts {
       if (info.layer >= layers) continue;
       indices.push_back(halves() ? 2 * info.layer + (info.part == part::attention ? 0 : 1) : info.layer);
     }
-    std::ranges::sort(indices);
-    const auto repeated = std::ranges::unique(indices);
-    indices.erase(repeated.begin(), repeated.end());
+    std::sort(indices.begin(), indices.end());
+    indices.erase(std::unique(indices.begin(), indices.end()), indices.end());
     return indices;
   }
 

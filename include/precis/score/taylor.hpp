@@ -1,5 +1,6 @@
 #pragma once
 
+#include <precis/core/as_span.hpp>
 #include <precis/core/error.hpp>
 #include <precis/core/executor.hpp>
 #include <precis/core/random.hpp>
@@ -161,6 +162,7 @@ struct taylor {
                                std::size_t samples) const {
     return combine(group_units(matrices, units), losses, samples);
   }
+  template<class = void>
   [[nodiscard]] scores combine(std::vector<unit> scored, const perturbed_losses& losses, std::size_t samples) const {
     check();
     scores s{.model = {},
@@ -176,12 +178,14 @@ struct taylor {
               .expected = std::to_string(draws) + " for each of " + std::to_string(s.units.size()) + " units"});
     for (std::size_t u = 0; u < s.units.size(); ++u) {
       double sum = 0;
-      for (std::size_t r = 0; r < draws; ++r) sum += one_draw(losses.unchanged, losses.changed[u * draws + r], samples);
+      for (std::size_t r = 0; r < draws; ++r)
+        sum += one_draw(as_span(losses.unchanged), as_span(losses.changed[u * draws + r]), samples);
       s.values.push_back(sum / static_cast<double>(draws));
     }
     s.notes = note_unchanged(s.units, [&](std::size_t u) {
       const auto of_unit = std::span(losses.changed).subspan(u * draws, draws);
-      return std::ranges::all_of(of_unit, [&](const std::vector<nll>& l) { return l == losses.unchanged; });
+      return std::all_of(of_unit.begin(), of_unit.end(),
+                         [&](const std::vector<nll>& l) { return l == losses.unchanged; });
     });
     check_finite(s, "score::taylor");
     return s;

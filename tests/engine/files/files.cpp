@@ -5,6 +5,10 @@
 
 #include "catch.hpp"
 
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
 using namespace support;
 namespace fs = std::filesystem;
 
@@ -27,6 +31,20 @@ TEST_CASE("mapped_file refuses files that cannot be mapped, by cause", "[engine]
              ContainsSubstring("none: cannot be opened (No such file"));
   CHECK_THAT(refusal([&] { engine::mapped_file f(folder.path()); }), ContainsSubstring("is a folder"));
   CHECK_THAT(refusal([&] { engine::mapped_file f("/dev/null"); }), ContainsSubstring("is not a regular file"));
+  REQUIRE(::mkfifo((folder / "pipe").c_str(), 0600) == 0);  // opening it would wait for a writer
+  CHECK_THAT(refusal([&] { engine::mapped_file f(folder / "pipe"); }), ContainsSubstring("is not a regular file"));
+  put(folder / "pointer", "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 3\n");
+  CHECK_THAT(refusal([&] { engine::mapped_file f(folder / "pointer"); }),
+             ContainsSubstring("pointer: is a Git LFS pointer"));
+}
+
+TEST_CASE("the text of a mapped_file begins after a byte order mark", "[engine][files][worked-example]") {
+  const temporary_folder folder;
+  put(folder / "marked", "\xEF\xBB\xBFtext");
+  put(folder / "mark", "\xEF\xBB\xBF");
+  CHECK(engine::mapped_file(folder / "marked").text() == "text");
+  CHECK(engine::mapped_file(folder / "marked").bytes().size() == 7);
+  CHECK(engine::mapped_file(folder / "mark").text().empty());
 }
 
 TEST_CASE("atomic_file appears whole at commit and not earlier", "[engine][files]") {
@@ -110,4 +128,27 @@ TEST_CASE("atomic_folder appears whole and replaces only model folders", "[engin
   CHECK_THAT(refusal([&] { engine::atomic_folder f(folder / "none/out"); }),
              ContainsSubstring("cannot be created (No such"));
   CHECK(slurp(folder / "letters/dear") == "precious");
+}
+
+TEST_CASE("a program that ends at once removes its temporary files and folders", "[engine][files][property]") {
+  const temporary_folder folder;
+  const pid_t child = ::fork();
+  if (child == 0) {
+    engine::atomic_file file(folder / "file");
+    file.write("half");
+    engine::atomic_folder model(folder / "model");
+    engine::write_file(model.path() / "config.json", "{}");
+    engine::atomic_file weights(model.path() / "model.safetensors");
+    weights.write("half");
+    engine::write_file(folder / "done", "whole");
+    const bool there = folder.entries() == 3;
+    engine::remove_temporaries();
+    ::_exit(there ? 7 : 8);
+  }
+  int status = 0;
+  REQUIRE(::waitpid(child, &status, 0) == child);
+  CHECK(WIFEXITED(status));
+  CHECK(WEXITSTATUS(status) == 7);
+  CHECK(folder.entries() == 1);
+  CHECK(std::filesystem::exists(folder / "done"));
 }

@@ -7,6 +7,7 @@
 #include <precis/model/taps.hpp>
 
 #include "catch.hpp"
+#include "engine/random_models.hpp"
 
 #include <algorithm>
 #include <bit>
@@ -20,6 +21,7 @@
 using namespace precis;
 using engine::architecture;
 using engine::transformer;
+using namespace random_models;
 
 static_assert(weighted_model<transformer>);
 static_assert(mutable_model<transformer>);
@@ -33,66 +35,6 @@ static_assert(differentiable_model<transformer>);
 static_assert(token_model<transformer>);
 
 namespace {
-
-/// Random numbers in [-1, 1) that depend only on the seed.
-struct numbers {
-  std::uint64_t state;
-  float next() {
-    state = state * 6364136223846793005u + 1442695040888963407u;
-    return static_cast<float>(static_cast<std::int32_t>(state >> 32)) * 0x1p-31f;
-  }
-  std::size_t below(std::size_t n) {
-    state = state * 6364136223846793005u + 1442695040888963407u;
-    return static_cast<std::size_t>(state >> 33) % n;
-  }
-};
-
-engine::config tiny(architecture a, engine::activation f) {
-  return {.architecture = a,
-          .layers = 3,
-          .width = 24,
-          .heads = 6,
-          .kv_heads = a == architecture::llama ? 2u
-                      : a == architecture::phi ? 3u
-                                               : 6u,
-          .hidden = 40,
-          .vocabulary = 29,
-          .context = 80,
-          .rotary_width = a == architecture::phi ? 2u : 0u,
-          .tied_head = a != architecture::llama && a != architecture::phi,
-          .activation = f};
-}
-
-transformer random_model(const engine::config& shape, std::uint64_t seed, float size = 0.4f) {
-  engine::weights w = zeros(shape);
-  numbers random{seed};
-  for (engine::tensor<float>& t : tensors(w)) {
-    const bool scale = t.shape.size() == 1 && t.name.find("bias") == std::string::npos;
-    for (float& x : t.values) x = size * random.next() + (scale ? 1.f : 0.f);
-  }
-  return transformer(std::move(w));
-}
-
-struct named_model {
-  const char* name;
-  transformer model;
-};
-std::vector<named_model> models() {
-  std::vector<named_model> all;
-  all.push_back({"GPT-2", random_model(tiny(architecture::gpt2, engine::activation::gelu_tanh), 1)});
-  all.push_back({"GPT-2 with erf", random_model(tiny(architecture::gpt2, engine::activation::gelu_erf), 2)});
-  all.push_back({"OPT", random_model(tiny(architecture::opt, engine::activation::relu), 4)});
-  all.push_back({"Llama", random_model(tiny(architecture::llama, engine::activation::silu), 3)});
-  all.push_back({"Phi", random_model(tiny(architecture::phi, engine::activation::gelu_tanh), 5)});
-  return all;
-}
-
-token_batch random_batch(const transformer& m, std::size_t sequences, std::size_t tokens, std::uint64_t seed) {
-  numbers random{seed};
-  std::vector<token> ids(sequences * (tokens + 1));
-  for (token& id : ids) id = static_cast<token>(random.below(m.shape().vocabulary));
-  return next_token_batch(sequences, ids);
-}
 
 token_batch rows_of(const token_batch& b, std::size_t first, std::size_t count) {
   const auto cut = [&](const std::vector<token>& v) {
@@ -355,60 +297,6 @@ TEST_CASE("transformer: the loss is the mean of -log softmax at the known target
     CHECK(m.loss(b).count == 24);
     CHECK(m.loss(b).sum == Approx(sum).epsilon(1e-7));
     CHECK(m.backward(b, [](const linear_gradient&) {}) == m.loss(b));
-  }
-}
-
-TEST_CASE("transformer: listed tables are the embedding and the head, with the head's inputs and gradients",
-          "[engine][oracle]") {
-  for (auto& [name, m] : models()) {
-    INFO(name);
-    const token_batch b = random_batch(m, 3, 11, 9);
-    const std::size_t maps = m.matrices().size(), slices = m.slices().size();
-    const nll before = m.loss(b);
-    m.list_tables();
-    m.list_tables();  // once is enough
-    const bool tied = m.shape().tied_head;
-    REQUIRE(m.matrices().size() == maps + (tied ? 1 : 2));
-    CHECK(m.matrices()[maps].layer == before_layers);
-    CHECK(m.slices().size() == slices);
-    const std::size_t head = m.matrices().size() - 1;
-    CHECK(m.matrices()[head].out == m.shape().vocabulary);
-
-    engine::weights gradient = zeros(m.shape());
-    float_matrix products(m.shape().vocabulary, m.shape().width);
-    std::size_t predictions = 0;
-    const nll loss = m.backward(
-        b,
-        [&](const linear_gradient& g) {
-          CHECK((g.matrix < maps || g.matrix == head));
-          if (g.matrix != head) return;
-          predictions += g.input.rows();
-          for (std::size_t r = 0; r < g.input.rows(); ++r)
-            for (std::size_t o = 0; o < products.rows; ++o)
-              for (std::size_t i = 0; i < products.cols; ++i)
-                products(o, i) += g.output_gradient(0, r)[o] * g.input(0, r)[i];
-        },
-        gradient);
-    CHECK(loss == before);
-    CHECK(predictions == loss.count);
-    if (!tied) {  // a tied table's gradient also has that of the embedding
-      double worst = 0;
-      for (std::size_t i = 0; i < products.values.size(); ++i)
-        worst = std::max(worst, static_cast<double>(std::abs(products.values[i] - gradient.head[i])));
-      CHECK(worst < 1e-4);
-    }
-    std::size_t reported = 0;
-    m.inputs(b, [&](const linear_input& i) { reported += i.matrices.front() == head ? i.input.rows() : 0; });
-    CHECK(reported == 33);
-
-    // A changed table is used by `enter` and, if it is tied, by the head: by whole runs as by parts.
-    const std::vector<std::size_t> table{maps};
-    const weight_guard guard(m, table);
-    m.weights(maps)(static_cast<std::size_t>(b.ids[0]), 0) += 0.5f;
-    activations x = m.enter(b);
-    for (std::size_t l = 0; l < m.layers(); ++l) m.run_layer(l, x);
-    CHECK(m.loss(b) == m.read_loss(b, std::as_const(x).view()));
-    CHECK(m.loss(b) != before);
   }
 }
 

@@ -53,6 +53,8 @@ TEST_CASE("a compressed GPT-2 loads with the requested matrices packed and all o
   put(folder / "m/vocab.json", vocabulary_json({{"a", "b"}}));
   put(folder / "m/merges.txt", merges_text({{"a", "b"}}));
   put(folder / "m/tokenizer_config.json", "{\"model_max_length\": 1}");
+  put(folder / "m/chat_template.jinja", "{{ messages }}");
+  put(folder / "m/generation_config.json", "{\"eos_token_id\": [1, 2]}");
   put(folder / "m/notes.txt", "not part of the model");
 
   const engine::bundle original = engine::load(folder / "m");
@@ -75,7 +77,9 @@ TEST_CASE("a compressed GPT-2 loads with the requested matrices packed and all o
   CHECK(back.find("h.1.mlp.c_fc")->packed);
   CHECK(back.find("h.1.mlp.c_fc")->bytes == 96);
   CHECK(back.find("h.0.mlp.c_fc")->format == "F16");
-  for (const std::string name : {"config.json", "vocab.json", "merges.txt", "tokenizer_config.json"})
+  CHECK(back.eos == std::vector<precis::token>{1, 2});
+  for (const std::string name : {"config.json", "vocab.json", "merges.txt", "tokenizer_config.json",
+                                 "generation_config.json", "chat_template.jinja"})
     CHECK(slurp(folder.path() / "out" / name) == slurp(folder.path() / "m" / name));
   CHECK(slurp(folder / "out/plan.precis") == "text");
   CHECK_FALSE(fs::exists(folder / "out/notes.txt"));
@@ -87,6 +91,11 @@ TEST_CASE("a compressed GPT-2 loads with the requested matrices packed and all o
   CHECK(t->shape == std::vector<std::size_t>{96});
   CHECK(file.metadata().at("precis.codec:transformer.h.1.mlp.c_fc.weight") == "eighths 12x8");
   CHECK(file.metadata().at("precis.format") == "2");
+  for (const engine::tensor_entry& e : file.tensors()) {
+    CAPTURE(e.name);
+    const std::size_t divides = e.bytes & (~e.bytes + 1);  // the largest power of two that divides the size
+    CHECK(e.first_byte % std::min<std::size_t>(divides, 64) == 0);
+  }
   const engine::linear& up = original.weights.blocks[1].up;
   CHECK(file.bytes(*t)[1] ==
         static_cast<std::byte>(static_cast<std::int8_t>(up.view()(0, 1) * 8.f)));  // codes are contiguous along `in`
@@ -148,7 +157,7 @@ TEST_CASE("write_compressed leaves nothing behind after an error", "[engine][com
       folder / "m", folder / "out", {},
       {.existing = engine::atomic_folder::existing::replace, .tokenizer = {}, .made_from = {}}));
   CHECK_THAT(refusal([&] { engine::write_compressed(folder / "out", folder / "again", {}); }),
-             ContainsSubstring("already compressed"));
+             ContainsSubstring("out: a folder whose matrices are packed already"));
   CHECK(folder.entries() == 2);
 }
 

@@ -253,12 +253,33 @@ TEST_CASE("write_gguf substitutes no format, and leaves nothing behind after an 
 
   CHECK(refused(folder / "m").empty());
   CHECK_THAT(refused(folder / "m"), ContainsSubstring("already exists"));
-  CHECK_THAT(refusal([&] { engine::write_gguf(folder / "out.gguf", folder / "again.gguf", {}); }),
-             ContainsSubstring("already packed"));
+  engine::write_gguf(folder / "m", folder / "packed.gguf", std::vector{packed("h.0.mlp.c_fc", "q8_0", up)});
+  CHECK_THAT(refused(folder / "packed.gguf", {packed("h.0.mlp.c_fc", "q4_0", up)}),
+             ContainsSubstring("already exists"));
+  CHECK_THAT(refusal([&] {
+               engine::write_gguf(folder / "packed.gguf", folder / "again.gguf",
+                                  std::vector{packed("h.0.mlp.c_fc", "q4_0", up)});
+             }),
+             ContainsSubstring("matrix h.0.mlp.c_fc is already packed as q8_0"));
+  fs::remove(folder / "packed.gguf");
   CHECK_THAT(refusal([&] { engine::write_compressed(folder / "out.gguf", folder / "again", {}); }),
-             ContainsSubstring("already compressed"));
+             ContainsSubstring("a GGUF file, which cannot become a folder"));
   CHECK_FALSE(engine::load(folder / "out.gguf").tokenizer);  // the source had none
   CHECK(folder.entries() == 4);
+}
+
+TEST_CASE("one file of a split GGUF model is refused with how to join them", "[engine][gguf][refusal]") {
+  const temporary_folder folder;
+  for (const std::uint32_t files : {1u, 3u}) {
+    const engine::gguf_metadata keys{{"general.architecture", std::string("llama")}, {"split.count", files}};
+    engine::gguf_writer writer(folder / "part.gguf", keys, {});
+    writer.commit();
+    const std::string said = refusal([&] { (void)engine::open_source(folder / "part.gguf"); });
+    CAPTURE(said);
+    CHECK((said.find("part.gguf: one of the 3 files of a split model; expected one file with all tensors") !=
+           std::string::npos) == (files == 3));
+    CHECK((said.find("llama-gguf-split --merge") != std::string::npos) == (files == 3));
+  }
 }
 
 TEST_CASE("a GGUF file of an unsupported model is refused by key or tensor", "[engine][gguf][refusal]") {

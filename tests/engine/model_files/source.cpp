@@ -13,6 +13,7 @@
 #include "shared.hpp"
 
 #include <cmath>
+#include <functional>
 #include <limits>
 
 using namespace support;
@@ -111,7 +112,8 @@ TEST_CASE("config.json: unsupported features are refused by key", "[engine][sour
   CHECK_THAT(gpt2_refused("scale_attn_weights", "false"), ContainsSubstring("scale_attn_weights"));
   CHECK_THAT(gpt2_refused("add_cross_attention", "true"), ContainsSubstring("add_cross_attention"));
   CHECK_THAT(llama_refused("hidden_act", "\"gelu\""), ContainsSubstring("\"hidden_act\" is \"gelu\"; expected silu"));
-  CHECK_THAT(llama_refused("rope_scaling", R"({"type":"linear","factor":2.0})"), ContainsSubstring("\"rope_scaling\""));
+  CHECK_THAT(llama_refused("rope_scaling", R"({"type":"linear","factor":2.0})"),
+             ContainsSubstring("\"rope_type\" is \"linear\""));
   CHECK_THAT(llama_refused("rope_parameters", R"({"rope_type":"yarn"})"),
              ContainsSubstring("\"rope_type\" is \"yarn\""));
   CHECK_THAT(llama_refused("attention_bias", "true"), ContainsSubstring("attention_bias"));
@@ -123,7 +125,7 @@ TEST_CASE("config.json: unsupported features are refused by key", "[engine][sour
   CHECK_THAT(phi_refused("partial_rotary_factor", "1.5"), ContainsSubstring("partial_rotary_factor\" is 1.5"));
   CHECK_THAT(phi_refused("partial_rotary_factor", "0.1"), ContainsSubstring("a rotary width of 0"));
   CHECK_THAT(phi_refused("tie_word_embeddings", "true"), ContainsSubstring("tie_word_embeddings"));
-  CHECK_THAT(phi_refused("rope_scaling", "{\"type\": \"linear\"}"), ContainsSubstring("rope_scaling"));
+  CHECK_THAT(phi_refused("rope_scaling", "{\"type\": \"linear\"}"), ContainsSubstring("\"rope_type\" is \"linear\""));
   CHECK_THAT(opt_refused("do_layer_norm_before", "false"),
              ContainsSubstring("\"do_layer_norm_before\" is false, which this engine does not support; expected true"));
   CHECK_THAT(opt_refused("word_embed_proj_dim", "4"),
@@ -139,13 +141,16 @@ TEST_CASE("config.json: unsupported features are refused by key", "[engine][sour
   CHECK_THAT(bert_refused("is_decoder", "true"), ContainsSubstring("is_decoder"));
   CHECK_THAT(bert_refused("num_labels", "1"), ContainsSubstring("labels = 1; expected 2"));
   CHECK_THAT(bert_refused("num_labels", "99999999999"), ContainsSubstring("99999999999"));
-  CHECK_THAT(bert_refused("type_vocab_size", "0"), ContainsSubstring("token types = 0"));
+  CHECK_THAT(bert_refused("type_vocab_size", "0"),
+             ContainsSubstring("\"type_vocab_size\" is the number 0; expected a whole number from 1"));
   CHECK_THAT(bert_refused("id2label", "[1]"), ContainsSubstring("\"id2label\" is an array; expected an object"));
   CHECK_THAT(bert_refused("id2label", R"({"0":"no","3":"yes"})"), ContainsSubstring("a name for every id from 0 to 2"));
   CHECK_THAT(bert_refused("id2label", R"({"0":"no","1":2,"2":"x"})"), ContainsSubstring("holds \"1\": the number 2"));
   CHECK_THAT(gpt2_refused("n_head", "3"), ContainsSubstring("a width of 8 with 3 heads"));
-  CHECK_THAT(gpt2_refused("n_layer", "0"), ContainsSubstring("layers = 0"));
-  CHECK_THAT(gpt2_refused("n_embd", "18446744073709551615"), ContainsSubstring("width = 18446744073709551615"));
+  CHECK_THAT(gpt2_refused("n_layer", "0"),
+             ContainsSubstring("\"n_layer\" is the number 0; expected a whole number from 1 to 2^28"));
+  CHECK_THAT(gpt2_refused("n_embd", "18446744073709551615"),
+             ContainsSubstring("\"n_embd\" is the number 18446744073709551615"));
 }
 
 TEST_CASE("expected_tensors lists the engine's weights", "[engine][source][oracle]") {
@@ -282,6 +287,47 @@ TEST_CASE("Hugging Face: half-split and adjacent rotary pairs give the same atte
   CHECK(std::abs(half_split) > 0.1);
   CHECK(adjacent == Approx(half_split).margin(1e-12));
   CHECK(std::abs(score(stored.blocks[0], false) - half_split) > 0.1);  // without the permutation they differ
+}
+
+TEST_CASE("Hugging Face: a missing tensor is named as its file would name it", "[engine][source][refusal]") {
+  const temporary_folder folder;
+  const auto refused = [&](const engine::config& c, auto name_of, const std::string& missing) {
+    std::vector<entry> entries = entries_of(engine::zeros(c));
+    std::erase_if(entries, [&](const entry& e) { return e.name == missing; });
+    for (entry& e : entries) e.name = name_of(e.name);
+    put_folder(folder / "m", c, entries);
+    return refusal([&] { (void)engine::load(folder / "m"); });
+  };
+  const auto plain = [](const std::string& name) { return name; };
+  const auto without = [](const std::string& name) {
+    return hugging_face_name(name).substr(name == "output.weight" ? 0 : 6);
+  };
+  const auto prefixed = [](std::string prefix, std::string head) {
+    return [=](const std::string& name) { return name.starts_with(head) ? name : prefix + name; };
+  };
+  struct file {
+    engine::config config;
+    std::function<std::string(const std::string&)> name_of;
+    std::string missing, says;
+  };
+  const std::string query = "layers.1.attention.wq.weight";
+  const std::vector<file> all{
+      {tiny_gpt2(), plain, "h.1.mlp.c_fc.weight", "no tensor h.1.mlp.c_fc.weight;"},
+      {tiny_gpt2(), prefixed("transformer.", "lm_head"), "ln_f.bias", "no tensor transformer.ln_f.bias;"},
+      {tiny_llama(), hugging_face_name, query, "no tensor model.layers.1.self_attn.q_proj.weight;"},
+      {tiny_llama(false), hugging_face_name, "output.weight", "no tensor lm_head.weight;"},
+      {tiny_llama(), without, query, "no tensor layers.1.self_attn.q_proj.weight;"},
+      {tiny_llama(), plain, query, "no tensor layers.1.attention.wq.weight;"},
+      {tiny_llama(false), plain, "output.weight", "no tensor output.weight;"},
+      {tiny_llama(), hugging_face_name, "norm.weight", "no tensor model.norm.weight;"},
+      {tiny_phi(), prefixed("model.", "lm_head"), "lm_head.bias", "no tensor lm_head.bias;"},
+      {tiny_bert(), prefixed("bert.", "classifier"), "classifier.weight", "no tensor classifier.weight;"},
+      {tiny_bert(), prefixed("bert.", "classifier"), "pooler.dense.bias", "no tensor bert.pooler.dense.bias;"}};
+  for (const file& f : all) {
+    const std::string said = refused(f.config, f.name_of, f.missing);
+    CAPTURE(f.missing, said);
+    CHECK_THAT(said, ContainsSubstring(f.says));
+  }
 }
 
 TEST_CASE("Hugging Face: mismatched tensors are refused by name", "[engine][source][refusal]") {
@@ -463,7 +509,7 @@ TEST_CASE("the shared models load", "[engine][source][oracle]") {
   CHECK(g.config().layers == 12);
   CHECK(g.tokenizer.size() == 4096);
   CHECK(g.stored_bytes() == 21196360 - 12872);  // the file without its header
-  CHECK(g.eos == 4095);
+  CHECK(g.eos == std::vector<precis::token>{4095});
   const engine::bundle l = engine::load(*llama);
   CHECK(l.is_llama());
   CHECK(l.config().hidden == 172);

@@ -1,5 +1,7 @@
 #include <engine/model/families/config_keys.hpp>
 
+#include <engine/model/known_keys.hpp>
+
 #include <precis/core/text.hpp>
 
 #include <charconv>
@@ -9,7 +11,7 @@ namespace engine {
 
 float positive_number(const json_object& keys, std::string_view key, double otherwise) {
   const double value = keys.number_or(key, otherwise);
-  if (!(value > 0) || value > std::numeric_limits<float>::max())
+  if (!(value > 0) || value > std::numeric_limits<float>::max() || static_cast<float>(value) == 0)
     keys.refuse("key \"" + std::string(key) + "\" is " + precis::text::number(value), "a positive number");
   return static_cast<float>(value);
 }
@@ -32,18 +34,49 @@ activation read_activation(const json_object& keys, std::string_view key, std::s
               with_relu ? "gelu, gelu_new, gelu_pytorch_tanh or relu" : "gelu_new, gelu_pytorch_tanh or gelu");
 }
 
-float read_rotary_base(const json_object& keys) {
-  float base = positive_number(keys, "rope_theta", 10000);
-  if (keys.find("rope_scaling") != nullptr)
-    keys.refuse("key \"rope_scaling\" asks for scaled rotary positions, which this engine does not support", "null");
-  if (const json* rope = keys.find("rope_parameters")) {  // newer files store rope_theta here
-    if (!rope->is_object()) keys.refuse("key \"rope_parameters\" is " + type_of(*rope), "an object");
-    const json_object members(*rope, "key \"rope_parameters\" of config.json");
-    if (const std::string type = members.text_or("rope_type", "default"); type != "default")
-      members.refuse("key \"rope_type\" is \"" + type + "\", which this engine does not support", "default");
-    base = positive_number(members, "rope_theta", static_cast<double>(base));
+namespace {
+
+/// What rope_parameters and rope_scaling hold, and the keys of the same names outside, where older files have them.
+[[nodiscard]] json rotary_members(const json_object& keys) {
+  json all = json::object();
+  const auto add = [&](const std::string& name, const json& value) {
+    const auto [at, fresh] = all.emplace(name == "type" ? "rope_type" : name, value);  // the older name
+    if (!fresh && *at != value)
+      keys.refuse("key \"" + name + "\" is " + type_of(value) + " in one place and " + type_of(*at) + " in another",
+                  "one value");
+  };
+  for (const char* const name : {"rope_theta", "partial_rotary_factor"})
+    if (const json* const value = keys.find(name)) add(name, *value);
+  for (const std::string key : {"rope_parameters", "rope_scaling"}) {
+    const json* const rope = keys.find(key);
+    if (rope == nullptr) continue;
+    if (!rope->is_object()) keys.refuse("key \"" + key + "\" is " + type_of(*rope), "an object");
+    for (const auto& [name, value] : rope->items())
+      if (!value.is_null()) add(name, value);
   }
-  return base;
+  return all;
+}
+
+}  // namespace
+
+rotary_settings read_rotary(const json_object& keys, double share) {
+  const json members = rotary_members(keys);
+  const json_object rope(members, keys.where());
+  const std::string type = rope.text_or("rope_type", "default");
+  if (type != "default" && !((type == "linear" || type == "dynamic") && rope.number_or("factor", 0) == 1))
+    rope.refuse("key \"rope_type\" is \"" + type + "\": this engine does not support scaled rotary positions",
+                "default");
+  for (const auto& [name, value] : members.items()) {
+    if (has_word("rope_type rope_theta partial_rotary_factor original_max_position_embeddings", name)) continue;
+    if (!has_word("factor attention_factor", name) || value != 1)  // 1 changes nothing
+      rope.refuse(
+          "key \"" + name + "\" is " + type_of(value) + ": this engine does not support scaled rotary positions",
+          has_word("factor attention_factor", name) ? "1" : "no such key");
+  }
+  share = rope.number_or("partial_rotary_factor", share);
+  if (!(share > 0 && share <= 1))
+    rope.refuse("key \"partial_rotary_factor\" is " + precis::text::number(share), "above 0 and at most 1");
+  return {.base = positive_number(rope, "rope_theta", 10000), .share = share};
 }
 
 config read_usual_extents(const json_object& keys, architecture a) {

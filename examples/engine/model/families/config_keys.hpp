@@ -25,8 +25,13 @@ enum class relu_support { no, yes };
 /// The name that Hugging Face gives to an activation.
 [[nodiscard]] std::string_view activation_name(activation a) noexcept;
 
-/// The base of the rotary frequencies. Errors: scaled rotary positions.
-[[nodiscard]] float read_rotary_base(const json_object& keys);
+struct rotary_settings {
+  float base = 10000;  ///< of the frequencies
+  double share = 1;    ///< of a head's features that are rotated
+};
+/// Rotary positions, from rope_parameters, rope_scaling, and the keys outside. `share` is the family's.
+/// Errors   scaled positions, by key and value; keys that contradict each other; a share that is not in (0, 1].
+[[nodiscard]] rotary_settings read_rotary(const json_object& keys, double share);
 
 /// The extents that every family but GPT-2 stores under the same keys. Sets kv_heads to heads.
 [[nodiscard]] config read_usual_extents(const json_object& keys, architecture a);

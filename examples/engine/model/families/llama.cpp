@@ -1,6 +1,8 @@
 #include <engine/model/families/config_keys.hpp>
 #include <engine/model/families/families.hpp>
 
+#include <precis/core/text.hpp>
+
 #include <nlohmann/json.hpp>
 
 #include <array>
@@ -29,18 +31,29 @@ constexpr name_pair gguf_block_names[] = {
 constexpr name_pair gguf_model_names[] = {
     {"tok_embeddings", "token_embd"}, {"norm", "output_norm"}, {"output", "output"}};
 
+constexpr name_pair hugging_face_names[] = {
+    {"tok_embeddings", "embed_tokens"},    {"output", "lm_head"},
+    {"attention_norm", "input_layernorm"}, {"attention.wq", "self_attn.q_proj"},
+    {"attention.wk", "self_attn.k_proj"},  {"attention.wv", "self_attn.v_proj"},
+    {"attention.wo", "self_attn.o_proj"},  {"ffn_norm", "post_attention_layernorm"},
+    {"feed_forward.w1", "mlp.gate_proj"},  {"feed_forward.w2", "mlp.down_proj"},
+    {"feed_forward.w3", "mlp.up_proj"}};
+
 [[nodiscard]] config read_config(const json_object& keys) {
   config c = read_usual_extents(keys, architecture::llama);
   c.kv_heads = keys.whole_number_or("num_key_value_heads", c.heads);
   c.hidden = keys.whole_number("intermediate_size");
   c.norm_epsilon = positive_number(keys, "rms_norm_eps", 1e-6);
-  c.rope_theta = read_rotary_base(keys);
+  const rotary_settings rotary = read_rotary(keys, 1);
+  c.rope_theta = rotary.base;
   c.tied_head = keys.flag_or("tie_word_embeddings", false);
   c.activation = activation::silu;
   if (const std::string activation = keys.text_or("hidden_act", "silu"); activation != "silu")
     keys.refuse("key \"hidden_act\" is \"" + activation + "\"", "silu");
-  if (keys.number_or("partial_rotary_factor", 1) != 1.0)
-    keys.refuse("key \"partial_rotary_factor\" is not 1, which this engine does not support", "1");
+  if (rotary.share != 1.0)
+    keys.refuse("key \"partial_rotary_factor\" is " + precis::text::number(rotary.share) +
+                    ", which this engine does not support",
+                "1");
   if (c.heads != 0 && keys.whole_number_or("head_dim", c.width / c.heads) != c.width / c.heads)
     keys.refuse("key \"head_dim\" is not hidden_size / num_attention_heads, which this engine does not support",
                 std::to_string(c.width / c.heads));
@@ -61,25 +74,12 @@ void write_config(const config& c, nlohmann::ordered_json& keys) {
 [[nodiscard]] tensor_meaning meaning_of(std::string_view stored) {
   if (stored.starts_with("model.")) stored.remove_prefix(6);
   if (stored.ends_with("rotary_emb.inv_freq") || stored == "rope.freqs") return {};
-  if (stored == "embed_tokens.weight") return {"tok_embeddings.weight", false};
-  if (stored == "lm_head.weight") return {"output.weight", false};
-  constexpr std::array<name_pair, 9> in_layer{{{"input_layernorm", "attention_norm"},
-                                               {"self_attn.q_proj", "attention.wq"},
-                                               {"self_attn.k_proj", "attention.wk"},
-                                               {"self_attn.v_proj", "attention.wv"},
-                                               {"self_attn.o_proj", "attention.wo"},
-                                               {"post_attention_layernorm", "ffn_norm"},
-                                               {"mlp.gate_proj", "feed_forward.w1"},
-                                               {"mlp.down_proj", "feed_forward.w2"},
-                                               {"mlp.up_proj", "feed_forward.w3"}}};
-  if (stored.starts_with("layers.") && stored.ends_with(".weight")) {
-    const std::size_t dot = stored.find('.', 7);
-    const std::string_view kind = stored.substr(dot + 1, stored.size() - 7 - (dot + 1));  // without ".weight"
-    for (const auto& [hugging_face, engine_name] : in_layer)
-      if (kind == hugging_face)
-        return {std::string(stored.substr(0, dot + 1)) + std::string(engine_name) + ".weight",
-                hugging_face == "self_attn.q_proj" || hugging_face == "self_attn.k_proj"};
-  }
+  const std::size_t dot = stored.starts_with("layers.") ? stored.find('.', 7) : std::string_view::npos;
+  const std::size_t at = dot == std::string_view::npos ? 0 : dot + 1;
+  for (const auto& [ours, theirs] : hugging_face_names)
+    if (stored.substr(at) == std::string(theirs) + ".weight")
+      return {std::string(stored.substr(0, at)) + std::string(ours) + ".weight",
+              theirs == "self_attn.q_proj" || theirs == "self_attn.k_proj"};
   return {std::string(stored), false};
 }
 
@@ -98,6 +98,7 @@ constinit const family llama_family{.name = "Llama",
                                     .in_block = block_parts,
                                     .final_norm = "norm",
                                     .head = "output",
+                                    .hugging_face_names = hugging_face_names,
                                     .gguf_block_names = gguf_block_names,
                                     .gguf_model_names = gguf_model_names,
                                     .read_config = read_config,

@@ -1,8 +1,6 @@
 #include <engine/model/families/config_keys.hpp>
 #include <engine/model/families/families.hpp>
 
-#include <precis/core/text.hpp>
-
 #include <nlohmann/json.hpp>
 
 #include <string>
@@ -24,11 +22,10 @@ constexpr block_part block_parts[] = {norm_part("input_layernorm", &block::atten
   c.kv_heads = keys.whole_number_or("num_key_value_heads", c.heads);
   c.hidden = keys.whole_number("intermediate_size");
   c.norm_epsilon = positive_number(keys, "layer_norm_eps", 1e-5);
-  c.rope_theta = read_rotary_base(keys);
-  const double share = keys.number_or("partial_rotary_factor", 0.5);
-  if (!(share > 0 && share <= 1))
-    keys.refuse("key \"partial_rotary_factor\" is " + precis::text::number(share), "0 to 1");
-  c.rotary_width = static_cast<std::size_t>(share * static_cast<double>(c.head_width()) + 1e-6);  // 0.4 of 80 is 32
+  const rotary_settings rotary = read_rotary(keys, 0.5);
+  c.rope_theta = rotary.base;
+  c.rotary_width =
+      static_cast<std::size_t>(rotary.share * static_cast<double>(c.head_width()) + 1e-6);  // 0.4 of 80 is 32
   c.tied_head = keys.flag_or("tie_word_embeddings", false);
   if (c.tied_head) keys.refuse("key \"tie_word_embeddings\" is true, which this engine does not support", "false");
   c.activation = read_activation(keys, "hidden_act", "gelu_new");

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <precis/core/as_span.hpp>
 #include <precis/core/budget.hpp>
 #include <precis/core/compensated_sum.hpp>
 #include <precis/core/cost_table.hpp>
@@ -39,6 +40,8 @@ struct solution {
 template<class = void>
 [[nodiscard]] inline std::size_t limit_of(const budget& b, const cost_table& t,
                                           std::pair<std::size_t, std::size_t> range, const std::string& where) {
+  if (!(b.value > 0) || !kernel::is_finite(b.value))
+    refuse({.what = "a budget of " + to_string(b), .where = where, .expected = "a positive, finite budget"});
   if (b.unit == budget::measure::percent_of_original && t.original_bytes == 0)
     refuse({.what = "a budget of " + to_string(b) + ", but the cost table has no original size",
             .where = where,
@@ -94,7 +97,7 @@ template<class = void>
 template<class = void>
 [[nodiscard]] inline plan to_plan(const cost_table& t, const solution& s, const std::string& allocator,
                                   const std::string& remark) {
-  plan p{.model = t.model, .units = kind_of(t.units), .notes = {}, .choices = {}};
+  plan p{.model = t.model, .units = kind_of(as_span(t.units)), .notes = {}, .choices = {}};
   for (std::size_t u = 0; u < t.units.size(); ++u)
     p.choices.push_back({.unit = t.units[u].name, .codec = t.entries[s.entries[u]], .sparsity = 0, .rank = 0});
   const auto limit = [&](resource of) {

@@ -8,6 +8,7 @@
 #include <precis/codec/tile/decode.hpp>
 #include <precis/codec/tile/encode.hpp>
 #include <precis/codec/weight_checks.hpp>
+#include <precis/core/as_span.hpp>
 #include <precis/core/error.hpp>
 #include <precis/core/view.hpp>
 #include <precis/kernel/ieee.hpp>
@@ -29,6 +30,7 @@ PRECIS_IEEE_BEGIN
 
 /// The grid that spans all weights of a group: their minimum and maximum, without a search.
 struct choose_nearest {
+  template<class = void>
   grid operator()(const grid_format& f, weight_view values, std::size_t) const noexcept {
     const extent range = extent_of(values);
     if (range.finite) return spanning_grid(f, range);
@@ -106,7 +108,7 @@ void encode_on_grids(const grid_format& f, weight_view weights, std::span<std::b
   std::vector<grid> grids;  // those of one tile, row by row; per_tensor: the only one
   if (per_matrix) {
     grids.push_back(choose_checked(w, 0));
-    store_grids(f, grids, 1, {f, l, w.cols, 0, packed.data()});
+    store_grids(f, as_span(grids), 1, {f, l, w.cols, 0, packed.data()});
   }
   const std::size_t groups = f.groups_per_row(w.cols), length = per_matrix ? w.cols : std::min(f.group, w.cols);
   const bool by_tiles = tile::supports(f, w.cols);
@@ -194,7 +196,7 @@ inline void decode(const grid_format& f, std::span<const std::byte> packed, muta
   const bool per_matrix = f.group == per_tensor, by_tiles = tile::supports(f, w.cols);
   const std::size_t groups = f.groups_per_row(w.cols), length = per_matrix ? w.cols : std::min(f.group, w.cols);
   grid tensor_grid;
-  if (per_matrix) load_grids(f, {f, l, w.cols, 0, packed.data()}, 1, {&tensor_grid, 1});
+  if (per_matrix) load_grids(f, {f, l, w.cols, 0, packed.data()}, 1, as_writable_span(&tensor_grid, 1));
   using lanes = kernel::native_code_lanes;
   const bool streaming = by_tiles && tile::use_streaming_stores<lanes>(w);
   std::vector<grid> grids;  // those of one tile, row by row

@@ -5,6 +5,7 @@
 #include <precis/codec/grid/format_name.hpp>
 #include <precis/codec/grid/group.hpp>
 #include <precis/codec/tile/layout.hpp>
+#include <precis/core/as_span.hpp>
 #include <precis/kernel/grid_format.hpp>
 #include <precis/kernel/half.hpp>
 #include <precis/kernel/ieee.hpp>
@@ -93,8 +94,7 @@ inline void store_grids(const grid_format& f, std::span<const grid> grids, std::
     if (f.rule == grid_rule::affine) zeros.push_back(static_cast<std::uint32_t>(g.zero_point));
   }
   if (!zeros.empty())
-    pack_codes(std::span<const std::uint32_t>(zeros), f.code_bits,
-               {to.offsets, packed_bytes(zeros.size(), f.code_bits)});
+    pack_codes(as_span(zeros), f.code_bits, as_writable_span(to.offsets, packed_bytes(zeros.size(), f.code_bits)));
 }
 /// Loads the grids that store_grids wrote, row by row.
 template<class = void>
@@ -103,7 +103,7 @@ inline void load_grids(const grid_format& f, tile::stored_parts<const std::byte>
   const std::size_t step = f.scale_bytes(), groups = grids.size() / rows;
   std::vector<std::uint32_t> zeros(f.rule == grid_rule::affine ? grids.size() : 0);
   if (!zeros.empty())
-    unpack_codes({from.offsets, packed_bytes(zeros.size(), f.code_bits)}, f.code_bits, std::span<std::uint32_t>(zeros));
+    unpack_codes(as_span(from.offsets, packed_bytes(zeros.size(), f.code_bits)), f.code_bits, as_writable_span(zeros));
   for (std::size_t i = 0; i < grids.size(); ++i) {
     grid& g = grids[i % rows * groups + i / rows];
     g.scale = load_scale(f.scales, from.scales + i * step);

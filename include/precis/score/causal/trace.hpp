@@ -1,5 +1,6 @@
 #pragma once
 
+#include <precis/core/as_span.hpp>
 #include <precis/core/error.hpp>
 #include <precis/core/site.hpp>
 #include <precis/core/view.hpp>
@@ -85,7 +86,7 @@ void restore_by_full_runs(const Model& model, const token_batch& noisy, const co
       const float_matrix logits = model.logits(noisy, positions::last, tap);
       std::vector<answer_prediction> runs;
       for (std::size_t k = 0; k < logits.rows; ++k) runs.push_back(predict_answer(logits.row(k), answer));
-      const mean_prediction m = average(runs);
+      const mean_prediction m = average(as_span(runs));
       table.probability(t, l) = m.probability;
       table.recovery(t, l) = m.recovery;
       work += layers * noisy.sequences * noisy.tokens;
@@ -175,7 +176,7 @@ class resumed_restoration {
     std::vector<std::vector<answer_prediction>> seen(layers_);  // [layers][runs]
     for (std::size_t k0 = 0; k0 < runs_; k0 += chunk) follow(t, begin, k0, std::min(chunk, runs_ - k0), seen);
     for (std::size_t l = 0; l < layers_; ++l) {
-      const mean_prediction m = seen[l].empty() ? untouched : average(seen[l]);
+      const mean_prediction m = seen[l].empty() ? untouched : average(as_span(seen[l]));
       table.probability(t, l) = m.probability;
       table.recovery(t, l) = m.recovery;
     }
@@ -352,7 +353,7 @@ template<tappable_model Model>
   const auto finish = [&](const float_matrix& logits, auto&& restore) {
     std::vector<answer_prediction> each;
     for (std::size_t k = 0; k < runs; ++k) each.push_back(predict_answer(logits.row(k), f.answer));
-    const mean_prediction untouched = average(each);
+    const mean_prediction untouched = average(as_span(each));
     trace.corrupted = untouched.probability;
     trace.corrupted_recovery = untouched.recovery;
     trace.block_positions += layers * runs * tokens;

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <precis/core/as_span.hpp>
 #include <precis/core/executor.hpp>
 #include <precis/core/view.hpp>
 #include <precis/kernel/float_product.hpp>
@@ -64,7 +65,10 @@ class cycle {
     seen_ = 0;
   }
 
-  [[nodiscard]] std::span<const tracked> slices() const noexcept { return slices_; }
+  template<class = void>
+  [[nodiscard]] std::span<const tracked> slices() const noexcept {
+    return as_span(slices_);
+  }
 
  private:
   struct sample {
@@ -116,9 +120,9 @@ class cycle {
     run.for_each(pieces.size(), [&](std::size_t i) {
       const columns& c = pieces[i];
       std::vector<float> workspace(kernel::product_workspace);
-      const float_matrix p = project(g, c.of->left, c.of->slice.first_out, c, workspace);
-      const float_matrix q = project(d, c.of->right, c.of->slice.first_in, c, workspace);
-      add_pairs(p, q, c, ends_, reduce_);
+      const float_matrix p = project(g, c.of->left, c.of->slice.first_out, c, as_writable_span(workspace));
+      const float_matrix q = project(d, c.of->right, c.of->slice.first_in, c, as_writable_span(workspace));
+      add_pairs(p, q, c, as_span(ends_), reduce_);
     });
   }
 

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <precis/core/as_span.hpp>
 #include <precis/core/executor.hpp>
 #include <precis/core/view.hpp>
 #include <precis/kernel/float_product.hpp>
@@ -45,7 +46,7 @@ class every_pair {
       run.for_each(pieces.size(), [&](std::size_t i) {
         const columns& c = pieces[i];
         std::vector<float> workspace(kernel::product_workspace);
-        const float_matrix q = project_inputs(c, workspace);
+        const float_matrix q = project_inputs(c, as_writable_span(workspace));
         extremes& e = of(c);
         if (reduce_ == reduction::sum_tokens_then_max) {
           for (std::size_t row = 0; row < q.rows; ++row)
@@ -69,12 +70,12 @@ class every_pair {
       run.for_each(pieces.size(), [&](std::size_t i) {
         const columns& c = pieces[i];
         std::vector<float> workspace(kernel::product_workspace);
-        const float_matrix p = project_gradients(c, workspace);
+        const float_matrix p = project_gradients(c, as_writable_span(workspace));
         if (reduce_ == reduction::sum_tokens_then_max) {
           add_sums(p, c);
           return;
         }
-        const float_matrix q = project_inputs(c, workspace);
+        const float_matrix q = project_inputs(c, as_writable_span(workspace));
         const extremes& e = of(c);
         for (std::size_t row = 0; row < q.rows; ++row)
           if (seen_at_[rows_[row].token] > 1) add_best(e, rows_[row].token, p.row(row).data(), q.row(row).data(), c);
@@ -105,7 +106,8 @@ class every_pair {
       run.for_each(pieces.size(), [&](std::size_t i) {
         const columns& c = pieces[i];
         std::vector<float> workspace(kernel::product_workspace);
-        const float_matrix p = project_gradients(c, workspace), q = project_inputs(c, workspace);
+        const float_matrix p = project_gradients(c, as_writable_span(workspace)),
+                           q = project_inputs(c, as_writable_span(workspace));
         extremes& e = of(c);
         for (std::size_t row = 0; row < q.rows; ++row) widen(e, rows_[row].token, q.row(row).data(), c);
         for (std::size_t row = 0; row < q.rows; ++row)
@@ -115,7 +117,10 @@ class every_pair {
     samples_ = added_ = o.input.sequences;
   }
 
-  [[nodiscard]] std::span<const tracked> slices() const noexcept { return slices_; }
+  template<class = void>
+  [[nodiscard]] std::span<const tracked> slices() const noexcept {
+    return as_span(slices_);
+  }
 
  private:
   struct place {

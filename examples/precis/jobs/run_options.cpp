@@ -1,0 +1,30 @@
+#include "jobs/run_options.hpp"
+
+#include <precis/core/error.hpp>
+
+#include <fmt/format.h>
+
+#include <atomic>
+#include <cstdio>
+
+namespace program {
+
+void warn_of_refused_threads(std::size_t refused) {
+  static std::atomic<bool> said{false};
+  if (refused == 0 || said.exchange(true)) return;
+  fmt::print(stderr,
+             "precis: the system refused to start {} threads; the others do the work, and the results are the same\n",
+             refused);
+}
+
+code_fit agreed_fit(const std::vector<std::string>& notes, const run_options& o, const std::string& where) {
+  const code_fit made_with = fit_of(notes).value_or(o.coder());
+  if (o.fit_given && made_with != o.coder())
+    precis::refuse(
+        {.what = "it was made for --fit " + to_string(made_with),
+         .where = where,
+         .expected = "the same fit instead of --fit " + o.fit + ", or a table or plan that was made for it"});
+  return made_with;
+}
+
+}  // namespace program

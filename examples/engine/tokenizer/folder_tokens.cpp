@@ -27,10 +27,10 @@ namespace fs = std::filesystem;
 }
 
 /// The text of a token that is a string, or an object with more attributes; empty for anything else.
-[[nodiscard]] std::string token_text(const json& token) {
-  if (token.is_string()) return token.get<std::string>();
-  const auto content = token.is_object() ? token.find("content") : token.end();
-  return token.is_object() && content != token.end() && content->is_string() ? content->get<std::string>()
+[[nodiscard]] std::string token_text(const json& value) {
+  if (value.is_string()) return value.get<std::string>();
+  const auto content = value.is_object() ? value.find("content") : value.end();
+  return value.is_object() && content != value.end() && content->is_string() ? content->get<std::string>()
                                                                              : std::string();
 }
 
@@ -81,8 +81,8 @@ std::map<std::string, std::string> special_texts(const fs::path& folder) {
   std::map<std::string, std::string> tokens;
   for (const char* const name : {"tokenizer_config.json", "special_tokens_map.json"}) {
     const json keys = object_in(folder / name);
-    for (const auto& [key, token] : keys.items())
-      if (const std::string text = token_text(token); key.ends_with("_token") && !text.empty())
+    for (const auto& [key, value] : keys.items())
+      if (const std::string text = token_text(value); key.ends_with("_token") && !text.empty())
         tokens.emplace(key, text);
   }
   return tokens;

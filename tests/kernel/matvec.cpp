@@ -240,6 +240,7 @@ TEST_CASE("matvec @post: any range of rows gives the same bits as the whole, and
            {row_range{0, 16}, row_range{16, 64}, row_range{48, 90}, row_range{80, 1000}, row_range{}, row_range{0, 5},
             row_range{32, 57}, row_range{80, 83}}) {  // the last three end inside a tile
         const auto part = by_kernel<decltype(lanes)>(f, packed, out, x, bytes, rows);
+        CAPTURE(decltype(lanes)::rows, bytes, rows.first, rows.last);
         for (std::size_t r = 0; r < out; ++r) REQUIRE(part[r] == (r >= rows.first && r < rows.last ? whole[r] : -77.f));
       }
     }

@@ -61,11 +61,24 @@ void check_keys(const json& root, const json_object& keys, std::string_view fami
   }
 }
 
+/// Refuses a model whose weights another program packed, by the method that its config.json states.
+void check_not_quantized(const json_object& keys) {
+  const json* const found = keys.find("quantization_config");
+  if (found == nullptr) return;
+  std::string method = "an unnamed method";
+  if (found->is_object())
+    if (const auto at = found->find("quant_method"); at != found->end() && at->is_string())
+      method = "\"" + precis::shown(at->get_ref<const std::string&>()) + "\"";
+  keys.refuse("key \"quantization_config\": weights that are quantized with " + method,
+              "the original model, with weights in F32, F16 or BF16");
+}
+
 }  // namespace
 
 config parse_config(std::string_view json_text, std::string_view where) {
   const json root = parse_json(json_text, where);
   const json_object keys(root, std::string(where));
+  check_not_quantized(keys);
   const std::string type = keys.text("model_type");
   std::string known;
   for (const architecture a : all_architectures) {

@@ -92,7 +92,7 @@ constexpr key_row config_json[] = {
      .neutral = "0",
      .keys = "num_experts num_local_experts n_routed_experts n_shared_experts num_experts_per_tok "
              "moe_intermediate_size num_nextn_predict_layers q_lora_rank kv_lora_rank hidden_size_per_layer_input"},
-    {.use = neutral, .keys = "quantization_config compression_config cross_attention_hidden_size pruned_heads"},
+    {.use = neutral, .keys = "compression_config cross_attention_hidden_size pruned_heads"},
 
     // What changes no result: labels of a language model, provenance, training, files of other programs.
     {.keys = "id2label num_labels problem_type is_decoder"},

@@ -66,18 +66,6 @@ struct codec_line {
   refuse_input(folder.string(), "no weights", "model.safetensors or model.safetensors.index.json");
 }
 
-/// Refuses a model whose weights another program packed, by the method that its config.json states.
-void check_not_quantized(const json_object& keys) {
-  const json* const found = keys.find("quantization_config");
-  if (found == nullptr) return;
-  std::string method = "an unnamed method";
-  if (found->is_object())
-    if (const auto at = found->find("quant_method"); at != found->end() && at->is_string())
-      method = "\"" + precis::shown(at->get_ref<const std::string&>()) + "\"";
-  keys.refuse("key \"quantization_config\": weights that are quantized with " + method,
-              "the original model, with weights in F32, F16 or BF16");
-}
-
 /// Fills in the description of one tensor from `found` and checks it against `wanted`.
 void describe(source_tensor& t, const tensor_shape& wanted, const tensor_entry& found, const safetensors& container,
               const fs::path& folder) {
@@ -135,7 +123,6 @@ model_source open_hugging_face(const fs::path& folder) {
   {
     const mapped_file file(folder / "config.json");
     const json root = parse_json(file.text(), where);
-    check_not_quantized(json_object(root, where));
     s.config = parse_config(file.text(), where);
     read_special_tokens(root, where, metadata_file::config, s);
     const fs::path generation = folder / "generation_config.json";

@@ -121,7 +121,9 @@ void experiment_options::declare(subcommand& c) {
   add_special_tokens(c, model);
   add_text(c, text, "held-out text to evaluate on", true);
   c.add("--calibration", calibration, "text for scorers and costs; use other text than the held-out one").reads();
-  c.add("--calibration-windows", calibration_windows, "windows of the calibration text; 0: all").shows_default();
+  c.add("--calibration-windows", calibration_windows, "windows of the calibration text; 0: all")
+      .shows_default()
+      .tells(calibration_windows_given);
   c.add("--out", out, "folder for the results; created if it does not exist").shows_default().writes();
   score.declare(c);
   add_fit(c, common);
@@ -141,6 +143,7 @@ experiment open_experiment(const experiment_options& o) {
     e.calibration = read_windows(e.model, {.file = o.calibration,
                                            .length = o.text.length,
                                            .windows = o.calibration_windows,
+                                           .windows_given = o.calibration_windows_given,
                                            .windows_option = "--calibration-windows"});
   if (!o.score.facts.empty()) e.facts = o.score.load(e.model);
   return e;

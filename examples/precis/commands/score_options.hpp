@@ -36,6 +36,7 @@ struct experiment_options {
   text_options text{.file = {}, .length = 0, .windows = 20};
   std::string calibration, out;
   std::size_t calibration_windows = 0;
+  bool calibration_windows_given = false;
   score_options score;
   resume_options resume;
   run_options common;

@@ -91,6 +91,10 @@ compression_result compress(const compression_request& r, const run_options& o) 
   if (!engine::family_of(source.config).causal)
     precis::refuse({.what = "a classifier", .where = r.model.path, .expected = "a language model"});
   engine::check_can_be_packed(source);
+  if (source.format == engine::model_format::gguf && !engine::has_gguf_name(r.out))
+    precis::refuse({.what = "a GGUF file, which cannot become a folder",
+                    .where = r.model.path,
+                    .expected = "an --out that ends in .gguf, or the original model"});
   const engine::matrix_decoder codecs = decoder();
   const std::string fingerprint = engine::fingerprint(source, codecs);
   const engine::mapped_file file(r.plan);

@@ -467,8 +467,9 @@ struct segment_positions {
     run.offset_step = 0;
     if (affine) {
       run.offset = offset_kind::zero_points;
-      run.first_zero = side;  // of a part of a tile
-      if (rows < tile_rows) return;
+      run.first_zero = side;
+      if (rows < tile_rows) return;  // a part of a tile, whose codes may start inside a byte
+      run.first_zero = 0;
       run.offsets += side / 8 * Bits;
       run.offset_step = offset_step;
     } else {  // minima, if any

@@ -54,7 +54,8 @@ int accepted(int trials, kind of, int exponent) {
   constexpr unsigned bits = Float::bits;
   constexpr std::size_t columns = 4 * block_columns;
   const auto value = [](std::size_t code) { return Float::decode(static_cast<std::uint8_t>(code)); };
-  const auto table = kernel::detail::levels_of<bits>([&](std::size_t code) { return static_cast<double>(value(code)); });
+  const auto table =
+      kernel::detail::levels_of<bits>([&](std::size_t code) { return static_cast<double>(value(code)); });
   int count = 0;
   for (int t = 0; t < trials; ++t) {
     const auto x = numbers(columns, static_cast<std::uint64_t>(t), of);
@@ -72,8 +73,8 @@ int accepted(int trials, kind of, int exponent) {
       pack_row(codes[r].data(), bits, columns / block_columns, tile.data(), tile_rows, r);
     }
     lanes::vector product;
-    if (!kernel::detail::add_level_chains<sse_code_lanes, bits, Check, false>(tile.data(), columns / block_columns,
-                                                                      twice.data(), table.data(), 0, exponent, product))
+    if (!kernel::detail::add_level_chains<sse_code_lanes, bits, Check, false>(
+            tile.data(), columns / block_columns, twice.data(), table.data(), 0, exponent, product))
       continue;
     ++count;
     float found[4];
@@ -99,7 +100,7 @@ TEST_CASE("products of four vectors have the bits of fma, whatever the checks fi
         std::copy(start.begin(), start.end(), sums_of_same);
         kernel::detail::add_products<lanes, lanes::ties_and_tiny, false>(w.data(), 16, x.data(), 16, 4, steps, sums, 4);
         kernel::detail::add_products<lanes, lanes::ties_and_tiny, true>(w.data(), 16, of_x_twice.data(), 8, 2, steps,
-                                                                sums_of_same, 4);
+                                                                        sums_of_same, 4);
         for (std::size_t l = 0; l < 16; ++l) {
           float expected = start[l], expected_of_same = start[l];
           for (std::size_t s = 0; s < steps; ++s) {

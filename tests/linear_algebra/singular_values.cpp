@@ -8,8 +8,8 @@
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
-#include <functional>
 #include <cstdint>
+#include <functional>
 #include <limits>
 #include <vector>
 

@@ -32,12 +32,27 @@ namespace fs = std::filesystem;
 }
 
 /// The files that a model folder of this program may hold.
-constexpr const char* model_files[] = {
-    "config.json",    "generation_config.json",  "model.safetensors",     "model.plan", "tokenizer.bin",
-    "tokenizer.json", "tokenizer.model",         "tokenizer_config.json", "vocab.json", "merges.txt",
-    "vocab.txt",      "special_tokens_map.json", "added_tokens.json",     "README.md",  "facts.json",
-    "heldout.txt",    "calibration.txt",         "chat_template.jinja",   "chat_template.json",
-    "spiece.model",   "sentencepiece.bpe.model"};
+constexpr const char* model_files[] = {"config.json",
+                                       "generation_config.json",
+                                       "model.safetensors",
+                                       "model.plan",
+                                       "tokenizer.bin",
+                                       "tokenizer.json",
+                                       "tokenizer.model",
+                                       "tokenizer_config.json",
+                                       "vocab.json",
+                                       "merges.txt",
+                                       "vocab.txt",
+                                       "special_tokens_map.json",
+                                       "added_tokens.json",
+                                       "README.md",
+                                       "facts.json",
+                                       "heldout.txt",
+                                       "calibration.txt",
+                                       "chat_template.jinja",
+                                       "chat_template.json",
+                                       "spiece.model",
+                                       "sentencepiece.bpe.model"};
 
 /// Whether a folder entry is such a file.
 [[nodiscard]] bool is_model_file(const fs::directory_entry& entry) {

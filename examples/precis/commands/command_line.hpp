@@ -44,7 +44,7 @@ class option {
   option& positive();
   option& separated_by(char delimiter);
   option& tells(bool& given);  ///< sets `given` if the option is given: a default gives way where a value is refused
-  option& may_be_empty();  ///< otherwise an empty text is refused
+  option& may_be_empty();      ///< otherwise an empty text is refused
   /// Refuses the option where it would be ignored. `when` says, for the message, with what it goes.
   option& only_if(std::function<bool()> applies, std::string when);
   option& reads();   ///< a file or folder that exists; checked before the work, like what `writes` says

@@ -152,8 +152,8 @@ PRECIS_INLINE void segment_products(const std::byte* const (&block)[Parts], Bloc
       const auto quad_of_x = Code::broadcast_quad(x + 4 * k);
       for_constants<Parts>([&](auto p) PRECIS_INLINE_LAMBDA {
         typename Code::words codes = Code::load(tail.part[p] + k * word_stride);
-          if constexpr (!integers) codes = Numbers::template in_bytes<Code>(codes);
-          sum[p].add(place, codes, quad_of_x);
+        if constexpr (!integers) codes = Numbers::template in_bytes<Code>(codes);
+        sum[p].add(place, codes, quad_of_x);
       });
     };
     constexpr quad<loose ? 0 : 1> odd;

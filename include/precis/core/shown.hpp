@@ -29,8 +29,8 @@ template<class = void>
 }
 
 /// A text without what would disturb a terminal: control characters and bytes that are no UTF-8 are written in hexadecimal
-/// behind a backslash, the characters of `marked` as they are. Of a text that would take more than `longest` bytes,
-/// the end is left out: "the beginning...".
+/// behind a backslash, and the characters of `marked` get a backslash. Of a text that would take more than `longest`
+/// bytes, the end is left out: "the beginning...".
 ///
 /// Errors   none.
 /// @post    the result is UTF-8 without control characters, of at most `longest` bytes.

@@ -91,7 +91,7 @@ std::map<std::string, std::set<std::string>> declared_options(const scratch& her
   };
   read("precis", {"--help"});
   for (const std::string name : {"demo", "evaluate", "score", "trace", "cost", "evolve", "plan", "compress", "generate",
-                                 "sweep", "compare", "eigenprune"})
+                                 "tokenize", "sweep", "compare", "eigenprune"})
     read(name, {name, "--help"});
   return all;
 }

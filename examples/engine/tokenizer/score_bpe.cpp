@@ -56,7 +56,7 @@ tokenizer score_bpe(std::span<const std::byte> file, std::string_view name) {
   }
   for (unsigned b = 0; b < 256; ++b) {
     pieces.bytes.push_back(static_cast<token>(b + first_byte));
-    out->decoder.fixed.emplace(pieces.bytes.back(), std::string(1, static_cast<char>(b)));
+    if (b != ' ') out->decoder.fixed.emplace(pieces.bytes.back(), std::string(1, static_cast<char>(b)));
   }
   for (std::size_t i = first_piece; i < names.size(); ++i)
     if (!names[i].empty()) pieces.plain.push_back(static_cast<token>(i));
@@ -66,6 +66,7 @@ tokenizer score_bpe(std::span<const std::byte> file, std::string_view name) {
   out->single = {{{}, {bos}, 0}, {0u, {}, 0}};
   out->pair = {{{}, {bos}, 0}, {0u, {}, 0}, {{}, {bos}, 1}, {1u, {}, 1}};
   out->decoder.each.emplace_back([](std::string text, bool first) {
+    if (text == byte_token_name(' ')) text = " ";          // a vocabulary may have no piece for a blank
     if (first && text.starts_with(' ')) text.erase(0, 1);  // the implicit blank is not part of the text
     return text;
   });

@@ -80,7 +80,7 @@ void multiply_groups_chains(const packed_grid& m, const float* x, float* y, std:
   const std::size_t group = m.format.group < m.in ? m.format.group : m.in;
   const bool anchored = m.format.has_minimum(), halves = m.format.scales == scale_type::float16;
   const bool ordinary = halves && !anchored && lanes::exponents_of(x, m.in).least > -60;
-  alignas(64) std::byte copy[4 * Bits * word_stride], tail[tail_size<Bits>];
+  alignas(64) std::byte copy[std::size_t{4} * Bits * word_stride], tail[tail_size<Bits>];
   readable_bytes matrix;
 
   for (std::size_t row = first; row < last; row += tile_rows) {

@@ -292,11 +292,11 @@ PRECIS_INLINE void add_run(const segment_run<Value>& run, Step step, Converted& 
   constexpr bool one_block = sixteen && std::is_same_v<Step, whole_step>;
   if (run.segments != 0) {
     bool done = false;
-    if constexpr (one_block)
-      if ((done = run.blocks == 1)) {
-        constexpr std::integral_constant<std::size_t, 1> one;
-        add_segments<Code, Bits, Numbers>(run, step, one, std::false_type{}, converted, total);
-      }
+    if constexpr (one_block) {
+      done = run.blocks == 1;
+      constexpr std::integral_constant<std::size_t, 1> one;
+      if (done) add_segments<Code, Bits, Numbers>(run, step, one, std::false_type{}, converted, total);
+    }
     if (!done)
       add_segments<Code, Bits, Numbers>(run, step, run.blocks, last_value<constant, false>(), converted, total);
   }
@@ -357,11 +357,12 @@ void multiply(const packed_grid& m, const Activations& x, float* y, std::size_t 
     } else {
       if (row == first || rows < tile_rows) positions.place_tile(row, rows, before, run);
       positions.prefetch_tile(run);
-      if (parts_in_place && (one_row || rows < tile_rows)) {
-        if constexpr (parts_in_place) add_run<Code, Bits, Numbers>(run, rows * 4, converted, total);
-      } else {
-        add_run<Code, Bits, Numbers>(run, whole_step{}, converted, total);
+      bool whole = true;
+      if constexpr (parts_in_place) {
+        whole = !one_row && rows == tile_rows;
+        if (!whole) add_run<Code, Bits, Numbers>(run, rows * 4, converted, total);
       }
+      if (whole) add_run<Code, Bits, Numbers>(run, whole_step{}, converted, total);
       positions.next_tile(run);
     }
     const std::size_t wanted = last - row < rows ? last - row : rows;

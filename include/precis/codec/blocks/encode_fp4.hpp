@@ -59,7 +59,8 @@ inline void encode(mxfp4, const float* x, const float*, std::byte* to) noexcept 
   const auto bits = kernel::bit_cast<std::uint32_t>(x);
   const int exponent = static_cast<int>(bits >> 23) - 127 + 7;
   if (exponent <= 0) {
-    const auto fraction = static_cast<unsigned>(x * 512 + 0.5f);
+    const float rounded_up = x * 512 + 0.5f;
+    const auto fraction = static_cast<unsigned>(rounded_up);
     return fraction > 7 ? 7u : fraction;
   }
   const unsigned code = (static_cast<unsigned>(exponent) << 3 | (bits >> 20 & 7u)) + (bits >> 19 & 1u);

@@ -589,7 +589,7 @@ void encode(iq1_m, const float* x, const float* importance, std::byte* to) {
   }
   if (squares > 0) d = products / squares;
   const unsigned half = kernel::float_to_half(d * 1.1125f);
-  for (unsigned i = 0; i < 4; ++i)
+  for (std::size_t i = 0; i < 4; ++i)
     kernel::put_word16(static_cast<std::uint16_t>(words[i] | (half >> 4 * i & 15u) << 12), to + iq1_m::scales + 2 * i);
 }
 

@@ -62,7 +62,7 @@ struct iq2_xxs {
       const std::byte* at = block + 2 + 8 * j;
       const std::uint32_t word = get_word32(at + 4);
       const float s = d * (0.5f + static_cast<float>(word >> 28)) * 0.25f;
-      for (unsigned l = 0; l < 4; ++l)
+      for (std::size_t l = 0; l < 4; ++l)
         detail::put_iq2(lattice_tables::iq2_xxs[byte_at(at, l)], s, even_signs(word >> 7 * l & 127u),
                         y + 32 * j + 8 * l);
     }
@@ -127,7 +127,7 @@ struct iq3_xxs {
     for (std::size_t j = 0; j < 8; ++j) {
       const std::uint32_t word = get_word32(block + 66 + 4 * j);
       const float s = d * (0.5f + static_cast<float>(word >> 28)) * 0.5f;
-      for (unsigned l = 0; l < 8; ++l)
+      for (std::size_t l = 0; l < 8; ++l)
         detail::put_iq3_xxs(lattice_tables::iq3_xxs[byte_at(block + 2, 8 * j + l)], s,
                             even_signs(word >> 7 * (l / 2) & 127u) >> 4 * (l % 2), y + 32 * j + 4 * l);
     }
@@ -190,7 +190,7 @@ struct iq1_m {
 
   [[nodiscard]] static constexpr std::uint16_t scale_bits(const std::byte* block) noexcept {
     unsigned bits = 0;
-    for (unsigned i = 0; i < 4; ++i) bits |= unsigned{get_word16(block + scales + 2 * i)} >> 12 << 4 * i;
+    for (std::size_t i = 0; i < 4; ++i) bits |= unsigned{get_word16(block + scales + 2 * i)} >> 12 << 4 * i;
     return static_cast<std::uint16_t>(bits);
   }
   [[nodiscard]] static constexpr bool scales_are_finite(const std::byte* block) noexcept {

@@ -30,6 +30,14 @@ void say(std::string_view message) {
 
 }  // namespace
 
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define PRECIS_CHECKS_ALLOCATIONS  // the sanitizer has allocation functions of its own
+#endif
+#elif defined(__SANITIZE_ADDRESS__)
+#define PRECIS_CHECKS_ALLOCATIONS
+#endif
+#if !defined(PRECIS_CHECKS_ALLOCATIONS)
 /// As the standard library's, but a failure remembers its size for the message.
 void* operator new(std::size_t bytes) {
   if (void* const memory = std::malloc(bytes != 0 ? bytes : 1)) return memory;
@@ -38,6 +46,7 @@ void* operator new(std::size_t bytes) {
 }
 void operator delete(void* memory) noexcept { std::free(memory); }
 void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
+#endif
 
 /// Exit codes: 0 done, 2 bad input or usage, 128 + N stopped by signal N (130 for Ctrl-C), 1 anything else.
 int main(int argc, char** argv) {

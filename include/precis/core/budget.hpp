@@ -69,7 +69,7 @@ template<class = void>
     case budget::measure::bits_per_weight: return number + "bpw";
     case budget::measure::bytes: return number + "B";
     case budget::measure::nanoseconds: {
-      if (b.value != std::floor(b.value) || b.value >= 0x1.0p53) return number + "ns";
+      if (!(b.value >= 0 && b.value < 0x1.0p53) || b.value != std::floor(b.value)) return number + "ns";
       return std::to_string(static_cast<std::size_t>(b.value)) + "ns";  // 100000, not 1e+05
     }
     case budget::measure::percent_of_original: break;

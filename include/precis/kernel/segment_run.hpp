@@ -456,7 +456,7 @@ struct segment_positions {
     run.last = count - full;
     run.last_blocks = (m.in - full * segment) / block_columns;
     run.tail_quads = (m.in % block_columns + 3) / 4;
-    run.block = m.data + (row * l.row_words - before) * 4;
+    run.block = m.data + (l.row_words == 0 ? 0 : row * l.row_words - before) * 4;
     if (m.format.group == per_tensor) return place_shared(run);
     run.scales = m.data + l.scales + side * each;
     run.scale_step = rows * each;

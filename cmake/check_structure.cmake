@@ -31,7 +31,7 @@ set(below_adapt core model)
 set(without_test
   "^kernel/lanes$"                               # the lanes of this build: tests of the products and of fit/power
   "^kernel/lanes_"                               # one instruction set each: the gate's lane instruction_sets
-  "^(kernel|codec)/blocks/"                      # block types: blocks/decode.cpp and blocks/encode.cpp go through all of them
+  "^kernel/blocks/"                              # block types: blocks/decode.cpp goes through all of them
   "^(kernel/(instructions|compile_level|every_level|level_kernels)|fit/level_fits)$"  # parts of dispatch
   "^score/(canonical|causal|eigenpruning)/")     # the internals of one method
 

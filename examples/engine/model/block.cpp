@@ -50,7 +50,8 @@ void leave_half(const block_run& run, const norm& n, float* out, std::size_t row
   const std::size_t width = run.shape.width;
   if (run.normalizes_branch()) {
     if (made != nullptr) std::copy_n(out, rows * width, made);
-    for (std::size_t r = 0; r < rows; ++r) normalize(n, {out + r * width, width}, run.shape.norm_epsilon, out + r * width);
+    for (std::size_t r = 0; r < rows; ++r)
+      normalize(n, {out + r * width, width}, run.shape.norm_epsilon, out + r * width);
   }
   scale(out, rows * width, by);
 }
@@ -286,8 +287,7 @@ void report_inputs(const block_run& run, const layer_matrices& matrices, std::si
     const std::size_t hidden = run.knobs.mixture.hidden;
     for (std::size_t e = 0; e + 1 < v.first.size(); ++e) {
       const std::size_t first = v.first[e], count = v.first[e + 1] - first;
-      report({matrices.of(&expert::gate, e), matrices.of(&expert::up, e)}, v.gathered + first * width, 1, count,
-             width);
+      report({matrices.of(&expert::gate, e), matrices.of(&expert::up, e)}, v.gathered + first * width, 1, count, width);
       report({matrices.of(&expert::down, e)}, v.inside.active + first * hidden, 1, count, hidden);
     }
     report({at(&block::shared_down)}, v.shared.active, sequences, tokens, run.knobs.mixture.shared_hidden);

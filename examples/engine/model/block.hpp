@@ -92,9 +92,7 @@ struct block_run {
   [[nodiscard]] std::size_t query_width() const noexcept { return shape.heads * settings().head_width; }
   [[nodiscard]] std::size_t kv_width() const noexcept { return settings().kv_heads * settings().head_width; }
   /// Number of floats in a row of block_values::qkv.
-  [[nodiscard]] std::size_t qkv_width() const noexcept {
-    return query_width() + (has_own_keys() ? 2 * kv_width() : 0);
-  }
+  [[nodiscard]] std::size_t qkv_width() const noexcept { return query_width() + (has_own_keys() ? 2 * kv_width() : 0); }
   [[nodiscard]] bool normalizes_before() const noexcept {
     return knobs.norms == norm_place::before || knobs.norms == norm_place::around;
   }
@@ -150,7 +148,8 @@ void run_block(const block_run& run, precis::activations_view<float> stream, con
 /// `matrices` are the block's; `stream` is the dense stream after the run, of which only what follows the residual is
 /// read; `gradient` accumulates parameter gradients unless it is null.
 void backward_block(const block_run& run, const layer_matrices& matrices, precis::activations_view<const float> stream,
-                    precis::activations_view<float> d_stream, const block_values& kept, const sink_callback& sink, block* gradient, scratch_arena& memory);
+                    precis::activations_view<float> d_stream, const block_values& kept, const sink_callback& sink,
+                    block* gradient, scratch_arena& memory);
 
 /// Calls sink once for each distinct input of the block's matrices, from the values that a run kept.
 void report_inputs(const block_run& run, const layer_matrices& matrices, std::size_t sequences, std::size_t tokens,

@@ -27,8 +27,8 @@ namespace {
 class block_gradient {
  public:
   block_gradient(const block_run& run, const layer_matrices& matrices, activations_view<const float> stream,
-                 activations_view<float> d_stream, const block_values& kept, const sink_callback& sink,
-                 block* gradient, scratch_arena& memory)
+                 activations_view<float> d_stream, const block_values& kept, const sink_callback& sink, block* gradient,
+                 scratch_arena& memory)
       : run_(run),
         c_(run.shape),
         k_(run.knobs),
@@ -85,8 +85,8 @@ class block_gradient {
       }
     }
     with_activation(c_.activation, [&]<class F>(F) {
-      for_each_lane([]<class L>(L, auto x, auto d) { return L::multiply(d, F::template slope<L>(x)); },
-                    rows_ * inside, d_active.data, v_.layer_raw, d_active.data);
+      for_each_lane([]<class L>(L, auto x, auto d) { return L::multiply(d, F::template slope<L>(x)); }, rows_ * inside,
+                    d_active.data, v_.layer_raw, d_active.data);
     });
     map_sink_(&block::layer_gate, dense<const float>(v_.left, width), d_active);
     product_add(d_active, b_.layer_gate.view(), residual_gradient(), workspace_);
@@ -96,20 +96,19 @@ class block_gradient {
   void mlp() {
     through_sum(&block::mlp_norm, v_.mlp_sum);
     keep_parallel();
-    const matrix_view<const float> dy =
-        at_output(&block::mlp_post_norm, v_.mlp_made, k_.residual_scale);
+    const matrix_view<const float> dy = at_output(&block::mlp_post_norm, v_.mlp_made, k_.residual_scale);
     const matrix_view<const float> normed = dense<const float>(v_.mlp_normed, c_.width);
     if (run_.settings().experts) {
       const expert_sink sink{
-          .of_expert = [this](std::size_t e, linear expert::* map, matrix_view<const float> x,
-                              matrix_view<const float> d) {
-            const auto rows_of_expert = [](matrix_view<const float> m) {
-              return activations_view<const float>{m.data, 1, m.rows, m.cols, 0, m.row_stride};
-            };
-            if (const std::size_t matrix = matrices_.of(map, e); matrix != layer_matrices::none)
-              sink_({.matrix = matrix, .input = rows_of_expert(x), .output_gradient = rows_of_expert(d)});
-            if (gradient_ != nullptr) add_map_gradient(d, x, gradient_->experts[e].*map, workspace_);
-          },
+          .of_expert =
+              [this](std::size_t e, linear expert::* map, matrix_view<const float> x, matrix_view<const float> d) {
+                const auto rows_of_expert = [](matrix_view<const float> m) {
+                  return activations_view<const float>{m.data, 1, m.rows, m.cols, 0, m.row_stride};
+                };
+                if (const std::size_t matrix = matrices_.of(map, e); matrix != layer_matrices::none)
+                  sink_({.matrix = matrix, .input = rows_of_expert(x), .output_gradient = rows_of_expert(d)});
+                if (gradient_ != nullptr) add_map_gradient(d, x, gradient_->experts[e].*map, workspace_);
+              },
           .of_block = map_sink_};
       run_experts_backward(c_, k_, b_, normed, v_.experts, dy, normed_gradient(), sink, memory_, workspace_);
     } else {
@@ -120,8 +119,8 @@ class block_gradient {
 
   void attention() {
     if (!k_.parallel) through_sum(&block::attention_norm, v_.attention_sum);
-    const matrix_view<const float> dy = at_output(&block::attention_post_norm, v_.attention_made,
-                                                  k_.residual_scale * k_.attention_out_scale);
+    const matrix_view<const float> dy =
+        at_output(&block::attention_post_norm, v_.attention_made, k_.residual_scale * k_.attention_out_scale);
     run_attention_backward(run_, stream_, d_stream_, v_, dy, normed_gradient(), map_sink_, gradient_, memory_,
                            workspace_);
     if (k_.attention_in_scale != 1)

@@ -34,7 +34,7 @@ enum class mixer { attention };
 /// A mixture of experts. Without experts there is none.
 struct mixture {
   router_settings router = {};
-  std::size_t hidden = 0;         ///< width inside an expert
+  std::size_t hidden = 0;  ///< width inside an expert
   bool biased_router = false;
   bool biased = false;            ///< the experts' maps have biases
   std::size_t shared_hidden = 0;  ///< width of an expert that every token uses; 0: none
@@ -48,13 +48,14 @@ inline constexpr std::size_t own_keys = std::numeric_limits<std::size_t>::max();
 /// The settings that may vary by layer.
 struct layer_settings {
   engine::mixer mixer = mixer::attention;
-  std::size_t window = 0;            ///< a query sees this many positions, itself included; 0: all
-  std::size_t rope = 0;              ///< index into knobs::ropes, or no_rope
+  std::size_t window = 0;  ///< a query sees this many positions, itself included; 0: all
+  std::size_t rope = 0;    ///< index into knobs::ropes, or no_rope
   std::size_t head_width = 0;
   std::size_t kv_heads = 0;
   std::size_t hidden = 0;            ///< width inside a dense MLP
   bool experts = false;              ///< a mixture instead of a dense MLP
   std::size_t kv_source = own_keys;  ///< the earlier layer whose keys and values it reads
+  bool value_is_key = false;         ///< values are keys before their norm and rotation
   bool operator==(const layer_settings&) const = default;
 };
 
@@ -78,10 +79,10 @@ struct knobs {
   float temperature_slope = 0;  ///< queries times 1 + slope ln(1 + floor(position / temperature_context))
   std::size_t temperature_context = 0;
 
-  bool parallel = false;       ///< attention and MLP read the same residual
-  bool shared_norm = false;    ///< and the same normalized rows
-  bool gated = true;           ///< the MLP has a gate
-  float gate_limit = 0;        ///< limited gate: (up + 1) g logistic(1.702 g), |up|, g <= limit; 0: activation(gate) up
+  bool parallel = false;     ///< attention and MLP read the same residual
+  bool shared_norm = false;  ///< and the same normalized rows
+  bool gated = true;         ///< the MLP has a gate
+  float gate_limit = 0;      ///< limited gate: (up + 1) g logistic(1.702 g), |up|, g <= limit; 0: activation(gate) up
   float gate_scale = 1, down_scale = 1;
   engine::mixture mixture = {};
 

@@ -19,9 +19,7 @@ template<class Member, class... Members>
 
 std::size_t size_of(extent e, const config& c, const knobs& k, const layer_settings& l) noexcept {
   const std::size_t query = c.heads * l.head_width, kv = l.kv_heads * l.head_width;
-  const auto norm_width = [&](std::size_t all) {
-    return k.query_key_norm == head_norm::whole ? all : l.head_width;
-  };
+  const auto norm_width = [&](std::size_t all) { return k.query_key_norm == head_norm::whole ? all : l.head_width; };
   switch (e) {
     case extent::width: return c.width;
     case extent::query_width: return query;
@@ -55,7 +53,8 @@ bool is_present(const slot& s, const knobs& k, const layer_settings& l) noexcept
     if (s.norm == &block::layer_post_norm) return k.layer_input_width != 0;
     return true;
   }
-  if (is_one_of(s.map, &block::key, &block::value)) return own;
+  if (s.map == &block::key) return own;
+  if (s.map == &block::value) return own && !l.value_is_key;
   if (s.map == &block::gate) return !l.experts && k.gated;
   if (is_one_of(s.map, &block::up, &block::down)) return !l.experts;
   if (s.map == &block::router) return l.experts;

@@ -235,8 +235,7 @@ void transformer::resume(const precis::layer_run& run, const cache& from, activa
     if (s >= from.sequences_)
       bad_batch("cached sequence " + std::to_string(s), "less than " + std::to_string(from.sequences_));
   if (run.first_token > 0 && !rotary_.same_at(from.tokens_, end))
-    bad_batch("a sequence of " + std::to_string(end) + " tokens that continues one of " +
-                  std::to_string(from.tokens_),
+    bad_batch("a sequence of " + std::to_string(end) + " tokens that continues one of " + std::to_string(from.tokens_),
               "the same length, because the rotary positions of this model depend on it");
   if (residual.sequences == 0) return;
 

@@ -117,7 +117,11 @@ void packed_transformer::run_attention(sequence& s, const block_run& run, matrix
     }
     if (run.has_own_keys()) {
       apply(b, &block::key, attention_input, qkv.col_range(q, kv), threads);
-      apply(b, &block::value, attention_input, qkv.col_range(q + kv, kv), threads);
+      const matrix_view<float> key = qkv.col_range(q, kv), value = qkv.col_range(q + kv, kv);
+      if (l.value_is_key)
+        for (std::size_t n = 0; n < tokens; ++n) std::ranges::copy(key.row(n), value.row(n).begin());
+      else
+        apply(b, &block::value, attention_input, value, threads);
     }
   }
   const std::size_t source = run.has_own_keys() ? run.layer : l.kv_source;
@@ -326,7 +330,8 @@ void packed_transformer::embed(std::span<const token> tokens, std::size_t positi
       weights_.layer_embedding.row(static_cast<std::size_t>(tokens[n]), own.row(n));
       for (std::size_t i = 0; i < all; ++i) projected(n, i) *= scales.projected;
       for (std::size_t l = 0; l < all; l += inside)
-        normalize(weights_.layer_norm, projected.row(n).subspan(l, inside), c.norm_epsilon, projected.row(n).data() + l);
+        normalize(weights_.layer_norm, projected.row(n).subspan(l, inside), c.norm_epsilon,
+                  projected.row(n).data() + l);
       for (std::size_t i = 0; i < all; ++i)
         x(n, stream_.layer_inputs + i) = (projected(n, i) + own(n, i) * scales.table) * scales.sum;
     }
@@ -354,8 +359,8 @@ void packed_transformer::advance(sequence& s, std::span<const token> tokens, con
                .layer = l},
               x);
   const bool projects = knobs_.embedding_width != 0;
-  const matrix_view<float> normed = projects ? take_rows(memory, tokens.size(), c.width)
-                                             : entered.row_range(0, tokens.size());
+  const matrix_view<float> normed =
+      projects ? take_rows(memory, tokens.size(), c.width) : entered.row_range(0, tokens.size());
   for (std::size_t n = 0; n < tokens.size(); ++n)
     if (knobs_.final_norm)
       normalize(weights_.final_norm, x.row(n).first(c.width), c.norm_epsilon, normed.row(n).data());
@@ -368,8 +373,7 @@ void packed_transformer::advance(sequence& s, std::span<const token> tokens, con
   s.tokens_ += tokens.size();
 }
 
-void packed_transformer::head(matrix_view<const float> entered, matrix_view<float> logits,
-                              thread_team& threads) const {
+void packed_transformer::head(matrix_view<const float> entered, matrix_view<float> logits, thread_team& threads) const {
   scratch_arena memory;
   input_rows x(entered, activations_, memory);
   multiply(shape().tied_head ? weights_.token_embedding : weights_.head, x, logits, threads);

@@ -12,8 +12,8 @@
 
 #include <cstddef>
 #include <filesystem>
-#include <optional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <utility>
 #include <vector>
@@ -37,7 +37,8 @@ struct packed_block {
 struct packed_weights {
   engine::config config;
   stored_matrix token_embedding;  ///< [vocabulary x width], or x embedding_width
-  stored_matrix embedding_projection, layer_embedding, layer_projection, head_projection;  ///< as in `weights`, or empty
+  stored_matrix embedding_projection, layer_embedding, layer_projection,
+      head_projection;  ///< as in `weights`, or empty
   norm layer_norm;
   std::vector<float> position_embedding;  ///< as in `weights`
   std::vector<packed_block> blocks;

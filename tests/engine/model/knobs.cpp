@@ -31,15 +31,9 @@ using nlohmann::json;
 
 /// The keys that all of these families read.
 json base(const std::string& type) {
-  return {{"model_type", type},
-          {"num_hidden_layers", 3},
-          {"hidden_size", 24},
-          {"num_attention_heads", 6},
-          {"num_key_value_heads", 2},
-          {"head_dim", 4},
-          {"intermediate_size", 20},
-          {"vocab_size", 29},
-          {"max_position_embeddings", 64}};
+  return {{"model_type", type},       {"num_hidden_layers", 3},   {"hidden_size", 24},
+          {"num_attention_heads", 6}, {"num_key_value_heads", 2}, {"head_dim", 4},
+          {"intermediate_size", 20},  {"vocab_size", 29},         {"max_position_embeddings", 64}};
 }
 
 json with(json keys, const json& more) {
@@ -58,9 +52,16 @@ std::vector<knob_case> knob_cases() {
     all.push_back({name, with(base(type), more)});
   };
   add("Llama with biases, other heads and llama3 positions", "llama",
-      {{"head_dim", 6}, {"attention_bias", true}, {"mlp_bias", true}, {"hidden_act", "gelu"},
-       {"rope_scaling", {{"rope_type", "llama3"}, {"factor", 8.0}, {"low_freq_factor", 1.0}, {"high_freq_factor", 4.0},
-                         {"original_max_position_embeddings", 16}}}});
+      {{"head_dim", 6},
+       {"attention_bias", true},
+       {"mlp_bias", true},
+       {"hidden_act", "gelu"},
+       {"rope_scaling",
+        {{"rope_type", "llama3"},
+         {"factor", 8.0},
+         {"low_freq_factor", 1.0},
+         {"high_freq_factor", 4.0},
+         {"original_max_position_embeddings", 16}}}});
   add("Llama with linear positions", "llama", {{"rope_scaling", {{"type", "linear"}, {"factor", 2.0}}}});
   add("Qwen2 with windows from layer 1 on", "qwen2",
       {{"use_sliding_window", true}, {"sliding_window", 3}, {"max_window_layers", 1}});
@@ -82,29 +83,55 @@ std::vector<knob_case> knob_cases() {
   add("gpt-oss", "gpt_oss",
       {{"num_local_experts", 4}, {"num_experts_per_tok", 2}, {"sliding_window", 3}, {"swiglu_limit", 1.5}});
   add("Phi-3, long and short positions differ", "phi3",
-      {{"partial_rotary_factor", 0.5}, {"original_max_position_embeddings", 8}, {"sliding_window", 6},
+      {{"partial_rotary_factor", 0.5},
+       {"original_max_position_embeddings", 8},
+       {"sliding_window", 6},
        {"rope_scaling", {{"type", "longrope"}, {"short_factor", {1.0}}, {"long_factor", {3.0}}}}});
   add("Granite", "granite",
-      {{"attention_multiplier", 0.7}, {"embedding_multiplier", 2.0}, {"residual_multiplier", 0.5},
-       {"logits_scaling", 1.5}, {"mlp_bias", true}});
+      {{"attention_multiplier", 0.7},
+       {"embedding_multiplier", 2.0},
+       {"residual_multiplier", 0.5},
+       {"logits_scaling", 1.5},
+       {"mlp_bias", true}});
   add("SmolLM3 with a window", "smollm3",
       {{"no_rope_layers", {1, 0, 1}}, {"use_sliding_window", true}, {"sliding_window", 4}});
   add("GPT-NeoX", "gpt_neox", {{"rotary_pct", 0.5}});
   add("GPT-NeoX, one half after the other", "gpt_neox", {{"use_parallel_residual", false}, {"rotary_pct", 1.0}});
   add("Ministral 3", "ministral3",
-      {{"rope_parameters", {{"rope_type", "yarn"}, {"factor", 4.0}, {"rope_theta", 10000.0}, {"mscale", 1.0},
-                            {"mscale_all_dim", 1.0}, {"original_max_position_embeddings", 4},
-                            {"llama_4_scaling_beta", 0.1}}}});
+      {{"rope_parameters",
+        {{"rope_type", "yarn"},
+         {"factor", 4.0},
+         {"rope_theta", 10000.0},
+         {"mscale", 1.0},
+         {"mscale_all_dim", 1.0},
+         {"original_max_position_embeddings", 4},
+         {"llama_4_scaling_beta", 0.1}}}});
   add("OPT-350M", "opt",
       {{"ffn_dim", 20}, {"do_layer_norm_before", false}, {"word_embed_proj_dim", 10}, {"activation_function", "gelu"}});
   add("OPT without biases and final norm", "opt",
       {{"ffn_dim", 20}, {"enable_bias", false}, {"_remove_final_layer_norm", true}, {"activation_function", "gelu"}});
   add("Gemma 4", "gemma4_text",
-      {{"num_hidden_layers", 5}, {"head_dim", 4}, {"global_head_dim", 8}, {"hidden_size_per_layer_input", 6},
-       {"num_kv_shared_layers", 2}, {"use_double_wide_mlp", true}, {"sliding_window", 4},
+      {{"num_hidden_layers", 6},
+       {"head_dim", 4},
+       {"global_head_dim", 8},
+       {"hidden_size_per_layer_input", 6},
+       {"vocab_size_per_layer_input", 29},
+       {"num_kv_shared_layers", 3},
+       {"use_double_wide_mlp", true},
+       {"sliding_window", 4},
        {"final_logit_softcapping", 4.0},
-       {"layer_types", {"sliding_attention", "full_attention", "sliding_attention", "full_attention",
-                        "sliding_attention"}}});
+       {"layer_types",
+        {"sliding_attention", "full_attention", "sliding_attention", "full_attention", "sliding_attention",
+         "full_attention"}}});
+  add("Gemma 4 with keys that are values", "gemma4_text",
+      {{"head_dim", 4},
+       {"global_head_dim", 8},
+       {"hidden_size_per_layer_input", 0},
+       {"attention_k_eq_v", true},
+       {"num_global_key_value_heads", 3},
+       {"layer_types", {"full_attention", "sliding_attention", "full_attention"}}});
+  add("Gemma 4 without inputs of layers and sharing", "gemma4_text",
+      {{"head_dim", 4}, {"global_head_dim", 12}, {"hidden_size_per_layer_input", 0}, {"sliding_window", 2}});
   return all;
 }
 
@@ -148,8 +175,8 @@ TEST_CASE("knobs: parts of a run give the bits of the whole run", "[engine][knob
                        .sequences = sequences,
                        .outputs = l + 1 == m.layers() ? positions::last : positions::all},
                       filled, stream.view());
-        const float_matrix resumed = m.read_out({stream.values.data() + (tokens - 1) * width, 3, width,
-                                                 static_cast<std::ptrdiff_t>(tokens * width), 1});
+        const float_matrix resumed = m.read_out(
+            {stream.values.data() + (tokens - 1) * width, 3, width, static_cast<std::ptrdiff_t>(tokens * width), 1});
         for (std::size_t i = 0; i < 3; ++i) CHECK(same_bits(resumed.row(i), full.row(sequences[i])));
       }
   }

@@ -15,16 +15,16 @@ extern const family gpt2_family, llama_family, opt_family, phi_family, bert_fami
 
 /// In the order of `architecture`.
 inline constexpr const family* families[] = {
-    &gpt2_family,       &llama_family,  &opt_family,     &phi_family,     &bert_family,   &qwen2_family,
-    &qwen3_family,      &mistral_family, &gemma3_family, &olmoe_family,   &qwen3_moe_family, &mixtral_family,
-    &gpt_oss_family,    &gemma2_family, &phi3_family,    &olmo2_family,   &granite_family, &smollm3_family,
-    &gpt_neox_family,   &ministral3_family, &gemma4_family};
+    &gpt2_family,     &llama_family,      &opt_family,    &phi_family,   &bert_family,      &qwen2_family,
+    &qwen3_family,    &mistral_family,    &gemma3_family, &olmoe_family, &qwen3_moe_family, &mixtral_family,
+    &gpt_oss_family,  &gemma2_family,     &phi3_family,   &olmo2_family, &granite_family,   &smollm3_family,
+    &gpt_neox_family, &ministral3_family, &gemma4_family};
 
 [[nodiscard]] constexpr slot norm_part(std::string_view name, norm block::* member) noexcept {
   return {.name = name, .norm = member};
 }
-[[nodiscard]] constexpr slot attention_part(std::string_view name, linear block::* member,
-                                                  extent out = extent::width, extent in = extent::width) noexcept {
+[[nodiscard]] constexpr slot attention_part(std::string_view name, linear block::* member, extent out = extent::width,
+                                            extent in = extent::width) noexcept {
   return {.name = name, .map = member, .part = precis::part::attention, .out = out, .in = in};
 }
 [[nodiscard]] constexpr slot norm_part(std::string_view name, norm block::* member, extent size) noexcept {

@@ -58,7 +58,8 @@ int main(int argc, char** argv) {
         "Each subcommand has its own help:  precis evaluate --help\n"
         "MODEL is " +
             engine::readable_language_models() +
-            ".\n`evaluate` also takes a classifier: " + engine::readable_classifiers() + ".");
+            ".\n`evaluate` also takes a classifier: " + engine::readable_classifiers() +
+            ".\n`embed` takes a sentence encoder: " + engine::readable_encoders() + ".");
     line.version(program::version_text());
     program::add_demo(line);
     program::add_evaluate(line);
@@ -70,6 +71,7 @@ int main(int argc, char** argv) {
     program::add_compress(line);
     program::add_generate(line);
     program::add_tokenize(line);
+    program::add_embed(line);
     program::add_sweep(line);
     program::add_compare(line);
     program::add_eigenprune(line);

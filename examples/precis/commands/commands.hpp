@@ -18,5 +18,6 @@ void add_compress(command_line& line);
 void add_generate(command_line& line);
 void add_sweep(command_line& line);
 void add_tokenize(command_line& line);
+void add_embed(command_line& line);
 
 }  // namespace program

@@ -352,6 +352,13 @@ std::vector<std::int32_t> gguf_keys::integers(std::string_view key) const {
   if (auto all = numbers<std::int32_t>(find(key), gguf_type::i32)) return std::move(*all);
   refuse(key, "an array of i32");
 }
+std::string gguf_keys::bytes(std::string_view key) const {
+  const gguf_value* const v = find(key);
+  const auto* const array = v == nullptr ? nullptr : std::get_if<gguf_array>(v);
+  if (array == nullptr || (array->type != gguf_type::u8 && array->type != gguf_type::i8))
+    refuse(key, "an array of u8 or i8");
+  return {reinterpret_cast<const char*>(array->bytes.data()), array->bytes.size()};
+}
 
 namespace {
 
@@ -410,19 +417,31 @@ struct header_bytes {
   }
 };
 
-}  // namespace
-
-gguf_writer::gguf_writer(const std::filesystem::path& path, std::span<const std::pair<std::string, gguf_item>> metadata,
-                         std::span<const gguf_declaration> tensors)
-    : where_(path.string()), file_(path) {
+/// The header up to its tensors.
+[[nodiscard]] header_bytes header_of(std::span<const std::pair<std::string, gguf_item>> metadata, std::size_t tensors) {
   header_bytes h;
   h.put(version);
-  h.put(std::uint64_t{tensors.size()});
+  h.put(std::uint64_t{tensors});
   h.put(std::uint64_t{metadata.size()});
   for (const auto& [key, item] : metadata) {
     h.put(std::string_view(key));
     h.put(item);
   }
+  return h;
+}
+
+}  // namespace
+
+std::string gguf_text(std::span<const std::pair<std::string, gguf_item>> metadata) {
+  header_bytes h = header_of(metadata, 0);
+  h.out.resize(padded(h.out.size(), default_alignment));
+  return std::move(h.out);
+}
+
+gguf_writer::gguf_writer(const std::filesystem::path& path, std::span<const std::pair<std::string, gguf_item>> metadata,
+                         std::span<const gguf_declaration> tensors)
+    : where_(path.string()), file_(path) {
+  header_bytes h = header_of(metadata, tensors.size());
   std::size_t offset = 0;
   std::vector<std::string_view> names;
   for (const gguf_declaration& t : tensors) {

@@ -87,6 +87,7 @@ class gguf_keys {
   [[nodiscard]] std::vector<std::string_view> texts(std::string_view key) const;
   [[nodiscard]] std::vector<float> floats(std::string_view key) const;
   [[nodiscard]] std::vector<std::int32_t> integers(std::string_view key) const;
+  [[nodiscard]] std::string bytes(std::string_view key) const;  ///< an array of 8-bit integers, signed or not
 
   [[noreturn]] void refuse(std::string_view key, std::string_view expected) const;
   /// The name of the file in messages.
@@ -108,6 +109,9 @@ struct gguf_declaration {
   std::string format;
   std::vector<std::size_t> shape;  ///< outermost dimension first
 };
+
+/// The bytes of a file without tensors.
+[[nodiscard]] std::string gguf_text(std::span<const std::pair<std::string, gguf_item>> metadata);
 
 /// Writes one file atomically, one tensor at a time, without buffering more than the caller passes in.
 class gguf_writer {

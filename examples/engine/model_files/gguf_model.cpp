@@ -157,7 +157,11 @@ gguf_model parse_gguf_model(std::span<const std::byte> file, std::string_view wh
   m.config = read_config(h, keys, where, m.warnings);
   const auto id = [&](std::string_view key) -> std::optional<precis::token> {
     const std::size_t value = keys.whole_number_or(key, m.config.vocabulary);
-    return value < m.config.vocabulary ? std::optional(static_cast<precis::token>(value)) : std::nullopt;
+    if (value < m.config.vocabulary) return static_cast<precis::token>(value);
+    if (keys.find(key) != nullptr)
+      m.warnings.push_back(std::string(where) + ": " + std::string(key) + " " + std::to_string(value) +
+                           " is ignored: the vocabulary has " + std::to_string(m.config.vocabulary) + " tokens");
+    return std::nullopt;
   };
   m.bos = id(bos_key);
   for (const std::string_view key : {eos_key, eot_key, eom_key})

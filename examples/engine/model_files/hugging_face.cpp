@@ -104,10 +104,20 @@ void read_special_tokens(const json& root, const std::string& where, metadata_fi
   const json_object keys(root, where);
   const auto ids_of = [&](const char* key) {
     std::vector<precis::token> ids = token_ids(keys, key);
-    std::erase_if(ids, [&](precis::token id) { return static_cast<std::size_t>(id) >= s.config.vocabulary; });
+    std::erase_if(ids, [&](precis::token id) {
+      const bool outside = static_cast<std::size_t>(id) >= s.config.vocabulary;
+      if (outside)
+        s.warnings.push_back(where + ": the " + key + " " + std::to_string(id) + " is ignored: the vocabulary has " +
+                             std::to_string(s.config.vocabulary) + " tokens");
+      return outside;
+    });
     return ids;
   };
-  if (const std::vector<precis::token> bos = ids_of("bos_token_id"); bos.size() == 1 && !s.bos) s.bos = bos.front();
+  const std::vector<precis::token> bos = ids_of("bos_token_id");
+  if (bos.size() == 1 && !s.bos) s.bos = bos.front();
+  if (bos.size() > 1)
+    s.warnings.push_back(where + ": the " + std::to_string(bos.size()) +
+                         " tokens of bos_token_id are ignored: a text " + "begins with one at most");
   for (const precis::token id : ids_of("eos_token_id"))
     if (std::ranges::find(s.eos, id) == s.eos.end()) s.eos.push_back(id);
   if (const std::vector<std::string> names = unapplied_keys(root, s.config, file); !names.empty())

@@ -222,8 +222,10 @@ compressed_sizes write_gguf(const fs::path& source_path, const fs::path& destina
                 : model_keys(source, most->first);
   const fs::path& tokenizer_path = options.tokenizer.empty() ? source.tokenizer : options.tokenizer;
   if (!from_gguf || !options.tokenizer.empty())
-    add_gguf_tokenizer(tokenizer_path, tokenizer_of(source, tokenizer_path),
-                       {c.vocabulary, source.bos, source.eos, files_of(source, options)}, keys);
+    for (std::string& warning :
+         add_gguf_tokenizer(tokenizer_path, tokenizer_of(source, tokenizer_path),
+                            {c.vocabulary, source.bos, source.eos, files_of(source, options)}, keys))
+      sizes.warnings.push_back(std::move(warning));
   if (tokenizer_path.empty())
     sizes.warnings.push_back(destination.string() + " has no tokenizer, because the model has none that this program " +
                              "reads: llama.cpp can load it, but cannot read or write text with it");

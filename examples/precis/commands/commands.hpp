@@ -5,6 +5,9 @@
 /// One function per subcommand, each in the file of its name: it declares the options and what to run.
 namespace program {
 
+/// All of them, in the order of the program's help.
+void add_all(command_line& line);
+
 void add_demo(command_line& line);
 void add_evaluate(command_line& line);
 void add_score(command_line& line);

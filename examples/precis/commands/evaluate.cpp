@@ -279,9 +279,10 @@ void add_evaluate(command_line& line) {
   add_text(c, o->text, "plain text, or token ids as JSON, {\"sequences\": [[1, 2], [3]]}, to measure the perplexity on",
            false);
   c.add("--verdicts", o->verdicts, "JSON lines of text and label to measure the accuracy on").reads();
-  add_verdict_prompt(c, o->prompt);
+  add_verdict_prompt(c, o->prompt, [o] { return !o->verdicts.empty() && !is_classifier(o->model.path); });
   c.add("--labels", o->labels, "names of a classifier's outputs in order (default: those of its config.json)")
-      .separated_by(',');
+      .separated_by(',')
+      .only_if([o] { return !o->verdicts.empty() && is_classifier(o->model.path); }, "--verdicts and a classifier");
   c.add("--against", o->against, "the original model: also print the KL divergence from it, and its accuracy").reads();
   c.add("--facts", o->facts, "also count the facts (JSON array of prompt, subject, attribute) that the model answers")
       .reads();

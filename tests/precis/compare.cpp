@@ -186,12 +186,12 @@ TEST_CASE("a stopped measurement of costs resumes where it stopped", "[program][
 TEST_CASE("stopped scores of changed units and a stopped evolution resume where they stopped",
           "[program][property][slow]") {
   const std::vector<std::vector<std::string>> commands{
-      {"score", world, "--scorer", "taylor", "--text", calibration, "--windows", "12", "--draws", "4", "--units",
+      {"score", world, "--scorer", "taylor", "--text", calibration, "--windows", "4", "--draws", "2", "--units",
        "matrix"},
-      {"score", world, "--scorer", "pruning_sensitivity", "--text", calibration, "--windows", "12", "--sparsities",
+      {"score", world, "--scorer", "pruning_sensitivity", "--text", calibration, "--windows", "4", "--sparsities",
        "0.3,0.5", "--units", "matrix"},
-      {"evolve", world, "--text", calibration, "--windows", "8", "--budget", "4bpw", "--generations", "4",
-       "--offspring", "16"}};
+      {"evolve", world, "--text", calibration, "--windows", "4", "--budget", "4bpw", "--generations", "3",
+       "--offspring", "8"}};
   for (std::vector<std::string> command : commands) {
     const scratch here("kept");
     command.insert(command.end(), {"--threads", "1", "--out", "a"});

@@ -113,9 +113,9 @@ TEST_CASE("a format that cannot hold a unit's weights is not available for it; t
   const scratch here("held");
   write_with_a_weight(here / "m", 4e6f);  // 4e6 / 15 is beyond 65504, the largest half scale; a float scale holds it
   const std::string by = GENERATE("measured", "reconstruction", "weights");
-  std::vector<std::string> command{"cost",  "m", "--by",   by,       "--entries", "affine4.g32.h,affine4.g32",
-                                   "--out", "c", "--json", "c.json", "--windows", "1"};
-  if (by != "weights") command.insert(command.end(), {"--text", calibration});
+  std::vector<std::string> command{"cost",  "m", "--by",   by,      "--entries", "affine4.g32.h,affine4.g32",
+                                   "--out", "c", "--json", "c.json"};
+  if (by != "weights") command.insert(command.end(), {"--text", calibration, "--windows", "1"});
   const auto costs = run(here.path(), command);
   CAPTURE(by, costs.text);
   REQUIRE(costs.status == 0);

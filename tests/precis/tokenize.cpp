@@ -28,7 +28,7 @@ const std::string words = R"({"added_tokens": [
     "pair": [{"Sequence": {"id": "A", "type_id": 0}}, {"Sequence": {"id": "B", "type_id": 1}}],
     "special_tokens": {"<s>": {"id": "<s>", "ids": [0], "tokens": ["<s>"]}}},
   "model": {"type": "WordPiece", "unk_token": "<u>", "continuing_subword_prefix": "##", "max_input_chars_per_word": 9,
-    "vocab": {"<s>": 0, "<x>": 1, "a": 2, "b": 3, "<u>": 4}}})";
+    "vocab": {"<s>": 0, "a": 2, "b": 3, "<u>": 4}}})";
 
 }  // namespace
 

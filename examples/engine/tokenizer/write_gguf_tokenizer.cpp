@@ -197,7 +197,7 @@ std::vector<std::string> add_gguf_tokenizer(const fs::path& path, const tokenize
   if (form.model == "bert" && (!around.bos || !around.eos))
     refuse_input(where, "WordPiece documents without a token at both ends, such as [CLS] and [SEP]",
                  "both, which llama.cpp always adds");
-  if (around.bos) model.bos = around.bos;
+  if (around.bos && path.extension() != ".bin") model.bos = around.bos;  // of a tok*.bin it is the format's default
   if (around.eos) {
     std::erase(model.eos, *around.eos);
     model.eos.insert(model.eos.begin(), *around.eos);
@@ -240,7 +240,8 @@ std::vector<std::string> add_gguf_tokenizer(const fs::path& path, const tokenize
   keys = std::move(best);
   if (!changed->empty()) {
     const std::string shown = "\"" + replaced(changed->front(), "\n", "\\n") + "\"";
-    if (std::ranges::find(probe_texts(), changed->front()) != probe_texts().end())
+    // A tok*.bin differs only where it has no piece for a blank, which GGUF then spells as U+2581.
+    if (path.extension() != ".bin" && std::ranges::find(probe_texts(), changed->front()) != probe_texts().end())
       refuse_input(where,
                    "a normalizer or pre-tokenizer that GGUF's \"" + form.model +
                        "\" vocabularies do not have: the tokens of " + shown + " would change",

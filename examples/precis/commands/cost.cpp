@@ -9,6 +9,8 @@
 #include <engine/files/files.hpp>
 #include <engine/files/json.hpp>
 
+#include <precis/core/error.hpp>
+
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
@@ -40,6 +42,11 @@ engine::json times_of(const precis::cost_table& t, std::size_t unit) {
 
 exit_status run(const cost_command& o) {
   require_writable({o.out, o.common.json});
+  constexpr std::size_t most_threads = 1024;
+  if (o.time_threads > most_threads)
+    precis::refuse({.what = fmt::format("{} threads", o.time_threads),
+                    .where = "--time-threads",
+                    .expected = fmt::format("at most {}; 0: one per processor", most_threads)});
   cost_request what{.entries = read_entries(o.entries, "--entries"),
                     .units = precis::parse_unit_kind(o.units, "--units")};
   session s = open_and_print(o.model);

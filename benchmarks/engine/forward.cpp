@@ -25,7 +25,7 @@ namespace {
 
 using precis::kernel::strided;
 
-constexpr engine::config shape{.architecture = engine::architecture::gpt2,
+const engine::config shape{.architecture = engine::architecture::gpt2,
                                .layers = 12,
                                .width = 256,
                                .heads = 8,

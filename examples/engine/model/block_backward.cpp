@@ -27,8 +27,8 @@ namespace {
 class block_gradient {
  public:
   block_gradient(const block_run& run, const layer_matrices& matrices, activations_view<const float> stream,
-                 activations_view<float> d_stream, const block_values& kept, const sink_callback& sink,
-                 block* gradient, scratch_arena& memory)
+                 activations_view<float> d_stream, const block_values& kept, const sink_callback& sink, block* gradient,
+                 scratch_arena& memory)
       : run_(run),
         c_(run.shape),
         k_(run.knobs),
@@ -85,8 +85,8 @@ class block_gradient {
       }
     }
     with_activation(c_.activation, [&]<class F>(F) {
-      for_each_lane([]<class L>(L, auto x, auto d) { return L::multiply(d, F::template slope<L>(x)); },
-                    rows_ * inside, d_active.data, v_.layer_raw, d_active.data);
+      for_each_lane([]<class L>(L, auto x, auto d) { return L::multiply(d, F::template slope<L>(x)); }, rows_ * inside,
+                    d_active.data, v_.layer_raw, d_active.data);
     });
     map_sink_(&block::layer_gate, dense<const float>(v_.left, width), d_active);
     product_add(d_active, b_.layer_gate.view(), residual_gradient(), workspace_);
@@ -96,20 +96,19 @@ class block_gradient {
   void mlp() {
     through_sum(&block::mlp_norm, v_.mlp_sum);
     keep_parallel();
-    const matrix_view<const float> dy =
-        at_output(&block::mlp_post_norm, v_.mlp_made, k_.residual_scale);
+    const matrix_view<const float> dy = at_output(&block::mlp_post_norm, v_.mlp_made, k_.residual_scale);
     const matrix_view<const float> normed = dense<const float>(v_.mlp_normed, c_.width);
     if (run_.settings().experts) {
       const expert_sink sink{
-          .of_expert = [this](std::size_t e, linear expert::* map, matrix_view<const float> x,
-                              matrix_view<const float> d) {
-            const auto rows_of_expert = [](matrix_view<const float> m) {
-              return activations_view<const float>{m.data, 1, m.rows, m.cols, 0, m.row_stride};
-            };
-            if (const std::size_t matrix = matrices_.of(map, e); matrix != layer_matrices::none)
-              sink_({.matrix = matrix, .input = rows_of_expert(x), .output_gradient = rows_of_expert(d)});
-            if (gradient_ != nullptr) add_map_gradient(d, x, gradient_->experts[e].*map, workspace_);
-          },
+          .of_expert =
+              [this](std::size_t e, linear expert::* map, matrix_view<const float> x, matrix_view<const float> d) {
+                const auto rows_of_expert = [](matrix_view<const float> m) {
+                  return activations_view<const float>{m.data, 1, m.rows, m.cols, 0, m.row_stride};
+                };
+                if (const std::size_t matrix = matrices_.of(map, e); matrix != layer_matrices::none)
+                  sink_({.matrix = matrix, .input = rows_of_expert(x), .output_gradient = rows_of_expert(d)});
+                if (gradient_ != nullptr) add_map_gradient(d, x, gradient_->experts[e].*map, workspace_);
+              },
           .of_block = map_sink_};
       run_experts_backward(c_, k_, b_, normed, v_.experts, dy, normed_gradient(), sink, memory_, workspace_);
     } else {
@@ -120,12 +119,20 @@ class block_gradient {
 
   void attention() {
     if (!k_.parallel) through_sum(&block::attention_norm, v_.attention_sum);
-    const matrix_view<const float> dy = at_output(&block::attention_post_norm, v_.attention_made,
-                                                  k_.residual_scale * k_.attention_out_scale);
-    run_attention_backward(run_, stream_, d_stream_, v_, dy, normed_gradient(), map_sink_, gradient_, memory_,
-                           workspace_);
-    if (k_.attention_in_scale != 1)
-      for (std::size_t i = 0; i < rows_ * c_.width; ++i) d_normed_[i] *= k_.attention_in_scale;
+    const matrix_view<const float> dy = at_output(&block::attention_post_norm, v_.attention_made, k_.residual_scale);
+    if (run_.attends()) {
+      run_attention_backward(run_, stream_, d_stream_, v_, scaled(dy, k_.attention_out_scale), normed_gradient(),
+                             map_sink_, gradient_, memory_, workspace_);
+      if (k_.attention_in_scale != 1)
+        for (std::size_t i = 0; i < rows_ * c_.width; ++i) d_normed_[i] *= k_.attention_in_scale;
+    }
+    if (run_.recurs()) {
+      const matrix_view<float> d = run_.attends() ? dense(memory_.take(rows_ * c_.width), c_.width) : normed_gradient();
+      run_recurrent_backward(run_, d_stream_.sequences, v_, scaled(dy, k_.mixer_out_scale), d, map_sink_, gradient_,
+                             memory_, workspace_);
+      for (std::size_t i = 0; k_.mixer_in_scale != 1 && i < rows_ * c_.width; ++i) d.data[i] *= k_.mixer_in_scale;
+      for (std::size_t i = 0; run_.attends() && i < rows_ * c_.width; ++i) d_normed_[i] += d.data[i];
+    }
     through_norm(&block::attention_norm, v_.entering);
   }
 
@@ -154,26 +161,27 @@ class block_gradient {
   [[nodiscard]] matrix_view<const float> at_output(norm block::* which, const float* made, float by) {
     const matrix_view<const float> dy = k_.parallel ? output_ : matrix_view<const float>(residual_gradient());
     if (by == 1 && !run_.normalizes_branch()) return dy;
-    const matrix_view<float> scaled = dense(memory_.take(rows_ * c_.width), c_.width);
-    for (std::size_t r = 0; r < rows_; ++r)
-      for (std::size_t f = 0; f < c_.width; ++f) scaled(r, f) = dy(r, f) * by;
-    if (!run_.normalizes_branch()) return scaled;
+    const matrix_view<const float> normed = scaled(dy, by);
+    if (!run_.normalizes_branch()) return normed;
     const matrix_view<float> before = dense(memory_.take(rows_ * c_.width), c_.width);
     std::fill_n(before.data, before.size(), 0.f);
     for (std::size_t r = 0; r < rows_; ++r)
-      normalize_backward(b_.*which, {made + r * c_.width, c_.width}, c_.norm_epsilon, scaled.row(r).data(),
+      normalize_backward(b_.*which, {made + r * c_.width, c_.width}, c_.norm_epsilon, normed.row(r).data(),
                          before.row(r).data(), gradient_ == nullptr ? nullptr : &(gradient_->*which));
     return before;
   }
 
+  [[nodiscard]] matrix_view<const float> scaled(matrix_view<const float> dy, float by) {
+    if (by == 1) return dy;
+    const matrix_view<float> to = dense(memory_.take(rows_ * c_.width), c_.width);
+    for (std::size_t r = 0; r < rows_; ++r)
+      for (std::size_t f = 0; f < c_.width; ++f) to(r, f) = dy(r, f) * by;
+    return to;
+  }
+
   void dense_mlp(matrix_view<const float> dy, matrix_view<const float> normed) {
     const std::size_t hidden = run_.settings().hidden;
-    if (k_.down_scale != 1) {
-      const matrix_view<float> scaled = dense(memory_.take(rows_ * c_.width), c_.width);
-      for (std::size_t r = 0; r < rows_; ++r)
-        for (std::size_t f = 0; f < c_.width; ++f) scaled(r, f) = dy(r, f) * k_.down_scale;
-      dy = scaled;
-    }
+    dy = scaled(dy, k_.down_scale);
     map_sink_(&block::down, dense<const float>(v_.mlp.active, hidden), dy);
     const matrix_view<float> d_active = dense(memory_.take(rows_ * hidden), hidden);
     product(dy, b_.down.view(), d_active, workspace_);

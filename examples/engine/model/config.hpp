@@ -13,8 +13,8 @@ enum class architecture {
   gpt2,   ///< pre-LayerNorm with biases, learned positions, fused query-key-value map, GELU
   llama,  ///< RMSNorm, rotary positions (adjacent pairs), SwiGLU, grouped-query attention
   opt,    ///< LayerNorm with biases, learned positions from row 2 on, separate query, key and value maps, ReLU
-  phi,    ///< LayerNorm with biases, parallel attention and MLP, partial rotary positions (half-split), a head with bias
-  bert,   ///< post-LayerNorm with biases, learned positions, token types, bidirectional attention, a classifier head
+  phi,   ///< LayerNorm with biases, parallel attention and MLP, partial rotary positions (half-split), a head with bias
+  bert,  ///< post-LayerNorm with biases, learned positions, token types, bidirectional attention, a classifier head
   qwen2,
   qwen3,
   mistral,
@@ -31,6 +31,12 @@ enum class architecture {
   gpt_neox,
   ministral3,
   gemma4,
+  lfm2,
+  qwen3_5,
+  qwen3_next,
+  granite_hybrid,
+  bamba,
+  falcon_h1,
 };
 
 /// The shape of a model. Loaders read it from a file and call `check`.

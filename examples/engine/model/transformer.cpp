@@ -235,8 +235,7 @@ void transformer::resume(const precis::layer_run& run, const cache& from, activa
     if (s >= from.sequences_)
       bad_batch("cached sequence " + std::to_string(s), "less than " + std::to_string(from.sequences_));
   if (run.first_token > 0 && !rotary_.same_at(from.tokens_, end))
-    bad_batch("a sequence of " + std::to_string(end) + " tokens that continues one of " +
-                  std::to_string(from.tokens_),
+    bad_batch("a sequence of " + std::to_string(end) + " tokens that continues one of " + std::to_string(from.tokens_),
               "the same length, because the rotary positions of this model depend on it");
   if (residual.sequences == 0) return;
 
@@ -247,6 +246,7 @@ void transformer::resume(const precis::layer_run& run, const cache& from, activa
   resumed.last_only = run.outputs == precis::positions::last;
   resumed.cached_keys = from.keys_[keys].data();
   resumed.cached_values = from.values_[keys].data();
+  resumed.cached_stream = from.residuals_.data() + run.layer * rows * stream_.total;
   resumed.cached_tokens = from.tokens_;
   resumed.sequences = run.sequences;
   scratch_arena memory;

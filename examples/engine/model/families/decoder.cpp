@@ -53,9 +53,10 @@ constexpr std::string_view rope_keys =
 [[nodiscard]] rope_type read_rope_type(const json_object& rope, std::string_view otherwise) {
   const std::string type = rope.text_or("rope_type", otherwise);
   const std::pair<std::string_view, rope_type> names[] = {
-      {"default", rope_type::plain}, {"linear", rope_type::linear},
-      {"dynamic", rope_type::dynamic}, {"llama3", rope_type::llama3}, {"yarn", rope_type::yarn},
-      {"longrope", rope_type::longrope}, {"su", rope_type::longrope}, {"proportional", rope_type::proportional}};
+      {"default", rope_type::plain},   {"linear", rope_type::linear},
+      {"dynamic", rope_type::dynamic}, {"llama3", rope_type::llama3},
+      {"yarn", rope_type::yarn},       {"longrope", rope_type::longrope},
+      {"su", rope_type::longrope},     {"proportional", rope_type::proportional}};
   for (const auto& [name, value] : names)
     if (type == name) return value;
   rope.refuse("key \"rope_type\" is \"" + precis::shown(type) + "\"",
@@ -105,8 +106,10 @@ rope_settings read_rope(const json_object& keys, const rope_defaults& d, std::si
   if (scales_by_one && rope.number_or("factor", 0) == 1) s.type = rope_type::plain;
   if (s.type == rope_type::plain) {
     for (const auto& [name, value] : members.items()) {
-      const bool counts = !has_word("rope_type rope_theta partial_rotary_factor original_max_position_embeddings "
-                                    "llama_4_scaling_beta finetuned", name) &&
+      const bool counts = !has_word(
+                              "rope_type rope_theta partial_rotary_factor original_max_position_embeddings "
+                              "llama_4_scaling_beta finetuned",
+                              name) &&
                           !(d.multimodal && name.starts_with("mrope_"));
       const bool may_be_one = has_word("factor attention_factor", name);
       if (counts && !(may_be_one && value == 1))
@@ -116,7 +119,8 @@ rope_settings read_rope(const json_object& keys, const rope_defaults& d, std::si
     return s;
   }
   s.original_context = rope.whole_number_or("original_max_position_embeddings", context);
-  const auto by_context = static_cast<double>(context) / static_cast<double>(std::max<std::size_t>(s.original_context, 1));
+  const auto by_context =
+      static_cast<double>(context) / static_cast<double>(std::max<std::size_t>(s.original_context, 1));
   if (s.type == rope_type::proportional)
     s.factor = rope.number_or("factor", 1);
   else if (s.type == rope_type::longrope || (s.type == rope_type::yarn && rope.find("factor") == nullptr))
@@ -159,7 +163,7 @@ config read_decoder(const json_object& keys, architecture a, const decoder_defau
     c.kv_heads = keys.whole_number_or("num_key_value_heads", c.heads);
   else if (d.kv_heads != 0)
     c.kv_heads = d.kv_heads;
-  c.hidden = keys.whole_number("intermediate_size");
+  c.hidden = keys.whole_number(d.hidden_key);
   c.norm_epsilon = positive_number(keys, d.epsilon_key, d.epsilon);
   c.tied_head = keys.flag_or("tie_word_embeddings", d.tied);
   c.activation = read_any_activation(keys, d.activation_key, d.activation);
@@ -173,8 +177,9 @@ config read_decoder(const json_object& keys, architecture a, const decoder_defau
     head_width = c.width / c.heads;
   }
   knobs k;
-  k.ropes = {read_rope(keys, {.head_width = head_width, .theta = d.theta, .share = d.rotary_share}, c.context,
-                       d.layer_type)};
+  k.ropes = {
+      read_rope(keys, {.head_width = head_width, .theta = d.theta, .share = d.rotary_share, .multimodal = d.multimodal},
+                c.context, d.layer_type)};
   k.layers.assign(c.layers, {.head_width = head_width, .kv_heads = c.kv_heads, .hidden = c.hidden});
   c.knobs = std::move(k);
   return c;

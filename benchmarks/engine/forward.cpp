@@ -26,13 +26,13 @@ namespace {
 using precis::kernel::strided;
 
 const engine::config shape{.architecture = engine::architecture::gpt2,
-                               .layers = 12,
-                               .width = 256,
-                               .heads = 8,
-                               .kv_heads = 8,
-                               .hidden = 1024,
-                               .vocabulary = 4096,
-                               .context = 256};
+                           .layers = 12,
+                           .width = 256,
+                           .heads = 8,
+                           .kv_heads = 8,
+                           .hidden = 1024,
+                           .vocabulary = 4096,
+                           .context = 256};
 constexpr std::size_t sequences = 8, tokens = 256, rows = sequences * tokens;
 
 struct map_shape {

@@ -40,10 +40,12 @@ float to_shares(const attention_run& run, std::size_t head, float* x, std::size_
                 float* capped) noexcept {
   if (run.cap != 0) {
     const float inner = 2 * scale / run.cap, cap = run.cap;
-    for_each_lane([inner, cap]<class L>(L, auto v) {  // tanh(u) = 2 logistic(2u) - 1
-      const auto g = logistic<L>(L::multiply(v, L::all(inner)));
-      return L::multiply(L::all(cap), L::fma(L::all(2.f), g, L::all(-1.f)));
-    }, n, x, x);
+    for_each_lane(
+        [inner, cap]<class L>(L, auto v) {  // tanh(u) = 2 logistic(2u) - 1
+          const auto g = logistic<L>(L::multiply(v, L::all(inner)));
+          return L::multiply(L::all(cap), L::fma(L::all(2.f), g, L::all(-1.f)));
+        },
+        n, x, x);
     if (capped != nullptr) std::copy_n(x, n, capped);
     scale = 1;
   }
@@ -74,14 +76,17 @@ void attend(const attention_run& run, row_span<float> out, float* scratch, std::
 
     for (std::size_t q0 = 0; q0 < run.queries; q0 += block_queries) {
       const std::size_t q1 = std::min(run.queries, q0 + block_queries);
-      const std::size_t seen = first_query + q1;                  // positions visible to the last query of the block
+      const std::size_t seen = first_query + q1;                    // positions visible to the last query of the block
       const std::size_t begin = first_seen(run, first_query + q0);  // the first that any of its queries sees
-      const std::size_t own = std::max(begin, run.earlier);       // the first of them that is not cached
+      const std::size_t own = std::max(begin, run.earlier);         // the first of them that is not cached
       const auto queries = matrix(row_span<const float>{query.row(q0), query.stride}, q1 - q0, width);
       if (begin < run.earlier)
-        product(queries, matrix(row_span<const float>{cached_key.row(begin), cached_key.stride}, own - begin, width).transposed(),
-                matrix(scores, q1 - q0, own - begin), workspace);
-      product(queries, matrix(row_span<const float>{key.row(own - run.earlier), key.stride}, seen - own, width).transposed(),
+        product(
+            queries,
+            matrix(row_span<const float>{cached_key.row(begin), cached_key.stride}, own - begin, width).transposed(),
+            matrix(scores, q1 - q0, own - begin), workspace);
+      product(queries,
+              matrix(row_span<const float>{key.row(own - run.earlier), key.stride}, seen - own, width).transposed(),
               matrix(scores.columns(own - begin), q1 - q0, seen - own), workspace);
       for (std::size_t q = q0; q < q1; ++q) {
         const std::size_t first = first_seen(run, first_query + q);
@@ -99,11 +104,13 @@ void attend(const attention_run& run, row_span<float> out, float* scratch, std::
         const bool cached = first < run.earlier;
         if (cached)
           product(matrix(share.columns(first - begin), t1 - t0, fresh - first),
-                  matrix(row_span<const float>{cached_value.row(first), cached_value.stride}, fresh - first, width), tile, workspace);
+                  matrix(row_span<const float>{cached_value.row(first), cached_value.stride}, fresh - first, width),
+                  tile, workspace);
         precis::kernel::product_onto(
             cached ? strided<const float>(tile) : strided<const float>(),
             matrix(share.columns(fresh - begin), t1 - t0, common - fresh),
-            matrix(row_span<const float>{value.row(fresh - run.earlier), value.stride}, common - fresh, width), tile, workspace);
+            matrix(row_span<const float>{value.row(fresh - run.earlier), value.stride}, common - fresh, width), tile,
+            workspace);
         for (std::size_t q = t0 + 1; q < t1; ++q)  // the remaining triangle of the tile, row by row
           product_add(matrix(row_span<const float>{share.row(q - t0) + (common - begin), stride}, 1, q - t0),
                       matrix(row_span<const float>{value.row(common - run.earlier), value.stride}, q - t0, width),

@@ -13,7 +13,7 @@ using precis::activations_view;
 using precis::matrix_view;
 
 /// The query, key and value maps: three maps, or three row ranges of GPT-2's fused map; of a layer that reads the keys
-/// and values of another, the query map alone.
+/// and values of another, the query map alone; where keys are values too, without a value map.
 struct query_key_value {
   std::size_t count = 3;
   const linear* source[3] = {};
@@ -25,7 +25,10 @@ struct query_key_value {
     const block& b = run.block;
     if (!run.knobs.fused) {
       const linear* const maps[3] = {&b.query, &b.key, &b.value};
-      if (!run.has_own_keys()) count = 1;
+      if (!run.has_own_keys())
+        count = 1;
+      else if (run.settings().value_is_key)
+        count = 2;
       for (std::size_t i = 0; i < count; ++i) {
         source[i] = maps[i];
         map[i] = maps[i]->view();
@@ -222,17 +225,17 @@ void run_attention(const block_run& run, activations_view<float> x, const block_
       for (std::size_t r = first; r < n; r += step)
         split_gate(run, v.gated_query + r * 2 * q, v.qkv + r * w, v.gate + r * q);
   }
+  if (run.has_own_keys() && run.settings().value_is_key)
+    for (std::size_t r = 0; r < n; ++r) std::copy_n(v.qkv + r * w + q, kv, v.qkv + r * w + q + kv);
   if (v.raw_qkv != nullptr) std::copy_n(v.qkv, n * w, v.raw_qkv);
   if (finishes_rows(run))
-    for (std::size_t r = 0; r < n; ++r)
-      finish_row(run, v.qkv + r * w, run.first_token + r % t, r % t >= t - queries);
+    for (std::size_t r = 0; r < n; ++r) finish_row(run, v.qkv + r * w, run.first_token + r % t, r % t >= t - queries);
   if (const std::size_t shared = run.stream.keys[run.layer]; shared != 0)
     for (std::size_t r = 0; r < n; ++r) std::copy_n(v.qkv + r * w + q, 2 * kv, x(r / t, r % t).data() + shared);
 
   float* const attended = run.knobs.output_gate && v.ungated != nullptr ? v.ungated : v.context;
   for (std::size_t s = 0; s < x.sequences; ++s)
-    attend(sequence_attention(run, x, v, s, queries), {attended + s * queries * q, stride_of(q)}, scratch,
-           workspace);
+    attend(sequence_attention(run, x, v, s, queries), {attended + s * queries * q, stride_of(q)}, scratch, workspace);
   if (run.knobs.output_gate)
     for (std::size_t s = 0; s < x.sequences; ++s)
       for (std::size_t i = 0; i < queries * q; ++i) {
@@ -289,8 +292,8 @@ void run_attention_backward(const block_run& run, activations_view<const float> 
   if (finishes_rows(run)) {
     float* const row = memory.take(w);
     for (std::size_t r = 0; r < n; ++r)
-      finish_row_backward(run, v.raw_qkv == nullptr ? nullptr : v.raw_qkv + r * w, d_qkv.data + r * w,
-                          r % t, row, gradient);
+      finish_row_backward(run, v.raw_qkv == nullptr ? nullptr : v.raw_qkv + r * w, d_qkv.data + r * w, r % t, row,
+                          gradient);
   }
   const matrix_view<const float> normed = dense_rows<const float>(v.normed, n, c.width);
   if (run.knobs.fused) {
@@ -310,12 +313,17 @@ void run_attention_backward(const block_run& run, activations_view<const float> 
   }
   if (run.has_own_keys()) {
     const matrix_view<float> d_key = d_qkv.col_range(q, kv), d_value = d_qkv.col_range(q + kv, kv);
-    sink(&block::value, normed, d_value);
+    const bool value_is_key = run.settings().value_is_key;
+    if (value_is_key)
+      for (std::size_t r = 0; r < n; ++r)
+        for (std::size_t i = 0; i < kv; ++i) d_key(r, i) += d_value(r, i);
+    else
+      sink(&block::value, normed, d_value);
     sink(&block::key, normed, d_key);
     sink(&block::query, normed, d_query);
     product(d_query, run.block.query.view(), d_normed, workspace);
     product_add(d_key, run.block.key.view(), d_normed, workspace);
-    product_add(d_value, run.block.value.view(), d_normed, workspace);
+    if (!value_is_key) product_add(d_value, run.block.value.view(), d_normed, workspace);
   } else {
     sink(&block::query, normed, d_query);
     product(d_query, run.block.query.view(), d_normed, workspace);

@@ -93,12 +93,16 @@ void transformer::add_token_bias(std::size_t matrix, precis::matrix_view<const d
 std::vector<precis::matrix_slice> transformer::slices() const {
   using precis::role;
   const config& c = weights_.config;
-  const std::pair<linear block::*, role> roles[] = {
-      {&block::query, role::query}, {&block::key, role::key},
-      {&block::value, role::value}, {&block::attention_out, role::attention_out},
-      {&block::up, role::mlp_in},   {&block::gate, role::mlp_gate},
-      {&block::down, role::mlp_out}, {&block::shared_up, role::mlp_in},
-      {&block::shared_gate, role::mlp_gate}, {&block::shared_down, role::mlp_out}};
+  const std::pair<linear block::*, role> roles[] = {{&block::query, role::query},
+                                                    {&block::key, role::key},
+                                                    {&block::value, role::value},
+                                                    {&block::attention_out, role::attention_out},
+                                                    {&block::up, role::mlp_in},
+                                                    {&block::gate, role::mlp_gate},
+                                                    {&block::down, role::mlp_out},
+                                                    {&block::shared_up, role::mlp_in},
+                                                    {&block::shared_gate, role::mlp_gate},
+                                                    {&block::shared_down, role::mlp_out}};
   const std::pair<linear expert::*, role> of_expert[] = {
       {&expert::up, role::mlp_in}, {&expert::gate, role::mlp_gate}, {&expert::down, role::mlp_out}};
   std::vector<precis::matrix_slice> all;

@@ -40,10 +40,12 @@ void finish_logits(const knobs& k, matrix_view<float> z) noexcept {
   if (k.logit_cap == 0) return;
   const float inner = 2 / k.logit_cap, cap = k.logit_cap;
   for (std::size_t r = 0; r < z.rows; ++r)
-    for_each_lane([inner, cap]<class L>(L, auto v) {  // tanh(u) = 2 logistic(2u) - 1
-      const auto g = logistic<L>(L::multiply(v, L::all(inner)));
-      return L::multiply(L::all(cap), L::fma(L::all(2.f), g, L::all(-1.f)));
-    }, z.cols, z.row(r).data(), z.row(r).data());
+    for_each_lane(
+        [inner, cap]<class L>(L, auto v) {  // tanh(u) = 2 logistic(2u) - 1
+          const auto g = logistic<L>(L::multiply(v, L::all(inner)));
+          return L::multiply(L::all(cap), L::fma(L::all(2.f), g, L::all(-1.f)));
+        },
+        z.cols, z.row(r).data(), z.row(r).data());
 }
 
 layer_input_scales::layer_input_scales(const config& c, const knobs& k) noexcept
@@ -69,8 +71,8 @@ void transformer::embed(const token_batch& b, activations_view<float> stream, co
       if (table == width)
         std::copy_n(row_of(s, t), width, row.data());
       else
-        apply(weights_.embedding_projection, dense_rows<const float>(row_of(s, t), 1, table), dense_rows(row.data(), 1, width),
-              {}, workspace);
+        apply(weights_.embedding_projection, dense_rows<const float>(row_of(s, t), 1, table),
+              dense_rows(row.data(), 1, width), {}, workspace);
       if (knobs_.embedding_scale != 1)
         for (float& f : row) f *= knobs_.embedding_scale;
     }
@@ -97,7 +99,8 @@ void transformer::embed_layer_inputs(const token_batch& b, activations_view<floa
     for (std::size_t t = 0; t < b.tokens; ++t) {
       float* const row = stream(s, t).data();
       const float* const own = weights_.layer_embedding.data() + static_cast<std::size_t>(b.sequence(s)[t]) * all;
-      apply(weights_.layer_projection, dense_rows<const float>(row, 1, c.width), dense_rows(projected, 1, all), {}, workspace);
+      apply(weights_.layer_projection, dense_rows<const float>(row, 1, c.width), dense_rows(projected, 1, all), {},
+            workspace);
       for (std::size_t i = 0; i < all; ++i) projected[i] *= scales.projected;
       for (std::size_t l = 0; l < all; l += inside)
         normalize(weights_.layer_norm, {projected + l, inside}, c.norm_epsilon, projected + l);

@@ -87,14 +87,14 @@ void run_experts(const config& c, const knobs& k, const block& b, matrix_view<co
   const std::size_t n = rows.rows;
   apply(b.router, rows, dense_rows(v.logits, n, m.router.experts), {}, workspace);
   sort_by_expert(k, b.router_correction, n, v);
-  for (std::size_t i = 0; i < v.row.size(); ++i)
-    std::ranges::copy(rows.row(v.row[i]), v.gathered + i * c.width);
+  for (std::size_t i = 0; i < v.row.size(); ++i) std::ranges::copy(rows.row(v.row[i]), v.gathered + i * c.width);
   for (std::size_t r = 0; r < n; ++r) std::ranges::fill(out.row(r), 0.f);
   for (std::size_t e = 0; e < m.router.experts; ++e) {
     const std::size_t first = v.first[e], count = v.first[e + 1] - first;
     if (count == 0) continue;
-    run_mlp(k, c.activation, maps_of(b.experts[e], k), dense_rows<const float>(v.gathered + first * c.width, count, c.width),
-            behind(v.inside, first * m.hidden), dense_rows(v.outputs + first * c.width, count, c.width), {}, workspace);
+    run_mlp(k, c.activation, maps_of(b.experts[e], k),
+            dense_rows<const float>(v.gathered + first * c.width, count, c.width), behind(v.inside, first * m.hidden),
+            dense_rows(v.outputs + first * c.width, count, c.width), {}, workspace);
   }
   for (std::size_t i = 0; i < v.row.size(); ++i) {  // sorted, so that experts are added in their order
     const float weight = v.made.weights_of(v.row[i])[v.choice[i]];
@@ -103,7 +103,8 @@ void run_experts(const config& c, const knobs& k, const block& b, matrix_view<co
     for (std::size_t f = 0; f < c.width; ++f) to[f] = std::fma(weight, from[f], to[f]);
   }
   if (m.shared_hidden == 0) return;
-  run_mlp(k, c.activation, shared_maps_of(b, k), rows, v.shared, dense_rows(v.shared_output, n, c.width), {}, workspace);
+  run_mlp(k, c.activation, shared_maps_of(b, k), rows, v.shared, dense_rows(v.shared_output, n, c.width), {},
+          workspace);
   if (m.shared_gate) apply(b.shared_scale, rows, dense_rows(v.shared_scale, n, 1), {}, workspace);
   for (std::size_t r = 0; r < n; ++r) {
     const float scale = m.shared_gate ? logistic<scalar_lanes>(v.shared_scale[r]) : 1.f;
@@ -124,9 +125,8 @@ void run_experts_backward(const config& c, const knobs& k, const block& b, matri
     for (std::size_t r = 0; r < n; ++r) {
       const float scale = m.shared_gate ? logistic<scalar_lanes>(v.shared_scale[r]) : 1.f;
       const float* const made = v.shared_output + r * c.width;
-      const auto along = lane_sum(c.width, [&](std::size_t f) {
-        return static_cast<double>(made[f]) * static_cast<double>(d_out(r, f));
-      });
+      const auto along = lane_sum(
+          c.width, [&](std::size_t f) { return static_cast<double>(made[f]) * static_cast<double>(d_out(r, f)); });
       d_scale(r, 0) = static_cast<float>(along) * scale * (1 - scale);
       for (std::size_t f = 0; f < c.width; ++f) d_shared(r, f) = d_out(r, f) * scale;
     }
@@ -152,14 +152,13 @@ void run_experts_backward(const config& c, const knobs& k, const block& b, matri
     const float* const made = v.outputs + i * c.width;
     const std::span<const float> dy = d_out.row(v.row[i]);
     for (std::size_t f = 0; f < c.width; ++f) d_outputs[i * c.width + f] = weight * dy[f];
-    d_weight(v.row[i], v.choice[i]) = static_cast<float>(lane_sum(
-        c.width, [&](std::size_t f) { return static_cast<double>(made[f]) * static_cast<double>(dy[f]); }));
+    d_weight(v.row[i], v.choice[i]) = static_cast<float>(
+        lane_sum(c.width, [&](std::size_t f) { return static_cast<double>(made[f]) * static_cast<double>(dy[f]); }));
   }
   for (std::size_t e = m.router.experts; e-- > 0;) {
     const std::size_t first = v.first[e], count = v.first[e + 1] - first;
     if (count == 0) continue;
-    const auto of_expert = [&](const linear* mlp_maps::* map, matrix_view<const float> x,
-                               matrix_view<const float> dy) {
+    const auto of_expert = [&](const linear* mlp_maps::* map, matrix_view<const float> x, matrix_view<const float> dy) {
       sink.of_expert(e,
                      map == &mlp_maps::gate ? &expert::gate
                      : map == &mlp_maps::up ? &expert::up
@@ -167,7 +166,8 @@ void run_experts_backward(const config& c, const knobs& k, const block& b, matri
                      x, dy);
     };
     mlp_gradient(k, c.activation, maps_of(b.experts[e], k),
-                 dense_rows<const float>(v.gathered + first * c.width, count, c.width), behind(v.inside, first * m.hidden),
+                 dense_rows<const float>(v.gathered + first * c.width, count, c.width),
+                 behind(v.inside, first * m.hidden),
                  dense_rows<const float>(d_outputs + first * c.width, count, c.width),
                  dense_rows(d_gathered + first * c.width, count, c.width), memory, workspace, of_expert);
   }

@@ -17,8 +17,8 @@ namespace engine {
 /// Intermediate values. The rows of all experts are sorted by expert, `rows * chosen` of them.
 struct expert_values {
   routing made;
-  std::vector<std::size_t> first;  ///< [experts + 1] first sorted row of each expert
-  std::vector<std::size_t> row;    ///< [rows * chosen] of which row a sorted row is a copy
+  std::vector<std::size_t> first;   ///< [experts + 1] first sorted row of each expert
+  std::vector<std::size_t> row;     ///< [rows * chosen] of which row a sorted row is a copy
   std::vector<std::size_t> choice;  ///< [rows * chosen] index among the choices of that row
   float* logits = nullptr;          ///< [rows x experts]
   float* gathered = nullptr;        ///< [sorted rows x width], inputs of the experts

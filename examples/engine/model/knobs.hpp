@@ -67,6 +67,7 @@ struct layer_settings {
   std::size_t hidden = 0;            ///< width inside a dense MLP
   bool experts = false;              ///< a mixture instead of a dense MLP
   std::size_t kv_source = own_keys;  ///< the earlier layer whose keys and values it reads
+  bool value_is_key = false;         ///< values are keys before their norm and rotation
   bool operator==(const layer_settings&) const = default;
 };
 

@@ -48,8 +48,14 @@ constexpr key_row config_json[] = {
     {.use = neutral, .keys = "rotary_dim rope_local_base_freq rope_type"},
     {.use = neutral, .neutral = "false", .keys = "rope_interleaved", .families = "llama phi decoder"},
     {.use = neutral, .neutral = "true", .keys = "use_rope", .families = "llama phi decoder"},
-    {.use = neutral, .neutral = "1", .keys = "no_rope_layers", .families = "llama phi decoder"},  // 1 means that it has them
-    {.use = neutral, .neutral = "0", .keys = "no_rope_layer_interval nope_layer_interval", .families = "llama phi decoder"},
+    {.use = neutral,
+     .neutral = "1",
+     .keys = "no_rope_layers",
+     .families = "llama phi decoder"},  // 1 means that it has them
+    {.use = neutral,
+     .neutral = "0",
+     .keys = "no_rope_layer_interval nope_layer_interval",
+     .families = "llama phi decoder"},
     {.use = window, .keys = "sliding_window window_size"},
     {.use = neutral, .neutral = "full_attention", .keys = "layer_types"},
     {.use = neutral, .neutral = "0", .keys = "attention_chunk_size sliding_window_pattern num_kv_shared_layers"},
@@ -104,7 +110,8 @@ constexpr key_row config_json[] = {
              "task_specific_params finetuning_task chunk_size_feed_forward label2id auto_map _commit_hash "
              "_attn_implementation attn_implementation _attn_implementation_autoset _attn_implementation_internal "
              "_flash_attn_2_enabled pad_token_id sep_token_id unk_token_id cls_token_id mask_token_id "
-             "decoder_start_token_id output_past language prefix is_llama_config output_router_logits router_aux_loss_coef router_jitter_noise initializer_cutoff_factor"},
+             "decoder_start_token_id output_past language prefix is_llama_config output_router_logits "
+             "router_aux_loss_coef router_jitter_noise initializer_cutoff_factor"},
     {.keys =
          "attn_pdrop embd_pdrop resid_pdrop resid_dropout dropout attention_dropout activation_dropout hidden_dropout "
          "embedding_dropout hidden_dropout_prob attention_probs_dropout_prob classifier_dropout layerdrop "

@@ -101,9 +101,8 @@ inline float softmax_beside(float* x, std::size_t n, float scale, float logit) n
                     L, auto v) { return exponential<L>(L::subtract(L::multiply(v, L::all(scale)), L::all(top))); },
                 padded, x, x);
   const float beside = exponential(logit - top);
-  const auto inverse = static_cast<float>(1.0 / (static_cast<double>(beside) + lane_sum(padded, [x](std::size_t i) {
-                                                   return static_cast<double>(x[i]);
-                                                 })));
+  const auto inverse = static_cast<float>(
+      1.0 / (static_cast<double>(beside) + lane_sum(padded, [x](std::size_t i) { return static_cast<double>(x[i]); })));
   for (std::size_t i = 0; i < padded; ++i) x[i] *= inverse;
   return beside * inverse;
 }
@@ -300,10 +299,11 @@ inline void normalize_backward(const norm& n, std::span<const float> x, float ep
                                           }));
     float mean = 0;
     if (!n.shift.empty())
-      mean = static_cast<float>(
-          inverse_count * lane_sum(count, [&](std::size_t i) { return static_cast<double>(scaled(i)); }));
+      mean = static_cast<float>(inverse_count *
+                                lane_sum(count, [&](std::size_t i) { return static_cast<double>(scaled(i)); }));
     for (std::size_t i = 0; i < count; ++i)
-      dx[i] = std::fma(m.inverse, std::fma(-unit(i), along, std::fma(dy[i], scale_at<Plain::value>(n, i), -mean)), dx[i]);
+      dx[i] =
+          std::fma(m.inverse, std::fma(-unit(i), along, std::fma(dy[i], scale_at<Plain::value>(n, i), -mean)), dx[i]);
   });
   if (gradient == nullptr) return;
   for (std::size_t i = 0; i < gradient->scale.size(); ++i)

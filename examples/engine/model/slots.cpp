@@ -70,7 +70,8 @@ bool is_present(const slot& s, const knobs& k, const layer_settings& l) noexcept
     return true;
   }
   if (is_one_of(s.map, &block::qkv, &block::query, &block::attention_out)) return attends(l.mixer);
-  if (is_one_of(s.map, &block::key, &block::value)) return attends(l.mixer) && own;
+  if (s.map == &block::key) return attends(l.mixer) && own;
+  if (s.map == &block::value) return attends(l.mixer) && own && !l.value_is_key;
   if (s.map == &block::mixer_in) return recurs(l.mixer) && l.mixer != mixer::delta_net;
   if (s.map == &block::mixer_out) return recurs(l.mixer);
   if (is_one_of(s.map, &block::mixer_query, &block::mixer_key, &block::mixer_value, &block::mixer_gate,

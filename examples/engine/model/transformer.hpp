@@ -35,8 +35,8 @@ class cache {
  private:
   friend class transformer;
   std::size_t sequences_ = 0, tokens_ = 0, width_ = 0;
-  std::vector<float> residuals_;     ///< [layers + 1 x sequences x tokens x width]
-  std::vector<std::size_t> widths_;  ///< [layers] of keys, 0 for layers that read those of another
+  std::vector<float> residuals_;                   ///< [layers + 1 x sequences x tokens x width]
+  std::vector<std::size_t> widths_;                ///< [layers] of keys, 0 for layers that read those of another
   std::vector<std::vector<float>> keys_, values_;  ///< [layers][sequences x tokens x width of keys]
 };
 

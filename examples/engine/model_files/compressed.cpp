@@ -119,9 +119,8 @@ compressed_sizes write_compressed(const fs::path& source_path, const fs::path& d
       continue;
     }
     declarations.push_back({name, dtype::u8, {packed[i]->bytes}});
-    metadata["precis.codec:" + name] = packed[i]->codec + " " + std::to_string(t.out()) + "x" +
-                                                std::to_string(t.in()) +
-                                                (t.rotary_heads != 0 ? " rotary=adjacent" : "");
+    metadata["precis.codec:" + name] = packed[i]->codec + " " + std::to_string(t.out()) + "x" + std::to_string(t.in()) +
+                                       (t.rotary_heads != 0 ? " rotary=adjacent" : "");
   }
 
   atomic_folder out(destination, options.existing);

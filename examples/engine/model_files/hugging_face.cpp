@@ -233,8 +233,7 @@ model_source open_hugging_face(const fs::path& folder) {
     describe(t, wanted, *at->second.first, container, folder);
     found.erase(at);
   }
-  const std::string a_model =
-      std::string(family.name.starts_with('O') ? "an " : "a ") + std::string(family.name);
+  const std::string a_model = std::string(family.name.starts_with('O') ? "an " : "a ") + std::string(family.name);
   for (const std::string& whole : wholes) found.erase(whole);
   if (!missing.empty())
     refuse_input(data, "no tensor " + listed(missing),

@@ -218,7 +218,9 @@ bundle load(const std::filesystem::path& path, const load_options& options) {
     decode(t, options.decoder, targets[i].values);
     b.stored.push_back({.name = t.name,
                         .stored_name = t.stored_name,
-                        .format = !t.codec.empty() ? t.codec : !t.scales.empty() ? "MXFP4" : std::string(to_string(t.type)),
+                        .format = !t.codec.empty()    ? t.codec
+                                  : !t.scales.empty() ? "MXFP4"
+                                                      : std::string(to_string(t.type)),
                         .shape = t.shape,
                         .bytes = t.stored_bytes(),
                         .packed = !t.codec.empty()});

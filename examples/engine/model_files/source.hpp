@@ -47,9 +47,9 @@ struct source_tensor {
   bool in_major = false;           ///< a matrix that the engine stores `in x out`
   bool transposed = false;         ///< plain values are stored transposed relative to `shape` (GPT-2 in GGUF)
   std::span<const std::byte> bytes;
-  std::string codec;             ///< of a packed matrix; empty: plain values of `type`
-  std::optional<tensor_part> part;          ///< of which tensor of the file it is a part; `bytes` are those of all of that
-  std::span<const std::byte> scales;        ///< MXFP4: `bytes` are codes, and these the scales
+  std::string codec;                  ///< of a packed matrix; empty: plain values of `type`
+  std::optional<tensor_part> part;    ///< of which tensor of the file it is a part; `bytes` are those of all of that
+  std::span<const std::byte> scales;  ///< MXFP4: `bytes` are codes, and these the scales
   std::size_t rotary_heads = 0;  ///< if not 0, rotary pairs are rows i and i + half of this many heads (see load.cpp)
 
   /// Dimensions of a matrix, independent of its storage order. Require two dimensions.

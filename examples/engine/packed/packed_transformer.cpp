@@ -118,7 +118,11 @@ void packed_transformer::run_attention(sequence& s, const block_run& run, matrix
     }
     if (run.has_own_keys()) {
       apply(b, &block::key, attention_input, qkv.col_range(q, kv), threads);
-      apply(b, &block::value, attention_input, qkv.col_range(q + kv, kv), threads);
+      const matrix_view<float> key = qkv.col_range(q, kv), value = qkv.col_range(q + kv, kv);
+      if (l.value_is_key)
+        for (std::size_t n = 0; n < tokens; ++n) std::ranges::copy(key.row(n), value.row(n).begin());
+      else
+        apply(b, &block::value, attention_input, value, threads);
     }
   }
   const std::size_t source = run.has_own_keys() ? run.layer : l.kv_source;

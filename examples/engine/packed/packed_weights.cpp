@@ -153,16 +153,16 @@ packed_weights packed(const weights& w) {
                       .expected = "biases that are equal at every position; use engine::transformer otherwise"});
   auto matrices = matrices_by_name(p);
   weights rest = without_values(w.config);
-  for_each_tensor(w.config, [&](const std::string& name, const std::vector<std::size_t>& shape, bool in_major,
-                                auto values) {
-    const auto at = matrices.find(name);
-    if (at == matrices.end()) {
-      values(rest) = values(w);
-      return;
-    }
-    const precis::weight_view stored(values(w), shape[0], shape[1]);
-    *at->second = stored_matrix::of(in_major ? stored.transposed() : stored);
-  });
+  for_each_tensor(w.config,
+                  [&](const std::string& name, const std::vector<std::size_t>& shape, bool in_major, auto values) {
+                    const auto at = matrices.find(name);
+                    if (at == matrices.end()) {
+                      values(rest) = values(w);
+                      return;
+                    }
+                    const precis::weight_view stored(values(w), shape[0], shape[1]);
+                    *at->second = stored_matrix::of(in_major ? stored.transposed() : stored);
+                  });
   take_rest(rest, p);
   return p;
 }

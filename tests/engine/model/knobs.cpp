@@ -31,15 +31,9 @@ using nlohmann::json;
 
 /// The keys that all of these families read.
 json base(const std::string& type) {
-  return {{"model_type", type},
-          {"num_hidden_layers", 3},
-          {"hidden_size", 24},
-          {"num_attention_heads", 6},
-          {"num_key_value_heads", 2},
-          {"head_dim", 4},
-          {"intermediate_size", 20},
-          {"vocab_size", 29},
-          {"max_position_embeddings", 64}};
+  return {{"model_type", type},       {"num_hidden_layers", 3},   {"hidden_size", 24},
+          {"num_attention_heads", 6}, {"num_key_value_heads", 2}, {"head_dim", 4},
+          {"intermediate_size", 20},  {"vocab_size", 29},         {"max_position_embeddings", 64}};
 }
 
 json with(json keys, const json& more) {
@@ -58,9 +52,16 @@ std::vector<knob_case> knob_cases() {
     all.push_back({name, with(base(type), more)});
   };
   add("Llama with biases, other heads and llama3 positions", "llama",
-      {{"head_dim", 6}, {"attention_bias", true}, {"mlp_bias", true}, {"hidden_act", "gelu"},
-       {"rope_scaling", {{"rope_type", "llama3"}, {"factor", 8.0}, {"low_freq_factor", 1.0}, {"high_freq_factor", 4.0},
-                         {"original_max_position_embeddings", 16}}}});
+      {{"head_dim", 6},
+       {"attention_bias", true},
+       {"mlp_bias", true},
+       {"hidden_act", "gelu"},
+       {"rope_scaling",
+        {{"rope_type", "llama3"},
+         {"factor", 8.0},
+         {"low_freq_factor", 1.0},
+         {"high_freq_factor", 4.0},
+         {"original_max_position_embeddings", 16}}}});
   add("Llama with linear positions", "llama", {{"rope_scaling", {{"type", "linear"}, {"factor", 2.0}}}});
   add("Qwen2 with windows from layer 1 on", "qwen2",
       {{"use_sliding_window", true}, {"sliding_window", 3}, {"max_window_layers", 1}});
@@ -82,29 +83,123 @@ std::vector<knob_case> knob_cases() {
   add("gpt-oss", "gpt_oss",
       {{"num_local_experts", 4}, {"num_experts_per_tok", 2}, {"sliding_window", 3}, {"swiglu_limit", 1.5}});
   add("Phi-3, long and short positions differ", "phi3",
-      {{"partial_rotary_factor", 0.5}, {"original_max_position_embeddings", 8}, {"sliding_window", 6},
+      {{"partial_rotary_factor", 0.5},
+       {"original_max_position_embeddings", 8},
+       {"sliding_window", 6},
        {"rope_scaling", {{"type", "longrope"}, {"short_factor", {1.0}}, {"long_factor", {3.0}}}}});
   add("Granite", "granite",
-      {{"attention_multiplier", 0.7}, {"embedding_multiplier", 2.0}, {"residual_multiplier", 0.5},
-       {"logits_scaling", 1.5}, {"mlp_bias", true}});
+      {{"attention_multiplier", 0.7},
+       {"embedding_multiplier", 2.0},
+       {"residual_multiplier", 0.5},
+       {"logits_scaling", 1.5},
+       {"mlp_bias", true}});
   add("SmolLM3 with a window", "smollm3",
       {{"no_rope_layers", {1, 0, 1}}, {"use_sliding_window", true}, {"sliding_window", 4}});
   add("GPT-NeoX", "gpt_neox", {{"rotary_pct", 0.5}});
   add("GPT-NeoX, one half after the other", "gpt_neox", {{"use_parallel_residual", false}, {"rotary_pct", 1.0}});
   add("Ministral 3", "ministral3",
-      {{"rope_parameters", {{"rope_type", "yarn"}, {"factor", 4.0}, {"rope_theta", 10000.0}, {"mscale", 1.0},
-                            {"mscale_all_dim", 1.0}, {"original_max_position_embeddings", 4},
-                            {"llama_4_scaling_beta", 0.1}}}});
+      {{"rope_parameters",
+        {{"rope_type", "yarn"},
+         {"factor", 4.0},
+         {"rope_theta", 10000.0},
+         {"mscale", 1.0},
+         {"mscale_all_dim", 1.0},
+         {"original_max_position_embeddings", 4},
+         {"llama_4_scaling_beta", 0.1}}}});
   add("OPT-350M", "opt",
       {{"ffn_dim", 20}, {"do_layer_norm_before", false}, {"word_embed_proj_dim", 10}, {"activation_function", "gelu"}});
   add("OPT without biases and final norm", "opt",
       {{"ffn_dim", 20}, {"enable_bias", false}, {"_remove_final_layer_norm", true}, {"activation_function", "gelu"}});
   add("Gemma 4", "gemma4_text",
-      {{"num_hidden_layers", 5}, {"head_dim", 4}, {"global_head_dim", 8}, {"hidden_size_per_layer_input", 6},
-       {"num_kv_shared_layers", 2}, {"use_double_wide_mlp", true}, {"sliding_window", 4},
+      {{"num_hidden_layers", 6},
+       {"head_dim", 4},
+       {"global_head_dim", 8},
+       {"hidden_size_per_layer_input", 6},
+       {"vocab_size_per_layer_input", 29},
+       {"num_kv_shared_layers", 3},
+       {"use_double_wide_mlp", true},
+       {"sliding_window", 4},
        {"final_logit_softcapping", 4.0},
-       {"layer_types", {"sliding_attention", "full_attention", "sliding_attention", "full_attention",
-                        "sliding_attention"}}});
+       {"layer_types",
+        {"sliding_attention", "full_attention", "sliding_attention", "full_attention", "sliding_attention",
+         "full_attention"}}});
+  add("Gemma 4 with keys that are values", "gemma4_text",
+      {{"head_dim", 4},
+       {"global_head_dim", 8},
+       {"hidden_size_per_layer_input", 0},
+       {"attention_k_eq_v", true},
+       {"num_global_key_value_heads", 3},
+       {"layer_types", {"full_attention", "sliding_attention", "full_attention"}}});
+  add("Gemma 4 without inputs of layers and sharing", "gemma4_text",
+      {{"head_dim", 4}, {"global_head_dim", 12}, {"hidden_size_per_layer_input", 0}, {"sliding_window", 2}});
+  add("LFM2 with biases and a wider convolution", "lfm2",
+      {{"block_ff_dim", 33},
+       {"block_ffn_dim_multiplier", 0.9},
+       {"block_multiple_of", 4},
+       {"full_attn_idxs", {1}},
+       {"conv_L_cache", 4},
+       {"conv_bias", true}});
+  add("LFM2 without attention", "lfm2",
+      {{"block_auto_adjust_ff_dim", false}, {"layer_types", {"conv", "conv", "conv"}}, {"tie_embedding", false}});
+  add("Qwen3.5", "qwen3_5",
+      {{"head_dim", 8},
+       {"rms_norm_eps", 0.05},  // smaller, and the norm of what little random weights remember is too steep to measure
+       {"full_attention_interval", 2},
+       {"linear_num_key_heads", 2},
+       {"linear_num_value_heads", 6},
+       {"linear_key_head_dim", 3},
+       {"linear_value_head_dim", 5},
+       {"linear_conv_kernel_dim", 3},
+       {"rope_parameters", {{"rope_theta", 100.0}, {"mrope_section", {1, 0, 0}}, {"mrope_interleaved", true}}}});
+  add("Qwen3-Next with biases and a dense layer", "qwen3_next",
+      {{"head_dim", 8},
+       {"attention_bias", true},
+       {"layer_types", {"full_attention", "linear_attention", "linear_attention"}},
+       {"linear_num_key_heads", 3},
+       {"linear_num_value_heads", 3},
+       {"linear_key_head_dim", 5},
+       {"linear_value_head_dim", 2},
+       {"num_experts", 4},
+       {"num_experts_per_tok", 2},
+       {"norm_topk_prob", false},
+       {"moe_intermediate_size", 6},
+       {"shared_expert_intermediate_size", 5},
+       {"mlp_only_layers", {1}}});
+  const json mamba{{"mamba_n_heads", 6}, {"mamba_d_state", 5}, {"mamba_d_conv", 3}};
+  add("Granite 4 with experts, rotation and limited steps", "granitemoehybrid",
+      with(mamba, {{"layer_types", {"mamba", "attention", "mamba"}},
+                   {"position_embedding_type", "rope"},
+                   {"num_local_experts", 4},
+                   {"shared_intermediate_size", 14},
+                   {"mamba_n_groups", 3},
+                   {"mamba_conv_bias", false},
+                   {"mamba_proj_bias", true},
+                   {"time_step_limit", {0.3, 0.8}},
+                   {"attention_bias", true},
+                   {"attention_multiplier", 0.6},
+                   {"embedding_multiplier", 2.0},
+                   {"residual_multiplier", 0.5},
+                   {"logits_scaling", 1.5}}));
+  add("Granite 4 without experts and attention", "granitemoehybrid",
+      with(mamba, {{"num_local_experts", 0}, {"shared_intermediate_size", 14}, {"tie_word_embeddings", true}}));
+  add("Bamba in groups", "bamba",
+      with(mamba, {{"attn_layer_indices", {0}}, {"mamba_n_groups", 2}, {"mamba_expand", 1}, {"mlp_bias", true}}));
+  const json scales{{"embedding_multiplier", 2.0},
+                    {"lm_head_multiplier", 0.7},
+                    {"key_multiplier", 0.6},
+                    {"attention_in_multiplier", 1.3},
+                    {"attention_out_multiplier", 0.9},
+                    {"ssm_in_multiplier", 0.8},
+                    {"ssm_out_multiplier", 1.2},
+                    {"mlp_multipliers", {0.8, 1.1}},
+                    {"mamba_d_ssm", 30},
+                    {"ssm_multipliers", {0.9, 1.1, 0.8, 1.2, 0.7}}};
+  add("Falcon-H1, gate before the norm", "falcon_h1",
+      with(with(mamba, scales), {{"mamba_rms_norm", true}, {"mamba_norm_before_gate", false}, {"mamba_n_groups", 2}}));
+  add("Falcon-H1, gate after the norm, with biases", "falcon_h1",
+      with(with(mamba, scales),
+           {{"mamba_rms_norm", true}, {"projectors_bias", true}, {"mamba_proj_bias", true}, {"attention_bias", true}}));
+  add("Falcon-H1 without a norm, expanded", "falcon_h1", with(mamba, {{"mamba_d_ssm", nullptr}, {"mlp_bias", true}}));
   return all;
 }
 
@@ -148,8 +243,8 @@ TEST_CASE("knobs: parts of a run give the bits of the whole run", "[engine][knob
                        .sequences = sequences,
                        .outputs = l + 1 == m.layers() ? positions::last : positions::all},
                       filled, stream.view());
-        const float_matrix resumed = m.read_out({stream.values.data() + (tokens - 1) * width, 3, width,
-                                                 static_cast<std::ptrdiff_t>(tokens * width), 1});
+        const float_matrix resumed = m.read_out(
+            {stream.values.data() + (tokens - 1) * width, 3, width, static_cast<std::ptrdiff_t>(tokens * width), 1});
         for (std::size_t i = 0; i < 3; ++i) CHECK(same_bits(resumed.row(i), full.row(sequences[i])));
       }
   }

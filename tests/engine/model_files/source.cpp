@@ -111,7 +111,8 @@ TEST_CASE("config.json: unsupported features are refused by key", "[engine][sour
              ContainsSubstring("scale_attn_by_inverse_layer_idx"));
   CHECK_THAT(gpt2_refused("scale_attn_weights", "false"), ContainsSubstring("scale_attn_weights"));
   CHECK_THAT(gpt2_refused("add_cross_attention", "true"), ContainsSubstring("add_cross_attention"));
-  CHECK_THAT(llama_refused("hidden_act", "\"xyz\""), ContainsSubstring("\"hidden_act\" is \"xyz\"; expected silu, gelu"));
+  CHECK_THAT(llama_refused("hidden_act", "\"xyz\""),
+             ContainsSubstring("\"hidden_act\" is \"xyz\"; expected silu, gelu"));
   CHECK_THAT(llama_refused("rope_scaling", R"({"type":"linear"})"), ContainsSubstring("key \"factor\" is missing"));
   CHECK_THAT(llama_refused("rope_parameters", R"({"rope_type":"foo"})"),
              ContainsSubstring("\"rope_type\" is \"foo\"; expected default, linear"));

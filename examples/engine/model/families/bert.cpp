@@ -13,13 +13,13 @@ namespace engine {
 namespace {
 
 constexpr slot slots[] = {attention_part("attention.self.query", &block::query),
-                                      attention_part("attention.self.key", &block::key),
-                                      attention_part("attention.self.value", &block::value),
-                                      attention_part("attention.output.dense", &block::attention_out),
-                                      norm_part("attention.output.LayerNorm", &block::attention_norm),
-                                      mlp_part("intermediate.dense", &block::up),
-                                      mlp_part("output.dense", &block::down),
-                                      norm_part("output.LayerNorm", &block::mlp_norm)};
+                          attention_part("attention.self.key", &block::key),
+                          attention_part("attention.self.value", &block::value),
+                          attention_part("attention.output.dense", &block::attention_out),
+                          norm_part("attention.output.LayerNorm", &block::attention_norm),
+                          mlp_part("intermediate.dense", &block::up),
+                          mlp_part("output.dense", &block::down),
+                          norm_part("output.LayerNorm", &block::mlp_norm)};
 
 [[nodiscard]] config read_config(const json_object& keys) {
   config c = read_usual_extents(keys, architecture::bert);

@@ -17,7 +17,7 @@ namespace {
 constexpr std::string_view rope_keys =
     "rope_type rope_theta partial_rotary_factor factor low_freq_factor high_freq_factor "
     "original_max_position_embeddings attention_factor beta_fast beta_slow truncate mscale mscale_all_dim short_factor "
-    "long_factor mrope_section mrope_interleaved llama_4_scaling_beta finetuned";
+    "long_factor mrope_section mrope_interleaved llama_4_scaling_beta max_position_embeddings finetuned";
 
 [[nodiscard]] const json* rope_object(const json_object& keys, const char* name) {
   const json* const rope = keys.find(name);
@@ -108,7 +108,7 @@ rope_settings read_rope(const json_object& keys, const rope_defaults& d, std::si
     for (const auto& [name, value] : members.items()) {
       const bool counts = !has_word(
                               "rope_type rope_theta partial_rotary_factor original_max_position_embeddings "
-                              "llama_4_scaling_beta finetuned",
+                              "llama_4_scaling_beta max_position_embeddings finetuned",
                               name) &&
                           !(d.multimodal && name.starts_with("mrope_"));
       const bool may_be_one = has_word("factor attention_factor", name);

@@ -24,6 +24,20 @@ inline constexpr slot usual_slots[] = {
     norm_part("post_attention_layernorm", &block::mlp_norm),
     mlp_part("mlp.gate_proj", &block::gate),
     mlp_part("mlp.up_proj", &block::up),
+    mlp_part("mlp.down_proj", &block::down)};
+
+/// The same with a mixture of experts in some or all layers.
+inline constexpr slot mixture_slots[] = {
+    norm_part("input_layernorm", &block::attention_norm),
+    attention_part("self_attn.q_proj", &block::query, extent::query_gated),
+    norm_part("self_attn.q_norm", &block::query_norm, extent::query_norm),
+    attention_part("self_attn.k_proj", &block::key, extent::kv_width),
+    norm_part("self_attn.k_norm", &block::key_norm, extent::key_norm),
+    attention_part("self_attn.v_proj", &block::value, extent::kv_width),
+    attention_part("self_attn.o_proj", &block::attention_out, extent::width, extent::query_width),
+    norm_part("post_attention_layernorm", &block::mlp_norm),
+    mlp_part("mlp.gate_proj", &block::gate),
+    mlp_part("mlp.up_proj", &block::up),
     mlp_part("mlp.down_proj", &block::down),
     router_part("mlp.gate"),
     expert_part("mlp.experts.*.gate_proj", &expert::gate),

@@ -124,8 +124,9 @@ constinit const family gemma2_family{
     .in_block = gemma_slots,
     .final_norm = "norm",
     .head = "lm_head",
-    .keys = "hidden_activation attention_bias query_pre_attn_scalar sliding_window layer_types attn_logit_softcapping "
-            "final_logit_softcapping use_bidirectional_attention",
+    .keys =
+        "hidden_activation attention_bias query_pre_attn_scalar sliding_window layer_types attn_logit_softcapping "
+        "final_logit_softcapping use_bidirectional_attention",
     .read_config = read_gemma2,
     .meaning_of = usual_meaning};
 
@@ -139,8 +140,9 @@ constinit const family gemma3_family{
     .in_block = gemma_slots,
     .final_norm = "norm",
     .head = "lm_head",
-    .keys = "hidden_activation attention_bias query_pre_attn_scalar sliding_window layer_types sliding_window_pattern "
-            "_sliding_window_pattern rope_local_base_freq final_logit_softcapping use_bidirectional_attention",
+    .keys =
+        "hidden_activation attention_bias query_pre_attn_scalar sliding_window layer_types sliding_window_pattern "
+        "_sliding_window_pattern rope_local_base_freq final_logit_softcapping use_bidirectional_attention",
     .read_config = read_gemma3,
     .meaning_of = usual_meaning};
 

@@ -20,7 +20,7 @@ namespace {
                            .tied = true,
                            .activation_key = "hidden_activation",
                            .activation = "gelu_pytorch_tanh",
-                         .layer_type = "sliding_attention"});
+                           .layer_type = "sliding_attention"});
   knobs& k = *c.knobs;
   k.norms = norm_place::around;
   k.query_key_norm = head_norm::per_head;
@@ -30,12 +30,11 @@ namespace {
   k.embedding_scale = static_cast<float>(std::sqrt(static_cast<double>(c.width)));
   if (keys.find("final_logit_softcapping") != nullptr)
     k.logit_cap = positive_number(keys, "final_logit_softcapping", 30);
-  must_be(keys, "attention_k_eq_v", false);
   must_be(keys, "enable_moe_block", false);
   must_be(keys, "use_bidirectional_attention", false);
   k.layer_scalars = true;
   k.layer_input_width = keys.whole_number_or("hidden_size_per_layer_input", 256);
-  k.layer_input_vocabulary = keys.whole_number_or("vocab_size_per_layer_input", c.vocabulary);
+  k.layer_input_vocabulary = keys.whole_number_or("vocab_size_per_layer_input", 262144);
   if (k.layer_input_width != 0 && k.layer_input_vocabulary < c.vocabulary)
     keys.refuse("key \"vocab_size_per_layer_input\" is " + std::to_string(k.layer_input_vocabulary),
                 "at least the vocabulary of " + std::to_string(c.vocabulary));
@@ -45,18 +44,23 @@ namespace {
     types = std::move(*stated);
   else
     for (std::size_t l = 5; l < c.layers; l += 6) types[l] = "full_attention";
+  types.back() = "full_attention";  // whatever is stated
   const std::size_t window = read_window(keys, "sliding_window", 512), head = k.layers.front().head_width;
   const std::size_t global_head = keys.whole_number_or("global_head_dim", 512);
-  const std::size_t global_kv = keys.whole_number_or("num_global_key_value_heads", c.kv_heads);
+  const bool keys_are_values = keys.flag_or("attention_k_eq_v", false);
+  const std::size_t global_kv =
+      keys_are_values ? keys.whole_number_or("num_global_key_value_heads", c.kv_heads) : c.kv_heads;
   const std::size_t shared = keys.whole_number_or("num_kv_shared_layers", 0);
   if (shared >= c.layers)
     keys.refuse("key \"num_kv_shared_layers\" is " + std::to_string(shared), "fewer than there are layers");
   const bool wide = keys.flag_or("use_double_wide_mlp", false);
-  rope_settings sliding =
-      read_rope(keys, {.head_width = head, .theta = 10000}, c.context, "sliding_attention");
-  rope_settings full = read_rope(
-      keys, {.head_width = global_head, .theta = 1e6, .share = 0.25, .type = "proportional"}, c.context,
-      "full_attention");
+  rope_settings sliding = read_rope(keys, {.head_width = head, .theta = 10000}, c.context, "sliding_attention");
+  rope_settings full = has_rope_of(keys, "full_attention")
+                           ? read_rope(keys, {.head_width = global_head, .theta = 1e6}, c.context, "full_attention")
+                           : rope_settings{.type = rope_type::proportional,
+                                           .theta = 1e6,
+                                           .head_width = global_head,
+                                           .rotary_width = rotary_width_of(rope_type::proportional, global_head, 0.25)};
   k.ropes = {full, sliding};
   for (std::size_t l = 0; l < c.layers; ++l) {
     layer_settings& s = k.layers[l];
@@ -65,6 +69,7 @@ namespace {
     s.rope = slides ? 1 : 0;
     s.head_width = slides ? head : global_head;
     s.kv_heads = slides ? c.kv_heads : global_kv;
+    s.value_is_key = !slides && keys_are_values;
     if (l < c.layers - shared) continue;
     if (wide) s.hidden = 2 * c.hidden;
     for (std::size_t source = c.layers - shared; source-- > 0 && s.kv_source == own_keys;)
@@ -121,9 +126,10 @@ constinit const family gemma4_family{
     .in_block = slots,
     .final_norm = "norm",
     .head = "lm_head",
-    .keys = "hidden_activation attention_bias final_logit_softcapping attention_k_eq_v enable_moe_block "
-            "use_bidirectional_attention hidden_size_per_layer_input vocab_size_per_layer_input layer_types "
-            "sliding_window global_head_dim num_global_key_value_heads num_kv_shared_layers use_double_wide_mlp",
+    .keys =
+        "hidden_activation attention_bias final_logit_softcapping attention_k_eq_v enable_moe_block "
+        "use_bidirectional_attention hidden_size_per_layer_input vocab_size_per_layer_input layer_types "
+        "sliding_window global_head_dim num_global_key_value_heads num_kv_shared_layers use_double_wide_mlp",
     .read_config = read_gemma4,
     .meaning_of = usual_meaning,
     .is_unused = is_unused};

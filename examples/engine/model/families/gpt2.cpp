@@ -10,11 +10,11 @@ namespace engine {
 namespace {
 
 constexpr slot slots[] = {norm_part("ln_1", &block::attention_norm),
-                                      attention_part("attn.c_attn", &block::qkv, extent::three_widths),
-                                      attention_part("attn.c_proj", &block::attention_out),
-                                      norm_part("ln_2", &block::mlp_norm),
-                                      mlp_part("mlp.c_fc", &block::up),
-                                      mlp_part("mlp.c_proj", &block::down)};
+                          attention_part("attn.c_attn", &block::qkv, extent::three_widths),
+                          attention_part("attn.c_proj", &block::attention_out),
+                          norm_part("ln_2", &block::mlp_norm),
+                          mlp_part("mlp.c_fc", &block::up),
+                          mlp_part("mlp.c_proj", &block::down)};
 
 /// The engine's and llama.cpp's names of the tensors of a block, and of all other tensors.
 constexpr name_pair gguf_block_names[] = {{"ln_1", "attn_norm"},          {"attn.c_attn", "attn_qkv"},

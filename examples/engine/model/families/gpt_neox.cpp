@@ -80,8 +80,9 @@ constinit const family gpt_neox_family{.name = "GPT-NeoX",
                                        .in_block = slots,
                                        .final_norm = "final_layer_norm",
                                        .head = "embed_out",
-                                       .keys = "layer_norm_eps attention_bias use_parallel_residual rotary_emb_base "
-                                               "rotary_pct partial_rotary_factor",
+                                       .keys =
+                                           "layer_norm_eps attention_bias use_parallel_residual rotary_emb_base "
+                                           "rotary_pct partial_rotary_factor",
                                        .read_config = read_gpt_neox,
                                        .meaning_of = meaning_of,
                                        .part_of = part_of};

@@ -14,20 +14,20 @@ namespace engine {
 namespace {
 
 [[nodiscard]] config read_gpt_oss(const json_object& keys) {
-  config c = read_decoder(keys, architecture::gpt_oss,
-                          {.kv_heads = 8, .head_width = 64, .epsilon = 1e-5, .theta = 150000});
+  config c =
+      read_decoder(keys, architecture::gpt_oss, {.kv_heads = 8, .head_width = 64, .epsilon = 1e-5, .theta = 150000});
   knobs& k = *c.knobs;
   k.qkv_bias = k.output_bias = keys.flag_or("attention_bias", true);
   k.sinks = true;
   k.gate_limit = positive_number(keys, "swiglu_limit", 7);
   if (c.activation != activation::silu) keys.refuse("key \"hidden_act\" is not silu", "silu");
-  k.mixture = {.router = {.rule = router_rule::choice_then_softmax,
-                          .experts = keys.whole_number_or("num_local_experts", 128),
-                          .chosen = keys.whole_number_or("num_experts_per_tok",
-                                                         keys.whole_number_or("experts_per_token", 4))},
-               .hidden = c.hidden,
-               .biased_router = true,
-               .biased = true};
+  k.mixture = {
+      .router = {.rule = router_rule::choice_then_softmax,
+                 .experts = keys.whole_number_or("num_local_experts", 128),
+                 .chosen = keys.whole_number_or("num_experts_per_tok", keys.whole_number_or("experts_per_token", 4))},
+      .hidden = c.hidden,
+      .biased_router = true,
+      .biased = true};
   const bool states_rope = keys.contains("rope_scaling") || keys.contains("rope_parameters");
   if (!states_rope) {
     rope_settings& r = k.ropes.front();
@@ -58,8 +58,8 @@ namespace {
   if (!s || s->layer >= c.layers || !s->name.starts_with(experts)) return std::nullopt;
   const std::size_t dot = s->name.find('.', experts.size());
   std::size_t e = 0;
-  if (dot == std::string_view::npos ||
-      !precis::text::read(s->name.substr(experts.size(), dot - experts.size()), e) || e >= k.mixture.router.experts)
+  if (dot == std::string_view::npos || !precis::text::read(s->name.substr(experts.size(), dot - experts.size()), e) ||
+      e >= k.mixture.router.experts)
     return std::nullopt;
   const std::string_view map = s->name.substr(dot + 1);
   const bool down = map == "down_proj", up = map == "up_proj";
@@ -75,25 +75,21 @@ namespace {
                        .first = (e * out + from) * in,
                        .out_stride = step * in,
                        .scales = whole + "_scales"};
-  return tensor_part{.whole = whole,
-                     .shape = {count, in, out},
-                     .first = e * in * out + from,
-                     .out_stride = step,
-                     .in_stride = out};
+  return tensor_part{
+      .whole = whole, .shape = {count, in, out}, .first = e * in * out + from, .out_stride = step, .in_stride = out};
 }
 
-constexpr slot slots[] = {
-    norm_part("input_layernorm", &block::attention_norm),
-    attention_part("self_attn.q_proj", &block::query, extent::query_width),
-    attention_part("self_attn.k_proj", &block::key, extent::kv_width),
-    attention_part("self_attn.v_proj", &block::value, extent::kv_width),
-    slot{.name = "self_attn.sinks", .values = &block::sinks, .out = extent::heads},
-    attention_part("self_attn.o_proj", &block::attention_out, extent::width, extent::query_width),
-    norm_part("post_attention_layernorm", &block::mlp_norm),
-    router_part("mlp.router"),
-    expert_part("mlp.experts.*.gate_proj", &expert::gate),
-    expert_part("mlp.experts.*.up_proj", &expert::up),
-    expert_part("mlp.experts.*.down_proj", &expert::down)};
+constexpr slot slots[] = {norm_part("input_layernorm", &block::attention_norm),
+                          attention_part("self_attn.q_proj", &block::query, extent::query_width),
+                          attention_part("self_attn.k_proj", &block::key, extent::kv_width),
+                          attention_part("self_attn.v_proj", &block::value, extent::kv_width),
+                          slot{.name = "self_attn.sinks", .values = &block::sinks, .out = extent::heads},
+                          attention_part("self_attn.o_proj", &block::attention_out, extent::width, extent::query_width),
+                          norm_part("post_attention_layernorm", &block::mlp_norm),
+                          router_part("mlp.router"),
+                          expert_part("mlp.experts.*.gate_proj", &expert::gate),
+                          expert_part("mlp.experts.*.up_proj", &expert::up),
+                          expert_part("mlp.experts.*.down_proj", &expert::down)};
 
 }  // namespace
 
@@ -107,8 +103,9 @@ constinit const family gpt_oss_family{
     .in_block = slots,
     .final_norm = "norm",
     .head = "lm_head",
-    .keys = "attention_bias swiglu_limit num_local_experts num_experts_per_tok experts_per_token sliding_window "
-            "layer_types quantization_config initial_context_length",
+    .keys =
+        "attention_bias swiglu_limit num_local_experts num_experts_per_tok experts_per_token sliding_window "
+        "layer_types quantization_config initial_context_length",
     .read_config = read_gpt_oss,
     .meaning_of = usual_meaning,
     .part_of = part_of};

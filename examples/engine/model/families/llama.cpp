@@ -14,14 +14,14 @@ namespace engine {
 namespace {
 
 constexpr slot slots[] = {norm_part("attention_norm", &block::attention_norm),
-                                      attention_part("attention.wq", &block::query, extent::query_width),
-                                      attention_part("attention.wk", &block::key, extent::kv_width),
-                                      attention_part("attention.wv", &block::value, extent::kv_width),
-                                      attention_part("attention.wo", &block::attention_out, extent::width, extent::query_width),
-                                      norm_part("ffn_norm", &block::mlp_norm),
-                                      mlp_part("feed_forward.w1", &block::gate),
-                                      mlp_part("feed_forward.w2", &block::down),
-                                      mlp_part("feed_forward.w3", &block::up)};
+                          attention_part("attention.wq", &block::query, extent::query_width),
+                          attention_part("attention.wk", &block::key, extent::kv_width),
+                          attention_part("attention.wv", &block::value, extent::kv_width),
+                          attention_part("attention.wo", &block::attention_out, extent::width, extent::query_width),
+                          norm_part("ffn_norm", &block::mlp_norm),
+                          mlp_part("feed_forward.w1", &block::gate),
+                          mlp_part("feed_forward.w2", &block::down),
+                          mlp_part("feed_forward.w3", &block::up)};
 
 /// The engine's and llama.cpp's names of the tensors of a block, and of all other tensors.
 constexpr name_pair gguf_block_names[] = {
@@ -54,9 +54,9 @@ constexpr name_pair hugging_face_names[] = {
   rope_settings& rope = k.ropes.front();
   const double share = static_cast<double>(rope.rotary_width) / static_cast<double>(rope.head_width);
   if (rope.rotary_width != rope.head_width && rope.type != rope_type::proportional)
-    keys.refuse("key \"partial_rotary_factor\" is " + precis::text::number(share) +
-                    ", which this engine does not support",
-                "1");
+    keys.refuse(
+        "key \"partial_rotary_factor\" is " + precis::text::number(share) + ", which this engine does not support",
+        "1");
   if (rope.type == rope_type::proportional) keys.refuse("key \"rope_type\" is \"proportional\"", "another type");
   rope.half_split = false;  // the rows of the query and key maps are reordered when they are loaded
   c.rope_theta = static_cast<float>(rope.theta);
@@ -66,7 +66,8 @@ constexpr name_pair hugging_face_names[] = {
   knobs as_stated = k;
   as_stated.layers.clear();
   const std::size_t width = c.heads == 0 ? 0 : c.width / c.heads;
-  if (c.activation == activation::silu && k.layers.front().head_width == width && as_stated == usual(plain)) return plain;
+  if (c.activation == activation::silu && k.layers.front().head_width == width && as_stated == usual(plain))
+    return plain;
   return c;
 }
 

@@ -30,9 +30,23 @@ void read_windows(const json_object& keys, config& c, std::size_t otherwise) {
 }
 
 [[nodiscard]] config read_ministral3(const json_object& keys) {
-  config c = read_decoder(keys, architecture::ministral3, {.kv_heads = 8, .head_width = 128, .epsilon = 1e-5, .theta = 1e6});
+  config c =
+      read_decoder(keys, architecture::ministral3, {.kv_heads = 8, .head_width = 128, .epsilon = 1e-5, .theta = 1e6});
   read_windows(keys, c, 0);
   knobs& k = *c.knobs;
+  if (keys.find("rope_parameters") == nullptr && keys.find("rope_scaling") == nullptr) {
+    rope_settings& r = k.ropes.front();
+    r = {.type = rope_type::yarn,
+         .theta = 1e6,
+         .head_width = r.head_width,
+         .rotary_width = r.head_width,
+         .factor = 16,
+         .original_context = 16384,
+         .mscale = 1,
+         .mscale_all = 1};
+    k.temperature_slope = 0.1f;
+    k.temperature_context = 16384;
+  }
   for (const char* const name : {"rope_parameters", "rope_scaling"})
     if (const json* const found = keys.find(name)) {
       const json_object rope(*found, keys.where());

@@ -59,18 +59,17 @@ constinit const family olmo2_family{.name = "OLMo-2",
                                     .read_config = read_olmo2,
                                     .meaning_of = usual_meaning};
 
-constinit const family olmoe_family{
-    .name = "OLMoE",
-    .model_type = "olmoe",
-    .hugging_face_class = "OlmoeForCausalLM",
-    .prefix = "model.",
-    .token_embedding = "embed_tokens",
-    .blocks = "layers.",
-    .in_block = usual_slots,
-    .final_norm = "norm",
-    .head = "lm_head",
-    .keys = "attention_bias clip_qkv num_experts num_experts_per_tok norm_topk_prob",
-    .read_config = read_olmoe,
-    .meaning_of = usual_meaning};
+constinit const family olmoe_family{.name = "OLMoE",
+                                    .model_type = "olmoe",
+                                    .hugging_face_class = "OlmoeForCausalLM",
+                                    .prefix = "model.",
+                                    .token_embedding = "embed_tokens",
+                                    .blocks = "layers.",
+                                    .in_block = mixture_slots,
+                                    .final_norm = "norm",
+                                    .head = "lm_head",
+                                    .keys = "attention_bias clip_qkv num_experts num_experts_per_tok norm_topk_prob",
+                                    .read_config = read_olmoe,
+                                    .meaning_of = usual_meaning};
 
 }  // namespace engine

@@ -11,13 +11,13 @@ namespace engine {
 namespace {
 
 constexpr slot slots[] = {norm_part("self_attn_layer_norm", &block::attention_norm),
-                                      attention_part("self_attn.q_proj", &block::query),
-                                      attention_part("self_attn.k_proj", &block::key),
-                                      attention_part("self_attn.v_proj", &block::value),
-                                      attention_part("self_attn.out_proj", &block::attention_out),
-                                      norm_part("final_layer_norm", &block::mlp_norm),
-                                      mlp_part("fc1", &block::up),
-                                      mlp_part("fc2", &block::down)};
+                          attention_part("self_attn.q_proj", &block::query),
+                          attention_part("self_attn.k_proj", &block::key),
+                          attention_part("self_attn.v_proj", &block::value),
+                          attention_part("self_attn.out_proj", &block::attention_out),
+                          norm_part("final_layer_norm", &block::mlp_norm),
+                          mlp_part("fc1", &block::up),
+                          mlp_part("fc2", &block::down)};
 
 [[nodiscard]] knobs usual(const config&) {
   return {.rms = false, .qkv_bias = true, .output_bias = true, .mlp_bias = true, .gated = false};

@@ -10,12 +10,12 @@ namespace engine {
 namespace {
 
 constexpr slot slots[] = {norm_part("input_layernorm", &block::attention_norm),
-                                      attention_part("self_attn.q_proj", &block::query),
-                                      attention_part("self_attn.k_proj", &block::key, extent::kv_width),
-                                      attention_part("self_attn.v_proj", &block::value, extent::kv_width),
-                                      attention_part("self_attn.dense", &block::attention_out),
-                                      mlp_part("mlp.fc1", &block::up),
-                                      mlp_part("mlp.fc2", &block::down)};
+                          attention_part("self_attn.q_proj", &block::query),
+                          attention_part("self_attn.k_proj", &block::key, extent::kv_width),
+                          attention_part("self_attn.v_proj", &block::value, extent::kv_width),
+                          attention_part("self_attn.dense", &block::attention_out),
+                          mlp_part("mlp.fc1", &block::up),
+                          mlp_part("mlp.fc2", &block::down)};
 
 [[nodiscard]] config read_config(const json_object& keys) {
   config c = read_usual_extents(keys, architecture::phi);
@@ -50,17 +50,17 @@ void write_config(const config& c, nlohmann::ordered_json& keys) {
 }
 
 [[nodiscard]] knobs usual(const config& c) {
-  return {.rms = false,
-          .qkv_bias = true,
-          .output_bias = true,
-          .mlp_bias = true,
-          .head_bias = true,
-          .parallel = true,
-          .shared_norm = true,
-          .gated = false,
-          .ropes = {{.theta = static_cast<double>(c.rope_theta),
-                     .head_width = c.head_width(),
-                     .rotary_width = c.rotary_width}}};
+  return {
+      .rms = false,
+      .qkv_bias = true,
+      .output_bias = true,
+      .mlp_bias = true,
+      .head_bias = true,
+      .parallel = true,
+      .shared_norm = true,
+      .gated = false,
+      .ropes = {
+          {.theta = static_cast<double>(c.rope_theta), .head_width = c.head_width(), .rotary_width = c.rotary_width}}};
 }
 
 }  // namespace

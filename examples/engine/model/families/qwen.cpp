@@ -108,11 +108,12 @@ constinit const family qwen3_moe_family{
     .prefix = "model.",
     .token_embedding = "embed_tokens",
     .blocks = "layers.",
-    .in_block = usual_slots,
+    .in_block = mixture_slots,
     .final_norm = "norm",
     .head = "lm_head",
-    .keys = "use_sliding_window sliding_window attention_bias num_experts num_experts_per_tok norm_topk_prob "
-            "moe_intermediate_size decoder_sparse_step mlp_only_layers",
+    .keys =
+        "use_sliding_window sliding_window attention_bias num_experts num_experts_per_tok norm_topk_prob "
+        "moe_intermediate_size decoder_sparse_step mlp_only_layers",
     .read_config = read_qwen3_moe,
     .meaning_of = usual_meaning};
 

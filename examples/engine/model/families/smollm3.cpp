@@ -16,8 +16,9 @@ namespace {
   if (interval == 0) keys.refuse("key \"no_rope_layer_interval\" is 0", "at least 1");
   const json* const stated = keys.find("no_rope_layers");
   if (stated != nullptr && (!stated->is_array() || stated->size() != c.layers))
-    keys.refuse("key \"no_rope_layers\" is " + type_of(*stated),
-                "a list of " + std::to_string(c.layers) + " numbers, 1 for layers with rotary positions and 0 for others");
+    keys.refuse(
+        "key \"no_rope_layers\" is " + type_of(*stated),
+        "a list of " + std::to_string(c.layers) + " numbers, 1 for layers with rotary positions and 0 for others");
   const auto types = read_layer_types(keys, c.layers, "full_attention sliding_attention");
   const std::size_t window = keys.flag_or("use_sliding_window", false) ? read_window(keys, "sliding_window", 0) : 0;
   for (std::size_t l = 0; l < c.layers; ++l) {
@@ -49,8 +50,9 @@ constinit const family smollm3_family{
     .in_block = usual_slots,
     .final_norm = "norm",
     .head = "lm_head",
-    .keys = "attention_bias mlp_bias no_rope_layers no_rope_layer_interval layer_types use_sliding_window "
-            "sliding_window",
+    .keys =
+        "attention_bias mlp_bias no_rope_layers no_rope_layer_interval layer_types use_sliding_window "
+        "sliding_window",
     .read_config = read_smollm3,
     .meaning_of = usual_meaning};
 

@@ -231,7 +231,7 @@ TEST_CASE("knobs: parts of a run give the bits of the whole run", "[engine][knob
     CHECK(same_bits(full.values, m.logits(b, positions::last).values));
     const std::vector<std::size_t> sequences{2, 0, 2};
     for (std::size_t layer = 0; layer <= m.layers(); ++layer)
-      for (const std::size_t first_token : {0, 1, 5, 12}) {
+      for (const std::size_t first_token : {0u, 1u, 5u, 12u}) {
         const std::size_t tokens = b.tokens - first_token, width = filled.residual(0).features;
         activations stream(3, tokens, width);
         for (std::size_t i = 0; i < 3; ++i)

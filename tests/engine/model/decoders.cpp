@@ -38,11 +38,32 @@ struct golden_case {
   tolerances within = {};
 };
 
-const golden_case cases[] = {{"llama3"},  {"qwen3"},    {"gemma3_text"},   {"qwen2"},
-                             {"smollm2"}, {"mistral"},  {"olmoe"},         {"qwen3_moe"},
-                             {"mixtral"}, {"gpt_oss"},  {"gpt_oss_mxfp4"}, {"gemma2"},
-                             {"phi3"},    {"olmo2"},    {"granite"},       {"smollm3"},
-                             {"opt"},     {"gpt_neox"}, {"ministral3"},    {"gemma4_text", {1e-3, 1e-4, 5e-4}}};
+const golden_case cases[] = {{"llama3"},
+                             {"qwen3"},
+                             {"gemma3_text"},
+                             {"qwen2"},
+                             {"smollm2"},
+                             {"mistral"},
+                             {"olmoe"},
+                             {"qwen3_moe"},
+                             {"mixtral"},
+                             {"gpt_oss"},
+                             {"gpt_oss_mxfp4"},
+                             {"gemma2"},
+                             {"phi3"},
+                             {"olmo2"},
+                             {"granite"},
+                             {"smollm3"},
+                             {"opt"},
+                             {"gpt_neox"},
+                             {"ministral3"},
+                             {"gemma4_text", {1e-3, 1e-4, 5e-4}},
+                             {"lfm2"},
+                             {"granitemoehybrid"},
+                             {"bamba"},
+                             {"falcon_h1"},
+                             {"qwen3_5", {1e-3, 1e-4, 5e-4}},
+                             {"qwen3_next", {1e-3, 1e-4, 5e-4}}};
 
 /// Squared norms of a tensor of the file and of its gradient, and their inner product.
 struct norms {

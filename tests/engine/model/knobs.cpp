@@ -134,6 +134,74 @@ std::vector<knob_case> knob_cases() {
        {"layer_types", {"full_attention", "sliding_attention", "full_attention"}}});
   add("Gemma 4 without inputs of layers and sharing", "gemma4_text",
       {{"head_dim", 4}, {"global_head_dim", 12}, {"hidden_size_per_layer_input", 0}, {"sliding_window", 2}});
+  add("LFM2 with biases and a wider convolution", "lfm2",
+      {{"block_ff_dim", 33},
+       {"block_ffn_dim_multiplier", 0.9},
+       {"block_multiple_of", 4},
+       {"full_attn_idxs", {1}},
+       {"conv_L_cache", 4},
+       {"conv_bias", true}});
+  add("LFM2 without attention", "lfm2",
+      {{"block_auto_adjust_ff_dim", false}, {"layer_types", {"conv", "conv", "conv"}}, {"tie_embedding", false}});
+  add("Qwen3.5", "qwen3_5",
+      {{"head_dim", 8},
+       {"rms_norm_eps", 0.05},  // smaller, and the norm of what little random weights remember is too steep to measure
+       {"full_attention_interval", 2},
+       {"linear_num_key_heads", 2},
+       {"linear_num_value_heads", 6},
+       {"linear_key_head_dim", 3},
+       {"linear_value_head_dim", 5},
+       {"linear_conv_kernel_dim", 3},
+       {"rope_parameters", {{"rope_theta", 100.0}, {"mrope_section", {1, 0, 0}}, {"mrope_interleaved", true}}}});
+  add("Qwen3-Next with biases and a dense layer", "qwen3_next",
+      {{"head_dim", 8},
+       {"attention_bias", true},
+       {"layer_types", {"full_attention", "linear_attention", "linear_attention"}},
+       {"linear_num_key_heads", 3},
+       {"linear_num_value_heads", 3},
+       {"linear_key_head_dim", 5},
+       {"linear_value_head_dim", 2},
+       {"num_experts", 4},
+       {"num_experts_per_tok", 2},
+       {"norm_topk_prob", false},
+       {"moe_intermediate_size", 6},
+       {"shared_expert_intermediate_size", 5},
+       {"mlp_only_layers", {1}}});
+  const json mamba{{"mamba_n_heads", 6}, {"mamba_d_state", 5}, {"mamba_d_conv", 3}};
+  add("Granite 4 with experts, rotation and limited steps", "granitemoehybrid",
+      with(mamba, {{"layer_types", {"mamba", "attention", "mamba"}},
+                   {"position_embedding_type", "rope"},
+                   {"num_local_experts", 4},
+                   {"shared_intermediate_size", 14},
+                   {"mamba_n_groups", 3},
+                   {"mamba_conv_bias", false},
+                   {"mamba_proj_bias", true},
+                   {"time_step_limit", {0.3, 0.8}},
+                   {"attention_bias", true},
+                   {"attention_multiplier", 0.6},
+                   {"embedding_multiplier", 2.0},
+                   {"residual_multiplier", 0.5},
+                   {"logits_scaling", 1.5}}));
+  add("Granite 4 without experts and attention", "granitemoehybrid",
+      with(mamba, {{"num_local_experts", 0}, {"shared_intermediate_size", 14}, {"tie_word_embeddings", true}}));
+  add("Bamba in groups", "bamba",
+      with(mamba, {{"attn_layer_indices", {0}}, {"mamba_n_groups", 2}, {"mamba_expand", 1}, {"mlp_bias", true}}));
+  const json scales{{"embedding_multiplier", 2.0},
+                    {"lm_head_multiplier", 0.7},
+                    {"key_multiplier", 0.6},
+                    {"attention_in_multiplier", 1.3},
+                    {"attention_out_multiplier", 0.9},
+                    {"ssm_in_multiplier", 0.8},
+                    {"ssm_out_multiplier", 1.2},
+                    {"mlp_multipliers", {0.8, 1.1}},
+                    {"mamba_d_ssm", 30},
+                    {"ssm_multipliers", {0.9, 1.1, 0.8, 1.2, 0.7}}};
+  add("Falcon-H1, gate before the norm", "falcon_h1",
+      with(with(mamba, scales), {{"mamba_rms_norm", true}, {"mamba_norm_before_gate", false}, {"mamba_n_groups", 2}}));
+  add("Falcon-H1, gate after the norm, with biases", "falcon_h1",
+      with(with(mamba, scales),
+           {{"mamba_rms_norm", true}, {"projectors_bias", true}, {"mamba_proj_bias", true}, {"attention_bias", true}}));
+  add("Falcon-H1 without a norm, expanded", "falcon_h1", with(mamba, {{"mamba_d_ssm", nullptr}, {"mlp_bias", true}}));
   return all;
 }
 

@@ -31,6 +31,12 @@ enum class architecture {
   gpt_neox,
   ministral3,
   gemma4,
+  lfm2,
+  qwen3_5,
+  qwen3_next,
+  granite_hybrid,
+  bamba,
+  falcon_h1,
 };
 
 /// The shape of a model. Loaders read it from a file and call `check`.

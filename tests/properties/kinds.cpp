@@ -99,15 +99,19 @@ TEST_CASE("budgets and plans: a text is read back as it was written, or refused"
         bytes(), rc::gen::map(rc::gen::arbitrary<double>(), [](double x) { return std::to_string(x) + "bpw"; }));
     std::string read;
     const std::string said = refusal([&] { read = to_string(precis::parse_budget(text)); });
-    RC_ASSERT(!said.empty() || to_string(precis::parse_budget(read)) == read);
-    RC_ASSERT(said.empty() || said.find("; expected ") != std::string::npos);
+    if (said.empty())
+      RC_ASSERT(to_string(precis::parse_budget(read)) == read);
+    else
+      RC_ASSERT(said.find("; expected ") != std::string::npos);
   });
   holds("plans", [] {
     const std::string text = "precis-plan 1\n" + *bytes();
     std::string read;
     const std::string said = refusal([&] { read = to_text(precis::parse_plan(text, "test")); });
-    RC_ASSERT(!said.empty() || to_text(precis::parse_plan(read, "test")) == read);
-    RC_ASSERT(said.empty() || said.find("; expected ") != std::string::npos);
+    if (said.empty())
+      RC_ASSERT(to_text(precis::parse_plan(read, "test")) == read);
+    else
+      RC_ASSERT(said.find("; expected ") != std::string::npos);
   });
 }
 

@@ -7,7 +7,6 @@
 #include <precis/kernel/ieee.hpp>
 
 #include <algorithm>
-#include <cmath>
 #include <concepts>
 #include <cstddef>
 #include <cstdint>

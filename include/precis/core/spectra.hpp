@@ -8,7 +8,6 @@
 #include <precis/kernel/ieee.hpp>
 
 #include <algorithm>
-#include <cmath>
 #include <cstddef>
 #include <span>
 #include <string>

@@ -18,7 +18,6 @@
 #include <precis/pack.hpp>
 
 #include <algorithm>
-#include <cmath>
 #include <concepts>
 #include <cstddef>
 #include <limits>

@@ -3,17 +3,18 @@
 #include <precis/core/aligned_bytes.hpp>
 #include <precis/core/cost_table.hpp>
 #include <precis/core/error.hpp>
+#include <precis/core/math.hpp>
 #include <precis/core/random.hpp>
 #include <precis/core/unit.hpp>
 #include <precis/core/view.hpp>
 #include <precis/cost/entry.hpp>
 #include <precis/fit/nearest.hpp>
+#include <precis/kernel/ieee.hpp>
 #include <precis/kernel/multiply.hpp>
 #include <precis/measure/call_time.hpp>
 #include <precis/pack.hpp>
 
 #include <algorithm>
-#include <cmath>
 #include <cstddef>
 #include <functional>
 #include <map>
@@ -76,7 +77,7 @@ struct product_times {
       bad(std::to_string(products.size()) + " numbers of products for " + std::to_string(matrices.size()) + " matrices",
           "one per matrix, or none");
     for (const double n : products)
-      if (!(n >= 0) || !std::isfinite(n)) bad(std::to_string(n) + " products per token", "a finite number, at least 0");
+      if (!(n >= 0) || !kernel::is_finite(n)) bad(std::to_string(n) + " products per token", "a finite number, at least 0");
     std::vector<std::size_t> index;
     for (const std::string& name : t.entries) index.push_back(Menu::index_of(name));
     std::vector<std::size_t> model_bytes(index.size());  // of all matrices in one entry
@@ -102,7 +103,7 @@ struct product_times {
           all = all && at->second.has_value();
           sum += uses * at->second.value_or(0);
         }
-        t.nanoseconds[u * index.size() + e] = all ? static_cast<std::size_t>(std::llround(sum)) : not_timed;
+        t.nanoseconds[u * index.size() + e] = all ? static_cast<std::size_t>(math::llround(sum)) : not_timed;
       }
     return t;
   }

@@ -14,7 +14,6 @@
 #include <precis/model/misuse.hpp>
 
 #include <algorithm>
-#include <cmath>
 #include <cstddef>
 #include <span>
 #include <string>

@@ -2,6 +2,7 @@
 
 #include <precis/core/error.hpp>
 #include <precis/core/executor.hpp>
+#include <precis/core/math.hpp>
 #include <precis/evaluate/interval.hpp>
 #include <precis/kernel/ieee.hpp>
 #include <precis/model/batch.hpp>
@@ -9,7 +10,6 @@
 #include <precis/model/misuse.hpp>
 
 #include <algorithm>
-#include <cmath>
 #include <cstddef>
 #include <limits>
 #include <optional>
@@ -27,7 +27,7 @@ struct nll_report {
   std::vector<nll> windows = {};
 
   /// exp of the mean NLL per token.
-  [[nodiscard]] double perplexity() const noexcept { return std::exp(total.mean()); }
+  [[nodiscard]] double perplexity() const noexcept { return math::exp(total.mean()); }
 
   /// Standard error of the mean NLL in nats per token, estimated from the variation between windows by the linearised
   /// ratio estimator, which allows for windows of different sizes. No value with fewer than two windows.
@@ -38,12 +38,12 @@ struct nll_report {
     for (const nll& w : windows) {
       if (w.count == 0) continue;
       ++n;
-      const double residual = std::fma(-total.mean(), static_cast<double>(w.count), w.sum);
-      squares = std::fma(residual, residual, squares);
+      const double residual = math::fma(-total.mean(), static_cast<double>(w.count), w.sum);
+      squares = math::fma(residual, residual, squares);
     }
     if (n < 2) return std::nullopt;
     const auto count = static_cast<double>(n);
-    return std::sqrt(squares * count / (count - 1)) / static_cast<double>(total.count);
+    return math::sqrt(squares * count / (count - 1)) / static_cast<double>(total.count);
   }
 
   /// 95 % confidence interval for the mean NLL in nats per token; exp of its bounds is an interval for the perplexity.

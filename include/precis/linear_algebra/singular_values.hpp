@@ -2,14 +2,15 @@
 
 #include <precis/core/as_span.hpp>
 #include <precis/core/error.hpp>
+#include <precis/core/math.hpp>
 #include <precis/core/view.hpp>
 #include <precis/kernel/float_product.hpp>
 #include <precis/kernel/ieee.hpp>
 #include <precis/linear_algebra/symmetric_eigenproblem.hpp>
 
 #include <algorithm>
-#include <cmath>
 #include <cstddef>
+#include <cstdlib>
 #include <limits>
 #include <numeric>
 #include <span>
@@ -113,7 +114,7 @@ template<class = void>
   }
 
   std::vector<double> lengths(n);
-  for (std::size_t r = 0; r < n; ++r) lengths[r] = std::sqrt(dot(scaled.row(r).data(), scaled.row(r).data(), length));
+  for (std::size_t r = 0; r < n; ++r) lengths[r] = math::sqrt(dot(scaled.row(r).data(), scaled.row(r).data(), length));
   std::vector<std::size_t> order(n);
   std::iota(order.begin(), order.end(), std::size_t{0});
   std::stable_sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) { return lengths[a] > lengths[b]; });

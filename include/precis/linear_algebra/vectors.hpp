@@ -1,9 +1,9 @@
 #pragma once
 
+#include <precis/core/math.hpp>
 #include <precis/kernel/ieee.hpp>
 #include <precis/kernel/lanes.hpp>
 
-#include <cmath>
 #include <cstddef>
 
 /// Products and sums of vectors of doubles, with a fixed order of addition.
@@ -68,7 +68,7 @@ inline void add(double factor, const double* x, double* y, std::size_t n) noexce
   std::size_t i = 0;
   for (; i + lanes::width <= n; i += lanes::width)
     lanes::store(y + i, lanes::fma(f, lanes::load(x + i), lanes::load(y + i)));
-  for (; i < n; ++i) y[i] = std::fma(factor, x[i], y[i]);
+  for (; i < n; ++i) y[i] = math::fma(factor, x[i], y[i]);
 }
 
 PRECIS_IEEE_END

@@ -7,7 +7,6 @@
 #include <precis/model/taps.hpp>
 
 #include <algorithm>
-#include <cmath>
 #include <concepts>
 #include <cstddef>
 #include <span>

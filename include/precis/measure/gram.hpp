@@ -3,6 +3,7 @@
 #include <precis/core/as_span.hpp>
 #include <precis/core/error.hpp>
 #include <precis/core/executor.hpp>
+#include <precis/core/math.hpp>
 #include <precis/core/scores.hpp>
 #include <precis/core/unit.hpp>
 #include <precis/core/view.hpp>
@@ -12,7 +13,6 @@
 #include <precis/model/inputs.hpp>
 
 #include <algorithm>
-#include <cmath>
 #include <concepts>
 #include <cstddef>
 #include <limits>
@@ -188,7 +188,7 @@ template<std::invocable<std::size_t, std::span<double>> Row>
       kernel::product_add<lanes>(left.col_range(j0, columns), of_columns.row_range(j0, columns), products,
                                  as_writable_span(workspace));
       for (std::size_t r = 0; r < rows; ++r)
-        for (std::size_t j = 0; j < columns; ++j) sum = std::fma(products(r, j), d(r, j0 + j), sum);
+        for (std::size_t j = 0; j < columns; ++j) sum = math::fma(products(r, j), d(r, j0 + j), sum);
     }
   }
   return sum;

@@ -11,7 +11,6 @@
 #include <precis/model/taps.hpp>
 
 #include <algorithm>
-#include <cmath>
 #include <concepts>
 #include <cstddef>
 #include <span>

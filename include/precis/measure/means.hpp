@@ -1,6 +1,7 @@
 #pragma once
 
 #include <precis/core/error.hpp>
+#include <precis/core/math.hpp>
 #include <precis/core/view.hpp>
 #include <precis/kernel/ieee.hpp>
 #include <precis/model/batch.hpp>
@@ -8,7 +9,6 @@
 #include <precis/model/inputs.hpp>
 
 #include <algorithm>
-#include <cmath>
 #include <cstddef>
 #include <span>
 #include <string>
@@ -33,7 +33,7 @@ struct input_means {
     for (std::size_t t = 0; t < means.rows; ++t) {
       count += samples[t];
       for (std::size_t i = 0; i < means.cols; ++i)
-        sum[i] = std::fma(static_cast<double>(samples[t]), means(t, i), sum[i]);
+        sum[i] = math::fma(static_cast<double>(samples[t]), means(t, i), sum[i]);
     }
     for (double& s : sum) s /= static_cast<double>(std::max<std::size_t>(1, count));
     return sum;

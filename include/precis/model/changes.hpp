@@ -9,7 +9,6 @@
 #include <precis/model/concepts.hpp>
 #include <precis/model/guard.hpp>
 
-#include <cmath>
 #include <cstddef>
 #include <span>
 #include <string>

@@ -12,8 +12,8 @@
 #include <precis/model/concepts.hpp>
 
 #include <algorithm>
-#include <cmath>
 #include <cstddef>
+#include <cstdlib>
 #include <numeric>
 #include <span>
 #include <string>

@@ -3,6 +3,7 @@
 #include <precis/core/as_span.hpp>
 #include <precis/core/error.hpp>
 #include <precis/core/executor.hpp>
+#include <precis/core/math.hpp>
 #include <precis/core/scores.hpp>
 #include <precis/core/site.hpp>
 #include <precis/core/text.hpp>
@@ -13,7 +14,6 @@
 #include <precis/score/stream_parts.hpp>
 
 #include <algorithm>
-#include <cmath>
 #include <cstddef>
 #include <span>
 #include <string>
@@ -220,7 +220,7 @@ struct cca {
   template<class = void>
   [[noreturn]] void refuse_rows(std::size_t count, std::size_t rank, const std::string& site_name) const {
     const auto times = [&](double factor) {
-      return std::to_string(static_cast<std::size_t>(std::ceil(factor * static_cast<double>(rank))) + 1);
+      return std::to_string(static_cast<std::size_t>(math::ceil(factor * static_cast<double>(rank))) + 1);
     };
     refuse(
         {.what = std::to_string(count) + " rows" +
@@ -247,7 +247,7 @@ struct cca {
     const std::size_t count = leading == 0 ? all : std::min(leading, all);
     double sum = 0;
     for (const double v : std::span(values).first(count))
-      sum = of_pair == summary::mean ? sum + v : std::fma(v, v, sum);
+      sum = of_pair == summary::mean ? sum + v : math::fma(v, v, sum);
     return sum / static_cast<double>(count);
   }
 

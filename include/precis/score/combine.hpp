@@ -2,12 +2,12 @@
 
 #include <precis/core/as_span.hpp>
 #include <precis/core/error.hpp>
+#include <precis/core/math.hpp>
 #include <precis/core/scores.hpp>
 #include <precis/core/text.hpp>
 #include <precis/kernel/ieee.hpp>
 
 #include <algorithm>
-#include <cmath>
 #include <cstddef>
 #include <span>
 #include <string>
@@ -68,7 +68,7 @@ struct combine {
       const double share = weight(t) / total;
       s.scorer += (t == 0 ? ": " : " + ") + text::number(weight(t)) + " x (" + tables[t].scorer + ")";
       const std::vector<double> scaled = on_scale(as_span(tables[t].values));
-      for (std::size_t i = 0; i < s.size(); ++i) s.values[i] = std::fma(share, scaled[i], s.values[i]);
+      for (std::size_t i = 0; i < s.size(); ++i) s.values[i] = math::fma(share, scaled[i], s.values[i]);
     }
     return s;
   }

@@ -17,7 +17,6 @@
 #include <precis/score/eigenpruning/every_pair.hpp>
 
 #include <algorithm>
-#include <cmath>
 #include <concepts>
 #include <cstddef>
 #include <cstdint>

@@ -16,7 +16,6 @@
 #include <precis/prune/magnitude.hpp>
 
 #include <algorithm>
-#include <cmath>
 #include <cstddef>
 #include <limits>
 #include <span>

@@ -4,13 +4,14 @@
 #include <precis/allocate/solver/core_search.hpp>
 #include <precis/allocate/solver/relaxation.hpp>
 #include <precis/core/compensated_sum.hpp>
+#include <precis/core/math.hpp>
 #include <precis/kernel/ieee.hpp>
 
 #include <algorithm>
-#include <cmath>
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
+#include <cstdlib>
 #include <limits>
 #include <numeric>
 #include <utility>
@@ -104,7 +105,7 @@ class chooser {
   /// Units whose next step gains exactly the price take it if it still fits, the heaviest steps first.
   void settle_ties() {
     if constexpr (std::unsigned_integral<Weight>)
-      at_.room -= std::fmod(at_.room, weight_step(p_));  // weights of choices differ by its multiples
+      at_.room -= math::fmod(at_.room, weight_step(p_));  // weights of choices differ by its multiples
     struct tie {
       double step;
       std::uint64_t key;

@@ -2,14 +2,15 @@
 #define PRECIS_CODEC_GRID_GROUP
 
 #include <precis/codec/grid/format_name.hpp>
+#include <precis/core/math.hpp>
 #include <precis/core/view.hpp>
 #include <precis/kernel/half.hpp>
 #include <precis/kernel/ieee.hpp>
 
 #include <algorithm>
-#include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <cstdlib>
 #include <cstring>
 #include <limits>
 #include <span>
@@ -69,7 +70,7 @@ inline constexpr std::int32_t largest_finite = 0x7F7F'FFFF;
   const bool too_large = value > static_cast<double>(std::numeric_limits<float>::max());
   if (too_large) return infinite;
   float f = static_cast<float>(value);
-  if (type == scale_type::float32) return up && static_cast<double>(f) < value ? std::nextafter(f, infinite) : f;
+  if (type == scale_type::float32) return up && static_cast<double>(f) < value ? math::nextafter(f, infinite) : f;
   std::uint16_t half = kernel::float_to_half(f);
   if (up && static_cast<double>(kernel::half_to_float(half)) < value) ++half;  // the next larger one: value is positive
   return kernel::half_to_float(half);
@@ -168,7 +169,7 @@ template<class = void>
         const auto top = static_cast<double>(small.decode(small.top));
         g.scale = detail::storable(largest / top, f.scales, up);
         if (static_cast<double>(g.scale) * top > static_cast<double>(std::numeric_limits<float>::max()))
-          g.scale = std::nextafter(g.scale, 0.f);  // decoded values stay finite
+          g.scale = math::nextafter(g.scale, 0.f);  // decoded values stay finite
       });
       return g;
     }
@@ -195,9 +196,9 @@ struct quotient_bounds {
     lo = -static_cast<double>(zero_point);
     hi = static_cast<double>(f.top_code() - zero_point);
     if (f.has_minimum()) {
-      if (hi * scale > largest - minimum) hi = std::floor((largest - minimum) / scale);
+      if (hi * scale > largest - minimum) hi = math::floor((largest - minimum) / scale);
     } else if (std::max(-lo, hi) * scale > largest) {
-      const double finite = std::floor(largest / scale);
+      const double finite = math::floor(largest / scale);
       lo = std::max(lo, -finite);
       hi = std::min(hi, finite);
     }

@@ -15,7 +15,6 @@
 #include <precis/kernel/lanes.hpp>
 
 #include <algorithm>
-#include <cmath>
 #include <concepts>
 #include <cstddef>
 #include <cstdint>

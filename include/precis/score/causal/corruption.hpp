@@ -1,6 +1,7 @@
 #pragma once
 
 #include <precis/core/error.hpp>
+#include <precis/core/math.hpp>
 #include <precis/core/random.hpp>
 #include <precis/core/view.hpp>
 #include <precis/kernel/ieee.hpp>
@@ -8,7 +9,6 @@
 #include <precis/score/causal/fact.hpp>
 
 #include <algorithm>
-#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -74,7 +74,7 @@ template<tappable_model Model>
             .expected = "at least one fact"});
   const double mean = sum / static_cast<double>(count);
   const double variance = (squares - static_cast<double>(count) * mean * mean) / static_cast<double>(count - 1);
-  return std::sqrt(std::max(variance, 0.0));
+  return math::sqrt(std::max(variance, 0.0));
 }
 
 /// The absolute scale of the noise: its standard deviation, or half its range for uniform noise.

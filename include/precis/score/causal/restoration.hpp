@@ -1,12 +1,12 @@
 #pragma once
 
+#include <precis/core/math.hpp>
 #include <precis/core/site.hpp>
 #include <precis/core/view.hpp>
 #include <precis/kernel/ieee.hpp>
 #include <precis/model/batch.hpp>
 
 #include <algorithm>
-#include <cmath>
 #include <cstddef>
 #include <span>
 #include <string>
@@ -78,9 +78,9 @@ template<class = void>
     if (logits[i] > logits[best]) best = i;
   const double top = logits[best];
   double sum = 0;
-  for (const float z : logits) sum += std::exp(static_cast<double>(z) - top);
+  for (const float z : logits) sum += math::exp(static_cast<double>(z) - top);
   const auto a = static_cast<std::size_t>(answer);
-  return {std::exp(static_cast<double>(logits[a]) - top) / sum, best == a};
+  return {math::exp(static_cast<double>(logits[a]) - top) / sum, best == a};
 }
 
 /// The mean over runs.

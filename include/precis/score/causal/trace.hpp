@@ -12,7 +12,6 @@
 #include <precis/score/causal/restoration.hpp>
 
 #include <algorithm>
-#include <cmath>
 #include <cstddef>
 #include <span>
 #include <string>

@@ -9,7 +9,6 @@
 #include <precis/linear_algebra/singular_values.hpp>
 
 #include <algorithm>
-#include <cmath>
 #include <cstddef>
 #include <limits>
 #include <span>

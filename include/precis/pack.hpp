@@ -143,7 +143,7 @@ struct menu_facts<menu<Codecs...>> {
 };
 
 struct pack_options {
-  std::string model = {};       ///< the model's fingerprint: a plan for a different one is refused. Empty = not checked
+  std::string model{};       ///< the model's fingerprint: a plan for a different one is refused. Empty = not checked
   bool let_zeros_move = false;  ///< allow codecs that do not keep zero (min_anchored) on pruned matrices
   std::size_t original_bits = 32;  ///< bits per weight of the original file, for the size report
   std::string where = "plan";      ///< names the plan in messages: its file
@@ -152,9 +152,9 @@ struct pack_options {
 /// A plan's choice for one matrix, checked against model and menu.
 struct matrix_choice {
   std::size_t matrix = 0;  ///< index into the model's matrices()
-  std::string name = {};   ///< of the matrix
-  std::string unit = {};   ///< name of the unit that contains it
-  std::string codec = {};  ///< name of the menu entry
+  std::string name{};   ///< of the matrix
+  std::string unit{};   ///< name of the unit that contains it
+  std::string codec{};  ///< name of the menu entry
   std::size_t entry = 0;   ///< index of the menu entry
   double sparsity = 0;
   std::size_t out = 0;
@@ -276,8 +276,8 @@ struct encoded_matrix {
 
 /// A packed model: a plain value.
 struct packed_model {
-  std::string model = {};                     ///< fingerprint of the original; empty = unknown
-  std::vector<encoded_matrix> matrices = {};  ///< in the model's order
+  std::string model{};                     ///< fingerprint of the original; empty = unknown
+  std::vector<encoded_matrix> matrices{};  ///< in the model's order
   size_report size = {};
 
   /// The matrix called `name`. Errors: there is none.
@@ -324,7 +324,7 @@ refused pack(const Model&, const plan&, const Rest&...) {
 
 /// The result of `apply`.
 struct applied {
-  std::vector<matrix_choice> matrices = {};
+  std::vector<matrix_choice> matrices{};
   size_report size = {};
   std::size_t removed = 0;  ///< number of pruned weights
 };

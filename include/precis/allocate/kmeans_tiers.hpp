@@ -1,6 +1,7 @@
 #pragma once
 
 #include <precis/allocate/z_tiers.hpp>
+#include <precis/core/algorithms.hpp>
 #include <precis/core/as_span.hpp>
 #include <precis/core/checks.hpp>
 #include <precis/core/error.hpp>
@@ -9,7 +10,6 @@
 #include <precis/core/scores.hpp>
 #include <precis/kernel/ieee.hpp>
 
-#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
@@ -23,8 +23,8 @@ PRECIS_IEEE_BEGIN
 
 /// Clusters of values, from the lowest centre to the highest.
 struct clustering {
-  std::vector<double> from = {};     ///< [clusters] the smallest value of each, ascending
-  std::vector<double> centres = {};  ///< [clusters] the means
+  std::vector<double> from{};     ///< [clusters] the smallest value of each, ascending
+  std::vector<double> centres{};  ///< [clusters] the means
   double sse = 0;                    ///< sum of squared distances from the cluster centres
 
   /// The cluster of a value: the last one whose smallest value is not above it, or the first one.

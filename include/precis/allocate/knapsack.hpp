@@ -5,11 +5,11 @@
 #include <precis/allocate/solver/multiple_choice.hpp>
 #include <precis/allocate/solver/solution.hpp>
 #include <precis/allocate/solver/two_limits.hpp>
+#include <precis/core/algorithms.hpp>
 #include <precis/core/compensated_sum.hpp>
 #include <precis/core/math.hpp>
 #include <precis/kernel/ieee.hpp>
 
-#include <algorithm>
 #include <cstddef>
 #include <cstdlib>
 #include <optional>

@@ -4,11 +4,11 @@
 #include <precis/allocate/minimax.hpp>
 #include <precis/allocate/solver/linked_table.hpp>
 #include <precis/allocate/solver/solution.hpp>
+#include <precis/core/algorithms.hpp>
 #include <precis/core/checks.hpp>
 #include <precis/core/math.hpp>
 #include <precis/kernel/ieee.hpp>
 
-#include <algorithm>
 #include <cstddef>
 #include <string>
 #include <utility>

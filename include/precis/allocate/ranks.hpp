@@ -1,12 +1,12 @@
 #pragma once
 
+#include <precis/core/algorithms.hpp>
 #include <precis/core/checks.hpp>
 #include <precis/core/cost_table.hpp>
 #include <precis/core/error.hpp>
 #include <precis/core/math.hpp>
 #include <precis/kernel/ieee.hpp>
 
-#include <algorithm>
 #include <cstddef>
 #include <span>
 #include <string>

@@ -3,6 +3,7 @@
 #include <precis/codec/dense_copy.hpp>
 #include <precis/codec/grid/storage.hpp>
 #include <precis/codec/weight_checks.hpp>
+#include <precis/core/algorithms.hpp>
 #include <precis/core/as_span.hpp>
 #include <precis/core/error.hpp>
 #include <precis/core/math.hpp>
@@ -11,7 +12,6 @@
 #include <precis/kernel/half.hpp>
 #include <precis/kernel/ieee.hpp>
 
-#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>

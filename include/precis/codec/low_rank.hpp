@@ -1,6 +1,7 @@
 #pragma once
 
 #include <precis/codec/packed_format_of.hpp>
+#include <precis/core/algorithms.hpp>
 #include <precis/core/as_span.hpp>
 #include <precis/core/math.hpp>
 #include <precis/core/menu.hpp>
@@ -9,7 +10,6 @@
 #include <precis/kernel/ieee.hpp>
 #include <precis/linear_algebra/singular_values.hpp>
 
-#include <algorithm>
 #include <cstddef>
 #include <optional>
 #include <span>

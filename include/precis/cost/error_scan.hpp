@@ -4,6 +4,7 @@
 #include <precis/codec/grid/matrix.hpp>
 #include <precis/codec/tile/quantize.hpp>
 #include <precis/codec/tile/ranges.hpp>
+#include <precis/core/algorithms.hpp>
 #include <precis/core/as_span.hpp>
 #include <precis/core/executor.hpp>
 #include <precis/core/view.hpp>
@@ -14,7 +15,6 @@
 #include <precis/kernel/lanes.hpp>
 #include <precis/pack.hpp>
 
-#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <optional>
@@ -73,7 +73,7 @@ class square_sum {
 
 /// Squared errors of one matrix in several entries, and the sum of its squared weights.
 struct scanned_errors {
-  std::vector<double> squares = {};  ///< [entries], sum of (decoded - weight)^2; not_admitted: cannot be held
+  std::vector<double> squares{};  ///< [entries], sum of (decoded - weight)^2; not_admitted: cannot be held
   double signal = 0;                 ///< sum of weight^2
 };
 

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <precis/core/algorithms.hpp>
 #include <precis/core/aligned_bytes.hpp>
 #include <precis/core/cost_table.hpp>
 #include <precis/core/error.hpp>
@@ -14,7 +15,6 @@
 #include <precis/measure/call_time.hpp>
 #include <precis/pack.hpp>
 
-#include <algorithm>
 #include <cstddef>
 #include <functional>
 #include <map>
@@ -59,7 +59,7 @@ struct product_times {
   std::size_t most_bytes = std::size_t{64} << 20;  ///< copies of a matrix take at most as many bytes
   /// [matrices] products per token: 0 for a table that is only looked up, 1/8 for an expert that an eighth of the tokens
   /// reach. Empty: 1 each.
-  std::vector<double> products = {};
+  std::vector<double> products{};
 
   /// With the kernels of this library, floats, one thread.
   [[nodiscard]] cost_table operator()(std::span<const matrix_info> matrices, cost_table t) const {
@@ -135,7 +135,7 @@ struct product_times {
     std::vector<aligned_bytes> copies;
     for (std::size_t c = 0; c < m.copies; ++c) {
       copies.emplace_back(m.packed.size());
-      std::ranges::copy(m.packed, copies.back().begin());
+      std::copy(m.packed.begin(), m.packed.end(), copies.back().begin());
     }
     std::vector<float> x(m.in), y(m.out);
     for (std::size_t i = 0; i < x.size(); ++i) x[i] = static_cast<float>(i % 7) - 3;

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <precis/core/algorithms.hpp>
 #include <precis/core/error.hpp>
 #include <precis/core/executor.hpp>
 #include <precis/core/math.hpp>
@@ -9,7 +10,6 @@
 #include <precis/model/concepts.hpp>
 #include <precis/model/misuse.hpp>
 
-#include <algorithm>
 #include <cstddef>
 #include <limits>
 #include <optional>
@@ -24,7 +24,7 @@ PRECIS_IEEE_BEGIN
 /// The loss over several windows of text, in total and per window.
 struct nll_report {
   nll total = {};
-  std::vector<nll> windows = {};
+  std::vector<nll> windows{};
 
   /// exp of the mean NLL per token.
   [[nodiscard]] double perplexity() const noexcept { return math::exp(total.mean()); }

@@ -4,13 +4,13 @@
 #include <precis/codec/grid/matrix.hpp>
 #include <precis/codec/tile/quantize.hpp>
 #include <precis/codec/tile/ranges.hpp>
+#include <precis/core/algorithms.hpp>
 #include <precis/core/as_span.hpp>
 #include <precis/core/math.hpp>
 #include <precis/fit/power.hpp>
 #include <precis/kernel/constants.hpp>
 #include <precis/kernel/ieee.hpp>
 
-#include <algorithm>
 #include <cstddef>
 #include <cstdlib>
 #include <limits>

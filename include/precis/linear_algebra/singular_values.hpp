@@ -1,5 +1,6 @@
 #pragma once
 
+#include <precis/core/algorithms.hpp>
 #include <precis/core/as_span.hpp>
 #include <precis/core/error.hpp>
 #include <precis/core/math.hpp>
@@ -8,11 +9,9 @@
 #include <precis/kernel/ieee.hpp>
 #include <precis/linear_algebra/symmetric_eigenproblem.hpp>
 
-#include <algorithm>
 #include <cstddef>
 #include <cstdlib>
 #include <limits>
-#include <numeric>
 #include <span>
 #include <string>
 #include <vector>
@@ -26,7 +25,7 @@ PRECIS_IEEE_BEGIN
 /// The vectors of the shorter side (`right` if in <= out) have length one, those of the other side length sigma:
 /// nothing is divided by a singular value, so the parts of tiny and zero singular values are as exact as the others.
 struct singular_system {
-  std::vector<double> values = {};  ///< [count] singular values, count = min(out, in), largest first
+  std::vector<double> values{};  ///< [count] singular values, count = min(out, in), largest first
   matrix left = {};                 ///< [count x out]
   matrix right = {};                ///< [count x in]
 

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <precis/core/algorithms.hpp>
 #include <precis/core/error.hpp>
 #include <precis/core/math.hpp>
 #include <precis/core/view.hpp>
@@ -9,11 +10,9 @@
 #include <precis/kernel/lanes.hpp>
 #include <precis/linear_algebra/vectors.hpp>
 
-#include <algorithm>
 #include <cstddef>
 #include <cstdlib>
 #include <limits>
-#include <numeric>
 #include <span>
 #include <utility>
 #include <vector>
@@ -104,10 +103,10 @@ inline void multiply_symmetric(matrix_view<const double> a, const double* x, dou
 
 /// A = H_0 H_1 ... T ... H_1 H_0 with H_k = I - scale[k] v_k v_k^T.
 struct tridiagonal {
-  std::vector<double> diagonal = {};  ///< [n]
-  std::vector<double> beside = {};    ///< [n], beside[k] = T(k, k + 1); the last one is 0
+  std::vector<double> diagonal{};  ///< [n]
+  std::vector<double> beside{};    ///< [n], beside[k] = T(k, k + 1); the last one is 0
   matrix reflections = {};            ///< row k is v_k: zero up to k, 1 at k + 1; empty unless requested
-  std::vector<double> scale = {};     ///< [n]
+  std::vector<double> scale{};     ///< [n]
 };
 
 /// Reduces a symmetric matrix to tridiagonal form; its upper triangle is read and overwritten. Reflections are applied
@@ -227,7 +226,7 @@ void diagonalise(tridiagonal& t, Rotate&& rotate) {
 
 /// Eigenvalues of a symmetric matrix, largest first, and unit eigenvectors as rows.
 struct eigen_system {
-  std::vector<double> values = {};  ///< [n]
+  std::vector<double> values{};  ///< [n]
   matrix vectors = {};              ///< [n x n], row i belongs to values[i]; its sign is unspecified
 };
 

@@ -1,8 +1,8 @@
 #pragma once
 
+#include <precis/core/algorithms.hpp>
 #include <precis/core/error.hpp>
 
-#include <algorithm>
 #include <chrono>
 #include <cstddef>
 #include <limits>

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <precis/core/algorithms.hpp>
 #include <precis/core/as_span.hpp>
 #include <precis/core/error.hpp>
 #include <precis/core/executor.hpp>
@@ -12,7 +13,6 @@
 #include <precis/model/concepts.hpp>
 #include <precis/model/inputs.hpp>
 
-#include <algorithm>
 #include <concepts>
 #include <cstddef>
 #include <limits>
@@ -34,8 +34,8 @@ struct gram {
 
 /// One Gram matrix per distinct input of a model's matrices.
 struct input_grams {
-  std::vector<gram> distinct = {};
-  std::vector<std::size_t> index = {};  ///< [matrices] position in `distinct` of each matrix's Gram matrix
+  std::vector<gram> distinct{};
+  std::vector<std::size_t> index{};  ///< [matrices] position in `distinct` of each matrix's Gram matrix
 
   [[nodiscard]] const gram& operator[](std::size_t matrix) const noexcept { return distinct[index[matrix]]; }
   /// The notes of what is computed from these: the matrices that no token reached, and the tables whose rows count once.

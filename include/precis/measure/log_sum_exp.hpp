@@ -1,11 +1,11 @@
 #pragma once
 
+#include <precis/core/algorithms.hpp>
 #include <precis/core/math.hpp>
 #include <precis/kernel/ieee.hpp>
 #include <precis/measure/exponential.hpp>
 #include <precis/measure/lane_sum.hpp>
 
-#include <algorithm>
 #include <cstddef>
 #include <span>
 

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <precis/core/algorithms.hpp>
 #include <precis/core/error.hpp>
 #include <precis/core/math.hpp>
 #include <precis/core/view.hpp>
@@ -8,7 +9,6 @@
 #include <precis/model/concepts.hpp>
 #include <precis/model/inputs.hpp>
 
-#include <algorithm>
 #include <cstddef>
 #include <span>
 #include <string>
@@ -19,8 +19,8 @@ PRECIS_IEEE_BEGIN
 
 /// Mean inputs of selected matrices at each token position.
 struct input_means {
-  std::vector<std::size_t> samples = {};            ///< [tokens] number of sequences whose token there is not padding
-  std::vector<basic_matrix<double>> by_token = {};  ///< [matrices] [tokens x in]; empty for matrices not selected
+  std::vector<std::size_t> samples{};            ///< [tokens] number of sequences whose token there is not padding
+  std::vector<basic_matrix<double>> by_token{};  ///< [matrices] [tokens x in]; empty for matrices not selected
 
   [[nodiscard]] std::size_t tokens() const noexcept { return samples.size(); }
 

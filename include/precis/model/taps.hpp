@@ -1,10 +1,10 @@
 #pragma once
 
+#include <precis/core/algorithms.hpp>
 #include <precis/core/error.hpp>
 #include <precis/core/site.hpp>
 #include <precis/core/view.hpp>
 
-#include <algorithm>
 #include <cstddef>
 #include <span>
 #include <utility>
@@ -40,7 +40,7 @@ inline void assign(activations_view<float> to, activations_view<const float> fro
 template<class Wanted>
 struct record {
   Wanted wanted;
-  std::vector<std::pair<site, activations>> seen = {};  ///< in the order of the forward passes
+  std::vector<std::pair<site, activations>> seen{};  ///< in the order of the forward passes
 
   void operator()(site at, activations_view<float> x) {
     if (wanted(at)) seen.emplace_back(at, copy_of(x));
@@ -62,7 +62,7 @@ record(Wanted) -> record<Wanted>;
 struct replace {
   site at = {};
   std::size_t token = 0;
-  std::span<const float> values = {};  ///< [features]
+  std::span<const float> values{};  ///< [features]
 
   template<class = void>
   void operator()(site here, activations_view<float> x) const {

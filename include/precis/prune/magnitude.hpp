@@ -1,5 +1,6 @@
 #pragma once
 
+#include <precis/core/algorithms.hpp>
 #include <precis/core/checks.hpp>
 #include <precis/core/error.hpp>
 #include <precis/core/math.hpp>
@@ -7,7 +8,6 @@
 #include <precis/core/view.hpp>
 #include <precis/kernel/ieee.hpp>
 
-#include <algorithm>
 #include <cstddef>
 #include <cstdlib>
 #include <span>

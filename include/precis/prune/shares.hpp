@@ -1,5 +1,6 @@
 #pragma once
 
+#include <precis/core/algorithms.hpp>
 #include <precis/core/checks.hpp>
 #include <precis/core/error.hpp>
 #include <precis/core/math.hpp>
@@ -10,7 +11,6 @@
 #include <precis/kernel/ieee.hpp>
 #include <precis/model/concepts.hpp>
 
-#include <algorithm>
 #include <cstddef>
 #include <cstdlib>
 #include <span>

@@ -177,7 +177,7 @@ struct block_influence {
  private:
   /// Sums of one batch, kept per sequence so that the order of addition does not depend on the batching.
   struct tally {
-    std::vector<double> sums = {};  ///< [sequences x windows]
+    std::vector<double> sums{};  ///< [sequences x windows]
     std::size_t tokens = 0;
   };
 

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <precis/core/algorithms.hpp>
 #include <precis/core/error.hpp>
 #include <precis/core/executor.hpp>
 #include <precis/core/scores.hpp>
@@ -13,7 +14,6 @@
 #include <precis/score/causal/trace.hpp>
 #include <precis/score/stream_parts.hpp>
 
-#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <optional>
@@ -47,7 +47,7 @@ struct role_effects {
   std::size_t layers = 0;
   std::array<std::vector<double>, token_roles.size()> effect{};  ///< [roles][layers]; empty for an absent role
   std::array<std::size_t, token_roles.size()> pairs{};           ///< number of (fact, position) pairs per role
-  std::vector<double> token_effect = {};                         ///< [layers] mean over positions from the subject on
+  std::vector<double> token_effect{};                         ///< [layers] mean over positions from the subject on
   double total = 0;                                              ///< mean total effect of the facts counted
   std::size_t facts = 0;                                         ///< facts counted
 };

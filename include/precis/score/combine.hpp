@@ -1,5 +1,6 @@
 #pragma once
 
+#include <precis/core/algorithms.hpp>
 #include <precis/core/as_span.hpp>
 #include <precis/core/error.hpp>
 #include <precis/core/math.hpp>
@@ -7,7 +8,6 @@
 #include <precis/core/text.hpp>
 #include <precis/kernel/ieee.hpp>
 
-#include <algorithm>
 #include <cstddef>
 #include <span>
 #include <string>
@@ -30,7 +30,7 @@ PRECIS_IEEE_BEGIN
 struct combine {
   enum class scale { rank, minmax, zscore, sum1, raw };
   scale as = scale::rank;
-  std::vector<double> weights = {};  ///< one per table, >= 0; empty: equal weights
+  std::vector<double> weights{};  ///< one per table, >= 0; empty: equal weights
 
   bool operator==(const combine&) const = default;
 

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <precis/core/algorithms.hpp>
 #include <precis/core/error.hpp>
 #include <precis/core/executor.hpp>
 #include <precis/core/scores.hpp>
@@ -13,7 +14,6 @@
 #include <precis/model/taps.hpp>
 #include <precis/score/stream_parts.hpp>
 
-#include <algorithm>
 #include <cstddef>
 #include <span>
 #include <string>

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <precis/core/algorithms.hpp>
 #include <precis/core/error.hpp>
 #include <precis/core/math.hpp>
 #include <precis/core/scores.hpp>
@@ -10,7 +11,6 @@
 #include <precis/model/concepts.hpp>
 #include <precis/model/misuse.hpp>
 
-#include <algorithm>
 #include <cstddef>
 #include <cstdlib>
 #include <span>

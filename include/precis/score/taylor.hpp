@@ -1,5 +1,6 @@
 #pragma once
 
+#include <precis/core/algorithms.hpp>
 #include <precis/core/as_span.hpp>
 #include <precis/core/error.hpp>
 #include <precis/core/executor.hpp>
@@ -14,7 +15,6 @@
 #include <precis/model/concepts.hpp>
 #include <precis/model/misuse.hpp>
 
-#include <algorithm>
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
@@ -31,8 +31,8 @@ PRECIS_IEEE_BEGIN
 
 /// Losses of a model with noise added to one unit at a time.
 struct perturbed_losses {
-  std::vector<nll> unchanged = {};             ///< [batches]
-  std::vector<std::vector<nll>> changed = {};  ///< [units * draws][batches]; the draws of a unit are consecutive
+  std::vector<nll> unchanged{};             ///< [batches]
+  std::vector<std::vector<nll>> changed{};  ///< [units * draws][batches]; the draws of a unit are consecutive
 
   bool operator==(const perturbed_losses&) const = default;
 };

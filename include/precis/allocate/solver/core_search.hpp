@@ -1,9 +1,9 @@
 #pragma once
 
+#include <precis/core/algorithms.hpp>
 #include <precis/core/math.hpp>
 #include <precis/kernel/ieee.hpp>
 
-#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>

@@ -3,11 +3,11 @@
 #include <precis/allocate/solver/choice_problem.hpp>
 #include <precis/allocate/solver/core_search.hpp>
 #include <precis/allocate/solver/relaxation.hpp>
+#include <precis/core/algorithms.hpp>
 #include <precis/core/compensated_sum.hpp>
 #include <precis/core/math.hpp>
 #include <precis/kernel/ieee.hpp>
 
-#include <algorithm>
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
@@ -22,7 +22,7 @@ PRECIS_IEEE_BEGIN
 
 /// One entry per unit, and a proof of optimality or a bound.
 struct selection {
-  std::vector<std::uint32_t> entries = {};  ///< [units]
+  std::vector<std::uint32_t> entries{};  ///< [units]
   double value = 0;
   double weight = 0;
   double bound = 0;      ///< lower bound on the value of every choice within the limit

@@ -2,10 +2,10 @@
 
 #include <precis/allocate/solver/choice_problem.hpp>
 #include <precis/allocate/solver/multiple_choice.hpp>
+#include <precis/core/algorithms.hpp>
 #include <precis/core/compensated_sum.hpp>
 #include <precis/kernel/ieee.hpp>
 
-#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>

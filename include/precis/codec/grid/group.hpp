@@ -2,12 +2,12 @@
 #define PRECIS_CODEC_GRID_GROUP
 
 #include <precis/codec/grid/format_name.hpp>
+#include <precis/core/algorithms.hpp>
 #include <precis/core/math.hpp>
 #include <precis/core/view.hpp>
 #include <precis/kernel/half.hpp>
 #include <precis/kernel/ieee.hpp>
 
-#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>

@@ -8,13 +8,13 @@
 #include <precis/codec/tile/decode.hpp>
 #include <precis/codec/tile/encode.hpp>
 #include <precis/codec/weight_checks.hpp>
+#include <precis/core/algorithms.hpp>
 #include <precis/core/as_span.hpp>
 #include <precis/core/error.hpp>
 #include <precis/core/view.hpp>
 #include <precis/kernel/ieee.hpp>
 #include <precis/kernel/lanes.hpp>
 
-#include <algorithm>
 #include <concepts>
 #include <cstddef>
 #include <cstdint>

@@ -5,12 +5,12 @@
 #include <precis/codec/grid/format_name.hpp>
 #include <precis/codec/grid/group.hpp>
 #include <precis/codec/tile/layout.hpp>
+#include <precis/core/algorithms.hpp>
 #include <precis/core/as_span.hpp>
 #include <precis/kernel/grid_format.hpp>
 #include <precis/kernel/half.hpp>
 #include <precis/kernel/ieee.hpp>
 
-#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <span>

@@ -5,13 +5,13 @@
 #include <precis/codec/tile/layout.hpp>
 #include <precis/codec/tile/quantize.hpp>
 #include <precis/codec/tile/ranges.hpp>
+#include <precis/core/algorithms.hpp>
 #include <precis/core/as_span.hpp>
 #include <precis/core/view.hpp>
 #include <precis/kernel/constants.hpp>
 #include <precis/kernel/ieee.hpp>
 #include <precis/kernel/lanes.hpp>
 
-#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <span>

@@ -97,6 +97,7 @@ template<class Lanes>
 ///
 /// @post  equal to codec::spanning_grid bit for bit, except that a scale too large for its type is some number above
 ///        the largest that can be stored; reciprocal_is_exact then returns false.
+template<class = void>
 inline void spanning_grids(const grid_format& f, const float* lo, const float* hi, std::size_t count, grid_batch& grids,
                            double factor = 1) noexcept {
   const bool affine = f.rule == grid_rule::affine;

@@ -1,12 +1,12 @@
 #pragma once
 
+#include <precis/core/algorithms.hpp>
 #include <precis/core/error.hpp>
 #include <precis/core/math.hpp>
 #include <precis/core/view.hpp>
 #include <precis/kernel/ieee.hpp>
 #include <precis/score/canonical/orthonormal.hpp>
 
-#include <algorithm>
 #include <cstddef>
 #include <cstdlib>
 #include <span>
@@ -49,8 +49,8 @@ template<class = void>
 /// PWCCA: the mean of the correlations, weighted by the projections of a's features on its canonical variates.
 struct projection_weighted {
   double mean = 0;
-  std::vector<double> correlations = {};  ///< in descending order
-  std::vector<double> weights = {};       ///< their sum is 1
+  std::vector<double> correlations{};  ///< in descending order
+  std::vector<double> weights{};       ///< their sum is 1
 };
 
 /// The projection-weighted correlation of a and b. Not symmetric.

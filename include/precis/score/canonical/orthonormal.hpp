@@ -1,5 +1,6 @@
 #pragma once
 
+#include <precis/core/algorithms.hpp>
 #include <precis/core/error.hpp>
 #include <precis/core/math.hpp>
 #include <precis/core/view.hpp>
@@ -7,7 +8,6 @@
 #include <precis/kernel/ieee.hpp>
 #include <precis/linear_algebra/symmetric_eigenproblem.hpp>
 
-#include <algorithm>
 #include <cstddef>
 #include <optional>
 #include <span>

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <precis/core/algorithms.hpp>
 #include <precis/core/error.hpp>
 #include <precis/core/math.hpp>
 #include <precis/core/random.hpp>
@@ -8,7 +9,6 @@
 #include <precis/model/concepts.hpp>
 #include <precis/score/causal/fact.hpp>
 
-#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <span>

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <precis/core/algorithms.hpp>
 #include <precis/core/as_span.hpp>
 #include <precis/core/error.hpp>
 #include <precis/core/site.hpp>
@@ -11,7 +12,6 @@
 #include <precis/score/causal/fact.hpp>
 #include <precis/score/causal/restoration.hpp>
 
-#include <algorithm>
 #include <cstddef>
 #include <span>
 #include <string>

@@ -98,6 +98,7 @@ constexpr void explain_menu() {
 /// functions of these names, like codec::standard.
 template<class Menu>
 struct menu_facts {
+  static constexpr codec::format_set formats() { return codec::every_format; }  ///< those that `format` may return
   static std::optional<codec::grid_format> format(std::size_t entry) { return Menu::format(entry); }
   static bool keeps_zero(std::size_t entry) { return Menu::keeps_zero(entry); }
   static std::optional<kernel::packed_format> packed_format(std::size_t entry) {
@@ -106,9 +107,19 @@ struct menu_facts {
     else
       return std::nullopt;
   }
+  /// Encodes with a codec that has no integer or small-float format.
+  static void encode_without_fit(std::size_t entry, weight_view weights, std::span<std::byte> packed) {
+    Menu::encode(entry, weights, packed);
+  }
 };
 template<class... Codecs>
 struct menu_facts<menu<Codecs...>> {
+  static constexpr codec::format_set formats() {
+    codec::format_set all{.widths = 0, .floats = false, .minima = false};
+    for (const auto& f : {std::optional<codec::grid_format>{}, format_of<Codecs>()...})
+      if (f) all.add(*f);
+    return all;
+  }
   static std::optional<codec::grid_format> format(std::size_t entry) {
     static constexpr std::array<std::optional<codec::grid_format>, sizeof...(Codecs)> all{format_of<Codecs>()...};
     return all[entry];
@@ -122,8 +133,18 @@ struct menu_facts<menu<Codecs...>> {
         codec::packed_format_of<Codecs>()...};
     return all[entry];
   }
+  static void encode_without_fit(std::size_t entry, weight_view weights, std::span<std::byte> packed) {
+    std::size_t at = 0;
+    ((at++ == entry ? encode_unless_fitted<Codecs>(weights, packed) : void()), ...);
+  }
 
  private:
+  template<class C>
+  static void encode_unless_fitted(weight_view weights, std::span<std::byte> packed) {
+    if constexpr (!format_of<C>()) C::encode(weights, packed);
+    static_cast<void>(weights);
+    static_cast<void>(packed);
+  }
   template<class C>
   static constexpr std::optional<codec::grid_format> format_of() {
     if constexpr (requires {
@@ -239,9 +260,12 @@ void pack_matrix(weight_view weights, const matrix_choice& choice, std::span<std
   }
   const auto encode = [&] {
     if (const auto format = menu_facts<Menu>::format(choice.entry))
-      fit(*format, weights, packed);
+      if constexpr (std::is_same_v<Fit, fit::nearest>)
+        fit.template operator()<menu_facts<Menu>::formats()>(*format, weights, packed);
+      else
+        fit(*format, weights, packed);
     else
-      Menu::encode(choice.entry, weights, packed);
+      menu_facts<Menu>::encode_without_fit(choice.entry, weights, packed);
   };
 #if defined(__cpp_exceptions)
   try {

@@ -252,21 +252,37 @@ void quantize_from_minimum(const float* x, std::size_t count, const quotient_bou
 
 }  // namespace detail
 
+/// A set of formats, as a template argument of the functions that encode: a program that lists its formats compiles no
+/// others. `widths` as in kernel::with_bits, 16 and 24 bits included.
+struct format_set {
+  unsigned widths = kernel::every_width;
+  bool floats = true;   ///< small floats and powers of two
+  bool minima = true;   ///< formats with a minimum
+
+  constexpr void add(const grid_format& f) noexcept {
+    widths |= 1u << f.code_bits;
+    floats |= f.is_float();
+    minima |= f.has_minimum();
+  }
+};
+inline constexpr format_set every_format{};
+
 /// The codes of `count` weights on grid g. Code: std::uint8_t up to 8 bits, std::uint32_t above.
 /// Source    docs/methods/affine.md, docs/methods/min_anchored.md, docs/methods/scaled_float.md, docs/methods/log2.md.
-template<class Code>
+template<format_set Formats = every_format, class Code>
 void quantize_group(const grid_format& f, const grid& g, const float* x, std::size_t count, Code* codes) noexcept {
-  if (f.is_float()) {
-    detail::with_float(f, [&](auto small) {
-      for (std::size_t i = 0; i < count; ++i) codes[i] = small.encode(x[i] / g.scale);
-    });
-    return;
-  }
+  if constexpr (Formats.floats)
+    if (f.is_float()) {
+      detail::with_float(f, [&](auto small) {
+        for (std::size_t i = 0; i < count; ++i) codes[i] = small.encode(x[i] / g.scale);
+      });
+      return;
+    }
   const detail::quotient_bounds s(f, g);
-  if (f.has_minimum())
-    detail::quantize_from_minimum(x, count, s, f.rule == grid_rule::min_anchored_floor, codes);
-  else
-    detail::quantize(x, count, s, codes);
+  if constexpr (Formats.minima)
+    if (f.has_minimum())
+      return detail::quantize_from_minimum(x, count, s, f.rule == grid_rule::min_anchored_floor, codes);
+  detail::quantize(x, count, s, codes);
 }
 
 /// The decoded weights of `count` codes on grid g.
@@ -293,10 +309,12 @@ void dequantize_group(const grid_format& f, const grid& g, const Code* codes, st
 
 /// Calls body(Code{}) with a type that holds a code. There are two such types, so a program compiles two bodies instead
 /// of nine.
-template<class Body>
+template<format_set Formats = every_format, class Body>
 void with_code_type(const grid_format& f, const Body& body) {
-  if (f.wide()) return body(std::uint32_t{});
-  return body(std::uint8_t{});
+  constexpr bool wide = (Formats.widths & (1u << 16 | 1u << 24)) != 0, narrow = (Formats.widths & 0x1FCu) != 0;
+  if constexpr (wide)
+    if (!narrow || f.wide()) return body(std::uint32_t{});
+  if constexpr (narrow) body(std::uint8_t{});
 }
 
 /// Quantizes and decodes `values` on grid g. Requires decoded.size() == values.size().

@@ -164,7 +164,7 @@ struct menu_facts<menu<Codecs...>> {
 };
 
 struct pack_options {
-  std::string model{};       ///< the model's fingerprint: a plan for a different one is refused. Empty = not checked
+  std::string model{};          ///< the model's fingerprint: a plan for a different one is refused. Empty = not checked
   bool let_zeros_move = false;  ///< allow codecs that do not keep zero (min_anchored) on pruned matrices
   std::size_t original_bits = 32;  ///< bits per weight of the original file, for the size report
   std::string where = "plan";      ///< names the plan in messages: its file
@@ -173,9 +173,9 @@ struct pack_options {
 /// A plan's choice for one matrix, checked against model and menu.
 struct matrix_choice {
   std::size_t matrix = 0;  ///< index into the model's matrices()
-  std::string name{};   ///< of the matrix
-  std::string unit{};   ///< name of the unit that contains it
-  std::string codec{};  ///< name of the menu entry
+  std::string name{};      ///< of the matrix
+  std::string unit{};      ///< name of the unit that contains it
+  std::string codec{};     ///< name of the menu entry
   std::size_t entry = 0;   ///< index of the menu entry
   double sparsity = 0;
   std::size_t out = 0;

@@ -25,7 +25,7 @@ PRECIS_IEEE_BEGIN
 struct clustering {
   std::vector<double> from{};     ///< [clusters] the smallest value of each, ascending
   std::vector<double> centres{};  ///< [clusters] the means
-  double sse = 0;                    ///< sum of squared distances from the cluster centres
+  double sse = 0;                 ///< sum of squared distances from the cluster centres
 
   /// The cluster of a value: the last one whose smallest value is not above it, or the first one.
   template<class = void>

@@ -33,9 +33,9 @@ inline constexpr std::size_t not_timed = std::numeric_limits<std::size_t>::max()
 /// Units and entries are plain names, so a table can be typed by hand and needs no menu. Costs may be negative and may
 /// rise with the number of bytes, as measured costs do.
 struct cost_table {
-  std::string model{};          ///< fingerprint of the model; empty = unknown
-  std::string maker{};          ///< the cost method and its input: "weighted_error of causal_trace noise_runs=10"
-  std::string measure{};        ///< the unit of measurement: "nats", "squared error"
+  std::string model{};             ///< fingerprint of the model; empty = unknown
+  std::string maker{};             ///< the cost method and its input: "weighted_error of causal_trace noise_runs=10"
+  std::string measure{};           ///< the unit of measurement: "nats", "squared error"
   std::size_t original_bytes = 0;  ///< total over all units, for budgets in percent
   std::vector<std::string> entries{};  ///< menu entry names
   std::vector<unit> units{};

@@ -74,7 +74,7 @@ class square_sum {
 /// Squared errors of one matrix in several entries, and the sum of its squared weights.
 struct scanned_errors {
   std::vector<double> squares{};  ///< [entries], sum of (decoded - weight)^2; not_admitted: cannot be held
-  double signal = 0;                 ///< sum of weight^2
+  double signal = 0;              ///< sum of weight^2
 };
 
 namespace detail {

@@ -77,7 +77,8 @@ struct product_times {
       bad(std::to_string(products.size()) + " numbers of products for " + std::to_string(matrices.size()) + " matrices",
           "one per matrix, or none");
     for (const double n : products)
-      if (!(n >= 0) || !kernel::is_finite(n)) bad(std::to_string(n) + " products per token", "a finite number, at least 0");
+      if (!(n >= 0) || !kernel::is_finite(n))
+        bad(std::to_string(n) + " products per token", "a finite number, at least 0");
     std::vector<std::size_t> index;
     for (const std::string& name : t.entries) index.push_back(Menu::index_of(name));
     std::vector<std::size_t> model_bytes(index.size());  // of all matrices in one entry

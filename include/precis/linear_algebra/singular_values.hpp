@@ -26,8 +26,8 @@ PRECIS_IEEE_BEGIN
 /// nothing is divided by a singular value, so the parts of tiny and zero singular values are as exact as the others.
 struct singular_system {
   std::vector<double> values{};  ///< [count] singular values, count = min(out, in), largest first
-  matrix left = {};                 ///< [count x out]
-  matrix right = {};                ///< [count x in]
+  matrix left = {};              ///< [count x out]
+  matrix right = {};             ///< [count x in]
 
   [[nodiscard]] std::size_t count() const noexcept { return values.size(); }
 };

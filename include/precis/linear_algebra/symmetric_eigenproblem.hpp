@@ -105,7 +105,7 @@ inline void multiply_symmetric(matrix_view<const double> a, const double* x, dou
 struct tridiagonal {
   std::vector<double> diagonal{};  ///< [n]
   std::vector<double> beside{};    ///< [n], beside[k] = T(k, k + 1); the last one is 0
-  matrix reflections = {};            ///< row k is v_k: zero up to k, 1 at k + 1; empty unless requested
+  matrix reflections = {};         ///< row k is v_k: zero up to k, 1 at k + 1; empty unless requested
   std::vector<double> scale{};     ///< [n]
 };
 
@@ -227,7 +227,7 @@ void diagonalise(tridiagonal& t, Rotate&& rotate) {
 /// Eigenvalues of a symmetric matrix, largest first, and unit eigenvectors as rows.
 struct eigen_system {
   std::vector<double> values{};  ///< [n]
-  matrix vectors = {};              ///< [n x n], row i belongs to values[i]; its sign is unspecified
+  matrix vectors = {};           ///< [n x n], row i belongs to values[i]; its sign is unspecified
 };
 
 /// Computes the eigenvalues, largest first. Reads the upper triangle.

@@ -26,7 +26,7 @@ PRECIS_IEEE_BEGIN
 struct pruned_slice {
   matrix_slice slice = {};
   std::vector<std::size_t> removed{};  ///< indices into the spectrum, ascending
-  std::size_t beyond_the_portion = 0;     ///< how many of them are removed only because their cluster must not be split
+  std::size_t beyond_the_portion = 0;  ///< how many of them are removed only because their cluster must not be split
 
   [[nodiscard]] std::size_t kept() const noexcept { return slice.rank() - removed.size(); }
   /// The number of values to store: all weights, or the two factors of the kept part if those are fewer.

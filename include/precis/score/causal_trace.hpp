@@ -47,7 +47,7 @@ struct role_effects {
   std::size_t layers = 0;
   std::array<std::vector<double>, token_roles.size()> effect{};  ///< [roles][layers]; empty for an absent role
   std::array<std::size_t, token_roles.size()> pairs{};           ///< number of (fact, position) pairs per role
-  std::vector<double> token_effect{};                         ///< [layers] mean over positions from the subject on
+  std::vector<double> token_effect{};                            ///< [layers] mean over positions from the subject on
   double total = 0;                                              ///< mean total effect of the facts counted
   std::size_t facts = 0;                                         ///< facts counted
 };

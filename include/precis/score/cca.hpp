@@ -26,11 +26,11 @@ PRECIS_IEEE_BEGIN
 
 /// The similarity of the layers' outputs, for each pair of layers.
 struct cca_table {
-  std::vector<site> sites{};            ///< [layers] where each output is observed
-  std::size_t rows = 0;                    ///< number of activations compared per layer
-  std::vector<std::size_t> ranks{};     ///< [layers] number of directions compared; 0 for a constant output
-  std::vector<double> variance_kept{};  ///< [layers] share of the variance in those directions
-  basic_matrix<double> similarity = {};    ///< [layers x layers] in [0, 1], 1 on the diagonal, 0 where a rank is 0
+  std::vector<site> sites{};             ///< [layers] where each output is observed
+  std::size_t rows = 0;                  ///< number of activations compared per layer
+  std::vector<std::size_t> ranks{};      ///< [layers] number of directions compared; 0 for a constant output
+  std::vector<double> variance_kept{};   ///< [layers] share of the variance in those directions
+  basic_matrix<double> similarity = {};  ///< [layers x layers] in [0, 1], 1 on the diagonal, 0 where a rank is 0
 
   template<class = void>
   [[nodiscard]] std::size_t most_directions() const noexcept {

@@ -169,7 +169,9 @@ class core_search {
     return result;
   }
   /// The value of the best choice, and a lower bound on the value of every choice, relative to the points.
-  [[nodiscard]] double value() const noexcept { return math::ldexp(static_cast<double>(best_value_), -value_exponent_); }
+  [[nodiscard]] double value() const noexcept {
+    return math::ldexp(static_cast<double>(best_value_), -value_exponent_);
+  }
   [[nodiscard]] double bound() const noexcept {
     return math::ldexp(std::min(dropped_, static_cast<double>(best_value_)), -value_exponent_);
   }

@@ -88,8 +88,8 @@ struct hulls {
 /// At this price each unit's point minimises value + price * weight. Let D(u, e) >= 0 be the excess of entry e over
 /// that minimum. Then every choice within the limit has value >= value of the points + sum D - price * room.
 struct relaxation {
-  double price = 0;                        ///< value per weight; 0 = the limit does not bind
-  double room = 0;                         ///< limit minus the weight of the points
+  double price = 0;                     ///< value per weight; 0 = the limit does not bind
+  double room = 0;                      ///< limit minus the weight of the points
   std::vector<std::uint32_t> points{};  ///< [units] indices into hulls
 };
 

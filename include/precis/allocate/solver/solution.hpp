@@ -21,7 +21,7 @@ PRECIS_IEEE_BEGIN
 /// One entry per unit of a cost table, with a certificate of optimality or a bound.
 struct solution {
   std::vector<std::size_t> entries{};  ///< [units] indices into the entries of the table
-  std::size_t bytes = 0;                  ///< exact bytes of the chosen entries
+  std::size_t bytes = 0;               ///< exact bytes of the chosen entries
   std::size_t limit = 0;        ///< upper bound on `bytes`, or on `nanoseconds` if the budget is a time; 0 = none
   double cost = 0;              ///< sum of the chosen costs
   double objective = 0;         ///< the minimised quantity: the cost, unless the allocator says otherwise

@@ -55,7 +55,8 @@ template<class Infeasible>
   std::vector<double> priced(p.values.size());
   const auto best_at = [&](double value, double price) {
     for (std::size_t c = 0; c < priced.size(); ++c)
-      priced[c] = !kernel::is_finite(p.values[c]) ? p.values[c] : value * p.values[c] + price * static_cast<double>(second[c]);
+      priced[c] =
+          !kernel::is_finite(p.values[c]) ? p.values[c] : value * p.values[c] + price * static_cast<double>(second[c]);
     return choose(choice_problem<double, std::size_t>{p.units, p.entries, priced, p.weights, p.limit}, limits);
   };
 

@@ -256,8 +256,8 @@ void quantize_from_minimum(const float* x, std::size_t count, const quotient_bou
 /// others. `widths` as in kernel::with_bits, 16 and 24 bits included.
 struct format_set {
   unsigned widths = kernel::every_width;
-  bool floats = true;   ///< small floats and powers of two
-  bool minima = true;   ///< formats with a minimum
+  bool floats = true;  ///< small floats and powers of two
+  bool minima = true;  ///< formats with a minimum
 
   constexpr void add(const grid_format& f) noexcept {
     widths |= 1u << f.code_bits;

@@ -136,7 +136,7 @@ void encode_on_grids(const grid_format& f, weight_view weights, std::span<std::b
       for (std::size_t r = 0; r < rows.rows; ++r) {
         for (std::size_t k = 0, column = 0; column < w.cols; ++k, column += length)
           quantize_group<Formats>(f, grids[per_matrix ? 0 : r * groups + k], rows.row(r).data() + column,
-                         std::min(length, w.cols - column), &codes[column]);
+                                  std::min(length, w.cols - column), &codes[column]);
         store_row_codes<decltype(code), Formats.widths>(l, f.code_bits, w.rows, first + r, codes, packed);
       }
       if (!per_matrix) store_grids(f, grids, rows.rows, to);

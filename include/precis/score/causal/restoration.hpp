@@ -39,12 +39,12 @@ struct fact_trace {
   std::size_t tokens = 0;
   std::size_t subject_begin = 0;
   std::size_t subject_end = 0;
-  bool known = false;                          ///< whether the first choice of the clean run is the answer
-  double clean = 0;                            ///< P(answer) in the clean run
-  double corrupted = 0;                        ///< mean P(answer) over the noisy runs
-  double corrupted_recovery = 0;               ///< share of noisy runs whose first choice is still the answer
+  bool known = false;                       ///< whether the first choice of the clean run is the answer
+  double clean = 0;                         ///< P(answer) in the clean run
+  double corrupted = 0;                     ///< mean P(answer) over the noisy runs
+  double corrupted_recovery = 0;            ///< share of noisy runs whose first choice is still the answer
   std::vector<restoration_table> tables{};  ///< empty if the fact is not known
-  std::size_t block_positions = 0;             ///< work done: rows x positions, summed over the blocks run
+  std::size_t block_positions = 0;          ///< work done: rows x positions, summed over the blocks run
 
   bool operator==(const fact_trace&) const = default;
 };

@@ -37,15 +37,15 @@ enum class reduction {
 struct observed {
   activations_view<const float> input = {};            ///< x [samples x tokens x in]
   activations_view<const float> output_gradient = {};  ///< g [samples x tokens x out]
-  std::span<const unsigned char> counts{};          ///< [samples x tokens] 0 for padding; empty if there is none
+  std::span<const unsigned char> counts{};             ///< [samples x tokens] 0 for padding; empty if there is none
   float weight = 1;                                    ///< factor on the gradients
 };
 
 /// A slice's rank-one parts in the layout of the products, and their largest effects so far.
 struct tracked {
   matrix_slice slice = {};
-  float_matrix left = {};         ///< [out x rank] column r is left_r
-  float_matrix right = {};        ///< [in x rank]
+  float_matrix left = {};      ///< [out x rank] column r is left_r
+  float_matrix right = {};     ///< [in x rank]
   std::vector<float> most{};   ///< [rank] largest effect at a token
   std::vector<double> sums{};  ///< [rank] largest sum over the tokens of a pair
 

@@ -4,6 +4,7 @@
 #include <precis/allocate/solver/linked_table.hpp>
 #include <precis/allocate/solver/solution.hpp>
 #include <precis/core/algorithms.hpp>
+#include <precis/core/as_span.hpp>
 #include <precis/core/random.hpp>
 #include <precis/kernel/ieee.hpp>
 
@@ -218,7 +219,7 @@ struct evolve {
       std::vector<std::vector<std::size_t>> entries;
       entries.reserve(candidates.size());
       for (const candidate& c : candidates) entries.push_back(entries_of(c));
-      std::vector<double> losses = fitness(std::span<const std::vector<std::size_t>>(entries), sample);
+      std::vector<double> losses = fitness(as_span(entries), sample);
       if (losses.size() != candidates.size())
         bad(std::to_string(losses.size()) + " losses for " + std::to_string(candidates.size()) + " candidates",
             "one loss per candidate");

@@ -121,7 +121,7 @@ template<class = void>
       check_unit_name(first, text::place(l, where));
       choice c{.unit = std::string(first), .codec = std::string(l.words[1])};
       std::vector<std::string_view> seen;
-      for (const std::string_view word : std::span(l.words).subspan(2)) {
+      for (const std::string_view word : as_span(l.words).subspan(2)) {
         const std::size_t equals = word.find('=');
         const std::string_view key = word.substr(0, equals);
         if (std::find(seen.begin(), seen.end(), key) != seen.end())
@@ -145,7 +145,7 @@ template<class = void>
   std::vector<std::string_view> names;
   names.reserve(p.choices.size());
   for (const choice& c : p.choices) names.push_back(c.unit);
-  const std::vector<std::size_t> first = first_of_equals(names);
+  const std::vector<std::size_t> first = first_of_equals(as_span(names));
   for (std::size_t i = 0; i < names.size(); ++i)
     if (first[i] != i)
       text::refuse_line(*line_of[i], where, "unit '" + shown(names[i]) + "' is chosen twice", "one line per unit");

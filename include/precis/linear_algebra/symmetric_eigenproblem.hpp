@@ -1,6 +1,7 @@
 #pragma once
 
 #include <precis/core/algorithms.hpp>
+#include <precis/core/as_span.hpp>
 #include <precis/core/error.hpp>
 #include <precis/core/math.hpp>
 #include <precis/core/view.hpp>
@@ -300,7 +301,7 @@ class rotated {
     std::vector<group> groups;
     std::vector<coefficients> steps;  // [groups][steps][fused]
     for (std::size_t g = 0; g < sweeps_.size(); g += fused) {
-      const std::span<const sweep> part = std::span(sweeps_).subspan(g, std::min(fused, sweeps_.size() - g));
+      const std::span<const sweep> part = as_span(sweeps_).subspan(g, std::min(fused, sweeps_.size() - g));
       std::size_t first = part.front().first, end = part.front().end;
       for (const sweep& w : part) {
         first = std::min(first, w.first);

@@ -121,7 +121,7 @@ void encode_on_grids(const grid_format& f, weight_view weights, std::span<std::b
                     requires(tile::group_batch g, tile::grid_batch chosen) { choose.for_tile(f, g, chosen); })
         if (by_tiles && rows.rows == kernel::tile_rows) {
           const auto choose_batch = [&](const tile::group_batch& g, tile::grid_batch& chosen) {
-            return per_matrix ? choose_given{grids}.for_tile(f, g, chosen) : choose.for_tile(f, g, chosen);
+            return per_matrix ? choose_given{as_span(grids)}.for_tile(f, g, chosen) : choose.for_tile(f, g, chosen);
           };
           if (tile::encode_rows<kernel::native_code_lanes, Formats.widths>(f, rows, first, to, choose_batch)) continue;
         }
@@ -139,7 +139,7 @@ void encode_on_grids(const grid_format& f, weight_view weights, std::span<std::b
                                   std::min(length, w.cols - column), &codes[column]);
         store_row_codes<decltype(code), Formats.widths>(l, f.code_bits, w.rows, first + r, codes, packed);
       }
-      if (!per_matrix) store_grids(f, grids, rows.rows, to);
+      if (!per_matrix) store_grids(f, as_span(grids), rows.rows, to);
     }
   });
 }
@@ -163,7 +163,7 @@ template<class = void>
        first += kernel::tile_rows) {
     const std::size_t rows = f.group == per_tensor ? 1 : std::min(kernel::tile_rows, out - first);
     load_grids(f, {f, l, in, first, packed.data()}, rows,
-               std::span(grids).subspan(first * groups, f.group == per_tensor ? l.groups : rows * groups));
+               as_writable_span(grids).subspan(first * groups, f.group == per_tensor ? l.groups : rows * groups));
   }
   return grids;
 }
@@ -215,7 +215,7 @@ inline void decode(const grid_format& f, std::span<const std::byte> packed, muta
       codes.resize(w.cols);
       if (!per_matrix) {
         grids.resize(rows.rows * groups);
-        load_grids(f, from, rows.rows, grids);
+        load_grids(f, from, rows.rows, as_writable_span(grids));
       }
       for (std::size_t r = 0; r < rows.rows; ++r) {
         read_codes(f, packed, w.rows, first + r, std::span<decltype(code)>(codes));

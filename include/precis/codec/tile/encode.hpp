@@ -54,7 +54,7 @@ void store_grids(const grid_format& f, const float* scale, const float* zero_poi
   if (f.rule != grid_rule::affine) return;
   std::uint8_t codes[tile_rows];
   for (std::size_t r = 0; r < tile_rows; ++r) codes[r] = static_cast<std::uint8_t>(zero_point[r]);
-  pack_codes(std::span<const std::uint8_t>(codes), f.code_bits,
+  pack_codes(as_span(static_cast<const std::uint8_t*>(codes), tile_rows), f.code_bits,
              as_writable_span(zero_points, std::size_t{2} * f.code_bits));
 }
 

@@ -117,7 +117,7 @@ void encode_on_grids(const grid_format& f, weight_view weights, std::span<std::b
     for (std::size_t first = 0; first < w.rows; first += kernel::tile_rows) {
       const weight_view rows = w.row_range(first, std::min(kernel::tile_rows, w.rows - first));
       const tile::stored_parts to(f, l, w.cols, first, packed.data());
-      if constexpr (kernel::native_code_lanes::rows > 1 && sizeof(code) == 1 &&
+      if constexpr (tile::in_use && sizeof(code) == 1 &&
                     requires(tile::group_batch g, tile::grid_batch chosen) { choose.for_tile(f, g, chosen); })
         if (by_tiles && rows.rows == kernel::tile_rows) {
           const auto choose_batch = [&](const tile::group_batch& g, tile::grid_batch& chosen) {
@@ -204,7 +204,7 @@ inline void decode(const grid_format& f, std::span<const std::byte> packed, muta
     for (std::size_t first = 0; first < w.rows; first += kernel::tile_rows) {
       const mutable_weight_view rows = w.row_range(first, std::min(kernel::tile_rows, w.rows - first));
       const tile::stored_parts from(f, l, w.cols, first, packed.data());
-      if constexpr (lanes::rows > 1 && sizeof(code) == 1)
+      if constexpr (tile::in_use && sizeof(code) == 1)
         if (by_tiles && rows.rows == kernel::tile_rows) {
           if (streaming)
             tile::decode_rows<lanes, true>(f, from, tensor_grid, rows);

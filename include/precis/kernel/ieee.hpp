@@ -19,7 +19,7 @@
 /// these headers stands in a region too.
 ///
 /// With g++, the regions are empty if neither the flags nor the instructions of the file could change a result. Then a
-/// function of the user's own with a target attribute that allows fused multiply-add may fuse what is inlined into it: call the
+/// function of the user's own whose target attribute allows fused multiply-add may fuse what is inlined into it: call the
 /// library from a function without the attribute, or use dispatch.hpp.
 ///
 /// With clang, -ffast-math also fuses in the code generator, where no pragma reaches. There the regions make the

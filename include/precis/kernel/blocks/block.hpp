@@ -35,6 +35,16 @@ namespace precis::kernel::blocks {
   return (half & 0x7C00u) != 0x7C00u;
 }
 
+/// Base of the types whose only scale in half precision is at byte `Scale`.
+template<std::size_t Scale>
+struct one_half {
+  static constexpr std::size_t scale = Scale;
+
+  [[nodiscard]] static constexpr bool scales_are_finite(const std::byte* block) noexcept {
+    return is_finite_half(get_word16(block + scale));
+  }
+};
+
 }  // namespace precis::kernel::blocks
 
 #endif  // PRECIS_KERNEL_BLOCKS_BLOCK

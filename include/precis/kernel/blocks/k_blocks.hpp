@@ -31,22 +31,19 @@ struct q2_k {
 };
 
 /// 3 bits, sub-blocks of 16: y = d s (code - 4). Bytes: third bits [32]; low two bits [64]; 6-bit scales [12]; d.
-struct q3_k {
+struct q3_k : one_half<108> {
   static constexpr const char* name = "q3_k";
   static constexpr std::uint32_t ggml_id = 11;
   static constexpr std::size_t weights = 256, bytes = 110;
   static constexpr bool keeps_zero = true;
 
-  static constexpr std::size_t codes = 32, scales = 96, scale = 108;
+  static constexpr std::size_t codes = 32, scales = 96;
 
   /// The scale of sub-block j, -32 ... 31, from the twelve bytes of scales.
   [[nodiscard]] static constexpr int scale_of(const std::byte* packed, std::size_t j) noexcept {
     const unsigned four = j < 8 ? low(byte_at(packed, j)) : high(byte_at(packed, j - 8));
     const unsigned two = byte_at(packed, 8 + j % 4) >> 2 * (j / 4) & 3u;
     return static_cast<int>(four | two << 4) - 32;
-  }
-  [[nodiscard]] static constexpr bool scales_are_finite(const std::byte* block) noexcept {
-    return is_finite_half(get_word16(block + scale));
   }
   static constexpr void decode(const std::byte* block, float* y) noexcept {
     const float d = half_at(block + scale);
@@ -122,17 +119,14 @@ struct q5_k {
 };
 
 /// 6 bits, sub-blocks of 16: y = d s (code - 32). Bytes: low four bits [128]; high two bits [64]; s, signed [16]; d.
-struct q6_k {
+struct q6_k : one_half<208> {
   static constexpr const char* name = "q6_k";
   static constexpr std::uint32_t ggml_id = 14;
   static constexpr std::size_t weights = 256, bytes = 210;
   static constexpr bool keeps_zero = true;
 
-  static constexpr std::size_t codes = 0, top = 128, scales = 192, scale = 208;
+  static constexpr std::size_t codes = 0, top = 128, scales = 192;
 
-  [[nodiscard]] static constexpr bool scales_are_finite(const std::byte* block) noexcept {
-    return is_finite_half(get_word16(block + scale));
-  }
   static constexpr void decode(const std::byte* block, float* y) noexcept {
     const float d = half_at(block + scale);
     for (std::size_t i = 0; i < weights; ++i) {

@@ -47,17 +47,14 @@ PRECIS_INLINE constexpr void put_iq1(std::uint16_t entry, float d, float shift, 
 }  // namespace detail
 
 /// 2.06 bits. Bytes: d; for each 32 weights, four entries [4], then four times seven signs and a 4-bit scale in a word.
-struct iq2_xxs {
+struct iq2_xxs : one_half<0> {
   static constexpr const char* name = "iq2_xxs";
   static constexpr std::uint32_t ggml_id = 16;
-  static constexpr std::size_t weights = 256, bytes = 66, scale = 0;
+  static constexpr std::size_t weights = 256, bytes = 66;
   static constexpr bool keeps_zero = false, needs_importance = true;
 
-  [[nodiscard]] static constexpr bool scales_are_finite(const std::byte* block) noexcept {
-    return is_finite_half(get_word16(block + scale));
-  }
   static constexpr void decode(const std::byte* block, float* y) noexcept {
-    const float d = half_at(block);
+    const float d = half_at(block + scale);
     for (std::size_t j = 0; j < 8; ++j) {
       const std::byte* at = block + 2 + 8 * j;
       const std::uint32_t word = get_word32(at + 4);
@@ -70,17 +67,14 @@ struct iq2_xxs {
 };
 
 /// 2.31 bits. Bytes: d; for each 8 weights, the entry and seven signs in nine and seven bits; scales of 16, 4 bits [8].
-struct iq2_xs {
+struct iq2_xs : one_half<0> {
   static constexpr const char* name = "iq2_xs";
   static constexpr std::uint32_t ggml_id = 17;
-  static constexpr std::size_t weights = 256, bytes = 74, scale = 0;
+  static constexpr std::size_t weights = 256, bytes = 74;
   static constexpr bool keeps_zero = false, needs_importance = true;
 
-  [[nodiscard]] static constexpr bool scales_are_finite(const std::byte* block) noexcept {
-    return is_finite_half(get_word16(block + scale));
-  }
   static constexpr void decode(const std::byte* block, float* y) noexcept {
-    const float d = half_at(block);
+    const float d = half_at(block + scale);
     for (std::size_t k = 0; k < 32; ++k) {
       const unsigned word = get_word16(block + 2 + 2 * k);
       const unsigned steps = byte_at(block + 66, k / 4) >> 4 * (k % 4 / 2) & 15u;
@@ -92,17 +86,14 @@ struct iq2_xs {
 
 /// 2.56 bits. Bytes: d; for each 8 weights, the low eight bits of the entry [32] and eight signs [32]; high two bits of
 /// the entries [8]; scales of 16, 4 bits [8].
-struct iq2_s {
+struct iq2_s : one_half<0> {
   static constexpr const char* name = "iq2_s";
   static constexpr std::uint32_t ggml_id = 22;
-  static constexpr std::size_t weights = 256, bytes = 82, scale = 0;
+  static constexpr std::size_t weights = 256, bytes = 82;
   static constexpr bool keeps_zero = false;
 
-  [[nodiscard]] static constexpr bool scales_are_finite(const std::byte* block) noexcept {
-    return is_finite_half(get_word16(block + scale));
-  }
   static constexpr void decode(const std::byte* block, float* y) noexcept {
-    const float d = half_at(block);
+    const float d = half_at(block + scale);
     for (std::size_t k = 0; k < 32; ++k) {
       const unsigned entry = byte_at(block + 2, k) | (byte_at(block + 66, k / 4) >> 2 * (k % 4) & 3u) << 8;
       const unsigned steps = byte_at(block + 74, k / 4) >> 4 * (k % 4 / 2) & 15u;
@@ -113,17 +104,14 @@ struct iq2_s {
 };
 
 /// 3.06 bits. Bytes: d; for each 4 weights, an entry [64]; for each 32, four times seven signs and a 4-bit scale [8].
-struct iq3_xxs {
+struct iq3_xxs : one_half<0> {
   static constexpr const char* name = "iq3_xxs";
   static constexpr std::uint32_t ggml_id = 18;
-  static constexpr std::size_t weights = 256, bytes = 98, scale = 0;
+  static constexpr std::size_t weights = 256, bytes = 98;
   static constexpr bool keeps_zero = false;
 
-  [[nodiscard]] static constexpr bool scales_are_finite(const std::byte* block) noexcept {
-    return is_finite_half(get_word16(block + scale));
-  }
   static constexpr void decode(const std::byte* block, float* y) noexcept {
-    const float d = half_at(block);
+    const float d = half_at(block + scale);
     for (std::size_t j = 0; j < 8; ++j) {
       const std::uint32_t word = get_word32(block + 66 + 4 * j);
       const float s = d * (0.5f + static_cast<float>(word >> 28)) * 0.5f;
@@ -136,17 +124,14 @@ struct iq3_xxs {
 
 /// 3.44 bits. Bytes: d; for each 4 weights, the low eight bits of the entry [64], and its ninth bit [8]; eight signs for
 /// each 8 weights [32]; scales of 32, 4 bits [4].
-struct iq3_s {
+struct iq3_s : one_half<0> {
   static constexpr const char* name = "iq3_s";
   static constexpr std::uint32_t ggml_id = 21;
-  static constexpr std::size_t weights = 256, bytes = 110, scale = 0;
+  static constexpr std::size_t weights = 256, bytes = 110;
   static constexpr bool keeps_zero = false;
 
-  [[nodiscard]] static constexpr bool scales_are_finite(const std::byte* block) noexcept {
-    return is_finite_half(get_word16(block + scale));
-  }
   static constexpr void decode(const std::byte* block, float* y) noexcept {
-    const float d = half_at(block);
+    const float d = half_at(block + scale);
     for (std::size_t k = 0; k < 64; ++k) {
       const unsigned entry = byte_at(block + 2, k) | (byte_at(block + 66, k / 8) >> k % 8 & 1u) << 8;
       const unsigned steps = byte_at(block + 106, k / 16) >> 4 * (k % 16 / 8) & 15u;
@@ -158,17 +143,14 @@ struct iq3_s {
 
 /// 1.56 bits. Bytes: d; for each 8 weights, the low eight bits of the entry [32]; for each 32, a word with four times
 /// three high bits, the 3-bit scale and the sign of the shift [16].
-struct iq1_s {
+struct iq1_s : one_half<0> {
   static constexpr const char* name = "iq1_s";
   static constexpr std::uint32_t ggml_id = 19;
-  static constexpr std::size_t weights = 256, bytes = 50, scale = 0;
+  static constexpr std::size_t weights = 256, bytes = 50;
   static constexpr bool keeps_zero = false, needs_importance = true;
 
-  [[nodiscard]] static constexpr bool scales_are_finite(const std::byte* block) noexcept {
-    return is_finite_half(get_word16(block + scale));
-  }
   static constexpr void decode(const std::byte* block, float* y) noexcept {
-    const float d = half_at(block);
+    const float d = half_at(block + scale);
     for (std::size_t k = 0; k < 32; ++k) {
       const unsigned word = get_word16(block + 34 + 2 * (k / 4));
       const unsigned entry = byte_at(block + 2, k) | (word >> 3 * (k % 4) & 7u) << 8;

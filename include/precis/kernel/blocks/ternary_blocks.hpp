@@ -8,13 +8,11 @@ namespace precis::kernel::blocks {
 PRECIS_IEEE_BEGIN
 
 /// 1.69 bits: five codes in a byte. Bytes: [32] for weights 0 ... 159, [16] for 160 ... 239, [4] for 240 ... 255; d.
-struct tq1_0 {
+struct tq1_0 : one_half<52> {
   static constexpr const char* name = "tq1_0";
   static constexpr std::uint32_t ggml_id = 34;
   static constexpr std::size_t weights = 256, bytes = 54;
   static constexpr bool keeps_zero = true;
-
-  static constexpr std::size_t scale = 52;
 
   /// Bytes at `from`, `count` of them, hold the weights from `first` on: byte m holds first + m, first + m + count, ...
   struct part {
@@ -22,9 +20,6 @@ struct tq1_0 {
   };
   static constexpr part parts[3] = {{0, 32, 0, 5}, {32, 16, 160, 5}, {48, 4, 240, 4}};
 
-  [[nodiscard]] static constexpr bool scales_are_finite(const std::byte* block) noexcept {
-    return is_finite_half(get_word16(block + scale));
-  }
   static constexpr void decode(const std::byte* block, float* y) noexcept {
     const float d = half_at(block + scale);
     for (const part& p : parts)
@@ -37,17 +32,12 @@ struct tq1_0 {
 };
 
 /// 2.06 bits: four codes in a byte. Byte m of each 32 holds weights m, m + 32, m + 64, m + 96. Bytes: codes [64]; d.
-struct tq2_0 {
+struct tq2_0 : one_half<64> {
   static constexpr const char* name = "tq2_0";
   static constexpr std::uint32_t ggml_id = 35;
   static constexpr std::size_t weights = 256, bytes = 66;
   static constexpr bool keeps_zero = true;
 
-  static constexpr std::size_t scale = 64;
-
-  [[nodiscard]] static constexpr bool scales_are_finite(const std::byte* block) noexcept {
-    return is_finite_half(get_word16(block + scale));
-  }
   static constexpr void decode(const std::byte* block, float* y) noexcept {
     const float d = half_at(block + scale);
     for (std::size_t i = 0; i < weights; ++i) {
@@ -58,17 +48,14 @@ struct tq2_0 {
 };
 
 /// One sign for each of 128 weights: y = d or -d. Bytes: d; signs, lowest bit first [16].
-struct q1_0 {
+struct q1_0 : one_half<0> {
   static constexpr const char* name = "q1_0";
   static constexpr std::uint32_t ggml_id = 41;
   static constexpr std::size_t weights = 128, bytes = 18;
   static constexpr bool keeps_zero = false;
 
-  static constexpr std::size_t scale = 0, codes = 2;
+  static constexpr std::size_t codes = 2;
 
-  [[nodiscard]] static constexpr bool scales_are_finite(const std::byte* block) noexcept {
-    return is_finite_half(get_word16(block + scale));
-  }
   static constexpr void decode(const std::byte* block, float* y) noexcept {
     const float d = half_at(block + scale);
     for (std::size_t i = 0; i < weights; ++i) y[i] = (byte_at(block + codes, i / 8) >> i % 8 & 1u) != 0 ? d : -d;
@@ -76,17 +63,14 @@ struct q1_0 {
 };
 
 /// 64 weights of 2 bits: y = d (code - 1). Bytes: d; codes, lowest bits first [16].
-struct q2_0 {
+struct q2_0 : one_half<0> {
   static constexpr const char* name = "q2_0";
   static constexpr std::uint32_t ggml_id = 42;
   static constexpr std::size_t weights = 64, bytes = 18;
   static constexpr bool keeps_zero = true;
 
-  static constexpr std::size_t scale = 0, codes = 2;
+  static constexpr std::size_t codes = 2;
 
-  [[nodiscard]] static constexpr bool scales_are_finite(const std::byte* block) noexcept {
-    return is_finite_half(get_word16(block + scale));
-  }
   static constexpr void decode(const std::byte* block, float* y) noexcept {
     const float d = half_at(block + scale);
     for (std::size_t i = 0; i < weights; ++i) {

@@ -5,6 +5,7 @@
 #include <precis/core/checks.hpp>
 #include <precis/core/error.hpp>
 #include <precis/core/moments.hpp>
+#include <precis/core/order.hpp>
 #include <precis/core/text.hpp>
 #include <precis/core/unit.hpp>
 #include <precis/kernel/ieee.hpp>
@@ -105,10 +106,7 @@ inline void check_finite(const scores& s, const std::string& where) {
 /// Unit indices from the lowest score to the highest. Ties: the lower index comes first.
 template<class = void>
 [[nodiscard]] inline std::vector<std::size_t> ascending(std::span<const double> values) {
-  std::vector<std::size_t> order(values.size());
-  std::iota(order.begin(), order.end(), std::size_t{0});
-  std::stable_sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) { return values[a] < values[b]; });
-  return order;
+  return ascending_order(values.size(), [&](std::size_t a, std::size_t b) { return values[a] < values[b]; });
 }
 
 /// All units of the model, with and without a score, in the order of their first matrices.

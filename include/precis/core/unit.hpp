@@ -3,6 +3,7 @@
 #include <precis/core/algorithms.hpp>
 #include <precis/core/as_span.hpp>
 #include <precis/core/error.hpp>
+#include <precis/core/order.hpp>
 
 #include <cstddef>
 #include <limits>
@@ -90,12 +91,9 @@ struct unit {
 /// Cost     O(names log names).
 template<class = void>
 [[nodiscard]] inline std::vector<std::size_t> first_of_equals(std::span<const std::string_view> names) {
-  std::vector<std::size_t> order(names.size()), first(names.size());
-  for (std::size_t i = 0; i < order.size(); ++i) order[i] = i;
-  std::sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) {
-    const int compared = names[a].compare(names[b]);
-    return compared != 0 ? compared < 0 : a < b;
-  });
+  const std::vector<std::size_t> order =
+      ascending_order(names.size(), [&](std::size_t a, std::size_t b) { return names[a] < names[b]; });
+  std::vector<std::size_t> first(names.size());
   for (std::size_t k = 0; k < order.size(); ++k) {
     const bool repeats = k > 0 && names[order[k]] == names[order[k - 1]];
     first[order[k]] = repeats ? first[order[k - 1]] : order[k];

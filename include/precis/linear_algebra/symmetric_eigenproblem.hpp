@@ -31,8 +31,8 @@ namespace detail {
 template<class = void>
 inline void add_rows(std::span<const double> factors, matrix_view<const double> rows, double* y) noexcept {
   const std::size_t n = rows.cols;
-  std::size_t i = 0;
-  for (; i + lanes::width <= n; i += lanes::width) {
+  const std::size_t whole = n - n % lanes::width;
+  for (std::size_t i = 0; i < whole; i += lanes::width) {
     const double* from = rows.data + i;
     lanes::vector sum = lanes::load(y + i);
     for (const double& factor : factors) {
@@ -41,7 +41,7 @@ inline void add_rows(std::span<const double> factors, matrix_view<const double> 
     }
     lanes::store(y + i, sum);
   }
-  for (; i < n; ++i)
+  for (std::size_t i = whole; i < n; ++i)
     for (std::size_t j = 0; j < factors.size(); ++j) y[i] = math::fma(factors[j], rows(j, i), y[i]);
 }
 

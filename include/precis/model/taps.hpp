@@ -18,6 +18,22 @@ struct none {
   void operator()(site, activations_view<float>) const noexcept {}
 };
 
+/// Any tap, by reference: all taps that are passed this way have one type, so a program compiles the model's forward pass once
+/// for all of them. The tap must outlive the call.
+class reference {
+ public:
+  template<class Tap>
+  explicit reference(Tap& tap) noexcept
+      : tap_(const_cast<void*>(static_cast<const void*>(&tap))),
+        call_([](void* t, site at, activations_view<float> x) { (*static_cast<Tap*>(t))(at, x); }) {}
+
+  void operator()(site at, activations_view<float> x) const { call_(tap_, at, x); }
+
+ private:
+  void* tap_;
+  void (*call_)(void*, site, activations_view<float>);
+};
+
 /// A copy of activations, which are valid only during the call of the tap.
 template<class = void>
 [[nodiscard]] inline activations copy_of(activations_view<const float> x) {

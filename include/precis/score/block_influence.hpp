@@ -125,7 +125,7 @@ struct block_influence {
             for (std::size_t f = 0; f < x.features; ++f) middle.view()(s, token)[f] += x(s, token)[f];
         arrive(std::move(middle));
       };
-      static_cast<void>(model.logits(batches[b], positions::last, observe));
+      static_cast<void>(model.logits(batches[b], positions::last, tap::reference(observe)));
     });
 
     std::vector<double> sums(count);

@@ -8,6 +8,7 @@
 #include <precis/kernel/ieee.hpp>
 #include <precis/model/concepts.hpp>
 #include <precis/model/misuse.hpp>
+#include <precis/model/taps.hpp>
 #include <precis/score/causal/corruption.hpp>
 #include <precis/score/causal/fact.hpp>
 #include <precis/score/causal/restoration.hpp>
@@ -127,7 +128,7 @@ struct causal_trace {
     const auto read_width = [&](site at, activations_view<float> x) {
       if (at.kind == site_kind::embedding) features = x.features;
     };
-    static_cast<void>(model.logits(prompts(1, {f.prompt.front()}), positions::last, read_width));
+    static_cast<void>(model.logits(prompts(1, {f.prompt.front()}), positions::last, tap::reference(read_width)));
     const activations drawn = draw_noise(noise, sigma, f.subject_end - f.subject_begin, features);
     return trace_fact(model, f, drawn.view(), noise.how, what);
   }

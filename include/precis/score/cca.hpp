@@ -11,6 +11,7 @@
 #include <precis/kernel/ieee.hpp>
 #include <precis/model/concepts.hpp>
 #include <precis/model/misuse.hpp>
+#include <precis/model/taps.hpp>
 #include <precis/score/canonical/correlation.hpp>
 #include <precis/score/stream_parts.hpp>
 
@@ -289,7 +290,7 @@ struct cca {
           const auto found = std::find(sites.begin(), sites.end(), at);
           if (found != sites.end()) observed[b][static_cast<std::size_t>(found - sites.begin())] = rows_of(x);
         };
-        static_cast<void>(model.logits(batches[b0 + b], positions::last, tap));
+        static_cast<void>(model.logits(batches[b0 + b], positions::last, precis::tap::reference(tap)));
       });
       for (std::vector<float_matrix>& of_batch : observed) {
         for (std::size_t i = 0; i < sites.size(); ++i) append(outputs[i], of_batch[i], seen, sites[i]);

@@ -202,7 +202,7 @@ struct drop_one {
             tap::assign(x, before.view());
           }
         };
-        const float_matrix logits = model.logits(batch, outputs, drop);
+        const float_matrix logits = model.logits(batch, outputs, tap::reference(drop));
         for (std::size_t n = 0; n < rows.size(); ++n)
           use(n, logits.row(outputs == positions::last ? rows[n] / batch.tokens : rows[n]));
       };

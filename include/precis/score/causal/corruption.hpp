@@ -7,6 +7,7 @@
 #include <precis/core/view.hpp>
 #include <precis/kernel/ieee.hpp>
 #include <precis/model/concepts.hpp>
+#include <precis/model/taps.hpp>
 #include <precis/score/causal/fact.hpp>
 
 #include <cstddef>
@@ -60,7 +61,7 @@ template<tappable_model Model>
         for (std::size_t t = 0; t < x.tokens; ++t)
           for (const float v : x(0, t)) per_scalar(static_cast<double>(v));
       };
-      static_cast<void>(model.logits(prompts(1, s), positions::last, tap));
+      static_cast<void>(model.logits(prompts(1, s), positions::last, precis::tap::reference(tap)));
     }
   };
   pass([&](double v) {

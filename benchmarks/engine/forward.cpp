@@ -25,14 +25,14 @@ namespace {
 
 using precis::kernel::strided;
 
-constexpr engine::config shape{.architecture = engine::architecture::gpt2,
-                               .layers = 12,
-                               .width = 256,
-                               .heads = 8,
-                               .kv_heads = 8,
-                               .hidden = 1024,
-                               .vocabulary = 4096,
-                               .context = 256};
+const engine::config shape{.architecture = engine::architecture::gpt2,
+                           .layers = 12,
+                           .width = 256,
+                           .heads = 8,
+                           .kv_heads = 8,
+                           .hidden = 1024,
+                           .vocabulary = 4096,
+                           .context = 256};
 constexpr std::size_t sequences = 8, tokens = 256, rows = sequences * tokens;
 
 struct map_shape {

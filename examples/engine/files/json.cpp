@@ -80,6 +80,13 @@ std::size_t json_object::whole_number_or(std::string_view key, std::size_t other
   return find(key) == nullptr ? otherwise : whole_number(key);
 }
 
+bool json_object::contains(std::string_view key) const { return object_->contains(key); }
+
+double json_object::number(std::string_view key) const {
+  if (find(key) == nullptr) wrong_type(key, nullptr, "a number");
+  return number_or(key, 0);
+}
+
 double json_object::number_or(std::string_view key, double otherwise) const {
   const json* found = find(key);
   if (found == nullptr) return otherwise;

@@ -30,6 +30,10 @@ class json_object {
 
   /// The member called `key`, or nullptr if it is absent or null.
   [[nodiscard]] const json* find(std::string_view key) const;
+  /// Whether there is a member called `key`, even if it is null.
+  [[nodiscard]] bool contains(std::string_view key) const;
+  /// A number under a key that must be there.
+  [[nodiscard]] double number(std::string_view key) const;
 
   [[nodiscard]] std::size_t whole_number(std::string_view key) const;
   [[nodiscard]] std::size_t whole_number_or(std::string_view key, std::size_t otherwise) const;

@@ -14,7 +14,7 @@ namespace {
 template<class Wanted>
 [[nodiscard]] std::string family_names(Wanted&& wanted) {
   std::vector<std::string_view> names;
-  for (std::size_t i = 0; i <= static_cast<std::size_t>(architecture::bert); ++i)
+  for (std::size_t i = 0; i < all_families().size(); ++i)
     if (const auto a = static_cast<architecture>(i); wanted(a)) names.push_back(family_of(a).name);
   std::string text;
   for (std::size_t i = 0; i < names.size(); ++i)

@@ -38,20 +38,26 @@ struct attention_run {
   row_span<const float> cached_value;
   row_span<const float> key;  ///< [positions - earlier x kv_heads * width]
   row_span<const float> value;
+  float scale = 0;               ///< of scores; 0: 1 / sqrt(width)
+  float cap = 0;                 ///< scores become cap tanh(score / cap); 0: they stay
+  std::size_t window = 0;        ///< a query sees this many positions, itself included; 0: all
+  const float* sinks = nullptr;  ///< [heads] logits that take part in the softmax and carry no value, or null
 };
 
 /// Number of scratch floats that both functions need.
 [[nodiscard]] std::size_t attention_scratch(std::size_t positions, std::size_t queries) noexcept;
 
-/// out[i] = sum of softmax(q_i . k_p / sqrt(width))_p v_p over all p up to the position of query i, in the order of p.
+/// out[i] = sum of softmax(q_i . k_p / sqrt(width))_p v_p over all p up to the position of query i that it sees, in the
+/// order of p.
 ///
 /// @post the output at a position depends only on positions up to it: later ones are never read, not even times zero.
 void attend(const attention_run& run, row_span<float> out, float* scratch, std::span<float> workspace) noexcept;
 
 /// Gradients of the attention of one sequence. Overwrites d_query, d_key and d_value. Requires earlier == 0,
-/// queries == positions, and scratch of twice attention_scratch.
+/// queries == positions, and scratch of three times attention_scratch. Adds to d_sinks unless it is null. With
+/// `onto`, d_key and d_value are added to instead.
 void attend_backward(const attention_run& run, row_span<const float> d_out, row_span<float> d_query,
-                     row_span<float> d_key, row_span<float> d_value, float* scratch,
-                     std::span<float> workspace) noexcept;
+                     row_span<float> d_key, row_span<float> d_value, float* scratch, std::span<float> workspace,
+                     float* d_sinks = nullptr, bool onto = false) noexcept;
 
 }  // namespace engine

@@ -46,7 +46,7 @@ void check_size(const std::string& name, std::size_t have, std::size_t want) {
 }  // namespace
 
 void transformer::add_bias(std::size_t matrix, std::span<const double> bias) {
-  linear& map = map_of(weights_, matrix);
+  linear& map = map_at(weights_, places_[matrix]);
   check_size(matrices_[matrix].name, bias.size(), map.out);
   if (!map.bias.empty()) {
     add(bias, map.bias);
@@ -61,7 +61,7 @@ void transformer::add_bias(std::size_t matrix, std::span<const double> bias) {
 
 void transformer::add_token_bias(std::size_t matrix, precis::matrix_view<const double> by_token,
                                  std::span<const double> later) {
-  linear& map = map_of(weights_, matrix);
+  linear& map = map_at(weights_, places_[matrix]);
   const std::string& name = matrices_[matrix].name;
   check_size(name, by_token.cols, map.out);
   if (!later.empty()) check_size(name, later.size(), map.out);
@@ -93,20 +93,26 @@ void transformer::add_token_bias(std::size_t matrix, precis::matrix_view<const d
 std::vector<precis::matrix_slice> transformer::slices() const {
   using precis::role;
   const config& c = weights_.config;
-  const family& f = family_of(c);
-  const std::pair<linear block::*, role> roles[] = {
-      {&block::query, role::query}, {&block::key, role::key},
-      {&block::value, role::value}, {&block::attention_out, role::attention_out},
-      {&block::up, role::mlp_in},   {&block::gate, role::mlp_gate},
-      {&block::down, role::mlp_out}};
-  const auto heads_of = [&](role r) {
-    if (r == role::query || r == role::attention_out) return c.heads;
-    return r == role::key || r == role::value ? c.kv_heads : std::size_t{1};
-  };
-  const std::vector<block_part> maps = maps_of(f);
+  const std::pair<linear block::*, role> roles[] = {{&block::query, role::query},
+                                                    {&block::key, role::key},
+                                                    {&block::value, role::value},
+                                                    {&block::attention_out, role::attention_out},
+                                                    {&block::up, role::mlp_in},
+                                                    {&block::gate, role::mlp_gate},
+                                                    {&block::down, role::mlp_out},
+                                                    {&block::shared_up, role::mlp_in},
+                                                    {&block::shared_gate, role::mlp_gate},
+                                                    {&block::shared_down, role::mlp_out}};
+  const std::pair<linear expert::*, role> of_expert[] = {
+      {&expert::up, role::mlp_in}, {&expert::gate, role::mlp_gate}, {&expert::down, role::mlp_out}};
   std::vector<precis::matrix_slice> all;
   for (std::size_t m = 0; m < maps_; ++m) {
-    const block_part& part = maps[m % maps.size()];
+    const slot& part = *places_[m].slot;
+    const layer_settings& layer = knobs_.layers[places_[m].layer];
+    const auto heads_of = [&](role r) {
+      if (r == role::query || r == role::attention_out) return c.heads;
+      return r == role::key || r == role::value ? layer.kv_heads : std::size_t{1};
+    };
     precis::matrix_slice whole = precis::whole_matrices(std::span(matrices_).subspan(m, 1)).front();
     whole.matrix = m;
     if (part.map == &block::qkv) {
@@ -123,7 +129,9 @@ std::vector<precis::matrix_slice> transformer::slices() const {
       continue;
     }
     for (const auto& [member, r] : roles)
-      if (part.map == member) whole.role = r;
+      if (part.map != nullptr && part.map == member) whole.role = r;
+    for (const auto& [member, r] : of_expert)
+      if (part.of_expert != nullptr && part.of_expert == member) whole.role = r;
     whole.heads = heads_of(whole.role);
     all.push_back(std::move(whole));
   }

@@ -1,9 +1,11 @@
 #include <engine/model/config_json.hpp>
 
 #include <engine/files/json.hpp>
+#include <engine/model/families/decoder.hpp>
 #include <engine/model/family.hpp>
 #include <engine/model/known_keys.hpp>
 
+#include <precis/core/error.hpp>
 #include <precis/core/text.hpp>
 
 #include <nlohmann/json.hpp>
@@ -48,23 +50,42 @@ void add_values(const json& value, std::vector<plain_value>& out) {
 
 enum class checked { all_but_windows, windows };
 
+/// Whether a family's reader honours a key, or refuses what it does not support.
+[[nodiscard]] bool is_read(const family& f, std::string_view key) {
+  return has_word(f.keys, key) || (f.usual == nullptr && has_word(usual_keys, key));
+}
+
+/// The row of a key in config.json.
+[[nodiscard]] const key_row* row_of(const family& f, std::string_view key) {
+  const key_row* const row = find_key(config_json_keys(), key, f.model_type);
+  if (f.usual != nullptr || (row != nullptr && !row->families.empty())) return row;
+  return find_key(config_json_keys(), key, "decoder");
+}
+
+/// The object of a config.json that holds the language model's keys beside those at the top; null if there is none.
+[[nodiscard]] const json* nested_in(const json& root, const family& f) {
+  const auto at = f.nested.empty() ? root.end() : root.find(f.nested);
+  return at != root.end() && at->is_object() ? &*at : nullptr;
+}
+
 /// Refuses a key that asks for what the engine does not do. Windows are compared with the context.
-void check_keys(const json& root, const json_object& keys, std::string_view family, checked which,
-                std::size_t context) {
+void check_keys(const json& root, const json_object& keys, const family& f, checked which, std::size_t context) {
   for (const auto& [key, value] : root.items()) {
-    const key_row* const row = find_key(config_json_keys(), key, family);
+    if (is_read(f, key)) continue;
+    const key_row* const row = row_of(f, key);
     if (row == nullptr || value.is_null() || (row->use == key_use::window) != (which == checked::windows)) continue;
     if (std::string expected = wanted_instead(*row, value, context); !expected.empty())
       keys.refuse("key \"" + key + "\" is " + shown(value) +
                       (row->use == key_use::extent ? "" : ", which this engine does not support"),
                   std::move(expected));
   }
+  if (const json* const inner = nested_in(root, f)) check_keys(*inner, keys, f, which, context);
 }
 
 /// Refuses a model whose weights another program packed, by the method that its config.json states.
-void check_not_quantized(const json_object& keys) {
+void check_not_quantized(const json_object& keys, const family& f) {
   const json* const found = keys.find("quantization_config");
-  if (found == nullptr) return;
+  if (found == nullptr || is_read(f, "quantization_config")) return;
   std::string method = "an unnamed method";
   if (found->is_object())
     if (const auto at = found->find("quant_method"); at != found->end() && at->is_string())
@@ -78,19 +99,19 @@ void check_not_quantized(const json_object& keys) {
 config parse_config(std::string_view json_text, std::string_view where) {
   const json root = parse_json(json_text, where);
   const json_object keys(root, std::string(where));
-  check_not_quantized(keys);
   const std::string type = keys.text("model_type");
   std::string known;
-  for (const architecture a : all_architectures) {
-    const family& f = family_of(a);
-    if (type == f.model_type) {
-      check_keys(root, keys, type, checked::all_but_windows, 0);
-      const config c = f.read_config(keys);
-      check_keys(root, keys, type, checked::windows, c.context);
+  for (const family* const f : all_families()) {
+    if (type == f->model_type) {
+      check_not_quantized(keys, *f);
+      check_keys(root, keys, *f, checked::all_but_windows, 0);
+      config c = f->read_config(keys);
+      check_keys(root, keys, *f, checked::windows, c.context);
+      if (c.knobs) c.knobs->published = json_text;
       check(c, where);
       return c;
     }
-    known += (known.empty() ? "" : a == std::end(all_architectures)[-1] ? " or " : ", ") + std::string(f.model_type);
+    known += (known.empty() ? "" : f == all_families().back() ? " or " : ", ") + std::string(f->model_type);
   }
   keys.refuse("key \"model_type\" is \"" + precis::shown(type) + "\"", known);
 }
@@ -99,11 +120,14 @@ std::vector<std::string> unapplied_keys(const json& root, const config& c, metad
   const bool generation = file == metadata_file::generation_config;
   std::vector<std::string> unapplied;
   for (const auto& [key, value] : root.items()) {
-    const key_row* row = generation ? nullptr : find_key(config_json_keys(), key, family_of(c).model_type);
+    if (!generation && is_read(family_of(c), key)) continue;
+    const key_row* row = generation ? nullptr : row_of(family_of(c), key);
     if (row == nullptr) row = find_key(generation_config_keys(), key, {});
     const bool asks = row == nullptr || (row->use == key_use::unapplied && !wanted_instead(*row, value, 0).empty());
     if (asks && !value.is_null()) unapplied.push_back(key);
   }
+  if (const json* const inner = generation ? nullptr : nested_in(root, family_of(c)))
+    for (std::string& key : unapplied_keys(*inner, c, file)) unapplied.push_back(std::move(key));
   return unapplied;
 }
 
@@ -126,6 +150,11 @@ std::vector<precis::token> token_ids(const json_object& keys, std::string_view k
 
 std::string config_json(const config& c) {
   const family& f = family_of(c);
+  if (c.knobs && !c.knobs->published.empty()) return c.knobs->published;
+  if (c.knobs || f.write_config == nullptr)
+    precis::refuse({.what = "a " + std::string(f.name) + " whose settings were not read from a file",
+                    .where = "config.json",
+                    .expected = "a model that was loaded from a folder"});
   nlohmann::ordered_json keys;
   keys["architectures"] = {f.hugging_face_class};
   keys["model_type"] = f.model_type;

@@ -46,10 +46,16 @@ constexpr key_row config_json[] = {
     {.use = neutral, .neutral = "default", .keys = "rope_scaling rope_parameters"},
     {.use = neutral, .neutral = "1", .keys = "partial_rotary_factor rotary_pct rope_pct rotary_percentage"},
     {.use = neutral, .keys = "rotary_dim rope_local_base_freq rope_type"},
-    {.use = neutral, .neutral = "false", .keys = "rope_interleaved", .families = "llama phi"},
-    {.use = neutral, .neutral = "true", .keys = "use_rope", .families = "llama phi"},
-    {.use = neutral, .neutral = "1", .keys = "no_rope_layers", .families = "llama phi"},  // 1 means that it has them
-    {.use = neutral, .neutral = "0", .keys = "no_rope_layer_interval nope_layer_interval", .families = "llama phi"},
+    {.use = neutral, .neutral = "false", .keys = "rope_interleaved", .families = "llama phi decoder"},
+    {.use = neutral, .neutral = "true", .keys = "use_rope", .families = "llama phi decoder"},
+    {.use = neutral,
+     .neutral = "1",
+     .keys = "no_rope_layers",
+     .families = "llama phi decoder"},  // 1 means that it has them
+    {.use = neutral,
+     .neutral = "0",
+     .keys = "no_rope_layer_interval nope_layer_interval",
+     .families = "llama phi decoder"},
     {.use = window, .keys = "sliding_window window_size"},
     {.use = neutral, .neutral = "full_attention", .keys = "layer_types"},
     {.use = neutral, .neutral = "0", .keys = "attention_chunk_size sliding_window_pattern num_kv_shared_layers"},
@@ -59,12 +65,12 @@ constexpr key_row config_json[] = {
          "use_sliding_window use_bidirectional_attention attn_temperature_tuning attention_sink use_qk_norm qk_norm "
          "qk_layernorm alibi use_alibi multi_query new_decoder_architecture normalize_embedding scale_embedding "
          "is_encoder_decoder tie_encoder_decoder add_cross_attention"},
-    {.use = neutral, .neutral = "true", .keys = "is_causal", .families = "gpt2 llama opt phi"},
+    {.use = neutral, .neutral = "true", .keys = "is_causal", .families = "gpt2 llama opt phi decoder"},
     {.use = neutral, .neutral = "false", .keys = "is_causal", .families = "bert"},
     {.use = neutral,
      .neutral = "false",
      .keys = "parallel_attn parallel_attention use_parallel_residual parallel_residual",
-     .families = "gpt2 llama opt bert"},
+     .families = "gpt2 llama opt bert decoder"},
     {.use = neutral,
      .neutral = "true",
      .keys = "parallel_attn parallel_attention use_parallel_residual parallel_residual",
@@ -72,7 +78,8 @@ constexpr key_row config_json[] = {
     {.use = neutral,
      .neutral = "false",
      .keys = "bias use_bias qkv_bias use_qkv_bias attention_out_bias attention_o_bias lm_head_bias",
-     .families = "llama"},
+     .families = "llama decoder"},
+    {.use = neutral, .neutral = "false", .keys = "attention_bias mlp_bias", .families = "decoder"},
     {.use = neutral,
      .neutral = "true",
      .keys = "bias use_bias qkv_bias use_qkv_bias attention_bias attention_out_bias mlp_bias",
@@ -92,6 +99,7 @@ constexpr key_row config_json[] = {
      .neutral = "0",
      .keys = "num_experts num_local_experts n_routed_experts n_shared_experts num_experts_per_tok "
              "moe_intermediate_size num_nextn_predict_layers q_lora_rank kv_lora_rank hidden_size_per_layer_input"},
+    {.use = neutral, .neutral = "1", .keys = "full_attn_mod interpolate_factor"},
     {.use = neutral, .keys = "compression_config cross_attention_hidden_size pruned_heads"},
 
     // What changes no result: labels of a language model, provenance, training, files of other programs.
@@ -102,7 +110,8 @@ constexpr key_row config_json[] = {
              "task_specific_params finetuning_task chunk_size_feed_forward label2id auto_map _commit_hash "
              "_attn_implementation attn_implementation _attn_implementation_autoset _attn_implementation_internal "
              "_flash_attn_2_enabled pad_token_id sep_token_id unk_token_id cls_token_id mask_token_id "
-             "decoder_start_token_id output_past language prefix is_llama_config"},
+             "decoder_start_token_id output_past language prefix is_llama_config output_router_logits "
+             "router_aux_loss_coef router_jitter_noise initializer_cutoff_factor"},
     {.keys =
          "attn_pdrop embd_pdrop resid_pdrop resid_dropout dropout attention_dropout activation_dropout hidden_dropout "
          "embedding_dropout hidden_dropout_prob attention_probs_dropout_prob classifier_dropout layerdrop "

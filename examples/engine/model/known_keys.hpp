@@ -25,9 +25,10 @@ enum class key_use {
 /// Keys that are treated alike. Lists are separated by blanks.
 struct key_row {
   key_use use = key_use::ignored;
-  std::string_view neutral = {};   ///< values that ask for nothing, for instance "0 1"; null and empty lists always do
-  std::string_view keys;           ///< names; in GGUF without the architecture, which a leading dot stands for
-  std::string_view families = {};  ///< model types for which the row holds; empty: those that no other row names
+  std::string_view neutral = {};  ///< values that ask for nothing, for instance "0 1"; null and empty lists always do
+  std::string_view keys;          ///< names; in GGUF without the architecture, which a leading dot stands for
+  std::string_view families =
+      {};  ///< model types for which the row holds; "decoder": all that list their keys in families/; empty: the rest
 };
 
 /// The tables. A row that names the family goes before one that does not.

@@ -10,6 +10,7 @@
 #include <cstddef>
 #include <limits>
 #include <span>
+#include <type_traits>
 
 /// Element-wise functions and reductions of a transformer. Results are bit-identical for any alignment, instruction set
 /// and adjacent elements: multiply-adds are explicit, and sums have sixteen lanes. Element-wise functions are templates
@@ -89,6 +90,21 @@ inline void softmax(float* x, std::size_t n, float scale) noexcept {
   const auto inverse =
       static_cast<float>(1.0 / lane_sum(padded, [x](std::size_t i) { return static_cast<double>(x[i]); }));
   for (std::size_t i = 0; i < padded; ++i) x[i] *= inverse;
+}
+
+/// The same beside one more logit, whose share it returns: the shares in x sum to 1 minus that.
+inline float softmax_beside(float* x, std::size_t n, float scale, float logit) noexcept {
+  const std::size_t padded = whole_lanes(n);
+  std::fill(x + n, x + padded, -std::numeric_limits<float>::infinity());
+  const float top = std::max(largest(x, n) * scale, logit);
+  for_each_lane([top, scale]<class L>(
+                    L, auto v) { return exponential<L>(L::subtract(L::multiply(v, L::all(scale)), L::all(top))); },
+                padded, x, x);
+  const float beside = exponential(logit - top);
+  const auto inverse = static_cast<float>(
+      1.0 / (static_cast<double>(beside) + lane_sum(padded, [x](std::size_t i) { return static_cast<double>(x[i]); })));
+  for (std::size_t i = 0; i < padded; ++i) x[i] *= inverse;
+  return beside * inverse;
 }
 
 /// The logarithm of the sum of e^x.
@@ -192,13 +208,27 @@ struct relu {
   }
 };
 
-/// Calls use(function) with one of the four activations above.
+/// max(x, 0)^2
+struct relu_squared {
+  template<class L>
+  [[nodiscard]] static typename L::vector value(typename L::vector x) noexcept {
+    const auto positive = L::larger(x, L::all(0.f));
+    return L::multiply(positive, positive);
+  }
+  template<class L>
+  [[nodiscard]] static typename L::vector slope(typename L::vector x) noexcept {
+    return L::multiply(L::all(2.f), L::larger(x, L::all(0.f)));
+  }
+};
+
+/// Calls use(function) with one of the activations above.
 template<class Use>
 decltype(auto) with_activation(activation a, Use&& use) {
   switch (a) {
     case activation::gelu_tanh: return use(gelu_tanh{});
     case activation::gelu_erf: return use(gelu_erf{});
     case activation::silu: return use(silu{});
+    case activation::relu_squared: return use(relu_squared{});
     case activation::relu: break;
   }
   return use(relu{});
@@ -222,18 +252,36 @@ struct row_moments {
   return {static_cast<float>(mean), static_cast<float>(1.0 / std::sqrt(square / count + static_cast<double>(epsilon)))};
 }
 
+/// The scale of element i: its stored value plus the offset, or 1 if nothing is stored.
+template<bool Plain>
+[[nodiscard]] inline float scale_at(const norm& n, std::size_t i) noexcept {
+  if constexpr (Plain) return n.scale[i];
+  return n.scale.empty() ? 1.f : n.scale[i] + n.offset;
+}
+
+/// Calls use(plain), where plain.value is true if scales are used as they are stored.
+template<class Use>
+inline void with_scales(const norm& n, Use&& use) noexcept {
+  if (n.offset == 0 && !n.scale.empty())
+    use(std::true_type{});
+  else
+    use(std::false_type{});
+}
+
 /// LayerNorm, or RMSNorm if there is no shift: y = (x - mean) * inverse * scale + shift.
 inline void normalize(const norm& n, std::span<const float> x, float epsilon, float* y) noexcept {
   const row_moments m = moments(n, x, epsilon);
   const float* const v = x.data();
-  const float* const scale = n.scale.data();
   const std::size_t count = x.size();
-  if (n.shift.empty()) {
-    for (std::size_t i = 0; i < count; ++i) y[i] = v[i] * m.inverse * scale[i];
-  } else {
-    const float* const shift = n.shift.data();
-    for (std::size_t i = 0; i < count; ++i) y[i] = std::fma((v[i] - m.mean) * m.inverse, scale[i], shift[i]);
-  }
+  with_scales(n, [&]<class Plain>(Plain) {
+    if (n.shift.empty()) {
+      for (std::size_t i = 0; i < count; ++i) y[i] = v[i] * m.inverse * scale_at<Plain::value>(n, i);
+    } else {
+      const float* const shift = n.shift.data();
+      for (std::size_t i = 0; i < count; ++i)
+        y[i] = std::fma((v[i] - m.mean) * m.inverse, scale_at<Plain::value>(n, i), shift[i]);
+    }
+  });
 }
 
 /// Accumulates the gradient at the norm's input x into dx, given dy at its output. Accumulates the norm's parameter
@@ -244,17 +292,22 @@ inline void normalize_backward(const norm& n, std::span<const float> x, float ep
   const std::size_t count = x.size();
   const auto unit = [&](std::size_t i) { return (x[i] - m.mean) * m.inverse; };
   const auto inverse_count = 1.0 / static_cast<double>(count);
-  const auto along = static_cast<float>(inverse_count * lane_sum(count, [&](std::size_t i) {
-                                          return static_cast<double>(dy[i] * n.scale[i]) * static_cast<double>(unit(i));
-                                        }));
-  float mean = 0;
-  if (!n.shift.empty())
-    mean = static_cast<float>(inverse_count *
-                              lane_sum(count, [&](std::size_t i) { return static_cast<double>(dy[i] * n.scale[i]); }));
-  for (std::size_t i = 0; i < count; ++i)
-    dx[i] = std::fma(m.inverse, std::fma(-unit(i), along, std::fma(dy[i], n.scale[i], -mean)), dx[i]);
+  with_scales(n, [&]<class Plain>(Plain) {
+    const auto scaled = [&](std::size_t i) { return dy[i] * scale_at<Plain::value>(n, i); };
+    const auto along = static_cast<float>(inverse_count * lane_sum(count, [&](std::size_t i) {
+                                            return static_cast<double>(scaled(i)) * static_cast<double>(unit(i));
+                                          }));
+    float mean = 0;
+    if (!n.shift.empty())
+      mean = static_cast<float>(inverse_count *
+                                lane_sum(count, [&](std::size_t i) { return static_cast<double>(scaled(i)); }));
+    for (std::size_t i = 0; i < count; ++i)
+      dx[i] =
+          std::fma(m.inverse, std::fma(-unit(i), along, std::fma(dy[i], scale_at<Plain::value>(n, i), -mean)), dx[i]);
+  });
   if (gradient == nullptr) return;
-  for (std::size_t i = 0; i < count; ++i) gradient->scale[i] = std::fma(dy[i], unit(i), gradient->scale[i]);
+  for (std::size_t i = 0; i < gradient->scale.size(); ++i)
+    gradient->scale[i] = std::fma(dy[i], unit(i), gradient->scale[i]);
   for (std::size_t i = 0; i < gradient->shift.size(); ++i) gradient->shift[i] += dy[i];
 }
 

@@ -27,27 +27,29 @@ using precis::token_batch;
 
 }  // namespace
 
-transformer::transformer(engine::weights w) : weights_(std::move(w)), rotary_(weights_.config) {
+transformer::transformer(engine::weights w) : weights_(std::move(w)) {
   check(weights_);
-  const family& f = family_of(weights_.config);
+  const config& c = weights_.config;
+  const family& f = family_of(c);
   if (!f.causal)
     bad_batch("a " + std::string(f.name), "a model that predicts the next token; a BERT runs as engine::encoder");
-  matrices_ = matrices_of(weights_.config);
+  knobs_ = settings_of(c);
+  matrices_ = matrices_of(c);
+  places_ = matrix_places_of(c, knobs_);
+  by_layer_ = layer_matrices_of(c, knobs_);
   maps_ = matrices_.size();
+  stream_ = stream_layout(c, knobs_);
+  rotary_ = rotary(knobs_.ropes, c.context);
 }
 
 void transformer::list_tables() {
   if (has_tables()) return;
   const config& c = weights_.config;
   const auto add = [&](std::string_view name, std::size_t layer) {
-    matrices_.push_back({.name = std::string(name), .layer = layer, .out = c.vocabulary, .in = c.width});
+    matrices_.push_back({.name = std::string(name), .layer = layer, .out = c.vocabulary, .in = table_width()});
   };
   add(family_of(c).token_embedding, precis::before_layers);
   if (!c.tied_head) add(family_of(c).head, precis::after_layers);
-}
-
-std::span<const float> transformer::head_weights() const noexcept {
-  return weights_.config.tied_head ? weights_.token_embedding : weights_.head;
 }
 
 void transformer::check_batch(const token_batch& b, bool needs_targets) const {
@@ -78,90 +80,68 @@ void transformer::check_batch(const token_batch& b, bool needs_targets) const {
   check_ids(b.targets, "target", true);
 }
 
-void transformer::embed(const token_batch& b, activations_view<float> x, const tap_callback* tap) const {
-  const std::size_t width = weights_.config.width;
-  for (std::size_t s = 0; s < b.sequences; ++s)
-    for (std::size_t t = 0; t < b.tokens; ++t)
-      std::copy_n(weights_.token_embedding.data() + static_cast<std::size_t>(b.sequence(s)[t]) * width, width,
-                  x(s, t).data());
-  if (tap != nullptr) (*tap)({precis::site_kind::embedding, 0}, x);
-  if (weights_.position_embedding.empty()) return;
-  const std::size_t first = family_of(weights_.config).first_position;
-  for (std::size_t s = 0; s < b.sequences; ++s)
-    for (std::size_t t = 0; t < b.tokens; ++t) {
-      float* const row = x(s, t).data();
-      const float* const position = weights_.position_embedding.data() + (first + t) * width;
-      for (std::size_t f = 0; f < width; ++f) row[f] += position[f];
-    }
-}
-
 void transformer::run_blocks(activations_view<float> x, const tap_callback* tap, cache* fill,
                              std::span<block_values> keep, scratch_arena& memory) const {
   const config& c = weights_.config;
   const std::size_t rows = x.sequences * x.tokens;
+  const rotary::tables tables = rotary_.for_length(x.tokens);
   if (fill != nullptr) {
     fill->sequences_ = x.sequences;
     fill->tokens_ = x.tokens;
-    fill->width_ = c.width;
-    fill->kv_width_ = c.kv_width();
-    fill->residuals_.resize((c.layers + 1) * rows * c.width);
-    fill->keys_.resize(c.layers * rows * c.kv_width());
-    fill->values_.resize(c.layers * rows * c.kv_width());
+    fill->width_ = stream_.total;
+    fill->residuals_.resize((c.layers + 1) * rows * stream_.total);
+    fill->widths_.resize(c.layers);
+    fill->keys_.resize(c.layers);
+    fill->values_.resize(c.layers);
   }
   for (std::size_t l = 0; l <= c.layers; ++l) {
-    if (tap != nullptr) (*tap)({precis::site_kind::residual, l}, x);
+    if (tap != nullptr) (*tap)({precis::site_kind::residual, l}, stream_.residual(x));
     if (fill != nullptr) std::copy_n(x.data, x.size(), fill->residuals_.data() + l * x.size());
     if (l == c.layers) break;
-    block_run run{.shape = c, .block = weights_.blocks[l], .rotary = rotary_, .layer = l};
+    block_run run = run_of(l, tables);
     if (fill != nullptr) {
-      run.keep_keys = fill->keys_.data() + l * rows * c.kv_width();
-      run.keep_values = fill->values_.data() + l * rows * c.kv_width();
+      fill->widths_[l] = run.has_own_keys() ? run.kv_width() : 0;
+      fill->keys_[l].resize(rows * fill->widths_[l]);
+      fill->values_[l].resize(rows * fill->widths_[l]);
+      run.keep_keys = fill->keys_[l].data();
+      run.keep_values = fill->values_[l].data();
     }
-    if (!keep.empty()) keep[l] = allocate_values(c, rows, true, memory);
+    if (!keep.empty()) keep[l] = allocate_values(run, rows, true, memory);
     scratch_arena block_memory;
     run_block(run, x, tap, keep.empty() ? nullptr : &keep[l], block_memory);
   }
 }
 
-void transformer::head(matrix_view<const float> normed, matrix_view<float> logits, scratch_arena& memory) const {
-  const config& c = weights_.config;
-  apply({head_weights(), c.vocabulary, c.width}, weights_.head_bias, normed, logits, product_workspace(memory));
+block_run transformer::run_of(std::size_t layer, const rotary::tables& tables) const noexcept {
+  return {.shape = weights_.config,
+          .knobs = knobs_,
+          .block = weights_.blocks[layer],
+          .stream = stream_,
+          .tables = tables,
+          .layer = layer};
 }
 
-float_matrix transformer::read_out(matrix_view<const float> residual) const {
-  const config& c = weights_.config;
-  if (residual.cols != c.width)
-    bad_batch("residuals of " + std::to_string(residual.cols) + " features", std::to_string(c.width));
-  if (!residual.rows_contiguous()) bad_batch("residual rows with gaps between their features", "contiguous rows");
-  scratch_arena memory;
-  float* const normed = memory.take(residual.rows * c.width);
-  for (std::size_t r = 0; r < residual.rows; ++r)
-    normalize(weights_.final_norm, residual.row(r), c.norm_epsilon, normed + r * c.width);
-  float_matrix logits(residual.rows, c.vocabulary);
-  head({std::span<const float>(normed, residual.rows * c.width), residual.rows, c.width}, logits.view(), memory);
-  return logits;
+activations_view<float> transformer::take_stream(const token_batch& batch, scratch_arena& memory) const {
+  const std::size_t size = batch.sequences * batch.tokens * stream_.total;
+  return {{memory.take(size), size}, batch.sequences, batch.tokens, stream_.total};
 }
 
 float_matrix transformer::logits_of(const token_batch& batch, precis::positions which, const tap_callback* tap,
                                     cache* fill) const {
   check_batch(batch, false);
-  const std::size_t width = weights_.config.width;
   scratch_arena memory;
-  const std::size_t size = batch.sequences * batch.tokens * width;
-  const activations_view<float> x({memory.take(size), size}, batch.sequences, batch.tokens, width);
+  const activations_view<float> x = take_stream(batch, memory);
   embed(batch, x, tap);
   run_blocks(x, tap, fill, {}, memory);
   if (which == precis::positions::all) return read_out(x.as_matrix());
-  return read_out({x.data + (batch.tokens - 1) * width, batch.sequences, width,
-                   static_cast<std::ptrdiff_t>(batch.tokens * width), 1});
+  return read_out({x.data + (batch.tokens - 1) * stream_.total, batch.sequences, stream_.total,
+                   static_cast<std::ptrdiff_t>(batch.tokens * stream_.total), 1});
 }
 
 precis::nll transformer::loss_of(const token_batch& batch, const tap_callback* tap) const {
   check_batch(batch, true);
-  const std::size_t width = weights_.config.width;
   scratch_arena memory;
-  const std::size_t size = batch.sequences * batch.tokens * width;
-  const activations_view<float> x({memory.take(size), size}, batch.sequences, batch.tokens, width);
+  const activations_view<float> x = take_stream(batch, memory);
   embed(batch, x, tap);
   run_blocks(x, tap, nullptr, {}, memory);
   return read_loss(batch, x);
@@ -169,7 +149,7 @@ precis::nll transformer::loss_of(const token_batch& batch, const tap_callback* t
 
 precis::activations transformer::enter(const token_batch& batch) const {
   check_batch(batch, false);
-  precis::activations x(batch.sequences, batch.tokens, weights_.config.width);
+  precis::activations x(batch.sequences, batch.tokens, stream_.total);
   embed(batch, x.view(), nullptr);
   return x;
 }
@@ -177,97 +157,52 @@ precis::activations transformer::enter(const token_batch& batch) const {
 void transformer::run_layer(std::size_t layer, precis::activations& residual) const {
   const config& c = weights_.config;
   if (layer >= c.layers) bad_batch("layer " + std::to_string(layer), "less than " + std::to_string(c.layers));
-  if (residual.features != c.width || residual.tokens == 0 || residual.tokens > c.context)
+  if (residual.features != stream_.total || residual.tokens == 0 || residual.tokens > c.context)
     bad_batch("a residual of " + std::to_string(residual.tokens) + " tokens x " + std::to_string(residual.features) +
                   " features",
-              "1 to " + std::to_string(c.context) + " tokens of " + std::to_string(c.width) + " features");
+              "1 to " + std::to_string(c.context) + " tokens of " + std::to_string(stream_.total) + " features");
   scratch_arena memory;
-  run_block({.shape = c, .block = weights_.blocks[layer], .rotary = rotary_, .layer = layer}, residual.view(), nullptr,
-            nullptr, memory);
+  run_block(run_of(layer, rotary_.for_length(residual.tokens)), residual.view(), nullptr, nullptr, memory);
 }
 
-precis::nll transformer::read_loss(const token_batch& batch, activations_view<const float> residual) const {
-  check_batch(batch, true);
-  const config& c = weights_.config;
-  if (residual.sequences != batch.sequences || residual.tokens != batch.tokens || residual.features != c.width)
-    bad_batch("a residual of " + std::to_string(residual.sequences) + " x " + std::to_string(residual.tokens) + " x " +
-                  std::to_string(residual.features),
-              "the batch's " + std::to_string(batch.sequences) + " sequences of " + std::to_string(batch.tokens) +
-                  " tokens, and " + std::to_string(c.width) + " features");
-  scratch_arena memory;
-  const std::size_t most = head_rows(c);
-  float* const normed = memory.take(most * c.width);
-  float* const logits = memory.take(most * c.vocabulary);
-  std::vector<token> targets;
-  precis::nll total;
-  const auto read = [&] {  // adds the losses of the rows collected so far
-    const std::size_t n = targets.size();
-    scratch_arena head_memory;
-    head({std::span<const float>(normed, n * c.width), n, c.width},
-         {std::span<float>(logits, n * c.vocabulary), n, c.vocabulary}, head_memory);
-    for (std::size_t r = 0; r < n; ++r) {
-      const std::span<const float> row(logits + r * c.vocabulary, c.vocabulary);
-      total.sum += token_loss(log_sum_exp(row), row[static_cast<std::size_t>(targets[r])]);
-    }
-    total.count += n;
-    targets.clear();
-  };
-  for (std::size_t i = 0; i < batch.targets.size(); ++i) {
-    if (batch.targets[i] == precis::no_target) continue;
-    normalize(weights_.final_norm, residual(i / batch.tokens, i % batch.tokens), c.norm_epsilon,
-              normed + targets.size() * c.width);
-    targets.push_back(batch.targets[i]);
-    if (targets.size() == most) read();
+template<class Use>
+void transformer::visit_blocks(const token_batch& batch, activations_view<float> x, Use&& use) const {
+  embed(batch, x, nullptr);
+  const rotary::tables tables = rotary_.for_length(batch.tokens);
+  for (std::size_t l = 0; l < layers(); ++l) {
+    scratch_arena memory;
+    const block_run run = run_of(l, tables);
+    block_values kept = allocate_values(run, x.rows(), true, memory);
+    run_block(run, x, nullptr, &kept, memory);
+    use(run, std::as_const(kept));
   }
-  if (!targets.empty()) read();
-  return total;
 }
 
 void transformer::inputs_of(const token_batch& batch, const input_callback& sink) const {
   check_batch(batch, false);
-  const config& c = weights_.config;
-  struct reading {
-    float* block_values::* input;
-    std::size_t width;
-    std::vector<std::size_t> matrices;  // indices in the block
-  };
-  reading readings[] = {{&block_values::normed, c.width, {}},
-                        {&block_values::context, c.width, {}},
-                        {&block_values::mlp_normed, c.width, {}},
-                        {&block_values::active, c.hidden, {}}};
-  const std::vector<block_part> maps = maps_of(family_of(c));
-  const std::size_t into_mlp = family_of(c).parallel ? 0 : 2;
-  for (std::size_t m = 0; m < maps.size(); ++m) {
-    const bool attention = maps[m].part == precis::part::attention;
-    const bool writes = maps[m].map == (attention ? &block::attention_out : &block::down);
-    const std::size_t at = writes ? (attention ? 1 : 3) : attention ? 0 : into_mlp;
-    readings[at].matrices.push_back(m);
-  }
   scratch_arena memory;
   const std::size_t rows = batch.sequences * batch.tokens;
-  const activations_view<float> x({memory.take(rows * c.width), rows * c.width}, batch.sequences, batch.tokens,
-                                  c.width);
-  embed(batch, x, nullptr);
-  block_values kept = allocate_values(c, rows, true, memory);
-  for (std::size_t l = 0; l < c.layers; ++l) {
-    scratch_arena block_memory;
-    run_block({.shape = c, .block = weights_.blocks[l], .rotary = rotary_, .layer = l}, x, nullptr, &kept,
-              block_memory);
-    for (const reading& r : readings) {
-      if (r.matrices.empty()) continue;
-      std::vector<std::size_t> matrices = r.matrices;
-      for (std::size_t& m : matrices) m += l * maps.size();
-      const std::span<const float> values(kept.*r.input, rows * r.width);
-      sink({.matrices = matrices, .input = {values, batch.sequences, batch.tokens, r.width}});
-    }
-  }
+  const activations_view<float> x = take_stream(batch, memory);
+  visit_blocks(batch, x, [&](const block_run& run, const block_values& kept) {
+    report_inputs(run, by_layer_[run.layer], batch.sequences, batch.tokens, kept, sink);
+  });
   if (!has_tables()) return;
-  float* const normed = memory.take(rows * c.width);
-  for (std::size_t r = 0; r < rows; ++r)
-    normalize(weights_.final_norm, x.as_matrix().row(r), c.norm_epsilon, normed + r * c.width);
+  const std::size_t width = table_width();
+  float* const entered = memory.take(rows * width);
+  for (std::size_t r = 0; r < rows; ++r) enter_head(x.as_matrix().row(r), entered + r * width);
   const std::size_t head = head_matrix();
   sink({.matrices = {&head, 1},
-        .input = {std::span<const float>(normed, rows * c.width), batch.sequences, batch.tokens, c.width}});
+        .input = {std::span<const float>(entered, rows * width), batch.sequences, batch.tokens, width}});
+}
+
+std::vector<std::vector<std::size_t>> transformer::routed(const token_batch& batch) const {
+  check_batch(batch, false);
+  scratch_arena memory;
+  std::vector<std::vector<std::size_t>> counts(layers());
+  visit_blocks(batch, take_stream(batch, memory), [&](const block_run& run, const block_values& kept) {
+    if (run.settings().experts) counts[run.layer] = kept.experts.made.counts(knobs_.mixture.router.experts);
+  });
+  return counts;
 }
 
 void transformer::resume(const precis::layer_run& run, const cache& from, activations_view<float> residual,
@@ -275,17 +210,22 @@ void transformer::resume(const precis::layer_run& run, const cache& from, activa
   const config& c = weights_.config;
   const std::size_t rows = from.sequences_ * from.tokens_;
   if (run.layer >= c.layers) bad_batch("layer " + std::to_string(run.layer), "less than " + std::to_string(c.layers));
-  if (from.width_ != c.width || from.kv_width_ != c.kv_width() ||
-      from.residuals_.size() != (c.layers + 1) * rows * c.width)
-    bad_batch("a cache that this model did not fill", "one that `capture` filled");
-  if (residual.features != c.width || residual.tokens == 0)
+  const auto fits = [&](std::size_t l) {
+    const layer_settings& s = knobs_.layers[l];
+    return from.widths_[l] == (s.kv_source == own_keys ? s.kv_heads * s.head_width : 0);
+  };
+  bool filled = from.width_ == stream_.total && from.widths_.size() == c.layers &&
+                from.residuals_.size() == (c.layers + 1) * rows * stream_.total;
+  for (std::size_t l = 0; filled && l < c.layers; ++l) filled = fits(l);
+  if (!filled) bad_batch("a cache that this model did not fill", "one that `capture` filled");
+  if (residual.features != stream_.total || residual.tokens == 0)
     bad_batch("a residual of " + std::to_string(residual.tokens) + " tokens x " + std::to_string(residual.features) +
                   " features",
-              "at least one token of " + std::to_string(c.width) + " features");
-  if (run.first_token > from.tokens_ || run.first_token + residual.tokens > c.context)
-    bad_batch("tokens " + std::to_string(run.first_token) + " to " +
-                  std::to_string(run.first_token + residual.tokens - 1) + " after " + std::to_string(from.tokens_) +
-                  " cached ones",
+              "at least one token of " + std::to_string(stream_.total) + " features");
+  const std::size_t end = run.first_token + residual.tokens;
+  if (run.first_token > from.tokens_ || end > c.context)
+    bad_batch("tokens " + std::to_string(run.first_token) + " to " + std::to_string(end - 1) + " after " +
+                  std::to_string(from.tokens_) + " cached ones",
               "a first token that the cache reaches, and at most " + std::to_string(c.context) + " in all");
   if (run.sequences.size() != residual.sequences)
     bad_batch(
@@ -294,20 +234,47 @@ void transformer::resume(const precis::layer_run& run, const cache& from, activa
   for (const std::size_t s : run.sequences)
     if (s >= from.sequences_)
       bad_batch("cached sequence " + std::to_string(s), "less than " + std::to_string(from.sequences_));
+  if (run.first_token > 0 && !rotary_.same_at(from.tokens_, end))
+    bad_batch("a sequence of " + std::to_string(end) + " tokens that continues one of " + std::to_string(from.tokens_),
+              "the same length, because the rotary positions of this model depend on it");
   if (residual.sequences == 0) return;
 
+  const rotary::tables tables = rotary_.for_length(end);
+  const std::size_t source = knobs_.layers[run.layer].kv_source, keys = source == own_keys ? run.layer : source;
+  block_run resumed = run_of(run.layer, tables);
+  resumed.first_token = run.first_token;
+  resumed.last_only = run.outputs == precis::positions::last;
+  resumed.cached_keys = from.keys_[keys].data();
+  resumed.cached_values = from.values_[keys].data();
+  resumed.cached_stream = from.residuals_.data() + run.layer * rows * stream_.total;
+  resumed.cached_tokens = from.tokens_;
+  resumed.sequences = run.sequences;
   scratch_arena memory;
-  run_block({.shape = c,
-             .block = weights_.blocks[run.layer],
-             .rotary = rotary_,
-             .layer = run.layer,
-             .first_token = run.first_token,
-             .last_only = run.outputs == precis::positions::last,
-             .cached_keys = from.keys_.data() + run.layer * rows * c.kv_width(),
-             .cached_values = from.values_.data() + run.layer * rows * c.kv_width(),
-             .cached_tokens = from.tokens_,
-             .sequences = run.sequences},
-            residual, tap, nullptr, memory);
+  run_block(resumed, residual, tap, nullptr, memory);
+}
+
+precis::nll transformer::backward_of(const precis::token_batch& batch, const sink_callback& sink,
+                                     engine::weights* gradient) const {
+  check_batch(batch, true);
+  const config& c = weights_.config;
+  if (gradient != nullptr && (gradient->config != c || gradient->blocks.size() != c.layers))
+    precis::refuse({.what = "a gradient of another shape", .where = "transformer", .expected = "zeros(shape())"});
+
+  scratch_arena memory;
+  const activations_view<float> x = take_stream(batch, memory), dx = take_stream(batch, memory);
+  std::vector<block_values> kept(c.layers);
+  embed(batch, x, nullptr);
+  run_blocks(x, nullptr, nullptr, kept, memory);
+
+  const precis::nll total = head_backward(batch, x, dx, sink, gradient);
+  const rotary::tables tables = rotary_.for_length(batch.tokens);
+  for (std::size_t l = c.layers; l-- > 0;) {
+    scratch_arena block_memory;
+    backward_block(run_of(l, tables), by_layer_[l], x, dx, kept[l], sink,
+                   gradient == nullptr ? nullptr : &gradient->blocks[l], block_memory);
+  }
+  if (gradient != nullptr) embed_backward(batch, dx, *gradient);
+  return total;
 }
 
 }  // namespace engine

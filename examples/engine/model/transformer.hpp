@@ -25,7 +25,8 @@ class cache {
   [[nodiscard]] std::size_t sequences() const noexcept { return sequences_; }
   [[nodiscard]] std::size_t tokens() const noexcept { return tokens_; }
 
-  /// The residual entering `layer`; layers() is the one entering the head. Requires layer <= layers().
+  /// The stream entering `layer`: the residual, and behind it what later layers read of a token (stream_layout); layers()
+  /// is the one entering the head. Requires layer <= layers().
   [[nodiscard]] precis::activations_view<const float> residual(std::size_t layer) const noexcept {
     const std::size_t size = sequences_ * tokens_ * width_;
     return {std::span<const float>(residuals_).subspan(layer * size, size), sequences_, tokens_, width_};
@@ -33,13 +34,13 @@ class cache {
 
  private:
   friend class transformer;
-  std::size_t sequences_ = 0, tokens_ = 0, width_ = 0, kv_width_ = 0;
-  std::vector<float> residuals_;  ///< [layers + 1 x sequences x tokens x width]
-  std::vector<float> keys_;       ///< [layers x sequences x tokens x kv_width]
-  std::vector<float> values_;     ///< [layers x sequences x tokens x kv_width]
+  std::size_t sequences_ = 0, tokens_ = 0, width_ = 0;
+  std::vector<float> residuals_;                   ///< [layers + 1 x sequences x tokens x width]
+  std::vector<std::size_t> widths_;                ///< [layers] of keys, 0 for layers that read those of another
+  std::vector<std::vector<float>> keys_, values_;  ///< [layers][sequences x tokens x width of keys]
 };
 
-/// A GPT-2, Llama, OPT or Phi language model that satisfies every concept of precis/model/concepts.hpp.
+/// A decoder of any family that satisfies every concept of precis/model/concepts.hpp.
 ///
 /// Every product is kernel::product and every sum has a fixed order, so a row of activations depends only on its own
 /// sequence up to its own position: batches may be split, resumed and continued from a cache without changing a bit.
@@ -60,6 +61,8 @@ class transformer {
 
   [[nodiscard]] const config& shape() const noexcept { return weights_.config; }
   [[nodiscard]] std::size_t layers() const noexcept { return weights_.config.layers; }
+  /// All settings, with those of every layer.
+  [[nodiscard]] const engine::knobs& settings() const noexcept { return knobs_; }
 
   /// All parameters. Their values may be changed, but not their shapes.
   [[nodiscard]] const engine::weights& parameters() const noexcept { return weights_; }
@@ -68,12 +71,12 @@ class transformer {
   /// The linear maps of the blocks, and the tables if they are listed. Norms and biases are not units.
   [[nodiscard]] std::span<const precis::matrix_info> matrices() const noexcept { return matrices_; }
   [[nodiscard]] precis::weight_view weights(std::size_t matrix) const {
-    if (matrix < maps_) return map_of(weights_, matrix).view();
-    return {matrix == maps_ ? weights_.token_embedding : weights_.head, shape().vocabulary, shape().width};
+    if (matrix < maps_) return map_at(weights_, places_[matrix]).view();
+    return {matrix == maps_ ? weights_.token_embedding : weights_.head, shape().vocabulary, table_width()};
   }
   [[nodiscard]] precis::mutable_weight_view weights(std::size_t matrix) {
-    if (matrix < maps_) return map_of(weights_, matrix).view();
-    return {matrix == maps_ ? weights_.token_embedding : weights_.head, shape().vocabulary, shape().width};
+    if (matrix < maps_) return map_at(weights_, places_[matrix]).view();
+    return {matrix == maps_ ? weights_.token_embedding : weights_.head, shape().vocabulary, table_width()};
   }
 
   /// Adds the token embedding and an untied head to the matrices. A tied embedding is one matrix with two uses; `inputs`
@@ -131,6 +134,9 @@ class transformer {
     resume(run, from, residual, nullptr);
   }
 
+  /// How many tokens of a batch each expert of each layer received, [layers][experts]; dense layers have none.
+  [[nodiscard]] std::vector<std::vector<std::size_t>> routed(const precis::token_batch& batch) const;
+
   /// The residual entering layer 0; one layer run on whole sequences in place.
   [[nodiscard]] precis::activations enter(const precis::token_batch& batch) const;
   void run_layer(std::size_t layer, precis::activations& residual) const;
@@ -172,19 +178,35 @@ class transformer {
   [[nodiscard]] precis::nll head_backward(const precis::token_batch&, precis::activations_view<const float> residual,
                                           precis::activations_view<float> gradient, const sink_callback&,
                                           engine::weights*) const;
+  void embed_backward(const precis::token_batch&, precis::activations_view<float> gradient, engine::weights&) const;
   void check_batch(const precis::token_batch&, bool needs_targets) const;
   void embed(const precis::token_batch&, precis::activations_view<float>, const tap_callback*) const;
+  void embed_layer_inputs(const precis::token_batch&, precis::activations_view<float>) const;
   void run_blocks(precis::activations_view<float>, const tap_callback*, cache*, std::span<block_values> keep,
                   scratch_arena&) const;
-  void head(precis::matrix_view<const float> normed, precis::matrix_view<float> logits, scratch_arena&) const;
+  /// Runs blocks one after the other with kept values, and calls use(run, kept) after each.
+  template<class Use>
+  void visit_blocks(const precis::token_batch& batch, precis::activations_view<float>, Use&& use) const;
+  [[nodiscard]] block_run run_of(std::size_t layer, const rotary::tables&) const noexcept;
+  /// The head's inputs of rows of the residual: final norm and projection.
+  void enter_head(std::span<const float> residual, float* to) const noexcept;
+  void head(precis::matrix_view<const float> entered, precis::matrix_view<float> logits, scratch_arena&) const;
   [[nodiscard]] std::span<const float> head_weights() const noexcept;
+  [[nodiscard]] std::size_t table_width() const noexcept {
+    return knobs_.embedding_width != 0 ? knobs_.embedding_width : weights_.config.width;
+  }
+  [[nodiscard]] precis::activations_view<float> take_stream(const precis::token_batch&, scratch_arena&) const;
 
   engine::weights weights_;
+  engine::knobs knobs_;  ///< with the settings of every layer
   [[nodiscard]] bool has_tables() const noexcept { return matrices_.size() > maps_; }
   [[nodiscard]] std::size_t head_matrix() const noexcept { return matrices_.size() - 1; }
 
   std::vector<precis::matrix_info> matrices_;
+  std::vector<place> places_;  ///< of the matrices in blocks
+  std::vector<layer_matrices> by_layer_;
   std::size_t maps_ = 0;  ///< number of matrices in blocks; the tables follow
+  stream_layout stream_;
   rotary rotary_;
   std::size_t most_tokens_ = 0;  ///< longest sequence for which every map has biases; 0: unlimited
 };

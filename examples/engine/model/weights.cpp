@@ -46,6 +46,7 @@ void check_linear(const linear& have, const linear& want, const std::string& nam
 /// Weights whose maps have their dimensions but no values.
 [[nodiscard]] weights skeleton(const config& c) {
   const family& f = family_of(c);
+  const knobs k = settings_of(c);
   const auto extents_only = [&](std::size_t out, std::size_t in) {
     linear l;
     l.out = out;
@@ -53,11 +54,25 @@ void check_linear(const linear& have, const linear& want, const std::string& nam
     l.in_major = f.in_major;
     return l;
   };
+  const float offset = k.norm_plus_one ? 1.f : 0.f;
   weights w;
   w.config = c;
   w.blocks.resize(c.layers);
-  for (block& b : w.blocks)
-    for (const block_part& p : maps_of(f)) b.*p.map = extents_only(size_of(p.out, c), size_of(p.in, c));
+  for (std::size_t l = 0; l < c.layers; ++l)
+    if (k.layers[l].experts) w.blocks[l].experts.resize(k.mixture.router.experts);
+  for (const place& p : places_of(c, k)) {
+    const slot& s = *p.slot;
+    const layer_settings& l = k.layers[p.layer];
+    if (s.norm != nullptr) (w.blocks[p.layer].*s.norm).offset = offset;
+    if (s.map != nullptr || s.of_expert != nullptr)
+      map_at(w, p) = extents_only(size_of(s.out, c, k, l), size_of(s.in, c, k, l));
+  }
+  w.final_norm.offset = w.layer_norm.offset = offset;
+  if (k.embedding_width != 0) {
+    w.embedding_projection = extents_only(c.width, k.embedding_width);
+    w.head_projection = extents_only(k.embedding_width, c.width);
+  }
+  if (k.layer_input_width != 0) w.layer_projection = extents_only(c.layers * k.layer_input_width, c.width);
   if (!f.pooler.empty()) w.pooler = extents_only(c.width, c.width);
   if (!f.classifier.empty()) w.classifier = extents_only(c.labels, c.width);
   return w;
@@ -67,6 +82,8 @@ void check_linear(const linear& have, const linear& want, const std::string& nam
 
 std::vector<tensor<float>> tensors(weights& w) { return listed<float>(w); }
 std::vector<tensor<const float>> tensors(const weights& w) { return listed<const float>(w); }
+
+weights without_values(const config& c) { return skeleton(c); }
 
 weights zeros(const config& c) {
   check(c);
@@ -82,18 +99,17 @@ void check(const weights& w) {
   if (w.blocks.size() != c.layers)
     bad_map(std::to_string(w.blocks.size()) + " blocks", std::to_string(c.layers) + " layers");
   const weights want = skeleton(c);
-  for (std::size_t l = 0; l < c.layers; ++l) {
-    const block &b = w.blocks[l], &wanted = want.blocks[l];
-    const std::string at = " of block " + std::to_string(l);
-    check_linear(b.qkv, wanted.qkv, "qkv" + at);
-    check_linear(b.query, wanted.query, "query" + at);
-    check_linear(b.key, wanted.key, "key" + at);
-    check_linear(b.value, wanted.value, "value" + at);
-    check_linear(b.attention_out, wanted.attention_out, "attention_out" + at);
-    check_linear(b.gate, wanted.gate, "gate" + at);
-    check_linear(b.up, wanted.up, "up" + at);
-    check_linear(b.down, wanted.down, "down" + at);
-  }
+  const knobs k = settings_of(c);
+  for (std::size_t l = 0; l < c.layers; ++l)
+    if (w.blocks[l].experts.size() != want.blocks[l].experts.size())
+      bad_map(std::to_string(w.blocks[l].experts.size()) + " experts in block " + std::to_string(l),
+              std::to_string(want.blocks[l].experts.size()));
+  for (const place& p : places_of(c, k))
+    if (p.slot->norm == nullptr && p.slot->values == nullptr)
+      check_linear(map_at(w, p), map_at(want, p), name_of(c, p));
+  check_linear(w.embedding_projection, want.embedding_projection, "embedding projection");
+  check_linear(w.head_projection, want.head_projection, "head projection");
+  check_linear(w.layer_projection, want.layer_projection, "layer projection");
   check_linear(w.pooler, want.pooler, "pooler");
   check_linear(w.classifier, want.classifier, "classifier");
   if (c.tied_head && !w.head.empty()) bad_map("a separate head", "none: the head is tied to the embedding");

@@ -45,35 +45,70 @@ struct linear {
   }
 };
 
-/// LayerNorm (scale and shift) or RMSNorm (scale alone, shift empty).
+/// LayerNorm (scale and shift) or RMSNorm (scale alone, shift empty). Without a scale it only normalizes.
 struct norm {
   std::vector<float> scale;  ///< [width]
   std::vector<float> shift;  ///< [width], or empty
+  float offset = 0;          ///< added to the scale: 1 in families that store the scale minus 1
 };
 
-/// One block. model/families defines the maps that a family uses; the others are empty.
+/// One expert of a mixture, or one MLP.
+struct expert {
+  linear gate;  ///< [hidden x width], input of the activation
+  linear up;    ///< [hidden x width]
+  linear down;  ///< [width x hidden]
+};
+
+/// One block. Which members a family has, and their names in files, is what its slots say; the others are empty.
 struct block {
-  norm attention_norm;   ///< BERT: after adding the attention output; otherwise before attention
-  linear qkv;            ///< GPT-2: rows are query, key, value [3 width x width]
-  linear query;          ///< [width x width]
-  linear key;            ///< [kv_width x width]
-  linear value;          ///< [kv_width x width]
-  linear attention_out;  ///< [width x width]
-  norm mlp_norm;         ///< BERT: after adding the MLP output; Phi: none, the MLP shares attention's input
-  linear gate;           ///< Llama: [hidden x width], input of the activation
-  linear up;             ///< [hidden x width]; without a gate, input of the activation
-  linear down;           ///< [width x hidden]
+  norm attention_norm;                         ///< before attention, or after adding its output (BERT, OPT-350M)
+  norm attention_post_norm;                    ///< of the attention output before it is added
+  linear qkv;                                  ///< GPT-2: rows are query, key, value [3 width x width]
+  linear query;                                ///< [heads * head width x width]; with an output gate twice as many rows
+  linear key;                                  ///< [kv_heads * head width x width]
+  linear value;                                ///< [kv_heads * head width x width]
+  linear attention_out;                        ///< [width x heads * head width]
+  norm query_norm, key_norm;                   ///< of a head, or of all heads
+  std::vector<float> sinks;                    ///< [heads]
+  linear mixer_in;                             ///< short convolution, Mamba-2: all that they read of a token
+  linear mixer_query, mixer_key, mixer_value;  ///< delta net
+  linear mixer_gate, mixer_write, mixer_decay;  ///< delta net: its rows z, b and a
+  linear mixer_out;                             ///< [width x inner width]
+  std::vector<float> conv_kernel;               ///< [channels x taps]
+  std::vector<float> conv_bias;                 ///< [channels]
+  std::vector<float> decay_log, step_bias;      ///< [heads] A_log and dt_bias
+  std::vector<float> skip;                      ///< Mamba-2: [heads] D
+  std::vector<float> mixer_norm;                ///< the gated norm's scale, without an offset
+  norm mlp_norm;       ///< before the MLP, or after adding its output; Phi: none, the MLP shares attention's input
+  norm mlp_post_norm;  ///< of the MLP output before it is added
+  linear gate;         ///< [hidden x width], input of the activation
+  linear up;           ///< [hidden x width]; without a gate, input of the activation
+  linear down;         ///< [width x hidden]
+  linear router;       ///< [experts x width]
+  std::vector<float> router_correction;  ///< [experts], added to choose experts, not to weight them
+  std::vector<expert> experts;
+  linear shared_gate, shared_up, shared_down;  ///< the expert that every token uses
+  linear shared_scale;                         ///< [1 x width], the logistic gate of that expert
+  linear layer_gate;                           ///< Gemma 4: [layer_input_width x width]
+  linear layer_projection;                     ///< Gemma 4: [width x layer_input_width]
+  norm layer_post_norm;                        ///< Gemma 4
+  std::vector<float> layer_scalar;             ///< Gemma 4: one number
 };
 
 /// All parameters of a model, and its shape. Also used for gradients with respect to all parameters.
 struct weights {
   engine::config config;
-  std::vector<float> token_embedding;     ///< [vocabulary x width]
-  std::vector<float> position_embedding;  ///< [context x width], OPT: [2 + context x width], Llama: empty
+  std::vector<float> token_embedding;     ///< [vocabulary x width], or x embedding_width
+  std::vector<float> position_embedding;  ///< [context x width], OPT: [2 + context x width], or empty
   std::vector<float> type_embedding;      ///< BERT: [token_types x width]
+  linear embedding_projection;            ///< OPT-350M: [width x embedding_width]
+  std::vector<float> layer_embedding;     ///< Gemma 4: [layer_input_vocabulary x layers * layer_input_width]
+  linear layer_projection;                ///< Gemma 4: [layers * layer_input_width x width]
+  norm layer_norm;                        ///< Gemma 4: [layer_input_width]
   norm embedding_norm;                    ///< BERT
   std::vector<block> blocks;              ///< [layers]
-  norm final_norm;                        ///< all families except BERT
+  norm final_norm;                        ///< [width]; not BERT, not OPT-350M
+  linear head_projection;                 ///< OPT-350M: [embedding_width x width]
   std::vector<float> head;                ///< [vocabulary x width]; empty if tied, and for BERT
   std::vector<float> head_bias;           ///< Phi: [vocabulary]
   linear pooler;                          ///< BERT: [width x width], followed by tanh; input of the classifier
@@ -96,6 +131,9 @@ struct tensor {
 /// in`.
 /// Errors: those of check(config).
 [[nodiscard]] weights zeros(const config& shape);
+
+/// The same with maps and tables that have no values.
+[[nodiscard]] weights without_values(const config& shape);
 
 /// Refuses parameters that do not match their shape or are not finite. The message names the tensor and the element.
 void check(const weights& w);

@@ -2,6 +2,8 @@
 
 #include <engine/files/messages.hpp>
 #include <engine/model/config_json.hpp>
+#include <engine/model/family.hpp>
+#include <engine/model_files/load.hpp>
 #include <engine/tokenizer/tokenizer.hpp>
 
 #include <precis/core/text.hpp>
@@ -32,6 +34,22 @@ void copy_over(const fs::path& from, const fs::path& to) {
   std::error_code fault;
   if (!fs::copy_file(from, to, fault))
     refuse_input(from.string(), "cannot be copied (" + fault.message() + ")", "a readable file and enough free space");
+}
+
+/// The bytes of a tensor that stays as it is: those in the file, or those of a part, gathered. Parts of MXFP4 become
+/// BF16, which holds their values exactly.
+[[nodiscard]] std::span<const std::byte> kept_bytes(const source_tensor& t, std::vector<std::byte>& memory) {
+  if (!t.part) return t.bytes;
+  std::vector<float> values(t.elements());
+  decode(t, {}, values);
+  memory.resize(values.size() * size_of(t.type));
+  encode(t.type, values, memory);
+  return memory;
+}
+
+/// The name of a tensor in the folder: as in the source, or, of a part that has none there, the engine's.
+[[nodiscard]] std::string kept_name(const model_source& source, const source_tensor& t) {
+  return is_part(source.config, t.name) ? stored_name(source.config, t.name) : t.stored_name;
 }
 
 /// Refuses a destination that is or contains the source, because it would be replaced while it is read.
@@ -78,7 +96,8 @@ compressed_sizes write_compressed(const fs::path& source_path, const fs::path& d
   // The format permits no gaps. Without them, this order aligns every tensor as far as its size is aligned: before it
   // are only sizes that the same power of two divides.
   const auto size_of_tensor = [&](std::size_t i) {
-    return packed[i] != nullptr ? packed[i]->bytes : source.tensors[i].bytes.size();
+    const source_tensor& t = source.tensors[i];
+    return packed[i] != nullptr ? packed[i]->bytes : t.part ? t.elements() * size_of(t.type) : t.bytes.size();
   };
   std::vector<std::size_t> order(source.tensors.size());
   std::iota(order.begin(), order.end(), std::size_t{0});
@@ -92,16 +111,16 @@ compressed_sizes write_compressed(const fs::path& source_path, const fs::path& d
   if (!options.made_from.empty()) metadata["precis.source"] = options.made_from;
   for (const std::size_t i : order) {
     const source_tensor& t = source.tensors[i];
-    sizes.before += t.bytes.size();
+    sizes.before += t.stored_bytes();
     sizes.after += size_of_tensor(i);
+    const std::string name = kept_name(source, t);
     if (packed[i] == nullptr) {
-      declarations.push_back({t.stored_name, t.type, t.shape});
+      declarations.push_back({name, t.type, t.shape});
       continue;
     }
-    declarations.push_back({t.stored_name, dtype::u8, {packed[i]->bytes}});
-    metadata["precis.codec:" + t.stored_name] = packed[i]->codec + " " + std::to_string(t.out()) + "x" +
-                                                std::to_string(t.in()) +
-                                                (t.rotary_heads != 0 ? " rotary=adjacent" : "");
+    declarations.push_back({name, dtype::u8, {packed[i]->bytes}});
+    metadata["precis.codec:" + name] = packed[i]->codec + " " + std::to_string(t.out()) + "x" + std::to_string(t.in()) +
+                                       (t.rotary_heads != 0 ? " rotary=adjacent" : "");
   }
 
   atomic_folder out(destination, options.existing);
@@ -109,7 +128,7 @@ compressed_sizes write_compressed(const fs::path& source_path, const fs::path& d
   std::vector<std::byte> bytes;
   for (const std::size_t i : order) {
     if (packed[i] == nullptr) {
-      writer.write(source.tensors[i].bytes);
+      writer.write(kept_bytes(source.tensors[i], bytes));
       continue;
     }
     bytes.assign(packed[i]->bytes, std::byte{0});

@@ -13,6 +13,8 @@
 #include <algorithm>
 #include <cstddef>
 #include <map>
+#include <optional>
+#include <set>
 #include <string_view>
 #include <utility>
 
@@ -99,6 +101,38 @@ void describe(source_tensor& t, const tensor_shape& wanted, const tensor_entry& 
   if (l.adjacent) t.rotary_heads = 0;
 }
 
+/// Fills in the description of a tensor that is a part of `found`. A contiguous part is like a tensor of its own.
+void describe_part(source_tensor& t, const tensor_shape& wanted, tensor_part part, const tensor_entry& found,
+                   const tensor_entry* scales, const safetensors& container, const fs::path& folder) {
+  const std::string tensor = "tensor \"" + precis::shown(found.name) + "\"";
+  t.name = wanted.name;
+  t.stored_name = found.name;
+  t.file = (folder / container.file_name(found)).string();
+  t.type = found.type;
+  t.shape = wanted.shape;
+  t.bytes = container.bytes(found);
+  if (found.shape != part.shape)
+    refuse_input(t.file, tensor + " has shape " + text_of(found.shape),
+                 text_of(part.shape) + " according to config.json");
+  if (scales == nullptr ? !is_weight(found.type) : found.type != dtype::u8 || scales->type != dtype::u8)
+    refuse_input(t.file, tensor + " is of type " + std::string(to_string(found.type)),
+                 scales == nullptr ? "F32, F16 or BF16" : "U8");
+  if (scales != nullptr) {
+    std::vector<std::size_t> shape = part.shape;
+    shape.pop_back();
+    if (scales->shape != shape)
+      refuse_input(t.file, "tensor \"" + precis::shown(scales->name) + "\" has shape " + text_of(scales->shape),
+                   text_of(shape) + " according to config.json");
+    t.scales = container.bytes(*scales);
+    t.type = dtype::bf16;  // which holds every value exactly
+  }
+  const std::size_t in = t.shape.size() == 2 ? t.shape[1] : 1;
+  if (scales == nullptr && part.group == 0 && part.in_stride == 1 && part.out_stride == in)
+    t.bytes = t.bytes.subspan(part.first * size_of(t.type), t.elements() * size_of(t.type));
+  else
+    t.part = std::move(part);
+}
+
 /// Adds the tokens that begin and end a text, and a warning for keys that are not applied.
 void read_special_tokens(const json& root, const std::string& where, metadata_file file, model_source& s) {
   const json_object keys(root, where);
@@ -150,10 +184,11 @@ model_source open_hugging_face(const fs::path& folder) {
       refuse_input(data, "metadata \"" + precis::shown(key) + "\" for a tensor that does not exist",
                    "a folder that `precis compress` wrote");
 
+  const knobs settings = settings_of(c);
   std::map<std::string, std::pair<const tensor_entry*, bool>> found;  // key: the engine's name; the flag is half_split
   for (const tensor_entry& t : container.tensors()) {
     tensor_meaning m = family.meaning_of(t.name);
-    if (m.name.empty()) continue;
+    if (m.name.empty() || (family.is_unused != nullptr && family.is_unused(settings, m.name))) continue;
     const auto [at, fresh] = found.emplace(std::move(m.name), std::pair(&t, m.half_split));
     if (!fresh)
       refuse_input(data,
@@ -173,19 +208,33 @@ model_source open_hugging_face(const fs::path& folder) {
                           return t.second.first->name.starts_with(family.prefix);
                         });
   std::vector<std::string> missing;
+  std::set<std::string> wholes;
   for (const tensor_shape& wanted : expected_tensors(c)) {
     const auto at = found.find(wanted.name);
+    if (at == found.end() && family.part_of != nullptr)
+      if (std::optional<tensor_part> part = family.part_of(c, settings, wanted.name)) {
+        const auto whole = found.find(part->whole), scales = found.find(part->scales);
+        if (whole == found.end() || (!part->scales.empty() && scales == found.end())) {
+          const std::string& absent = whole == found.end() ? part->whole : part->scales;
+          if (wholes.insert(absent).second) missing.push_back(hugging_face_name(family, absent, prefixed));
+          continue;
+        }
+        wholes.insert({part->whole, part->scales});
+        describe_part(s.tensors.emplace_back(), wanted, *std::move(part), *whole->second.first,
+                      scales == found.end() ? nullptr : scales->second.first, container, folder);
+        continue;
+      }
     if (at == found.end()) {
       missing.push_back(engines_names ? wanted.name : hugging_face_name(family, wanted.name, prefixed));
       continue;
     }
     source_tensor& t = s.tensors.emplace_back();
-    if (at->second.second) t.rotary_heads = wanted.name.ends_with("wk.weight") ? c.kv_heads : c.heads;
+    if (at->second.second) t.rotary_heads = wanted.name.find(".wk.") != std::string::npos ? c.kv_heads : c.heads;
     describe(t, wanted, *at->second.first, container, folder);
     found.erase(at);
   }
-  const std::string a_model =
-      std::string(c.architecture == architecture::opt ? "an " : "a ") + std::string(family.name);
+  const std::string a_model = std::string(family.name.starts_with('O') ? "an " : "a ") + std::string(family.name);
+  for (const std::string& whole : wholes) found.erase(whole);
   if (!missing.empty())
     refuse_input(data, "no tensor " + listed(missing),
                  "all of " + a_model + "'s weights" + (c.labels != 0 ? ", including its classifier" : "") +

@@ -63,8 +63,44 @@ void check_stored(const source_tensor& t, const matrix_decoder& decoder) {
                  std::to_string(bytes) + " for its shape");
 }
 
+namespace {
+
+/// Values of FP4 (one sign, two exponent and one mantissa bits), by code.
+constexpr float fp4_values[16] = {0.f,  0.5f,  1.f,  1.5f,  2.f,  3.f,  4.f,  6.f,
+                                  -0.f, -0.5f, -1.f, -1.5f, -2.f, -3.f, -4.f, -6.f};
+
+/// Decodes a part of a larger tensor, element by element or a row at a time.
+void decode_part(const source_tensor& t, std::span<float> values) {
+  const tensor_part& p = *t.part;
+  const std::size_t in = t.shape.size() == 2 ? t.shape[1] : 1, out = t.shape[0], size = size_of(t.type);
+  if (!t.scales.empty()) {
+    for (std::size_t o = 0; o < out; ++o)
+      for (std::size_t i = 0; i < in; ++i) {
+        const std::size_t at = p.row(o) + i;
+        const auto both = std::to_integer<unsigned>(t.bytes[at / 2]);
+        const int power = std::to_integer<int>(t.scales[at / 32]) - 127;
+        values[o * in + i] = std::ldexp(fp4_values[at % 2 == 0 ? both & 15u : both >> 4], power);
+      }
+    return;
+  }
+  if (p.in_stride == 1) {
+    for (std::size_t o = 0; o < out; ++o)
+      decode(t.type, t.bytes.subspan(p.row(o) * size, in * size), values.subspan(o * in, in));
+    return;
+  }
+  std::vector<float> column((out - 1) * p.out_stride + 1);  // without groups
+  for (std::size_t i = 0; i < in; ++i) {
+    decode(t.type, t.bytes.subspan((p.first + i * p.in_stride) * size, column.size() * size), column);
+    for (std::size_t o = 0; o < out; ++o) values[o * in + i] = column[o * p.out_stride];
+  }
+}
+
+}  // namespace
+
 void decode(const source_tensor& t, const matrix_decoder& decoder, std::span<float> values) {
-  if (t.codec.empty()) {
+  if (t.codec.empty() && t.part) {
+    decode_part(t, values);
+  } else if (t.codec.empty()) {
     decode(t.type, t.bytes, values);
     if (t.transposed) {
       const std::vector<float> stored(values.begin(), values.end());  // shape[1] x shape[0]
@@ -78,7 +114,8 @@ void decode(const source_tensor& t, const matrix_decoder& decoder, std::span<flo
     decoder.decode(t.codec, t.bytes, t.in_major ? view.transposed() : view);
   }
   check_finite(t, values);
-  if (t.rotary_heads != 0) make_pairs_adjacent(values, t.rotary_heads, t.out(), t.in());
+  if (t.rotary_heads != 0)
+    make_pairs_adjacent(values, t.rotary_heads, t.shape[0], t.shape.size() == 2 ? t.shape[1] : 1);
 }
 
 namespace {
@@ -181,45 +218,96 @@ bundle load(const std::filesystem::path& path, const load_options& options) {
     decode(t, options.decoder, targets[i].values);
     b.stored.push_back({.name = t.name,
                         .stored_name = t.stored_name,
-                        .format = t.codec.empty() ? std::string(to_string(t.type)) : t.codec,
+                        .format = !t.codec.empty()    ? t.codec
+                                  : !t.scales.empty() ? "MXFP4"
+                                                      : std::string(to_string(t.type)),
                         .shape = t.shape,
-                        .bytes = t.bytes.size(),
+                        .bytes = t.stored_bytes(),
                         .packed = !t.codec.empty()});
   }
   b.fingerprint = fingerprint(b.weights);
   return b;
 }
 
+namespace {
+
+/// A tensor of a file that is to be written: one of the engine's, or several as its parts.
+struct output_tensor {
+  tensor_declaration declaration;
+  std::vector<std::pair<std::size_t, std::optional<tensor_part>>> from;  ///< indices of the engine's tensors
+};
+
+[[nodiscard]] std::vector<output_tensor> outputs_of(const config& c, std::span<const tensor<const float>> all,
+                                                    dtype type) {
+  const family& f = family_of(c);
+  knobs k = settings_of(c);
+  k.mxfp4 = false;
+  std::vector<output_tensor> outputs;
+  std::map<std::string, std::size_t> wholes;
+  for (std::size_t i = 0; i < all.size(); ++i) {
+    std::optional<tensor_part> part = f.part_of == nullptr ? std::nullopt : f.part_of(c, k, all[i].name);
+    const std::string name = stored_name(c, part ? part->whole : all[i].name);
+    const auto [at, fresh] = wholes.emplace(name, outputs.size());
+    if (fresh) outputs.push_back({{name, type, part ? part->shape : all[i].shape}, {}});
+    outputs[at->second].from.emplace_back(i, std::move(part));
+  }
+  return outputs;
+}
+
+/// The values of a file's tensor.
+[[nodiscard]] std::vector<float> values_of(const output_tensor& o, std::span<const tensor<const float>> all) {
+  std::size_t size = 1;
+  for (const std::size_t e : o.declaration.shape) size *= e;
+  std::vector<float> values(size);
+  for (const auto& [index, part] : o.from) {
+    const tensor<const float>& t = all[index];
+    if (!part) {
+      values.assign(t.values.begin(), t.values.end());
+      continue;
+    }
+    const std::size_t in = t.shape.size() == 2 ? t.shape[1] : 1;
+    for (std::size_t e = 0; e < t.values.size(); ++e)
+      values[part->row(e / in) + e % in * part->in_stride] = t.values[e];
+  }
+  return values;
+}
+
+}  // namespace
+
 void save(const weights& w, const std::filesystem::path& folder, dtype type,
           const std::map<std::string, std::string>& files, atomic_folder::existing rule) {
-  for (std::size_t m = 0; const precis::matrix_info& info : matrices_of(w.config))
-    if (map_of(w, m++).depends_on_position())
-      precis::refuse({.what = info.name + " has a bias that its family's files cannot store",
+  for (const place& p : matrix_places_of(w.config, settings_of(w.config)))
+    if (map_at(w, p).depends_on_position())
+      precis::refuse({.what = name_of(w.config, p) + " has a bias that its family's files cannot store",
                       .where = folder.string(),
                       .expected = "weights without absorbed inputs, or with their means in ordinary biases"});
   PRECIS_EXPECTS(is_weight(type), "f32, f16 or bf16");
+  const std::string configuration = config_json(w.config);
   const std::vector<tensor<const float>> all = tensors(w);
+  const std::vector<output_tensor> outputs = outputs_of(w.config, all, type);
   std::vector<tensor_declaration> declarations;
-  for (const tensor<const float>& t : all) declarations.push_back({stored_name(w.config, t.name), type, t.shape});
+  for (const output_tensor& o : outputs) declarations.push_back(o.declaration);
 
   atomic_folder out(folder, rule);
   safetensors_writer writer(out.path() / "model.safetensors", declarations, {{"format", "pt"}});
   std::vector<std::byte> bytes;
   std::vector<float> back;
-  for (const tensor<const float>& t : all) {
-    bytes.resize(t.values.size() * size_of(type));
-    back.resize(t.values.size());
-    encode(type, t.values, bytes);
+  for (const output_tensor& o : outputs) {
+    const std::vector<float> values = values_of(o, all);
+    bytes.resize(values.size() * size_of(type));
+    back.resize(values.size());
+    encode(type, values, bytes);
     decode(type, bytes, back);
     for (std::size_t i = 0; i < back.size(); ++i)
       if (!std::isfinite(back[i]))
         refuse_input(folder.string(),
-                     "tensor " + t.name + " holds " + std::to_string(t.values[i]) + " at " + std::to_string(i),
+                     "tensor " + all[o.from.front().first].name + " holds " + std::to_string(values[i]) + " at " +
+                         std::to_string(i),
                      "finite weights within the range of " + std::string(to_string(type)));
     writer.write(bytes);
   }
   writer.commit();
-  write_file(out.path() / "config.json", config_json(w.config));
+  write_file(out.path() / "config.json", configuration);
   for (const auto& [name, content] : files) write_file(out.path() / name, content);
   out.commit();
 }

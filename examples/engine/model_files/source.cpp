@@ -21,6 +21,11 @@ std::string_view to_string(model_format format) noexcept {
   return "compressed folder";
 }
 
+std::size_t source_tensor::stored_bytes() const noexcept {
+  if (!part) return bytes.size();
+  return scales.empty() ? elements() * size_of(type) : elements() / 2 + elements() / 32;
+}
+
 std::vector<tensor_shape> expected_tensors(const config& c) {
   std::vector<tensor_shape> all;
   for_each_tensor(c, [&](std::string name, std::vector<std::size_t> shape, bool in_major, auto) {

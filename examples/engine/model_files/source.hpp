@@ -3,6 +3,7 @@
 #include <engine/files/files.hpp>
 #include <engine/files/safetensors.hpp>
 #include <engine/model/config.hpp>
+#include <engine/model/tensor_part.hpp>
 
 #include <precis/model/batch.hpp>
 
@@ -46,12 +47,16 @@ struct source_tensor {
   bool in_major = false;           ///< a matrix that the engine stores `in x out`
   bool transposed = false;         ///< plain values are stored transposed relative to `shape` (GPT-2 in GGUF)
   std::span<const std::byte> bytes;
-  std::string codec;             ///< of a packed matrix; empty: plain values of `type`
+  std::string codec;                  ///< of a packed matrix; empty: plain values of `type`
+  std::optional<tensor_part> part;    ///< of which tensor of the file it is a part; `bytes` are those of all of that
+  std::span<const std::byte> scales;  ///< MXFP4: `bytes` are codes, and these the scales
   std::size_t rotary_heads = 0;  ///< if not 0, rotary pairs are rows i and i + half of this many heads (see load.cpp)
 
   /// Dimensions of a matrix, independent of its storage order. Require two dimensions.
   [[nodiscard]] std::size_t out() const noexcept { return shape[in_major ? 1 : 0]; }
   [[nodiscard]] std::size_t in() const noexcept { return shape[in_major ? 0 : 1]; }
+  /// Bytes that the tensor takes in the file.
+  [[nodiscard]] std::size_t stored_bytes() const noexcept;
   [[nodiscard]] std::size_t elements() const noexcept {
     std::size_t n = 1;
     for (const std::size_t e : shape) n *= e;

@@ -185,6 +185,9 @@ compressed_sizes write_gguf(const fs::path& source_path, const fs::path& destina
   const config& c = source.config;
   if (family_of(c).gguf_block_names.empty())
     refuse_input(source_path.string(), "a model of type " + std::string(family_of(c).model_type), "gpt2 or llama");
+  if (c.knobs)
+    refuse_input(source_path.string(), "a Llama with biases, a head width of its own or scaled rotary positions",
+                 "a folder as the output; this program writes the GGUF of plain Llamas alone");
   check_can_be_packed(source);
   if (c.architecture == architecture::gpt2 && c.activation != activation::gelu_tanh)
     refuse_input(source_path.string(), "an exact GELU, which llama.cpp does not support for GPT-2", "gelu_new");

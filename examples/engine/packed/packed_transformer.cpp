@@ -1,12 +1,14 @@
 #include <engine/packed/packed_transformer.hpp>
 
 #include <engine/model/attention.hpp>
+#include <engine/model/ends.hpp>
 #include <engine/model/family.hpp>
 #include <engine/model/math.hpp>
 
 #include <precis/core/error.hpp>
 
 #include <algorithm>
+#include <cmath>
 #include <string>
 #include <utility>
 
@@ -27,30 +29,54 @@ using precis::token;
 }
 
 /// Computes y = W x + b for every row.
-void apply(const packed_map& map, input_rows& x, matrix_view<float> y, thread_team& threads) {
-  multiply(map.matrix, x, y, threads);
-  for (std::size_t n = 0; n < y.rows && !map.bias.empty(); ++n)
-    for (std::size_t i = 0; i < y.cols; ++i) y(n, i) += map.bias[i];
+void apply(const stored_matrix& matrix, std::span<const float> bias, input_rows& x, matrix_view<float> y,
+           thread_team& threads) {
+  multiply(matrix, x, y, threads);
+  for (std::size_t n = 0; n < y.rows && !bias.empty(); ++n)
+    for (std::size_t i = 0; i < y.cols; ++i) y(n, i) += bias[i];
+}
+void apply(const packed_block& b, linear block::* map, input_rows& x, matrix_view<float> y, thread_team& threads) {
+  apply(b.of(map), (b.rest.*map).bias, x, y, threads);
 }
 
 void add(matrix_view<float> x, matrix_view<const float> y) noexcept {
+  for (std::size_t n = 0; n < y.rows; ++n)
+    for (std::size_t i = 0; i < y.cols; ++i) x(n, i) += y(n, i);
+}
+
+void scale(matrix_view<float> x, float by) noexcept {
+  if (by == 1) return;
   for (std::size_t n = 0; n < x.rows; ++n)
-    for (std::size_t i = 0; i < x.cols; ++i) x(n, i) += y(n, i);
+    for (float& f : x.row(n)) f *= by;
+}
+
+void normalize_rows(const norm& by, matrix_view<const float> x, float epsilon, matrix_view<float> to) noexcept {
+  for (std::size_t n = 0; n < to.rows; ++n) normalize(by, x.row(n).first(to.cols), epsilon, to.row(n).data());
 }
 
 }  // namespace
 
-packed_transformer::sequence::sequence(const config& c, std::size_t longest, std::size_t threads)
+packed_transformer::sequence::sequence(const config& c, const knobs& k, std::size_t longest, std::size_t threads)
     : longest_(longest),
-      keys_(c.layers * longest * c.kv_width()),
-      values_(keys_.size()),
+      keys_(c.layers),
+      values_(c.layers),
+      states_(c.layers),
       logits_(c.vocabulary),
-      threads_(std::make_unique<thread_team>(threads)) {}
+      threads_(std::make_unique<thread_team>(threads)) {
+  for (std::size_t l = 0; l < c.layers; ++l) {
+    if (k.layers[l].kv_source != own_keys) continue;
+    keys_[l].resize(longest * k.layers[l].kv_heads * k.layers[l].head_width);
+    values_[l].resize(keys_[l].size());
+  }
+}
 
 packed_transformer::packed_transformer(packed_weights w, activation_type activations)
-    : weights_(std::move(w)), activations_(activations), rotary_(weights_.config) {
+    : weights_(std::move(w)), activations_(activations) {
   const family& f = family_of(weights_.config);
   if (!f.causal) bad_call("a " + std::string(f.name), "a model that predicts the next token");
+  knobs_ = settings_of(weights_.config);
+  stream_ = stream_layout(weights_.config, knobs_);
+  rotary_ = rotary(knobs_.ropes, weights_.config.context);
 }
 
 packed_transformer::sequence packed_transformer::begin(std::size_t longest, std::size_t threads) const {
@@ -59,47 +85,59 @@ packed_transformer::sequence packed_transformer::begin(std::size_t longest, std:
     bad_call("a sequence of " + std::to_string(longest) + " tokens",
              "at most " + std::to_string(c.context) + ", the model's context");
   if (longest == 0) longest = c.context;
-  return with_memory(2 * c.layers * longest * c.kv_width() * sizeof(float),
-                     "the cache of " + std::to_string(longest) + " tokens",
-                     [&] { return sequence(c, longest, threads); });
+  std::size_t widths = 0;
+  for (const layer_settings& l : knobs_.layers)
+    if (l.kv_source == own_keys) widths += 2 * l.kv_heads * l.head_width;
+  return with_memory(widths * longest * sizeof(float), "the cache of " + std::to_string(longest) + " tokens",
+                     [&] { return sequence(c, knobs_, longest, threads); });
 }
 
-void packed_transformer::run_block(sequence& s, std::size_t layer, matrix_view<float> x) const {
+void packed_transformer::run_attention(sequence& s, const block_run& run, matrix_view<float> normed,
+                                       matrix_view<float> out) const {
   const config& c = shape();
-  const family& f = family_of(c);
-  const packed_block& b = weights_.blocks[layer];
-  const std::size_t tokens = x.rows, width = c.width, kv = c.kv_width(), end = s.tokens_ + tokens;
+  const packed_block& b = weights_.blocks[run.layer];
+  const layer_settings& l = run.settings();
+  const std::size_t tokens = normed.rows, q = run.query_width(), kv = run.kv_width(), end = s.tokens_ + tokens;
   thread_team& threads = *s.threads_;
   scratch_arena memory;
-  const matrix_view<float> normed = take_rows(memory, tokens, width), out = take_rows(memory, tokens, width);
 
-  // Queries, keys and values.
-  for (std::size_t n = 0; n < tokens; ++n) normalize(b.attention_norm, x.row(n), c.norm_epsilon, normed.row(n).data());
   input_rows attention_input(normed, activations_, memory);
-  const matrix_view<float> qkv = take_rows(memory, tokens, width + 2 * kv);
-  const auto query = qkv.col_range(0, width), key = qkv.col_range(width, kv), value = qkv.col_range(width + kv, kv);
-  if (f.fused) {
-    apply(b.qkv, attention_input, qkv, threads);
+  const matrix_view<float> qkv = take_rows(memory, tokens, run.qkv_width()), query = qkv.col_range(0, q);
+  matrix_view<float> gate;
+  if (knobs_.fused) {
+    apply(b, &block::qkv, attention_input, qkv, threads);
   } else {
-    apply(b.query, attention_input, query, threads);
-    apply(b.key, attention_input, key, threads);
-    apply(b.value, attention_input, value, threads);
+    if (knobs_.output_gate) {
+      const matrix_view<float> both = take_rows(memory, tokens, 2 * q);
+      gate = take_rows(memory, tokens, q);
+      apply(b, &block::query, attention_input, both, threads);
+      for (std::size_t n = 0; n < tokens; ++n)
+        split_gate(run, both.row(n).data(), query.row(n).data(), gate.row(n).data());
+    } else {
+      apply(b, &block::query, attention_input, query, threads);
+    }
+    if (run.has_own_keys()) {
+      apply(b, &block::key, attention_input, qkv.col_range(q, kv), threads);
+      const matrix_view<float> key = qkv.col_range(q, kv), value = qkv.col_range(q + kv, kv);
+      if (l.value_is_key)
+        for (std::size_t n = 0; n < tokens; ++n) std::ranges::copy(key.row(n), value.row(n).begin());
+      else
+        apply(b, &block::value, attention_input, value, threads);
+    }
   }
-  float* const keys = s.keys_.data() + layer * s.longest_ * kv;
-  float* const values = s.values_.data() + layer * s.longest_ * kv;
+  const std::size_t source = run.has_own_keys() ? run.layer : l.kv_source;
+  float *const keys = s.keys_[source].data(), *const values = s.values_[source].data();
   for (std::size_t n = 0; n < tokens; ++n) {
     const std::size_t position = s.tokens_ + n;
-    if (rotary_.pairs != 0) {
-      rotary_.rotate(query.row(n).data(), c.heads, position);
-      rotary_.rotate(key.row(n).data(), c.kv_heads, position);
-    }
-    std::ranges::copy(key.row(n), keys + position * kv);
-    std::ranges::copy(value.row(n), values + position * kv);
+    if (finishes_rows(run)) finish_row(run, qkv.row(n).data(), position, true);
+    if (!run.has_own_keys()) continue;
+    std::ranges::copy(qkv.row(n).subspan(q, kv), keys + position * kv);
+    std::ranges::copy(qkv.row(n).subspan(q + kv, kv), values + position * kv);
   }
 
   // Attention to this and earlier tokens.
-  const matrix_view<float> context = take_rows(memory, tokens, width);
-  attend({.shape = {c.heads, c.kv_heads, c.head_width()},
+  const matrix_view<float> context = take_rows(memory, tokens, q);
+  attend({.shape = {c.heads, l.kv_heads, l.head_width},
           .earlier = 0,
           .positions = end,
           .queries = tokens,
@@ -107,62 +145,276 @@ void packed_transformer::run_block(sequence& s, std::size_t layer, matrix_view<f
           .cached_key = {},
           .cached_value = {},
           .key = {keys, signed_size(kv)},
-          .value = {values, signed_size(kv)}},
+          .value = {values, signed_size(kv)},
+          .scale = knobs_.attention_scale,
+          .cap = knobs_.score_cap,
+          .window = l.window,
+          .sinks = knobs_.sinks ? b.rest.sinks.data() : nullptr},
          {context.data, context.row_stride}, memory.take(attention_scratch(end, tokens)), product_workspace(memory));
+  for (std::size_t i = 0; knobs_.output_gate && i < tokens * q; ++i)
+    context.data[i] *= logistic<scalar_lanes>(gate.data[i]);
   input_rows attention_output(context, activations_, memory);
-  apply(b.attention_out, attention_output, out, threads);
-  if (!f.parallel) add(x, out);
-
-  // The MLP.
-  const matrix_view<float> mlp_normed = f.parallel ? normed : take_rows(memory, tokens, width);
-  for (std::size_t n = 0; n < tokens && !f.parallel; ++n)
-    normalize(b.mlp_norm, x.row(n), c.norm_epsilon, mlp_normed.row(n).data());
-  input_rows mlp_input(mlp_normed, activations_, memory);
-  const matrix_view<float> hidden = take_rows(memory, tokens, c.hidden);
-  const float* up = nullptr;
-  if (f.gated) {
-    const matrix_view<float> raised = take_rows(memory, tokens, c.hidden);
-    apply(b.up, mlp_input, raised, threads);
-    up = raised.data;
-  }
-  apply(f.gated ? b.gate : b.up, mlp_input, hidden, threads);
-  with_activation(c.activation, [&]<class F>(F) {
-    if (f.gated)
-      for_each_lane([]<class L>(L, auto raw, auto by) { return L::multiply(F::template value<L>(raw), by); },
-                    tokens * c.hidden, hidden.data, hidden.data, up);
-    else
-      for_each_lane([]<class L>(L, auto raw) { return F::template value<L>(raw); }, tokens * c.hidden, hidden.data,
-                    hidden.data);
-  });
-  if (f.parallel) add(x, out);
-  input_rows active(hidden, activations_, memory);
-  apply(b.down, active, out, threads);
-  add(x, out);
+  apply(b, &block::attention_out, attention_output, out, threads);
 }
 
-void packed_transformer::advance(sequence& s, std::span<const token> tokens, matrix_view<float> normed) const {
+void packed_transformer::run_recurrent(sequence& s, const block_run& run, matrix_view<float> normed,
+                                       matrix_view<float> out) const {
+  const packed_block& b = weights_.blocks[run.layer];
+  const mixer m = run.settings().mixer;
+  const mixer_sizes sizes = mixer_sizes_of(shape(), knobs_, m);
+  const std::size_t tokens = normed.rows;
+  scratch_arena memory;
+  input_rows entering(normed, activations_, memory);
+  const matrix_view<float> projected = take_rows(memory, tokens, sizes.projected),
+                           mixed = take_rows(memory, tokens, sizes.inner);
+  std::size_t column = 0;
+  for (linear block::* const map : mixer_maps_of(m)) {
+    const std::size_t made = b.of(map).out();
+    apply(b, map, entering, projected.col_range(column, made), *s.threads_);
+    column += made;
+  }
+  mix(shape(), knobs_, m, mixer_parameters_of(b.rest), projected, s.states_[run.layer], mixed);
+  input_rows leaving(mixed, activations_, memory);
+  apply(b, &block::mixer_out, leaving, out, *s.threads_);
+}
+
+void packed_transformer::run_mlp(sequence& s, const block_run& run, matrix_view<float> normed,
+                                 matrix_view<float> out) const {
+  const packed_block& b = weights_.blocks[run.layer];
+  const std::size_t tokens = normed.rows, inside = run.settings().hidden;
+  scratch_arena memory;
+  input_rows mlp_input(normed, activations_, memory);
+  const matrix_view<float> hidden = take_rows(memory, tokens, inside);
+  mlp_values v{hidden.data, nullptr, hidden.data};
+  if (knobs_.gated) {
+    const matrix_view<float> raised = take_rows(memory, tokens, inside);
+    apply(b, &block::up, mlp_input, raised, *s.threads_);
+    v.up = raised.data;
+  }
+  apply(b, knobs_.gated ? &block::gate : &block::up, mlp_input, hidden, *s.threads_);
+  activate(knobs_, shape().activation, tokens * inside, v);
+  input_rows active(hidden, activations_, memory);
+  apply(b, &block::down, active, out, *s.threads_);
+  scale(out, knobs_.down_scale);
+}
+
+void packed_transformer::run_experts(sequence& s, const block_run& run, matrix_view<float> normed,
+                                     matrix_view<float> out) const {
+  const packed_block& b = weights_.blocks[run.layer];
+  const mixture& m = knobs_.mixture;
+  const std::size_t tokens = normed.rows, width = shape().width;
+  thread_team& threads = *s.threads_;
+  scratch_arena memory;
+  const auto run_one = [&](const stored_matrix& gate, const stored_matrix& up, const stored_matrix& down,
+                           const expert& biases, input_rows& x, matrix_view<float> to) {
+    scratch_arena inner;
+    const matrix_view<float> hidden = take_rows(inner, x.size(), up.out());
+    mlp_values v{hidden.data, nullptr, hidden.data};
+    if (knobs_.gated) {
+      const matrix_view<float> raised = take_rows(inner, x.size(), up.out());
+      apply(up, biases.up.bias, x, raised, threads);
+      v.up = raised.data;
+    }
+    apply(knobs_.gated ? gate : up, knobs_.gated ? biases.gate.bias : biases.up.bias, x, hidden, threads);
+    activate(knobs_, shape().activation, hidden.size(), v);
+    input_rows active(hidden, activations_, inner);
+    apply(down, biases.down.bias, active, to, threads);
+    scale(to, knobs_.down_scale);
+  };
+
+  input_rows into_router(normed, activation_type::float32, memory);
+  expert_values v;
+  const matrix_view<float> logits = take_rows(memory, tokens, m.router.experts);
+  v.logits = logits.data;
+  apply(b, &block::router, into_router, logits, threads);
+  sort_by_expert(knobs_, b.rest.router_correction, tokens, v);
+  for (std::size_t n = 0; n < tokens; ++n) std::ranges::fill(out.row(n), 0.f);
+  for (std::size_t e = 0; e < m.router.experts; ++e) {
+    const std::size_t first = v.first[e], count = v.first[e + 1] - first;
+    if (count == 0) continue;
+    scratch_arena inner;
+    const matrix_view<float> gathered = take_rows(inner, count, width), made = take_rows(inner, count, width);
+    for (std::size_t i = 0; i < count; ++i) std::ranges::copy(normed.row(v.row[first + i]), gathered.row(i).begin());
+    input_rows x(gathered, activations_, inner);
+    const packed_block::packed_expert& of = b.experts[e];
+    run_one(of.gate, of.up, of.down, b.rest.experts[e], x, made);
+    for (std::size_t i = 0; i < count; ++i) {
+      const std::size_t row = v.row[first + i];
+      const float weight = v.made.weights_of(row)[v.choice[first + i]];
+      for (std::size_t f = 0; f < width; ++f) out(row, f) = std::fma(weight, made(i, f), out(row, f));
+    }
+  }
+  if (m.shared_hidden == 0) return;
+  input_rows x(normed, activations_, memory);
+  const matrix_view<float> made = take_rows(memory, tokens, width);
+  static const stored_matrix none;
+  run_one(knobs_.gated ? b.of(&block::shared_gate) : none, b.of(&block::shared_up), b.of(&block::shared_down), {}, x,
+          made);
+  const matrix_view<float> scales = take_rows(memory, tokens, 1);
+  if (m.shared_gate) apply(b, &block::shared_scale, into_router, scales, threads);
+  for (std::size_t n = 0; n < tokens; ++n) {
+    const float by = m.shared_gate ? logistic<scalar_lanes>(scales(n, 0)) : 1.f;
+    for (std::size_t f = 0; f < width; ++f) out(n, f) = std::fma(by, made(n, f), out(n, f));
+  }
+}
+
+void packed_transformer::add_layer_input(sequence& s, const block_run& run, matrix_view<float> x) const {
+  const packed_block& b = weights_.blocks[run.layer];
+  const std::size_t inside = knobs_.layer_input_width, tokens = x.rows, width = shape().width;
+  scratch_arena memory;
+  if (inside != 0) {
+    const matrix_view<float> left = take_rows(memory, tokens, width), active = take_rows(memory, tokens, inside);
+    for (std::size_t n = 0; n < tokens; ++n) std::ranges::copy(x.row(n).first(width), left.row(n).begin());
+    input_rows entering(left, activations_, memory);
+    apply(b, &block::layer_gate, entering, active, *s.threads_);
+    with_activation(shape().activation, [&]<class F>(F) {
+      for_each_lane([]<class L>(L, auto v) { return F::template value<L>(v); }, active.size(), active.data,
+                    active.data);
+    });
+    for (std::size_t n = 0; n < tokens; ++n)
+      for (std::size_t i = 0; i < inside; ++i) active(n, i) *= x(n, stream_.layer_inputs + run.layer * inside + i);
+    input_rows made_of(active, activations_, memory);
+    const matrix_view<float> made = take_rows(memory, tokens, width);
+    apply(b, &block::layer_projection, made_of, made, *s.threads_);
+    normalize_rows(b.rest.layer_post_norm, made, shape().norm_epsilon, made);
+    add(x, made);
+  }
+  if (knobs_.layer_scalars)
+    for (std::size_t n = 0; n < tokens; ++n)
+      for (float& f : x.row(n).first(width)) f *= b.rest.layer_scalar.front();
+}
+
+void packed_transformer::run_block(sequence& s, const block_run& run, matrix_view<float> x) const {
+  const config& c = shape();
+  const knobs& k = knobs_;
+  const block& rest = run.block;
+  const std::size_t tokens = x.rows, width = c.width;
+  scratch_arena memory;
+  const matrix_view<float> normed = take_rows(memory, tokens, width), out = take_rows(memory, tokens, width);
+  const auto enter = [&](const norm& n, matrix_view<float> to) {
+    if (run.normalizes_before()) return normalize_rows(n, x, c.norm_epsilon, to);
+    for (std::size_t r = 0; r < tokens; ++r) std::ranges::copy(x.row(r).first(width), to.row(r).begin());
+  };
+  const auto leave = [&](const norm& n, float by) {
+    if (run.normalizes_branch()) normalize_rows(n, out, c.norm_epsilon, out);
+    scale(out, by);
+  };
+  const auto after_sum = [&](const norm& n) {
+    if (k.norms == norm_place::after_sum) normalize_rows(n, x, c.norm_epsilon, x.col_range(0, width));
+  };
+
+  enter(rest.attention_norm, normed);
+  const matrix_view<float> mlp_normed = k.parallel ? take_rows(memory, tokens, width) : normed;
+  if (k.parallel) enter(k.shared_norm ? rest.attention_norm : rest.mlp_norm, mlp_normed);
+  const bool both = run.attends() && run.recurs();
+  const matrix_view<float> recurrent_in = both ? take_rows(memory, tokens, width) : normed;
+  const matrix_view<float> recurrent_out = both ? take_rows(memory, tokens, width) : out;
+  for (std::size_t n = 0; both && n < tokens; ++n) std::ranges::copy(normed.row(n), recurrent_in.row(n).begin());
+  if (run.attends()) {
+    scale(normed, k.attention_in_scale);
+    run_attention(s, run, normed, out);
+    scale(out, k.attention_out_scale);
+  }
+  if (run.recurs()) {
+    scale(recurrent_in, k.mixer_in_scale);
+    run_recurrent(s, run, recurrent_in, recurrent_out);
+    scale(recurrent_out, k.mixer_out_scale);
+    if (both) add(out, recurrent_out);
+  }
+  leave(rest.attention_post_norm, k.residual_scale);
+  add(x, out);
+  if (!k.parallel) {
+    after_sum(rest.attention_norm);
+    enter(rest.mlp_norm, mlp_normed);
+  }
+  if (run.settings().experts)
+    run_experts(s, run, mlp_normed, out);
+  else
+    run_mlp(s, run, mlp_normed, out);
+  leave(rest.mlp_post_norm, k.residual_scale);
+  add(x, out);
+  after_sum(rest.mlp_norm);
+  if (k.layer_input_width != 0 || k.layer_scalars) add_layer_input(s, run, x);
+}
+
+void packed_transformer::embed(std::span<const token> tokens, std::size_t position, matrix_view<float> x,
+                               thread_team& threads) const {
+  const config& c = shape();
+  const std::size_t width = c.width, table = table_width(), first = family_of(c).first_position;
+  const std::size_t inside = knobs_.layer_input_width, all = c.layers * inside;
+  scratch_arena memory;
+  const matrix_view<float> rows = take_rows(memory, tokens.size(), table),
+                           embedded = take_rows(memory, tokens.size(), width);
+  for (std::size_t n = 0; n < tokens.size(); ++n)
+    weights_.token_embedding.row(static_cast<std::size_t>(tokens[n]), rows.row(n));
+  if (table != width) {
+    input_rows projected(rows, activations_, memory);
+    multiply(weights_.embedding_projection, projected, embedded, threads);
+  }
+  for (std::size_t n = 0; n < tokens.size(); ++n)
+    std::ranges::copy((table != width ? embedded : rows).row(n), x.row(n).begin());
+  scale(x.col_range(0, width), knobs_.embedding_scale);
+  if (inside != 0) {
+    const layer_input_scales scales(c, knobs_);
+    for (std::size_t n = 0; n < tokens.size(); ++n) std::ranges::copy(x.row(n).first(width), embedded.row(n).begin());
+    input_rows entering(embedded, activations_, memory);
+    const matrix_view<float> projected = take_rows(memory, tokens.size(), all),
+                             own = take_rows(memory, tokens.size(), all);
+    multiply(weights_.layer_projection, entering, projected, threads);
+    for (std::size_t n = 0; n < tokens.size(); ++n) {
+      weights_.layer_embedding.row(static_cast<std::size_t>(tokens[n]), own.row(n));
+      for (std::size_t i = 0; i < all; ++i) projected(n, i) *= scales.projected;
+      for (std::size_t l = 0; l < all; l += inside)
+        normalize(weights_.layer_norm, projected.row(n).subspan(l, inside), c.norm_epsilon,
+                  projected.row(n).data() + l);
+      for (std::size_t i = 0; i < all; ++i)
+        x(n, stream_.layer_inputs + i) = (projected(n, i) + own(n, i) * scales.table) * scales.sum;
+    }
+  }
+  if (weights_.position_embedding.empty()) return;
+  for (std::size_t n = 0; n < tokens.size(); ++n) {
+    const float* const from = weights_.position_embedding.data() + (first + position + n) * width;
+    for (std::size_t i = 0; i < width; ++i) x(n, i) += from[i];
+  }
+}
+
+void packed_transformer::advance(sequence& s, std::span<const token> tokens, const rotary::tables& tables,
+                                 matrix_view<float> entered) const {
   const config& c = shape();
   scratch_arena memory;
-  const matrix_view<float> x = take_rows(memory, tokens.size(), c.width);
-  const std::size_t first = family_of(c).first_position;
-  for (std::size_t n = 0; n < tokens.size(); ++n) {
-    weights_.token_embedding.row(static_cast<std::size_t>(tokens[n]), x.row(n));
-    if (weights_.position_embedding.empty()) continue;
-    const float* const position = weights_.position_embedding.data() + (first + s.tokens_ + n) * c.width;
-    for (std::size_t i = 0; i < c.width; ++i) x(n, i) += position[i];
-  }
-  for (std::size_t l = 0; l < c.layers; ++l) run_block(s, l, x);
+  const matrix_view<float> x = take_rows(memory, tokens.size(), stream_.total);
+  embed(tokens, s.tokens_, x, *s.threads_);
+  for (std::size_t l = 0; l < c.layers; ++l)
+    run_block(s,
+              {.shape = c,
+               .knobs = knobs_,
+               .block = weights_.blocks[l].rest,
+               .stream = stream_,
+               .tables = tables,
+               .layer = l},
+              x);
+  const bool projects = knobs_.embedding_width != 0;
+  const matrix_view<float> normed =
+      projects ? take_rows(memory, tokens.size(), c.width) : entered.row_range(0, tokens.size());
   for (std::size_t n = 0; n < tokens.size(); ++n)
-    normalize(weights_.final_norm, x.row(n), c.norm_epsilon, normed.row(n).data());
+    if (knobs_.final_norm)
+      normalize(weights_.final_norm, x.row(n).first(c.width), c.norm_epsilon, normed.row(n).data());
+    else
+      std::ranges::copy(x.row(n).first(c.width), normed.row(n).begin());
+  if (projects) {
+    input_rows leaving(normed, activations_, memory);
+    multiply(weights_.head_projection, leaving, entered.row_range(0, tokens.size()), *s.threads_);
+  }
   s.tokens_ += tokens.size();
 }
 
-void packed_transformer::head(matrix_view<const float> normed, matrix_view<float> logits, thread_team& threads) const {
+void packed_transformer::head(matrix_view<const float> entered, matrix_view<float> logits, thread_team& threads) const {
   scratch_arena memory;
-  input_rows x(normed, activations_, memory);
+  input_rows x(entered, activations_, memory);
   multiply(shape().tied_head ? weights_.token_embedding : weights_.head, x, logits, threads);
   for (std::size_t n = 0; n < logits.rows && !weights_.head_bias.empty(); ++n)
     for (std::size_t i = 0; i < logits.cols; ++i) logits(n, i) += weights_.head_bias[i];
+  finish_logits(knobs_, logits);
 }
 
 void packed_transformer::check(const sequence& s, std::span<const token> tokens) const {
@@ -177,15 +429,24 @@ void packed_transformer::check(const sequence& s, std::span<const token> tokens)
 
 std::span<const float> packed_transformer::append(sequence& s, std::span<const token> tokens) const {
   check(s, tokens);
-  const std::size_t width = shape().width;
+  const std::size_t length = s.tokens_ + tokens.size();
+  if (rotary_.depends_on_length()) {
+    s.ids_.insert(s.ids_.end(), tokens.begin(), tokens.end());
+    if (s.tokens_ != 0 && !rotary_.same_at(s.tokens_, length)) {  // every position changes: run the text again
+      s.tokens_ = 0;
+      s.states_.assign(s.states_.size(), {});
+      tokens = s.ids_;
+    }
+  }
+  const rotary::tables tables = rotary_.for_length(length);
   scratch_arena memory;
-  const matrix_view<float> normed = take_rows(memory, input_rows::most, width);
+  const matrix_view<float> entered = take_rows(memory, input_rows::most, table_width());
   std::size_t last = 0;
   for (; !tokens.empty(); tokens = tokens.subspan(last)) {
     last = std::min(input_rows::most, tokens.size());
-    advance(s, tokens.first(last), normed);
+    advance(s, tokens.first(last), tables, entered);
   }
-  head(normed.row_range(last - 1, 1), {std::span<float>(s.logits_), 1, s.logits_.size()}, *s.threads_);
+  head(entered.row_range(last - 1, 1), {std::span<float>(s.logits_), 1, s.logits_.size()}, *s.threads_);
   return s.logits_;
 }
 
@@ -199,17 +460,18 @@ precis::nll packed_transformer::loss(const precis::token_batch& batch) const {
     if (t != precis::no_target && (t < 0 || static_cast<std::size_t>(t) >= c.vocabulary))
       bad_call("target " + std::to_string(t), "0 to " + std::to_string(c.vocabulary - 1));
   scratch_arena memory;
-  const matrix_view<float> normed = take_rows(memory, input_rows::most, c.width),
+  const matrix_view<float> entered = take_rows(memory, input_rows::most, table_width()),
                            logits = take_rows(memory, input_rows::most, c.vocabulary);
   precis::nll total;
   for (std::size_t q = 0; q < batch.sequences; ++q) {
     const std::span<const token> ids = batch.sequence(q);
     sequence s = begin(batch.tokens);
     check(s, ids);
+    const rotary::tables tables = rotary_.for_length(batch.tokens);
     for (std::size_t first = 0; first < ids.size(); first += input_rows::most) {
       const std::size_t count = std::min(input_rows::most, ids.size() - first);
-      advance(s, ids.subspan(first, count), normed);
-      head(normed.row_range(0, count), logits.row_range(0, count), *s.threads_);
+      advance(s, ids.subspan(first, count), tables, entered);
+      head(entered.row_range(0, count), logits.row_range(0, count), *s.threads_);
       for (std::size_t n = 0; n < count; ++n) {
         const token target = batch.targets[q * batch.tokens + first + n];
         if (target == precis::no_target) continue;

@@ -12,30 +12,34 @@
 
 #include <cstddef>
 #include <filesystem>
+#include <memory>
 #include <optional>
 #include <span>
+#include <utility>
 #include <vector>
 
 namespace engine {
 
-/// A linear map with a packed matrix: y = W x + b.
-struct packed_map {
-  stored_matrix matrix;
-  std::vector<float> bias;  ///< [out], or empty
-};
-
 /// A `block` with its maps in their stored form.
 struct packed_block {
-  norm attention_norm;
-  packed_map qkv, query, key, value, attention_out;
-  norm mlp_norm;
-  packed_map gate, up, down;
+  struct packed_expert {
+    stored_matrix gate, up, down;
+  };
+  block rest;  ///< everything but the values of the maps
+  std::vector<std::pair<linear block::*, stored_matrix>> maps;
+  std::vector<packed_expert> experts;
+
+  /// The matrix of a map. Requires one that the block has.
+  [[nodiscard]] const stored_matrix& of(linear block::* map) const noexcept;
 };
 
 /// `weights` with packed matrices. Each matrix has its own format.
 struct packed_weights {
   engine::config config;
-  stored_matrix token_embedding;          ///< [vocabulary x width]
+  stored_matrix token_embedding;  ///< [vocabulary x width], or x embedding_width
+  stored_matrix embedding_projection, layer_embedding, layer_projection,
+      head_projection;  ///< as in `weights`, or empty
+  norm layer_norm;
   std::vector<float> position_embedding;  ///< as in `weights`
   std::vector<packed_block> blocks;
   norm final_norm;
@@ -55,7 +59,7 @@ struct packed_weights {
 /// Converts weights in memory, as float32. Errors: biases that depend on the position.
 [[nodiscard]] packed_weights packed(const weights& w);
 
-/// Runs a GPT-2, Llama, OPT or Phi from packed weights, token by token, with cached keys and values.
+/// Runs a decoder of any family from packed weights, token by token, with cached keys, values and states.
 ///
 /// The logits of a token depend neither on the number of threads nor on how many tokens each call appends.
 ///
@@ -69,7 +73,7 @@ class packed_transformer {
   [[nodiscard]] const config& shape() const noexcept { return weights_.config; }
   [[nodiscard]] const packed_weights& parameters() const noexcept { return weights_; }
 
-  /// The state of one text: the keys and values of its tokens.
+  /// The state of one text: the keys and values of its tokens, and what recurrent mixers remember of them.
   class sequence {
    public:
     [[nodiscard]] std::size_t tokens() const noexcept { return tokens_; }
@@ -79,10 +83,12 @@ class packed_transformer {
 
    private:
     friend class packed_transformer;
-    sequence(const config& shape, std::size_t longest, std::size_t threads);
+    sequence(const config& shape, const knobs& settings, std::size_t longest, std::size_t threads);
     std::size_t tokens_ = 0, longest_ = 0;
-    std::vector<float> keys_, values_;  ///< [layers x longest x kv_width]
-    std::vector<float> logits_;         ///< [vocabulary]
+    std::vector<std::vector<float>> keys_, values_;  ///< [layers][longest x width of keys]
+    std::vector<mixer_state> states_;                ///< [layers]
+    std::vector<precis::token> ids_;  ///< of models whose rotary positions depend on the length of the text
+    std::vector<float> logits_;       ///< [vocabulary]
     std::unique_ptr<thread_team> threads_;
   };
 
@@ -99,12 +105,28 @@ class packed_transformer {
 
  private:
   void check(const sequence& s, std::span<const precis::token> tokens) const;
-  void advance(sequence& s, std::span<const precis::token> tokens, precis::matrix_view<float> normed) const;
-  void run_block(sequence& s, std::size_t layer, precis::matrix_view<float> x) const;
-  void head(precis::matrix_view<const float> normed, precis::matrix_view<float> logits, thread_team& threads) const;
+  /// Appends at most input_rows::most tokens of a text of `length`; `entered` receives the head's inputs.
+  void advance(sequence& s, std::span<const precis::token> tokens, const rotary::tables& tables,
+               precis::matrix_view<float> entered) const;
+  void embed(std::span<const precis::token> tokens, std::size_t position, precis::matrix_view<float> x,
+             thread_team& threads) const;
+  void run_block(sequence& s, const block_run& run, precis::matrix_view<float> x) const;
+  void run_attention(sequence& s, const block_run& run, precis::matrix_view<float> normed,
+                     precis::matrix_view<float> out) const;
+  void run_recurrent(sequence& s, const block_run& run, precis::matrix_view<float> normed,
+                     precis::matrix_view<float> out) const;
+  void run_mlp(sequence& s, const block_run& run, precis::matrix_view<float> normed,
+               precis::matrix_view<float> out) const;
+  void run_experts(sequence& s, const block_run& run, precis::matrix_view<float> normed,
+                   precis::matrix_view<float> out) const;
+  void add_layer_input(sequence& s, const block_run& run, precis::matrix_view<float> x) const;
+  void head(precis::matrix_view<const float> entered, precis::matrix_view<float> logits, thread_team& threads) const;
+  [[nodiscard]] std::size_t table_width() const noexcept { return weights_.token_embedding.in(); }
 
   packed_weights weights_;
+  knobs knobs_;
   activation_type activations_;
+  stream_layout stream_;
   rotary rotary_;
 };
 

@@ -13,40 +13,46 @@
 namespace engine {
 namespace {
 
-/// Every map of a block and its packed counterpart.
-constexpr std::pair<linear block::*, packed_map packed_block::*> map_pairs[] = {
-    {&block::qkv, &packed_block::qkv},   {&block::query, &packed_block::query},
-    {&block::key, &packed_block::key},   {&block::value, &packed_block::value},
-    {&block::gate, &packed_block::gate}, {&block::attention_out, &packed_block::attention_out},
-    {&block::up, &packed_block::up},     {&block::down, &packed_block::down}};
+[[nodiscard]] stored_matrix& matrix_at(packed_weights& p, const place& at) {
+  packed_block& b = p.blocks[at.layer];
+  if (at.slot->of_expert != nullptr) {
+    packed_block::packed_expert& e = b.experts[at.expert];
+    return at.slot->of_expert == &expert::gate ? e.gate : at.slot->of_expert == &expert::up ? e.up : e.down;
+  }
+  return std::ranges::find(b.maps, at.slot->map, [](const auto& m) { return m.first; })->second;
+}
 
-[[nodiscard]] packed_map& packed_map_of(linear block::* map, packed_block& b) {
-  return b.*std::ranges::find(map_pairs, map, [](const auto& t) { return t.first; })->second;
+/// The places of all maps.
+[[nodiscard]] std::vector<place> map_places(const config& c) {
+  std::vector<place> maps = places_of(c, settings_of(c));
+  std::erase_if(maps, [](const place& p) { return p.slot->map == nullptr && p.slot->of_expert == nullptr; });
+  return maps;
 }
 
 /// All matrices of the result, by the names of their tensors.
 [[nodiscard]] std::map<std::string, stored_matrix*, std::less<>> matrices_by_name(packed_weights& p) {
   const family& f = family_of(p.config);
   std::map<std::string, stored_matrix*, std::less<>> all;
-  const std::vector<block_part> maps = maps_of(f);
-  const std::vector<precis::matrix_info> matrices = matrices_of(p.config);
-  for (std::size_t m = 0; m < matrices.size(); ++m)
-    all[matrices[m].name + ".weight"] = &packed_map_of(maps[m % maps.size()].map, p.blocks[matrices[m].layer]).matrix;
-  all[std::string(f.token_embedding) + ".weight"] = &p.token_embedding;
-  if (!p.config.tied_head) all[std::string(f.head) + ".weight"] = &p.head;
+  for (const place& at : map_places(p.config)) all[name_of(p.config, at) + ".weight"] = &matrix_at(p, at);
+  const auto add = [&](std::string_view name, stored_matrix& m) {
+    if (!name.empty()) all[std::string(name) + ".weight"] = &m;
+  };
+  add(f.token_embedding, p.token_embedding);
+  add(f.embedding_projection, p.embedding_projection);
+  add(f.layer_embedding, p.layer_embedding);
+  add(f.layer_projection, p.layer_projection);
+  add(f.head_projection, p.head_projection);
+  if (!p.config.tied_head) add(f.head, p.head);
   return all;
 }
 
 /// Moves everything except the matrices.
 void take_rest(weights& rest, packed_weights& p) {
   p.position_embedding = std::move(rest.position_embedding);
+  p.layer_norm = std::move(rest.layer_norm);
   p.final_norm = std::move(rest.final_norm);
   p.head_bias = std::move(rest.head_bias);
-  for (std::size_t l = 0; l < p.blocks.size(); ++l) {
-    p.blocks[l].attention_norm = std::move(rest.blocks[l].attention_norm);
-    p.blocks[l].mlp_norm = std::move(rest.blocks[l].mlp_norm);
-    for (const auto& [map, packed] : map_pairs) (p.blocks[l].*packed).bias = std::move((rest.blocks[l].*map).bias);
-  }
+  for (std::size_t l = 0; l < p.blocks.size(); ++l) p.blocks[l].rest = std::move(rest.blocks[l]);
 }
 
 [[nodiscard]] packed_weights empty(const config& c) {
@@ -58,6 +64,13 @@ void take_rest(weights& rest, packed_weights& p) {
   packed_weights p;
   p.config = c;
   p.blocks.resize(c.layers);
+  for (const place& at : map_places(c)) {
+    packed_block& b = p.blocks[at.layer];
+    if (at.slot->map != nullptr)
+      b.maps.emplace_back(at.slot->map, stored_matrix());
+    else if (b.experts.size() <= at.expert)
+      b.experts.resize(at.expert + 1);
+  }
   return p;
 }
 
@@ -67,7 +80,7 @@ void take_rest(weights& rest, packed_weights& p) {
 
 /// A matrix in its stored bytes if a kernel can multiply them, otherwise decoded.
 [[nodiscard]] stored_matrix stored(const source_tensor& t, const matrix_decoder& decoder) {
-  const bool in_kernel_order = t.rotary_heads == 0 && (!t.codec.empty() || t.in_major == t.transposed);
+  const bool in_kernel_order = t.rotary_heads == 0 && !t.part && (!t.codec.empty() || t.in_major == t.transposed);
   std::optional<stored_matrix> m;
   if (in_kernel_order) {
     check_stored(t, decoder);
@@ -87,13 +100,28 @@ void take_rest(weights& rest, packed_weights& p) {
 
 }  // namespace
 
+const stored_matrix& packed_block::of(linear block::* map) const noexcept {
+  return std::ranges::find(maps, map, [](const auto& m) { return m.first; })->second;
+}
+
 std::size_t packed_weights::bytes() const noexcept {
   const auto floats = [](const auto&... values) { return (values.size() + ...) * sizeof(float); };
-  std::size_t sum = token_embedding.bytes() + head.bytes() +
-                    floats(position_embedding, final_norm.scale, final_norm.shift, head_bias);
+  const auto of_norm = [&](const norm& n) { return floats(n.scale, n.shift); };
+  std::size_t sum = token_embedding.bytes() + head.bytes() + embedding_projection.bytes() + layer_embedding.bytes() +
+                    layer_projection.bytes() + head_projection.bytes() + of_norm(final_norm) + of_norm(layer_norm) +
+                    floats(position_embedding, head_bias);
   for (const packed_block& b : blocks) {
-    sum += floats(b.attention_norm.scale, b.attention_norm.shift, b.mlp_norm.scale, b.mlp_norm.shift);
-    for (const auto& [map, packed] : map_pairs) sum += (b.*packed).matrix.bytes() + floats((b.*packed).bias);
+    for (const auto& [map, matrix] : b.maps) sum += matrix.bytes();
+    for (const packed_block::packed_expert& e : b.experts) sum += e.gate.bytes() + e.up.bytes() + e.down.bytes();
+  }
+  for (const place& p : places_of(config, settings_of(config))) {
+    const block& b = blocks[p.layer].rest;
+    if (p.slot->norm != nullptr)
+      sum += of_norm(b.*p.slot->norm);
+    else if (p.slot->values != nullptr)
+      sum += floats(b.*p.slot->values);
+    else
+      sum += floats((p.slot->of_expert != nullptr ? b.experts[p.expert].*p.slot->of_expert : b.*p.slot->map).bias);
   }
   return sum;
 }
@@ -101,9 +129,7 @@ std::size_t packed_weights::bytes() const noexcept {
 packed_weights load_packed(const model_source& source, const matrix_decoder& decoder) {
   packed_weights p = empty(source.config);
   auto matrices = matrices_by_name(p);
-  weights rest;
-  rest.config = source.config;
-  rest.blocks.resize(source.config.layers);
+  weights rest = without_values(source.config);
   std::size_t i = 0;
   for_each_tensor(source.config, [&](const std::string& name, const std::vector<std::size_t>&, bool, auto values) {
     const source_tensor& t = source.tensors[i++];
@@ -120,31 +146,23 @@ packed_weights load_packed(const model_source& source, const matrix_decoder& dec
 
 packed_weights packed(const weights& w) {
   packed_weights p = empty(w.config);
-  const family& f = family_of(w.config);
-  const std::vector<block_part> maps = maps_of(f);
-  for (std::size_t l = 0; l < w.blocks.size(); ++l)
-    for (const block_part& part : maps) {
-      const linear& map = w.blocks[l].*part.map;
-      if (map.depends_on_position())
-        precis::refuse({.what = "a bias that depends on the position in block " + std::to_string(l),
-                        .where = "packed",
-                        .expected = "biases that are equal at every position; use engine::transformer otherwise"});
-      packed_map_of(part.map, p.blocks[l]).matrix = stored_matrix::of(map.view());
-    }
-  const std::size_t vocabulary = w.config.vocabulary, width = w.config.width;
-  p.token_embedding = stored_matrix::of({w.token_embedding, vocabulary, width});
-  if (!w.config.tied_head) p.head = stored_matrix::of({w.head, vocabulary, width});
-  weights rest;  // everything except the matrices
-  rest.config = w.config;
-  rest.position_embedding = w.position_embedding;
-  rest.final_norm = w.final_norm;
-  rest.head_bias = w.head_bias;
-  for (const block& b : w.blocks) {
-    block& r = rest.blocks.emplace_back();
-    r.attention_norm = b.attention_norm;
-    r.mlp_norm = b.mlp_norm;
-    for (const auto& [map, ignored] : map_pairs) (r.*map).bias = (b.*map).bias;
-  }
+  for (const place& at : map_places(w.config))
+    if (const linear& map = map_at(w, at); map.depends_on_position())
+      precis::refuse({.what = "a bias that depends on the position in block " + std::to_string(at.layer),
+                      .where = "packed",
+                      .expected = "biases that are equal at every position; use engine::transformer otherwise"});
+  auto matrices = matrices_by_name(p);
+  weights rest = without_values(w.config);
+  for_each_tensor(w.config,
+                  [&](const std::string& name, const std::vector<std::size_t>& shape, bool in_major, auto values) {
+                    const auto at = matrices.find(name);
+                    if (at == matrices.end()) {
+                      values(rest) = values(w);
+                      return;
+                    }
+                    const precis::weight_view stored(values(w), shape[0], shape[1]);
+                    *at->second = stored_matrix::of(in_major ? stored.transposed() : stored);
+                  });
   take_rest(rest, p);
   return p;
 }

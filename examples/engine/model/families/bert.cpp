@@ -12,14 +12,14 @@
 namespace engine {
 namespace {
 
-constexpr block_part block_parts[] = {attention_part("attention.self.query", &block::query),
-                                      attention_part("attention.self.key", &block::key),
-                                      attention_part("attention.self.value", &block::value),
-                                      attention_part("attention.output.dense", &block::attention_out),
-                                      norm_part("attention.output.LayerNorm", &block::attention_norm),
-                                      mlp_part("intermediate.dense", &block::up),
-                                      mlp_part("output.dense", &block::down),
-                                      norm_part("output.LayerNorm", &block::mlp_norm)};
+constexpr slot slots[] = {attention_part("attention.self.query", &block::query),
+                          attention_part("attention.self.key", &block::key),
+                          attention_part("attention.self.value", &block::value),
+                          attention_part("attention.output.dense", &block::attention_out),
+                          norm_part("attention.output.LayerNorm", &block::attention_norm),
+                          mlp_part("intermediate.dense", &block::up),
+                          mlp_part("output.dense", &block::down),
+                          norm_part("output.LayerNorm", &block::mlp_norm)};
 
 [[nodiscard]] config read_config(const json_object& keys) {
   config c = read_usual_extents(keys, architecture::bert);
@@ -59,6 +59,16 @@ void write_config(const config& c, nlohmann::ordered_json& keys) {
   return {std::string(stored), false};
 }
 
+[[nodiscard]] knobs usual(const config&) {
+  return {.norms = norm_place::after_sum,
+          .rms = false,
+          .final_norm = false,
+          .qkv_bias = true,
+          .output_bias = true,
+          .mlp_bias = true,
+          .gated = false};
+}
+
 }  // namespace
 
 constinit const family bert_family{.name = "BERT",
@@ -71,11 +81,12 @@ constinit const family bert_family{.name = "BERT",
                                    .type_embedding = "embeddings.token_type_embeddings",
                                    .embedding_norm = "embeddings.LayerNorm",
                                    .blocks = "encoder.layer.",
-                                   .in_block = block_parts,
+                                   .in_block = slots,
                                    .pooler = "pooler.dense",
                                    .classifier = "classifier",
                                    .read_config = read_config,
                                    .write_config = write_config,
-                                   .meaning_of = meaning_of};
+                                   .meaning_of = meaning_of,
+                                   .usual = usual};
 
 }  // namespace engine

@@ -94,6 +94,7 @@ std::string_view activation_name(activation a) noexcept {
     case activation::gelu_tanh: return "gelu_new";
     case activation::gelu_erf: return "gelu";
     case activation::relu: return "relu";
+    case activation::relu_squared: return "relu2";
     case activation::silu: break;
   }
   return "silu";

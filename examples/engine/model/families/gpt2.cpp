@@ -9,12 +9,12 @@
 namespace engine {
 namespace {
 
-constexpr block_part block_parts[] = {norm_part("ln_1", &block::attention_norm),
-                                      attention_part("attn.c_attn", &block::qkv, extent::three_widths),
-                                      attention_part("attn.c_proj", &block::attention_out),
-                                      norm_part("ln_2", &block::mlp_norm),
-                                      mlp_part("mlp.c_fc", &block::up),
-                                      mlp_part("mlp.c_proj", &block::down)};
+constexpr slot slots[] = {norm_part("ln_1", &block::attention_norm),
+                          attention_part("attn.c_attn", &block::qkv, extent::three_widths),
+                          attention_part("attn.c_proj", &block::attention_out),
+                          norm_part("ln_2", &block::mlp_norm),
+                          mlp_part("mlp.c_fc", &block::up),
+                          mlp_part("mlp.c_proj", &block::down)};
 
 /// The engine's and llama.cpp's names of the tensors of a block, and of all other tensors.
 constexpr name_pair gguf_block_names[] = {{"ln_1", "attn_norm"},          {"attn.c_attn", "attn_qkv"},
@@ -59,6 +59,10 @@ void write_config(const config& c, nlohmann::ordered_json& keys) {
   return {std::string(stored), false};
 }
 
+[[nodiscard]] knobs usual(const config&) {
+  return {.rms = false, .fused = true, .qkv_bias = true, .output_bias = true, .mlp_bias = true, .gated = false};
+}
+
 }  // namespace
 
 constinit const family gpt2_family{.name = "GPT-2",
@@ -66,17 +70,17 @@ constinit const family gpt2_family{.name = "GPT-2",
                                    .hugging_face_class = "GPT2LMHeadModel",
                                    .prefix = "transformer.",
                                    .in_major = true,
-                                   .fused = true,
                                    .token_embedding = "wte",
                                    .position_embedding = "wpe",
                                    .blocks = "h.",
-                                   .in_block = block_parts,
+                                   .in_block = slots,
                                    .final_norm = "ln_f",
                                    .head = "lm_head",
                                    .gguf_block_names = gguf_block_names,
                                    .gguf_model_names = gguf_model_names,
                                    .read_config = read_config,
                                    .write_config = write_config,
-                                   .meaning_of = meaning_of};
+                                   .meaning_of = meaning_of,
+                                   .usual = usual};
 
 }  // namespace engine

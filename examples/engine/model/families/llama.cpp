@@ -1,5 +1,5 @@
 #include <engine/model/families/config_keys.hpp>
-#include <engine/model/families/families.hpp>
+#include <engine/model/families/decoder.hpp>
 
 #include <precis/core/text.hpp>
 
@@ -13,15 +13,15 @@
 namespace engine {
 namespace {
 
-constexpr block_part block_parts[] = {norm_part("attention_norm", &block::attention_norm),
-                                      attention_part("attention.wq", &block::query),
-                                      attention_part("attention.wk", &block::key, extent::kv_width),
-                                      attention_part("attention.wv", &block::value, extent::kv_width),
-                                      attention_part("attention.wo", &block::attention_out),
-                                      norm_part("ffn_norm", &block::mlp_norm),
-                                      mlp_part("feed_forward.w1", &block::gate),
-                                      mlp_part("feed_forward.w2", &block::down),
-                                      mlp_part("feed_forward.w3", &block::up)};
+constexpr slot slots[] = {norm_part("attention_norm", &block::attention_norm),
+                          attention_part("attention.wq", &block::query, extent::query_width),
+                          attention_part("attention.wk", &block::key, extent::kv_width),
+                          attention_part("attention.wv", &block::value, extent::kv_width),
+                          attention_part("attention.wo", &block::attention_out, extent::width, extent::query_width),
+                          norm_part("ffn_norm", &block::mlp_norm),
+                          mlp_part("feed_forward.w1", &block::gate),
+                          mlp_part("feed_forward.w2", &block::down),
+                          mlp_part("feed_forward.w3", &block::up)};
 
 /// The engine's and llama.cpp's names of the tensors of a block, and of all other tensors.
 constexpr name_pair gguf_block_names[] = {
@@ -39,26 +39,35 @@ constexpr name_pair hugging_face_names[] = {
     {"feed_forward.w1", "mlp.gate_proj"},  {"feed_forward.w2", "mlp.down_proj"},
     {"feed_forward.w3", "mlp.up_proj"}};
 
+[[nodiscard]] knobs usual(const config& c) {
+  return {.ropes = {{.theta = static_cast<double>(c.rope_theta),
+                     .head_width = c.head_width(),
+                     .rotary_width = c.head_width(),
+                     .half_split = false}}};
+}
+
 [[nodiscard]] config read_config(const json_object& keys) {
-  config c = read_usual_extents(keys, architecture::llama);
-  c.kv_heads = keys.whole_number_or("num_key_value_heads", c.heads);
-  c.hidden = keys.whole_number("intermediate_size");
-  c.norm_epsilon = positive_number(keys, "rms_norm_eps", 1e-6);
-  const rotary_settings rotary = read_rotary(keys, 1);
-  c.rope_theta = rotary.base;
-  c.tied_head = keys.flag_or("tie_word_embeddings", false);
-  c.activation = activation::silu;
-  if (const std::string activation = keys.text_or("hidden_act", "silu"); activation != "silu")
-    keys.refuse("key \"hidden_act\" is \"" + activation + "\"", "silu");
-  if (rotary.share != 1.0)
-    keys.refuse("key \"partial_rotary_factor\" is " + precis::text::number(rotary.share) +
-                    ", which this engine does not support",
-                "1");
-  if (c.heads != 0 && keys.whole_number_or("head_dim", c.width / c.heads) != c.width / c.heads)
-    keys.refuse("key \"head_dim\" is not hidden_size / num_attention_heads, which this engine does not support",
-                std::to_string(c.width / c.heads));
-  must_be(keys, "attention_bias", false);
-  must_be(keys, "mlp_bias", false);
+  config c = read_decoder(keys, architecture::llama);
+  knobs& k = *c.knobs;
+  k.qkv_bias = k.output_bias = keys.flag_or("attention_bias", false);
+  k.mlp_bias = keys.flag_or("mlp_bias", false);
+  rope_settings& rope = k.ropes.front();
+  const double share = static_cast<double>(rope.rotary_width) / static_cast<double>(rope.head_width);
+  if (rope.rotary_width != rope.head_width && rope.type != rope_type::proportional)
+    keys.refuse(
+        "key \"partial_rotary_factor\" is " + precis::text::number(share) + ", which this engine does not support",
+        "1");
+  if (rope.type == rope_type::proportional) keys.refuse("key \"rope_type\" is \"proportional\"", "another type");
+  rope.half_split = false;  // the rows of the query and key maps are reordered when they are loaded
+  c.rope_theta = static_cast<float>(rope.theta);
+  // A plain Llama needs no knobs.
+  config plain = c;
+  plain.knobs.reset();
+  knobs as_stated = k;
+  as_stated.layers.clear();
+  const std::size_t width = c.heads == 0 ? 0 : c.width / c.heads;
+  if (c.activation == activation::silu && k.layers.front().head_width == width && as_stated == usual(plain))
+    return plain;
   return c;
 }
 
@@ -77,9 +86,10 @@ void write_config(const config& c, nlohmann::ordered_json& keys) {
   const std::size_t dot = stored.starts_with("layers.") ? stored.find('.', 7) : std::string_view::npos;
   const std::size_t at = dot == std::string_view::npos ? 0 : dot + 1;
   for (const auto& [ours, theirs] : hugging_face_names)
-    if (stored.substr(at) == std::string(theirs) + ".weight")
-      return {std::string(stored.substr(0, at)) + std::string(ours) + ".weight",
-              theirs == "self_attn.q_proj" || theirs == "self_attn.k_proj"};
+    for (const std::string_view end : {".weight", ".bias"})
+      if (stored.substr(at) == std::string(theirs) + std::string(end))
+        return {std::string(stored.substr(0, at)) + std::string(ours) + std::string(end),
+                theirs == "self_attn.q_proj" || theirs == "self_attn.k_proj"};
   return {std::string(stored), false};
 }
 
@@ -89,13 +99,9 @@ constinit const family llama_family{.name = "Llama",
                                     .model_type = "llama",
                                     .hugging_face_class = "LlamaForCausalLM",
                                     .prefix = "model.",
-                                    .biased = false,
-                                    .gated = true,
-                                    .rotary = true,
-                                    .shared_heads = true,
                                     .token_embedding = "tok_embeddings",
                                     .blocks = "layers.",
-                                    .in_block = block_parts,
+                                    .in_block = slots,
                                     .final_norm = "norm",
                                     .head = "output",
                                     .hugging_face_names = hugging_face_names,
@@ -103,6 +109,7 @@ constinit const family llama_family{.name = "Llama",
                                     .gguf_model_names = gguf_model_names,
                                     .read_config = read_config,
                                     .write_config = write_config,
-                                    .meaning_of = meaning_of};
+                                    .meaning_of = meaning_of,
+                                    .usual = usual};
 
 }  // namespace engine

@@ -9,13 +9,13 @@
 namespace engine {
 namespace {
 
-constexpr block_part block_parts[] = {norm_part("input_layernorm", &block::attention_norm),
-                                      attention_part("self_attn.q_proj", &block::query),
-                                      attention_part("self_attn.k_proj", &block::key, extent::kv_width),
-                                      attention_part("self_attn.v_proj", &block::value, extent::kv_width),
-                                      attention_part("self_attn.dense", &block::attention_out),
-                                      mlp_part("mlp.fc1", &block::up),
-                                      mlp_part("mlp.fc2", &block::down)};
+constexpr slot slots[] = {norm_part("input_layernorm", &block::attention_norm),
+                          attention_part("self_attn.q_proj", &block::query),
+                          attention_part("self_attn.k_proj", &block::key, extent::kv_width),
+                          attention_part("self_attn.v_proj", &block::value, extent::kv_width),
+                          attention_part("self_attn.dense", &block::attention_out),
+                          mlp_part("mlp.fc1", &block::up),
+                          mlp_part("mlp.fc2", &block::down)};
 
 [[nodiscard]] config read_config(const json_object& keys) {
   config c = read_usual_extents(keys, architecture::phi);
@@ -49,24 +49,34 @@ void write_config(const config& c, nlohmann::ordered_json& keys) {
   return {std::string(stored), false};
 }
 
+[[nodiscard]] knobs usual(const config& c) {
+  return {
+      .rms = false,
+      .qkv_bias = true,
+      .output_bias = true,
+      .mlp_bias = true,
+      .head_bias = true,
+      .parallel = true,
+      .shared_norm = true,
+      .gated = false,
+      .ropes = {
+          {.theta = static_cast<double>(c.rope_theta), .head_width = c.head_width(), .rotary_width = c.rotary_width}}};
+}
+
 }  // namespace
 
 constinit const family phi_family{.name = "Phi",
                                   .model_type = "phi",
                                   .hugging_face_class = "PhiForCausalLM",
                                   .prefix = "model.",
-                                  .rotary = true,
-                                  .rotary_halves = true,
-                                  .parallel = true,
-                                  .shared_heads = true,
-                                  .biased_head = true,
                                   .token_embedding = "embed_tokens",
                                   .blocks = "layers.",
-                                  .in_block = block_parts,
+                                  .in_block = slots,
                                   .final_norm = "final_layernorm",
                                   .head = "lm_head",
                                   .read_config = read_config,
                                   .write_config = write_config,
-                                  .meaning_of = meaning_of};
+                                  .meaning_of = meaning_of,
+                                  .usual = usual};
 
 }  // namespace engine

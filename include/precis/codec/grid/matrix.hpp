@@ -117,14 +117,17 @@ void encode_on_grids(const grid_format& f, weight_view weights, std::span<std::b
     for (std::size_t first = 0; first < w.rows; first += kernel::tile_rows) {
       const weight_view rows = w.row_range(first, std::min(kernel::tile_rows, w.rows - first));
       const tile::stored_parts to(f, l, w.cols, first, packed.data());
-      if constexpr (tile::in_use && sizeof(code) == 1 &&
-                    requires(tile::group_batch g, tile::grid_batch chosen) { choose.for_tile(f, g, chosen); })
-        if (by_tiles && rows.rows == kernel::tile_rows) {
-          const auto choose_batch = [&](const tile::group_batch& g, tile::grid_batch& chosen) {
-            return per_matrix ? choose_given{as_span(grids)}.for_tile(f, g, chosen) : choose.for_tile(f, g, chosen);
-          };
-          if (tile::encode_rows<kernel::native_code_lanes, Formats.widths>(f, rows, first, to, choose_batch)) continue;
-        }
+      if constexpr (tile::in_use && requires(tile::group_batch g, tile::grid_batch chosen) {
+                      choose.for_tile(f, g, chosen);
+                    })  // clang: a condition of its own, which does not depend on `code`
+        if constexpr (sizeof(code) == 1)
+          if (by_tiles && rows.rows == kernel::tile_rows) {
+            const auto choose_batch = [&](const tile::group_batch& g, tile::grid_batch& chosen) {
+              return per_matrix ? choose_given{as_span(grids)}.for_tile(f, g, chosen) : choose.for_tile(f, g, chosen);
+            };
+            if (tile::encode_rows<kernel::native_code_lanes, Formats.widths>(f, rows, first, to, choose_batch))
+              continue;
+          }
       // All grids are computed before any codes: the divisions of consecutive groups overlap only if nothing comes
       // between them.
       if (!per_matrix) grids.resize(rows.rows * groups);

@@ -6,7 +6,6 @@
 
 #include "catch.hpp"
 
-#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <vector>

@@ -9,6 +9,7 @@
 #include <precis/kernel/ieee.hpp>
 
 #include <bit>
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>

@@ -1,7 +1,6 @@
 #pragma once
 
-#include <precis/core/algorithms.hpp>
-
+#include <algorithm>
 #include <cstddef>
 #include <string>
 #include <string_view>

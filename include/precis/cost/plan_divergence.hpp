@@ -1,6 +1,5 @@
 #pragma once
 
-#include <precis/core/algorithms.hpp>
 #include <precis/core/as_span.hpp>
 #include <precis/core/cost_table.hpp>
 #include <precis/core/error.hpp>
@@ -15,8 +14,10 @@
 #include <precis/model/concepts.hpp>
 #include <precis/pack.hpp>
 
+#include <algorithm>
 #include <cstddef>
 #include <limits>
+#include <numeric>
 #include <span>
 #include <string>
 #include <utility>

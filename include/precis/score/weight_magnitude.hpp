@@ -5,6 +5,7 @@
 #include <precis/kernel/ieee.hpp>
 #include <precis/model/concepts.hpp>
 
+#include <cmath>
 #include <cstddef>
 #include <string>
 

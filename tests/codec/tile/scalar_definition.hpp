@@ -4,7 +4,6 @@
 
 #include "codec/encoded.hpp"
 
-#include <algorithm>
 #include <cstring>
 #include <span>
 #include <vector>

@@ -3,7 +3,6 @@
 #include <precis/model/concepts.hpp>
 #include <precis/model/taps.hpp>
 
-#include <algorithm>
 #include <cmath>
 #include <span>
 #include <vector>

@@ -7,7 +7,6 @@
 #include "catch.hpp"
 #include "refusal.hpp"
 
-#include <algorithm>
 #include <cmath>
 #include <cstddef>
 #include <functional>

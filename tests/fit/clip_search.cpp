@@ -8,7 +8,6 @@
 
 #include "catch.hpp"
 
-#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <vector>

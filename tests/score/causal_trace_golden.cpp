@@ -11,7 +11,6 @@
 #include "catch.hpp"
 #include "shared.hpp"
 
-#include <algorithm>
 #include <fstream>
 #include <string>
 #include <vector>

@@ -14,7 +14,6 @@
 #include "engine/tokenizers.hpp"
 #include "refusal.hpp"
 
-#include <algorithm>
 #include <map>
 #include <set>
 

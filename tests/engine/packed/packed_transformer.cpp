@@ -17,7 +17,6 @@
 #include "refusal.hpp"
 #include "shared.hpp"
 
-#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <fstream>

@@ -139,6 +139,7 @@ engine::json score_options::units_job(const session& s, const std::string& score
 void experiment_options::declare(subcommand& c, const score_options::users& by,
                                  std::function<bool()> reads_calibration) {
   add_model(c, model);
+  add_requantize(c, model);
   add_special_tokens(c, model);
   add_text(c, text, "held-out text to evaluate on", true);
   c.add("--calibration", calibration, "text for scorers and costs; use other text than the held-out one")

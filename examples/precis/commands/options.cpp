@@ -56,7 +56,8 @@ void add_text(subcommand& c, text_options& o, const std::string& help, bool requ
   option text = c.add("--text", o.file, help).reads();
   if (required) text.required();
   c.add("--context", o.length,
-        "predictions per window of the text (default: one less than the model's context, or than a shorter text)");
+        "predictions per window of the text (default: one less than the model's context, than 2048, or than a shorter "
+        "text)");
   c.add("--windows", o.windows, "windows of the text; 0: all").shows_default().tells(o.windows_given);
 }
 

@@ -150,7 +150,12 @@ std::vector<precis::token> token_ids(const json_object& keys, std::string_view k
 
 std::string config_json(const config& c) {
   const family& f = family_of(c);
-  if (c.knobs && !c.knobs->published.empty()) return c.knobs->published;
+  if (c.knobs && !c.knobs->published.empty()) {
+    if (!c.knobs->mxfp4) return c.knobs->published;
+    nlohmann::ordered_json published = nlohmann::ordered_json::parse(c.knobs->published);
+    published.erase("quantization_config");  // the weights are written as floats
+    return published.dump(1) + "\n";
+  }
   if (c.knobs || f.write_config == nullptr)
     precis::refuse({.what = "a " + std::string(f.name) + " whose settings were not read from a file",
                     .where = "config.json",

@@ -154,10 +154,12 @@ model_source open_hugging_face(const fs::path& folder) {
   const std::string where = (folder / "config.json").string();
   model_source s;
   s.path = folder;
+  bool states_tie = false;
   {
     const mapped_file file(folder / "config.json");
     const json root = parse_json(file.text(), where);
     s.config = parse_config(file.text(), where);
+    states_tie = root.contains("tie_word_embeddings");
     read_special_tokens(root, where, metadata_file::config, s);
     const fs::path generation = folder / "generation_config.json";
     if (std::error_code ignored; fs::exists(generation, ignored)) {
@@ -196,6 +198,10 @@ model_source open_hugging_face(const fs::path& folder) {
                        "\" are the same weight",
                    "each weight once");
   }
+  // Where config.json says nothing, a head that is not there is the token embedding.
+  if (!states_tie && !family.head.empty() && !settings.head_bias &&
+      !found.contains(std::string(family.head) + ".weight"))
+    s.config.tied_head = true;
   if (c.layers > found.size())  // avoids building a huge list of expected tensors
     refuse_input(data, std::to_string(found.size()) + " tensors for " + std::to_string(c.layers) + " layers",
                  "weights that match config.json");

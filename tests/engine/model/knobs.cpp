@@ -9,6 +9,7 @@
 
 #include "catch.hpp"
 #include "engine/random_models.hpp"
+#include "refusal.hpp"
 #include "temporary_folder.hpp"
 
 #include <nlohmann/json.hpp>
@@ -16,6 +17,7 @@
 #include <algorithm>
 #include <bit>
 #include <cmath>
+#include <initializer_list>
 #include <string>
 #include <utility>
 #include <vector>
@@ -374,4 +376,75 @@ TEST_CASE("knobs: the packed model agrees with the float model, token by token a
     for (std::size_t v = 0; v < all.size(); ++v)
       CHECK(static_cast<double>(all[v]) == Approx(static_cast<double>(logits(0, v))).margin(2e-4));
   }
+}
+
+TEST_CASE("knobs: what the engine does not support is refused by key and value", "[engine][knobs][refusal]") {
+  const auto says = [](const std::string& type, const json& more) {
+    return refusal([&] { (void)engine::parse_config(with(base(type), more).dump(), "config.json"); });
+  };
+  for (const std::string type : {"llama", "qwen2", "qwen3", "mistral", "olmo2", "olmoe", "qwen3_moe", "mixtral", "phi3",
+                                 "granite", "smollm3", "ministral3"}) {
+    INFO(type);
+    CHECK_THAT(says(type, {{"hidden_act", "xyz"}}), ContainsSubstring("key \"hidden_act\" is \"xyz\""));
+    CHECK_THAT(says(type, {{"rope_scaling", {{"rope_type", "foo"}, {"factor", 2.0}}}}),
+               ContainsSubstring("key \"rope_type\" is \"foo\"; expected default, linear"));
+    CHECK_THAT(says(type, {{"rope_parameters", {{"rope_theta", 1e4}, {"spin", 2}}}}),
+               ContainsSubstring("key \"spin\" is the number 2"));
+    CHECK_THAT(says(type, {{"rms_norm_eps", 0}}), ContainsSubstring("\"rms_norm_eps\" is 0"));
+    CHECK_THAT(says(type, {{"num_key_value_heads", 4}}), ContainsSubstring("6 heads with 4 key-value heads"));
+    CHECK_THAT(says(type, {{"tie_word_embeddings", "yes"}}),
+               ContainsSubstring("\"tie_word_embeddings\" is the string"));
+  }
+  CHECK_THAT(says("mistral", {{"num_local_experts", 8}}), ContainsSubstring("\"num_local_experts\" is the number 8"));
+  CHECK_THAT(says("mistral", {{"attention_bias", true}}), ContainsSubstring("\"attention_bias\" is true"));
+  CHECK_THAT(says("mistral", {{"sliding_window", 0}}), ContainsSubstring("\"sliding_window\" is 0"));
+  CHECK_THAT(says("qwen3", {{"layer_types", {"full_attention"}}}),
+             ContainsSubstring("\"layer_types\" is an array of 1"));
+  CHECK_THAT(says("qwen3", {{"layer_types", {"full_attention", "x", "full_attention"}}}),
+             ContainsSubstring("\"layer_types\" holds the string \"x\""));
+  CHECK_THAT(says("olmoe", {{"num_experts", 4}, {"num_experts_per_tok", 5}}), ContainsSubstring("5"));
+  CHECK_THAT(says("gemma2", {{"hidden_activation", "xyz"}}), ContainsSubstring("\"hidden_activation\" is \"xyz\""));
+  CHECK_THAT(says("gemma3_text", {{"use_bidirectional_attention", true}}),
+             ContainsSubstring("\"use_bidirectional_attention\" is true"));
+  CHECK_THAT(says("gemma4_text", {{"enable_moe_block", true}}), ContainsSubstring("\"enable_moe_block\" is true"));
+  CHECK_THAT(says("gpt_oss", {{"quantization_config", {{"quant_method", "awq"}}}}), ContainsSubstring("\"awq\""));
+  CHECK_THAT(says("qwen3", {{"quantization_config", {{"quant_method", "gptq"}}}}), ContainsSubstring("\"gptq\""));
+  CHECK_THAT(says("smollm3", {{"no_rope_layers", {1, 2, 0}}}),
+             ContainsSubstring("\"no_rope_layers\" holds the number 2"));
+  CHECK_THAT(says("qwen3", {{"num_hidden_layers", 1u << 20}}), ContainsSubstring("\"num_hidden_layers\" is 1048576"));
+
+  // An unknown key is named in a warning.
+  const json odd = with(base("qwen3"), {{"flux_capacitor", true}, {"initializer_range", 0.02}});
+  const engine::config c = engine::parse_config(odd.dump(), "config.json");
+  CHECK(engine::unapplied_keys(odd, c, engine::metadata_file::config) == std::vector<std::string>{"flux_capacitor"});
+}
+
+TEST_CASE("knobs: absent keys have the publishers' defaults", "[engine][knobs][worked-example]") {
+  const auto read = [](const std::string& type, const json& more, std::initializer_list<const char*> without) {
+    json keys = with(base(type), more);
+    for (const char* const key : without) keys.erase(key);
+    return engine::settings_of(engine::parse_config(keys.dump(), "config.json"));
+  };
+  CHECK(read("mistral", json::object(), {}).layers[0].window == 4096);
+  CHECK(read("mistral", {{"sliding_window", nullptr}}, {}).layers[0].window == 0);
+  CHECK(read("qwen3", json::object(), {"head_dim"}).layers[0].head_width == 128);
+  CHECK(read("qwen2", json::object(), {"head_dim"}).layers[0].head_width == 4);
+  CHECK(read("qwen2", {{"sliding_window", 8}}, {}).layers[2].window == 0);  // use_sliding_window is absent
+  const engine::knobs gemma2 = read("gemma2", json::object(), {"head_dim"});
+  CHECK(gemma2.layers[0].head_width == 256);
+  CHECK((gemma2.layers[0].window == 4096 && gemma2.layers[1].window == 0 && gemma2.layers[2].window == 4096));
+  CHECK((gemma2.score_cap == 50 && gemma2.logit_cap == 30 && gemma2.attention_scale == 1.f / 16));
+  const engine::knobs gemma3 = read("gemma3_text", {{"num_hidden_layers", 7}}, {});
+  for (std::size_t l = 0; l < 7; ++l) CHECK((gemma3.layers[l].window == 0) == (l == 5));
+  CHECK((gemma3.ropes[gemma3.layers[0].rope].theta == 1e4 && gemma3.ropes[gemma3.layers[5].rope].theta == 1e6));
+  const engine::knobs gemma4 =
+      read("gemma4_text", {{"layer_types", {"sliding_attention", "full_attention", "sliding_attention"}}}, {});
+  CHECK((gemma4.layers[2].window == 0 && gemma4.layers[2].head_width == 512));  // the last layer is full
+  CHECK(gemma4.ropes[gemma4.layers[2].rope].type == engine::rope_type::proportional);
+  const engine::knobs oss = read("gpt_oss", json::object(), {"head_dim"});
+  CHECK((oss.gate_limit == 7 && oss.layers[0].window == 128 && oss.layers[1].window == 0));
+  CHECK((oss.ropes[0].type == engine::rope_type::yarn && !oss.ropes[0].truncate && oss.mixture.router.experts == 128));
+  CHECK(read("smollm3", {{"num_hidden_layers", 4}}, {}).layers[3].rope == engine::no_rope);
+  CHECK(read("granite", json::object(), {}).attention_scale == 1);
+  CHECK(read("ministral3", json::object(), {}).temperature_slope == 0.1f);
 }

@@ -70,6 +70,8 @@ int main(int argc, char** argv) {
     program::add_compress(line);
     program::add_generate(line);
     program::add_tokenize(line);
+    program::add_inspect(line);
+    program::add_imatrix(line);
     program::add_sweep(line);
     program::add_compare(line);
     program::add_eigenprune(line);

@@ -224,10 +224,12 @@ template<codec_menu Menu>
 
 /// Prunes a copy of one matrix and encodes it. Requires packed.size() == choice.bytes.
 ///
-/// The fit chooses the codes of integer and small-float formats; other codecs use their own `encode`.
+/// The fit chooses the codes of integer and small-float formats; other codecs use their own `encode`. `importance`: one
+/// number per column, the mean square of its inputs, or none; for codecs that take it, such as ggml's blocks.
 /// Errors   weights that are not finite, by matrix, row and column; weights that the codec cannot hold.
 template<codec_menu Menu, class Fit = fit::nearest>
-void pack_matrix(weight_view weights, const matrix_choice& choice, std::span<std::byte> packed, const Fit& fit = {}) {
+void pack_matrix(weight_view weights, const matrix_choice& choice, std::span<std::byte> packed, const Fit& fit = {},
+                 std::span<const float> importance = {}) {
   std::vector<float> pruned;
   if (choice.sparsity > 0) {
     pruned.resize(weights.size());
@@ -238,10 +240,10 @@ void pack_matrix(weight_view weights, const matrix_choice& choice, std::span<std
     weights = copy;
   }
   const auto encode = [&] {
-    if (const auto format = menu_facts<Menu>::format(choice.entry))
-      fit(*format, weights, packed);
-    else
-      Menu::encode(choice.entry, weights, packed);
+    if (const auto format = menu_facts<Menu>::format(choice.entry)) return fit(*format, weights, packed);
+    if constexpr (requires { Menu::encode(choice.entry, weights, importance, packed); })
+      if (!importance.empty()) return Menu::encode(choice.entry, weights, importance, packed);
+    Menu::encode(choice.entry, weights, packed);
   };
 #if defined(__cpp_exceptions)
   try {

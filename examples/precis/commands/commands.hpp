@@ -15,6 +15,8 @@ void add_evolve(command_line& line);
 void add_eigenprune(command_line& line);
 void add_compare(command_line& line);
 void add_compress(command_line& line);
+void add_imatrix(command_line& line);
+void add_inspect(command_line& line);
 void add_generate(command_line& line);
 void add_sweep(command_line& line);
 void add_tokenize(command_line& line);

@@ -5,6 +5,7 @@
 #include "jobs/lists.hpp"
 #include "jobs/output.hpp"
 #include "jobs/plans.hpp"
+#include "jobs/presets.hpp"
 #include "jobs/unit_costs.hpp"
 #include "jobs/verdicts.hpp"
 #include "report/results/comparison_report.hpp"
@@ -36,7 +37,7 @@ struct compare_command {
   experiment_options experiment;
   std::string verdicts, scorers, costs = "measured,reconstruction",
                                  allocators = "knapsack,minimax,kmeans_tiers,z_tiers", budgets = "3,3.5,4,5,6", entries,
-                                 cost_units = "matrix";
+                                 presets, cost_units = "matrix";
   std::size_t random_plans = 3, verdict_texts = 100;
   verdict_prompt prompt;
   bool budgets_given = false, costs_given = false;
@@ -116,6 +117,18 @@ void check_budgets(const session& s, comparison_request& request, bool given) {
   request.budgets = std::move(feasible);
 }
 
+/// The plans of --presets, each with its size as a budget. Without --budgets, these are all budgets.
+void add_presets(const session& s, const compare_command& all, comparison_request& request) {
+  if (all.presets.empty()) return;
+  if (!all.budgets_given) request.budgets.clear();
+  for (const std::string& name : split_commas(all.presets)) {
+    precis::plan p = preset_plan(s, name, false);
+    const std::size_t bytes = resolve(s, p).size.packed_bytes;
+    request.given.push_back({.name = "preset " + name, .plan = std::move(p), .budget = request.budgets.size()});
+    request.budgets.push_back(precis::parse_budget(fmt::format("{}B", bytes)));
+  }
+}
+
 [[nodiscard]] report::section at_equal_bytes(const std::string& lines, const std::string& map) {
   return {.heading = "At equal bytes",
           .parts = {report::figure{lines,
@@ -158,14 +171,15 @@ exit_status run(compare_command& all) {
     if (all.verdict_texts != 0 && all.verdict_texts < verdicts->batches.size())
       verdicts->batches.resize(all.verdict_texts);
   }
-  check_budgets(s, request, all.budgets_given);
+  add_presets(s, all, request);
+  check_budgets(s, request, all.budgets_given || !all.presets.empty());
 
   const std::string partial = o.partial("compare");
   const engine::json job{{"command", "compare"},     {"model", s.fingerprint},
                          {"text", o.text.file},      {"windows", text.windows.size()},
                          {"length", text.length},    {"facts", o.score.facts},
                          {"verdicts", all.verdicts}, {"verdict_tokens", all.prompt.tokens},
-                         {"fit", o.common.fit}};
+                         {"presets", all.presets},   {"fit", o.common.fit}};
   checkpoint saved(partial, job, o.resume);
 
   report::page page{.title = "precis compare: " + s.name,
@@ -270,6 +284,9 @@ void add_compare(command_line& line) {
       .shows_default()
       .may_be_empty()
       .tells(o->costs_given);
+  c.add(
+      "--presets", o->presets,
+      "comma-separated presets of llama-quantize (Q4_K_M): rows of their own, and everything else within their bytes");
   add_units(c, "--cost-units", o->cost_units, "the units that get one cost and one choice each: block, half or matrix");
   c.add("--allocators", o->allocators,
         "comma-separated allocators: " + fmt::format("{}", fmt::join(allocator_names(), ", ")))

@@ -103,6 +103,7 @@ void add_cost(command_line& line) {
       "loss instead; reconstruction: relative squared error of a matrix's outputs; weights: relative squared error of\n"
       "its weights, without text.");
   add_model(c, o->model);
+  add_requantize(c, o->model);
   add_special_tokens(c, o->model);
   add_tables(c, o->model);
   c.add("--by", o->by, "measured, measured_nll, reconstruction or weights").one_of(cost_names()).shows_default();

@@ -80,6 +80,7 @@ void add_evolve(command_line& line) {
       "Each generation trades bytes between units of the best plan and keeps the plan that diverges least from the\n"
       "original. Unit costs need not be additive, but every candidate is a run of the model: start from a good plan.");
   add_model(c, o->model);
+  add_requantize(c, o->model);
   add_special_tokens(c, o->model);
   add_tables(c, o->model);
   add_text(c, o->text, "calibration text", true);

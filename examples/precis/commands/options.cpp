@@ -13,6 +13,12 @@ void add_model(subcommand& c, model_options& o) {
   c.add("--tokenizer", o.tokenizer, "tokenizer of a .bin model, if it is not beside the model").reads();
 }
 
+void add_requantize(subcommand& c, model_options& o) {
+  o.quantizes = true;
+  c.add_flag("--allow-requantize", o.allow_requantize,
+             "take a model that is quantized already: the errors of both quantizations add up");
+}
+
 void add_special_tokens(subcommand& c, model_options& o) {
   c.add("--special-tokens", o.special_tokens,
         "names of special tokens in a text, such as <|endoftext|>: parsed as these tokens, or plain text")

@@ -15,6 +15,8 @@ namespace program {
 
 /// MODEL and --tokenizer.
 void add_model(subcommand& c, model_options& o);
+/// --allow-requantize, for a command that chooses formats: without it, a model that is quantized already is refused.
+void add_requantize(subcommand& c, model_options& o);
 /// --special-tokens.
 void add_special_tokens(subcommand& c, model_options& o);
 /// --json, --threads and --quiet.

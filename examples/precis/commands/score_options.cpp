@@ -118,6 +118,7 @@ engine::json score_options::trace_job(const session& s) const {
 
 void experiment_options::declare(subcommand& c) {
   add_model(c, model);
+  add_requantize(c, model);
   add_special_tokens(c, model);
   add_text(c, text, "held-out text to evaluate on", true);
   c.add("--calibration", calibration, "text for scorers and costs; use other text than the held-out one").reads();

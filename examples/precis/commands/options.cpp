@@ -73,7 +73,8 @@ option add_text(subcommand& c, text_options& o, const std::string& help, bool re
   if (required) text.required();
   const auto with_text = [&o] { return !o.file.empty(); };
   c.add("--context", o.length,
-        "predictions per window of the text (default: one less than the model's context, or than a shorter text)")
+        "predictions per window of the text (default: one less than the model's context, than 2048, or than a shorter "
+        "text)")
       .only_if(with_text, "--text");
   c.add("--windows", o.windows, "windows of the text; 0: all")
       .shows_default()

@@ -119,7 +119,7 @@ compression_result compress(const compression_request& r, const run_options& o) 
   precis::size_report size = precis::size_of(resolved.matrices);
   size.original_bytes = 0;
   for (const precis::matrix_choice& c : resolved.matrices)
-    size.original_bytes += tensor_of(source, c.name).bytes.size();
+    size.original_bytes += tensor_of(source, c.name).stored_bytes();
 
   std::size_t removed = 0, with_importance = 0;
   importances known;

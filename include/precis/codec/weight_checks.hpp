@@ -5,7 +5,6 @@
 #include <precis/core/view.hpp>
 #include <precis/kernel/ieee.hpp>
 
-#include <cmath>
 #include <cstddef>
 #include <span>
 #include <string>

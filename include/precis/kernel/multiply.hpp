@@ -356,6 +356,7 @@ void multiply(const packed_matrix& m, std::span<const float> x, std::span<float>
 
 namespace detail {
 
+template<class = void>
 inline void decode_row_of(const dense_matrix& m, std::size_t row, float* x) noexcept {
   with_dense(m.type, [&](auto type) {
     for (std::size_t i = 0; i < m.in; ++i) x[i] = dense_float<type>(m.data + (row * m.in + i) * bytes_of(type));

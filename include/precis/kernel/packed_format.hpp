@@ -162,6 +162,7 @@ class name_reader {
   std::string_view left_;
 };
 
+template<class = void>
 [[nodiscard]] constexpr std::optional<grid_format> parse_grid(name_reader name) noexcept {
   struct family {
     std::string_view word;
@@ -194,6 +195,7 @@ class name_reader {
   return std::nullopt;
 }
 
+template<class = void>
 [[nodiscard]] constexpr std::optional<codebook_format> parse_codebook(name_reader name) noexcept {
   codebook_format f;
   if (!name.take("codebook")) return std::nullopt;
@@ -206,6 +208,7 @@ class name_reader {
 }
 
 /// A name without sparsity and factors.
+template<class = void>
 [[nodiscard]] constexpr std::optional<packed_format> parse_codes(name_reader name) noexcept {
   struct word {
     std::string_view name;
@@ -233,6 +236,7 @@ class name_reader {
 
 /// The integer or small-float format called `name` ("affine4.g32", "e4m3.row.h"), or nullopt.
 /// @post parse_grid_format(to_string(f)) == f; every other spelling gives nullopt.
+template<class = void>
 [[nodiscard]] constexpr std::optional<grid_format> parse_grid_format(std::string_view name) noexcept {
   return detail::parse_grid(detail::name_reader(name));
 }
@@ -249,6 +253,7 @@ class name_reader {
 ///
 /// Numbers have no sign and no leading zeros. Sparse formats take values that keep zero, so no min_anchored; a
 /// block_type is neither sparse nor a factor.
+template<class = void>
 [[nodiscard]] constexpr std::optional<packed_format> parse_format(std::string_view name) noexcept {
   detail::name_reader reader(name);
   unsigned rank = 0, percent = 0;

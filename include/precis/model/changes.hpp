@@ -1,5 +1,6 @@
 #pragma once
 
+#include <precis/core/as_span.hpp>
 #include <precis/core/error.hpp>
 #include <precis/core/executor.hpp>
 #include <precis/core/unit.hpp>
@@ -9,7 +10,6 @@
 #include <precis/model/concepts.hpp>
 #include <precis/model/guard.hpp>
 
-#include <cmath>
 #include <cstddef>
 #include <span>
 #include <string>
@@ -160,7 +160,7 @@ std::vector<nll> read_changes(Model& model, std::span<const batch_of<Model>> bat
         losses = each_batch([&](std::size_t b) { return read_from(layer, from_tokens ? enter(b) : entering[b], b); });
       guard.restore();
       if (!losses.empty() && !check(losses, " with unit " + units[u].name + " " + change.describe(v))) losses.clear();
-      done(u, v, std::span<const nll>(losses));
+      done(u, v, as_span(losses));
     }
   };
   std::size_t layer = 0;

@@ -1,8 +1,10 @@
 #pragma once
 
+#include <precis/core/algorithms.hpp>
 #include <precis/core/as_span.hpp>
 #include <precis/core/error.hpp>
 #include <precis/core/executor.hpp>
+#include <precis/core/math.hpp>
 #include <precis/core/random.hpp>
 #include <precis/core/scores.hpp>
 #include <precis/core/text.hpp>
@@ -13,11 +15,10 @@
 #include <precis/model/concepts.hpp>
 #include <precis/model/misuse.hpp>
 
-#include <algorithm>
-#include <cmath>
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
+#include <cstdlib>
 #include <span>
 #include <string>
 #include <string_view>
@@ -30,8 +31,8 @@ PRECIS_IEEE_BEGIN
 
 /// Losses of a model with noise added to one unit at a time.
 struct perturbed_losses {
-  std::vector<nll> unchanged = {};             ///< [batches]
-  std::vector<std::vector<nll>> changed = {};  ///< [units * draws][batches]; the draws of a unit are consecutive
+  std::vector<nll> unchanged{};             ///< [batches]
+  std::vector<std::vector<nll>> changed{};  ///< [units * draws][batches]; the draws of a unit are consecutive
 
   bool operator==(const perturbed_losses&) const = default;
 };
@@ -68,7 +69,7 @@ struct weight_noise {
     double squares = 0;
     for (std::size_t r = 0; r < w.rows; ++r)
       for (std::size_t c = 0; c < w.cols; ++c) squares += static_cast<double>(w(r, c)) * static_cast<double>(w(r, c));
-    return w.empty() ? 0 : std::sqrt(squares / static_cast<double>(w.size()));
+    return w.empty() ? 0 : math::sqrt(squares / static_cast<double>(w.size()));
   }
 };
 

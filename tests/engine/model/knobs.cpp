@@ -2,6 +2,7 @@
 
 #include <engine/model/config_json.hpp>
 #include <engine/model/transformer.hpp>
+#include <engine/model_files/load.hpp>
 #include <engine/packed/packed_transformer.hpp>
 
 #include <precis/model/taps.hpp>
@@ -9,6 +10,7 @@
 #include "catch.hpp"
 #include "engine/random_models.hpp"
 #include "refusal.hpp"
+#include "temporary_folder.hpp"
 
 #include <nlohmann/json.hpp>
 
@@ -286,6 +288,24 @@ TEST_CASE("knobs: forward and backward report the same inputs, once per matrix t
         rows = routed[info.layer][static_cast<std::size_t>(std::stoul(info.unit.substr(info.unit.rfind('.') + 1)))];
       CHECK(seen[i].size() == rows * info.in);
       CHECK(calls[i] == (rows == 0 ? 0 : 1));
+    }
+  }
+}
+
+TEST_CASE("knobs: a saved model loads as the same model", "[engine][knobs]") {
+  const temporary_folder folder;
+  for (std::size_t i = 0; const knob_case& of : knob_cases()) {
+    INFO(of.name);
+    const transformer m = random_model(config_of(of), 4);
+    const auto path = folder / std::to_string(i++);
+    engine::save(m.parameters(), path);
+    const engine::weights loaded = engine::load(path).weights;
+    CHECK(loaded.config == m.shape());
+    const auto before = tensors(m.parameters()), after = tensors(loaded);
+    REQUIRE(before.size() == after.size());
+    for (std::size_t k = 0; k < before.size(); ++k) {
+      INFO(before[k].name);
+      CHECK(same_bits(before[k].values, after[k].values));
     }
   }
 }

@@ -34,7 +34,9 @@ constexpr slot slots[] = {
   // Half of each head rotates, whatever the file says.
   k.ropes.front().rotary_width = rotary_width_of(k.ropes.front().type, k.ropes.front().head_width, 0.5);
   std::vector<mixer> mixers(c.layers, mixer::mamba);
-  if (const auto attending = read_indices(keys, "attn_layer_indices", c.layers))
+  if (const auto types = read_layer_types(keys, c.layers, mamba_types))
+    mixers = mixers_named(*types, mixer::mamba);
+  else if (const auto attending = read_indices(keys, "attn_layer_indices", c.layers))
     for (const std::size_t l : *attending) mixers[l] = mixer::attention;
   read_mamba(keys, expanded_width(keys, c), c);
   set_mixers(c, mixers);
@@ -54,7 +56,8 @@ constinit const family bamba_family{
     .final_norm = "final_layernorm",
     .head = "lm_head",
     .keys =
-        "attention_bias mlp_bias partial_rotary_factor attn_layer_indices attn_rotary_emb num_logits_to_keep "
+        "attention_bias mlp_bias layer_types partial_rotary_factor attn_layer_indices attn_rotary_emb "
+        "num_logits_to_keep "
         "z_loss_coefficient mamba_n_heads mamba_d_head mamba_n_groups mamba_d_state mamba_d_conv mamba_expand "
         "mamba_chunk_size mamba_conv_bias mamba_proj_bias time_step_limit time_step_min time_step_max",
     .read_config = read_config,

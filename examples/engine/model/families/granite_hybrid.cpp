@@ -37,8 +37,7 @@ constexpr slot slots[] = {
     shared_part("shared_mlp.output_linear", &block::shared_down)};
 
 [[nodiscard]] std::vector<mixer> mixers_of(const json_object& keys, std::size_t layers) {
-  if (const auto types = read_layer_types(keys, layers, "attention mamba"))
-    return mixers_named(*types, "attention", mixer::mamba);
+  if (const auto types = read_layer_types(keys, layers, mamba_types)) return mixers_named(*types, mixer::mamba);
   return std::vector<mixer>(layers, mixer::mamba);
 }
 

@@ -30,9 +30,10 @@ namespace {
 
 }  // namespace
 
-std::vector<mixer> mixers_named(const std::vector<std::string>& types, std::string_view attending, mixer other) {
+std::vector<mixer> mixers_named(const std::vector<std::string>& types, mixer other) {
   std::vector<mixer> mixers;
-  for (const std::string& type : types) mixers.push_back(type == attending ? mixer::attention : other);
+  for (const std::string& type : types)
+    mixers.push_back(type == "attention" || type == "full_attention" ? mixer::attention : other);
   return mixers;
 }
 

@@ -12,15 +12,17 @@
 /// What families with recurrent mixers share: slots and keys of config.json.
 namespace engine {
 
-/// Attention where a layer's type is `attending`, `other` elsewhere.
-[[nodiscard]] std::vector<mixer> mixers_named(const std::vector<std::string>& types, std::string_view attending,
-                                              mixer other);
+/// Attention where a layer's type is "attention" or "full_attention", `other` elsewhere.
+[[nodiscard]] std::vector<mixer> mixers_named(const std::vector<std::string>& types, mixer other);
 /// A list of layers' indices; nothing if the key is absent. Errors: anything else; an index that is no layer's.
 [[nodiscard]] std::optional<std::vector<std::size_t>> read_indices(const json_object& keys, std::string_view key,
                                                                    std::size_t layers);
 /// A list of as many numbers as `otherwise` has; that if the key is absent.
 [[nodiscard]] std::vector<double> read_numbers(const json_object& keys, std::string_view key,
                                                std::vector<double> otherwise);
+
+/// layer_types of Bamba and Granite; later versions of transformers have the last two names.
+inline constexpr std::string_view mamba_types = "attention mamba full_attention linear_attention";
 
 /// Reads the keys of Mamba-2 that Bamba, Granite and Falcon-H1 share; `inner` is the mixer's inner width.
 void read_mamba(const json_object& keys, std::size_t inner, config& c);

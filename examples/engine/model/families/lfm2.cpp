@@ -39,7 +39,7 @@ constexpr slot slots[] = {
 
 [[nodiscard]] std::vector<mixer> mixers_of(const json_object& keys, std::size_t layers) {
   if (const auto types = read_layer_types(keys, layers, "full_attention conv"))
-    return mixers_named(*types, "full_attention", mixer::short_conv);
+    return mixers_named(*types, mixer::short_conv);
   const auto attending = read_indices(keys, "full_attn_idxs", layers);
   if (!attending) return std::vector<mixer>(layers, mixer::attention);
   std::vector<mixer> mixers(layers, mixer::short_conv);

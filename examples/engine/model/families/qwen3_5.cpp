@@ -33,6 +33,7 @@ constexpr slot slots[] = {
 [[nodiscard]] config read_config(const json_object& keys) {
   const json* const text = keys.find("text_config");
   if (text == nullptr) return read_qwen3_hybrid(keys, architecture::qwen3_5, 4);
+  if (!text->is_object()) keys.refuse("key \"text_config\" is " + type_of(*text), "an object");
   const json_object inner(*text, keys.where());
   config c = read_qwen3_hybrid(inner, architecture::qwen3_5, 4);
   if (const bool tied = keys.flag_or("tie_word_embeddings", c.tied_head); tied != c.tied_head) {

@@ -26,7 +26,7 @@ config read_qwen3_hybrid(const json_object& keys, architecture a, std::size_t kv
   check(k.delta_net, keys.where());
   std::vector<mixer> mixers;
   if (const auto types = read_layer_types(keys, c.layers, "full_attention linear_attention")) {
-    mixers = mixers_named(*types, "full_attention", mixer::delta_net);
+    mixers = mixers_named(*types, mixer::delta_net);
   } else {
     const std::size_t interval = keys.whole_number_or("full_attention_interval", 4);
     if (interval == 0) keys.refuse("key \"full_attention_interval\" is 0", "1 or more");

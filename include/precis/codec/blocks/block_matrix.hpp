@@ -12,7 +12,6 @@
 #include <precis/kernel/blocks/block_type.hpp>
 #include <precis/kernel/ieee.hpp>
 
-#include <cmath>
 #include <cstddef>
 #include <span>
 #include <string>

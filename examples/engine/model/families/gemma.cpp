@@ -84,7 +84,6 @@ namespace {
                         types);
   knobs& k = *c.knobs;
   k.query_key_norm = head_norm::per_head;
-  k.score_cap = read_cap(keys, "attn_logit_softcapping", 0);
   k.logit_cap = read_cap(keys, "final_logit_softcapping", 0);
   // Full layers have rope_theta, scaled; sliding ones rope_local_base_freq, not scaled.
   const std::size_t head = k.layers.front().head_width;
@@ -143,8 +142,7 @@ constinit const family gemma3_family{
     .head = "lm_head",
     .keys =
         "hidden_activation attention_bias query_pre_attn_scalar sliding_window layer_types sliding_window_pattern "
-        "_sliding_window_pattern rope_local_base_freq attn_logit_softcapping final_logit_softcapping "
-        "use_bidirectional_attention",
+        "_sliding_window_pattern rope_local_base_freq final_logit_softcapping use_bidirectional_attention",
     .read_config = read_gemma3,
     .meaning_of = usual_meaning};
 

@@ -3,6 +3,7 @@
 #include <precis/model/concepts.hpp>
 #include <precis/model/taps.hpp>
 
+#include <algorithm>
 #include <cmath>
 #include <span>
 #include <vector>

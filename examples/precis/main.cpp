@@ -61,20 +61,7 @@ int main(int argc, char** argv) {
             ".\n`evaluate` also takes a classifier: " + engine::readable_classifiers() +
             ".\n`embed` takes a sentence encoder: " + engine::readable_encoders() + ".");
     line.version(program::version_text());
-    program::add_demo(line);
-    program::add_evaluate(line);
-    program::add_score(line);
-    program::add_trace(line);
-    program::add_cost(line);
-    program::add_evolve(line);
-    program::add_plan(line);
-    program::add_compress(line);
-    program::add_generate(line);
-    program::add_tokenize(line);
-    program::add_embed(line);
-    program::add_sweep(line);
-    program::add_compare(line);
-    program::add_eigenprune(line);
+    program::add_all(line);
     program::catch_interrupts();
     const int status = line.run(argc, argv);
     program::flush_report();

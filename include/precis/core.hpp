@@ -9,6 +9,7 @@
 #include <precis/core/executor.hpp>
 #include <precis/core/menu.hpp>
 #include <precis/core/moments.hpp>
+#include <precis/core/order.hpp>
 #include <precis/core/plan.hpp>
 #include <precis/core/random.hpp>
 #include <precis/core/scores.hpp>

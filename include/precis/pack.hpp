@@ -98,6 +98,7 @@ constexpr void explain_menu() {
 /// functions of these names, like codec::standard.
 template<class Menu>
 struct menu_facts {
+  static constexpr codec::format_set formats() { return codec::every_format; }  ///< those that `format` may return
   static std::optional<codec::grid_format> format(std::size_t entry) { return Menu::format(entry); }
   static bool keeps_zero(std::size_t entry) { return Menu::keeps_zero(entry); }
   static std::optional<kernel::packed_format> packed_format(std::size_t entry) {
@@ -106,9 +107,19 @@ struct menu_facts {
     else
       return std::nullopt;
   }
+  /// Encodes with a codec that has no integer or small-float format.
+  static void encode_without_fit(std::size_t entry, weight_view weights, std::span<std::byte> packed) {
+    Menu::encode(entry, weights, packed);
+  }
 };
 template<class... Codecs>
 struct menu_facts<menu<Codecs...>> {
+  static constexpr codec::format_set formats() {
+    codec::format_set all{.widths = 0, .floats = false, .minima = false};
+    for (const auto& f : {std::optional<codec::grid_format>{}, format_of<Codecs>()...})
+      if (f) all.add(*f);
+    return all;
+  }
   static std::optional<codec::grid_format> format(std::size_t entry) {
     static constexpr std::array<std::optional<codec::grid_format>, sizeof...(Codecs)> all{format_of<Codecs>()...};
     return all[entry];
@@ -122,8 +133,18 @@ struct menu_facts<menu<Codecs...>> {
         codec::packed_format_of<Codecs>()...};
     return all[entry];
   }
+  static void encode_without_fit(std::size_t entry, weight_view weights, std::span<std::byte> packed) {
+    std::size_t at = 0;
+    ((at++ == entry ? encode_unless_fitted<Codecs>(weights, packed) : void()), ...);
+  }
 
  private:
+  template<class C>
+  static void encode_unless_fitted(weight_view weights, std::span<std::byte> packed) {
+    if constexpr (!format_of<C>()) C::encode(weights, packed);
+    static_cast<void>(weights);
+    static_cast<void>(packed);
+  }
   template<class C>
   static constexpr std::optional<codec::grid_format> format_of() {
     if constexpr (requires {
@@ -143,7 +164,7 @@ struct menu_facts<menu<Codecs...>> {
 };
 
 struct pack_options {
-  std::string model = {};       ///< the model's fingerprint: a plan for a different one is refused. Empty = not checked
+  std::string model{};          ///< the model's fingerprint: a plan for a different one is refused. Empty = not checked
   bool let_zeros_move = false;  ///< allow codecs that do not keep zero (min_anchored) on pruned matrices
   std::size_t original_bits = 32;  ///< bits per weight of the original file, for the size report
   std::string where = "plan";      ///< names the plan in messages: its file
@@ -152,9 +173,9 @@ struct pack_options {
 /// A plan's choice for one matrix, checked against model and menu.
 struct matrix_choice {
   std::size_t matrix = 0;  ///< index into the model's matrices()
-  std::string name = {};   ///< of the matrix
-  std::string unit = {};   ///< name of the unit that contains it
-  std::string codec = {};  ///< name of the menu entry
+  std::string name{};      ///< of the matrix
+  std::string unit{};      ///< name of the unit that contains it
+  std::string codec{};     ///< name of the menu entry
   std::size_t entry = 0;   ///< index of the menu entry
   double sparsity = 0;
   std::size_t out = 0;
@@ -224,10 +245,12 @@ template<codec_menu Menu>
 
 /// Prunes a copy of one matrix and encodes it. Requires packed.size() == choice.bytes.
 ///
-/// The fit chooses the codes of integer and small-float formats; other codecs use their own `encode`.
+/// The fit chooses the codes of integer and small-float formats; other codecs use their own `encode`. `importance`: one
+/// number per column, the mean square of its inputs, or none; for codecs that take it, such as ggml's blocks.
 /// Errors   weights that are not finite, by matrix, row and column; weights that the codec cannot hold.
 template<codec_menu Menu, class Fit = fit::nearest>
-void pack_matrix(weight_view weights, const matrix_choice& choice, std::span<std::byte> packed, const Fit& fit = {}) {
+void pack_matrix(weight_view weights, const matrix_choice& choice, std::span<std::byte> packed, const Fit& fit = {},
+                 std::span<const float> importance = {}) {
   std::vector<float> pruned;
   if (choice.sparsity > 0) {
     pruned.resize(weights.size());
@@ -238,10 +261,16 @@ void pack_matrix(weight_view weights, const matrix_choice& choice, std::span<std
     weights = copy;
   }
   const auto encode = [&] {
-    if (const auto format = menu_facts<Menu>::format(choice.entry))
-      fit(*format, weights, packed);
-    else
-      Menu::encode(choice.entry, weights, packed);
+    if (const auto format = menu_facts<Menu>::format(choice.entry)) {
+      if constexpr (std::is_same_v<Fit, fit::nearest>)
+        fit.template operator()<menu_facts<Menu>::formats()>(*format, weights, packed);
+      else
+        fit(*format, weights, packed);
+      return;
+    }
+    if constexpr (requires { Menu::encode(choice.entry, weights, importance, packed); })
+      if (!importance.empty()) return Menu::encode(choice.entry, weights, importance, packed);
+    menu_facts<Menu>::encode_without_fit(choice.entry, weights, packed);
   };
 #if defined(__cpp_exceptions)
   try {
@@ -276,8 +305,8 @@ struct encoded_matrix {
 
 /// A packed model: a plain value.
 struct packed_model {
-  std::string model = {};                     ///< fingerprint of the original; empty = unknown
-  std::vector<encoded_matrix> matrices = {};  ///< in the model's order
+  std::string model{};                     ///< fingerprint of the original; empty = unknown
+  std::vector<encoded_matrix> matrices{};  ///< in the model's order
   size_report size = {};
 
   /// The matrix called `name`. Errors: there is none.
@@ -324,7 +353,7 @@ refused pack(const Model&, const plan&, const Rest&...) {
 
 /// The result of `apply`.
 struct applied {
-  std::vector<matrix_choice> matrices = {};
+  std::vector<matrix_choice> matrices{};
   size_report size = {};
   std::size_t removed = 0;  ///< number of pruned weights
 };

@@ -7,6 +7,7 @@
 #include "catch.hpp"
 #include "refusal.hpp"
 
+#include <algorithm>
 #include <cmath>
 #include <cstddef>
 #include <functional>

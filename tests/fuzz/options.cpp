@@ -18,21 +18,7 @@ namespace {
 /// The program's command line. It is declared once: a parse forgets the one before.
 program::command_line& declared() {
   static program::command_line line("precis", "fuzz", "");
-  static const bool once = [] {
-    program::add_demo(line);
-    program::add_evaluate(line);
-    program::add_score(line);
-    program::add_trace(line);
-    program::add_cost(line);
-    program::add_evolve(line);
-    program::add_plan(line);
-    program::add_compress(line);
-    program::add_generate(line);
-    program::add_sweep(line);
-    program::add_compare(line);
-    program::add_eigenprune(line);
-    return true;
-  }();
+  static const bool once = (program::add_all(line), true);
   static_cast<void>(once);
   return line;
 }

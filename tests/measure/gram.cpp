@@ -7,6 +7,7 @@
 #include "micro_transformer.hpp"
 #include "refusal.hpp"
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <vector>

@@ -3,9 +3,11 @@
 #include "catch.hpp"
 #include "micro_transformer.hpp"
 
+#include <algorithm>
 #include <cmath>
 #include <numeric>
 #include <string>
+#include <type_traits>
 #include <vector>
 
 using namespace precis;
@@ -114,4 +116,26 @@ TEST_CASE("replacing the last residual determines the logits", "[model][taps][pr
     CHECK(z(s, 1) == -2.f);
     CHECK(z(s, 2) == -3.f);
   }
+}
+
+TEST_CASE("tap::reference @post: a model sees the tap behind it, and all have one type", "[model][taps][property]") {
+  const micro_transformer model;
+  const token_batch batch = prompts(1, {0, 1, 2});
+  tap::record every{[](site) { return true; }};
+  const auto clear = [](site at, activations_view<float> x) {
+    if (at == site{site_kind::residual, 1}) std::fill(x(0, 1).begin(), x(0, 1).end(), 0.f);
+  };
+  static_assert(std::is_same_v<decltype(tap::reference(every)), decltype(tap::reference(clear))>);
+
+  tap::record direct{[](site) { return true; }};
+  const float_matrix expected = model.logits(batch, positions::last, direct);
+  CHECK(model.logits(batch, positions::last, tap::reference(every)).values == expected.values);
+  REQUIRE(every.seen.size() == direct.seen.size());
+  for (std::size_t i = 0; i < every.seen.size(); ++i) {
+    CHECK(every.seen[i].first == direct.seen[i].first);
+    CHECK(every.seen[i].second.values == direct.seen[i].second.values);
+  }
+  const float_matrix cleared = model.logits(batch, positions::last, clear);
+  CHECK(cleared.values != expected.values);
+  CHECK(model.logits(batch, positions::last, tap::reference(clear)).values == cleared.values);
 }

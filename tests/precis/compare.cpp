@@ -183,6 +183,39 @@ TEST_CASE("a stopped measurement of costs resumes where it stopped", "[program][
   CHECK(test::read(here / "a.costs") == test::read(here / "b.costs"));
 }
 
+TEST_CASE("stopped scores of changed units and a stopped evolution resume where they stopped",
+          "[program][property][slow]") {
+  const std::vector<std::vector<std::string>> commands{
+      {"score", world, "--scorer", "taylor", "--text", calibration, "--windows", "4", "--draws", "2", "--units",
+       "matrix"},
+      {"score", world, "--scorer", "pruning_sensitivity", "--text", calibration, "--windows", "4", "--sparsities",
+       "0.3,0.5", "--units", "matrix"},
+      {"evolve", world, "--text", calibration, "--windows", "4", "--budget", "4bpw", "--generations", "3",
+       "--offspring", "8"}};
+  for (std::vector<std::string> command : commands) {
+    const scratch here("kept");
+    command.insert(command.end(), {"--threads", "1", "--out", "a"});
+    const auto first = run(here.path(), command, [&] {
+      const std::string done = test::read(here / "a.partial");
+      return std::count(done.begin(), done.end(), '\n') >= 3;
+    });
+    CAPTURE(command, first.text);
+    REQUIRE(first.status == 130);
+    CHECK_THAT(first.text, ContainsSubstring("--resume"));
+    auto other = command;
+    other.insert(other.end(), {"--resume", "--context", "7"});
+    CHECK(run(here.path(), other).status == 2);  // another job
+    auto again = command;
+    again.emplace_back("--resume");
+    REQUIRE(run(here.path(), again).status == 0);
+    CHECK(!std::filesystem::exists(here / "a.partial"));
+    auto whole = command;
+    whole.back() = "b";
+    REQUIRE(run(here.path(), whole).status == 0);
+    CHECK(test::read(here / "a") == test::read(here / "b"));
+  }
+}
+
 TEST_CASE("a budget that no plan fits is refused before anything is scored", "[program][refusal]") {
   const scratch here("budget");
   const auto refused = run(here.path(), {"compare", world, "--text", text, "--windows", "2", "--calibration",

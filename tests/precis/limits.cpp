@@ -113,9 +113,9 @@ TEST_CASE("a format that cannot hold a unit's weights is not available for it; t
   const scratch here("held");
   write_with_a_weight(here / "m", 4e6f);  // 4e6 / 15 is beyond 65504, the largest half scale; a float scale holds it
   const std::string by = GENERATE("measured", "reconstruction", "weights");
-  std::vector<std::string> command{"cost",  "m", "--by",   by,       "--entries", "affine4.g32.h,affine4.g32",
-                                   "--out", "c", "--json", "c.json", "--windows", "1"};
-  if (by != "weights") command.insert(command.end(), {"--text", calibration});
+  std::vector<std::string> command{"cost",  "m", "--by",   by,      "--entries", "affine4.g32.h,affine4.g32",
+                                   "--out", "c", "--json", "c.json"};
+  if (by != "weights") command.insert(command.end(), {"--text", calibration, "--windows", "1"});
   const auto costs = run(here.path(), command);
   CAPTURE(by, costs.text);
   REQUIRE(costs.status == 0);
@@ -158,6 +158,28 @@ TEST_CASE("evolve and compare take formats only for units whose weights they can
   const auto compared = run(here.path(), compare);
   CAPTURE(compared.text);
   CHECK(compared.status == 0);
+  const std::size_t told =
+                        compared.text.find("h.0.mlp.c_fc cannot be in affine4.g32.h: plans that need it are left out"),
+                    worked = compared.text.find("scored weight_magnitude");
+  CHECK(told < worked);
+}
+
+TEST_CASE("a sweep or comparison of formats that cannot hold a unit is refused before any work", "[program][refusal]") {
+  const scratch here("held-cells");
+  write_with_a_weight(here / "m", 4e6f);
+  const std::vector<std::vector<std::string>> commands{
+      {"compare", "m", "--text", calibration, "--windows", "1", "--entries", "affine4.g32.h,affine3.g32.h", "--costs",
+       "weights", "--scorers", "weight_magnitude"},
+      {"sweep", "m", "--text", calibration, "--windows", "1", "--bits", "4,4,4", "--granularity", "g32.h", "--scorers",
+       "weight_magnitude"}};
+  for (const auto& command : commands) {
+    const auto done = run(here.path(), command);
+    CAPTURE(done.text);
+    CHECK(done.status == 2);
+    CHECK_THAT(done.text, ContainsSubstring("h.0.mlp.c_fc cannot be in affine4.g32.h"));
+    for (const char* const work : {"scored", "perplexity", "evaluating"})
+      CHECK(done.text.find(work) == std::string::npos);
+  }
 }
 
 #if defined(__has_feature)

@@ -11,6 +11,7 @@
 #include "catch.hpp"
 #include "shared.hpp"
 
+#include <algorithm>
 #include <fstream>
 #include <string>
 #include <vector>

@@ -3,6 +3,7 @@
 #include <precis/core/random.hpp>
 #include <precis/model/concepts.hpp>
 
+#include <algorithm>
 #include <cstddef>
 #include <span>
 #include <string>

@@ -37,6 +37,29 @@ TEST_CASE("losses after pruning the micro-transformer's blocks", "[score][prunin
   CHECK(s(1, 1) == Approx(0.6690620184).margin(float_margin));
 }
 
+TEST_CASE("pruning sensitivity does not measure remembered losses again", "[score][pruning_sensitivity][property]") {
+  struct memory {
+    std::vector<nll> kept = {};
+    std::size_t finished_now = 0;
+    [[nodiscard]] const std::vector<nll>* known(std::size_t u, std::size_t) const {
+      return u == 0 && !kept.empty() ? &kept : nullptr;
+    }
+    void finished(std::size_t u, std::size_t, std::span<const nll> losses) {
+      ++finished_now;
+      if (u == 0) kept.assign(losses.begin(), losses.end());
+    }
+  };
+  micro_transformer model;
+  const std::vector<token_batch> batches{micro_transformer::labelled()};
+  const score::pruning_sensitivity scorer{.sparsities = {0.5}};
+  memory m;
+  const scores whole = scorer.resume(model, std::span<const token_batch>(batches), m);
+  CHECK(whole == scorer(model, std::span<const token_batch>(batches)));
+  CHECK(m.finished_now == 2);
+  CHECK(scorer.resume(model, std::span<const token_batch>(batches), m) == whole);
+  CHECK(m.finished_now == 3);
+}
+
 TEST_CASE("the mean or the maximum over sparsities is one score", "[score][pruning_sensitivity][worked-example]") {
   micro_transformer model;
   pruning_sensitivity scorer{.sparsities = {0.25, 0.5}};

@@ -11,7 +11,10 @@
 
 #include <cmath>
 #include <limits>
+#include <map>
+#include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 using namespace precis;
@@ -110,6 +113,34 @@ TEST_CASE("taylor @post: equal with and without layered_model, and on any execut
     CHECK(scorer(plain, one_by_one) == s);
     CHECK(scorer(model, one_by_one, thread_pool{3}) == s);
   }
+}
+
+TEST_CASE("taylor resumes from remembered losses and gives the same scores", "[score][taylor][property]") {
+  struct memory {
+    std::map<std::pair<std::size_t, std::size_t>, std::vector<nll>> all = {};
+    std::size_t finished_now = 0;
+    [[nodiscard]] const std::vector<nll>* known(std::size_t u, std::size_t v) const {
+      const auto at = all.find({u, v});
+      return at == all.end() ? nullptr : &at->second;
+    }
+    void finished(std::size_t u, std::size_t v, std::span<const nll> losses) {
+      ++finished_now;
+      all.emplace(std::pair{u, v}, std::vector<nll>(losses.begin(), losses.end()));
+    }
+  };
+  micro_transformer model;
+  const taylor scorer{.draws = 4};
+  const scores whole = scorer(model, std::span<const token_batch>(one_by_one));
+  memory first;
+  CHECK(scorer.resume(model, std::span<const token_batch>(one_by_one), first) == whole);
+  REQUIRE(first.finished_now == 8);  // two blocks
+  memory second = first;
+  second.finished_now = 0;
+  second.all.erase({0, 3});
+  second.all.erase({1, 0});
+  CHECK(scorer.resume(model, std::span<const token_batch>(one_by_one), second) == whole);
+  CHECK(second.finished_now == 2);
+  CHECK(second.all == first.all);
 }
 
 TEST_CASE("draws depend on seed and matrix, not on the grouping into units", "[score][taylor][property]") {

@@ -10,6 +10,7 @@
 
 #include "catch.hpp"
 #include "cost/written_model.hpp"
+#include "micro_transformer.hpp"
 #include "refusal.hpp"
 
 #include <cmath>
@@ -344,6 +345,102 @@ TEST_CASE("odd numbers: weights", "[precis][refusal]") {
                                "a cap of "},
                           });
   check_refused(all);
+}
+
+TEST_CASE("odd numbers: costs that run the model", "[precis][refusal]") {
+  using formats = menu<codec::affine<4>, codec::float32>;
+  const std::vector<token_batch> batches{micro_transformer::labelled(0, 2), micro_transformer::labelled(2, 2)};
+  std::vector<refused_call> all;
+  for (const float bad : {no_float, std::numeric_limits<float>::infinity(), -std::numeric_limits<float>::infinity()}) {
+    const auto with = [bad](auto&& call) {
+      return [bad, call] {
+        micro_transformer model;
+        mutable_weight_view w = model.weights(0);
+        w(0, 0) = bad;
+        call(model);
+      };
+    };
+    all.insert(
+        all.end(),
+        {{"measured kl", with([=](micro_transformer& m) {
+            (void)cost::measured<formats>{.by = cost::measured<formats>::loss::kl}(m, batches);
+          }),
+          "cost::measured"},
+         {"measured nll", with([=](micro_transformer& m) { (void)cost::measured<formats>{}(m, batches); }),
+          "cost::measured"},
+         {"from weights", with([=](micro_transformer& m) { (void)cost::reconstruction<formats>{}.from_weights(m); }),
+          micro_transformer{}.matrices()[0].name}});
+  }
+  check_refused(all);
+
+  // Zero and huge weights are numbers like others: each cost is finite, or the entry is not admissible.
+  for (const float odd : {0.f, 1e30f, -3e38f}) {
+    micro_transformer model;
+    mutable_weight_view w = model.weights(0);
+    for (std::size_t r = 0; r < w.rows; ++r)
+      for (std::size_t c = 0; c < w.cols; ++c) w(r, c) = odd;
+    const std::string said = refusal([&] {
+      const cost_table t = cost::measured<formats>{.by = cost::measured<formats>::loss::kl}(model, batches);
+      for (const double c : t.costs) CHECK((std::isfinite(c) || c == not_admitted));
+    });
+    CAPTURE(odd, said);
+    CHECK((said.empty() || said.find("; expected ") != std::string::npos));
+    for (const double c : cost::reconstruction<formats>{}.from_weights(model).costs)
+      CHECK(((std::isfinite(c) && c >= 0) || c == not_admitted));
+  }
+}
+
+TEST_CASE("odd numbers: the evolutionary search", "[precis][refusal]") {
+  // A fitness that is not finite counts as infinite; a generation without any finite one is refused.
+  cost_table t = table();
+  const std::vector<std::size_t> tokens{4, 4};
+  const auto search = [](const budget& b) {
+    return allocate::evolve{.budget = b, .generations = 3, .offspring = 2, .stages = {{1, 8}}, .start_tokens = 8};
+  };
+  const auto fitness = [](double value) {
+    return [value](std::span<const std::vector<std::size_t>> candidates, const allocate::evaluation_sample&) {
+      return numbers(candidates.size(), value);
+    };
+  };
+  std::vector<refused_call> all;
+  for (const double bad : {no_number, infinity, -infinity})
+    all.push_back({"fitness", [=] { (void)search(at_most_bytes(9)).solve(t, tokens, fitness(bad)); },
+                   "no candidate has a finite fitness"});
+  for (const double value : {no_number, infinity, -infinity, 0.0, -1.0, -huge})
+    if (value != infinity)
+      all.push_back({"budget", [=] { (void)search({budget::measure::bytes, value}).solve(t, tokens, fitness(1)); },
+                     "a budget of "});
+  all.insert(all.end(), {{"survivors",
+                          [=] {
+                            allocate::evolve e = search(at_most_bytes(9));
+                            e.stages = {{2, 8}};
+                            (void)e.solve(t, tokens, fitness(1));
+                          },
+                          "allocate::evolve"},
+                         {"tokens",
+                          [=] {
+                            allocate::evolve e = search(at_most_bytes(9));
+                            e.stages = {{1, 9}};
+                            (void)e.solve(t, tokens, fitness(1));
+                          },
+                          "allocate::evolve"},
+                         {"a cost",
+                          [=] {
+                            cost_table bad = t;
+                            bad.costs[2] = no_number;
+                            (void)search(at_most_bytes(9)).solve(bad, tokens, fitness(1));
+                          },
+                          "the cost of unit block.1 in small is "}});
+  check_refused(all);
+  // Where some candidates are finite, the best of them wins, however large the numbers are.
+  const auto mixed = [&](std::span<const std::vector<std::size_t>> candidates, const allocate::evaluation_sample&) {
+    numbers losses;
+    for (const auto& c : candidates) losses.push_back(c[0] == 1 ? -huge : c[1] == 1 ? no_number : infinity);
+    return losses;
+  };
+  const allocate::solution best = search(at_most_bytes(6)).solve(t, tokens, mixed);
+  CHECK(best.objective == -huge);
+  CHECK(best.entries[0] == 1);
 }
 
 TEST_CASE("odd numbers: nothing at all has a documented result", "[precis][property]") {

@@ -4,8 +4,10 @@
 
 #include <precis/core/error.hpp>
 #include <precis/core/text.hpp>
+#include <precis/kernel/blocks/block_type.hpp>
 
 #include <algorithm>
+#include <array>
 #include <bit>
 #include <cmath>
 #include <cstring>
@@ -19,7 +21,7 @@ namespace {
 static_assert(std::endian::native == std::endian::little, "GGUF is read and written in memory order");
 
 constexpr std::string_view magic = "GGUF";
-constexpr std::uint32_t version = 3;
+constexpr std::uint32_t oldest_version = 2, version = 3;
 constexpr std::size_t default_alignment = 32, largest_alignment = std::size_t{1} << 20;
 constexpr std::size_t longest_name = 1 << 16;
 constexpr std::size_t none = std::numeric_limits<std::size_t>::max();
@@ -31,13 +33,42 @@ struct tensor_format {
   std::size_t block = 1;
   std::size_t bytes = 0;  // per block
 };
-constexpr tensor_format formats[] = {
-    {0, "float32", 1, 4}, {1, "float16", 1, 2}, {30, "bfloat16", 1, 2}, {2, "q4_0", 32, 18}, {3, "q4_1", 32, 20},
-    {6, "q5_0", 32, 22},  {7, "q5_1", 32, 24},  {8, "q8_0", 32, 34},    {9, "q8_1"},         {10, "q2_K"},
-    {11, "q3_K"},         {12, "q4_K"},         {13, "q5_K"},           {14, "q6_K"},        {15, "q8_K"},
-    {16, "iq2_xxs"},      {17, "iq2_xs"},       {18, "iq3_xxs"},        {19, "iq1_s"},       {20, "iq4_nl"},
-    {21, "iq3_s"},        {22, "iq2_s"},        {23, "iq4_xs"},         {29, "iq1_m"}};
-constexpr std::string_view readable = "float32, float16, bfloat16, q4_0, q4_1, q5_0, q5_1 or q8_0";
+constexpr tensor_format plain_formats[] = {{0, "float32", 1, 4},
+                                           {1, "float16", 1, 2},
+                                           {30, "bfloat16", 1, 2},
+                                           {2, "q4_0", 32, 18},
+                                           {3, "q4_1", 32, 20},
+                                           {6, "q5_0", 32, 22},
+                                           {7, "q5_1", 32, 24},
+                                           {8, "q8_0", 32, 34},
+                                           {4, "q4_2, which llama.cpp has removed"},
+                                           {5, "q4_3, which llama.cpp has removed"},
+                                           {9, "q8_1, a type of activations"},
+                                           {15, "q8_K, a type of activations"},
+                                           {24, "int8"},
+                                           {25, "int16"},
+                                           {26, "int32"},
+                                           {27, "int64"},
+                                           {28, "float64"},
+                                           {31, "q4_0_4_4, which llama.cpp has removed"},
+                                           {32, "q4_0_4_8, which llama.cpp has removed"},
+                                           {33, "q4_0_8_8, which llama.cpp has removed"},
+                                           {36, "iq4_nl_4_4, which llama.cpp has removed"},
+                                           {37, "iq4_nl_4_8, which llama.cpp has removed"},
+                                           {38, "iq4_nl_8_8, which llama.cpp has removed"}};
+constexpr auto formats = [] {
+  namespace kernel = precis::kernel;
+  std::array<tensor_format, std::size(plain_formats) + kernel::block_types> all{};
+  std::ranges::copy(plain_formats, all.begin());
+  for (std::size_t i = 0; i < kernel::block_types; ++i) {
+    const kernel::block_layout l = kernel::layout_of(static_cast<kernel::block_type>(i));
+    all[std::size(plain_formats) + i] = {l.ggml_id, l.name, l.weights, l.bytes};
+  }
+  return all;
+}();
+constexpr std::string_view readable =
+    "float32, float16, bfloat16, q4_0, q4_1, q5_0, q5_1, q8_0, q2_k to q6_k, iq1_s to iq4_xs, mxfp4, nvfp4, tq1_0, "
+    "tq2_0, q1_0 or q2_0";
 
 template<class Key>
 [[nodiscard]] const tensor_format* format_of(Key key) noexcept {
@@ -168,6 +199,17 @@ class cursor {
 
 }  // namespace
 
+std::optional<std::uint32_t> gguf_file_type(std::string_view format) noexcept {
+  // Of presets that share a base type, the one without mixtures, or else the usual one.
+  constexpr std::pair<std::string_view, std::uint32_t> types[] = {
+      {"float32", 0},   {"float16", 1}, {"q4_0", 2},    {"q4_1", 3},   {"q8_0", 7},   {"q5_0", 8},     {"q5_1", 9},
+      {"q2_k", 10},     {"q3_k", 12},   {"q4_k", 15},   {"q5_k", 17},  {"q6_k", 18},  {"iq2_xxs", 19}, {"iq2_xs", 20},
+      {"iq3_xxs", 23},  {"iq1_s", 24},  {"iq4_nl", 25}, {"iq3_s", 26}, {"iq2_s", 29}, {"iq4_xs", 30},  {"iq1_m", 31},
+      {"bfloat16", 32}, {"tq1_0", 36},  {"tq2_0", 37},  {"mxfp4", 38}, {"nvfp4", 39}};
+  const auto* const at = std::ranges::find(types, format, [](const auto& t) { return t.first; });
+  return at == std::end(types) ? std::nullopt : std::optional(at->second);
+}
+
 std::size_t gguf_bytes(std::string_view format, std::span<const std::size_t> shape) noexcept {
   const tensor_format* const f = format_of(format);
   if (f == nullptr || shape.empty() || shape.back() % f->block != 0) return 0;
@@ -185,8 +227,12 @@ gguf_header parse_gguf(std::span<const std::byte> file, std::string_view where) 
   if (begin != magic) refuse_input(where, "a file that does not begin with GGUF", "a GGUF file");
   cursor from(file.subspan(4), where);
   const auto found = from.number<std::uint32_t>();
-  if (found == 0x0300'0000u) refuse_input(where, "a big-endian GGUF file", "a little-endian one");
-  if (found != version) refuse_input(where, "GGUF version " + std::to_string(found), "version 3");
+  if ((found & 0xFFFFu) == 0 && found != 0)
+    refuse_input(where, "a big-endian GGUF file",
+                 "a little-endian one: `gguf_convert_endian.py FILE little` of llama.cpp converts it");
+  if (found < oldest_version || found > version)
+    refuse_input(where, "GGUF version " + std::to_string(found),
+                 "version 2 or 3: convert the model again with a current llama.cpp");
   const std::size_t tensors = from.size(), keys = from.count(13, "metadata keys");
   if (tensors > from.left() / 33)  // the smallest entry: a name of one letter, one dimension, type and offset
     refuse_input(where, std::to_string(tensors) + " tensors in " + std::to_string(from.left()) + " bytes",
@@ -352,6 +398,13 @@ std::vector<std::int32_t> gguf_keys::integers(std::string_view key) const {
   if (auto all = numbers<std::int32_t>(find(key), gguf_type::i32)) return std::move(*all);
   refuse(key, "an array of i32");
 }
+std::string gguf_keys::bytes(std::string_view key) const {
+  const gguf_value* const v = find(key);
+  const auto* const array = v == nullptr ? nullptr : std::get_if<gguf_array>(v);
+  if (array == nullptr || (array->type != gguf_type::u8 && array->type != gguf_type::i8))
+    refuse(key, "an array of u8 or i8");
+  return {reinterpret_cast<const char*>(array->bytes.data()), array->bytes.size()};
+}
 
 namespace {
 
@@ -410,19 +463,31 @@ struct header_bytes {
   }
 };
 
-}  // namespace
-
-gguf_writer::gguf_writer(const std::filesystem::path& path, std::span<const std::pair<std::string, gguf_item>> metadata,
-                         std::span<const gguf_declaration> tensors)
-    : where_(path.string()), file_(path) {
+/// The header up to its tensors.
+[[nodiscard]] header_bytes header_of(std::span<const std::pair<std::string, gguf_item>> metadata, std::size_t tensors) {
   header_bytes h;
   h.put(version);
-  h.put(std::uint64_t{tensors.size()});
+  h.put(std::uint64_t{tensors});
   h.put(std::uint64_t{metadata.size()});
   for (const auto& [key, item] : metadata) {
     h.put(std::string_view(key));
     h.put(item);
   }
+  return h;
+}
+
+}  // namespace
+
+std::string gguf_text(std::span<const std::pair<std::string, gguf_item>> metadata) {
+  header_bytes h = header_of(metadata, 0);
+  h.out.resize(padded(h.out.size(), default_alignment));
+  return std::move(h.out);
+}
+
+gguf_writer::gguf_writer(const std::filesystem::path& path, std::span<const std::pair<std::string, gguf_item>> metadata,
+                         std::span<const gguf_declaration> tensors)
+    : where_(path.string()), file_(path) {
+  header_bytes h = header_of(metadata, tensors.size());
   std::size_t offset = 0;
   std::vector<std::string_view> names;
   for (const gguf_declaration& t : tensors) {
@@ -430,9 +495,8 @@ gguf_writer::gguf_writer(const std::filesystem::path& path, std::span<const std:
     if (bytes == 0) {
       std::string extents;
       for (const std::size_t e : t.shape) extents += (extents.empty() ? "" : " x ") + std::to_string(e);
-      refuse_input(
-          where_, "tensor " + t.name + " of " + extents + " in " + t.format,
-          "one of " + std::string(readable) + ", of which those that begin with q need rows that are a multiple of 32");
+      refuse_input(where_, "tensor " + t.name + " of " + extents + " in " + t.format,
+                   "one of " + std::string(readable) + ", in rows of whole blocks: 32, 64, 128 or 256 weights");
     }
     h.put(std::string_view(t.name));
     h.put(static_cast<std::uint32_t>(t.shape.size()));

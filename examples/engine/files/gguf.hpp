@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <map>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -13,7 +14,7 @@
 #include <variant>
 #include <vector>
 
-/// The GGUF container, version 3: metadata and named tensors in one file, the format of llama.cpp.
+/// The GGUF container, versions 2 (read only) and 3: metadata and named tensors in one file, the format of llama.cpp.
 namespace engine {
 
 /// Whether a path ends in .gguf, in capitals or not.
@@ -45,11 +46,12 @@ struct gguf_stored {
 /// The header entry of one tensor.
 struct gguf_tensor {
   std::string name;
-  std::string_view format;  ///< this library's name: "float32", "float16", "bfloat16", "q4_0" ... "q8_0"
+  std::string_view format;  ///< this library's name: "float32", "float16", "bfloat16", "q4_0", "q4_k" ...
   std::vector<std::size_t>
       shape;                   ///< outermost dimension first, {out, in} for a matrix; the file stores the reverse order
   std::size_t first_byte = 0;  ///< offset in the file
   std::size_t bytes = 0;
+  std::size_t part = 0;  ///< which file of a split model holds it, from 0
 };
 
 /// The header of a file. Strings and arrays are views of the file.
@@ -58,6 +60,10 @@ struct gguf_header {
   std::vector<gguf_stored> stored;   ///< the same keys in file order
   std::vector<gguf_tensor> tensors;  ///< in file order
 };
+
+/// The number of general.file_type that llama.cpp gives to a file whose tensors are mostly of `format`; nullopt if it
+/// has none.
+[[nodiscard]] std::optional<std::uint32_t> gguf_file_type(std::string_view format) noexcept;
 
 /// Bytes of a tensor, or 0 for an unsupported format, rows that are not whole blocks, or a size that overflows.
 [[nodiscard]] std::size_t gguf_bytes(std::string_view format, std::span<const std::size_t> shape) noexcept;
@@ -87,6 +93,7 @@ class gguf_keys {
   [[nodiscard]] std::vector<std::string_view> texts(std::string_view key) const;
   [[nodiscard]] std::vector<float> floats(std::string_view key) const;
   [[nodiscard]] std::vector<std::int32_t> integers(std::string_view key) const;
+  [[nodiscard]] std::string bytes(std::string_view key) const;  ///< an array of 8-bit integers, signed or not
 
   [[noreturn]] void refuse(std::string_view key, std::string_view expected) const;
   /// The name of the file in messages.
@@ -108,6 +115,9 @@ struct gguf_declaration {
   std::string format;
   std::vector<std::size_t> shape;  ///< outermost dimension first
 };
+
+/// The bytes of a file without tensors.
+[[nodiscard]] std::string gguf_text(std::span<const std::pair<std::string, gguf_item>> metadata);
 
 /// Writes one file atomically, one tensor at a time, without buffering more than the caller passes in.
 class gguf_writer {

@@ -64,15 +64,29 @@ void normalize_sum(const block_run& run, const norm& n, activations_view<float> 
     for (std::size_t t = 0; t < x.tokens; ++t) normalize(n, x(s, t), run.shape.norm_epsilon, x(s, t).data());
 }
 
-/// Computes the attention sub-layer's output for the sequences of `x`.
+/// Computes the output of the mixing sub-layer, attention or recurrence or both, for the sequences of `x`.
 void attention_half(const block_run& run, activations_view<float> stream, const block_values& v, float* out,
                     float* scratch, std::span<float> workspace) {
   const activations_view<float> x = run.stream.residual(stream);
+  const knobs& k = run.knobs;
+  const std::size_t rows = x.sequences * (run.last_only ? 1 : x.tokens), made = rows * run.shape.width;
   enter_half(run, run.block.attention_norm, x, v.normed);
-  scale(v.normed, x.size(), run.knobs.attention_in_scale);
-  run_attention(run, stream, v, out, scratch, workspace);
-  leave_half(run, run.block.attention_post_norm, out, x.sequences * (run.last_only ? 1 : x.tokens), v.attention_made,
-             run.knobs.residual_scale * run.knobs.attention_out_scale);
+  if (run.recurs()) {
+    if (v.recurrent.normed != v.normed) std::copy_n(v.normed, x.rows() * run.shape.width, v.recurrent.normed);
+    scale(v.recurrent.normed, x.rows() * run.shape.width, k.mixer_in_scale);
+  }
+  if (run.attends()) {
+    scale(v.normed, x.rows() * run.shape.width, k.attention_in_scale);
+    run_attention(run, stream, v, out, scratch, workspace);
+    scale(out, made, k.attention_out_scale);
+  }
+  if (run.recurs()) {
+    float* const to = run.attends() ? v.recurrent.out : out;
+    run_recurrent(run, x.sequences, x.tokens, v, to, workspace);
+    scale(to, made, k.mixer_out_scale);
+    for (std::size_t i = 0; to != out && i < made; ++i) out[i] += to[i];
+  }
+  leave_half(run, run.block.attention_post_norm, out, rows, v.attention_made, k.residual_scale);
 }
 
 /// Computes the MLP sub-layer's output for the rows of `x`, whose sequences begin at `position`.
@@ -181,6 +195,7 @@ block_values allocate_values(const block_run& run, std::size_t rows, bool for_ba
   const knobs& k = run.knobs;
   const layer_settings& l = run.settings();
   const std::size_t q = run.query_width(), inside = k.layer_input_width;
+  const mixer_sizes recurrent = mixer_sizes_of(c, k, l.mixer);
   const auto take = [&](bool wanted, std::size_t cols) { return wanted ? memory.take(rows * cols) : nullptr; };
   block_values v;
   v.normed = take(true, c.width);
@@ -188,6 +203,12 @@ block_values allocate_values(const block_run& run, std::size_t rows, bool for_ba
   v.gated_query = take(k.output_gate, 2 * q);
   v.gate = take(k.output_gate, q);
   v.context = take(true, q);
+  if (run.recurs()) {
+    v.recurrent.normed = run.attends() ? memory.take(rows * c.width) : v.normed;
+    v.recurrent.projected = take(true, recurrent.projected);
+    v.recurrent.mixed = take(true, recurrent.inner);
+    v.recurrent.out = take(run.attends(), c.width);
+  }
   if (l.experts) {
     v.experts = allocate_experts(c, k, rows, memory);
   } else {
@@ -276,6 +297,11 @@ void report_inputs(const block_run& run, const layer_matrices& matrices, std::si
   if (shared) into_attention.insert(into_attention.end(), {at(&block::up), at(&block::gate)});
   report(into_attention, kept.normed, sequences, tokens, width);
   report({at(&block::attention_out)}, kept.context, sequences, tokens, run.query_width());
+  std::vector<std::size_t> into_mixer;
+  for (linear block::* const map : mixer_maps_of(run.settings().mixer)) into_mixer.push_back(at(map));
+  report(into_mixer, kept.recurrent.normed, sequences, tokens, width);
+  report({at(&block::mixer_out)}, kept.recurrent.mixed, sequences, tokens,
+         mixer_sizes_of(run.shape, run.knobs, run.settings().mixer).inner);
   std::vector<std::size_t> into_mlp{at(&block::shared_gate), at(&block::shared_up), at(&block::shared_scale),
                                     at(&block::router)};
   if (!shared) into_mlp.insert(into_mlp.begin(), {at(&block::gate), at(&block::up)});

@@ -3,6 +3,7 @@
 #include <engine/model/attention.hpp>
 #include <engine/model/callback.hpp>
 #include <engine/model/experts.hpp>
+#include <engine/model/mixer.hpp>
 #include <engine/model/mlp.hpp>
 #include <engine/model/rotary.hpp>
 #include <engine/model/scratch_arena.hpp>
@@ -44,6 +45,14 @@ struct stream_layout {
   }
 };
 
+/// Intermediate values of a recurrent mixer.
+struct recurrent_values {
+  float* normed = nullptr;     ///< [rows x width], input of the in-projections
+  float* projected = nullptr;  ///< [rows x projected], their outputs side by side
+  float* mixed = nullptr;      ///< [rows x inner], input of mixer_out
+  float* out = nullptr;        ///< [rows x width], output of mixer_out, beside an attention
+};
+
 /// Intermediate values of a block; rows are sequences * tokens. Only backward keeps all of them; those that a family
 /// does not need are null. `query`, `kv` are heads * head width and kv_heads * head width.
 struct block_values {
@@ -57,9 +66,10 @@ struct block_values {
   float* context = nullptr;         ///< [rows x query], input of attention_out
   float* attention_made = nullptr;  ///< [rows x width], before the norm of the attention output
   float* attention_sum = nullptr;   ///< [rows x width], before a norm after the sum
-  float* middle = nullptr;          ///< [rows x width], after adding the attention output
-  float* mlp_normed = nullptr;      ///< [rows x width]
-  mlp_values mlp;                   ///< [rows x hidden]
+  recurrent_values recurrent;
+  float* middle = nullptr;      ///< [rows x width], after adding the attention output
+  float* mlp_normed = nullptr;  ///< [rows x width]
+  mlp_values mlp;               ///< [rows x hidden]
   expert_values experts;
   float* mlp_made = nullptr;      ///< [rows x width], before the norm of the MLP output
   float* mlp_sum = nullptr;       ///< [rows x width], before a norm after the sum
@@ -82,13 +92,16 @@ struct block_run {
   bool last_only = false;              ///< compute only the last token's output
   const float* cached_keys = nullptr;  ///< those that this layer reads, [cached sequences x cached_tokens x kv]
   const float* cached_values = nullptr;
+  const float* cached_stream = nullptr;  ///< what enters this layer, [cached sequences x cached_tokens x stream.total]
   std::size_t cached_tokens = 0;
   std::span<const std::size_t> sequences = {};  ///< for every row of the residual, its cached sequence
   float* keep_keys = nullptr;                   ///< destination of this run's keys, or null
   float* keep_values = nullptr;
 
   [[nodiscard]] const layer_settings& settings() const noexcept { return knobs.layers[layer]; }
-  [[nodiscard]] bool has_own_keys() const noexcept { return settings().kv_source == own_keys; }
+  [[nodiscard]] bool attends() const noexcept { return engine::attends(settings().mixer); }
+  [[nodiscard]] bool recurs() const noexcept { return engine::recurs(settings().mixer); }
+  [[nodiscard]] bool has_own_keys() const noexcept { return attends() && settings().kv_source == own_keys; }
   [[nodiscard]] std::size_t query_width() const noexcept { return shape.heads * settings().head_width; }
   [[nodiscard]] std::size_t kv_width() const noexcept { return settings().kv_heads * settings().head_width; }
   /// Number of floats in a row of block_values::qkv.
@@ -132,6 +145,16 @@ void split_gate(const block_run& run, const float* both, float* query, float* ga
 /// position alone. Writes keys and values that other layers share to the stream.
 void run_attention(const block_run& run, precis::activations_view<float> stream, const block_values& v, float* out,
                    float* scratch, std::span<float> workspace);
+
+/// Computes the output of mixer_out for `sequences` of `tokens` rows each from v.recurrent.normed. With `last_only`, of
+/// the last position alone. A run that does not begin at position 0 mixes the earlier positions again, from the cache.
+void run_recurrent(const block_run& run, std::size_t sequences, std::size_t tokens, const block_values& v, float* out,
+                   std::span<float> workspace);
+
+/// Sets d_normed to the gradient at v.recurrent.normed from dy at the output of mixer_out.
+void run_recurrent_backward(const block_run& run, std::size_t sequences, const block_values& v,
+                            precis::matrix_view<const float> dy, precis::matrix_view<float> d_normed,
+                            const map_sink& sink, block* gradient, scratch_arena& memory, std::span<float> workspace);
 
 /// Sets d_normed to the gradient at v.normed from dy at the output. Gradients of shared keys and values are read from
 /// and added to d_stream.

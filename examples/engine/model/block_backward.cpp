@@ -119,12 +119,20 @@ class block_gradient {
 
   void attention() {
     if (!k_.parallel) through_sum(&block::attention_norm, v_.attention_sum);
-    const matrix_view<const float> dy =
-        at_output(&block::attention_post_norm, v_.attention_made, k_.residual_scale * k_.attention_out_scale);
-    run_attention_backward(run_, stream_, d_stream_, v_, dy, normed_gradient(), map_sink_, gradient_, memory_,
-                           workspace_);
-    if (k_.attention_in_scale != 1)
-      for (std::size_t i = 0; i < rows_ * c_.width; ++i) d_normed_[i] *= k_.attention_in_scale;
+    const matrix_view<const float> dy = at_output(&block::attention_post_norm, v_.attention_made, k_.residual_scale);
+    if (run_.attends()) {
+      run_attention_backward(run_, stream_, d_stream_, v_, scaled(dy, k_.attention_out_scale), normed_gradient(),
+                             map_sink_, gradient_, memory_, workspace_);
+      if (k_.attention_in_scale != 1)
+        for (std::size_t i = 0; i < rows_ * c_.width; ++i) d_normed_[i] *= k_.attention_in_scale;
+    }
+    if (run_.recurs()) {
+      const matrix_view<float> d = run_.attends() ? dense(memory_.take(rows_ * c_.width), c_.width) : normed_gradient();
+      run_recurrent_backward(run_, d_stream_.sequences, v_, scaled(dy, k_.mixer_out_scale), d, map_sink_, gradient_,
+                             memory_, workspace_);
+      for (std::size_t i = 0; k_.mixer_in_scale != 1 && i < rows_ * c_.width; ++i) d.data[i] *= k_.mixer_in_scale;
+      for (std::size_t i = 0; run_.attends() && i < rows_ * c_.width; ++i) d_normed_[i] += d.data[i];
+    }
     through_norm(&block::attention_norm, v_.entering);
   }
 
@@ -153,26 +161,27 @@ class block_gradient {
   [[nodiscard]] matrix_view<const float> at_output(norm block::* which, const float* made, float by) {
     const matrix_view<const float> dy = k_.parallel ? output_ : matrix_view<const float>(residual_gradient());
     if (by == 1 && !run_.normalizes_branch()) return dy;
-    const matrix_view<float> scaled = dense(memory_.take(rows_ * c_.width), c_.width);
-    for (std::size_t r = 0; r < rows_; ++r)
-      for (std::size_t f = 0; f < c_.width; ++f) scaled(r, f) = dy(r, f) * by;
-    if (!run_.normalizes_branch()) return scaled;
+    const matrix_view<const float> normed = scaled(dy, by);
+    if (!run_.normalizes_branch()) return normed;
     const matrix_view<float> before = dense(memory_.take(rows_ * c_.width), c_.width);
     std::fill_n(before.data, before.size(), 0.f);
     for (std::size_t r = 0; r < rows_; ++r)
-      normalize_backward(b_.*which, {made + r * c_.width, c_.width}, c_.norm_epsilon, scaled.row(r).data(),
+      normalize_backward(b_.*which, {made + r * c_.width, c_.width}, c_.norm_epsilon, normed.row(r).data(),
                          before.row(r).data(), gradient_ == nullptr ? nullptr : &(gradient_->*which));
     return before;
   }
 
+  [[nodiscard]] matrix_view<const float> scaled(matrix_view<const float> dy, float by) {
+    if (by == 1) return dy;
+    const matrix_view<float> to = dense(memory_.take(rows_ * c_.width), c_.width);
+    for (std::size_t r = 0; r < rows_; ++r)
+      for (std::size_t f = 0; f < c_.width; ++f) to(r, f) = dy(r, f) * by;
+    return to;
+  }
+
   void dense_mlp(matrix_view<const float> dy, matrix_view<const float> normed) {
     const std::size_t hidden = run_.settings().hidden;
-    if (k_.down_scale != 1) {
-      const matrix_view<float> scaled = dense(memory_.take(rows_ * c_.width), c_.width);
-      for (std::size_t r = 0; r < rows_; ++r)
-        for (std::size_t f = 0; f < c_.width; ++f) scaled(r, f) = dy(r, f) * k_.down_scale;
-      dy = scaled;
-    }
+    dy = scaled(dy, k_.down_scale);
     map_sink_(&block::down, dense<const float>(v_.mlp.active, hidden), dy);
     const matrix_view<float> d_active = dense(memory_.take(rows_ * hidden), hidden);
     product(dy, b_.down.view(), d_active, workspace_);

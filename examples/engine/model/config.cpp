@@ -50,12 +50,19 @@ void check_knobs(const config& c, const knobs& k, std::string_view where, Bad&& 
   if (c.layers > (std::size_t{1} << 16)) bad("layers = " + std::to_string(c.layers), "1 to 2^16");
   for (std::size_t i = 0; i < k.layers.size(); ++i) {
     const layer_settings& l = k.layers[i];
-    extent_of("a head width", l.head_width);
-    extent_of("key-value heads", l.kv_heads);
+    if (attends(l.mixer)) {
+      extent_of("a head width", l.head_width);
+      extent_of("key-value heads", l.kv_heads);
+      if (c.heads % l.kv_heads != 0)
+        bad(std::to_string(c.heads) + " heads with " + std::to_string(l.kv_heads) + " key-value heads",
+            "key-value heads that divide the heads");
+    } else if (l.head_width != 0 || l.kv_heads != 0 || l.rope != no_rope || l.kv_source != own_keys) {
+      bad("attention settings of layer " + std::to_string(i), "none: the layer does not attend");
+    }
+    if (l.mixer == mixer::short_conv) extent_of("conv_L_cache", k.short_conv_width);
+    if (l.mixer == mixer::delta_net) check(k.delta_net, where);
+    if (l.mixer == mixer::mamba || l.mixer == mixer::attention_and_mamba) check(k.mamba, where);
     if (!l.experts) extent_of("MLP width", l.hidden);
-    if (c.heads % l.kv_heads != 0)
-      bad(std::to_string(c.heads) + " heads with " + std::to_string(l.kv_heads) + " key-value heads",
-          "key-value heads that divide the heads");
     if (l.experts && k.mixture.router.experts == 0) bad("a layer of experts without experts", "at least one expert");
     if (l.rope != no_rope && (l.rope >= k.ropes.size() || k.ropes[l.rope].head_width != l.head_width))
       bad("rotary positions of layer " + std::to_string(i), "those of one of the model's rotary settings");

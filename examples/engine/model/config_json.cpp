@@ -62,6 +62,12 @@ enum class checked { all_but_windows, windows };
   return find_key(config_json_keys(), key, f.causal ? "decoder" : "encoder");
 }
 
+/// The object of a config.json that holds the language model's keys beside those at the top; null if there is none.
+[[nodiscard]] const json* nested_in(const json& root, const family& f) {
+  const auto at = f.nested.empty() ? root.end() : root.find(f.nested);
+  return at != root.end() && at->is_object() ? &*at : nullptr;
+}
+
 /// Refuses a key that asks for what the engine does not do. Windows are compared with the context.
 void check_keys(const json& root, const json_object& keys, const family& f, checked which, std::size_t context) {
   for (const auto& [key, value] : root.items()) {
@@ -73,6 +79,7 @@ void check_keys(const json& root, const json_object& keys, const family& f, chec
                       (row->use == key_use::extent ? "" : ", which this engine does not support"),
                   std::move(expected));
   }
+  if (const json* const inner = nested_in(root, f)) check_keys(*inner, keys, f, which, context);
 }
 
 /// Refuses a model whose weights another program packed, by the method that its config.json states.
@@ -119,6 +126,8 @@ std::vector<std::string> unapplied_keys(const json& root, const config& c, metad
     const bool asks = row == nullptr || (row->use == key_use::unapplied && !wanted_instead(*row, value, 0).empty());
     if (asks && !value.is_null()) unapplied.push_back(key);
   }
+  if (const json* const inner = generation ? nullptr : nested_in(root, family_of(c)))
+    for (std::string& key : unapplied_keys(*inner, c, file)) unapplied.push_back(std::move(key));
   return unapplied;
 }
 
@@ -141,7 +150,12 @@ std::vector<precis::token> token_ids(const json_object& keys, std::string_view k
 
 std::string config_json(const config& c) {
   const family& f = family_of(c);
-  if (c.knobs && !c.knobs->published.empty()) return c.knobs->published;
+  if (c.knobs && !c.knobs->published.empty()) {
+    if (!c.knobs->mxfp4) return c.knobs->published;
+    nlohmann::ordered_json published = nlohmann::ordered_json::parse(c.knobs->published);
+    published.erase("quantization_config");  // the weights are written as floats
+    return published.dump(1) + "\n";
+  }
   if (c.knobs || f.write_config == nullptr)
     precis::refuse({.what = "a " + std::string(f.name) + " whose settings were not read from a file",
                     .where = "config.json",

@@ -10,6 +10,7 @@
 #include <cmath>
 #include <string>
 #include <utility>
+#include <vector>
 
 namespace engine {
 namespace {
@@ -189,7 +190,7 @@ void check(const delta_net_shape& s, std::string_view where) {
         "key heads that divide the value heads");
 }
 
-void delta_net::operator()(const delta_net_rows<const float>& projected, delta_net_state& state,
+void delta_net::operator()(const delta_net_rows<const float>& projected, mixer_state& state,
                            matrix_view<float> out) const {
   const prepared_sequence s(*this, conv(), projected, state.tail);
   state.memory.resize(shape.value_heads * shape.key_width * shape.value_width, 0.f);

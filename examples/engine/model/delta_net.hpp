@@ -2,13 +2,13 @@
 
 #include <engine/model/causal_conv.hpp>
 #include <engine/model/gated_norm.hpp>
+#include <engine/model/mixer_state.hpp>
 
 #include <precis/core/view.hpp>
 
 #include <cstddef>
 #include <span>
 #include <string_view>
-#include <vector>
 
 namespace engine {
 
@@ -44,12 +44,6 @@ struct delta_net_rows {
   }
 };
 
-/// What a delta net remembers of a sequence; empty at its start.
-struct delta_net_state {
-  std::vector<float> tail;    ///< [conv_width - 1 x channels], the last inputs of the convolution
-  std::vector<float> memory;  ///< [value_heads x key_width x value_width]
-};
-
 /// Gradients of the parameters, added to; empty ones are not computed.
 struct delta_net_gradient {
   std::span<float> kernel = {}, a_log = {}, dt_bias = {}, norm = {};
@@ -59,7 +53,7 @@ struct delta_net_gradient {
 /// keys get length 1; then, per value head with memory S, decay g = e^(-e^a_log softplus(a + dt_bias)), share s = logistic(b):
 ///   S <- g S;   S <- S + k (s (v - S^T k))^T;   o = S^T q / sqrt(key_width);   out = rms(o) norm silu(z).
 ///
-/// Shapes    out [tokens x values]
+/// Shapes    out [tokens x values]; memory [value_heads x key_width x value_width]
 /// Source    Yang et al. 2024, arXiv:2412.06464, Eq. (10); Hugging Face's Qwen3NextGatedDeltaNet.
 /// Differs   The recurrence itself, not its chunked form: equal in exact arithmetic.
 struct delta_net {
@@ -72,7 +66,7 @@ struct delta_net {
 
   /// Mixes tokens that follow those in `state`, and adds them to it. Rows may be given in any number of calls, with the
   /// same bits.
-  void operator()(const delta_net_rows<const float>& projected, delta_net_state& state,
+  void operator()(const delta_net_rows<const float>& projected, mixer_state& state,
                   precis::matrix_view<float> out) const;
 
   /// Gradients of a sequence from its start: overwrites d_projected.

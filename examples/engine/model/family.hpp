@@ -47,7 +47,8 @@ struct family {
   std::span<const name_pair> hugging_face_names = {};  ///< of the parts of names that differ in Hugging Face's files
   std::span<const name_pair> gguf_block_names = {};  ///< llama.cpp's names of a block's tensors; empty: no GGUF support
   std::span<const name_pair> gguf_model_names = {};  ///< llama.cpp's names of all other tensors
-  std::string_view keys = {};  ///< of config.json that read_config honours, beside those of known_keys.cpp
+  std::string_view nested = {};  ///< the object of config.json that holds the language model's keys, if there is one
+  std::string_view keys = {};    ///< of config.json that read_config honours, beside those of known_keys.cpp
 
   config (*read_config)(const json_object& keys) = nullptr;  ///< reads Hugging Face's config.json
   /// Writes the keys that are specific to the family. Null: config.json is written as it was read.
@@ -124,7 +125,9 @@ void for_each_tensor(const config& c, Visit&& visit) {
     if (s.norm != nullptr)
       scale_and_shift(name, out, [p](auto& w) -> auto& { return w.blocks[p.layer].*p.slot->norm; });
     else if (s.values != nullptr)
-      visit(name, extents{out}, false, [p](auto& w) -> auto& { return w.blocks[p.layer].*p.slot->values; });
+      visit(name,
+            s.values == &block::conv_kernel ? extents{out, 1, size_of(s.in, c, k, k.layers[p.layer])} : extents{out},
+            false, [p](auto& w) -> auto& { return w.blocks[p.layer].*p.slot->values; });
     else
       map(name, out, size_of(s.in, c, k, k.layers[p.layer]), is_biased(s, k),
           [p](auto& w) -> auto& { return map_at(w, p); });

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <engine/model/delta_net.hpp>
+#include <engine/model/mamba2.hpp>
 #include <engine/model/rope.hpp>
 #include <engine/model/router.hpp>
 
@@ -29,7 +31,17 @@ enum class head_norm {
 };
 
 /// What mixes the positions of a layer.
-enum class mixer { attention };
+enum class mixer {
+  attention,
+  short_conv,           ///< LFM2
+  delta_net,            ///< Qwen3-Next, Qwen3.5
+  mamba,                ///< Mamba-2
+  attention_and_mamba,  ///< both read the same rows, and their outputs are added (Falcon-H1)
+};
+[[nodiscard]] constexpr bool attends(mixer m) noexcept {
+  return m == mixer::attention || m == mixer::attention_and_mamba;
+}
+[[nodiscard]] constexpr bool recurs(mixer m) noexcept { return m != mixer::attention; }
 
 /// A mixture of experts. Without experts there is none.
 struct mixture {
@@ -58,9 +70,9 @@ struct relative_bias {
 /// The settings that may vary by layer.
 struct layer_settings {
   engine::mixer mixer = mixer::attention;
-  std::size_t window = 0;  ///< a query sees this many positions, itself included (an encoder's is in the middle); 0: all
-  std::size_t rope = 0;    ///< index into knobs::ropes, or no_rope
-  std::size_t head_width = 0;
+  std::size_t window = 0;      ///< a query sees this many positions, itself included (an encoder's is in the middle)
+  std::size_t rope = 0;        ///< index into knobs::ropes, or no_rope
+  std::size_t head_width = 0;  ///< 0 in a layer without attention, as are kv_heads
   std::size_t kv_heads = 0;
   std::size_t hidden = 0;            ///< width inside a dense MLP
   bool experts = false;              ///< a mixture instead of a dense MLP
@@ -97,6 +109,12 @@ struct knobs {
   float gate_limit = 0;      ///< limited gate: (up + 1) g logistic(1.702 g), |up|, g <= limit; 0: activation(gate) up
   float gate_scale = 1, down_scale = 1;
   engine::mixture mixture = {};
+
+  std::size_t short_conv_width = 0;  ///< taps of the short convolutions
+  delta_net_shape delta_net = {};
+  mamba2_settings mamba = {};
+  bool conv_bias = false, mixer_in_bias = false, mixer_out_bias = false;  ///< of recurrent mixers
+  float mixer_in_scale = 1, mixer_out_scale = 1;
 
   float embedding_scale = 1;
   float residual_scale = 1;  ///< of what is added

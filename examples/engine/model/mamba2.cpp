@@ -10,6 +10,7 @@
 #include <cmath>
 #include <string>
 #include <utility>
+#include <vector>
 
 namespace engine {
 namespace {
@@ -167,7 +168,7 @@ void check(const mamba2_settings& s, std::string_view where) {
     if (!std::isfinite(scale)) bad("ssm_multipliers with " + std::to_string(scale), "finite numbers");
 }
 
-void mamba2::operator()(matrix_view<const float> projected, mamba2_state& state, matrix_view<float> out) const {
+void mamba2::operator()(matrix_view<const float> projected, mixer_state& state, matrix_view<float> out) const {
   const scanned_sequence q(*this, conv(), projected, state.tail);
   state.memory.resize(settings.heads * settings.state_width * settings.head_width, 0.f);
   scan(q, d, state.memory.data(), out);

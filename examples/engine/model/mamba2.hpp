@@ -2,6 +2,7 @@
 
 #include <engine/model/causal_conv.hpp>
 #include <engine/model/gated_norm.hpp>
+#include <engine/model/mixer_state.hpp>
 
 #include <precis/core/view.hpp>
 
@@ -10,7 +11,6 @@
 #include <limits>
 #include <span>
 #include <string_view>
-#include <vector>
 
 namespace engine {
 
@@ -37,12 +37,6 @@ struct mamba2_settings {
 /// it.
 void check(const mamba2_settings& s, std::string_view where = "mamba");
 
-/// What a Mamba-2 mixer remembers of a sequence; empty at its start.
-struct mamba2_state {
-  std::vector<float> tail;    ///< [conv_width - 1 x channels], the last inputs of the convolution
-  std::vector<float> memory;  ///< [heads x state_width x head_width]
-};
-
 /// Gradients of the parameters, added to; empty ones are not computed.
 struct mamba2_gradient {
   std::span<float> kernel = {}, conv_bias = {}, a_log = {}, d = {}, dt_bias = {}, norm = {};
@@ -52,7 +46,8 @@ struct mamba2_gradient {
 /// memory h, step s = clamp(softplus(dt + dt_bias)):
 ///   h <- e^(-e^a_log s) h + s b x^T;   y = h^T c + d x;   out = the gated norm of y by z.
 ///
-/// Shapes    projected [tokens x projected]: z, x, b, c, dt side by side; out [tokens x inner]
+/// Shapes    projected [tokens x projected]: z, x, b, c, dt side by side; out [tokens x inner]; memory
+///           [heads x state_width x head_width]
 /// Source    Dao and Gu 2024, arXiv:2405.21060; Hugging Face's BambaMixer and FalconH1Mixer.
 /// Differs   The recurrence itself, not its chunked form: equal in exact arithmetic.
 struct mamba2 {
@@ -66,8 +61,7 @@ struct mamba2 {
 
   /// Mixes tokens that follow those in `state`, and adds them to it. Rows may be given in any number of calls, with the
   /// same bits.
-  void operator()(precis::matrix_view<const float> projected, mamba2_state& state,
-                  precis::matrix_view<float> out) const;
+  void operator()(precis::matrix_view<const float> projected, mixer_state& state, precis::matrix_view<float> out) const;
 
   /// Gradients of a sequence from its start: overwrites d_projected.
   void backward(precis::matrix_view<const float> projected, precis::matrix_view<const float> d_out,

@@ -18,6 +18,11 @@ namespace fs = std::filesystem;
 
 constexpr double least_length = 1e-12;  // of a vector that is divided by its length
 
+/// Names under which folders state the longest text; older ones have the architecture in it.
+constexpr const char* length_files[] = {"sentence_bert_config.json", "sentence_roberta_config.json",
+                                        "sentence_distilbert_config.json", "sentence_xlm-roberta_config.json",
+                                        "sentence_xlnet_config.json"};
+
 struct named_pooling {
   std::string_view flag, name;
   engine::pooling pooling;
@@ -97,9 +102,7 @@ std::string_view to_string(pooling p) noexcept {
 sentence_settings read_sentence_settings(const fs::path& folder, std::size_t width) {
   sentence_settings s;
   const auto object_of = [](const fs::path& file) { return parse_json(mapped_file(file).text(), file.string()); };
-  for (const char* const name : {"sentence_bert_config.json", "sentence_roberta_config.json",
-                                 "sentence_distilbert_config.json", "sentence_xlm-roberta_config.json",
-                                 "sentence_xlnet_config.json"}) {
+  for (const char* const name : length_files) {
     if (!there_is(folder / name)) continue;
     const json root = object_of(folder / name);
     const json_object keys(root, (folder / name).string());
@@ -143,6 +146,22 @@ sentence_settings read_sentence_settings(const fs::path& folder, std::size_t wid
   }
   if (order.size() < 2) refuse("no module that pools", supported);
   return s;
+}
+
+std::vector<fs::path> sentence_files(const fs::path& folder) {
+  std::vector<fs::path> files;
+  const fs::path modules = folder / "modules.json";
+  if (!there_is(modules)) return files;
+  files.emplace_back("modules.json");
+  for (const char* const name : length_files)
+    if (there_is(folder / name)) files.emplace_back(name);
+  if (there_is(folder / "config_sentence_transformers.json")) files.emplace_back("config_sentence_transformers.json");
+  const json list = parse_json(mapped_file(modules).text(), modules.string());
+  for (const json& entry : list) {
+    const std::string path = json_object(entry, modules.string()).text_or("path", "");
+    if (!path.empty() && there_is(folder / path / "config.json")) files.push_back(fs::path(path) / "config.json");
+  }
+  return files;
 }
 
 void pool(const sentence_settings& s, precis::matrix_view<const float> rows, std::span<float> out) {

@@ -9,6 +9,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 /// How an encoder's rows become one embedding of a text, as a sentence-transformers folder says.
 namespace engine {
@@ -34,6 +35,9 @@ struct sentence_settings {
 ///
 /// Errors   a module or a way of pooling that the engine does not support, by name; a width other than the model's.
 [[nodiscard]] sentence_settings read_sentence_settings(const std::filesystem::path& folder, std::size_t width);
+
+/// The files of a folder that state these settings, relative to it; none in other folders.
+[[nodiscard]] std::vector<std::filesystem::path> sentence_files(const std::filesystem::path& folder);
 
 /// Pools rows [tokens x width] to `out` [width]. Requires at least one row.
 void pool(const sentence_settings& s, precis::matrix_view<const float> rows, std::span<float> out);

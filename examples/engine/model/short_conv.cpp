@@ -1,6 +1,7 @@
 #include <engine/model/short_conv.hpp>
 
 #include <cstddef>
+#include <vector>
 
 namespace engine {
 namespace {
@@ -19,7 +20,7 @@ void gate_inputs(matrix_view<const float> projected, matrix_view<float> gated) {
 
 }  // namespace
 
-void short_conv::operator()(matrix_view<const float> projected, short_conv_state& state, matrix_view<float> out) const {
+void short_conv::operator()(matrix_view<const float> projected, mixer_state& state, matrix_view<float> out) const {
   const std::size_t n = conv.channels;
   std::vector<float> values(projected.rows * n);
   const matrix_view<float> gated(values, projected.rows, n);

@@ -1,18 +1,13 @@
 #pragma once
 
 #include <engine/model/causal_conv.hpp>
+#include <engine/model/mixer_state.hpp>
 
 #include <precis/core/view.hpp>
 
 #include <span>
-#include <vector>
 
 namespace engine {
-
-/// What a short convolution remembers of a sequence; empty at its start.
-struct short_conv_state {
-  std::vector<float> tail;  ///< [width - 1 x channels], the last gated inputs
-};
 
 /// The mixer of LFM2: a gated causal convolution without activation, y = c * conv(b * u).
 ///
@@ -23,8 +18,7 @@ struct short_conv {
 
   /// Mixes tokens that follow those in `state`, and adds them to it. Rows may be given in any number of calls, with the
   /// same bits.
-  void operator()(precis::matrix_view<const float> projected, short_conv_state& state,
-                  precis::matrix_view<float> out) const;
+  void operator()(precis::matrix_view<const float> projected, mixer_state& state, precis::matrix_view<float> out) const;
 
   /// Gradients of a sequence from its start: overwrites d_projected, and adds to d_kernel and d_bias unless they are
   /// empty.

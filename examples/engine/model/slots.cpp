@@ -1,6 +1,7 @@
 #include <engine/model/slots.hpp>
 
 #include <engine/model/family.hpp>
+#include <engine/model/mixer.hpp>
 
 #include <precis/core/error.hpp>
 
@@ -14,6 +15,8 @@ template<class Member, class... Members>
 [[nodiscard]] bool is_one_of(Member member, Members... members) noexcept {
   return ((member == members) || ...);
 }
+
+[[nodiscard]] bool has_memory(mixer m) noexcept { return recurs(m) && m != mixer::short_conv; }
 
 }  // namespace
 
@@ -34,6 +37,13 @@ std::size_t size_of(extent e, const config& c, const knobs& k, const layer_setti
     case extent::query_norm: return norm_width(query);
     case extent::key_norm: return norm_width(kv);
     case extent::layer_input: return k.layer_input_width;
+    case extent::mixer_in: return mixer_sizes_of(c, k, l.mixer).projected;
+    case extent::mixer_inner: return mixer_sizes_of(c, k, l.mixer).inner;
+    case extent::mixer_keys: return k.delta_net.keys();
+    case extent::mixer_heads: return l.mixer == mixer::delta_net ? k.delta_net.value_heads : k.mamba.heads;
+    case extent::conv_channels: return mixer_sizes_of(c, k, l.mixer).channels;
+    case extent::conv_taps: return mixer_sizes_of(c, k, l.mixer).taps;
+    case extent::mixer_norm: return l.mixer == mixer::delta_net ? k.delta_net.value_width : k.mamba.inner();
     case extent::one: break;
   }
   return 1;
@@ -44,19 +54,31 @@ bool is_present(const slot& s, const knobs& k, const layer_settings& l) noexcept
   const bool own = l.kv_source == own_keys;
   if (s.of_expert != nullptr) return l.experts && (k.gated || s.of_expert != &expert::gate);
   if (s.values != nullptr) {
-    if (s.values == &block::sinks) return k.sinks;
+    if (s.values == &block::sinks) return attends(l.mixer) && k.sinks;
+    if (s.values == &block::conv_kernel) return recurs(l.mixer);
+    if (s.values == &block::conv_bias) return recurs(l.mixer) && l.mixer != mixer::delta_net && k.conv_bias;
+    if (is_one_of(s.values, &block::decay_log, &block::step_bias)) return has_memory(l.mixer);
+    if (s.values == &block::skip) return has_memory(l.mixer) && l.mixer != mixer::delta_net;
+    if (s.values == &block::mixer_norm)
+      return l.mixer == mixer::delta_net || (has_memory(l.mixer) && k.mamba.order != gate_order::gate_alone);
     if (s.values == &block::router_correction) return l.experts && k.mixture.router.rule == router_rule::sigmoid;
     return k.layer_scalars;
   }
   if (s.norm != nullptr) {
-    if (s.norm == &block::query_norm) return k.query_key_norm != head_norm::none;
-    if (s.norm == &block::key_norm) return own && k.query_key_norm != head_norm::none;
+    if (s.norm == &block::query_norm) return attends(l.mixer) && k.query_key_norm != head_norm::none;
+    if (s.norm == &block::key_norm) return attends(l.mixer) && own && k.query_key_norm != head_norm::none;
     if (s.norm == &block::attention_norm) return l.attention_norm;
     if (s.norm == &block::layer_post_norm) return k.layer_input_width != 0;
     return true;
   }
-  if (s.map == &block::key) return own;
-  if (s.map == &block::value) return own && !l.value_is_key;
+  if (is_one_of(s.map, &block::qkv, &block::query, &block::attention_out)) return attends(l.mixer);
+  if (s.map == &block::key) return attends(l.mixer) && own;
+  if (s.map == &block::value) return attends(l.mixer) && own && !l.value_is_key;
+  if (s.map == &block::mixer_in) return recurs(l.mixer) && l.mixer != mixer::delta_net;
+  if (s.map == &block::mixer_out) return recurs(l.mixer);
+  if (is_one_of(s.map, &block::mixer_query, &block::mixer_key, &block::mixer_value, &block::mixer_gate,
+                &block::mixer_write, &block::mixer_decay))
+    return l.mixer == mixer::delta_net;
   if (s.map == &block::gate) return !l.experts && k.gated;
   if (is_one_of(s.map, &block::up, &block::down)) return !l.experts;
   if (s.map == &block::router) return l.experts;
@@ -72,6 +94,8 @@ bool is_biased(const slot& s, const knobs& k) noexcept {
   if (s.of_expert != nullptr) return k.mixture.biased;
   if (is_one_of(s.map, &block::qkv, &block::query, &block::key, &block::value)) return k.qkv_bias;
   if (s.map == &block::attention_out) return k.output_bias;
+  if (s.map == &block::mixer_in) return k.mixer_in_bias;
+  if (s.map == &block::mixer_out) return k.mixer_out_bias;
   if (is_one_of(s.map, &block::gate, &block::up, &block::down)) return k.mlp_bias;
   return s.map == &block::router && k.mixture.biased_router;
 }

@@ -29,6 +29,13 @@ enum class extent {
   query_norm,  ///< of query_norm: a head, or all heads
   key_norm,
   layer_input,  ///< layer_input_width
+  mixer_in,     ///< outputs of mixer_in
+  mixer_inner,  ///< inputs of mixer_out
+  mixer_keys,   ///< delta net: keys of all heads
+  mixer_heads,  ///< heads of the recurrence
+  conv_channels,
+  conv_taps,
+  mixer_norm,
   one,
 };
 [[nodiscard]] std::size_t size_of(extent e, const config& c, const knobs& k, const layer_settings& l) noexcept;

@@ -246,6 +246,7 @@ void transformer::resume(const precis::layer_run& run, const cache& from, activa
   resumed.last_only = run.outputs == precis::positions::last;
   resumed.cached_keys = from.keys_[keys].data();
   resumed.cached_values = from.values_[keys].data();
+  resumed.cached_stream = from.residuals_.data() + run.layer * rows * stream_.total;
   resumed.cached_tokens = from.tokens_;
   resumed.sequences = run.sequences;
   scratch_arena memory;

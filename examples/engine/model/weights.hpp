@@ -61,15 +61,24 @@ struct expert {
 
 /// One block. Which members a family has, and their names in files, is what its slots say; the others are empty.
 struct block {
-  norm attention_norm;        ///< before attention, or after adding its output (BERT, OPT-350M)
-  norm attention_post_norm;   ///< of the attention output before it is added
-  linear qkv;                 ///< GPT-2: rows are query, key, value [3 width x width]
-  linear query;               ///< [heads * head width x width]; with an output gate twice as many rows
-  linear key;                 ///< [kv_heads * head width x width]
-  linear value;               ///< [kv_heads * head width x width]
-  linear attention_out;       ///< [width x heads * head width]
-  norm query_norm, key_norm;  ///< of a head, or of all heads
-  std::vector<float> sinks;   ///< [heads]
+  norm attention_norm;                         ///< before attention, or after adding its output (BERT, OPT-350M)
+  norm attention_post_norm;                    ///< of the attention output before it is added
+  linear qkv;                                  ///< GPT-2: rows are query, key, value [3 width x width]
+  linear query;                                ///< [heads * head width x width]; with an output gate twice as many rows
+  linear key;                                  ///< [kv_heads * head width x width]
+  linear value;                                ///< [kv_heads * head width x width]
+  linear attention_out;                        ///< [width x heads * head width]
+  norm query_norm, key_norm;                   ///< of a head, or of all heads
+  std::vector<float> sinks;                    ///< [heads]
+  linear mixer_in;                             ///< short convolution, Mamba-2: all that they read of a token
+  linear mixer_query, mixer_key, mixer_value;  ///< delta net
+  linear mixer_gate, mixer_write, mixer_decay;  ///< delta net: its rows z, b and a
+  linear mixer_out;                             ///< [width x inner width]
+  std::vector<float> conv_kernel;               ///< [channels x taps]
+  std::vector<float> conv_bias;                 ///< [channels]
+  std::vector<float> decay_log, step_bias;      ///< [heads] A_log and dt_bias
+  std::vector<float> skip;                      ///< Mamba-2: [heads] D
+  std::vector<float> mixer_norm;                ///< the gated norm's scale, without an offset
   norm mlp_norm;       ///< before the MLP, or after adding its output; Phi: none, the MLP shares attention's input
   norm mlp_post_norm;  ///< of the MLP output before it is added
   linear gate;         ///< [hidden x width], input of the activation

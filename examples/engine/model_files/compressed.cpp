@@ -1,12 +1,16 @@
 #include <engine/model_files/compressed.hpp>
 
+#include <engine/files/json.hpp>
 #include <engine/files/messages.hpp>
 #include <engine/model/config_json.hpp>
 #include <engine/model/family.hpp>
 #include <engine/model_files/load.hpp>
+#include <engine/model/sentence.hpp>
 #include <engine/tokenizer/tokenizer.hpp>
 
 #include <precis/core/text.hpp>
+
+#include <nlohmann/json.hpp>
 
 #include <algorithm>
 #include <bit>
@@ -34,6 +38,13 @@ void copy_over(const fs::path& from, const fs::path& to) {
   std::error_code fault;
   if (!fs::copy_file(from, to, fault))
     refuse_input(from.string(), "cannot be copied (" + fault.message() + ")", "a readable file and enough free space");
+}
+
+/// A config.json of a folder that another program has quantized, without its description of that.
+[[nodiscard]] std::string without_quantization(const fs::path& config) {
+  json root = parse_json(mapped_file(config).text(), config.string());
+  root.erase("quantization_config");
+  return root.dump(2) + "\n";
 }
 
 /// The bytes of a tensor that stays as it is: those in the file, or those of a part, gathered. Parts of MXFP4 become
@@ -114,13 +125,15 @@ compressed_sizes write_compressed(const fs::path& source_path, const fs::path& d
     sizes.before += t.stored_bytes();
     sizes.after += size_of_tensor(i);
     const std::string name = kept_name(source, t);
-    if (packed[i] == nullptr) {
+    if (packed[i] == nullptr && t.codec.empty()) {
       declarations.push_back({name, t.type, t.shape});
       continue;
     }
-    declarations.push_back({name, dtype::u8, {packed[i]->bytes}});
-    metadata["precis.codec:" + name] = packed[i]->codec + " " + std::to_string(t.out()) + "x" + std::to_string(t.in()) +
-                                       (t.rotary_heads != 0 ? " rotary=adjacent" : "");
+    declarations.push_back({name, dtype::u8, {size_of_tensor(i)}});
+    const bool adjacent = packed[i] != nullptr && t.rotary_heads != 0;  // what the source has packed keeps its rows
+    metadata["precis.codec:" + name] = (packed[i] != nullptr ? packed[i]->codec : t.codec) + " " +
+                                       std::to_string(t.out()) + "x" + std::to_string(t.in()) +
+                                       (adjacent ? " rotary=adjacent" : "");
   }
 
   atomic_folder out(destination, options.existing);
@@ -140,7 +153,14 @@ compressed_sizes write_compressed(const fs::path& source_path, const fs::path& d
   if (source.format == model_format::llama2c) {
     write_file(out.path() / "config.json", config_json(source.config));
   } else {
-    copy_over(source_path / "config.json", out.path() / "config.json");
+    if (source.repacked.empty())
+      copy_over(source_path / "config.json", out.path() / "config.json");
+    else
+      write_file(out.path() / "config.json", without_quantization(source_path / "config.json"));
+    for (const fs::path& file : sentence_files(source_path)) {
+      fs::create_directories((out.path() / file).parent_path());
+      copy_over(source_path / file, out.path() / file);
+    }
     for (const std::string_view name : companions)
       if (is_file(source_path / name)) copy_over(source_path / name, out.path() / name);
     for (const std::string_view name : tokenizer_files)

@@ -29,6 +29,7 @@ struct compress_options {
   std::filesystem::path tokenizer;                ///< copied instead of the source's tokenizer
   std::string made_from;                          ///< fingerprint of the original model to record; may be empty
   std::map<std::string, std::string> files = {};  ///< additional files, name -> content, such as the plan
+  bool requantize = false;                        ///< whether matrices that a GGUF source has quantized may be packed
 };
 
 /// Total bytes of the tensors, without headers.

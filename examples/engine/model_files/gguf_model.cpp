@@ -147,17 +147,24 @@ namespace {
 }  // namespace
 
 gguf_model parse_gguf_model(std::span<const std::byte> file, std::string_view where) {
-  const gguf_header h = parse_gguf(file, where);
+  const gguf_part only{file, std::string(where)};
+  return parse_gguf_model(std::span(&only, 1));
+}
+
+gguf_model parse_gguf_model(std::span<const gguf_part> parts) {
+  gguf_header h = parse_gguf_parts(parts);
+  h.metadata.erase("split.count");  // all parts are there
+  const std::string_view where = parts.front().where;
   const gguf_keys keys(h, where);
-  if (const std::size_t files = keys.whole_number_or("split.count", 1); files > 1)
-    refuse_input(
-        where, "one of the " + std::to_string(files) + " files of a split model",
-        "one file with all tensors: join them with llama.cpp's `llama-gguf-split --merge FIRST_FILE WHOLE_FILE`");
   gguf_model m;
   m.config = read_config(h, keys, where, m.warnings);
   const auto id = [&](std::string_view key) -> std::optional<precis::token> {
     const std::size_t value = keys.whole_number_or(key, m.config.vocabulary);
-    return value < m.config.vocabulary ? std::optional(static_cast<precis::token>(value)) : std::nullopt;
+    if (value < m.config.vocabulary) return static_cast<precis::token>(value);
+    if (keys.find(key) != nullptr)
+      m.warnings.push_back(std::string(where) + ": " + std::string(key) + " " + std::to_string(value) +
+                           " is ignored: the vocabulary has " + std::to_string(m.config.vocabulary) + " tokens");
+    return std::nullopt;
   };
   m.bos = id(bos_key);
   for (const std::string_view key : {eos_key, eot_key, eom_key})
@@ -188,10 +195,10 @@ gguf_model parse_gguf_model(std::span<const std::byte> file, std::string_view wh
     source_tensor s;
     s.name = std::move(wanted.name);
     s.stored_name = name;
-    s.file = std::string(where);
+    s.file = parts[t.part].where;
     s.shape = std::move(wanted.shape);
     s.in_major = s.transposed = wanted.in_major;
-    s.bytes = file.subspan(t.first_byte, t.bytes);
+    s.bytes = parts[t.part].file.subspan(t.first_byte, t.bytes);
     if (t.format == "float32")
       s.type = dtype::f32;
     else if (t.format == "float16")
@@ -215,9 +222,14 @@ gguf_model parse_gguf_model(std::span<const std::byte> file, std::string_view wh
 }
 
 model_source open_gguf(const fs::path& path) {
-  mapped_file file(path);
-  gguf_model m = parse_gguf_model(file.bytes(), path.string());
   model_source s;
+  std::vector<gguf_part> parts;
+  const std::vector<fs::path> paths = gguf_parts_of(path);
+  for (const fs::path& p : paths) {
+    s.files.emplace_back(p);
+    parts.push_back({s.files.back().bytes(), p.string()});
+  }
+  gguf_model m = parse_gguf_model(parts);
   s.format = model_format::gguf;
   s.path = path;
   s.config = m.config;
@@ -226,8 +238,7 @@ model_source open_gguf(const fs::path& path) {
   s.warnings = std::move(m.warnings);
   s.tensors = std::move(m.tensors);
   s.made_from = std::move(m.made_from);
-  if (m.has_tokenizer) s.tokenizer = path;
-  s.files.push_back(std::move(file));
+  if (m.has_tokenizer) s.tokenizer = paths.front();
   return s;
 }
 

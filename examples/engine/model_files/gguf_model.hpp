@@ -2,6 +2,7 @@
 
 #include <engine/files/gguf.hpp>
 #include <engine/model_files/compressed.hpp>
+#include <engine/model_files/gguf_parts.hpp>
 #include <engine/model_files/source.hpp>
 
 #include <cstddef>
@@ -18,7 +19,7 @@ namespace engine {
 /// for families other than GPT-2 and Llama.
 [[nodiscard]] std::string gguf_name(const config& c, std::string_view name);
 
-/// The model in a GGUF file. The tensors' `bytes` point into the file.
+/// The model in a GGUF file, or in several. The tensors' `bytes` point into the files.
 struct gguf_model {
   engine::config config;
   std::vector<source_tensor> tensors;
@@ -35,6 +36,9 @@ struct gguf_model {
 ///          rotary positions, experts, ...), by name and value; tensors that are missing, unknown or of another shape.
 ///          The keys that the engine knows are those of known_keys.hpp; unknown ones of the architecture are a warning.
 [[nodiscard]] gguf_model parse_gguf_model(std::span<const std::byte> file, std::string_view where);
+/// The same for all files of a split model; `where` names the first. Errors: also those of parse_gguf_parts.
+[[nodiscard]] gguf_model parse_gguf_model(std::span<const gguf_part> parts);
+/// Opens a file and, if it is one of a split model, all others. Errors: also those of gguf_parts_of.
 [[nodiscard]] model_source open_gguf(const std::filesystem::path& file);
 
 /// Writes a GPT-2 or Llama, including its tokenizer, as a GGUF file that llama.cpp can load. `matrices` are stored in

@@ -4,6 +4,7 @@
 #include <engine/files/messages.hpp>
 #include <engine/model/config_json.hpp>
 #include <engine/model/family.hpp>
+#include <engine/model_files/quantized_checkpoint.hpp>
 #include <engine/tokenizer/tokenizer.hpp>
 
 #include <precis/core/text.hpp>
@@ -101,6 +102,22 @@ void describe(source_tensor& t, const tensor_shape& wanted, const tensor_entry& 
   if (l.adjacent) t.rotary_heads = 0;
 }
 
+/// The same for a matrix that was repacked.
+void describe(source_tensor& t, const tensor_shape& wanted, const repacked_matrix& found, const fs::path& folder) {
+  t.name = wanted.name;
+  t.stored_name = found.name;
+  t.file = (folder / found.file).string();
+  t.shape = wanted.shape;
+  t.in_major = wanted.in_major;
+  t.codec = found.codec;
+  t.bytes = found.bytes;
+  if (wanted.shape.size() != 2 || found.out != t.out() || found.in != t.in())
+    refuse_input(t.file,
+                 "tensor \"" + precis::shown(found.name) + "\" is a quantized " + std::to_string(found.out) + "x" +
+                     std::to_string(found.in),
+                 text_of(wanted.shape) + " according to config.json");
+}
+
 /// Fills in the description of a tensor that is a part of `found`. A contiguous part is like a tensor of its own.
 void describe_part(source_tensor& t, const tensor_shape& wanted, tensor_part part, const tensor_entry& found,
                    const tensor_entry* scales, const safetensors& container, const fs::path& folder) {
@@ -138,10 +155,20 @@ void read_special_tokens(const json& root, const std::string& where, metadata_fi
   const json_object keys(root, where);
   const auto ids_of = [&](const char* key) {
     std::vector<precis::token> ids = token_ids(keys, key);
-    std::erase_if(ids, [&](precis::token id) { return static_cast<std::size_t>(id) >= s.config.vocabulary; });
+    std::erase_if(ids, [&](precis::token id) {
+      const bool outside = static_cast<std::size_t>(id) >= s.config.vocabulary;
+      if (outside)
+        s.warnings.push_back(where + ": the " + key + " " + std::to_string(id) + " is ignored: the vocabulary has " +
+                             std::to_string(s.config.vocabulary) + " tokens");
+      return outside;
+    });
     return ids;
   };
-  if (const std::vector<precis::token> bos = ids_of("bos_token_id"); bos.size() == 1 && !s.bos) s.bos = bos.front();
+  const std::vector<precis::token> bos = ids_of("bos_token_id");
+  if (bos.size() == 1 && !s.bos) s.bos = bos.front();
+  if (bos.size() > 1)
+    s.warnings.push_back(where + ": the " + std::to_string(bos.size()) +
+                         " tokens of bos_token_id are ignored: a text " + "begins with one at most");
   for (const precis::token id : ids_of("eos_token_id"))
     if (std::ranges::find(s.eos, id) == s.eos.end()) s.eos.push_back(id);
   if (const std::vector<std::string> names = unapplied_keys(root, s.config, file); !names.empty())
@@ -154,10 +181,15 @@ model_source open_hugging_face(const fs::path& folder) {
   const std::string where = (folder / "config.json").string();
   model_source s;
   s.path = folder;
+  std::optional<checkpoint_format> quantized;
+  bool states_tie = false;
   {
     const mapped_file file(folder / "config.json");
-    const json root = parse_json(file.text(), where);
-    s.config = parse_config(file.text(), where);
+    json root = parse_json(file.text(), where);
+    quantized = parse_checkpoint_format(root, where);
+    if (quantized) root.erase("quantization_config");
+    s.config = parse_config(quantized ? root.dump() : std::string(file.text()), where);
+    states_tie = root.contains("tie_word_embeddings");
     read_special_tokens(root, where, metadata_file::config, s);
     const fs::path generation = folder / "generation_config.json";
     if (std::error_code ignored; fs::exists(generation, ignored)) {
@@ -184,9 +216,26 @@ model_source open_hugging_face(const fs::path& folder) {
       refuse_input(data, "metadata \"" + precis::shown(key) + "\" for a tensor that does not exist",
                    "a folder that `precis compress` wrote");
 
+  // Matrices that another program has quantized stand for their parts.
+  std::set<std::string, std::less<>> parts;
+  std::map<const tensor_entry*, const repacked_matrix*> repacked;
+  std::vector<tensor_entry> stored = {container.tensors().begin(), container.tensors().end()};
+  if (quantized) s.repacked = repack_checkpoint(container, *quantized, data);
+  for (const repacked_matrix& m : s.repacked) {
+    parts.insert(m.parts.begin(), m.parts.end());
+    if (m.codec == "float32")
+      s.warnings.push_back(data + ": " + m.name +
+                           " is decoded to float32, because its groups are in no format of this program");
+  }
+  std::erase_if(stored, [&](const tensor_entry& t) { return parts.contains(t.name); });
+  for (const repacked_matrix& m : s.repacked)
+    stored.push_back({.name = m.name, .type = dtype::u8, .shape = {m.out, m.in}, .bytes = m.bytes.size()});
+  for (std::size_t i = 0; i < s.repacked.size(); ++i)
+    repacked[&stored[stored.size() - s.repacked.size() + i]] = &s.repacked[i];
+
   const knobs settings = settings_of(c);
   std::map<std::string, std::pair<const tensor_entry*, bool>> found;  // key: the engine's name; the flag is half_split
-  for (const tensor_entry& t : container.tensors()) {
+  for (const tensor_entry& t : stored) {
     tensor_meaning m = family.meaning_of(t.name);
     if (m.name.empty() || (family.is_unused != nullptr && family.is_unused(settings, m.name))) continue;
     const auto [at, fresh] = found.emplace(std::move(m.name), std::pair(&t, m.half_split));
@@ -196,6 +245,10 @@ model_source open_hugging_face(const fs::path& folder) {
                        "\" are the same weight",
                    "each weight once");
   }
+  // Where config.json says nothing, a head that is not there is the token embedding.
+  if (!states_tie && !family.head.empty() && !settings.head_bias &&
+      !found.contains(std::string(family.head) + ".weight"))
+    s.config.tied_head = true;
   if (c.layers > found.size())  // avoids building a huge list of expected tensors
     refuse_input(data, std::to_string(found.size()) + " tensors for " + std::to_string(c.layers) + " layers",
                  "weights that match config.json");
@@ -219,6 +272,10 @@ model_source open_hugging_face(const fs::path& folder) {
           if (wholes.insert(absent).second) missing.push_back(hugging_face_name(family, absent, prefixed));
           continue;
         }
+        if (repacked.contains(whole->second.first))
+          refuse_input(
+              data, "tensor \"" + precis::shown(whole->second.first->name) + "\" is quantized, and several maps in one",
+              "the original model, with weights in F32, F16 or BF16");
         wholes.insert({part->whole, part->scales});
         describe_part(s.tensors.emplace_back(), wanted, *std::move(part), *whole->second.first,
                       scales == found.end() ? nullptr : scales->second.first, container, folder);
@@ -230,7 +287,10 @@ model_source open_hugging_face(const fs::path& folder) {
     }
     source_tensor& t = s.tensors.emplace_back();
     if (at->second.second) t.rotary_heads = wanted.name.find(".wk.") != std::string::npos ? c.kv_heads : c.heads;
-    describe(t, wanted, *at->second.first, container, folder);
+    if (const auto made = repacked.find(at->second.first); made != repacked.end())
+      describe(t, wanted, *made->second, folder);
+    else
+      describe(t, wanted, *at->second.first, container, folder);
     found.erase(at);
   }
   const std::string a_model = std::string(family.name.starts_with('O') ? "an " : "a ") + std::string(family.name);
@@ -242,7 +302,8 @@ model_source open_hugging_face(const fs::path& folder) {
 
   // Some writers store a tied head as well. Identical bytes are harmless; different ones would be lost silently.
   if (const auto head = found.find(std::string(family.head) + ".weight"); head != found.end() && c.tied_head) {
-    if (!std::ranges::equal(container.bytes(*head->second.first), s.tensors.front().bytes))
+    if (repacked.contains(head->second.first) ||
+        !std::ranges::equal(container.bytes(*head->second.first), s.tensors.front().bytes))
       refuse_input(data,
                    "tensor \"" + precis::shown(head->second.first->name) +
                        "\" differs from the token embedding although tie_word_embeddings is true",

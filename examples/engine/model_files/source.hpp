@@ -4,6 +4,7 @@
 #include <engine/files/safetensors.hpp>
 #include <engine/model/config.hpp>
 #include <engine/model/tensor_part.hpp>
+#include <engine/model_files/quantized_checkpoint.hpp>
 
 #include <precis/model/batch.hpp>
 
@@ -80,6 +81,7 @@ struct model_source {
                   ///< GGUF); empty: none
   std::vector<safetensors> containers;  ///< the tensors' `bytes` point into these
   std::vector<mapped_file> files;
+  std::vector<repacked_matrix> repacked;  ///< of a folder that another program has quantized; `bytes` point into these
 };
 
 /// Recognizes the format of `path` and checks everything except the values.
@@ -91,7 +93,8 @@ struct model_source {
 ///
 /// Names may have their family's prefix or not; a Llama may have Hugging Face's names or its authors' names
 /// (layers.0.attention.wq.weight), whose rotary pairs are adjacent; a BERT's norms may have gamma and beta. Known
-/// buffers that are not weights are ignored.
+/// buffers that are not weights are ignored. Matrices that GPTQ, AWQ or compressed-tensors has quantized are repacked in a
+/// format of this library, without loss (quantized_checkpoint.hpp).
 ///
 /// Errors   tensors that are missing, unknown, duplicate or of another shape, by name.
 [[nodiscard]] model_source open_hugging_face(const std::filesystem::path& folder);

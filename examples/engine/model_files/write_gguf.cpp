@@ -3,6 +3,7 @@
 #include <engine/files/json.hpp>
 #include <engine/files/messages.hpp>
 #include <engine/model/family.hpp>
+#include <engine/model_files/ggml_repack.hpp>
 #include <engine/model_files/load.hpp>
 #include <engine/model_files/model_card.hpp>
 #include <engine/tokenizer/gguf_tokenizer.hpp>
@@ -37,11 +38,9 @@ namespace fs = std::filesystem;
   return text;
 }
 
+/// general.file_type of a file whose tensors are mostly of one format; 1024, llama.cpp's flag of a guess, if there is none.
 [[nodiscard]] std::uint32_t file_type_of(std::string_view most_format) {
-  constexpr std::pair<std::string_view, std::uint32_t> file_types[] = {{"float32", 0}, {"float16", 1},  {"q4_0", 2},
-                                                                       {"q4_1", 3},    {"q8_0", 7},     {"q5_0", 8},
-                                                                       {"q5_1", 9},    {"bfloat16", 32}};
-  return std::ranges::find(file_types, most_format, [](const auto& t) { return t.first; })->second;
+  return gguf_file_type(most_format).value_or(1024);
 }
 
 /// The keys of a GGUF source that hold for what is made of it: all but those of its storage.
@@ -128,9 +127,36 @@ void add_sampling(const fs::path& folder, gguf_metadata& m) {
   return source.format == model_format::hugging_face ? source.path : fs::path{};
 }
 
+/// A matrix that the source has packed, in a type of GGUF with the same values; rows in the order of llama.cpp.
+/// Errors: a format that no type of GGUF holds without loss.
+[[nodiscard]] ggml_matrix packed_in_ggml(const source_tensor& t) {
+  ggml_matrix m{.type = t.codec, .bytes = {}};
+  const std::size_t extents[] = {t.out(), t.in()};
+  if (gguf_bytes(t.codec, extents) != 0)
+    m.bytes.assign(t.bytes.begin(), t.bytes.end());
+  else if (auto other = repack_as_ggml(t.codec, t.bytes, t.out(), t.in()))
+    m = std::move(*other);
+  else
+    refuse_input(
+        t.file,
+        "tensor \"" + precis::shown(t.stored_name) + "\" is in " + t.codec +
+            ", whose values no type of GGUF holds exactly",
+        "integers of at most 8 bits with half-precision scales and groups of 32, 64 or 128; or a plan that packs "
+        "the matrix again, and --allow-requantize");
+  if (t.rotary_heads == 0) return m;
+  const std::vector<std::byte> rows = m.bytes;  // as make_pairs_adjacent in load.cpp orders them
+  const std::size_t head = t.out() / t.rotary_heads, row = rows.size() / t.out();
+  for (std::size_t r = 0; r < t.out(); ++r) {
+    const std::size_t i = r % head, to = r - i + (i < head / 2 ? 2 * i : 2 * (i - head / 2) + 1);
+    std::copy_n(rows.begin() + static_cast<std::ptrdiff_t>(r * row), row,
+                m.bytes.begin() + static_cast<std::ptrdiff_t>(to * row));
+  }
+  return m;
+}
+
 /// The format in which a tensor that is not packed is written.
-[[nodiscard]] std::string_view unpacked_format(const source_tensor& t, const config& c) {
-  if (!t.codec.empty()) return t.codec;
+[[nodiscard]] std::string unpacked_format(const source_tensor& t, const config& c) {
+  if (!t.codec.empty()) return packed_in_ggml(t).type;
   const bool position = t.name.starts_with(family_of(c).position_embedding) && !family_of(c).position_embedding.empty();
   if (t.shape.size() != 2 || position || t.type == dtype::f32) return "float32";
   return t.type == dtype::f16 ? "float16" : "bfloat16";
@@ -139,7 +165,7 @@ void add_sampling(const fs::path& folder, gguf_metadata& m) {
 /// The bytes of a tensor that is not packed, maps as out x in.
 void store_unpacked(const source_tensor& t, std::string_view format, std::vector<std::byte>& bytes) {
   if (!t.codec.empty()) {
-    bytes.assign(t.bytes.begin(), t.bytes.end());
+    bytes = packed_in_ggml(t).bytes;
     return;
   }
   const dtype type = format == "float32" ? dtype::f32 : format == "float16" ? dtype::f16 : dtype::bf16;
@@ -168,13 +194,14 @@ void check_format(const compressed_matrix& m, const source_tensor& t) {
     PRECIS_EXPECTS(m.bytes == bytes, "GGUF and the codec of the same name agree on the size");
     return;
   }
-  if (m.codec.starts_with("q") && gguf_bytes(m.codec, std::vector<std::size_t>{32}) != 0)
+  constexpr std::string_view of_256 = "q2_k to q6_k, iq1_s to iq4_xs, ",
+                             of_32 = "q4_0, q4_1, q5_0, q5_1, q8_0, iq4_nl, ";
+  const std::string possible = std::string(t.in() % 256 == 0 ? of_256 : "") +
+                               std::string(t.in() % 32 == 0 ? of_32 : "") + "float16, bfloat16 or float32";
+  if (gguf_bytes(m.codec, std::vector<std::size_t>{256}) != 0)
     refuse_input("matrix " + m.name,
-                 "rows of " + std::to_string(t.in()) + " weights do not fill the blocks of " + m.codec,
-                 "float16, bfloat16 or float32: every other GGUF format needs rows that are a multiple of 32");
-  refuse_input(
-      "matrix " + m.name, m.codec + " is not a GGUF format",
-      t.in() % 32 == 0 ? "q4_0, q4_1, q5_0, q5_1, q8_0, float16, bfloat16 or float32" : "float16, bfloat16 or float32");
+                 "rows of " + std::to_string(t.in()) + " weights do not fill the blocks of " + m.codec, possible);
+  refuse_input("matrix " + m.name, m.codec + " is not a GGUF format", possible);
 }
 
 }  // namespace
@@ -199,24 +226,24 @@ compressed_sizes write_gguf(const fs::path& source_path, const fs::path& destina
 
   const std::vector<const compressed_matrix*> packed = match_matrices(source, matrices);
   for (std::size_t i = 0; i < packed.size(); ++i)
-    if (packed[i] != nullptr && !source.tensors[i].codec.empty())
+    if (packed[i] != nullptr && !source.tensors[i].codec.empty() && !options.requantize)
       refuse_input(source_path.string(),
                    "matrix " + packed[i]->name + " is already packed as " + source.tensors[i].codec,
                    "the original model");
   compressed_sizes sizes;
   std::vector<gguf_declaration> declarations;
-  std::map<std::string_view, std::size_t> bytes_in;
+  std::map<std::string, std::size_t> bytes_in;
   for (std::size_t i = 0; i < source.tensors.size(); ++i) {
     const source_tensor& t = source.tensors[i];
     if (packed[i] != nullptr) check_format(*packed[i], t);
-    const std::string_view format = packed[i] != nullptr ? std::string_view(packed[i]->codec) : unpacked_format(t, c);
+    const std::string format = packed[i] != nullptr ? packed[i]->codec : unpacked_format(t, c);
     std::vector<std::size_t> shape = t.shape;
     if (t.in_major) std::ranges::reverse(shape);
     const std::size_t bytes = gguf_bytes(format, shape);
     sizes.before += t.bytes.size();
     sizes.after += bytes;
     if (shape.size() == 2) bytes_in[format] += bytes;
-    declarations.push_back({gguf_name(c, t.name), std::string(format), std::move(shape)});
+    declarations.push_back({gguf_name(c, t.name), format, std::move(shape)});
   }
   const auto most = std::ranges::max_element(bytes_in, {}, [](const auto& f) { return f.second; });
   const bool from_gguf = source.format == model_format::gguf;
@@ -225,8 +252,10 @@ compressed_sizes write_gguf(const fs::path& source_path, const fs::path& destina
                 : model_keys(source, most->first);
   const fs::path& tokenizer_path = options.tokenizer.empty() ? source.tokenizer : options.tokenizer;
   if (!from_gguf || !options.tokenizer.empty())
-    add_gguf_tokenizer(tokenizer_path, tokenizer_of(source, tokenizer_path),
-                       {c.vocabulary, source.bos, source.eos, files_of(source, options)}, keys);
+    for (std::string& warning :
+         add_gguf_tokenizer(tokenizer_path, tokenizer_of(source, tokenizer_path),
+                            {c.vocabulary, source.bos, source.eos, files_of(source, options)}, keys))
+      sizes.warnings.push_back(std::move(warning));
   if (tokenizer_path.empty())
     sizes.warnings.push_back(destination.string() + " has no tokenizer, because the model has none that this program " +
                              "reads: llama.cpp can load it, but cannot read or write text with it");

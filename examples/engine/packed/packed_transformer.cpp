@@ -60,6 +60,7 @@ packed_transformer::sequence::sequence(const config& c, const knobs& k, std::siz
     : longest_(longest),
       keys_(c.layers),
       values_(c.layers),
+      states_(c.layers),
       logits_(c.vocabulary),
       threads_(std::make_unique<thread_team>(threads)) {
   for (std::size_t l = 0; l < c.layers; ++l) {
@@ -154,6 +155,27 @@ void packed_transformer::run_attention(sequence& s, const block_run& run, matrix
     context.data[i] *= logistic<scalar_lanes>(gate.data[i]);
   input_rows attention_output(context, activations_, memory);
   apply(b, &block::attention_out, attention_output, out, threads);
+}
+
+void packed_transformer::run_recurrent(sequence& s, const block_run& run, matrix_view<float> normed,
+                                       matrix_view<float> out) const {
+  const packed_block& b = weights_.blocks[run.layer];
+  const mixer m = run.settings().mixer;
+  const mixer_sizes sizes = mixer_sizes_of(shape(), knobs_, m);
+  const std::size_t tokens = normed.rows;
+  scratch_arena memory;
+  input_rows entering(normed, activations_, memory);
+  const matrix_view<float> projected = take_rows(memory, tokens, sizes.projected),
+                           mixed = take_rows(memory, tokens, sizes.inner);
+  std::size_t column = 0;
+  for (linear block::* const map : mixer_maps_of(m)) {
+    const std::size_t made = b.of(map).out();
+    apply(b, map, entering, projected.col_range(column, made), *s.threads_);
+    column += made;
+  }
+  mix(shape(), knobs_, m, mixer_parameters_of(b.rest), projected, s.states_[run.layer], mixed);
+  input_rows leaving(mixed, activations_, memory);
+  apply(b, &block::mixer_out, leaving, out, *s.threads_);
 }
 
 void packed_transformer::run_mlp(sequence& s, const block_run& run, matrix_view<float> normed,
@@ -284,9 +306,22 @@ void packed_transformer::run_block(sequence& s, const block_run& run, matrix_vie
   enter(rest.attention_norm, normed);
   const matrix_view<float> mlp_normed = k.parallel ? take_rows(memory, tokens, width) : normed;
   if (k.parallel) enter(k.shared_norm ? rest.attention_norm : rest.mlp_norm, mlp_normed);
-  scale(normed, k.attention_in_scale);
-  run_attention(s, run, normed, out);
-  leave(rest.attention_post_norm, k.residual_scale * k.attention_out_scale);
+  const bool both = run.attends() && run.recurs();
+  const matrix_view<float> recurrent_in = both ? take_rows(memory, tokens, width) : normed;
+  const matrix_view<float> recurrent_out = both ? take_rows(memory, tokens, width) : out;
+  for (std::size_t n = 0; both && n < tokens; ++n) std::ranges::copy(normed.row(n), recurrent_in.row(n).begin());
+  if (run.attends()) {
+    scale(normed, k.attention_in_scale);
+    run_attention(s, run, normed, out);
+    scale(out, k.attention_out_scale);
+  }
+  if (run.recurs()) {
+    scale(recurrent_in, k.mixer_in_scale);
+    run_recurrent(s, run, recurrent_in, recurrent_out);
+    scale(recurrent_out, k.mixer_out_scale);
+    if (both) add(out, recurrent_out);
+  }
+  leave(rest.attention_post_norm, k.residual_scale);
   add(x, out);
   if (!k.parallel) {
     after_sum(rest.attention_norm);
@@ -399,6 +434,7 @@ std::span<const float> packed_transformer::append(sequence& s, std::span<const t
     s.ids_.insert(s.ids_.end(), tokens.begin(), tokens.end());
     if (s.tokens_ != 0 && !rotary_.same_at(s.tokens_, length)) {  // every position changes: run the text again
       s.tokens_ = 0;
+      s.states_.assign(s.states_.size(), {});
       tokens = s.ids_;
     }
   }

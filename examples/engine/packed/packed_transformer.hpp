@@ -59,7 +59,7 @@ struct packed_weights {
 /// Converts weights in memory, as float32. Errors: biases that depend on the position.
 [[nodiscard]] packed_weights packed(const weights& w);
 
-/// Runs a decoder of any family from packed weights, token by token, with cached keys and values.
+/// Runs a decoder of any family from packed weights, token by token, with cached keys, values and states.
 ///
 /// The logits of a token depend neither on the number of threads nor on how many tokens each call appends.
 ///
@@ -73,7 +73,7 @@ class packed_transformer {
   [[nodiscard]] const config& shape() const noexcept { return weights_.config; }
   [[nodiscard]] const packed_weights& parameters() const noexcept { return weights_; }
 
-  /// The state of one text: the keys and values of its tokens.
+  /// The state of one text: the keys and values of its tokens, and what recurrent mixers remember of them.
   class sequence {
    public:
     [[nodiscard]] std::size_t tokens() const noexcept { return tokens_; }
@@ -86,6 +86,7 @@ class packed_transformer {
     sequence(const config& shape, const knobs& settings, std::size_t longest, std::size_t threads);
     std::size_t tokens_ = 0, longest_ = 0;
     std::vector<std::vector<float>> keys_, values_;  ///< [layers][longest x width of keys]
+    std::vector<mixer_state> states_;                ///< [layers]
     std::vector<precis::token> ids_;  ///< of models whose rotary positions depend on the length of the text
     std::vector<float> logits_;       ///< [vocabulary]
     std::unique_ptr<thread_team> threads_;
@@ -111,6 +112,8 @@ class packed_transformer {
              thread_team& threads) const;
   void run_block(sequence& s, const block_run& run, precis::matrix_view<float> x) const;
   void run_attention(sequence& s, const block_run& run, precis::matrix_view<float> normed,
+                     precis::matrix_view<float> out) const;
+  void run_recurrent(sequence& s, const block_run& run, precis::matrix_view<float> normed,
                      precis::matrix_view<float> out) const;
   void run_mlp(sequence& s, const block_run& run, precis::matrix_view<float> normed,
                precis::matrix_view<float> out) const;

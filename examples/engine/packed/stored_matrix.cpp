@@ -2,6 +2,7 @@
 
 #include <precis/codec/dense_copy.hpp>
 #include <precis/codec/grid/matrix.hpp>
+#include <precis/kernel/blocks/repack_blocks.hpp>
 #include <precis/kernel/ggml_blocks.hpp>
 #include <precis/kernel/multiply.hpp>
 
@@ -39,6 +40,16 @@ std::optional<stored_matrix> stored_matrix::of(std::string_view codec, std::span
     m.view_.format = grid;
     return m;
   }
+  if (format->codes == kernel::code_kind::block) {
+    const kernel::packed_blocks blocks{format->block, packed.data(), out, in};
+    PRECIS_EXPECTS(in % kernel::layout_of(format->block).weights == 0, "whole blocks");
+    if (const auto grid = kernel::grid_of(format->block)) {
+      stored_matrix m(out, in, grid->layout_of(out, in).bytes);
+      kernel::repack_blocks(blocks, m.data_.get());
+      m.view_.format = *grid;
+      return m;
+    }
+  }
   stored_matrix m(out, in, packed.size());
   std::ranges::copy(packed, m.data_.get());
   m.view_.format = *format;
@@ -65,6 +76,8 @@ bool stored_matrix::surely_finite() const {
                                  return std::isfinite(g.scale * most) && std::isfinite(g.scale * most + g.minimum);
                                });
   }
+  if (f.codes == kernel::code_kind::block)
+    return kernel::scales_are_finite(kernel::packed_blocks{f.block, data_.get(), out_, in_});
   if (f.codes != kernel::code_kind::dense) return false;
   std::vector<float> values(in_);
   for (std::size_t r = 0; r < out_; ++r) {

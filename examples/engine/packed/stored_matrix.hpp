@@ -27,8 +27,9 @@ class stored_matrix {
  public:
   stored_matrix() = default;
 
-  /// Copies the bytes of a codec of precis/codec, by its name (kernel::parse_format). The blocks of a ggml type are
-  /// converted to the layout of the integer formats. Returns nullopt if no kernel multiplies the format.
+  /// Copies the bytes of a codec of precis/codec, by its name (kernel::parse_format). ggml's blocks of
+  /// one scale and q4_k, q5_k and q6_k are converted to the layout of the integer formats, which decodes to the same bits
+  /// (q4_k to q6_k take 1.5 bits per weight more in it); other blocks are kept. Returns nullopt if no kernel multiplies the format.
   ///
   /// Requires  the number of bytes that the codec needs for the matrix.
   [[nodiscard]] static std::optional<stored_matrix> of(std::string_view codec, std::span<const std::byte> packed,

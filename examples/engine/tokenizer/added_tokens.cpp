@@ -40,7 +40,8 @@ namespace {
 
 }  // namespace
 
-token_finder::token_finder(std::vector<std::pair<std::string, added_token>> patterns) {
+token_finder::token_finder(std::vector<std::pair<std::string, added_token>> patterns, token_order order)
+    : order_(order) {
   std::vector<std::pair<std::string, std::int32_t>> keys;
   for (auto& [text, token] : patterns) {
     keys.emplace_back(std::move(text), static_cast<std::int32_t>(tokens_.size()));
@@ -51,6 +52,7 @@ token_finder::token_finder(std::vector<std::pair<std::string, added_token>> patt
 
 void token_finder::operator()(std::string_view text, special_tokens how,
                               const std::function<void(const added_token*, std::size_t, std::size_t)>& use) const {
+  if (order_ == token_order::longest_first) return longest_first(text, how, use);
   std::size_t done = 0;
   for (std::size_t at = 0; at < text.size();) {
     const added_token* token = nullptr;
@@ -67,6 +69,50 @@ void token_finder::operator()(std::string_view text, special_tokens how,
     if (begin > done) use(nullptr, done, begin);
     use(token, begin, end);  // may overlap the white space that a token before it took
     done = end;
+  }
+  if (done < text.size()) use(nullptr, done, text.size());
+}
+
+void token_finder::longest_first(std::string_view text, special_tokens how,
+                                 const std::function<void(const added_token*, std::size_t, std::size_t)>& use) const {
+  struct match {
+    std::size_t begin = 0, end = 0, which = 0;
+  };
+  std::vector<match> found;
+  for (std::size_t at = 0; at < text.size(); ++at)
+    trie_.matches(text, at, [&](std::size_t stop, std::int32_t which) {
+      const auto token = static_cast<std::size_t>(which);
+      if (!tokens_[token].special || how == special_tokens::parsed) found.push_back({at, stop, token});
+    });
+  std::ranges::sort(found, [](const match& a, const match& b) {
+    const std::size_t first = a.end - a.begin, second = b.end - b.begin;
+    return first != second ? first > second : a.which != b.which ? a.which < b.which : a.begin < b.begin;
+  });
+  std::vector<bool> taken(text.size());
+  std::vector<match> kept;
+  for (match m : found) {
+    bool free = true;
+    for (std::size_t i = m.begin; i < m.end; ++i) free = free && !taken[i];
+    if (!free) continue;
+    const added_token& token = tokens_[m.which];
+    if (token.lstrip) {
+      const std::size_t first = blanks_before(text, m.begin);
+      while (m.begin > first && !taken[m.begin - 1]) --m.begin;
+    }
+    if (token.rstrip) {
+      const std::size_t last = blanks_after(text, m.end);
+      while (m.end < last && !taken[m.end]) ++m.end;
+    }
+    std::fill(taken.begin() + static_cast<std::ptrdiff_t>(m.begin), taken.begin() + static_cast<std::ptrdiff_t>(m.end),
+              true);
+    kept.push_back(m);
+  }
+  std::ranges::sort(kept, {}, &match::begin);
+  std::size_t done = 0;
+  for (const match& m : kept) {
+    if (m.begin > done) use(nullptr, done, m.begin);
+    use(&tokens_[m.which], m.begin, m.end);
+    done = m.end;
   }
   if (done < text.size()) use(nullptr, done, text.size());
 }
@@ -94,8 +140,8 @@ void pipeline::add_tokens(std::vector<added_token> found) {
       if (content != t.content) normalized_names.emplace(t.id, content);
       after.emplace_back(std::move(content), t);
     }
-  raw = token_finder(std::move(before));
-  after_normalizer = token_finder(std::move(after));
+  raw = token_finder(std::move(before), find_order);
+  after_normalizer = token_finder(std::move(after), find_order);
 }
 
 }  // namespace engine

@@ -32,7 +32,7 @@ class bpe final : public token_model {
   bpe(shared_vocabulary tokens, const merge_names& merges, bpe_rules rules, std::string_view where)
       : tokens_(std::move(tokens)),
         rules_(std::move(rules)),
-        parts_(rules_.prefix.empty() && rules_.suffix.empty() && !rules_.ignore_merges) {
+        parts_(rules_.prefix.empty() && rules_.suffix.empty() && !rules_.ignore_merges && !rules_.whole_newlines) {
     if (rules_.byte_fallback) {
       for (unsigned b = 0; b < 256; ++b) byte_tokens_[b] = tokens_->find(byte_token_name(b));
     }
@@ -67,7 +67,7 @@ class bpe final : public token_model {
 
  private:
   void encode_word(std::string_view word, std::vector<symbol>& out) const override {
-    if (rules_.ignore_merges)
+    if (rules_.ignore_merges || (rules_.whole_newlines && word.find_first_not_of('\n') == std::string_view::npos))
       if (const auto whole = tokens_->find(word)) {
         out.push_back({*whole, 0, word.size()});
         return;

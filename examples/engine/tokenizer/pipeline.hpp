@@ -181,9 +181,10 @@ struct bpe_rules {
   std::optional<precis::token> unknown = {};
   bool fuse_unknown = false;
   bool byte_fallback = false;
-  bool ignore_merges = false;  ///< a word that is a token is that token
-  std::string prefix = {};     ///< of a character that does not begin a word
-  std::string suffix = {};     ///< of a character that ends a word
+  bool ignore_merges = false;   ///< a word that is a token is that token
+  bool whole_newlines = false;  ///< likewise, if it consists of line ends
+  std::string prefix = {};      ///< of a character that does not begin a word
+  std::string suffix = {};      ///< of a character that ends a word
 };
 using merge_names = std::vector<std::pair<std::string, std::string>>;
 /// Byte-pair encoding: of all adjacent pairs, the first in the list of merges is joined first.
@@ -209,6 +210,7 @@ struct unigram_pieces {
   std::optional<precis::token> unknown;
   bool byte_fallback = false;
   bool single_precision = false;            ///< of sums, as in SentencePiece
+  bool unknown_by_name = true;              ///< an unknown text that is the name of a token is that token
   std::optional<double> unknown_base = {};  ///< what the score of an unknown character is 10 below; default: the worst
 };
 [[nodiscard]] std::unique_ptr<token_model> unigram_model(shared_vocabulary tokens, unigram_pieces pieces);
@@ -222,10 +224,15 @@ struct wordpiece_rules {
 
 // ---- Added tokens
 
-/// Finds added tokens in a text: the leftmost first, the longest of those that begin there.
+/// Which of the added tokens that overlap in a text counts: the leftmost, and the longest of those that begin there; or
+/// the longest, and of equally long ones the leftmost.
+enum class token_order { leftmost, longest_first };
+
+/// Finds added tokens in a text.
 class token_finder {
  public:
-  explicit token_finder(std::vector<std::pair<std::string, added_token>> patterns);
+  explicit token_finder(std::vector<std::pair<std::string, added_token>> patterns,
+                        token_order order = token_order::leftmost);
   token_finder() = default;
 
   [[nodiscard]] bool empty() const noexcept { return tokens_.empty(); }
@@ -234,8 +241,12 @@ class token_finder {
                   const std::function<void(const added_token*, std::size_t, std::size_t)>& use) const;
 
  private:
+  void longest_first(std::string_view text, special_tokens how,
+                     const std::function<void(const added_token*, std::size_t, std::size_t)>& use) const;
+
   std::vector<added_token> tokens_;
   byte_trie trie_;
+  token_order order_ = token_order::leftmost;
 };
 
 // ---- Templates and decoders
@@ -274,6 +285,7 @@ struct pipeline {
   std::unordered_set<precis::token> special;  ///< of the added tokens
   /// Of the added tokens that are found in normalized text: what they decode to.
   std::unordered_map<precis::token, std::string> normalized_names;
+  token_order find_order = token_order::leftmost;
   token_finder raw, after_normalizer;
   normalizer normalize;  ///< may be empty
   pre_tokenizer split;   ///< may be empty

@@ -18,19 +18,6 @@ using precis::token;
 
 constexpr std::string_view escaped_blank = "\xE2\x96\x81";  // U+2581
 
-/// The types of pieces in the file.
-enum class piece_type : std::uint64_t { normal = 1, unknown = 2, control = 3, user_defined = 4, unused = 5, byte = 6 };
-
-struct sentencepiece_file {
-  std::vector<std::string> names;
-  std::vector<float> scores;
-  std::vector<piece_type> types;
-  std::uint64_t model_type = 1;  // Unigram
-  bool byte_fallback = false, whitespace_as_suffix = false;
-  std::string charsmap;
-  bool dummy_prefix = true, remove_extra_blanks = true, escape_blanks = true, denormalizes = false;
-};
-
 void read_piece(std::string_view message, sentencepiece_file& to, const std::string& where) {
   std::string name;
   float score = 0;
@@ -51,7 +38,9 @@ void read_piece(std::string_view message, sentencepiece_file& to, const std::str
   to.types.push_back(static_cast<piece_type>(type));
 }
 
-[[nodiscard]] sentencepiece_file read_file(std::string_view bytes, const std::string& where) {
+}  // namespace
+
+sentencepiece_file read_sentencepiece(std::string_view bytes, const std::string& where) {
   sentencepiece_file out;
   protobuf_reader model(bytes, where);
   while (const auto f = model.next()) {
@@ -79,6 +68,8 @@ void read_piece(std::string_view message, sentencepiece_file& to, const std::str
   }
   return out;
 }
+
+namespace {
 
 /// Replaces characters by the file's table, removes extra blanks if the file says so, and escapes the rest. Pieces that the
 /// user defined are copied.
@@ -126,7 +117,7 @@ void read_piece(std::string_view message, sentencepiece_file& to, const std::str
 }  // namespace
 
 tokenizer parse_sentencepiece(std::string_view bytes, const std::string& where) {
-  const sentencepiece_file file = read_file(bytes, where);
+  const sentencepiece_file file = read_sentencepiece(bytes, where);
   const auto refuse_setting = [&](const char* what, const char* expected) { refuse_input(where, what, expected); };
   if (file.names.empty()) refuse_setting("no pieces", "a SentencePiece model");
   if (file.model_type != 1 && file.model_type != 2) refuse_setting("a model of words or characters", "Unigram or BPE");

@@ -66,10 +66,10 @@ bool is_control(char32_t point) noexcept {
   return c >= UTF8PROC_CATEGORY_CC;
 }
 
-bool is_ideograph(char32_t point) noexcept {
+bool is_ideograph(char32_t point) noexcept {  // as Hugging Face's library has them: without 2B820 to 2B91F
   constexpr character_range ideographs[] = {{0x3400, 0x4DBF},   {0x4E00, 0x9FFF},   {0xF900, 0xFAFF},
                                             {0x20000, 0x2A6DF}, {0x2A700, 0x2B73F}, {0x2B740, 0x2B81F},
-                                            {0x2B820, 0x2CEAF}, {0x2F800, 0x2FA1F}};
+                                            {0x2B920, 0x2CEAF}, {0x2F800, 0x2FA1F}};
   return in_ranges(ideographs, point);
 }
 

@@ -71,8 +71,9 @@ class unigram final : public token_model {
 
   void add(std::string_view word, const symbol& s, std::vector<symbol>& out) const {
     if (s.id >= 0) return out.push_back(s);
-    if (const auto same =
-            pieces_.single_precision ? std::nullopt : tokens_->find(word.substr(s.begin, s.end - s.begin)))
+    if (const auto same = pieces_.single_precision || !pieces_.unknown_by_name
+                              ? std::nullopt
+                              : tokens_->find(word.substr(s.begin, s.end - s.begin)))
       return out.push_back({*same, s.begin, s.end});
     if (pieces_.byte_fallback) {
       const std::size_t before = out.size();

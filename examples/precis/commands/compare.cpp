@@ -5,6 +5,7 @@
 #include "jobs/lists.hpp"
 #include "jobs/output.hpp"
 #include "jobs/plans.hpp"
+#include "jobs/presets.hpp"
 #include "jobs/unit_costs.hpp"
 #include "jobs/verdicts.hpp"
 #include "report/results/comparison_report.hpp"
@@ -36,10 +37,21 @@ struct compare_command {
   experiment_options experiment;
   std::string verdicts, scorers, costs = "measured,reconstruction",
                                  allocators = "knapsack,minimax,kmeans_tiers,z_tiers", budgets = "3,3.5,4,5,6", entries,
-                                 cost_units = "matrix";
+                                 presets, cost_units = "matrix";
   std::size_t random_plans = 3, verdict_texts = 100;
   verdict_prompt prompt;
   bool budgets_given = false, costs_given = false;
+
+  [[nodiscard]] std::vector<std::string> chosen_scorers() const {
+    return scorers.empty()
+               ? usable_scorers(scorer_names(), !experiment.score.facts.empty(), !experiment.calibration.empty())
+               : read_names(scorers, scorer_names(), "--scorers");
+  }
+  [[nodiscard]] bool reads_calibration() const {
+    const std::vector<std::string> of_costs = split_commas(costs);
+    return scorers.empty() || std::ranges::any_of(chosen_scorers(), needs_text) ||
+           (!costs.empty() && std::ranges::any_of(of_costs, [](const std::string& n) { return n != "weights"; }));
+  }
 };
 
 /// Reads "3,4.5bpw,40%"; a bare number is bits per weight.
@@ -116,6 +128,30 @@ void check_budgets(const session& s, comparison_request& request, bool given) {
   request.budgets = std::move(feasible);
 }
 
+/// Says which entries cannot hold the weights of which unit, before anything is scored: no plan puts the unit there, and
+/// uniform plans of the entry are left out. Refuses entries of which each lacks some unit, so that no uniform plan is left.
+void check_entries(const session& s, const comparison_request& request, const run_options& o) {
+  const std::vector<refused_entry> refused = refused_entries(s, request.entries, o);
+  if (refused.size() == request.entries.size())
+    precis::refuse({.what = refused.front().unit + " cannot be in " + refused.front().entry,
+                    .where = "--entries",
+                    .expected = "at least one format that holds the weights of every unit"});
+  for (const refused_entry& r : refused)
+    fmt::print(stderr, "precis: {} cannot be in {}: plans that need it are left out\n", r.unit, r.entry);
+}
+
+/// The plans of --presets, each with its size as a budget. Without --budgets, these are all budgets.
+void add_presets(const session& s, const compare_command& all, comparison_request& request) {
+  if (all.presets.empty()) return;
+  if (!all.budgets_given) request.budgets.clear();
+  for (const std::string& name : split_commas(all.presets)) {
+    precis::plan p = preset_plan(s, name, false);
+    const std::size_t bytes = resolve(s, p).size.packed_bytes;
+    request.given.push_back({.name = "preset " + name, .plan = std::move(p), .budget = request.budgets.size()});
+    request.budgets.push_back(precis::parse_budget(fmt::format("{}B", bytes)));
+  }
+}
+
 [[nodiscard]] report::section at_equal_bytes(const std::string& lines, const std::string& map) {
   return {.heading = "At equal bytes",
           .parts = {report::figure{lines,
@@ -134,9 +170,7 @@ exit_status run(compare_command& all) {
   if (all.allocators.empty())
     precis::refuse({.what = "no allocators", .where = "--allocators", .expected = "at least one"});
   request.allocators = read_names(all.allocators, allocator_names(), "--allocators");
-  const std::vector<std::string> scorers =
-      all.scorers.empty() ? usable_scorers(scorer_names(), !o.score.facts.empty(), !o.calibration.empty())
-                          : read_names(all.scorers, scorer_names(), "--scorers");
+  const std::vector<std::string> scorers = all.chosen_scorers();
   std::vector<std::string> costs;
   if (!all.costs.empty()) costs = read_names(all.costs, cost_names(), "--costs");
   if (o.calibration.empty() && !all.costs_given) {
@@ -158,14 +192,16 @@ exit_status run(compare_command& all) {
     if (all.verdict_texts != 0 && all.verdict_texts < verdicts->batches.size())
       verdicts->batches.resize(all.verdict_texts);
   }
-  check_budgets(s, request, all.budgets_given);
+  check_entries(s, request, o.common);
+  add_presets(s, all, request);
+  check_budgets(s, request, all.budgets_given || !all.presets.empty());
 
   const std::string partial = o.partial("compare");
   const engine::json job{{"command", "compare"},     {"model", s.fingerprint},
                          {"text", o.text.file},      {"windows", text.windows.size()},
                          {"length", text.length},    {"facts", o.score.facts},
                          {"verdicts", all.verdicts}, {"verdict_tokens", all.prompt.tokens},
-                         {"fit", o.common.fit}};
+                         {"presets", all.presets},   {"fit", o.common.fit}};
   checkpoint saved(partial, job, o.resume);
 
   report::page page{.title = "precis compare: " + s.name,
@@ -175,8 +211,9 @@ exit_status run(compare_command& all) {
   report::section scores_section{.heading = "The scores of every scorer", .parts = {}};
   std::vector<candidate> candidates;
   const score_request what = request_of(o, e);
+  kept_scores kept(o, s, e);
   for (const std::string& name : scorers) {
-    const score_result found = run_scorer(name, s, what, o.common);
+    const score_result found = run_scorer(name, s, what, o.common, kept.of(name, partial));
     if (found.stopped) return stop(saved);
     fmt::print("scored {} in {}\n", name, duration(found.seconds));
     engine::write_file(out / (name + ".scores"), precis::to_text(found.table));
@@ -237,6 +274,7 @@ exit_status run(compare_command& all) {
                  {"predictions", text.length * text.windows.size()}});
   write_json(o.common.json, result);
   saved.finish();
+  kept.finish();
   return exit_status::done;
 }
 
@@ -260,8 +298,11 @@ void add_compare(command_line& line) {
       "and cost table: `precis plan --costs compare/measured.costs --budget 4.5bpw` reuses them.");
   c.add("--verdicts", o->verdicts, "JSON lines of text and label: accuracy of uniform, tier and measured plans")
       .reads();
-  add_verdict_prompt(c, o->prompt);
-  c.add("--verdict-texts", o->verdict_texts, "texts to read, from the first; 0: all").shows_default();
+  const auto with_verdicts = [o] { return !o->verdicts.empty(); };
+  add_verdict_prompt(c, o->prompt, with_verdicts);
+  c.add("--verdict-texts", o->verdict_texts, "texts to read, from the first; 0: all")
+      .shows_default()
+      .only_if(with_verdicts, "--verdicts");
   c.add("--budgets", o->budgets, "comma-separated sizes: 4 or 4.5bpw (bits per weight), 40%, 1200000B")
       .shows_default()
       .tells(o->budgets_given);
@@ -270,13 +311,18 @@ void add_compare(command_line& line) {
       .shows_default()
       .may_be_empty()
       .tells(o->costs_given);
-  add_units(c, "--cost-units", o->cost_units, "the units that get one cost and one choice each: block, half or matrix");
+  c.add(
+      "--presets", o->presets,
+      "comma-separated presets of llama-quantize (Q4_K_M): rows of their own, and everything else within their bytes");
+  add_units(c, "--cost-units", o->cost_units, "the units that get one cost and one choice each: block, half or matrix")
+      .only_if([o] { return !o->costs.empty(); }, "--costs");
   c.add("--allocators", o->allocators,
         "comma-separated allocators: " + fmt::format("{}", fmt::join(allocator_names(), ", ")))
       .shows_default();
   add_entries(c, o->entries);
   c.add("--random", o->random_plans, "random plans per budget").shows_default();
-  o->experiment.declare(c);
+  o->experiment.declare(c, {.scorers = [o] { return o->chosen_scorers(); }, .uses_facts = true, .uses_seed = true},
+                        [o] { return o->reads_calibration(); });
   c.runs([o] { return run(*o); });
 }
 

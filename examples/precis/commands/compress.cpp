@@ -19,7 +19,7 @@ namespace {
 
 struct compress_command {
   model_options model;
-  std::string plan, out;
+  std::string plan, out, imatrix;
   bool replace = false;
   run_options common;
 };
@@ -32,15 +32,17 @@ exit_status run(const compress_command& o) {
     require_new_folder(o.out);
   }
   const compression_result done =
-      compress({.model = o.model, .plan = o.plan, .out = o.out, .replace = o.replace}, o.common);
+      compress({.model = o.model, .plan = o.plan, .out = o.out, .imatrix = o.imatrix, .replace = o.replace}, o.common);
   const precis::size_report& size = done.size;
-  fmt::print("matrices  {} -> {} bytes: {:.3f} bits per weight, {:.2f} times smaller ({:.1f} % less)\n",
-             size.original_bytes, size.packed_bytes, size.bits_per_weight(), size.compression_ratio(),
-             size.percent_reduction());
+  if (!o.plan.empty())
+    fmt::print("matrices  {} -> {} bytes: {:.3f} bits per weight, {:.2f} times smaller ({:.1f} % less)\n",
+               size.original_bytes, size.packed_bytes, size.bits_per_weight(), size.compression_ratio(),
+               size.percent_reduction());
   fmt::print("all       {} -> {} bytes with embeddings, norms and head\n", done.all_before, done.all_after);
   if (done.removed > 0)
     fmt::print("pruned    {} weights; only sparse formats store zeros in fewer bits\n", done.removed);
-  fmt::print("wrote     {} (with its plan; every subcommand reads it as MODEL)\n", o.out);
+  if (!o.imatrix.empty()) fmt::print("imatrix   {} matrices had an importance\n", done.with_importance);
+  fmt::print("wrote     {} ({}every subcommand reads it as MODEL)\n", o.out, o.plan.empty() ? "" : "with its plan; ");
   write_json(o.common.json, {{"command", "compress"},
                              {"model", last_part(o.model.path)},
                              {"fingerprint", done.fingerprint},
@@ -54,6 +56,7 @@ exit_status run(const compress_command& o) {
                              {"all_bytes", done.all_after},
                              {"all_original_bytes", done.all_before},
                              {"removed_weights", done.removed},
+                             {"imatrix_matrices", done.with_importance},
                              {"fit", done.fit}});
   return exit_status::done;
 }
@@ -68,10 +71,22 @@ void add_compress(command_line& line) {
       "Prunes each matrix to the plan's sparsity (exactly, smallest weights first) and packs it in the plan's format. "
       "The model is never in memory as a whole. A line like \"wte affine8.g32.h\" also packs the embedding.\n"
       "--out NAME.gguf writes a GGUF file that llama.cpp loads: " +
-      engine::gguf_families() + " models in float32, float16, bfloat16, q4_0, q4_1, q5_0, q5_1 and q8_0.");
+      engine::gguf_families() +
+      " models in float32, float16, bfloat16 and ggml's blocks: q4_0 to q8_0, q2_k to q6_k, iq1_s to iq4_xs, mxfp4, "
+      "nvfp4, "
+      "tq1_0, tq2_0, q1_0 and q2_0.");
   add_model(c, o->model);
-  c.add("--plan", o->plan, "plan from `precis plan`, or written by hand").required().reads();
+  add_requantize(c, o->model);
+  c.add(
+       "--plan", o->plan,
+       "plan from `precis plan`, or written by hand; without one, every matrix keeps its values and only the container "
+       "changes")
+      .reads();
   c.add("-o,--out", o->out, "folder to write, or a file that ends in .gguf").required().writes();
+  c.add("--imatrix", o->imatrix,
+        "importance matrix of llama-imatrix or `precis imatrix`: weighs the errors of ggml's blocks as llama-quantize "
+        "does")
+      .reads();
   c.add_flag("--replace", o->replace, "replace an existing output");
   add_fit(c, o->common);
   add_common(c, o->common);

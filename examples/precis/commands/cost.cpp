@@ -9,6 +9,8 @@
 #include <engine/files/files.hpp>
 #include <engine/files/json.hpp>
 
+#include <precis/core/error.hpp>
+
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
@@ -40,6 +42,11 @@ engine::json times_of(const precis::cost_table& t, std::size_t unit) {
 
 exit_status run(const cost_command& o) {
   require_writable({o.out, o.common.json});
+  constexpr std::size_t most_threads = 1024;
+  if (o.time_threads > most_threads)
+    precis::refuse({.what = fmt::format("{} threads", o.time_threads),
+                    .where = "--time-threads",
+                    .expected = fmt::format("at most {}; 0: one per processor", most_threads)});
   cost_request what{.entries = read_entries(o.entries, "--entries"),
                     .units = precis::parse_unit_kind(o.units, "--units")};
   session s = open_and_print(o.model);
@@ -103,19 +110,26 @@ void add_cost(command_line& line) {
       "loss instead; reconstruction: relative squared error of a matrix's outputs; weights: relative squared error of\n"
       "its weights, without text.");
   add_model(c, o->model);
-  add_special_tokens(c, o->model);
+  add_requantize(c, o->model);
+  add_special_tokens(c, o->model).only_if([o] { return !o->text.file.empty(); }, "--text");
   add_tables(c, o->model);
   c.add("--by", o->by, "measured, measured_nll, reconstruction or weights").one_of(cost_names()).shows_default();
-  add_text(c, o->text, "calibration text", false);
+  add_text(c, o->text, "calibration text", false)
+      .only_if([o] { return o->by != "weights"; }, "--by other than weights");
   add_entries(c, o->entries);
   add_units(c, "--units", o->units, "the units that get one choice each: block, half or matrix");
   c.add_flag("--time", o->time, "also measure the time of every unit in every format on this machine, per token");
   c.add("--activations", o->activations, "with --time: activations that multiply packed weights, float or int8")
       .one_of({"float", "int8"})
-      .shows_default();
-  c.add("--time-threads", o->time_threads, "with --time: threads of a product; 0: one per processor").shows_default();
+      .shows_default()
+      .only_if([o] { return o->time; }, "--time");
+  c.add("--time-threads", o->time_threads, "with --time: threads of a product; 0: one per processor")
+      .shows_default()
+      .only_if([o] { return o->time; }, "--time");
   c.add("--out", o->out, "cost table to write").shows_default().writes();
-  add_resume(c, o->resume);
+  add_resume(
+      c, o->resume, [o] { return o->by == "measured" || o->by == "measured_nll"; },
+      "--by measured or measured_nll, the costs that keep partial results");
   add_fit(c, o->common);
   add_common(c, o->common);
   c.runs([o] { return run(*o); });

@@ -324,7 +324,7 @@ void add_eigenprune(command_line& line) {
   c.add("--task", o->task, "prompts and answers as JSON lines; or int-sum, int-mult");
   c.add("--facts", o->facts, "facts as for trace: a JSON array of prompt, subject, attribute").reads();
   c.add("--verdicts", o->verdicts, "texts and labels as for evaluate").reads();
-  add_verdict_prompt(c, o->prompt);
+  add_verdict_prompt(c, o->prompt, [o] { return !o->verdicts.empty(); });
   c.add("--roles", o->roles, "comma-separated roles of the matrices to prune: q, k, v, o, mlp").shows_default();
   c.add_flag("--whole-matrices", o->whole_matrices, "decompose whole matrices instead of single heads");
   c.add("-p,--portions", o->portions, "comma-separated shares of the singular values to remove").shows_default();
@@ -345,7 +345,8 @@ void add_eigenprune(command_line& line) {
   c.add("--scores", o->scores,
         "file for the share of useful singular values per unit, a score table for plan; needs roles in every unit")
       .writes();
-  add_units(c, "--units", o->units, "with --scores: block, half or matrix");
+  add_units(c, "--units", o->units, "with --scores: block, half or matrix")
+      .only_if([o] { return !o->scores.empty(); }, "--scores");
   c.add("--save", o->save, "folder for the pruned model, as float32").writes();
   add_resume(c, o->resume);
   add_common(c, o->common);

@@ -1,5 +1,6 @@
 #include "commands/commands.hpp"
 #include "commands/options.hpp"
+#include "jobs/checkpoint.hpp"
 #include "jobs/evolution.hpp"
 #include "jobs/output.hpp"
 #include "jobs/plans.hpp"
@@ -8,6 +9,7 @@
 #include <engine/files/json.hpp>
 
 #include <fmt/format.h>
+#include <nlohmann/json.hpp>
 
 #include <cstdint>
 #include <memory>
@@ -22,6 +24,7 @@ struct evolve_command {
   std::size_t generations = 20, offspring = 32;
   std::uint64_t seed = 0;
   text_options text{.file = {}, .length = 0, .windows = 8};
+  resume_options resume;
   run_options common;
 };
 
@@ -46,7 +49,29 @@ exit_status run(const evolve_command& o) {
     what.from = precis::parse_plan(file.text(), o.from);
     common.fit = to_string(agreed_fit(what.from->notes, common, o.from));
   }
-  const evolution_result found = run_evolution(s, what, common);
+  const engine::json job{{"command", "evolve"},
+                         {"model", s.fingerprint},
+                         {"text", o.text.file},
+                         {"special_tokens", text.special_tokens},
+                         {"windows", text.windows.size()},
+                         {"length", text.length},
+                         {"costs", o.costs},
+                         {"entries", table.entries},
+                         {"units", table.units.size()},
+                         {"from", o.from},
+                         {"budget", o.budget},
+                         {"generations", o.generations},
+                         {"offspring", o.offspring},
+                         {"seed", o.seed},
+                         {"tables", o.model.tables},
+                         {"fit", common.fit}};
+  checkpoint saved(partial_file(o.resume, o.out + ".partial", job), job, o.resume);
+  evolution_result found;
+  try {
+    found = run_evolution(s, what, common, &saved);
+  } catch (const stopped&) {  // before the first generation was over: there is no plan yet
+    return stop(saved);
+  }
   if (found.stopped) fmt::print("stopped after {} generations; the best plan so far follows\n", found.losses.size());
   const resolved_plan resolved = resolve(s, found.plan);
   if (!found.losses.empty())
@@ -65,7 +90,9 @@ exit_status run(const evolve_command& o) {
                              {"bits_per_weight", resolved.size.bits_per_weight()},
                              {"seconds", found.seconds},
                              {"complete", !found.stopped}});
-  return found.stopped ? exit_status::stopped : exit_status::done;
+  if (found.stopped) return stop(saved);
+  saved.finish();
+  return exit_status::done;
 }
 
 }  // namespace
@@ -80,6 +107,7 @@ void add_evolve(command_line& line) {
       "Each generation trades bytes between units of the best plan and keeps the plan that diverges least from the\n"
       "original. Unit costs need not be additive, but every candidate is a run of the model: start from a good plan.");
   add_model(c, o->model);
+  add_requantize(c, o->model);
   add_special_tokens(c, o->model);
   add_tables(c, o->model);
   add_text(c, o->text, "calibration text", true);
@@ -87,12 +115,15 @@ void add_evolve(command_line& line) {
   c.add("--costs", o->costs, "cost table whose units and formats are searched (default: --units and --entries)")
       .reads();
   c.add("--from", o->from, "plan to start from (default: random plans)").reads();
-  add_entries(c, o->entries);
-  add_units(c, "--units", o->units, "the units that get one choice each: block, half or matrix");
+  const auto no_table = [o] { return o->costs.empty(); };
+  add_entries(c, o->entries).only_if(no_table, "no --costs, which has its own");
+  add_units(c, "--units", o->units, "the units that get one choice each: block, half or matrix")
+      .only_if(no_table, "no --costs, which has its own");
   c.add("--generations", o->generations, "generations").shows_default();
   c.add("--offspring", o->offspring, "offspring per generation").shows_default().positive();
   c.add("--seed", o->seed, "random seed").shows_default();
   c.add("--out", o->out, "plan to write").shows_default().writes();
+  add_resume(c, o->resume);
   add_fit(c, o->common);
   add_common(c, o->common);
   c.runs([o] { return run(*o); });

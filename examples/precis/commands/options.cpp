@@ -6,6 +6,8 @@
 
 #include <fmt/format.h>
 
+#include <utility>
+
 namespace program {
 
 void add_model(subcommand& c, model_options& o) {
@@ -13,17 +15,25 @@ void add_model(subcommand& c, model_options& o) {
   c.add("--tokenizer", o.tokenizer, "tokenizer of a .bin model, if it is not beside the model").reads();
 }
 
-void add_special_tokens(subcommand& c, model_options& o) {
-  c.add("--special-tokens", o.special_tokens,
-        "names of special tokens in a text, such as <|endoftext|>: parsed as these tokens, or plain text")
+void add_requantize(subcommand& c, model_options& o) {
+  o.quantizes = true;
+  c.add_flag("--allow-requantize", o.allow_requantize,
+             "take a model that is quantized already: the errors of both quantizations add up");
+}
+
+option add_special_tokens(subcommand& c, model_options& o) {
+  return c
+      .add("--special-tokens", o.special_tokens,
+           "names of special tokens in a text, such as <|endoftext|>: parsed as these tokens, or plain text")
       .one_of({"parsed", "plain"})
       .shows_default();
 }
 
-void add_verdict_prompt(subcommand& c, verdict_prompt& o) {
+void add_verdict_prompt(subcommand& c, verdict_prompt& o, std::function<bool()> with_verdicts) {
   c.add("--verdict-tokens", o.tokens, "language models: tokens from the end of a text in its prompt")
       .shows_default()
-      .tells(o.given);
+      .tells(o.given)
+      .only_if(std::move(with_verdicts), "--verdicts");
 }
 
 void add_tables(subcommand& c, model_options& o) {
@@ -36,28 +46,41 @@ void add_common(subcommand& c, run_options& o) {
   c.add_flag("--quiet", o.quiet, "print no progress");
 }
 
-void add_fit(subcommand& c, run_options& o) {
-  c.add("--fit", o.fit,
-        "codes of integer and small-float formats: clip_search, which searches the range of every group, or nearest, "
-        "which spans it (faster, less exact)")
+option add_fit(subcommand& c, run_options& o) {
+  return c
+      .add(
+          "--fit", o.fit,
+          "codes of integer and small-float formats: clip_search, which searches the range of every group, or nearest, "
+          "which spans it (faster, less exact)")
       .one_of({"clip_search", "nearest"})
       .shows_default()
       .tells(o.fit_given);
 }
 
-void add_resume(subcommand& c, resume_options& o) {
-  c.add_flag("--resume", o.resume, "continue from the partial results of a stopped run");
-  c.add("--partial", o.partial,
-        "file for partial results (default: beside the output; without an output, in the user's cache folder)")
-      .writes();
+void add_resume(subcommand& c, resume_options& o, std::function<bool()> applies, const std::string& when) {
+  option resume = c.add_flag("--resume", o.resume, "continue from the partial results of a stopped run");
+  option partial =
+      c.add("--partial", o.partial,
+            "file for partial results (default: beside the output; without an output, in the user's cache folder)")
+          .writes();
+  if (!applies) return;
+  resume.only_if(applies, when);
+  partial.only_if(applies, when);
 }
 
-void add_text(subcommand& c, text_options& o, const std::string& help, bool required) {
+option add_text(subcommand& c, text_options& o, const std::string& help, bool required) {
   option text = c.add("--text", o.file, help).reads();
   if (required) text.required();
+  const auto with_text = [&o] { return !o.file.empty(); };
   c.add("--context", o.length,
-        "predictions per window of the text (default: one less than the model's context, or than a shorter text)");
-  c.add("--windows", o.windows, "windows of the text; 0: all").shows_default().tells(o.windows_given);
+        "predictions per window of the text (default: one less than the model's context, than 2048, or than a shorter "
+        "text)")
+      .only_if(with_text, "--text");
+  c.add("--windows", o.windows, "windows of the text; 0: all")
+      .shows_default()
+      .tells(o.windows_given)
+      .only_if(with_text, "--text");
+  return text;
 }
 
 option add_units(subcommand& c, const std::string& name, std::string& value, const std::string& help) {

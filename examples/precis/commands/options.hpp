@@ -8,6 +8,7 @@
 #include "jobs/text_windows.hpp"
 #include "jobs/verdicts.hpp"
 
+#include <functional>
 #include <string>
 
 /// Options that several subcommands share, and the lines that they print about their inputs.
@@ -15,18 +16,20 @@ namespace program {
 
 /// MODEL and --tokenizer.
 void add_model(subcommand& c, model_options& o);
+/// --allow-requantize, for a command that chooses formats: without it, a model that is quantized already is refused.
+void add_requantize(subcommand& c, model_options& o);
 /// --special-tokens.
-void add_special_tokens(subcommand& c, model_options& o);
+option add_special_tokens(subcommand& c, model_options& o);
 /// --json, --threads and --quiet.
 void add_common(subcommand& c, run_options& o);
 /// --fit.
-void add_fit(subcommand& c, run_options& o);
-/// --resume and --partial.
-void add_resume(subcommand& c, resume_options& o);
+option add_fit(subcommand& c, run_options& o);
+/// --resume and --partial, which are refused where nothing would be kept; `when` says, for the message, with what they go.
+void add_resume(subcommand& c, resume_options& o, std::function<bool()> applies = {}, const std::string& when = {});
 /// --text, --context and --windows.
-void add_text(subcommand& c, text_options& o, const std::string& help, bool required);
-/// --verdict-tokens.
-void add_verdict_prompt(subcommand& c, verdict_prompt& o);
+option add_text(subcommand& c, text_options& o, const std::string& help, bool required);
+/// --verdict-tokens, which is refused where it would be ignored.
+void add_verdict_prompt(subcommand& c, verdict_prompt& o, std::function<bool()> with_verdicts);
 /// --tables.
 void add_tables(subcommand& c, model_options& o);
 /// An option that takes block, half or matrix.

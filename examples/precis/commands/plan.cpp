@@ -1,8 +1,10 @@
 #include "commands/commands.hpp"
 #include "commands/options.hpp"
 #include "jobs/allocation.hpp"
+#include "jobs/importance.hpp"
 #include "jobs/output.hpp"
 #include "jobs/plans.hpp"
+#include "jobs/presets.hpp"
 #include "jobs/unit_costs.hpp"
 
 #include <engine/files/files.hpp>
@@ -28,7 +30,7 @@ namespace {
 
 struct plan_command {
   model_options model;
-  std::string scores, costs, allocator, entries, types, uniform,
+  std::string scores, costs, allocator, entries, types, uniform, preset, imatrix,
       sparsity_by = "uniform", sparsity_scores, units = "block", bits = "4,6,8", prune = "0", family = "affine",
       granularity = "g32", std = "population", budget, also, out = "model.plan";
   double sparsity = 0;
@@ -69,12 +71,12 @@ precis::plan distribute_sparsity(const session& s, precis::plan p, const plan_co
 
 exit_status run(const plan_command& o) {
   require_writable({o.out, o.types, o.common.json});
-  const auto given =
-      static_cast<int>(!o.scores.empty()) + static_cast<int>(!o.costs.empty()) + static_cast<int>(!o.uniform.empty());
+  const auto given = static_cast<int>(!o.scores.empty()) + static_cast<int>(!o.costs.empty()) +
+                     static_cast<int>(!o.uniform.empty()) + static_cast<int>(!o.preset.empty());
   if (given != 1)
     precis::refuse({.what = given == 0 ? "nothing to plan from" : "several things to plan from",
                     .where = "plan",
-                    .expected = "one of --scores FILE, --costs FILE and --uniform CODEC"});
+                    .expected = "one of --scores FILE, --costs FILE, --uniform CODEC and --preset NAME"});
   const std::string allocator = !o.allocator.empty() ? o.allocator : o.costs.empty() ? "tiers" : "knapsack";
   if (allocator != "tiers" && o.budget.empty())
     precis::refuse(
@@ -92,7 +94,9 @@ exit_status run(const plan_command& o) {
     precis::refuse({.what = "a budget of " + o.budget + " without measured times",
                     .where = "plan",
                     .expected = "--costs FILE, a table of `precis cost --time`"});
-  const session s = open_model(o.model);
+  model_options opened = o.model;
+  opened.tables = o.model.tables || !o.preset.empty();
+  const session s = open_model(opened);
 
   precis::plan p;
   std::optional<precis::scores> table;
@@ -105,6 +109,21 @@ exit_status run(const plan_command& o) {
     unavailable = precis::note_not_admitted(costs.costs);
     p = allocate_plan(allocator, costs, *budget, also).plan;
     fit = agreed_fit(costs.costs.notes, o.common, o.costs);
+  } else if (!o.preset.empty()) {
+    p = preset_plan(s, o.preset, !o.imatrix.empty());
+    if (!o.imatrix.empty()) {
+      const importances found = read_importances(o.imatrix);
+      std::size_t missing = 0;
+      for (const precis::matrix_info& m : s.model.matrices())
+        missing += found.of(s.model.shape(), m.name, m.in).empty() ? 1u : 0u;
+      if (missing == s.model.matrices().size())
+        precis::refuse({.what = "no importance of any of this model's matrices",
+                        .where = o.imatrix,
+                        .expected = "the importance matrix of this model"});
+      if (missing > 0)
+        p.notes.push_back(
+            fmt::format("{} matrices, such as the embedding, have no importance in {}", missing, last_part(o.imatrix)));
+    }
   } else if (!o.uniform.empty()) {
     p = uniform_plan(s, precis::parse_unit_kind(o.units, "--units"), o.uniform,
                      o.sparsity_by == "uniform" ? o.sparsity : 0.0);
@@ -193,24 +212,27 @@ exit_status run(const plan_command& o) {
 
 void add_plan(command_line& line) {
   auto o = std::make_shared<plan_command>();
-  subcommand c = line.add("plan", "choose a format per unit: the best within a budget, by score tiers, or uniform");
+  subcommand c = line.add(
+      "plan", "choose a format per unit: the best within a budget, by score tiers, as llama-quantize, or uniform");
   c.footer(
       "Examples:\n"
       "  precis plan MODEL --costs model.costs --budget 4bpw\n"
       "  precis plan MODEL --scores taylor.scores --allocator knapsack --budget 40%\n"
       "  precis plan MODEL --scores trace.scores --bits 3,4,6 --granularity g32 --out mixed.plan\n"
       "  precis plan MODEL --uniform affine4.g32.h --out four.plan\n"
+      "  precis plan MODEL --preset Q4_K_M --imatrix model.imatrix.gguf --out q4_k_m.plan\n"
       "Tiers by z-score: z < -0.5 is low, z > 0.5 is high. Low information density gets the fewest bits and the most "
       "pruning.\n"
       "The plan is text: read it, edit it, diff it, pass it to `precis compress`.");
   add_model(c, o->model);
+  add_requantize(c, o->model);
   add_tables(c, o->model);
   c.add("--scores", o->scores, "score table from `precis score`").reads();
   c.add("--costs", o->costs, "cost table from `precis cost`").reads();
   c.add("--allocator", o->allocator,
         fmt::format("{} within --budget; or tiers: --bits by z-score (default: knapsack for costs, tiers for scores)",
                     fmt::join(allocator_names(), ", ")))
-      .only_if([o] { return o->uniform.empty(); }, "--scores or --costs");
+      .only_if([o] { return o->uniform.empty() && o->preset.empty(); }, "--scores or --costs");
   add_entries(c, o->entries, "with --scores and --budget: comma-separated formats to choose from")
       .only_if([o] { return !o->scores.empty() && !by_tiers(*o); }, "--scores and an --allocator within a --budget");
   c.add("--bits", o->bits, "bits of the low, medium and high tier: 2 to 8, 16 or 24")
@@ -232,6 +254,13 @@ void add_plan(command_line& line) {
       .shows_default()
       .only_if([o] { return by_tiers(*o); }, of_tiers);
   c.add("--uniform", o->uniform, "one format for every unit, instead of --scores");
+  c.add("--preset", o->preset,
+        fmt::format("the types that llama.cpp's llama-quantize gives every matrix, embedding and head included: {}",
+                    fmt::join(preset_names(), ", ")));
+  c.add("--imatrix", o->imatrix,
+        "with --preset: the importance matrix that `compress` will use, which changes some types")
+      .reads()
+      .only_if([o] { return !o->preset.empty(); }, "--preset");
   c.add("--sparsity", o->sparsity, "with --uniform or --sparsity-by: sparsity of the whole model")
       .shows_default()
       .only_if([o] { return !o->uniform.empty() || o->sparsity_by != "uniform"; },

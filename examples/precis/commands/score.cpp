@@ -52,6 +52,11 @@ exit_status run(score_command& o) {
   if (!o.text.file.empty()) {
     text = read_windows(s, o.text);
     o.score.what.text = &*text;
+    if (keeps_partial_results(o.scorer)) {
+      const engine::json job = o.score.units_job(s, o.scorer, o.text.file, *text);
+      saved.emplace(partial_file(o.resume, o.out + ".partial", job), job, o.resume);
+      if (saved->size() > 0) fmt::print("resume {} changes of units were measured before\n", saved->size());
+    }
   }
   const score_result found = run_scorer(o.scorer, s, o.score.what, o.common, saved ? &*saved : nullptr);
   if (found.stopped) {
@@ -84,9 +89,12 @@ void add_score(command_line& line) {
       "  precis score MODEL --scorer causal_trace --facts facts.json --out trace.scores\n"
       "  precis score MODEL --scorer gradient_magnitude --text calibration.txt --units half\n"
       "  precis score MODEL --scorer cca --text calibration.txt --context 63 --windows 40\n"
-      "The table is text: read it, edit it, pass it to `precis plan`. --resume continues a stopped causal trace.");
+      "The table is text: read it, edit it, pass it to `precis plan`. --resume continues a stopped causal trace, "
+      "taylor or "
+      "pruning_sensitivity; the other scorers take a few passes over the text, and keep nothing.");
   add_model(c, o->model);
-  add_special_tokens(c, o->model);
+  add_special_tokens(c, o->model)
+      .only_if([o] { return !o->text.file.empty() || !o->score.facts.empty(); }, "--text or --facts");
   add_tables(c, o->model);
   c.add("--scorer", o->scorer,
         "causal_trace (needs --facts), weight_magnitude (needs no data), or one that needs --text: "
@@ -94,12 +102,15 @@ void add_score(command_line& line) {
         "outliers, drop_one, reconstruction_error")
       .required()
       .one_of(scorer_names());
-  add_text(c, o->text, "calibration text, for all scorers but causal_trace and weight_magnitude", false);
+  add_text(c, o->text, "calibration text, for all scorers but causal_trace and weight_magnitude", false)
+      .only_if([o] { return needs_text(o->scorer); }, "a scorer that reads text");
   c.add("--out", o->out, "score table to write").shows_default().writes();
   c.add("--svg", o->svg, "also draw the scores and their tiers").writes();
-  o->score.declare(c, &o->scorer);
-  add_fit(c, o->common);
-  add_resume(c, o->resume);
+  o->score.declare(c, {.scorers = [o] { return std::vector{o->scorer}; }, .option_name = "--scorer"});
+  add_fit(c, o->common).only_if([o] { return o->scorer == "reconstruction_error"; }, "--scorer reconstruction_error");
+  add_resume(
+      c, o->resume, [o] { return keeps_partial_results(o->scorer); },
+      "--scorer " + fmt::format("{}", fmt::join(scorers_with_partial_results(), ", ")));
   add_common(c, o->common);
   c.runs([o] { return run(*o); });
 }

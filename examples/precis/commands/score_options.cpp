@@ -15,20 +15,24 @@
 
 namespace program {
 
-void score_options::declare(subcommand& c, const std::string* scorer) {
-  const auto only = [scorer](option declared, std::vector<std::string> of) {
-    if (scorer == nullptr) return;
-    declared.only_if([scorer, of] { return std::ranges::find(of, *scorer) != of.end(); },
-                     fmt::format("--scorer {}", fmt::join(of, ", ")));
+void score_options::declare(subcommand& c, const users& by) {
+  const auto only = [&by](option declared, std::vector<std::string> of) {
+    declared.only_if(
+        [scorers = by.scorers, of] {
+          return std::ranges::any_of(scorers(), [&](const auto& s) { return std::ranges::find(of, s) != of.end(); });
+        },
+        fmt::format("{} {}", by.option_name, fmt::join(of, ", ")));
   };
-  only(c.add("--facts", facts, "causal_trace: facts, a JSON array of {prompt, subject, attribute}").reads(),
-       {"causal_trace"});
+  option with_facts =
+      c.add("--facts", facts, "causal_trace: facts, a JSON array of {prompt, subject, attribute}").reads();
+  if (!by.uses_facts) only(with_facts, {"causal_trace"});
   only(c.add("--facts-limit", facts_limit, "read only the first N facts (default: all)"), {"causal_trace"});
   only(c.add("--answers", answer_rule, "answers of several tokens: first (take the first token) or whole (refuse them)")
            .one_of({"first", "whole"})
            .shows_default(),
        {"causal_trace"});
-  add_units(c, "--units", units, "the units that get one score each: block, half (attention or MLP) or matrix");
+  add_units(c, "--units", units, "the units that get one score each: block, half (attention or MLP) or matrix")
+      .only_if([scorers = by.scorers] { return !scorers().empty(); }, by.option_name);
   only(c.add("--window", what.trace.window, "causal_trace: layers restored together").shows_default(),
        {"causal_trace"});
   only(c.add("--runs", what.trace.noise.runs, "causal_trace: noisy runs per fact").shows_default(), {"causal_trace"});
@@ -43,8 +47,9 @@ void score_options::declare(subcommand& c, const std::string* scorer) {
            "--replace", [this] { what.trace.noise.how = precis::score::corruption::mode::replace; },
            "causal_trace: replace the embeddings by noise instead of adding it"),
        {"causal_trace"});
-  only(c.add("--seed", what.trace.noise.seed, "causal_trace, taylor, input_taylor: seed of the noise").shows_default(),
-       {"causal_trace", "taylor", "input_taylor"});
+  option seed =
+      c.add("--seed", what.trace.noise.seed, "causal_trace, taylor, input_taylor: seed of the noise").shows_default();
+  if (!by.uses_seed) only(seed, {"causal_trace", "taylor", "input_taylor"});
   only(c.add("--reduce", reduce, "causal_trace: mean_roles, max_roles, last_subject, last_token or mean_tokens")
            .one_of({"mean_roles", "max_roles", "last_subject", "last_token", "mean_tokens"})
            .shows_default(),
@@ -116,16 +121,36 @@ engine::json score_options::trace_job(const session& s) const {
             {"seed", what.trace.noise.seed}}}};
 }
 
-void experiment_options::declare(subcommand& c) {
+engine::json score_options::units_job(const session& s, const std::string& scorer, const std::string& file,
+                                      const text_windows& text) const {
+  engine::json options{{"units", units}, {"windows", text.windows.size()}, {"length", text.length}};
+  if (scorer == "taylor")
+    options.update({{"draws", what.taylor.draws}, {"noise", what.taylor.noise.size}, {"seed", what.trace.noise.seed}});
+  else
+    options["sparsities"] = what.pruning.sparsities;
+  return {{"command", "score"},
+          {"model", s.fingerprint},
+          {"scorer", scorer},
+          {"text", file},
+          {"special_tokens", text.special_tokens},
+          {"options", std::move(options)}};
+}
+
+void experiment_options::declare(subcommand& c, const score_options::users& by,
+                                 std::function<bool()> reads_calibration) {
   add_model(c, model);
+  add_requantize(c, model);
   add_special_tokens(c, model);
   add_text(c, text, "held-out text to evaluate on", true);
-  c.add("--calibration", calibration, "text for scorers and costs; use other text than the held-out one").reads();
+  c.add("--calibration", calibration, "text for scorers and costs; use other text than the held-out one")
+      .reads()
+      .only_if(std::move(reads_calibration), "scorers or costs that read text");
   c.add("--calibration-windows", calibration_windows, "windows of the calibration text; 0: all")
       .shows_default()
-      .tells(calibration_windows_given);
+      .tells(calibration_windows_given)
+      .only_if([this] { return !calibration.empty(); }, "--calibration");
   c.add("--out", out, "folder for the results; created if it does not exist").shows_default().writes();
-  score.declare(c);
+  score.declare(c, by);
   add_fit(c, common);
   add_resume(c, resume);
   add_common(c, common);
@@ -147,6 +172,20 @@ experiment open_experiment(const experiment_options& o) {
                                            .windows_option = "--calibration-windows"});
   if (!o.score.facts.empty()) e.facts = o.score.load(e.model);
   return e;
+}
+
+checkpoint* kept_scores::of(const std::string& scorer, const std::string& beside) {
+  if (!keeps_partial_results(scorer)) return nullptr;
+  const std::string file = beside + "." + scorer;
+  const engine::json job = scorer == "causal_trace" ? o_.score.trace_job(s_)
+                                                    : o_.score.units_job(s_, scorer, o_.calibration, *e_.calibration);
+  all_.push_back(std::make_unique<checkpoint>(
+      file, job, resume_options{.partial = file, .resume = o_.resume.resume && std::filesystem::exists(file)}));
+  return all_.back().get();
+}
+
+void kept_scores::finish() {
+  for (const auto& each : all_) each->finish();
 }
 
 score_request request_of(const experiment_options& o, const experiment& e) {

@@ -1,9 +1,12 @@
 #include "commands/commands.hpp"
 #include "commands/score_options.hpp"
 #include "jobs/checkpoint.hpp"
+#include "jobs/formats.hpp"
 #include "jobs/lists.hpp"
 #include "jobs/output.hpp"
+#include "jobs/plans.hpp"
 #include "jobs/tier_grid.hpp"
+#include "jobs/unit_costs.hpp"
 #include "report/results/score_pictures.hpp"
 #include "report/results/sweep_report.hpp"
 
@@ -13,9 +16,9 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include <algorithm>
 #include <filesystem>
 #include <memory>
-#include <optional>
 #include <utility>
 
 namespace program {
@@ -27,6 +30,12 @@ struct sweep_command {
   std::string scorers = "causal_trace,weight_magnitude,gradient_magnitude", family = "affine", granularity = "row";
   bool scorers_given = false;
   std::vector<std::string> bits{"8,16,24", "4,6,8", "3,4,6", "3,4,5", "2,4,6"}, prune{"0", "0.3,0.2,0.1"};
+
+  [[nodiscard]] std::vector<std::string> chosen_scorers() const {
+    const std::vector<std::string> names = read_names(scorers, scorer_names(), "--scorers");
+    return scorers_given ? names
+                         : usable_scorers(names, !experiment.score.facts.empty(), !experiment.calibration.empty());
+  }
 };
 
 exit_status run(sweep_command& all) {
@@ -35,12 +44,9 @@ exit_status run(sweep_command& all) {
   tier_grid_request request{.bits = {}, .prune = {}, .family = all.family, .granularity = all.granularity};
   for (const std::string& b : all.bits) request.bits.push_back(read_bits(b, "--bits"));
   for (const std::string& p : all.prune) request.prune.push_back(read_sparsities(p, "--prune"));
-  std::vector<std::string> names = read_names(all.scorers, scorer_names(), "--scorers");
-  if (!all.scorers_given) {
-    names = usable_scorers(names, !o.score.facts.empty(), !o.calibration.empty());
-    if (fmt::format("{}", fmt::join(names, ",")) != all.scorers)
-      fmt::print("scorers {}: the others need --facts or --calibration\n", fmt::join(names, ", "));
-  }
+  const std::vector<std::string> names = all.chosen_scorers();
+  if (!all.scorers_given && fmt::format("{}", fmt::join(names, ",")) != all.scorers)
+    fmt::print("scorers {}: the others need --facts or --calibration\n", fmt::join(names, ", "));
   for (const std::string& name : names) require_data(name, !o.score.facts.empty(), !o.calibration.empty());
   const std::filesystem::path out(o.out);
   require_folder(out, "sweep.csv");
@@ -48,13 +54,23 @@ exit_status run(sweep_command& all) {
 
   experiment e = open_experiment(o);
   session& s = e.model;
+  std::vector<std::string> codecs;
+  for (const per_tier<unsigned>& bits : request.bits) {
+    const precis::allocate::z_tiers tiers =
+        make_tiers(bits, request.prune.front(), request.family, request.granularity);
+    for (const std::string& codec : {tiers.low.codec, tiers.medium.codec, tiers.high.codec})
+      if (formats::contains(codec) && std::ranges::find(codecs, codec) == codecs.end()) codecs.push_back(codec);
+  }
+  for (const refused_entry& r : refused_entries(s, codecs, o.common))
+    precis::refuse({.what = r.unit + " cannot be in " + r.entry,
+                    .where = "--bits",
+                    .expected = "bits, --family and --granularity whose formats hold every unit"});
   const score_request what = request_of(o, e);
   const engine::json job{{"command", "sweep"},      {"model", s.fingerprint},
                          {"text", o.text.file},     {"windows", e.text.windows.size()},
                          {"length", e.text.length}, {"fit", o.common.fit}};
   checkpoint saved(o.partial("sweep"), job, o.resume);
-  const std::string traces = o.partial("sweep") + ".traces";
-  std::optional<checkpoint> traces_saved;
+  kept_scores kept(o, s, e);
   std::vector<precis::scores> tables;
   engine::json result{{"command", "sweep"},
                       {"model", s.name},
@@ -62,11 +78,7 @@ exit_status run(sweep_command& all) {
                       {"text", e.text.name},
                       {"windows", e.text.windows.size()}};
   for (const std::string& name : names) {
-    if (name == "causal_trace")
-      traces_saved.emplace(
-          traces, o.score.trace_job(s),
-          resume_options{.partial = traces, .resume = o.resume.resume && std::filesystem::exists(traces)});
-    const score_result found = run_scorer(name, s, what, o.common, name == "causal_trace" ? &*traces_saved : nullptr);
+    const score_result found = run_scorer(name, s, what, o.common, kept.of(name, o.partial("sweep")));
     if (found.stopped) return stop(saved);
     fmt::print("scored {} in {}\n", name, duration(found.seconds));
     engine::write_file(out / (name + ".scores"), precis::to_text(found.table));
@@ -86,7 +98,7 @@ exit_status run(sweep_command& all) {
   result.update(to_json(r));
   write_json(o.common.json, result);
   saved.finish();
-  if (traces_saved) traces_saved->finish();
+  kept.finish();
   return exit_status::done;
 }
 
@@ -114,7 +126,8 @@ void add_sweep(command_line& line) {
       .one_of({"affine", "symmetric", "symmetric_full"})
       .shows_default();
   c.add("--granularity", o->granularity, "tensor, row, g32, g64 or g128").shows_default();
-  o->experiment.declare(c);
+  o->experiment.declare(c, {.scorers = [o] { return o->chosen_scorers(); }},
+                        [o] { return std::ranges::any_of(o->chosen_scorers(), needs_text); });
   c.runs([o] { return run(*o); });
 }
 

@@ -178,6 +178,8 @@ class judge {
   };
   for (std::size_t b = 0; b < r.budgets.size(); ++b) {
     const std::size_t limit = r.budgets[b].bytes(c.weights, c.original_bytes);
+    for (const comparison_request::given_plan& given : r.given)
+      if (given.budget == b) add(given.name, "", b, {.plan = given.plan});
     add("uniform", "", b, {.plan = precis::allocate::uniform{.budget = r.budgets[b]}(sizes), .optimal = true});
     std::vector<std::size_t> steps = ladder(sizes);
     for (const std::size_t e : steps) {

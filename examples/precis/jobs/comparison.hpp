@@ -34,6 +34,13 @@ struct comparison_request {
   std::vector<std::string> allocators;  ///< see allocator_names()
   std::size_t random_plans = 3;
   std::uint64_t seed = 0;
+  /// Plans that are given, each for the budget of its own size: "preset Q4_K_M".
+  struct given_plan {
+    std::string name;
+    precis::plan plan;
+    std::size_t budget = 0;  ///< index
+  };
+  std::vector<given_plan> given = {};
   /// Verdicts take longest, so only uniform plans, cluster tiers (which the CPTQuant paper evaluates by accuracy) and
   /// knapsack plans on measured or reconstruction costs are evaluated on them.
   [[nodiscard]] static bool wants_verdicts(const compared_plan& row);
@@ -53,7 +60,7 @@ struct quality {
 
 /// One plan, its size and its quality.
 struct compared_plan {
-  std::string candidate;   ///< or "uniform", "uniform above", "random", "first layers", "last layers"
+  std::string candidate;   ///< or "uniform", "uniform above", "random", "first layers", "last layers", a given plan
   std::string allocator;   ///< empty for reference plans
   std::size_t budget = 0;  ///< index into the request
   precis::plan plan;

@@ -1,6 +1,7 @@
 #include "jobs/compression.hpp"
 
 #include "jobs/formats.hpp"
+#include "jobs/importance.hpp"
 #include "jobs/plans.hpp"
 #include "jobs/run_options.hpp"
 #include "jobs/session.hpp"
@@ -13,6 +14,7 @@
 #include <engine/model_files/load.hpp>
 
 #include <precis/core/error.hpp>
+#include <precis/kernel/packed_format.hpp>
 
 #include <algorithm>
 #include <filesystem>
@@ -60,6 +62,12 @@ struct choices {
   return out;
 }
 
+/// Whether ggml encodes a format with importance only.
+[[nodiscard]] bool needs_importance(std::string_view codec) {
+  const auto f = precis::kernel::parse_format(codec);
+  return f && f->codes == precis::kernel::code_kind::block && precis::kernel::layout_of(f->block).needs_importance;
+}
+
 /// Refuses to replace what `compress` did not write: another folder, or a file that is not GGUF.
 void require_replaceable(const std::filesystem::path& out) {
   std::error_code ignored;
@@ -88,26 +96,55 @@ compression_result compress(const compression_request& r, const run_options& o) 
   if (r.replace) require_replaceable(r.out);
   const engine::model_source source = engine::open_source(r.model.path);
   show_warnings(source.warnings);
-  if (!engine::family_of(source.config).causal)
-    precis::refuse({.what = "a classifier", .where = r.model.path, .expected = "a language model"});
+  if (source.config.labels != 0)
+    precis::refuse({.what = "a classifier",
+                    .where = r.model.path,
+                    .expected = "a language model or a sentence encoder"});
   engine::check_can_be_packed(source);
+  if (!r.plan.empty()) check_quantized(source, r.model);
   if (source.format == engine::model_format::gguf && !engine::has_gguf_name(r.out))
     precis::refuse({.what = "a GGUF file, which cannot become a folder",
                     .where = r.model.path,
                     .expected = "an --out that ends in .gguf, or the original model"});
   const engine::matrix_decoder codecs = decoder();
   const std::string fingerprint = engine::fingerprint(source, codecs);
-  const engine::mapped_file file(r.plan);
-  precis::plan p = precis::parse_plan(file.text(), r.plan);
-  const code_fit fit = agreed_fit(p.notes, o, r.plan);
-  set_fit(p.notes, fit);
-  const choices resolved = resolve(source, p, fingerprint, r.plan);
+  precis::plan p;
+  code_fit fit = o.coder();
+  choices resolved;  // none without a plan: every matrix keeps its values
+  if (!r.plan.empty()) {
+    const engine::mapped_file file(r.plan);
+    p = precis::parse_plan(file.text(), r.plan);
+    fit = agreed_fit(p.notes, o, r.plan);
+    set_fit(p.notes, fit);
+    resolved = resolve(source, p, fingerprint, r.plan);
+  }
   precis::size_report size = precis::size_of(resolved.matrices);
   size.original_bytes = 0;
   for (const precis::matrix_choice& c : resolved.matrices)
-    size.original_bytes += tensor_of(source, c.name).bytes.size();
+    size.original_bytes += tensor_of(source, c.name).stored_bytes();
 
-  std::size_t removed = 0;
+  std::size_t removed = 0, with_importance = 0;
+  importances known;
+  if (!r.imatrix.empty()) known = read_importances(r.imatrix);
+  const auto importance_of = [&](const precis::matrix_choice& c) {
+    const auto f = precis::kernel::parse_format(c.codec);
+    const bool takes_it = f && f->kept == precis::kernel::kept_weights::all &&
+                          (f->codes == precis::kernel::code_kind::ggml || f->codes == precis::kernel::code_kind::block);
+    return takes_it ? known.of(source.config, c.name, c.in) : std::vector<float>();
+  };
+  for (const std::vector<precis::matrix_choice>* all : {&resolved.matrices, &resolved.tables})
+    for (const precis::matrix_choice& c : *all) {
+      const bool weighed = !importance_of(c).empty();  // refuses a file of another model before any work
+      with_importance += weighed ? 1u : 0u;
+      if (!r.imatrix.empty() && !weighed && needs_importance(c.codec) && all == &resolved.matrices)
+        precis::refuse({.what = "no importance of " + c.name,
+                        .where = r.imatrix,
+                        .expected = "one for every matrix in " + c.codec + ", as llama-quantize demands"});
+    }
+  if (!r.imatrix.empty() && with_importance == 0)
+    precis::refuse({.what = "no importance that the plan's formats use",
+                    .where = r.imatrix,
+                    .expected = "the importance matrix of this model, and ggml's blocks in the plan"});
   engine::compressed_sizes written;
   {
     progress bar("packing", resolved.matrices.size() + resolved.tables.size(), o.how());
@@ -120,17 +157,19 @@ compression_result compress(const compression_request& r, const run_options& o) 
                             std::vector<float> values(t.elements());
                             engine::decode(t, codecs, values);
                             const precis::weight_view w(values, t.shape[0], t.shape[1]);
-                            pack_matrix(t.in_major ? w.transposed() : w, c, packed, fit);
+                            pack_matrix(t.in_major ? w.transposed() : w, c, packed, fit, importance_of(c));
                             bar.step();
                           }});
     };
     for (const precis::matrix_choice& c : resolved.matrices) add(c);
     for (const precis::matrix_choice& c : resolved.tables) add(c);
-    const engine::compress_options how{
+    engine::compress_options how{
         .existing = r.replace ? engine::atomic_folder::existing::replace : engine::atomic_folder::existing::refuse,
         .tokenizer = r.model.tokenizer,
         .made_from = fingerprint,
-        .files = {{"model.plan", precis::to_text(p)}}};
+        .files = {},
+        .requantize = r.model.allow_requantize};
+    if (!r.plan.empty()) how.files["model.plan"] = precis::to_text(p);
     const bool gguf = engine::has_gguf_name(r.out);
     written = gguf ? engine::write_gguf(r.model.path, r.out, matrices, how)
                    : engine::write_compressed(r.model.path, r.out, matrices, how);
@@ -141,7 +180,8 @@ compression_result compress(const compression_request& r, const run_options& o) 
           .size = size,
           .all_before = written.before,
           .all_after = written.after,
-          .removed = removed};
+          .removed = removed,
+          .with_importance = with_importance};
 }
 
 folder_bytes write_packed(const session& s, const std::filesystem::path& source, const resolved_plan& resolved,

@@ -20,8 +20,9 @@ struct run_options;
 /// Packing a model by a plan.
 struct compression_request {
   model_options model;
-  std::string plan;           ///< file
+  std::string plan;           ///< file; empty: nothing is packed, only the container changes
   std::filesystem::path out;  ///< folder, or a file that ends in .gguf
+  std::string imatrix = {};   ///< file with the importances of the matrices' inputs; empty: none
   bool replace = false;       ///< whether an existing output may be replaced
 };
 
@@ -31,12 +32,13 @@ struct compression_result {
   precis::size_report size;    ///< of the plan's units
   std::size_t all_before = 0;  ///< bytes of all tensors
   std::size_t all_after = 0;
-  std::size_t removed = 0;  ///< weights pruned
+  std::size_t removed = 0;          ///< weights pruned
+  std::size_t with_importance = 0;  ///< matrices that the --imatrix file weighed
 };
 
 /// Prunes and packs matrix by matrix; the model is never in memory as a whole.
 ///
-/// Errors   a classifier; a plan that was made for another fit than the given one; those of precis::resolve,
+/// Errors   a classifier; a model that is quantized already (check_quantized); an importance matrix of another model; a plan that was made for another fit than the given one; those of precis::resolve,
 ///          engine::write_compressed and engine::write_gguf. Throws `stopped`.
 [[nodiscard]] compression_result compress(const compression_request& r, const run_options& o);
 

@@ -12,6 +12,7 @@
 
 namespace program {
 
+class checkpoint;
 struct run_options;
 struct session;
 struct text_windows;
@@ -34,8 +35,10 @@ struct evolution_result {
 };
 
 /// Selects offspring on an eighth, a half and all of the text in turn. The model's weights are restored exactly.
+/// Losses of candidates that the checkpoint holds are not measured again.
 /// Errors: those of allocate::evolve; a first plan whose units or formats differ from the table's.
-[[nodiscard]] evolution_result run_evolution(session& s, const evolution_request& what, const run_options& o);
+[[nodiscard]] evolution_result run_evolution(session& s, const evolution_request& what, const run_options& o,
+                                             checkpoint* saved = nullptr);
 
 /// A cost table with sizes but no costs, for a search without measured costs. Entries that cannot hold a unit's weights
 /// are not admissible.

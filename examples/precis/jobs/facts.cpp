@@ -2,6 +2,7 @@
 
 #include "jobs/json_lines.hpp"
 
+#include <engine/files/files.hpp>
 #include <engine/files/json.hpp>
 
 #include <precis/core/error.hpp>
@@ -45,8 +46,13 @@ precis::score::fact make_fact(const engine::tokenizer& tokens, std::string name,
 
 fact_file load_facts(const engine::tokenizer& tokens, std::size_t context, const std::filesystem::path& path,
                      answers rule, std::size_t most, std::string_view shorten) {
+  return parse_facts(tokens, context, engine::mapped_file(path).text(), path.string(), rule, most, shorten);
+}
+
+fact_file parse_facts(const engine::tokenizer& tokens, std::size_t context, std::string_view text,
+                      const std::string& name, answers rule, std::size_t most, std::string_view shorten) {
   fact_file out;
-  for_each_json_entry(path, "fact", "an array of objects with prompt, subject and attribute", most,
+  for_each_json_entry(text, name, "fact", "an array of objects with prompt, subject and attribute", most,
                       [&](const engine::json_object& entry, const std::string& where) {
                         const std::string prompt = entry.text("prompt"), subject = entry.text("subject"),
                                           attribute = entry.text("attribute");

@@ -42,6 +42,10 @@ struct fact_file {
 [[nodiscard]] fact_file load_facts(const engine::tokenizer& tokens, std::size_t context,
                                    const std::filesystem::path& path, answers rule, std::size_t most = 0,
                                    std::string_view shorten = "--answers first");
+/// The same from the contents of a file called `name`.
+[[nodiscard]] fact_file parse_facts(const engine::tokenizer& tokens, std::size_t context, std::string_view text,
+                                    const std::string& name, answers rule, std::size_t most = 0,
+                                    std::string_view shorten = "--answers first");
 
 /// The prompts and answers of facts, over the whole vocabulary.
 [[nodiscard]] questions ask(const fact_file& facts, std::string name);

@@ -30,6 +30,10 @@ std::size_t formats::bytes(std::size_t entry, std::size_t out, std::size_t in) n
 void formats::encode(std::size_t entry, precis::weight_view weights, std::span<std::byte> packed) {
   standard::encode(entry, weights, packed);
 }
+void formats::encode(std::size_t entry, precis::weight_view weights, std::span<const float> importance,
+                     std::span<std::byte> packed) {
+  standard::encode(entry, weights, importance, packed);
+}
 void formats::decode(std::size_t entry, std::span<const std::byte> packed, precis::mutable_weight_view weights) {
   standard::decode(entry, packed, weights);
 }

@@ -30,6 +30,9 @@ struct formats {
   [[nodiscard]] static std::size_t index_of(std::string_view name);
   [[nodiscard]] static std::size_t bytes(std::size_t entry, std::size_t out, std::size_t in) noexcept;
   static void encode(std::size_t entry, precis::weight_view weights, std::span<std::byte> packed);
+  /// With one importance per column, for the formats that take it.
+  static void encode(std::size_t entry, precis::weight_view weights, std::span<const float> importance,
+                     std::span<std::byte> packed);
   static void decode(std::size_t entry, std::span<const std::byte> packed, precis::mutable_weight_view weights);
 };
 

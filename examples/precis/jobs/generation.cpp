@@ -80,7 +80,7 @@ generation_result generate(const generation_request& r, const std::function<void
   out.prompt_tokens = ids.size();
   const std::size_t longest = std::min(source.config.context, out.prompt_tokens + r.tokens);
   std::size_t bytes = 0;
-  for (const engine::source_tensor& t : source.tensors) bytes += t.bytes.size();
+  for (const engine::source_tensor& t : source.tensors) bytes += t.stored_bytes();
   const engine::packed_transformer model(
       engine::with_memory(bytes, "the weights of " + r.model.path,
                           [&] { return engine::load_packed(source, decoder()); }),

@@ -5,8 +5,10 @@
 #include "jobs/session.hpp"
 
 #include <engine/files/files.hpp>
+#include <engine/files/gguf.hpp>
 #include <engine/model_files/gguf_model.hpp>
 
+#include <precis/allocate/ggml_preset.hpp>
 #include <precis/core/error.hpp>
 #include <precis/core/text.hpp>
 
@@ -111,9 +113,9 @@ std::string_view ggml_type(std::string_view codec) {
   const precis::kernel::packed_format f = *precis::kernel::parse_format(codec);
   if (f.kept != precis::kernel::kept_weights::all)  // ggml has no sparse types: the type of the values
     return ggml_type(codec.substr(codec.find('.') + 1));
-  if (f.codes == code_kind::ggml) return codec;
+  if (f.codes == code_kind::ggml || f.codes == code_kind::block) return codec;
   if (f.codes == code_kind::dense)
-    return f.dense == dense_type::bfloat16 ? "bf16" : f.dense == dense_type::float16 ? "f16" : "f32";
+    return f.dense == dense_type::bfloat16 ? "bfloat16" : f.dense == dense_type::float16 ? "float16" : "float32";
   if (f.codes == code_kind::codebook)
     return f.codebook.code_bits == 2 ? "q2_k" : f.codebook.code_bits == 3 ? "q3_k" : "q4_0";
   const bool offset = f.grid.rule == precis::codec::grid_rule::affine || f.grid.has_minimum();
@@ -125,36 +127,25 @@ std::string_view ggml_type(std::string_view codec) {
     case 6: return "q6_k";
     case 7:
     case 8: return "q8_0";
-    case 16: return "f16";
-    default: return "f32";
+    case 16: return "float16";
+    default: return "float32";
   }
-}
-
-/// A type of ggml, for sizes.
-struct ggml_block {
-  std::string_view type;
-  std::size_t weights, bytes;
-};
-constexpr ggml_block ggml_blocks[] = {{"f32", 1, 4},      {"f16", 1, 2},      {"bf16", 1, 2},      {"q4_0", 32, 18},
-                                      {"q4_1", 32, 20},   {"q5_0", 32, 22},   {"q5_1", 32, 24},    {"q8_0", 32, 34},
-                                      {"q2_k", 256, 84},  {"q3_k", 256, 110}, {"q4_k", 256, 144},  {"q5_k", 256, 176},
-                                      {"q6_k", 256, 210}, {"iq4_nl", 32, 18}, {"iq4_xs", 256, 136}};
-[[nodiscard]] const ggml_block& block_of(std::string_view type) {
-  const auto* const at = std::ranges::find(ggml_blocks, type, &ggml_block::type);
-  if (at == std::end(ggml_blocks))
-    precis::refuse({.what = "type " + std::string(type),
-                    .where = "--tensor-types",
-                    .expected = "a type whose blocks are known: f32 to q8_0, q2_k to q6_k, iq4_nl or iq4_xs"});
-  return *at;
 }
 
 /// What llama-quantize stores rows of `in` weights in instead of `type`, if they are not whole blocks of it.
 [[nodiscard]] std::string_view type_for_rows(std::string_view type, std::size_t in) {
-  constexpr std::pair<std::string_view, std::string_view> smaller_blocks[] = {
-      {"q2_k", "q4_0"}, {"q3_k", "q4_0"}, {"q4_k", "q5_0"}, {"q5_k", "q5_1"}, {"q6_k", "q8_0"}, {"iq4_xs", "iq4_nl"}};
-  if (in % block_of(type).weights == 0) return type;
-  const auto* const at = std::ranges::find(smaller_blocks, type, [](const auto& pair) { return pair.first; });
-  return at != std::end(smaller_blocks) && in % 32 == 0 ? at->second : "f16";
+  const bool is_float = type == "float32" || type == "float16" || type == "bfloat16";
+  const std::string_view fitting = is_float ? type : precis::allocate::ggml_preset::fitting(type, in);
+  if (fitting.empty())
+    precis::refuse(
+        {.what = "rows of " + std::to_string(in) + " weights, for which nothing replaces " + std::string(type),
+         .where = "--tensor-types",
+         .expected = "another format in the plan"});
+  return fitting;
+}
+/// The name of a type in llama.cpp's files and options.
+[[nodiscard]] std::string_view llama_name(std::string_view type) {
+  return type == "float32" ? "f32" : type == "float16" ? "f16" : type == "bfloat16" ? "bf16" : type;
 }
 
 }  // namespace
@@ -171,10 +162,11 @@ llama_types tensor_types(const session& s, const resolved_plan& p) {
                       .expected = "a GPT-2 or Llama model"});
     for (std::size_t at = 0; (at = name.find('.', at)) != std::string::npos; at += 2) name.insert(at, "\\");
     const std::string_view wanted = ggml_type(c.codec), type = type_for_rows(wanted, c.in);
-    if (type != wanted) ++replaced[fmt::format("rows of {} are not whole blocks of {}: {}", c.in, wanted, type)];
+    if (type != wanted)
+      ++replaced[fmt::format("rows of {} are not whole blocks of {}: {}", c.in, wanted, llama_name(type))];
     if (c.sparsity > 0) ++pruned;
-    bytes += c.out * c.in / block_of(type).weights * block_of(type).bytes;
-    out.lines += fmt::format("{}={}\n", name, type);
+    bytes += engine::gguf_bytes(type, std::vector{c.out, c.in});
+    out.lines += fmt::format("{}={}\n", name, llama_name(type));
   }
   for (const auto& [what, count] : replaced) out.notes.push_back(fmt::format("{} matrices: {}", count, what));
   if (pruned > 0)
@@ -194,9 +186,9 @@ resolved_plan resolve(const session& s, const precis::plan& p) {
 
 void apply(engine::transformer& model, const precis::plan& p, code_fit fit) { precis::apply<formats>(model, p, fit); }
 
-void pack_matrix(precis::weight_view weights, const precis::matrix_choice& c, std::span<std::byte> packed,
-                 code_fit fit) {
-  precis::pack_matrix<formats>(weights, c, packed, fit);
+void pack_matrix(precis::weight_view weights, const precis::matrix_choice& c, std::span<std::byte> packed, code_fit fit,
+                 std::span<const float> importance) {
+  precis::pack_matrix<formats>(weights, c, packed, fit, importance);
 }
 
 }  // namespace program

@@ -56,8 +56,8 @@ struct resolved_plan {
 
 /// precis::apply and precis::pack_matrix for the program's formats, compiled once.
 void apply(engine::transformer& model, const precis::plan& p, code_fit fit);
-void pack_matrix(precis::weight_view weights, const precis::matrix_choice& c, std::span<std::byte> packed,
-                 code_fit fit);
+void pack_matrix(precis::weight_view weights, const precis::matrix_choice& c, std::span<std::byte> packed, code_fit fit,
+                 std::span<const float> importance = {});
 
 struct llama_types {
   std::string lines;

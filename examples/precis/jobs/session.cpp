@@ -11,6 +11,7 @@
 #include <engine/model_files/source.hpp>
 
 #include <precis/core/error.hpp>
+#include <precis/kernel/packed_format.hpp>
 
 #include <fmt/format.h>
 
@@ -28,6 +29,27 @@ std::string last_part(const std::filesystem::path& path) {
 
 void show_warnings(std::span<const std::string> sentences) {
   for (const std::string& s : sentences) fmt::print(stderr, "precis: warning: {}\n", s);
+}
+
+void check_quantized(const engine::model_source& source, const model_options& o) {
+  if (!o.quantizes) return;
+  std::size_t quantized = 0;
+  std::string codec;
+  for (const engine::source_tensor& t : source.tensors) {
+    const auto f = precis::kernel::parse_format(t.codec);
+    if (t.codec.empty() || (f && f->codes == precis::kernel::code_kind::dense)) continue;
+    if (quantized++ == 0) codec = t.codec;
+  }
+  if (quantized == 0) return;
+  const std::string what =
+      fmt::format("{} of {} tensors are quantized already ({})", quantized, source.tensors.size(), codec);
+  if (!o.allow_requantize)
+    precis::refuse({.what = what,
+                    .where = o.path,
+                    .expected = "the original model in float32, float16 or bfloat16; or --allow-requantize, which adds "
+                                "a second error to that of the first quantization"});
+  const std::string warning = o.path + ": " + what + "; the errors of both quantizations add up";
+  show_warnings(std::span(&warning, 1));
 }
 
 engine::bundle load_bundle(const model_options& o) {
@@ -59,6 +81,7 @@ session open_model(const model_options& o) {
     precis::refuse({.what = "a sentence encoder",
                     .where = o.path,
                     .expected = "a language model; `precis embed MODEL --prompt TEXT` runs sentence encoders"});
+  if (o.quantizes) check_quantized(engine::open_source(o.path), o);
   engine::bundle b = load_bundle(o);
   session s{.name = last_part(o.path),
             .tokens = std::move(b.tokenizer),

@@ -14,6 +14,7 @@
 namespace engine {
 struct bundle;
 struct config;
+struct model_source;
 }  // namespace engine
 
 namespace program {
@@ -23,6 +24,8 @@ struct model_options {
   std::string path, tokenizer;
   std::string special_tokens = "parsed";  ///< or plain: how their names in a text are read
   bool tables = false;                    ///< the token embedding and an untied head are matrices, too
+  bool quantizes = false;                 ///< the command chooses formats: the model must not be quantized already
+  bool allow_requantize = false;          ///< but it may be, with a warning
 };
 
 /// An open language model.
@@ -36,8 +39,11 @@ struct session {
 /// Lets a tokenizer read texts as the options say.
 void set_special_tokens(engine::tokenizer& t, const model_options& o);
 
-/// Errors: those of engine::load; a classifier.
+/// Errors: those of engine::load and check_quantized; a classifier.
 [[nodiscard]] session open_model(const model_options& o);
+
+/// Refuses a model that is quantized already if the command is to quantize it and may not do so again; warns if it may.
+void check_quantized(const engine::model_source& source, const model_options& o);
 
 /// Whether a path is a folder with a classifier in it; false for anything else, including a path without a model.
 [[nodiscard]] bool is_classifier(const std::filesystem::path& path);

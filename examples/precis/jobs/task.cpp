@@ -2,6 +2,7 @@
 
 #include "jobs/json_lines.hpp"
 
+#include <engine/files/files.hpp>
 #include <engine/files/json.hpp>
 
 #include <precis/core/error.hpp>
@@ -37,9 +38,11 @@ task integer_products() {
   return all_pairs("INT-MULT", 20, "x", [](std::size_t a, std::size_t b) { return a * b; });
 }
 
-task load_task(const std::filesystem::path& path) {
+task load_task(const std::filesystem::path& path) { return parse_task(engine::mapped_file(path).text(), path); }
+
+task parse_task(std::string_view text, const std::filesystem::path& path) {
   task t{.name = path.filename().string(), .prompts = {}, .answers = {}};
-  for_each_json_line(path, [&](const engine::json_object& line) {
+  for_each_json_line(text, path.string(), [&](const engine::json_object& line) {
     t.prompts.push_back(line.text("prompt"));
     t.answers.push_back(line.text("answer"));
     if (t.prompts.back().empty() || t.answers.back().empty())

@@ -34,6 +34,8 @@ struct task {
 ///
 /// Errors   a line that is not such an object, with its number; an empty prompt or answer; a file without lines.
 [[nodiscard]] task load_task(const std::filesystem::path& path);
+/// The same from the contents of a file that would be at `path`.
+[[nodiscard]] task parse_task(std::string_view text, const std::filesystem::path& path);
 /// The inverse of load_task.
 [[nodiscard]] std::string to_json_lines(const task& t);
 

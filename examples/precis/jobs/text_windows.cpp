@@ -24,6 +24,9 @@
 namespace program {
 namespace {
 
+/// Tokens of a window where nothing is stated: contexts of 100,000 and more would make a whole text one window.
+constexpr std::size_t longest_by_default = 2048;
+
 /// The sequences of a file of token ids: {"sequences": [[1, 403, ...], ...]}.
 [[nodiscard]] std::vector<std::vector<precis::token>> read_sequences(const engine::mapped_file& file,
                                                                      const std::string& where, std::size_t vocabulary) {
@@ -70,10 +73,11 @@ text_windows read_windows(const session& s, const text_options& o) {
                    .windows = {},
                    .special_tokens = special_tokens};
   if (out.length == 0) {
-    out.length = std::max<std::size_t>(std::min(std::max<std::size_t>(shortest, 2), context) - 1, 1);
-    if (!is_ids && out.length + 1 < context)
+    const std::size_t usual = std::min(context, longest_by_default);
+    out.length = std::max<std::size_t>(std::min(std::max<std::size_t>(shortest, 2), usual) - 1, 1);
+    if (!is_ids && out.length + 1 < usual)
       fmt::print(stderr, "precis: {} has {} tokens: one window of {} predictions instead of {}\n", out.name, shortest,
-                 out.length, context - 1);
+                 out.length, usual - 1);
   }
   if (out.length > context)
     precis::refuse({.what = fmt::format("windows of {} predictions", out.length),

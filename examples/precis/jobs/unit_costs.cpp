@@ -118,6 +118,22 @@ void find_admissible(const session& s, precis::cost_table& table, const run_opti
   });
 }
 
+std::vector<refused_entry> refused_entries(const session& s, const std::vector<std::string>& entries,
+                                           const run_options& o) {
+  precis::cost_table table{.entries = entries,
+                           .units = precis::group_units(s.model.matrices(), precis::unit_kind::matrix),
+                           .costs = std::vector<double>(s.model.matrices().size() * entries.size(), 0.0)};
+  find_admissible(s, table, o);
+  std::vector<refused_entry> refused;
+  for (std::size_t e = 0; e < entries.size(); ++e)
+    for (std::size_t u = 0; u < table.units.size(); ++u)
+      if (!table.admits(u, e)) {
+        refused.push_back({table.units[u].name, entries[e]});
+        break;
+      }
+  return refused;
+}
+
 precis::cost_table costs_of_scores(const session& s, const precis::scores& table,
                                    const std::vector<std::string>& entries, const run_options& o) {
   precis::cost_table t = o.coder().search

@@ -39,6 +39,14 @@ void require_text(const std::string& name, bool with_text);
 [[nodiscard]] cost_result run_costs(const std::string& name, session& s, const cost_request& what, const run_options& o,
                                     checkpoint* saved = nullptr);
 
+/// A unit and an entry that cannot hold its weights.
+struct refused_entry {
+  std::string unit, entry;
+};
+/// The first matrix that each of the entries cannot hold; entries that hold every matrix are not listed.
+[[nodiscard]] std::vector<refused_entry> refused_entries(const session& s, const std::vector<std::string>& entries,
+                                                         const run_options& o);
+
 /// Makes entries that cannot hold a unit's weights not admissible, for tables without costs.
 void find_admissible(const session& s, precis::cost_table& table, const run_options& o);
 

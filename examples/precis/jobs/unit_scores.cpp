@@ -25,6 +25,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <map>
 
 namespace program {
 
@@ -46,8 +47,17 @@ const std::vector<std::string>& scorer_names() {
 
 namespace {
 bool needs_facts(const std::string& name) { return name == "causal_trace"; }
-bool needs_text(const std::string& name) { return !needs_facts(name) && name != "weight_magnitude"; }
 }  // namespace
+
+bool needs_text(const std::string& name) { return !needs_facts(name) && name != "weight_magnitude"; }
+
+const std::vector<std::string>& scorers_with_partial_results() {
+  static const std::vector<std::string> names{"causal_trace", "taylor", "pruning_sensitivity"};
+  return names;
+}
+bool keeps_partial_results(const std::string& name) {
+  return std::ranges::find(scorers_with_partial_results(), name) != scorers_with_partial_results().end();
+}
 
 std::vector<std::string> usable_scorers(const std::vector<std::string>& names, bool with_facts, bool with_text) {
   std::vector<std::string> usable;
@@ -121,11 +131,45 @@ struct watched_pool {
   }
 };
 
-precis::scores by_text(const std::string& name, session& s, const score_request& what, const run_options& o) {
+/// The losses of changed units, kept in a checkpoint.
+class unit_losses {
+ public:
+  unit_losses(const std::vector<precis::unit>& units, checkpoint* saved) : units_(units), saved_(saved) {}
+
+  [[nodiscard]] const std::vector<precis::nll>* known(std::size_t unit, std::size_t version) {
+    if (saved_ == nullptr) return nullptr;
+    const std::string key = name(unit, version);
+    if (const auto read = read_.find(key); read != read_.end()) return &read->second;
+    const engine::json* const found = saved_->find(key);
+    if (found == nullptr) return nullptr;
+    std::vector<precis::nll> losses;
+    for (const engine::json& loss : *found) losses.push_back({.sum = loss.at(0), .count = loss.at(1)});
+    return &read_.emplace(key, std::move(losses)).first->second;
+  }
+  void finished(std::size_t unit, std::size_t version, std::span<const precis::nll> losses) {
+    if (saved_ == nullptr) return;
+    engine::json piece = engine::json::array();
+    for (const precis::nll& loss : losses) piece.push_back({loss.sum, loss.count});
+    saved_->record(name(unit, version), piece);
+  }
+
+ private:
+  [[nodiscard]] std::string name(std::size_t unit, std::size_t version) const {
+    return fmt::format("{} {}", units_[unit].name, version);
+  }
+
+  const std::vector<precis::unit>& units_;
+  checkpoint* saved_;
+  std::map<std::string, std::vector<precis::nll>> read_;
+};
+
+precis::scores by_text(const std::string& name, session& s, const score_request& what, const run_options& o,
+                       checkpoint* saved) {
   namespace score = precis::score;
   const std::span<const precis::token_batch> windows(what.text->windows);
-  const std::size_t units = precis::group_units(s.model.matrices(), what.units).size();
-  const auto changes = [&](std::size_t versions) { return units * versions + s.model.layers() + 2; };
+  const std::vector<precis::unit> units = precis::group_units(s.model.matrices(), what.units);
+  const auto changes = [&](std::size_t versions) { return units.size() * versions + s.model.layers() + 2; };
+  unit_losses memory(units, saved);
   if (name == "gradient_magnitude" || name == "first_order_taylor") {
     const std::vector<precis::token_batch> batches = batched(*what.text);
     progress bar("taking gradients", batches.size(), o.how());
@@ -138,7 +182,7 @@ precis::scores by_text(const std::string& name, session& s, const score_request&
     score::taylor scorer = what.taylor;
     scorer.units = what.units;
     progress bar("perturbing units", changes(scorer.draws), o.how());
-    return scorer(s.model, windows, watched_pool{o.pool(), &bar});
+    return scorer.resume(s.model, windows, memory, watched_pool{o.pool(), &bar});
   }
   if (name == "input_taylor")
     return score::input_taylor{
@@ -148,7 +192,7 @@ precis::scores by_text(const std::string& name, session& s, const score_request&
     score::pruning_sensitivity scorer = what.pruning;
     scorer.units = what.units;
     progress bar("pruning units", changes(scorer.sparsities.size()), o.how());
-    return scorer(s.model, windows, watched_pool{o.pool(), &bar});
+    return scorer.resume(s.model, windows, memory, watched_pool{o.pool(), &bar});
   }
   if (name == "cca") {
     score::cca scorer = what.cca;
@@ -187,7 +231,7 @@ score_result run_scorer(const std::string& name, session& s, const score_request
     out.table = precis::score::weight_magnitude{.units = what.units}(s.model);
   } else {
     try {
-      out.table = by_text(name, s, what, o);
+      out.table = by_text(name, s, what, o, saved);
     } catch (const stopped&) {
       out.stopped = true;
     }

@@ -44,13 +44,19 @@ struct score_result {
 
 [[nodiscard]] const std::vector<std::string>& scorer_names();
 
+/// Whether a scorer reads calibration text.
+[[nodiscard]] bool needs_text(const std::string& name);
+/// The scorers that take long, and keep what they finished.
+[[nodiscard]] const std::vector<std::string>& scorers_with_partial_results();
+[[nodiscard]] bool keeps_partial_results(const std::string& name);
 /// Those of `names` that the given data allow.
 [[nodiscard]] std::vector<std::string> usable_scorers(const std::vector<std::string>& names, bool with_facts,
                                                       bool with_text);
 /// Refuses a scorer whose data are missing, with the option that gives them.
 void require_data(const std::string& name, bool with_facts, bool with_text);
 
-/// Runs the scorer called `name`. Facts already in the checkpoint are not traced again.
+/// Runs the scorer called `name`. What the checkpoint holds, facts or changed units, is not
+/// computed again.
 /// Some scorers change the model's weights while they run and restore them exactly.
 /// Errors: an unknown name; missing facts or text, with the option that gives them.
 [[nodiscard]] score_result run_scorer(const std::string& name, session& s, const score_request& what,

@@ -2,6 +2,7 @@
 
 #include "jobs/json_lines.hpp"
 
+#include <engine/files/files.hpp>
 #include <engine/files/json.hpp>
 
 #include <precis/core/error.hpp>
@@ -31,8 +32,12 @@ double verdict_file::most_frequent() const {
 }
 
 verdict_file load_verdicts(const std::filesystem::path& path) {
+  return parse_verdicts(engine::mapped_file(path).text(), path);
+}
+
+verdict_file parse_verdicts(std::string_view text, const std::filesystem::path& path) {
   verdict_file out{.name = path.filename().string(), .texts = {}, .labels = {}, .choices = {}};
-  for_each_json_line(path, [&](const engine::json_object& line) {
+  for_each_json_line(text, path.string(), [&](const engine::json_object& line) {
     out.texts.push_back(line.text("text"));
     const std::string label = line.text("label");
     if (label.empty() || out.texts.back().empty()) line.refuse("an empty text or label", "a text and its label");

@@ -8,6 +8,7 @@
 #include <filesystem>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace program {
@@ -28,6 +29,8 @@ struct verdict_file {
 /// Errors   a line that is not such an object, with its number; an empty text or label; fewer than two labels in the
 ///          file.
 [[nodiscard]] verdict_file load_verdicts(const std::filesystem::path& path);
+/// The same from the contents of a file that would be at `path`.
+[[nodiscard]] verdict_file parse_verdicts(std::string_view text, const std::filesystem::path& path);
 
 inline constexpr std::size_t default_verdict_tokens = 180;  ///< from the end of a text, if the context holds them
 

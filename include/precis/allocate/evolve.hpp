@@ -3,16 +3,15 @@
 #include <precis/allocate/solver/choice_problem.hpp>
 #include <precis/allocate/solver/linked_table.hpp>
 #include <precis/allocate/solver/solution.hpp>
+#include <precis/core/algorithms.hpp>
+#include <precis/core/as_span.hpp>
 #include <precis/core/random.hpp>
 #include <precis/kernel/ieee.hpp>
 
-#include <algorithm>
-#include <cmath>
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
 #include <limits>
-#include <numeric>
 #include <span>
 #include <string>
 #include <type_traits>
@@ -25,7 +24,7 @@ PRECIS_IEEE_BEGIN
 /// The data on which candidates are compared: whole sequences, except the last, of which only the first
 /// `tokens_of_last` tokens count.
 struct evaluation_sample {
-  std::vector<std::size_t> sequences = {};
+  std::vector<std::size_t> sequences{};
   std::size_t tokens_of_last = 0;
 
   bool operator==(const evaluation_sample&) const = default;
@@ -76,7 +75,7 @@ struct evolve {
   partners swap_with = partners::equal_sizes;
   std::size_t starts = 16;          ///< number of random starts, unless one entry everywhere takes exactly the budget
   std::size_t start_tokens = 2048;  ///< number of tokens on which the starts are compared
-  std::vector<std::size_t> from = {};  ///< [units] entries to start from instead, for example those of knapsack
+  std::vector<std::size_t> from{};  ///< [units] entries to start from instead, for example those of knapsack
   std::uint64_t seed = 0;
 
   /// `tokens` holds the length of each available sequence.
@@ -220,7 +219,7 @@ struct evolve {
       std::vector<std::vector<std::size_t>> entries;
       entries.reserve(candidates.size());
       for (const candidate& c : candidates) entries.push_back(entries_of(c));
-      std::vector<double> losses = fitness(std::span<const std::vector<std::size_t>>(entries), sample);
+      std::vector<double> losses = fitness(as_span(entries), sample);
       if (losses.size() != candidates.size())
         bad(std::to_string(losses.size()) + " losses for " + std::to_string(candidates.size()) + " candidates",
             "one loss per candidate");

@@ -1,17 +1,18 @@
 #pragma once
 
 #include <precis/allocate/z_tiers.hpp>
+#include <precis/core/algorithms.hpp>
 #include <precis/core/as_span.hpp>
 #include <precis/core/checks.hpp>
 #include <precis/core/error.hpp>
+#include <precis/core/math.hpp>
 #include <precis/core/plan.hpp>
 #include <precis/core/scores.hpp>
 #include <precis/kernel/ieee.hpp>
 
-#include <algorithm>
-#include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <cstdlib>
 #include <limits>
 #include <span>
 #include <string>
@@ -22,9 +23,9 @@ PRECIS_IEEE_BEGIN
 
 /// Clusters of values, from the lowest centre to the highest.
 struct clustering {
-  std::vector<double> from = {};     ///< [clusters] the smallest value of each, ascending
-  std::vector<double> centres = {};  ///< [clusters] the means
-  double sse = 0;                    ///< sum of squared distances from the cluster centres
+  std::vector<double> from{};     ///< [clusters] the smallest value of each, ascending
+  std::vector<double> centres{};  ///< [clusters] the means
+  double sse = 0;                 ///< sum of squared distances from the cluster centres
 
   /// The cluster of a value: the last one whose smallest value is not above it, or the first one.
   template<class = void>
@@ -47,13 +48,13 @@ class best_cuts {
   /// Requires sorted values and at least `count` distinct ones.
   best_cuts(const std::vector<double>& sorted, std::size_t count) : n_(sorted.size()), prefix_(n_ + 1) {
     int exponent = 0;  // a power of two, which rounds nothing and keeps the squares in range
-    (void)std::frexp(std::max(std::abs(sorted.front()), std::abs(sorted.back())), &exponent);
+    (void)math::frexp(std::max(std::abs(sorted.front()), std::abs(sorted.back())), &exponent);
     double mean = 0;
-    for (const double v : sorted) mean += std::ldexp(v, -exponent) / static_cast<double>(n_);
+    for (const double v : sorted) mean += math::ldexp(v, -exponent) / static_cast<double>(n_);
     for (std::size_t i = 0; i < n_; ++i) {
       const double d =
-          std::ldexp(sorted[i], -exponent) - mean;  // centred, so that differences of prefix sums cancel little
-      prefix_[i + 1] = {prefix_[i].first + d, std::fma(d, d, prefix_[i].second)};
+          math::ldexp(sorted[i], -exponent) - mean;  // centred, so that differences of prefix sums cancel little
+      prefix_[i + 1] = {prefix_[i].first + d, math::fma(d, d, prefix_[i].second)};
     }
     for (std::size_t k = 1; k < count; ++k) windows_.push_back({k, n_ - count + k});
   }
@@ -232,7 +233,7 @@ template<class = void>
         k + 1 < result.from.size() ? std::lower_bound(sorted.begin(), sorted.end(), result.from[k + 1]) : sorted.end();
     double centre = 0;
     for (auto v = low; v != high; ++v) centre += *v / static_cast<double>(high - low);
-    for (auto v = low; v != high; ++v) result.sse = std::fma(*v - centre, *v - centre, result.sse);
+    for (auto v = low; v != high; ++v) result.sse = math::fma(*v - centre, *v - centre, result.sse);
     result.centres.push_back(centre);
   }
   return result;

@@ -5,12 +5,13 @@
 #include <precis/allocate/solver/multiple_choice.hpp>
 #include <precis/allocate/solver/solution.hpp>
 #include <precis/allocate/solver/two_limits.hpp>
+#include <precis/core/algorithms.hpp>
 #include <precis/core/compensated_sum.hpp>
+#include <precis/core/math.hpp>
 #include <precis/kernel/ieee.hpp>
 
-#include <algorithm>
-#include <cmath>
 #include <cstddef>
+#include <cstdlib>
 #include <optional>
 #include <string>
 
@@ -139,10 +140,10 @@ struct smallest {
       s.optimal = chosen.optimal;
       solver::add_up(s, t);
       s.objective = static_cast<double>(of == resource::bytes ? s.bytes : s.nanoseconds);
-      s.bound = s.optimal ? s.objective : std::ceil(chosen.bound);
+      s.bound = s.optimal ? s.objective : math::ceil(chosen.bound);
       if (s.cost <= cost) return s;
       const double tighter =
-          limit > cost ? cost : std::min(limit - (s.cost - cost), std::nextafter(limit, -not_admitted));
+          limit > cost ? cost : std::min(limit - (s.cost - cost), math::nextafter(limit, -not_admitted));
       limit = std::max(tighter, least.value());
     }
   }

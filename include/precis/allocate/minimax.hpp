@@ -3,9 +3,9 @@
 #include <precis/allocate/solver/choice_problem.hpp>
 #include <precis/allocate/solver/linked_table.hpp>
 #include <precis/allocate/solver/solution.hpp>
+#include <precis/core/algorithms.hpp>
 #include <precis/kernel/ieee.hpp>
 
-#include <algorithm>
 #include <cstddef>
 #include <limits>
 #include <span>

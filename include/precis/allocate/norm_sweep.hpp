@@ -4,11 +4,11 @@
 #include <precis/allocate/minimax.hpp>
 #include <precis/allocate/solver/linked_table.hpp>
 #include <precis/allocate/solver/solution.hpp>
+#include <precis/core/algorithms.hpp>
 #include <precis/core/checks.hpp>
+#include <precis/core/math.hpp>
 #include <precis/kernel/ieee.hpp>
 
-#include <algorithm>
-#include <cmath>
 #include <cstddef>
 #include <string>
 #include <utility>
@@ -53,7 +53,7 @@ struct norm_sweep {
     for (std::size_t i = 0; i < powers.size(); ++i) {
       cost_table raised = t;  // relative to the largest cost, so that no power overflows
       for (double& c : raised.costs)
-        if (c < not_admitted && largest > 0) c = std::pow(c / largest, powers[i]);
+        if (c < not_admitted && largest > 0) c = math::pow(c / largest, powers[i]);
       const knapsack within{.budget = budget, .linked = linked};
       const solution least = within.solve(raised);
       // Small costs vanish in high powers, which leaves bytes unspent: solve again and let no unit get worse.

@@ -1,12 +1,12 @@
 #pragma once
 
+#include <precis/core/algorithms.hpp>
 #include <precis/core/checks.hpp>
 #include <precis/core/cost_table.hpp>
 #include <precis/core/error.hpp>
+#include <precis/core/math.hpp>
 #include <precis/kernel/ieee.hpp>
 
-#include <algorithm>
-#include <cmath>
 #include <cstddef>
 #include <span>
 #include <string>
@@ -37,7 +37,7 @@ inline void check(std::span<const rank_unit> units, const std::string& where) {
     double squares = 0;
     for (std::size_t r = 0; valid && r < u.values.size(); ++r) {
       valid = kernel::is_finite(u.values[r]) && u.values[r] >= 0 && (r == 0 || u.values[r] <= u.values[r - 1]);
-      squares = std::fma(u.values[r], u.values[r], squares);
+      squares = math::fma(u.values[r], u.values[r], squares);
     }
     if (!valid)
       refuse({.what = "unit " + u.name + " of " + std::to_string(u.out) + " x " + std::to_string(u.in) + " with " +
@@ -68,10 +68,10 @@ struct ranks_by_energy {
     std::vector<std::size_t> ranks;
     for (const rank_unit& u : units) {
       double all = 0, kept = 0;
-      for (const double v : u.values) all = std::fma(v, v, all);
+      for (const double v : u.values) all = math::fma(v, v, all);
       std::size_t r = 0;
       while (r < u.values.size() && (kept < (1 - lost) * all)) {
-        kept = std::fma(u.values[r], u.values[r], kept);
+        kept = math::fma(u.values[r], u.values[r], kept);
         ++r;
       }
       ranks.push_back(r);
@@ -162,7 +162,7 @@ template<class = void>
                        .weights = u.out * u.in});
     t.original_bytes += u.out * u.in * bytes_per_number;
     std::vector<double> tail(u.values.size() + 1);
-    for (std::size_t r = u.values.size(); r-- > 0;) tail[r] = std::fma(u.values[r], u.values[r], tail[r + 1]);
+    for (std::size_t r = u.values.size(); r-- > 0;) tail[r] = math::fma(u.values[r], u.values[r], tail[r + 1]);
     for (std::size_t r = 0; r < most; ++r) {
       t.bytes.push_back(r * (u.out + u.in) * bytes_per_number);
       t.costs.push_back(r < u.dense_from() ? u.weight * tail[std::min(r, u.values.size())] : not_admitted);

@@ -1,13 +1,13 @@
 #pragma once
 
+#include <precis/core/algorithms.hpp>
 #include <precis/core/checks.hpp>
 #include <precis/core/error.hpp>
+#include <precis/core/math.hpp>
 #include <precis/core/plan.hpp>
 #include <precis/core/text.hpp>
 #include <precis/kernel/ieee.hpp>
 
-#include <algorithm>
-#include <cmath>
 #include <cstddef>
 #include <limits>
 #include <span>
@@ -146,7 +146,7 @@ struct entropy_softmax {
       for (std::size_t i = 0; i < s.size(); ++i)
         if (open[i]) least = std::min(least, scores[i]);
       // At least one factor is 1.
-      const auto factor = [&](std::size_t i) { return std::exp((least - scores[i]) / temperature); };
+      const auto factor = [&](std::size_t i) { return math::exp((least - scores[i]) / temperature); };
       for (std::size_t i = 0; i < s.size(); ++i)
         if (open[i]) sum += static_cast<double>(weights[i]) * factor(i);
       if (!(sum > 0)) break;

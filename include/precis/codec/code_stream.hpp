@@ -1,11 +1,11 @@
 #if !defined(PRECIS_CODEC_CODE_STREAM)
 #define PRECIS_CODEC_CODE_STREAM
 
+#include <precis/core/algorithms.hpp>
 #include <precis/core/error.hpp>
 #include <precis/kernel/grid_format.hpp>
 #include <precis/kernel/ieee.hpp>
 
-#include <algorithm>
 #include <bit>
 #include <concepts>
 #include <cstddef>

@@ -3,17 +3,18 @@
 #include <precis/codec/dense_copy.hpp>
 #include <precis/codec/grid/storage.hpp>
 #include <precis/codec/weight_checks.hpp>
+#include <precis/core/algorithms.hpp>
 #include <precis/core/as_span.hpp>
 #include <precis/core/error.hpp>
+#include <precis/core/math.hpp>
 #include <precis/core/view.hpp>
 #include <precis/kernel/codebook_format.hpp>
 #include <precis/kernel/half.hpp>
 #include <precis/kernel/ieee.hpp>
 
-#include <algorithm>
-#include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <cstdlib>
 #include <limits>
 #include <span>
 #include <string>
@@ -42,7 +43,7 @@ template<class = void>
     for (std::size_t i = first; i < last; ++i) {
       const auto x = static_cast<double>(sorted[i]);
       all += x;
-      square = std::fma(x, x, square);
+      square = math::fma(x, x, square);
     }
     n.push_back(n.back() + static_cast<double>(last - first));
     sum.push_back(sum.back() + all);
@@ -53,7 +54,7 @@ template<class = void>
   const double lowest = sorted.empty() ? 0 : static_cast<double>(sorted.front());
   const double width =
       distinct > max_points ? (static_cast<double>(sorted.back()) - lowest) / static_cast<double>(max_points) : 0;
-  const auto bin = [&](std::size_t i) { return std::floor((static_cast<double>(sorted[i]) - lowest) / width); };
+  const auto bin = [&](std::size_t i) { return math::floor((static_cast<double>(sorted[i]) - lowest) / width); };
   for (std::size_t first = 0; first < sorted.size();) {
     std::size_t last = first + 1;
     if (width > 0)

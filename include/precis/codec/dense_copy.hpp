@@ -1,10 +1,10 @@
 #if !defined(PRECIS_CODEC_DENSE_COPY)
 #define PRECIS_CODEC_DENSE_COPY
 
+#include <precis/core/algorithms.hpp>
 #include <precis/core/view.hpp>
 #include <precis/kernel/ieee.hpp>
 
-#include <algorithm>
 #include <cstddef>
 #include <vector>
 

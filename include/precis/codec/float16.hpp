@@ -9,7 +9,6 @@
 #include <precis/kernel/ieee.hpp>
 
 #include <bit>
-#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>

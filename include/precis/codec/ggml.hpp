@@ -1,9 +1,11 @@
 #pragma once
 
+#include <precis/codec/blocks/encode_small.hpp>
 #include <precis/codec/dense_copy.hpp>
 #include <precis/codec/weight_checks.hpp>
 #include <precis/core/error.hpp>
 #include <precis/core/view.hpp>
+#include <precis/kernel/blocks/small_blocks.hpp>
 #include <precis/kernel/ggml_blocks.hpp>
 #include <precis/kernel/ieee.hpp>
 
@@ -21,7 +23,8 @@ PRECIS_IEEE_BEGIN
 ///           word with the fifth bits; then bytes of which byte j holds the low four bits of codes j and 16 + j (8
 ///           bits: code j, signed).
 /// Errors    rows whose length is not a multiple of 32 (the message names codecs that accept them); weights that are
-///           not finite; a block whose scale or minimum exceeds 65504. A scale below 2^-25 is stored as 0, as in ggml.
+///           not finite; a block whose scale or minimum exceeds 65504; an importance that is negative, not finite, or not one
+///           number per column. A scale below 2^-25 is stored as 0, as in ggml.
 /// Cost      one read. To multiply, convert once with kernel::repack_ggml, which keeps the size, then use
 ///           kernel::matvec.
 /// @post     byte-identical to ggml's reference quantizers.
@@ -39,21 +42,24 @@ struct ggml {
   [[nodiscard]] static constexpr std::size_t bytes(std::size_t out, std::size_t in) {
     return out * (in / kernel::ggml_block + (in % kernel::ggml_block != 0)) * block_bytes;
   }
-  static void encode(weight_view weights, std::span<std::byte> packed) {
+  static void encode(weight_view weights, std::span<std::byte> packed) { encode(weights, {}, packed); }
+  /// importance: one number of at least 0 per column, the mean square of what it is multiplied with; empty: none.
+  static void encode(weight_view weights, std::span<const float> importance, std::span<std::byte> packed) {
     check(weights, packed.size());
     check_finite(weights, "codec " + name());
+    check_importance(name(), importance, weights);
     const with_contiguous_rows contiguous(weights);
     const weight_view w = contiguous.view();
     std::byte* to = packed.data();
-    for (std::size_t r = 0; r < w.rows; ++r)
-      for (std::size_t c = 0; c < w.cols; c += kernel::ggml_block, to += block_bytes) {
-        kernel::encode_ggml(Type, w.row(r).data() + c, to);
+    for (std::size_t r = 0; r < w.rows; ++r) {
+      blocks::encode_row(block{}, w.row(r).data(), w.cols, importance.empty() ? nullptr : importance.data(), to);
+      for (std::size_t c = 0; c < w.cols; c += kernel::ggml_block, to += block_bytes)
         if (!kernel::fits_half(Type, to))
           refuse({.what = "the block at row " + std::to_string(r) + ", column " + std::to_string(c) +
                           " needs a scale or minimum beyond 65504",
                   .where = "codec " + name(),
                   .expected = "smaller weights, or a format with float32 scales, like affine4.g32"});
-      }
+    }
   }
   static void decode(std::span<const std::byte> packed, mutable_weight_view weights) {
     check(weights, packed.size());
@@ -67,6 +73,7 @@ struct ggml {
   }
 
  private:
+  using block = kernel::blocks::small_block<Type, 0>;  // the number of the type in files does not matter here
   static constexpr std::size_t block_bytes = kernel::layout_of(Type).bytes;
 
   static void check(weight_view w, std::size_t size) {

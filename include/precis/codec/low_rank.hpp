@@ -1,15 +1,15 @@
 #pragma once
 
 #include <precis/codec/packed_format_of.hpp>
+#include <precis/core/algorithms.hpp>
 #include <precis/core/as_span.hpp>
+#include <precis/core/math.hpp>
 #include <precis/core/menu.hpp>
 #include <precis/core/view.hpp>
 #include <precis/kernel/float_product.hpp>
 #include <precis/kernel/ieee.hpp>
 #include <precis/linear_algebra/singular_values.hpp>
 
-#include <algorithm>
-#include <cmath>
 #include <cstddef>
 #include <optional>
 #include <span>
@@ -65,7 +65,7 @@ struct low_rank {
         weights.rows >= weights.cols;  // then the singular values are contained in `left`, otherwise in `right`
     float_matrix a(weights.rows, r), b(r, weights.cols);
     for (std::size_t k = 0; k < r; ++k) {
-      const double root = std::sqrt(s.values[k]), inverse = s.values[k] > 0 ? 1 / root : 0.0;
+      const double root = math::sqrt(s.values[k]), inverse = s.values[k] > 0 ? 1 / root : 0.0;
       for (std::size_t o = 0; o < a.rows; ++o) a(o, k) = static_cast<float>(s.left(k, o) * (tall ? inverse : root));
       for (std::size_t i = 0; i < b.cols; ++i) b(k, i) = static_cast<float>(s.right(k, i) * (tall ? root : inverse));
     }

@@ -5,6 +5,7 @@
 #include <precis/codec/grid/storage.hpp>
 #include <precis/codec/packed_format_of.hpp>
 #include <precis/codec/weight_checks.hpp>
+#include <precis/core/algorithms.hpp>
 #include <precis/core/as_span.hpp>
 #include <precis/core/error.hpp>
 #include <precis/core/menu.hpp>
@@ -12,11 +13,10 @@
 #include <precis/kernel/ieee.hpp>
 #include <precis/kernel/keep_of_format.hpp>
 
-#include <algorithm>
 #include <bit>
-#include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <cstdlib>
 #include <optional>
 #include <span>
 #include <string>

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <precis/codec/blocks/block_matrix.hpp>
 #include <precis/codec/codebook.hpp>
 #include <precis/codec/float16.hpp>
 #include <precis/codec/ggml.hpp>
@@ -24,7 +25,7 @@ namespace precis::codec {
 ///     {affine, symmetric, symmetric_full, min_anchored, min_anchored_floor} x {2 ... 8, 16, 24 bits}
 ///       x {.tensor, .row, .g32, .g64, .g128} x {float32 scales, half scales .h},
 ///     {e4m3, e5m2, e2m1} x the same granularities and scales; float16, bfloat16, float32; ggml's q4_0, q4_1, q5_0,
-///     q5_1, q8_0; codebooks of 2, 3 and 4 bits (.tensor; 3 and 4 also .row); keep2of4 and bitmap50 of {float16,
+///     q5_1, q8_0, and its other blocks, q2_k to q2_0 (docs/methods/ggml.md); codebooks of 2, 3 and 4 bits (.tensor; 3 and 4 also .row); keep2of4 and bitmap50 of {float16,
 ///     symmetric4.g32, symmetric8.g32}.
 ///
 /// The 480 integer and small-float formats are run-time values, so they compile as fast as one codec. A program that
@@ -43,7 +44,9 @@ struct basic_standard {
   using others = menu<float16, bfloat16, float32, q4_0, q4_1, q5_0, q5_1, q8_0, codebook<2>, codebook<3>, codebook<4>,
                       codebook<3, per_row>, codebook<4, per_row>, keep_of<2, 4, float16>,
                       keep_of<2, 4, symmetric<4, 32>>, keep_of<2, 4, symmetric<8, 32>>, bitmap<50, float16>,
-                      bitmap<50, symmetric<4, 32>>, bitmap<50, symmetric<8, 32>>>;  ///< the entries after the grids
+                      bitmap<50, symmetric<4, 32>>, bitmap<50, symmetric<8, 32>>, q2_k, q3_k, q4_k, q5_k, q6_k, iq4_nl,
+                      iq4_xs, iq3_s, iq3_xxs, iq2_s, iq2_xs, iq2_xxs, iq1_s, iq1_m, mxfp4, nvfp4, tq1_0, tq2_0, q1_0,
+                      q2_0>;  ///< the entries after the grids
   static constexpr std::size_t size = grids + others::size;
 
   /// The integer or small-float format of entry `index`; nullopt for the other entries.
@@ -103,6 +106,14 @@ struct basic_standard {
     if (const auto f = format(index)) return codec::encode(*f, weights, packed);
     others::encode(index - grids, weights, packed);
   }
+  /// With one importance per column, which the integer and small-float formats ignore.
+  template<class = void>
+  static void encode(std::size_t index, weight_view weights, std::span<const float> importance,
+                     std::span<std::byte> packed) {
+    PRECIS_EXPECTS(index < size, "no such menu entry");
+    if (const auto f = format(index)) return codec::encode(*f, weights, packed);
+    others::encode(index - grids, weights, importance, packed);
+  }
   template<class = void>
   static void decode(std::size_t index, std::span<const std::byte> packed, mutable_weight_view weights) {
     PRECIS_EXPECTS(index < size, "no such menu entry");
@@ -120,14 +131,17 @@ struct basic_standard {
   [[nodiscard]] static std::size_t index_of(std::string_view wanted) {
     const std::size_t at = position(wanted);
     if (at == size)
-      refuse({.what = "no codec called '" + std::string(wanted) + "'",
-              .where = "codec::standard",
-              .expected =
-                  "float16, bfloat16, float32, q4_0, q4_1, q5_0, q5_1, q8_0, codebook2.tensor, codebook3 or codebook4 "
-                  "with .tensor or .row, keep2of4 or bitmap50 with .float16, .symmetric4.g32 or .symmetric8.g32, "
-                  "or affine, symmetric, symmetric_full, min_anchored or min_anchored_floor with 2 to 8, 16 or 24 bits "
-                  "and .tensor, .row, .g32, .g64 or .g128 "
-                  "(then .h for half scales), as in affine4.g32; e4m3, e5m2 or e2m1 likewise, as in e4m3.g32"});
+      refuse(
+          {.what = "no codec called '" + std::string(wanted) + "'",
+           .where = "codec::standard",
+           .expected =
+               "float16, bfloat16, float32, q4_0, q4_1, q5_0, q5_1, q8_0, q2_k, q3_k, q4_k, q5_k, q6_k, iq1_s, iq1_m, "
+               "iq2_xxs, iq2_xs, iq2_s, iq3_xxs, iq3_s, iq4_nl, iq4_xs, mxfp4, nvfp4, tq1_0, tq2_0, q1_0, q2_0, "
+               "codebook2.tensor, codebook3 or codebook4 "
+               "with .tensor or .row, keep2of4 or bitmap50 with .float16, .symmetric4.g32 or .symmetric8.g32, "
+               "or affine, symmetric, symmetric_full, min_anchored or min_anchored_floor with 2 to 8, 16 or 24 bits "
+               "and .tensor, .row, .g32, .g64 or .g128 "
+               "(then .h for half scales), as in affine4.g32; e4m3, e5m2 or e2m1 likewise, as in e4m3.g32"});
     return at;
   }
 

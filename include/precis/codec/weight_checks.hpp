@@ -5,8 +5,8 @@
 #include <precis/core/view.hpp>
 #include <precis/kernel/ieee.hpp>
 
-#include <cmath>
 #include <cstddef>
+#include <span>
 #include <string>
 
 /// What codecs check before they encode or decode.
@@ -51,6 +51,22 @@ template<class = void>
 template<class = void>
 inline void check_size(const std::string& name, std::size_t have, std::size_t need, weight_view w) {
   if (have != need) refuse_size(name, have, need, w);
+}
+
+/// Refuses importances of the columns of `w` for the codec called `name`: none, or one number of at least 0 per column.
+template<class = void>
+inline void check_importance(const std::string& name, std::span<const float> importance, weight_view w) {
+  if (importance.empty()) return;
+  if (importance.size() != w.cols)
+    refuse(
+        {.what = std::to_string(importance.size()) + " importances for rows of " + std::to_string(w.cols) + " weights",
+         .where = "codec " + name,
+         .expected = "one for each column"});
+  for (std::size_t c = 0; c < w.cols; ++c)
+    if (!kernel::is_finite(importance[c]) || importance[c] < 0)
+      refuse({.what = "the importance of column " + std::to_string(c) + " is " + std::to_string(importance[c]),
+              .where = "codec " + name,
+              .expected = "a finite number of at least 0"});
 }
 
 PRECIS_IEEE_END

@@ -1,10 +1,10 @@
 #pragma once
 
 #include <precis/core/error.hpp>
+#include <precis/core/math.hpp>
 #include <precis/kernel/ieee.hpp>
 
 #include <charconv>
-#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <limits>
@@ -45,7 +45,7 @@ struct budget {
   static constexpr std::size_t no_limit = std::numeric_limits<std::size_t>::max();
   [[nodiscard]] static std::size_t whole(double limit) {
     if (!(limit > 0)) return 0;
-    return limit < 0x1.0p63 ? static_cast<std::size_t>(std::floor(limit)) : no_limit;  // larger than any model
+    return limit < 0x1.0p63 ? static_cast<std::size_t>(math::floor(limit)) : no_limit;  // larger than any model
   }
 };
 
@@ -69,7 +69,7 @@ template<class = void>
     case budget::measure::bits_per_weight: return number + "bpw";
     case budget::measure::bytes: return number + "B";
     case budget::measure::nanoseconds: {
-      if (!(b.value >= 0 && b.value < 0x1.0p53) || b.value != std::floor(b.value)) return number + "ns";
+      if (!(b.value >= 0 && b.value < 0x1.0p53) || b.value != math::floor(b.value)) return number + "ns";
       return std::to_string(static_cast<std::size_t>(b.value)) + "ns";  // 100000, not 1e+05
     }
     case budget::measure::percent_of_original: break;
@@ -85,7 +85,7 @@ template<class = void>
   const std::string_view suffix = text.substr(static_cast<std::size_t>(end - text.data()));
   if (fault == std::errc{} && kernel::is_finite(value) && value > 0) {
     if (suffix == "bpw") return {budget::measure::bits_per_weight, value};
-    if (suffix == "B" && value == std::floor(value) && value < 0x1.0p53) return {budget::measure::bytes, value};
+    if (suffix == "B" && value == math::floor(value) && value < 0x1.0p53) return {budget::measure::bytes, value};
     if (suffix == "%") return {budget::measure::percent_of_original, value};
     if (suffix == "ns") return at_most_nanoseconds(value);
     if (suffix == "us") return at_most_nanoseconds(value * 1e3);

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <precis/core/algorithms.hpp>
 #include <precis/core/as_span.hpp>
 #include <precis/core/checks.hpp>
 #include <precis/core/error.hpp>
@@ -7,10 +8,9 @@
 #include <precis/core/unit.hpp>
 #include <precis/kernel/ieee.hpp>
 
-#include <algorithm>
-#include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <cstdlib>
 #include <limits>
 #include <span>
 #include <string>
@@ -33,16 +33,16 @@ inline constexpr std::size_t not_timed = std::numeric_limits<std::size_t>::max()
 /// Units and entries are plain names, so a table can be typed by hand and needs no menu. Costs may be negative and may
 /// rise with the number of bytes, as measured costs do.
 struct cost_table {
-  std::string model = {};          ///< fingerprint of the model; empty = unknown
-  std::string maker = {};          ///< the cost method and its input: "weighted_error of causal_trace noise_runs=10"
-  std::string measure = {};        ///< the unit of measurement: "nats", "squared error"
+  std::string model{};             ///< fingerprint of the model; empty = unknown
+  std::string maker{};             ///< the cost method and its input: "weighted_error of causal_trace noise_runs=10"
+  std::string measure{};           ///< the unit of measurement: "nats", "squared error"
   std::size_t original_bytes = 0;  ///< total over all units, for budgets in percent
-  std::vector<std::string> entries = {};  ///< menu entry names
-  std::vector<unit> units = {};
-  std::vector<std::size_t> bytes = {};        ///< [units x entries] exact packed bytes of the unit's matrices
-  std::vector<double> costs = {};             ///< [units x entries]; not_admitted = not admissible
-  std::vector<std::size_t> nanoseconds = {};  ///< [units x entries] per token; not_timed = unknown; empty = no times
-  std::vector<std::string> notes = {};  ///< what else a reader should know, one line each: units that no data reached
+  std::vector<std::string> entries{};  ///< menu entry names
+  std::vector<unit> units{};
+  std::vector<std::size_t> bytes{};        ///< [units x entries] exact packed bytes of the unit's matrices
+  std::vector<double> costs{};             ///< [units x entries]; not_admitted = not admissible
+  std::vector<std::size_t> nanoseconds{};  ///< [units x entries] per token; not_timed = unknown; empty = no times
+  std::vector<std::string> notes{};  ///< what else a reader should know, one line each: units that no data reached
 
   template<class = void>
   [[nodiscard]] std::span<const std::size_t> bytes_of(std::size_t unit) const noexcept {

@@ -80,6 +80,21 @@ struct menu {
     table[index](weights, packed);
   }
 
+  /// The same with one importance per column, the mean square of its inputs, which weighs errors. Codecs without
+  /// `encode(weights, importance, packed)` ignore it.
+  static void encode(std::size_t index, weight_view weights, std::span<const float> importance,
+                     std::span<std::byte> packed) {
+    constexpr std::array<void (*)(weight_view, std::span<const float>, std::span<std::byte>), size> table{
+        [](weight_view w, std::span<const float> i, std::span<std::byte> to) {
+          if constexpr (requires { Codecs::encode(w, i, to); })
+            Codecs::encode(w, i, to);
+          else
+            Codecs::encode(w, to);
+        }...};
+    PRECIS_EXPECTS(index < size, "no such menu entry");
+    table[index](weights, importance, packed);
+  }
+
   static void decode(std::size_t index, std::span<const std::byte> packed, mutable_weight_view weights) {
     constexpr std::array<void (*)(std::span<const std::byte>, mutable_weight_view), size> table{
         [](std::span<const std::byte> from, mutable_weight_view w) { Codecs::decode(from, w); }...};

@@ -1,10 +1,11 @@
 #pragma once
 
+#include <precis/core/algorithms.hpp>
+#include <precis/core/math.hpp>
 #include <precis/kernel/ieee.hpp>
 
-#include <algorithm>
-#include <cmath>
 #include <cstddef>
+#include <cstdlib>
 #include <span>
 #include <vector>
 
@@ -31,8 +32,8 @@ struct moments {
   const auto count = static_cast<double>(values.size());
   double squares = 0;
   for (const double v : values) m.mean += v / count;  // dividing the sum instead could overflow
-  for (const double v : values) squares = std::fma(v - m.mean, v - m.mean, squares);
-  m.standard_deviation = std::sqrt(squares / (divisor == deviation::population ? count : count - 1));
+  for (const double v : values) squares = math::fma(v - m.mean, v - m.mean, squares);
+  m.standard_deviation = math::sqrt(squares / (divisor == deviation::population ? count : count - 1));
   return m;
 }
 
@@ -50,8 +51,8 @@ template<class = void>
   double largest = 0;
   for (const double v : values) largest = std::max(largest, std::abs(v));
   int exponent = 0;
-  largest = std::frexp(largest, &exponent);  // a power of two, which rounds nothing and keeps the squares in range
-  for (std::size_t i = 0; i < values.size(); ++i) z[i] = std::ldexp(values[i], -exponent);
+  largest = math::frexp(largest, &exponent);  // a power of two, which rounds nothing and keeps the squares in range
+  for (std::size_t i = 0; i < values.size(); ++i) z[i] = math::ldexp(values[i], -exponent);
   const moments m = moments_of(z, divisor);
   const bool alike = m.standard_deviation <= 1e-12 * largest;
   for (double& v : z) v = alike ? 0 : (v - m.mean) / m.standard_deviation;

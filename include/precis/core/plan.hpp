@@ -1,5 +1,6 @@
 #pragma once
 
+#include <precis/core/algorithms.hpp>
 #include <precis/core/as_span.hpp>
 #include <precis/core/checks.hpp>
 #include <precis/core/error.hpp>
@@ -7,7 +8,6 @@
 #include <precis/core/unit.hpp>
 #include <precis/kernel/ieee.hpp>
 
-#include <algorithm>
 #include <cstddef>
 #include <span>
 #include <string>
@@ -19,20 +19,20 @@ PRECIS_IEEE_BEGIN
 
 /// The menu entry, sparsity and rank of one unit.
 struct choice {
-  std::string unit = {};   ///< the unit's name
-  std::string codec = {};  ///< the menu entry's name
-  double sparsity = 0;     ///< fraction of weights set to zero before encoding, in [0, 1]
-  std::size_t rank = 0;    ///< number of singular values kept; 0 = all
+  std::string unit{};    ///< the unit's name
+  std::string codec{};   ///< the menu entry's name
+  double sparsity = 0;   ///< fraction of weights set to zero before encoding, in [0, 1]
+  std::size_t rank = 0;  ///< number of singular values kept; 0 = all
 
   bool operator==(const choice&) const = default;
 };
 
 /// Maps every unit to a menu entry. The text form can be read, diffed and edited; see `to_text`.
 struct plan {
-  std::string model = {};               ///< fingerprint of the model it was made for; empty = any
-  unit_kind units = unit_kind::block;   ///< how the model's matrices are grouped
-  std::vector<std::string> notes = {};  ///< the allocator and its settings, one line each
-  std::vector<choice> choices = {};     ///< one per unit, in model order
+  std::string model{};                 ///< fingerprint of the model it was made for; empty = any
+  unit_kind units = unit_kind::block;  ///< how the model's matrices are grouped
+  std::vector<std::string> notes{};    ///< the allocator and its settings, one line each
+  std::vector<choice> choices{};       ///< one per unit, in model order
 
   template<class = void>
   [[nodiscard]] const choice* find(std::string_view unit) const noexcept {
@@ -121,7 +121,7 @@ template<class = void>
       check_unit_name(first, text::place(l, where));
       choice c{.unit = std::string(first), .codec = std::string(l.words[1])};
       std::vector<std::string_view> seen;
-      for (const std::string_view word : std::span(l.words).subspan(2)) {
+      for (const std::string_view word : as_span(l.words).subspan(2)) {
         const std::size_t equals = word.find('=');
         const std::string_view key = word.substr(0, equals);
         if (std::find(seen.begin(), seen.end(), key) != seen.end())
@@ -145,7 +145,7 @@ template<class = void>
   std::vector<std::string_view> names;
   names.reserve(p.choices.size());
   for (const choice& c : p.choices) names.push_back(c.unit);
-  const std::vector<std::size_t> first = first_of_equals(names);
+  const std::vector<std::size_t> first = first_of_equals(as_span(names));
   for (std::size_t i = 0; i < names.size(); ++i)
     if (first[i] != i)
       text::refuse_line(*line_of[i], where, "unit '" + shown(names[i]) + "' is chosen twice", "one line per unit");

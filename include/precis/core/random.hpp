@@ -1,8 +1,8 @@
 #pragma once
 
+#include <precis/core/math.hpp>
 #include <precis/kernel/ieee.hpp>
 
-#include <cmath>
 #include <cstdint>
 #include <numbers>
 #include <string_view>
@@ -56,8 +56,8 @@ struct random_stream {
     const std::uint64_t pair = index / 2;
     const double u = 1.0 - uniform(2 * pair);  // (0, 1]: log is finite
     const double angle = 2.0 * std::numbers::pi * uniform(2 * pair + 1);
-    const double radius = std::sqrt(-2.0 * std::log(u));
-    return radius * (index % 2 == 0 ? std::cos(angle) : std::sin(angle));
+    const double radius = math::sqrt(-2.0 * math::log(u));
+    return radius * (index % 2 == 0 ? math::cos(angle) : math::sin(angle));
   }
 };
 
@@ -128,7 +128,7 @@ class legacy_gaussian {
       x2 = 2.0 * legacy_uniform(engine_) - 1.0;
       r = x1 * x1 + x2 * x2;
     } while (r >= 1.0 || r == 0.0);
-    const double f = std::sqrt(-2.0 * std::log(r) / r);
+    const double f = math::sqrt(-2.0 * math::log(r) / r);
     saved_ = f * x1;
     kept_ = true;
     return f * x2;

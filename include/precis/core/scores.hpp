@@ -1,16 +1,16 @@
 #pragma once
 
+#include <precis/core/algorithms.hpp>
 #include <precis/core/as_span.hpp>
 #include <precis/core/checks.hpp>
 #include <precis/core/error.hpp>
 #include <precis/core/moments.hpp>
+#include <precis/core/order.hpp>
 #include <precis/core/text.hpp>
 #include <precis/core/unit.hpp>
 #include <precis/kernel/ieee.hpp>
 
-#include <algorithm>
 #include <cstddef>
-#include <numeric>
 #include <span>
 #include <string>
 #include <string_view>
@@ -25,13 +25,13 @@ PRECIS_IEEE_BEGIN
 /// A scorer that cannot say anything about some units, such as a scorer of layers about the embedding, lists them as
 /// `unscored`. What else a reader should know about the numbers is in the notes: which units no data reached.
 struct scores {
-  std::string model = {};               ///< fingerprint of the model; empty = unknown
-  std::string scorer = {};              ///< the scorer and its settings: "causal_trace window=1 noise_runs=10"
-  std::string measure = {};             ///< the unit of measurement: "probability", "squared norm", "nats"
-  std::vector<unit> units = {};         ///< [units] those with a score
-  std::vector<double> values = {};      ///< [units]
-  std::vector<unit> unscored = {};      ///< the other units of the model
-  std::vector<std::string> notes = {};  ///< one line each
+  std::string model{};               ///< fingerprint of the model; empty = unknown
+  std::string scorer{};              ///< the scorer and its settings: "causal_trace window=1 noise_runs=10"
+  std::string measure{};             ///< the unit of measurement: "probability", "squared norm", "nats"
+  std::vector<unit> units{};         ///< [units] those with a score
+  std::vector<double> values{};      ///< [units]
+  std::vector<unit> unscored{};      ///< the other units of the model
+  std::vector<std::string> notes{};  ///< one line each
 
   [[nodiscard]] std::size_t size() const noexcept { return values.size(); }
   bool operator==(const scores&) const = default;
@@ -106,10 +106,7 @@ inline void check_finite(const scores& s, const std::string& where) {
 /// Unit indices from the lowest score to the highest. Ties: the lower index comes first.
 template<class = void>
 [[nodiscard]] inline std::vector<std::size_t> ascending(std::span<const double> values) {
-  std::vector<std::size_t> order(values.size());
-  std::iota(order.begin(), order.end(), std::size_t{0});
-  std::stable_sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) { return values[a] < values[b]; });
-  return order;
+  return ascending_order(values.size(), [&](std::size_t a, std::size_t b) { return values[a] < values[b]; });
 }
 
 /// All units of the model, with and without a score, in the order of their first matrices.

@@ -1,13 +1,12 @@
 #pragma once
 
+#include <precis/core/algorithms.hpp>
 #include <precis/core/checks.hpp>
 #include <precis/core/error.hpp>
+#include <precis/core/math.hpp>
 #include <precis/kernel/ieee.hpp>
 
-#include <algorithm>
-#include <cmath>
 #include <cstddef>
-#include <numeric>
 #include <span>
 #include <string>
 #include <vector>
@@ -22,7 +21,7 @@ PRECIS_IEEE_BEGIN
 template<class = void>
 [[nodiscard]] inline std::size_t exact_count(double fraction, std::size_t n) {
   check_range(fraction, 0, 1, "a fraction", "exact_count");
-  const double k = std::floor(fraction * static_cast<double>(n) + 0.5);
+  const double k = math::floor(fraction * static_cast<double>(n) + 0.5);
   return std::min(n, static_cast<std::size_t>(k));
 }
 

@@ -1,6 +1,7 @@
 #pragma once
 
-#include <algorithm>
+#include <precis/core/algorithms.hpp>
+
 #include <cstddef>
 #include <string>
 #include <string_view>

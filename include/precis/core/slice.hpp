@@ -1,12 +1,12 @@
 #pragma once
 
+#include <precis/core/algorithms.hpp>
 #include <precis/core/as_span.hpp>
 #include <precis/core/checks.hpp>
 #include <precis/core/error.hpp>
 #include <precis/core/unit.hpp>
 #include <precis/core/view.hpp>
 
-#include <algorithm>
 #include <cstddef>
 #include <span>
 #include <string>

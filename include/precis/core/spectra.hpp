@@ -1,5 +1,6 @@
 #pragma once
 
+#include <precis/core/algorithms.hpp>
 #include <precis/core/as_span.hpp>
 #include <precis/core/checks.hpp>
 #include <precis/core/error.hpp>
@@ -7,8 +8,6 @@
 #include <precis/core/text.hpp>
 #include <precis/kernel/ieee.hpp>
 
-#include <algorithm>
-#include <cmath>
 #include <cstddef>
 #include <span>
 #include <string>
@@ -22,19 +21,19 @@ PRECIS_IEEE_BEGIN
 /// The singular values of a slice and their scores.
 struct spectrum {
   matrix_slice slice = {};
-  std::vector<double> values = {};  ///< [rank] singular values, largest first
-  std::vector<double> scores = {};  ///< [rank] high = keep; may be negative
+  std::vector<double> values{};  ///< [rank] singular values, largest first
+  std::vector<double> scores{};  ///< [rank] high = keep; may be negative
 
   bool operator==(const spectrum&) const = default;
 };
 
 /// Scores of singular values, as `scores` holds scores of units.
 struct spectra {
-  std::string model = {};    ///< fingerprint of the model; empty = unknown
-  std::string scorer = {};   ///< the scorer and its settings: "eigen_attribution shuffled_cycle seed=0"
-  std::string measure = {};  ///< the unit of measurement: "nats"
-  std::vector<spectrum> slices = {};
-  std::vector<std::string> notes = {};  ///< one line each
+  std::string model{};    ///< fingerprint of the model; empty = unknown
+  std::string scorer{};   ///< the scorer and its settings: "eigen_attribution shuffled_cycle seed=0"
+  std::string measure{};  ///< the unit of measurement: "nats"
+  std::vector<spectrum> slices{};
+  std::vector<std::string> notes{};  ///< one line each
 
   /// Total number of singular values.
   template<class = void>

@@ -1,11 +1,10 @@
 #pragma once
 
+#include <precis/core/algorithms.hpp>
 #include <precis/core/error.hpp>
 #include <precis/kernel/ieee.hpp>
 
-#include <algorithm>
 #include <charconv>
-#include <cmath>
 #include <concepts>
 #include <cstddef>
 #include <span>
@@ -21,9 +20,9 @@ PRECIS_IEEE_BEGIN
 
 /// A line that is neither blank nor only a comment.
 struct line {
-  std::size_t number = 0;                    ///< line number in the file, from 1
-  std::vector<std::string_view> words = {};  ///< never empty; non-owning views of the text that was split
-  std::string_view rest = {};                ///< everything after the first word, trimmed
+  std::size_t number = 0;                 ///< line number in the file, from 1
+  std::vector<std::string_view> words{};  ///< never empty; non-owning views of the text that was split
+  std::string_view rest = {};             ///< everything after the first word, trimmed
 };
 
 /// Splits a text into lines, dropping blank lines and comments. The text must outlive the result.

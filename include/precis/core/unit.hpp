@@ -1,9 +1,10 @@
 #pragma once
 
+#include <precis/core/algorithms.hpp>
 #include <precis/core/as_span.hpp>
 #include <precis/core/error.hpp>
+#include <precis/core/order.hpp>
 
-#include <algorithm>
 #include <cstddef>
 #include <limits>
 #include <span>
@@ -38,12 +39,12 @@ inline constexpr std::size_t after_layers = before_layers - 1;
 
 /// Everything about a weight matrix except its values.
 struct matrix_info {
-  std::string name = {};  ///< unique in the model: "h.3.attn.c_attn"
+  std::string name{};     ///< unique in the model: "h.3.attn.c_attn"
   std::size_t layer = 0;  ///< block index, before_layers or after_layers
   precis::part part = precis::part::other;
-  std::size_t out = 0;    ///< rows
-  std::size_t in = 0;     ///< columns
-  std::string unit = {};  ///< the unit it belongs to in unit_kind::named: "h.3.expert.5"; empty: a unit of its own
+  std::size_t out = 0;  ///< rows
+  std::size_t in = 0;   ///< columns
+  std::string unit{};   ///< the unit it belongs to in unit_kind::named: "h.3.expert.5"; empty: a unit of its own
 
   [[nodiscard]] std::size_t weights() const noexcept { return out * in; }
   bool operator==(const matrix_info&) const = default;
@@ -74,11 +75,11 @@ template<class = void>
 
 /// The smallest group of weights to which a plan assigns one choice.
 struct unit {
-  std::string name = {};  ///< "block.3", "block.3.mlp", the name that its matrices state, or the matrix's own name
+  std::string name{};     ///< "block.3", "block.3.mlp", the name that its matrices state, or the matrix's own name
   std::size_t layer = 0;  ///< the earliest of its matrices: before_layers, a layer, after_layers
   unit_kind kind = unit_kind::block;
   precis::part part = precis::part::other;  ///< of all its matrices; other for blocks, and if they differ
-  std::vector<std::size_t> matrices = {};   ///< indices into the model's matrices(), ascending; never empty
+  std::vector<std::size_t> matrices{};      ///< indices into the model's matrices(), ascending; never empty
   std::size_t weights = 0;                  ///< total number of weights
 
   bool operator==(const unit&) const = default;
@@ -90,12 +91,9 @@ struct unit {
 /// Cost     O(names log names).
 template<class = void>
 [[nodiscard]] inline std::vector<std::size_t> first_of_equals(std::span<const std::string_view> names) {
-  std::vector<std::size_t> order(names.size()), first(names.size());
-  for (std::size_t i = 0; i < order.size(); ++i) order[i] = i;
-  std::sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) {
-    const int compared = names[a].compare(names[b]);
-    return compared != 0 ? compared < 0 : a < b;
-  });
+  const std::vector<std::size_t> order =
+      ascending_order(names.size(), [&](std::size_t a, std::size_t b) { return names[a] < names[b]; });
+  std::vector<std::size_t> first(names.size());
   for (std::size_t k = 0; k < order.size(); ++k) {
     const bool repeats = k > 0 && names[order[k]] == names[order[k - 1]];
     first[order[k]] = repeats ? first[order[k - 1]] : order[k];

@@ -145,7 +145,7 @@ template<class T = float>
 struct basic_matrix {
   std::size_t rows = 0;
   std::size_t cols = 0;
-  std::vector<T> values = {};  ///< [rows x cols]
+  std::vector<T> values{};  ///< [rows x cols]
 
   basic_matrix() = default;
   basic_matrix(std::size_t r, std::size_t c, T fill = T{}) : rows(r), cols(c), values(r * c, fill) {}
@@ -169,7 +169,7 @@ struct activations {
   std::size_t sequences = 0;
   std::size_t tokens = 0;
   std::size_t features = 0;
-  std::vector<float> values = {};  ///< [sequences x tokens x features]
+  std::vector<float> values{};  ///< [sequences x tokens x features]
 
   activations() = default;
   activations(std::size_t s, std::size_t t, std::size_t f) : sequences(s), tokens(t), features(f), values(s * t * f) {}

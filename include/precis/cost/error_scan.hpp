@@ -4,6 +4,7 @@
 #include <precis/codec/grid/matrix.hpp>
 #include <precis/codec/tile/quantize.hpp>
 #include <precis/codec/tile/ranges.hpp>
+#include <precis/core/algorithms.hpp>
 #include <precis/core/as_span.hpp>
 #include <precis/core/executor.hpp>
 #include <precis/core/view.hpp>
@@ -14,9 +15,7 @@
 #include <precis/kernel/lanes.hpp>
 #include <precis/pack.hpp>
 
-#include <algorithm>
 #include <array>
-#include <cmath>
 #include <cstddef>
 #include <optional>
 #include <span>
@@ -74,8 +73,8 @@ class square_sum {
 
 /// Squared errors of one matrix in several entries, and the sum of its squared weights.
 struct scanned_errors {
-  std::vector<double> squares = {};  ///< [entries], sum of (decoded - weight)^2; not_admitted: cannot be held
-  double signal = 0;                 ///< sum of weight^2
+  std::vector<double> squares{};  ///< [entries], sum of (decoded - weight)^2; not_admitted: cannot be held
+  double signal = 0;              ///< sum of weight^2
 };
 
 namespace detail {

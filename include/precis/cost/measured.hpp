@@ -1,5 +1,6 @@
 #pragma once
 
+#include <precis/core/algorithms.hpp>
 #include <precis/core/cost_table.hpp>
 #include <precis/core/error.hpp>
 #include <precis/core/executor.hpp>
@@ -17,8 +18,6 @@
 #include <precis/model/taps.hpp>
 #include <precis/pack.hpp>
 
-#include <algorithm>
-#include <cmath>
 #include <concepts>
 #include <cstddef>
 #include <limits>
@@ -34,8 +33,8 @@ PRECIS_IEEE_BEGIN
 /// The measurements of one unit: the mean loss of the model with this unit in each entry. A stopped run resumes from
 /// such rows.
 struct measured_row {
-  std::string unit = {};
-  std::vector<double> losses = {};  ///< [entries], nats per prediction
+  std::string unit{};
+  std::vector<double> losses{};  ///< [entries], nats per prediction
 
   bool operator==(const measured_row&) const = default;
 };
@@ -140,7 +139,7 @@ template<codec_menu Menu, class Fit = fit::nearest>
 struct measured {
   enum class loss { nll, kl };
 
-  std::vector<std::string> entries = {};  ///< names of menu entries; empty: the whole menu
+  std::vector<std::string> entries{};  ///< names of menu entries; empty: the whole menu
   loss by = loss::nll;
   unit_kind units = unit_kind::block;
   std::size_t original_bits = 32;  ///< bits per weight of the original file
@@ -261,7 +260,7 @@ struct measured {
 
     [[nodiscard]] bool operator()(const unit& u, std::size_t version) const {
       const std::size_t entry = Menu::index_of(names[version]);
-      return std::ranges::all_of(u.matrices, [&](std::size_t m) {
+      return std::all_of(u.matrices.begin(), u.matrices.end(), [&](std::size_t m) {
         return round_trip_if_held<Menu>(model.weights(m), model.matrices()[m], entry, how.fit, model.weights(m));
       });
     }

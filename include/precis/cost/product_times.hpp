@@ -1,19 +1,20 @@
 #pragma once
 
+#include <precis/core/algorithms.hpp>
 #include <precis/core/aligned_bytes.hpp>
 #include <precis/core/cost_table.hpp>
 #include <precis/core/error.hpp>
+#include <precis/core/math.hpp>
 #include <precis/core/random.hpp>
 #include <precis/core/unit.hpp>
 #include <precis/core/view.hpp>
 #include <precis/cost/entry.hpp>
 #include <precis/fit/nearest.hpp>
+#include <precis/kernel/ieee.hpp>
 #include <precis/kernel/multiply.hpp>
 #include <precis/measure/call_time.hpp>
 #include <precis/pack.hpp>
 
-#include <algorithm>
-#include <cmath>
 #include <cstddef>
 #include <functional>
 #include <map>
@@ -58,7 +59,7 @@ struct product_times {
   std::size_t most_bytes = std::size_t{64} << 20;  ///< copies of a matrix take at most as many bytes
   /// [matrices] products per token: 0 for a table that is only looked up, 1/8 for an expert that an eighth of the tokens
   /// reach. Empty: 1 each.
-  std::vector<double> products = {};
+  std::vector<double> products{};
 
   /// With the kernels of this library, floats, one thread.
   [[nodiscard]] cost_table operator()(std::span<const matrix_info> matrices, cost_table t) const {
@@ -76,7 +77,8 @@ struct product_times {
       bad(std::to_string(products.size()) + " numbers of products for " + std::to_string(matrices.size()) + " matrices",
           "one per matrix, or none");
     for (const double n : products)
-      if (!(n >= 0) || !std::isfinite(n)) bad(std::to_string(n) + " products per token", "a finite number, at least 0");
+      if (!(n >= 0) || !kernel::is_finite(n))
+        bad(std::to_string(n) + " products per token", "a finite number, at least 0");
     std::vector<std::size_t> index;
     for (const std::string& name : t.entries) index.push_back(Menu::index_of(name));
     std::vector<std::size_t> model_bytes(index.size());  // of all matrices in one entry
@@ -102,7 +104,7 @@ struct product_times {
           all = all && at->second.has_value();
           sum += uses * at->second.value_or(0);
         }
-        t.nanoseconds[u * index.size() + e] = all ? static_cast<std::size_t>(std::llround(sum)) : not_timed;
+        t.nanoseconds[u * index.size() + e] = all ? static_cast<std::size_t>(math::llround(sum)) : not_timed;
       }
     return t;
   }
@@ -134,7 +136,7 @@ struct product_times {
     std::vector<aligned_bytes> copies;
     for (std::size_t c = 0; c < m.copies; ++c) {
       copies.emplace_back(m.packed.size());
-      std::ranges::copy(m.packed, copies.back().begin());
+      std::copy(m.packed.begin(), m.packed.end(), copies.back().begin());
     }
     std::vector<float> x(m.in), y(m.out);
     for (std::size_t i = 0; i < x.size(); ++i) x[i] = static_cast<float>(i % 7) - 3;

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <precis/core/algorithms.hpp>
 #include <precis/core/cost_table.hpp>
 #include <precis/core/error.hpp>
 #include <precis/core/executor.hpp>
@@ -13,7 +14,6 @@
 #include <precis/model/misuse.hpp>
 #include <precis/pack.hpp>
 
-#include <algorithm>
 #include <concepts>
 #include <cstddef>
 #include <span>
@@ -48,7 +48,7 @@ template<codec_menu Menu, class Fit = fit::nearest>
 struct reconstruction {
   enum class scale { relative, absolute };
 
-  std::vector<std::string> entries = {};  ///< names of menu entries; empty: the whole menu
+  std::vector<std::string> entries{};  ///< names of menu entries; empty: the whole menu
   scale by = scale::relative;
   unit_kind units = unit_kind::block;
   std::size_t original_bits = 32;  ///< bits per weight of the original file

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <precis/core/algorithms.hpp>
 #include <precis/core/as_span.hpp>
 #include <precis/core/cost_table.hpp>
 #include <precis/core/error.hpp>
@@ -13,8 +14,6 @@
 #include <precis/model/concepts.hpp>
 #include <precis/model/misuse.hpp>
 
-#include <algorithm>
-#include <cmath>
 #include <cstddef>
 #include <span>
 #include <string>
@@ -47,7 +46,7 @@ template<codec_menu Menu, class Fit = fit::nearest>
 struct weighted_error {
   enum class scale { relative, absolute };
 
-  std::vector<std::string> entries = {};  ///< names of menu entries; empty: the whole menu
+  std::vector<std::string> entries{};  ///< names of menu entries; empty: the whole menu
   scale by = scale::relative;
   double floor = 1e-3;             ///< the weight of the lowest score
   std::size_t original_bits = 32;  ///< bits per weight of the original file

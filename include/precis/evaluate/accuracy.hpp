@@ -36,7 +36,7 @@ struct accuracy_report {
 /// Source   Nanda, Balija, Sahoo, "CPTQuant", Eq. 8.
 /// Differs  the paper calls the divisor the number of batches; here it is the number of samples.
 struct accuracy {
-  std::vector<token> among = {};  ///< empty: the whole vocabulary. The first one wins ties
+  std::vector<token> among{};  ///< empty: the whole vocabulary. The first one wins ties
 
   template<tappable_model Model, executor Executor = sequential>
     requires token_model<Model> || measure::labelled_batch<batch_of<Model>>

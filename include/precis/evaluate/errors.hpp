@@ -1,13 +1,14 @@
 #pragma once
 
+#include <precis/core/algorithms.hpp>
 #include <precis/core/checks.hpp>
 #include <precis/core/error.hpp>
+#include <precis/core/math.hpp>
 #include <precis/core/view.hpp>
 #include <precis/kernel/ieee.hpp>
 
-#include <algorithm>
-#include <cmath>
 #include <cstddef>
+#include <cstdlib>
 #include <limits>
 #include <string>
 
@@ -24,7 +25,7 @@ struct error_report {
   [[nodiscard]] double mse() const noexcept { return weights == 0 ? 0.0 : sse / static_cast<double>(weights); }
   /// Signal-to-quantization-noise ratio in decibels; infinity if the matrices are equal.
   [[nodiscard]] double sqnr_db() const noexcept {
-    return sse == 0 ? std::numeric_limits<double>::infinity() : 10.0 * std::log10(signal / sse);
+    return sse == 0 ? std::numeric_limits<double>::infinity() : 10.0 * math::log10(signal / sse);
   }
   error_report& operator+=(const error_report& other) noexcept {
     weights += other.weights;
@@ -56,8 +57,8 @@ template<class = void>
         refuse_weight(compressed(r, c), "the compressed matrix", r, c, "evaluate::errors");
       const auto x = static_cast<double>(original(r, c));
       const double difference = static_cast<double>(compressed(r, c)) - x;
-      e.sse = std::fma(difference, difference, e.sse);
-      e.signal = std::fma(x, x, e.signal);
+      e.sse = math::fma(difference, difference, e.sse);
+      e.signal = math::fma(x, x, e.signal);
       e.max_error = std::max(e.max_error, std::abs(difference));
     }
   return e;

@@ -1,9 +1,9 @@
 #pragma once
 
 #include <precis/core/error.hpp>
+#include <precis/core/math.hpp>
 #include <precis/kernel/ieee.hpp>
 
-#include <cmath>
 #include <cstddef>
 #include <limits>
 #include <span>
@@ -28,8 +28,8 @@ namespace detail {
 ///
 /// Source   Abramowitz and Stegun 1964, Eqs. 26.7.3 and 26.7.4.
 [[nodiscard]] inline double student_within(double t, std::size_t freedom) noexcept {
-  const double angle = std::atan(t / std::sqrt(static_cast<double>(freedom)));
-  const double cosine = std::cos(angle), square = cosine * cosine;
+  const double angle = math::atan(t / math::sqrt(static_cast<double>(freedom)));
+  const double cosine = math::cos(angle), square = cosine * cosine;
   const bool odd_freedom = freedom % 2 == 1;
   double term = odd_freedom ? cosine : 1, sum = freedom == 1 ? 0 : term;
   for (std::size_t k = odd_freedom ? 3 : 2; k < freedom; k += 2) {
@@ -38,7 +38,7 @@ namespace detail {
     sum += term;
   }
   constexpr double half_pi = 1.57079632679489661923;
-  return odd_freedom ? (angle + std::sin(angle) * sum) / half_pi : std::sin(angle) * sum;
+  return odd_freedom ? (angle + math::sin(angle) * sum) / half_pi : math::sin(angle) * sum;
 }
 
 }  // namespace detail
@@ -68,8 +68,8 @@ namespace detail {
   for (const double x : samples) out.mean += x / count;
   if (samples.size() < 2) return out;
   double squares = 0;
-  for (const double x : samples) squares = std::fma(x - out.mean, x - out.mean, squares);
-  out.half_width = student_95(samples.size() - 1) * std::sqrt(squares / (count - 1) / count);
+  for (const double x : samples) squares = math::fma(x - out.mean, x - out.mean, squares);
+  out.half_width = student_95(samples.size() - 1) * math::sqrt(squares / (count - 1) / count);
   return out;
 }
 
@@ -87,7 +87,7 @@ namespace detail {
   const auto n = static_cast<double>(count);
   const double share = static_cast<double>(correct) / n, whole = 1 + z * z / n;
   return {.mean = (share + z * z / (2 * n)) / whole,
-          .half_width = z * std::sqrt(share * (1 - share) / n + z * z / (4 * n * n)) / whole};
+          .half_width = z * math::sqrt(share * (1 - share) / n + z * z / (4 * n * n)) / whole};
 }
 
 PRECIS_IEEE_END

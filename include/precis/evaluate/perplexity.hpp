@@ -1,15 +1,15 @@
 #pragma once
 
+#include <precis/core/algorithms.hpp>
 #include <precis/core/error.hpp>
 #include <precis/core/executor.hpp>
+#include <precis/core/math.hpp>
 #include <precis/evaluate/interval.hpp>
 #include <precis/kernel/ieee.hpp>
 #include <precis/model/batch.hpp>
 #include <precis/model/concepts.hpp>
 #include <precis/model/misuse.hpp>
 
-#include <algorithm>
-#include <cmath>
 #include <cstddef>
 #include <limits>
 #include <optional>
@@ -24,10 +24,10 @@ PRECIS_IEEE_BEGIN
 /// The loss over several windows of text, in total and per window.
 struct nll_report {
   nll total = {};
-  std::vector<nll> windows = {};
+  std::vector<nll> windows{};
 
   /// exp of the mean NLL per token.
-  [[nodiscard]] double perplexity() const noexcept { return std::exp(total.mean()); }
+  [[nodiscard]] double perplexity() const noexcept { return math::exp(total.mean()); }
 
   /// Standard error of the mean NLL in nats per token, estimated from the variation between windows by the linearised
   /// ratio estimator, which allows for windows of different sizes. No value with fewer than two windows.
@@ -38,12 +38,12 @@ struct nll_report {
     for (const nll& w : windows) {
       if (w.count == 0) continue;
       ++n;
-      const double residual = std::fma(-total.mean(), static_cast<double>(w.count), w.sum);
-      squares = std::fma(residual, residual, squares);
+      const double residual = math::fma(-total.mean(), static_cast<double>(w.count), w.sum);
+      squares = math::fma(residual, residual, squares);
     }
     if (n < 2) return std::nullopt;
     const auto count = static_cast<double>(n);
-    return std::sqrt(squares * count / (count - 1)) / static_cast<double>(total.count);
+    return math::sqrt(squares * count / (count - 1)) / static_cast<double>(total.count);
   }
 
   /// 95 % confidence interval for the mean NLL in nats per token; exp of its bounds is an interval for the perplexity.

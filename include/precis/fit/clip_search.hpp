@@ -4,14 +4,15 @@
 #include <precis/codec/grid/matrix.hpp>
 #include <precis/codec/tile/quantize.hpp>
 #include <precis/codec/tile/ranges.hpp>
+#include <precis/core/algorithms.hpp>
 #include <precis/core/as_span.hpp>
+#include <precis/core/math.hpp>
 #include <precis/fit/power.hpp>
 #include <precis/kernel/constants.hpp>
 #include <precis/kernel/ieee.hpp>
 
-#include <algorithm>
-#include <cmath>
 #include <cstddef>
+#include <cstdlib>
 #include <limits>
 #include <span>
 #include <string>
@@ -101,7 +102,7 @@ struct clip_search {
 
   /// The factor by which try i multiplies both ends of the range.
   [[nodiscard]] double shrink_factor(std::size_t i) const noexcept {
-    return std::fma(-static_cast<double>(i), step, 1.0);
+    return math::fma(-static_cast<double>(i), step, 1.0);
   }
   /// The error of a group on grid g, computed with std::pow.
   template<class = void>
@@ -113,7 +114,7 @@ struct clip_search {
       codec::fake_quantize(f, g, x, decoded);
       for (std::size_t c = 0; c < x.size(); ++c) {
         const double e = std::abs(static_cast<double>(decoded[c]) - static_cast<double>(x[c]));
-        sum = power == 2 ? std::fma(e, e, sum) : sum + std::pow(e, power);
+        sum = power == 2 ? math::fma(e, e, sum) : sum + math::pow(e, power);
       }
     }
     return sum;
@@ -124,7 +125,7 @@ struct clip_search {
   /// A power of two that scales the weights of a range to below 2. It scales all errors of a group equally.
   [[nodiscard]] static float normalizer(double lo, double hi) noexcept {
     const double magnitude = std::max(-lo, hi);
-    return magnitude > 0 ? std::ldexp(1.f, std::min(-std::ilogb(magnitude), 126)) : 1.f;
+    return magnitude > 0 ? math::ldexp(1.f, std::min(-math::ilogb(magnitude), 126)) : 1.f;
   }
   /// The index of the first strict minimum of exact(i), i < approximate.size(), given approximations of it within the
   /// tolerance. Calls `exact` only for indices that could be the minimum, and not at all if there is only one.
@@ -173,7 +174,7 @@ struct clip_search {
         if (!f.is_float() && !f.has_minimum()) {
           double one_end = least_clipping(f, lo, hi, static_cast<double>(g.scale)) * (affine(f) ? 0.5 : 1);
           if (search.power != 2) one_end *= static_cast<double>(normal);
-          if (one_end > 0 && std::pow(one_end, search.power) > smallest * (1 + 3 * search.tolerance())) break;
+          if (one_end > 0 && math::pow(one_end, search.power) > smallest * (1 + 3 * search.tolerance())) break;
         }
         const double e = search.power == 2 ? search.exact_error(f, g, group, as_writable_span(decoded))
                                            : approximate_error(f, g, group, normal);

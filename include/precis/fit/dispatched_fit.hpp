@@ -1,9 +1,9 @@
 #pragma once
 
+#include <precis/core/algorithms.hpp>
 #include <precis/fit/clip_search.hpp>
 #include <precis/kernel/dispatch.hpp>
 
-#include <algorithm>
 #include <bit>
 #include <cstddef>
 #include <limits>

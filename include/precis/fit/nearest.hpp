@@ -15,9 +15,9 @@ namespace precis::fit {
 /// Cost      that of codec::encode_on_grids.
 /// Source    docs/methods/affine.md.
 struct nearest {
-  template<class = void>
+  template<codec::format_set Formats = codec::every_format>
   void operator()(const codec::grid_format& f, weight_view weights, std::span<std::byte> packed) const {
-    codec::encode(f, weights, packed);
+    codec::encode<Formats>(f, weights, packed);
   }
 };
 

@@ -159,17 +159,27 @@ template<class Code, unsigned Bits, std::size_t K>
   }
 }
 
-/// Calls f(constant bits) for a code width of 2 to 8 bits.
-template<class F>
+/// A set of code widths: bit b stands for codes of b bits.
+inline constexpr unsigned every_width = ~0u;
+
+namespace detail {
+template<unsigned Widths, unsigned Bits, class F>
+constexpr void with_width(F&& f) {
+  if constexpr ((Widths >> Bits & 1u) != 0) f(std::integral_constant<unsigned, Bits>{});
+}
+}  // namespace detail
+
+/// Calls f(constant bits) for a code width of 2 to 8 bits. Requires a width of the set; others are not compiled.
+template<unsigned Widths = every_width, class F>
 constexpr void with_bits(unsigned bits, F&& f) {
   switch (bits) {
-    case 2: return f(std::integral_constant<unsigned, 2>{});
-    case 3: return f(std::integral_constant<unsigned, 3>{});
-    case 4: return f(std::integral_constant<unsigned, 4>{});
-    case 5: return f(std::integral_constant<unsigned, 5>{});
-    case 6: return f(std::integral_constant<unsigned, 6>{});
-    case 7: return f(std::integral_constant<unsigned, 7>{});
-    case 8: return f(std::integral_constant<unsigned, 8>{});
+    case 2: return detail::with_width<Widths, 2>(f);
+    case 3: return detail::with_width<Widths, 3>(f);
+    case 4: return detail::with_width<Widths, 4>(f);
+    case 5: return detail::with_width<Widths, 5>(f);
+    case 6: return detail::with_width<Widths, 6>(f);
+    case 7: return detail::with_width<Widths, 7>(f);
+    case 8: return detail::with_width<Widths, 8>(f);
     default: return;
   }
 }
@@ -241,15 +251,15 @@ void unpack_bytes(const std::byte* words, std::size_t stride, std::uint8_t* code
 }  // namespace detail
 
 /// Packs the whole blocks of one row. `tile` is the first byte of the row's tile, which has `rows` rows; the row is
-/// number `lane`.
-template<class Code>
+/// number `lane`. `Widths` contains `bits`.
+template<class Code, unsigned Widths = every_width>
 void pack_row(const Code* codes, unsigned bits, std::size_t blocks, std::byte* tile, std::size_t rows,
               std::size_t lane) noexcept {
   if (blocks == 0) return;  // `tile` may be null
   const std::size_t stride = rows * 4;
   std::byte* to = tile + lane * 4;
   if constexpr (sizeof(Code) == 1) {
-    with_bits(bits, [&](auto width) {
+    with_bits<Widths>(bits, [&](auto width) {
       for (std::size_t b = 0; b < blocks; ++b, to += width * stride)
         detail::pack_bytes<width>(codes + b * block_columns, to, stride);
     });

@@ -338,6 +338,7 @@ void packed_product(const packed_codebook& m, std::span<const float_activations>
 ///
 /// Requires  as `matvec`; row < m.out, x.size() == m.in.
 /// Errors    none: noexcept, no allocation.
+template<class = void>
 inline void decode_row(const packed_codebook& m, std::size_t row, std::span<float> x) noexcept {
   const codebook_format f = m.format;
   const grid_format::layout l = f.layout_of(m.out, m.in);

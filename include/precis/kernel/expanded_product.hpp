@@ -93,6 +93,7 @@ struct grid_row {
   std::size_t scale_step = 0;  ///< from there to the index of the next group's
   void (*decode)(grid_row&, float*) noexcept = nullptr;
 
+  template<class = void>  // a template: compiled only where it is called
   grid_row(const packed_grid& matrix, std::size_t of, std::size_t first) noexcept
       : m(matrix), layout(m.format.layout_of(m.out, m.in)), row(of), block(first) {
     const grid_format& f = m.format;

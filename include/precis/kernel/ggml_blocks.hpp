@@ -45,6 +45,7 @@ namespace detail {
 }
 
 /// Stores codes 0 ... 2^bits - 1 in a block, and reads them. `at` is the first byte after d and m.
+template<class = void>
 constexpr void put_ggml_codes(const std::uint8_t* codes, unsigned bits, std::byte* at) noexcept {
   if (bits == 8) {
     for (std::size_t j = 0; j < 32; ++j) at[j] = static_cast<std::byte>(codes[j]);
@@ -58,6 +59,7 @@ constexpr void put_ggml_codes(const std::uint8_t* codes, unsigned bits, std::byt
   }
   for (std::size_t j = 0; j < 16; ++j) at[j] = static_cast<std::byte>((codes[j] & 15) | (codes[16 + j] & 15) << 4);
 }
+template<class = void>
 constexpr void get_ggml_codes(const std::byte* at, unsigned bits, std::uint8_t* codes) noexcept {
   if (bits == 8) {
     for (std::size_t j = 0; j < 32; ++j) codes[j] = static_cast<std::uint8_t>(at[j]);
@@ -109,6 +111,7 @@ PRECIS_INLINE void repack_codes(const std::byte* at, std::byte* words, std::size
 /// Requires  finite x; layout_of(type).bytes bytes at `to`.
 /// Errors    none: noexcept. A d or m beyond 65504 is stored as infinity; `fits_half` detects it.
 /// Source    ggml-org/ggml, ggml-quants.c: quantize_row_q4_0_ref and its siblings (docs/methods/ggml.md).
+template<class = void>
 constexpr void encode_ggml(ggml_type type, const float* x, std::byte* to) noexcept {
   const ggml_layout l = layout_of(type);
   float lo = x[0], hi = x[0], largest = 0;  // with its sign
@@ -149,6 +152,7 @@ constexpr void encode_ggml(ggml_type type, const float* x, std::byte* to) noexce
 }
 
 /// Decodes the 32 weights of a block. Exact, except for one rounding if the type has a minimum.
+template<class = void>
 constexpr void decode_ggml(ggml_type type, const std::byte* block, float* x) noexcept {
   const ggml_layout l = layout_of(type);
   const float d = half_to_float(get_word16(block));
@@ -186,6 +190,7 @@ struct packed_ggml {
 ///           blocks.
 /// Errors    none: noexcept, no allocation.
 /// @post     every weight decodes to the same bits as before.
+template<class = void>
 inline void repack_ggml(ggml_type type, const std::byte* blocks, std::size_t out, std::size_t in,
                         std::byte* packed) noexcept {
   const ggml_layout l = layout_of(type);

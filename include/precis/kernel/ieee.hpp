@@ -18,6 +18,10 @@
 /// comparisons in place of std::bit_cast, std::min and std::max. For the same reason a template that calls lambdas of
 /// these headers stands in a region too.
 ///
+/// With g++, the regions are empty if neither the flags nor the instructions of the file could change a result. Then a
+/// function of the user's own whose target attribute allows fused multiply-add may fuse what is inlined into it: call the
+/// library from a function without the attribute, or use dispatch.hpp.
+///
 /// With clang, -ffast-math also fuses in the code generator, where no pragma reaches. There the regions make the
 /// arithmetic strict, which is never fused but not vectorized either: only explicit vectors keep their speed. The lane
 /// types therefore compute with operators, because clang compiles intrinsics as the user's code.
@@ -32,8 +36,22 @@
   _Pragma("float_control(push)") _Pragma("float_control(precise, on)") _Pragma("clang fp contract(off)")
 #define PRECIS_IEEE_END _Pragma("float_control(pop)")
 #elif defined(__GNUC__)
-#define PRECIS_IEEE_BEGIN _Pragma("GCC push_options") _Pragma("GCC optimize(\"no-fast-math\", \"fp-contract=off\")")
-#define PRECIS_IEEE_END _Pragma("GCC pop_options")
+// The macros exist where a region has an effect; elsewhere they are empty, because g++ takes a tenth of the time of the whole
+// library to attach the options to its functions. Which one it is may change with the level, so it is asked at each region.
+#if defined(__FAST_MATH__) || defined(__ASSOCIATIVE_MATH__) || defined(__RECIPROCAL_MATH__) || \
+    defined(__NO_SIGNED_ZEROS__) || __FINITE_MATH_ONLY__
+#define PRECIS_IEEE_NEEDED 1
+#else
+#define PRECIS_IEEE_NEEDED PRECIS_FUSES
+#endif
+#define PRECIS_IEEE_BEGIN PRECIS_IEEE_CHOOSE(BEGIN, PRECIS_IEEE_NEEDED)
+#define PRECIS_IEEE_END PRECIS_IEEE_CHOOSE(END, PRECIS_IEEE_NEEDED)
+#define PRECIS_IEEE_CHOOSE(which, needed) PRECIS_IEEE_PASTE(which, needed)
+#define PRECIS_IEEE_PASTE(which, needed) PRECIS_IEEE_##which##_##needed
+#define PRECIS_IEEE_BEGIN_0
+#define PRECIS_IEEE_END_0
+#define PRECIS_IEEE_BEGIN_1 _Pragma("GCC push_options") _Pragma("GCC optimize(\"no-fast-math\", \"fp-contract=off\")")
+#define PRECIS_IEEE_END_1 _Pragma("GCC pop_options")
 #else
 #define PRECIS_IEEE_BEGIN
 #define PRECIS_IEEE_END

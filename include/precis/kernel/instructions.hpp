@@ -13,6 +13,7 @@
 #undef PRECIS_AVX512VNNI
 #undef PRECIS_AVX512VBMI
 #undef PRECIS_DOTPROD
+#undef PRECIS_FUSES  // whether the compiler may write a fused multiply-add where the code has a product and a sum
 
 #if defined(PRECIS_LEVEL) && defined(__aarch64__)
 #define PRECIS_SSE2 0
@@ -26,6 +27,7 @@
 #define PRECIS_AVX512VNNI 0
 #define PRECIS_AVX512VBMI 0
 #define PRECIS_DOTPROD 1
+#define PRECIS_FUSES 1
 #elif defined(PRECIS_LEVEL)
 #define PRECIS_SSE2 1
 #define PRECIS_SSSE3 (PRECIS_LEVEL >= 1)
@@ -38,6 +40,11 @@
 #define PRECIS_AVX512VNNI (PRECIS_LEVEL >= 5)
 #define PRECIS_AVX512VBMI 0
 #define PRECIS_DOTPROD 0
+#if PRECIS_LEVEL >= 2
+#define PRECIS_FUSES 1
+#else
+#define PRECIS_FUSES 0
+#endif
 #else
 #if defined(__SSE2__) && defined(__x86_64__)
 #define PRECIS_SSE2 1
@@ -93,6 +100,11 @@
 #define PRECIS_DOTPROD 1
 #else
 #define PRECIS_DOTPROD 0
+#endif
+#if defined(__x86_64__) && !defined(__FP_FAST_FMA) && !defined(__FP_FAST_FMAF)
+#define PRECIS_FUSES 0
+#else
+#define PRECIS_FUSES 1
 #endif
 #endif
 

@@ -68,17 +68,14 @@ struct sse_lanes {
   [[nodiscard]] PRECIS_INLINE static vector fma(vector a, vector b, vector c) noexcept {
     const __m128d low_product = _mm_mul_pd(_mm_cvtps_pd(a), _mm_cvtps_pd(b)), low_c = _mm_cvtps_pd(c);
     const __m128d high_product = _mm_mul_pd(upper(a), upper(b)), high_c = upper(c);
-    __m128d low = _mm_add_pd(low_product, low_c), high = _mm_add_pd(high_product, high_c);
-    vector sum = _mm_movelh_ps(_mm_cvtpd_ps(low), _mm_cvtpd_ps(high));
+    const __m128d low = _mm_add_pd(low_product, low_c), high = _mm_add_pd(high_product, high_c);
+    const vector sum = _mm_movelh_ps(_mm_cvtpd_ps(low), _mm_cvtpd_ps(high));
     const __m128i cut = _mm_castps_si128(_mm_shuffle_ps(_mm_castpd_ps(low), _mm_castpd_ps(high), 0x88));
     const __m128i half = _mm_cmpeq_epi32(_mm_slli_epi32(cut, 3), _mm_set1_epi32(static_cast<int>(0x8000'0000u)));
     const __m128i size = _mm_add_epi32(_mm_slli_epi32(_mm_castps_si128(sum), 1), _mm_set1_epi32(-1));
     const __m128i tiny = _mm_cmpeq_epi32(_mm_srli_epi32(size, 24), _mm_setzero_si128());
-    if (__builtin_expect(_mm_movemask_epi8(_mm_or_si128(half, tiny)) != 0, 0)) {
-      low = odd_sum(low_product, low_c, low);
-      high = odd_sum(high_product, high_c, high);
-      sum = _mm_movelh_ps(_mm_cvtpd_ps(low), _mm_cvtpd_ps(high));
-    }
+    if (__builtin_expect(_mm_movemask_epi8(_mm_or_si128(half, tiny)) != 0, 0))
+      return corrected_sums(low_product, low_c, high_product, high_c);
     return sum;
   }
   [[nodiscard]] static vector all(float x) noexcept { return _mm_set1_ps(x); }
@@ -293,6 +290,13 @@ struct sse_lanes {
     const __m128i smaller = _mm_shuffle_epi32(signs, 0xf5);  // all ones: the error has the other sign
     const __m128i unit = _mm_sub_epi64(_mm_xor_si128(_mm_and_si128(even, inexact), smaller), smaller);
     return _mm_castsi128_pd(_mm_add_epi64(_mm_castpd_si128(sum), unit));
+  }
+  /// The sums of fma where one needs the correction: rare, and most of its code, so it is not compiled where fma is inlined.
+  [[nodiscard, gnu::noinline, gnu::cold]] static vector corrected_sums(__m128d low_product, __m128d low_c,
+                                                                       __m128d high_product, __m128d high_c) noexcept {
+    const __m128d low = odd_sum(low_product, low_c, _mm_add_pd(low_product, low_c));
+    const __m128d high = odd_sum(high_product, high_c, _mm_add_pd(high_product, high_c));
+    return _mm_movelh_ps(_mm_cvtpd_ps(low), _mm_cvtpd_ps(high));
   }
   template<class F>
   [[nodiscard]] static float folded(vector v, F&& f) noexcept {

@@ -40,6 +40,7 @@ namespace detail {
     return false;
   if (f.codes == code_kind::codebook) return f.codebook.code_bits == listed.codebook.code_bits;
   if (f.codes == code_kind::ggml) return f.ggml == listed.ggml;
+  if (f.codes == code_kind::block) return f.block == listed.block;
   if (f.codes == code_kind::dense) return true;
   const grid_format &a = f.grid, &b = listed.grid;
   return a.code_bits == b.code_bits && a.is_float() == b.is_float() && (!a.is_float() || a.rule == b.rule) &&
@@ -67,8 +68,10 @@ template<code_kind Kind>
     return packed_grid{f.grid, data, out, in};
   else if constexpr (Kind == code_kind::codebook)
     return packed_codebook{f.codebook, data, out, in};
-  else
+  else if constexpr (Kind == code_kind::ggml)
     return packed_ggml{f.ggml, data, out, in};
+  else
+    return packed_blocks{f.block, data, out, in};
 }
 
 /// What a call is compiled for: any format, or a listed one.
@@ -76,12 +79,20 @@ struct any_format {
   static constexpr bool odd_groups = true;
   static constexpr unsigned level_bits = 0;
   using codes = every_code;
+  template<class Body>
+  static void with_block(block_type type, Body&& body) noexcept {
+    kernel::with_block(type, body);
+  }
 };
 template<packed_format F>
 struct only_format {
   static constexpr bool odd_groups = has_odd_groups(F.grid);
   static constexpr unsigned level_bits = F.codebook.code_bits;
   using codes = listed_code<F.codes == code_kind::ggml ? grid_of(F.ggml) : F.grid>;
+  template<class Body>
+  static void with_block(block_type, Body&& body) noexcept {
+    kernel::with_block(F.block, body);
+  }
 };
 
 /// One call of `multiply`. Single: there is one vector.
@@ -171,6 +182,24 @@ struct product_call {
     return line + f.layout_of(tile_rows, in).bytes / 4 + 1;
   }
 
+  /// Other blocks: a few rows at a time are decoded to floats in the workspace, where they stay in a cache.
+  template<class For>
+  void values(const packed_blocks& m) const noexcept {
+    const std::size_t last = rows.end(m.out), step = single() ? rows_of_one : dense_rows;
+    float* const decoded = next_line(workspace.data());
+    For::with_block(m.type, [&]<class Block>(Block) {
+      for (std::size_t row = rows.first; row < last; row += step) {
+        const std::size_t count = last - row < step ? last - row : step;
+        for (std::size_t r = 0; r < count; ++r) decode_blocks<Block>(m, row + r, decoded + r * m.in);
+        const product_call tile{
+            x, {y.data + row, y.rows, count, y.row_stride, 1}, workspace.subspan(line + step * m.in), {}};
+        tile.template values<For>(
+            dense_matrix{dense_type::float32, reinterpret_cast<const std::byte*>(decoded), count, m.in});
+      }
+    });
+  }
+  static constexpr std::size_t rows_of_one = 4;  ///< that are decoded at once for one vector
+
   /// Sparse formats whose rows are expanded to floats.
   template<class Packed>
   void expanded(const Packed& m, std::size_t out) const noexcept {
@@ -220,7 +249,9 @@ struct product_call {
 
   template<class For, code_kind Kind>
   void of_kind(const packed_matrix& m) const noexcept {
-    if (m.format.kept == kept_weights::all)
+    if constexpr (Kind == code_kind::block)
+      values<For>(values_of<Kind>(m));
+    else if (m.format.kept == kept_weights::all)
       values<For>(values_of<Kind>(m));
     else
       sparse<For>(m, values_of<Kind>(m));
@@ -232,6 +263,7 @@ struct product_call {
       case code_kind::grid: return of_kind<any_format, code_kind::grid>(m);
       case code_kind::codebook: return of_kind<any_format, code_kind::codebook>(m);
       case code_kind::ggml: return of_kind<any_format, code_kind::ggml>(m);
+      case code_kind::block: return of_kind<any_format, code_kind::block>(m);
     }
   }
   template<packed_format F, packed_format... Others>
@@ -271,6 +303,10 @@ template<class Value>
   }
   if (f.kept != kept_weights::all || f.codes == code_kind::codebook) return 0;
   if (f.codes == code_kind::dense) return vectors == 1 ? 0 : dense_product_workspace(m.in);
+  if (f.codes == code_kind::block) {
+    const std::size_t rows = vectors == 1 ? detail::product_call<Value, false>::rows_of_one : detail::dense_rows;
+    return detail::line + rows * m.in + (vectors == 1 ? 0 : dense_product_workspace(m.in));
+  }
   const grid_format grid = f.codes == code_kind::ggml ? grid_of(f.ggml) : f.grid;
   const std::size_t segment = segment_of(grid, m.in);
   std::size_t floats = 0;
@@ -286,7 +322,8 @@ template<class Value>
 /// prepared vectors states; other groups as `grouped_product` (bytes: x as the floats that its bytes stand for); dense
 /// matrices as their `matvec`; sparse ones as packed_product.hpp of their format states, with x as floats. A low-rank
 /// matrix is multiplied factor by factor: A (B x). ggml blocks are converted to the layout of grid_format, sixteen rows
-/// at a time, for every product; an engine converts them once (repack_ggml).
+/// at a time, for every product; an engine converts them once (repack_ggml). Blocks of a block_type are decoded to floats,
+/// a few rows at a time, and multiplied as a dense matrix, with x as floats.
 ///
 /// Formats   a list `formats<...>` that has the matrix's format (multiplies<Formats>), or all formats
 /// Shapes    m [out x in], x [n x in], y [n x out], each row contiguous
@@ -319,6 +356,7 @@ void multiply(const packed_matrix& m, std::span<const float> x, std::span<float>
 
 namespace detail {
 
+template<class = void>
 inline void decode_row_of(const dense_matrix& m, std::size_t row, float* x) noexcept {
   with_dense(m.type, [&](auto type) {
     for (std::size_t i = 0; i < m.in; ++i) x[i] = dense_float<type>(m.data + (row * m.in + i) * bytes_of(type));
@@ -334,10 +372,15 @@ void decode_row_of(const Packed& m, std::size_t row, float* x) noexcept {
     }
   });
 }
+inline void decode_row_of(const packed_blocks& m, std::size_t row, float* x) noexcept {
+  with_block(m.type, [&]<class Block>(Block) { decode_blocks<Block>(m, row, x); });
+}
 template<code_kind Kind>
 void decode_row_of_kind(const packed_matrix& m, std::size_t row, std::span<float> x) noexcept {
   const auto values = values_of<Kind>(m);
-  if (m.format.kept == kept_weights::of_groups)
+  if constexpr (Kind == code_kind::block)
+    decode_row_of(values, row, x.data());
+  else if (m.format.kept == kept_weights::of_groups)
     kernel::decode_row(packed_keep_of<decltype(values_of<Kind>(m))>{m.format.of_groups, m.data, values, m.in}, row, x);
   else if (m.format.kept == kept_weights::of_bitmap)
     kernel::decode_row(packed_bitmap<decltype(values_of<Kind>(m))>{m.data, values, m.out, m.in}, row, x);
@@ -360,6 +403,7 @@ inline void decode_row(const packed_matrix& m, std::size_t row, std::span<float>
     case code_kind::grid: return detail::decode_row_of_kind<code_kind::grid>(m, row, x);
     case code_kind::codebook: return detail::decode_row_of_kind<code_kind::codebook>(m, row, x);
     case code_kind::ggml: return detail::decode_row_of_kind<code_kind::ggml>(m, row, x);
+    case code_kind::block: return detail::decode_row_of_kind<code_kind::block>(m, row, x);
   }
 }
 

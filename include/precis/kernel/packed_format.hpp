@@ -1,6 +1,7 @@
 #if !defined(PRECIS_KERNEL_PACKED_FORMAT)
 #define PRECIS_KERNEL_PACKED_FORMAT
 
+#include <precis/kernel/blocks/block_type.hpp>
 #include <precis/kernel/codebook_format.hpp>
 #include <precis/kernel/dense_format.hpp>
 #include <precis/kernel/ggml_blocks.hpp>
@@ -22,7 +23,8 @@ enum class code_kind : std::uint8_t {
   dense,     ///< uncompressed floats
   grid,      ///< integers and small floats
   codebook,  ///< indices into a table of levels
-  ggml       ///< ggml's blocks
+  ggml,      ///< ggml's blocks of 32 weights with one scale
+  block      ///< ggml's other blocks
 };
 /// Which weights are stored.
 enum class kept_weights : std::uint8_t {
@@ -39,23 +41,25 @@ enum class kept_weights : std::uint8_t {
 ///
 /// Layout    low rank: the factors A [out x r], then B [r x in], each in the rest of the format. Groups: the places in
 ///           the layout of keep_of_format, then the values [out x kept]. Bitmap: the bits, row by row and padded to a
-///           byte, then the values [1 x kept]. Otherwise that of dense_type, grid_format, codebook_format or ggml_type.
+///           byte, then the values [1 x kept]. Otherwise that of dense_type, grid_format, codebook_format, ggml_type or block_type.
 struct packed_format {
   unsigned rank_percent = 0;  ///< r = max(1, floor(rank_percent min(out, in) / 100)); 0: no factors
   kept_weights kept = kept_weights::all;
   keep_of_format of_groups = {};  ///< counts if kept == kept_weights::of_groups
   unsigned kept_percent = 0;      ///< counts if kept == kept_weights::of_bitmap
   code_kind codes = code_kind::dense;
-  dense_type dense = dense_type::float32;  ///< of these four, the one that `codes` names counts
+  dense_type dense = dense_type::float32;  ///< of these five, the one that `codes` names counts
   grid_format grid = {};
   codebook_format codebook = {};
   ggml_type ggml = ggml_type::q4_0;
+  block_type block = block_type::q4_k;
 
   constexpr packed_format() = default;
   constexpr packed_format(dense_type f) noexcept : dense(f) {}                                 // NOLINT: a kind of it
   constexpr packed_format(const grid_format& f) noexcept : codes(code_kind::grid), grid(f) {}  // NOLINT
   constexpr packed_format(const codebook_format& f) noexcept : codes(code_kind::codebook), codebook(f) {}  // NOLINT
   constexpr packed_format(ggml_type f) noexcept : codes(code_kind::ggml), ggml(f) {}                       // NOLINT
+  constexpr packed_format(block_type f) noexcept : codes(code_kind::block), block(f) {}                    // NOLINT
 
   bool operator==(const packed_format&) const = default;
 
@@ -100,6 +104,10 @@ struct packed_format {
       case code_kind::grid: return grid.layout_of(out, in).bytes;
       case code_kind::codebook: return codebook.layout_of(out, in).bytes;
       case code_kind::ggml: return out * (in / ggml_block + (in % ggml_block != 0)) * layout_of(ggml).bytes;
+      case code_kind::block: {
+        const block_layout l = layout_of(block);
+        return out * (in / l.weights + (in % l.weights != 0)) * l.bytes;
+      }
     }
     return 0;
   }
@@ -154,6 +162,7 @@ class name_reader {
   std::string_view left_;
 };
 
+template<class = void>
 [[nodiscard]] constexpr std::optional<grid_format> parse_grid(name_reader name) noexcept {
   struct family {
     std::string_view word;
@@ -186,6 +195,7 @@ class name_reader {
   return std::nullopt;
 }
 
+template<class = void>
 [[nodiscard]] constexpr std::optional<codebook_format> parse_codebook(name_reader name) noexcept {
   codebook_format f;
   if (!name.take("codebook")) return std::nullopt;
@@ -198,6 +208,7 @@ class name_reader {
 }
 
 /// A name without sparsity and factors.
+template<class = void>
 [[nodiscard]] constexpr std::optional<packed_format> parse_codes(name_reader name) noexcept {
   struct word {
     std::string_view name;
@@ -211,6 +222,11 @@ class name_reader {
     name_reader whole = name;
     if (whole.take(each.name) && whole.at_end()) return each.format;
   }
+  for (std::size_t i = 0; i < block_types; ++i) {
+    const auto type = static_cast<block_type>(i);
+    name_reader whole = name;
+    if (whole.take(layout_of(type).name) && whole.at_end()) return packed_format(type);
+  }
   if (const auto f = parse_grid(name)) return packed_format(*f);
   if (const auto f = parse_codebook(name)) return packed_format(*f);
   return std::nullopt;
@@ -220,6 +236,7 @@ class name_reader {
 
 /// The integer or small-float format called `name` ("affine4.g32", "e4m3.row.h"), or nullopt.
 /// @post parse_grid_format(to_string(f)) == f; every other spelling gives nullopt.
+template<class = void>
 [[nodiscard]] constexpr std::optional<grid_format> parse_grid_format(std::string_view name) noexcept {
   return detail::parse_grid(detail::name_reader(name));
 }
@@ -228,12 +245,15 @@ class name_reader {
 ///
 ///     name   = ["rank" P "."] ["keep" N "of" M "." | "bitmap" P "."] codes
 ///     codes  = "float32" | "float16" | "bfloat16" | "q4_0" | "q4_1" | "q5_0" | "q5_1" | "q8_0"
+///            | the name of a block_type: "q4_k"
 ///            | ("affine" | "symmetric" | "symmetric_full" | "min_anchored" | "min_anchored_floor") bits group [".h"]
 ///            | ("e4m3" | "e5m2" | "e2m1" | "log2_" bits | "log_sqrt2_" bits) group [".h"]
 ///            | ("codebook" | "codebook_with_zero") bits (".tensor" | ".row") [".h"]
 ///     group  = ".tensor" | ".row" | ".g" N
 ///
-/// Numbers have no sign and no leading zeros. Sparse formats take values that keep zero, so no min_anchored.
+/// Numbers have no sign and no leading zeros. Sparse formats take values that keep zero, so no min_anchored; a
+/// block_type is neither sparse nor a factor.
+template<class = void>
 [[nodiscard]] constexpr std::optional<packed_format> parse_format(std::string_view name) noexcept {
   detail::name_reader reader(name);
   unsigned rank = 0, percent = 0;
@@ -247,6 +267,7 @@ class name_reader {
   if (mapped && (!reader.take_number(percent) || percent > 99 || !reader.take("."))) return std::nullopt;
   std::optional<packed_format> f = detail::parse_codes(reader);
   if (!f || ((sparse || mapped) && f->codes == code_kind::grid && f->grid.has_minimum())) return std::nullopt;
+  if ((sparse || mapped || rank != 0) && f->codes == code_kind::block) return std::nullopt;
   if (sparse) f = keep_of(groups, *f);
   if (mapped) f = bitmap(percent, *f);
   if (rank != 0) f = low_rank(rank, *f);

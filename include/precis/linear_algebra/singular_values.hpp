@@ -1,17 +1,17 @@
 #pragma once
 
+#include <precis/core/algorithms.hpp>
 #include <precis/core/as_span.hpp>
 #include <precis/core/error.hpp>
+#include <precis/core/math.hpp>
 #include <precis/core/view.hpp>
 #include <precis/kernel/float_product.hpp>
 #include <precis/kernel/ieee.hpp>
 #include <precis/linear_algebra/symmetric_eigenproblem.hpp>
 
-#include <algorithm>
-#include <cmath>
 #include <cstddef>
+#include <cstdlib>
 #include <limits>
-#include <numeric>
 #include <span>
 #include <string>
 #include <vector>
@@ -25,9 +25,9 @@ PRECIS_IEEE_BEGIN
 /// The vectors of the shorter side (`right` if in <= out) have length one, those of the other side length sigma:
 /// nothing is divided by a singular value, so the parts of tiny and zero singular values are as exact as the others.
 struct singular_system {
-  std::vector<double> values = {};  ///< [count] singular values, count = min(out, in), largest first
-  matrix left = {};                 ///< [count x out]
-  matrix right = {};                ///< [count x in]
+  std::vector<double> values{};  ///< [count] singular values, count = min(out, in), largest first
+  matrix left = {};              ///< [count x out]
+  matrix right = {};             ///< [count x in]
 
   [[nodiscard]] std::size_t count() const noexcept { return values.size(); }
 };
@@ -113,7 +113,7 @@ template<class = void>
   }
 
   std::vector<double> lengths(n);
-  for (std::size_t r = 0; r < n; ++r) lengths[r] = std::sqrt(dot(scaled.row(r).data(), scaled.row(r).data(), length));
+  for (std::size_t r = 0; r < n; ++r) lengths[r] = math::sqrt(dot(scaled.row(r).data(), scaled.row(r).data(), length));
   std::vector<std::size_t> order(n);
   std::iota(order.begin(), order.end(), std::size_t{0});
   std::stable_sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) { return lengths[a] > lengths[b]; });

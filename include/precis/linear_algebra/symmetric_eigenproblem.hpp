@@ -1,6 +1,9 @@
 #pragma once
 
+#include <precis/core/algorithms.hpp>
+#include <precis/core/as_span.hpp>
 #include <precis/core/error.hpp>
+#include <precis/core/math.hpp>
 #include <precis/core/view.hpp>
 #include <precis/kernel/constants.hpp>
 #include <precis/kernel/float_product.hpp>
@@ -8,11 +11,9 @@
 #include <precis/kernel/lanes.hpp>
 #include <precis/linear_algebra/vectors.hpp>
 
-#include <algorithm>
-#include <cmath>
 #include <cstddef>
+#include <cstdlib>
 #include <limits>
-#include <numeric>
 #include <span>
 #include <utility>
 #include <vector>
@@ -30,8 +31,8 @@ namespace detail {
 template<class = void>
 inline void add_rows(std::span<const double> factors, matrix_view<const double> rows, double* y) noexcept {
   const std::size_t n = rows.cols;
-  std::size_t i = 0;
-  for (; i + lanes::width <= n; i += lanes::width) {
+  const std::size_t whole = n - n % lanes::width;
+  for (std::size_t i = 0; i < whole; i += lanes::width) {
     const double* from = rows.data + i;
     lanes::vector sum = lanes::load(y + i);
     for (const double& factor : factors) {
@@ -40,8 +41,8 @@ inline void add_rows(std::span<const double> factors, matrix_view<const double> 
     }
     lanes::store(y + i, sum);
   }
-  for (; i < n; ++i)
-    for (std::size_t j = 0; j < factors.size(); ++j) y[i] = std::fma(factors[j], rows(j, i), y[i]);
+  for (std::size_t i = whole; i < n; ++i)
+    for (std::size_t j = 0; j < factors.size(); ++j) y[i] = math::fma(factors[j], rows(j, i), y[i]);
 }
 
 /// y = A x for a symmetric A of which the upper triangle is stored: every element is read once and used twice.
@@ -61,10 +62,10 @@ inline void multiply_symmetric(matrix_view<const double> a, const double* x, dou
     }
     double corner[height] = {};
     for (std::size_t r = 0; r < height; ++r) {
-      corner[r] = std::fma(rows[r][i + r], x[i + r], corner[r]);
+      corner[r] = math::fma(rows[r][i + r], x[i + r], corner[r]);
       for (std::size_t c = r + 1; c < height; ++c) {
-        corner[r] = std::fma(rows[r][i + c], x[i + c], corner[r]);
-        corner[c] = std::fma(rows[r][i + c], x[i + r], corner[c]);
+        corner[r] = math::fma(rows[r][i + c], x[i + c], corner[r]);
+        corner[c] = math::fma(rows[r][i + c], x[i + r], corner[c]);
       }
     }
     const auto step = [&](std::size_t at, std::size_t v, auto load, auto store) PRECIS_INLINE_LAMBDA {
@@ -93,20 +94,20 @@ inline void multiply_symmetric(matrix_view<const double> a, const double* x, dou
   }
   for (; i < n; ++i) {  // the last rows, fewer than `height`
     const double* row = a.data + static_cast<std::ptrdiff_t>(i) * a.row_stride;
-    y[i] = std::fma(row[i], x[i], y[i]);
+    y[i] = math::fma(row[i], x[i], y[i]);
     for (std::size_t c = i + 1; c < n; ++c) {
-      y[i] = std::fma(row[c], x[c], y[i]);
-      y[c] = std::fma(row[c], x[i], y[c]);
+      y[i] = math::fma(row[c], x[c], y[i]);
+      y[c] = math::fma(row[c], x[i], y[c]);
     }
   }
 }
 
 /// A = H_0 H_1 ... T ... H_1 H_0 with H_k = I - scale[k] v_k v_k^T.
 struct tridiagonal {
-  std::vector<double> diagonal = {};  ///< [n]
-  std::vector<double> beside = {};    ///< [n], beside[k] = T(k, k + 1); the last one is 0
-  matrix reflections = {};            ///< row k is v_k: zero up to k, 1 at k + 1; empty unless requested
-  std::vector<double> scale = {};     ///< [n]
+  std::vector<double> diagonal{};  ///< [n]
+  std::vector<double> beside{};    ///< [n], beside[k] = T(k, k + 1); the last one is 0
+  matrix reflections = {};         ///< row k is v_k: zero up to k, 1 at k + 1; empty unless requested
+  std::vector<double> scale{};     ///< [n]
 };
 
 /// Reduces a symmetric matrix to tridiagonal form; its upper triangle is read and overwritten. Reflections are applied
@@ -142,7 +143,7 @@ template<class = void>
         if (below == 0) {
           t.beside[k] = x[0];
         } else {
-          const double length = -std::copysign(std::sqrt(std::fma(x[0], x[0], below)), x[0]);
+          const double length = -math::copysign(math::sqrt(math::fma(x[0], x[0], below)), x[0]);
           t.beside[k] = length;
           t.scale[k] = (length - x[0]) / length;
           const double factor = 1.0 / (x[0] - length);
@@ -199,19 +200,19 @@ void diagonalise(tridiagonal& t, Rotate&& rotate) {
               .where = "linear_algebra::eigenvalues",
               .expected = "finite elements whose squares do not overflow"});
     const double half = 0.5 * (d[last - 1] - d[last]), beside = e[last - 1];
-    const double root = std::sqrt(std::fma(half, half, beside * beside));
-    const double shift = std::fma(-beside, beside / (half + std::copysign(root, half)), d[last]);
+    const double root = math::sqrt(math::fma(half, half, beside * beside));
+    const double shift = math::fma(-beside, beside / (half + math::copysign(root, half)), d[last]);
     double x = d[first] - shift, z = e[first];
     for (std::size_t k = first; k < last; ++k) {
-      const double length = std::sqrt(std::fma(x, x, z * z));
+      const double length = math::sqrt(math::fma(x, x, z * z));
       const double inverse = length > 0 ? 1.0 / length : 0.0;
       const double c = length > 0 ? x * inverse : 1.0, s = z * inverse;
       if (k > first) e[k - 1] = length;
       const double cross = 2 * c * s * e[k], near = d[k], far = d[k + 1];
       const double cc = c * c, ss = s * s;  // named, so that compilers do not choose what to fuse
-      d[k] = std::fma(cc, near, std::fma(ss, far, cross));
-      d[k + 1] = std::fma(ss, near, std::fma(cc, far, -cross));
-      e[k] = std::fma(c * s, far - near, (c - s) * (c + s) * e[k]);
+      d[k] = math::fma(cc, near, math::fma(ss, far, cross));
+      d[k + 1] = math::fma(ss, near, math::fma(cc, far, -cross));
+      e[k] = math::fma(c * s, far - near, (c - s) * (c + s) * e[k]);
       if (k + 1 < last) {
         x = e[k];
         z = s * e[k + 1];
@@ -226,8 +227,8 @@ void diagonalise(tridiagonal& t, Rotate&& rotate) {
 
 /// Eigenvalues of a symmetric matrix, largest first, and unit eigenvectors as rows.
 struct eigen_system {
-  std::vector<double> values = {};  ///< [n]
-  matrix vectors = {};              ///< [n x n], row i belongs to values[i]; its sign is unspecified
+  std::vector<double> values{};  ///< [n]
+  matrix vectors = {};           ///< [n x n], row i belongs to values[i]; its sign is unspecified
 };
 
 /// Computes the eigenvalues, largest first. Reads the upper triangle.
@@ -300,7 +301,7 @@ class rotated {
     std::vector<group> groups;
     std::vector<coefficients> steps;  // [groups][steps][fused]
     for (std::size_t g = 0; g < sweeps_.size(); g += fused) {
-      const std::span<const sweep> part = std::span(sweeps_).subspan(g, std::min(fused, sweeps_.size() - g));
+      const std::span<const sweep> part = as_span(sweeps_).subspan(g, std::min(fused, sweeps_.size() - g));
       std::size_t first = part.front().first, end = part.front().end;
       for (const sweep& w : part) {
         first = std::min(first, w.first);
@@ -380,7 +381,7 @@ inline void reflect_rows(const tridiagonal& t, matrix& rows, std::span<double> w
         triangle(j, i) = i == j ? -t.scale[k0 + j] : 0.0;
         if (i >= j) continue;
         double sum = 0;
-        for (std::size_t l = i; l < j; ++l) sum = std::fma(triangle(l, i), angles(l, j), sum);
+        for (std::size_t l = i; l < j; ++l) sum = math::fma(triangle(l, i), angles(l, j), sum);
         triangle(j, i) = -t.scale[k0 + j] * sum;
       }
     kernel::product<lanes>(x, v.transposed(), along.view().col_range(0, count), workspace);

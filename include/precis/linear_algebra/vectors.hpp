@@ -1,9 +1,9 @@
 #pragma once
 
+#include <precis/core/math.hpp>
 #include <precis/kernel/ieee.hpp>
 #include <precis/kernel/lanes.hpp>
 
-#include <cmath>
 #include <cstddef>
 
 /// Products and sums of vectors of doubles, with a fixed order of addition.
@@ -65,10 +65,10 @@ template<class = void>
 template<class = void>
 inline void add(double factor, const double* x, double* y, std::size_t n) noexcept {
   const lanes::vector f = lanes::broadcast(&factor);
-  std::size_t i = 0;
-  for (; i + lanes::width <= n; i += lanes::width)
+  const std::size_t whole = n - n % lanes::width;
+  for (std::size_t i = 0; i < whole; i += lanes::width)
     lanes::store(y + i, lanes::fma(f, lanes::load(x + i), lanes::load(y + i)));
-  for (; i < n; ++i) y[i] = std::fma(factor, x[i], y[i]);
+  for (std::size_t i = whole; i < n; ++i) y[i] = math::fma(factor, x[i], y[i]);
 }
 
 PRECIS_IEEE_END

@@ -1,9 +1,9 @@
 #pragma once
 
+#include <precis/core/algorithms.hpp>
+#include <precis/core/clock.hpp>
 #include <precis/core/error.hpp>
 
-#include <algorithm>
-#include <chrono>
 #include <cstddef>
 #include <limits>
 #include <string>

@@ -1,8 +1,10 @@
 #pragma once
 
+#include <precis/core/algorithms.hpp>
 #include <precis/core/as_span.hpp>
 #include <precis/core/error.hpp>
 #include <precis/core/executor.hpp>
+#include <precis/core/math.hpp>
 #include <precis/core/scores.hpp>
 #include <precis/core/unit.hpp>
 #include <precis/core/view.hpp>
@@ -11,8 +13,6 @@
 #include <precis/model/concepts.hpp>
 #include <precis/model/inputs.hpp>
 
-#include <algorithm>
-#include <cmath>
 #include <concepts>
 #include <cstddef>
 #include <limits>
@@ -34,8 +34,8 @@ struct gram {
 
 /// One Gram matrix per distinct input of a model's matrices.
 struct input_grams {
-  std::vector<gram> distinct = {};
-  std::vector<std::size_t> index = {};  ///< [matrices] position in `distinct` of each matrix's Gram matrix
+  std::vector<gram> distinct{};
+  std::vector<std::size_t> index{};  ///< [matrices] position in `distinct` of each matrix's Gram matrix
 
   [[nodiscard]] const gram& operator[](std::size_t matrix) const noexcept { return distinct[index[matrix]]; }
   /// The notes of what is computed from these: the matrices that no token reached, and the tables whose rows count once.
@@ -188,7 +188,7 @@ template<std::invocable<std::size_t, std::span<double>> Row>
       kernel::product_add<lanes>(left.col_range(j0, columns), of_columns.row_range(j0, columns), products,
                                  as_writable_span(workspace));
       for (std::size_t r = 0; r < rows; ++r)
-        for (std::size_t j = 0; j < columns; ++j) sum = std::fma(products(r, j), d(r, j0 + j), sum);
+        for (std::size_t j = 0; j < columns; ++j) sum = math::fma(products(r, j), d(r, j0 + j), sum);
     }
   }
   return sum;

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <precis/core/algorithms.hpp>
 #include <precis/core/error.hpp>
 #include <precis/core/executor.hpp>
 #include <precis/kernel/ieee.hpp>
@@ -10,8 +11,6 @@
 #include <precis/model/concepts.hpp>
 #include <precis/model/taps.hpp>
 
-#include <algorithm>
-#include <cmath>
 #include <concepts>
 #include <cstddef>
 #include <span>

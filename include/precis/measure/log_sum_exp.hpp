@@ -1,11 +1,11 @@
 #pragma once
 
+#include <precis/core/algorithms.hpp>
+#include <precis/core/math.hpp>
 #include <precis/kernel/ieee.hpp>
 #include <precis/measure/exponential.hpp>
 #include <precis/measure/lane_sum.hpp>
 
-#include <algorithm>
-#include <cmath>
 #include <cstddef>
 #include <span>
 
@@ -36,7 +36,7 @@ template<class = void>
   const auto top = static_cast<double>(detail::largest(logits));
   lane_sum sum;
   sum.add(logits.size(), [&](std::size_t i) { return exponential(static_cast<double>(logits[i]) - top); });
-  return top + std::log(sum.value());
+  return top + math::log(sum.value());
 }
 
 PRECIS_IEEE_END

@@ -1,14 +1,14 @@
 #pragma once
 
+#include <precis/core/algorithms.hpp>
 #include <precis/core/error.hpp>
+#include <precis/core/math.hpp>
 #include <precis/core/view.hpp>
 #include <precis/kernel/ieee.hpp>
 #include <precis/model/batch.hpp>
 #include <precis/model/concepts.hpp>
 #include <precis/model/inputs.hpp>
 
-#include <algorithm>
-#include <cmath>
 #include <cstddef>
 #include <span>
 #include <string>
@@ -19,8 +19,8 @@ PRECIS_IEEE_BEGIN
 
 /// Mean inputs of selected matrices at each token position.
 struct input_means {
-  std::vector<std::size_t> samples = {};            ///< [tokens] number of sequences whose token there is not padding
-  std::vector<basic_matrix<double>> by_token = {};  ///< [matrices] [tokens x in]; empty for matrices not selected
+  std::vector<std::size_t> samples{};            ///< [tokens] number of sequences whose token there is not padding
+  std::vector<basic_matrix<double>> by_token{};  ///< [matrices] [tokens x in]; empty for matrices not selected
 
   [[nodiscard]] std::size_t tokens() const noexcept { return samples.size(); }
 
@@ -33,7 +33,7 @@ struct input_means {
     for (std::size_t t = 0; t < means.rows; ++t) {
       count += samples[t];
       for (std::size_t i = 0; i < means.cols; ++i)
-        sum[i] = std::fma(static_cast<double>(samples[t]), means(t, i), sum[i]);
+        sum[i] = math::fma(static_cast<double>(samples[t]), means(t, i), sum[i]);
     }
     for (double& s : sum) s /= static_cast<double>(std::max<std::size_t>(1, count));
     return sum;

@@ -22,9 +22,9 @@ inline constexpr token no_target = -1;
 /// Token sequences of equal length and the target of each position: the batch of a language model.
 struct token_batch {
   std::size_t sequences = 0;
-  std::size_t tokens = 0;           ///< per sequence
-  std::vector<token> ids = {};      ///< [sequences x tokens]
-  std::vector<token> targets = {};  ///< [sequences x tokens], `no_target` where none; may be empty
+  std::size_t tokens = 0;        ///< per sequence
+  std::vector<token> ids{};      ///< [sequences x tokens]
+  std::vector<token> targets{};  ///< [sequences x tokens], `no_target` where none; may be empty
 
   template<class = void>
   [[nodiscard]] std::span<const token> sequence(std::size_t s) const noexcept {

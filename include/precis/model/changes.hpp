@@ -1,5 +1,6 @@
 #pragma once
 
+#include <precis/core/as_span.hpp>
 #include <precis/core/error.hpp>
 #include <precis/core/executor.hpp>
 #include <precis/core/unit.hpp>
@@ -9,7 +10,6 @@
 #include <precis/model/concepts.hpp>
 #include <precis/model/guard.hpp>
 
-#include <cmath>
 #include <cstddef>
 #include <span>
 #include <string>
@@ -19,6 +19,30 @@
 
 namespace precis {
 PRECIS_IEEE_BEGIN
+
+/// Remembers nothing between runs: what scorers that change units do unless the caller keeps their partial results. One
+/// that remembers has the same two members, with the losses of each batch; their order is that of the batches.
+struct no_memory {
+  [[nodiscard]] const std::vector<nll>* known(std::size_t, std::size_t) const noexcept { return nullptr; }
+  void finished(std::size_t, std::size_t, std::span<const nll>) const noexcept {}
+};
+
+/// What read_changes calls for every unit and version: the memory is told, and `use` receives the losses.
+template<class Memory, class Use>
+struct remembered_losses {
+  Memory& memory;
+  Use use;
+
+  [[nodiscard]] const std::vector<nll>* known(std::size_t unit, std::size_t version) const {
+    return memory.known(unit, version);
+  }
+  void operator()(std::size_t unit, std::size_t version, std::span<const nll> losses) const {
+    if (memory.known(unit, version) == nullptr) memory.finished(unit, version, losses);
+    use(unit, version, losses);
+  }
+};
+template<class Memory, class Use>
+remembered_losses(Memory&, Use) -> remembered_losses<Memory, Use>;
 
 /// Reads a batch's loss from a whole forward pass, or from the residual stream entering the head. Other readings offer
 /// the same two calls.
@@ -42,6 +66,9 @@ struct loss_reading {
 ///     change.describe(version)         describes the change for messages: "pruned by 0.5"
 ///     done(index, version, losses)     receives the losses of that unit and version, one per batch; none if the
 ///                                      version does not exist, or could exist and has a loss that is not finite
+///
+///     done.known(index, version)       optional: a pointer to losses from an earlier run, of which `done` receives a copy
+///                                      without a forward pass; nullptr if there are none
 ///
 /// Returns the losses of the unchanged model. Units are visited layer by layer, not in the order given. The weights are
 /// restored to the exact bits after each unit, even if an exception is thrown.
@@ -122,12 +149,18 @@ std::vector<nll> read_changes(Model& model, std::span<const batch_of<Model>> bat
   const auto visit = [&](std::size_t u, std::size_t layer, bool from_tokens = false) {
     weight_guard guard(model, units[u].matrices);
     for (std::size_t v = 0; v < versions; ++v) {
+      if constexpr (requires { done.known(u, v); }) {
+        if (const std::vector<nll>* const known = done.known(u, v)) {
+          done(u, v, std::span<const nll>(*known));
+          continue;
+        }
+      }
       std::vector<nll> losses;
       if (make_version(units[u], v))
         losses = each_batch([&](std::size_t b) { return read_from(layer, from_tokens ? enter(b) : entering[b], b); });
       guard.restore();
       if (!losses.empty() && !check(losses, " with unit " + units[u].name + " " + change.describe(v))) losses.clear();
-      done(u, v, std::span<const nll>(losses));
+      done(u, v, as_span(losses));
     }
   };
   std::size_t layer = 0;

@@ -1,10 +1,10 @@
 #pragma once
 
+#include <precis/core/algorithms.hpp>
 #include <precis/core/error.hpp>
 #include <precis/core/site.hpp>
 #include <precis/core/view.hpp>
 
-#include <algorithm>
 #include <cstddef>
 #include <span>
 #include <utility>
@@ -16,6 +16,22 @@ namespace precis::tap {
 /// Does nothing.
 struct none {
   void operator()(site, activations_view<float>) const noexcept {}
+};
+
+/// Any tap, by reference: all taps that are passed this way have one type, so a program compiles the model's forward pass once
+/// for all of them. The tap must outlive the call.
+class reference {
+ public:
+  template<class Tap>
+  explicit reference(Tap& tap) noexcept
+      : tap_(const_cast<void*>(static_cast<const void*>(&tap))),
+        call_([](void* t, site at, activations_view<float> x) { (*static_cast<Tap*>(t))(at, x); }) {}
+
+  void operator()(site at, activations_view<float> x) const { call_(tap_, at, x); }
+
+ private:
+  void* tap_;
+  void (*call_)(void*, site, activations_view<float>);
 };
 
 /// A copy of activations, which are valid only during the call of the tap.
@@ -40,7 +56,7 @@ inline void assign(activations_view<float> to, activations_view<const float> fro
 template<class Wanted>
 struct record {
   Wanted wanted;
-  std::vector<std::pair<site, activations>> seen = {};  ///< in the order of the forward passes
+  std::vector<std::pair<site, activations>> seen{};  ///< in the order of the forward passes
 
   void operator()(site at, activations_view<float> x) {
     if (wanted(at)) seen.emplace_back(at, copy_of(x));
@@ -62,7 +78,7 @@ record(Wanted) -> record<Wanted>;
 struct replace {
   site at = {};
   std::size_t token = 0;
-  std::span<const float> values = {};  ///< [features]
+  std::span<const float> values{};  ///< [features]
 
   template<class = void>
   void operator()(site here, activations_view<float> x) const {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <precis/core/algorithms.hpp>
 #include <precis/core/as_span.hpp>
 #include <precis/core/checks.hpp>
 #include <precis/core/error.hpp>
@@ -11,10 +12,8 @@
 #include <precis/measure/means.hpp>
 #include <precis/model/concepts.hpp>
 
-#include <algorithm>
-#include <cmath>
 #include <cstddef>
-#include <numeric>
+#include <cstdlib>
 #include <span>
 #include <string>
 #include <utility>
@@ -26,8 +25,8 @@ PRECIS_IEEE_BEGIN
 /// A slice and the singular values that pruning removes from it.
 struct pruned_slice {
   matrix_slice slice = {};
-  std::vector<std::size_t> removed = {};  ///< indices into the spectrum, ascending
-  std::size_t beyond_the_portion = 0;     ///< how many of them are removed only because their cluster must not be split
+  std::vector<std::size_t> removed{};  ///< indices into the spectrum, ascending
+  std::size_t beyond_the_portion = 0;  ///< how many of them are removed only because their cluster must not be split
 
   [[nodiscard]] std::size_t kept() const noexcept { return slice.rank() - removed.size(); }
   /// The number of values to store: all weights, or the two factors of the kept part if those are fewer.

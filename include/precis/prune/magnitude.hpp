@@ -1,14 +1,15 @@
 #pragma once
 
+#include <precis/core/algorithms.hpp>
 #include <precis/core/checks.hpp>
 #include <precis/core/error.hpp>
+#include <precis/core/math.hpp>
 #include <precis/core/select.hpp>
 #include <precis/core/view.hpp>
 #include <precis/kernel/ieee.hpp>
 
-#include <algorithm>
-#include <cmath>
 #include <cstddef>
+#include <cstdlib>
 #include <span>
 #include <string>
 #include <vector>
@@ -74,7 +75,7 @@ struct magnitude {
       const double level = quantile_linear(std::span<const float>(keys), sparsity);
       limit = static_cast<float>(level);
       // |w| <= level in double if and only if |w| <= the largest float not above level.
-      if (static_cast<double>(limit) > level) limit = std::nextafter(limit, 0.f);
+      if (static_cast<double>(limit) > level) limit = math::nextafter(limit, 0.f);
     } else {
       if (exact == 0) return 0;
       const auto at = keys.begin() + static_cast<std::ptrdiff_t>(exact - 1);

@@ -1,7 +1,9 @@
 #pragma once
 
+#include <precis/core/algorithms.hpp>
 #include <precis/core/checks.hpp>
 #include <precis/core/error.hpp>
+#include <precis/core/math.hpp>
 #include <precis/core/select.hpp>
 #include <precis/core/text.hpp>
 #include <precis/core/unit.hpp>
@@ -9,9 +11,8 @@
 #include <precis/kernel/ieee.hpp>
 #include <precis/model/concepts.hpp>
 
-#include <algorithm>
-#include <cmath>
 #include <cstddef>
+#include <cstdlib>
 #include <span>
 #include <string>
 #include <utility>
@@ -96,7 +97,7 @@ struct joint_shares {
         }
     }
     if (by == key::relative && squares > 0) {
-      const double rms = std::sqrt(squares / static_cast<double>(keys.size()));
+      const double rms = math::sqrt(squares / static_cast<double>(keys.size()));
       for (float& k : keys) k = static_cast<float>(static_cast<double>(k) / rms);
     }
     return keys;

@@ -2,6 +2,7 @@
 
 #include <precis/core/error.hpp>
 #include <precis/core/executor.hpp>
+#include <precis/core/math.hpp>
 #include <precis/core/scores.hpp>
 #include <precis/core/site.hpp>
 #include <precis/kernel/ieee.hpp>
@@ -10,7 +11,6 @@
 #include <precis/model/taps.hpp>
 #include <precis/score/stream_parts.hpp>
 
-#include <cmath>
 #include <cstddef>
 #include <span>
 #include <string>
@@ -39,23 +39,23 @@ template<class = void>
   double product = 0, squares_before = 0, squares_after = 0, moved = 0;
   for (std::size_t f = 0; f < before.size(); ++f) {
     const double b = before[f], a = after[f];
-    product = std::fma(a, b, product);
-    squares_before = std::fma(b, b, squares_before);
-    squares_after = std::fma(a, a, squares_after);
-    moved = std::fma(a - b, a - b, moved);
+    product = math::fma(a, b, product);
+    squares_before = math::fma(b, b, squares_before);
+    squares_after = math::fma(a, a, squares_after);
+    moved = math::fma(a - b, a - b, moved);
   }
-  const double lengths = std::sqrt(squares_before * squares_after);  // |b| |a|; exact if they are equal
-  const double longer = std::sqrt(squares_after) - std::sqrt(squares_before);
+  const double lengths = math::sqrt(squares_before * squares_after);  // |b| |a|; exact if they are equal
+  const double longer = math::sqrt(squares_after) - math::sqrt(squares_before);
   displacement d{.cosine = 0,
-                 .l2 = std::sqrt(moved),
+                 .l2 = math::sqrt(moved),
                  .l2_normalised = squares_before == squares_after ? 0.0 : 1.0,
                  .norm_ratio = 0};
   if (lengths != 0) {  // |a/|a| - b/|b||^2 = (|a - b|^2 - (|a| - |b|)^2) / (|a| |b|)
     d.cosine = product / lengths;
-    const double turned = std::fma(-longer, longer, moved) / lengths;
-    d.l2_normalised = turned > 0 ? std::sqrt(turned) : turned * 0;  // keeps a NaN
+    const double turned = math::fma(-longer, longer, moved) / lengths;
+    d.l2_normalised = turned > 0 ? math::sqrt(turned) : turned * 0;  // keeps a NaN
   }
-  if (moved != 0) d.norm_ratio = std::sqrt(moved / squares_after);
+  if (moved != 0) d.norm_ratio = math::sqrt(moved / squares_after);
   return d;
 }
 
@@ -125,7 +125,7 @@ struct block_influence {
             for (std::size_t f = 0; f < x.features; ++f) middle.view()(s, token)[f] += x(s, token)[f];
         arrive(std::move(middle));
       };
-      static_cast<void>(model.logits(batches[b], positions::last, observe));
+      static_cast<void>(model.logits(batches[b], positions::last, tap::reference(observe)));
     });
 
     std::vector<double> sums(count);
@@ -177,7 +177,7 @@ struct block_influence {
  private:
   /// Sums of one batch, kept per sequence so that the order of addition does not depend on the batching.
   struct tally {
-    std::vector<double> sums = {};  ///< [sequences x windows]
+    std::vector<double> sums{};  ///< [sequences x windows]
     std::size_t tokens = 0;
   };
 

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <precis/core/algorithms.hpp>
 #include <precis/core/error.hpp>
 #include <precis/core/executor.hpp>
 #include <precis/core/scores.hpp>
@@ -7,13 +8,13 @@
 #include <precis/kernel/ieee.hpp>
 #include <precis/model/concepts.hpp>
 #include <precis/model/misuse.hpp>
+#include <precis/model/taps.hpp>
 #include <precis/score/causal/corruption.hpp>
 #include <precis/score/causal/fact.hpp>
 #include <precis/score/causal/restoration.hpp>
 #include <precis/score/causal/trace.hpp>
 #include <precis/score/stream_parts.hpp>
 
-#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <optional>
@@ -47,7 +48,7 @@ struct role_effects {
   std::size_t layers = 0;
   std::array<std::vector<double>, token_roles.size()> effect{};  ///< [roles][layers]; empty for an absent role
   std::array<std::size_t, token_roles.size()> pairs{};           ///< number of (fact, position) pairs per role
-  std::vector<double> token_effect = {};                         ///< [layers] mean over positions from the subject on
+  std::vector<double> token_effect{};                            ///< [layers] mean over positions from the subject on
   double total = 0;                                              ///< mean total effect of the facts counted
   std::size_t facts = 0;                                         ///< facts counted
 };
@@ -127,7 +128,7 @@ struct causal_trace {
     const auto read_width = [&](site at, activations_view<float> x) {
       if (at.kind == site_kind::embedding) features = x.features;
     };
-    static_cast<void>(model.logits(prompts(1, {f.prompt.front()}), positions::last, read_width));
+    static_cast<void>(model.logits(prompts(1, {f.prompt.front()}), positions::last, tap::reference(read_width)));
     const activations drawn = draw_noise(noise, sigma, f.subject_end - f.subject_begin, features);
     return trace_fact(model, f, drawn.view(), noise.how, what);
   }

@@ -1,19 +1,20 @@
 #pragma once
 
+#include <precis/core/algorithms.hpp>
 #include <precis/core/as_span.hpp>
 #include <precis/core/error.hpp>
 #include <precis/core/executor.hpp>
+#include <precis/core/math.hpp>
 #include <precis/core/scores.hpp>
 #include <precis/core/site.hpp>
 #include <precis/core/text.hpp>
 #include <precis/kernel/ieee.hpp>
 #include <precis/model/concepts.hpp>
 #include <precis/model/misuse.hpp>
+#include <precis/model/taps.hpp>
 #include <precis/score/canonical/correlation.hpp>
 #include <precis/score/stream_parts.hpp>
 
-#include <algorithm>
-#include <cmath>
 #include <cstddef>
 #include <span>
 #include <string>
@@ -26,11 +27,11 @@ PRECIS_IEEE_BEGIN
 
 /// The similarity of the layers' outputs, for each pair of layers.
 struct cca_table {
-  std::vector<site> sites = {};            ///< [layers] where each output is observed
-  std::size_t rows = 0;                    ///< number of activations compared per layer
-  std::vector<std::size_t> ranks = {};     ///< [layers] number of directions compared; 0 for a constant output
-  std::vector<double> variance_kept = {};  ///< [layers] share of the variance in those directions
-  basic_matrix<double> similarity = {};    ///< [layers x layers] in [0, 1], 1 on the diagonal, 0 where a rank is 0
+  std::vector<site> sites{};             ///< [layers] where each output is observed
+  std::size_t rows = 0;                  ///< number of activations compared per layer
+  std::vector<std::size_t> ranks{};      ///< [layers] number of directions compared; 0 for a constant output
+  std::vector<double> variance_kept{};   ///< [layers] share of the variance in those directions
+  basic_matrix<double> similarity = {};  ///< [layers x layers] in [0, 1], 1 on the diagonal, 0 where a rank is 0
 
   template<class = void>
   [[nodiscard]] std::size_t most_directions() const noexcept {
@@ -220,7 +221,7 @@ struct cca {
   template<class = void>
   [[noreturn]] void refuse_rows(std::size_t count, std::size_t rank, const std::string& site_name) const {
     const auto times = [&](double factor) {
-      return std::to_string(static_cast<std::size_t>(std::ceil(factor * static_cast<double>(rank))) + 1);
+      return std::to_string(static_cast<std::size_t>(math::ceil(factor * static_cast<double>(rank))) + 1);
     };
     refuse(
         {.what = std::to_string(count) + " rows" +
@@ -247,7 +248,7 @@ struct cca {
     const std::size_t count = leading == 0 ? all : std::min(leading, all);
     double sum = 0;
     for (const double v : std::span(values).first(count))
-      sum = of_pair == summary::mean ? sum + v : std::fma(v, v, sum);
+      sum = of_pair == summary::mean ? sum + v : math::fma(v, v, sum);
     return sum / static_cast<double>(count);
   }
 
@@ -289,7 +290,7 @@ struct cca {
           const auto found = std::find(sites.begin(), sites.end(), at);
           if (found != sites.end()) observed[b][static_cast<std::size_t>(found - sites.begin())] = rows_of(x);
         };
-        static_cast<void>(model.logits(batches[b0 + b], positions::last, tap));
+        static_cast<void>(model.logits(batches[b0 + b], positions::last, precis::tap::reference(tap)));
       });
       for (std::vector<float_matrix>& of_batch : observed) {
         for (std::size_t i = 0; i < sites.size(); ++i) append(outputs[i], of_batch[i], seen, sites[i]);

@@ -1,13 +1,13 @@
 #pragma once
 
+#include <precis/core/algorithms.hpp>
 #include <precis/core/as_span.hpp>
 #include <precis/core/error.hpp>
+#include <precis/core/math.hpp>
 #include <precis/core/scores.hpp>
 #include <precis/core/text.hpp>
 #include <precis/kernel/ieee.hpp>
 
-#include <algorithm>
-#include <cmath>
 #include <cstddef>
 #include <span>
 #include <string>
@@ -30,7 +30,7 @@ PRECIS_IEEE_BEGIN
 struct combine {
   enum class scale { rank, minmax, zscore, sum1, raw };
   scale as = scale::rank;
-  std::vector<double> weights = {};  ///< one per table, >= 0; empty: equal weights
+  std::vector<double> weights{};  ///< one per table, >= 0; empty: equal weights
 
   bool operator==(const combine&) const = default;
 
@@ -68,7 +68,7 @@ struct combine {
       const double share = weight(t) / total;
       s.scorer += (t == 0 ? ": " : " + ") + text::number(weight(t)) + " x (" + tables[t].scorer + ")";
       const std::vector<double> scaled = on_scale(as_span(tables[t].values));
-      for (std::size_t i = 0; i < s.size(); ++i) s.values[i] = std::fma(share, scaled[i], s.values[i]);
+      for (std::size_t i = 0; i < s.size(); ++i) s.values[i] = math::fma(share, scaled[i], s.values[i]);
     }
     return s;
   }

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <precis/core/algorithms.hpp>
 #include <precis/core/error.hpp>
 #include <precis/core/executor.hpp>
 #include <precis/core/scores.hpp>
@@ -13,7 +14,6 @@
 #include <precis/model/taps.hpp>
 #include <precis/score/stream_parts.hpp>
 
-#include <algorithm>
 #include <cstddef>
 #include <span>
 #include <string>
@@ -202,7 +202,7 @@ struct drop_one {
             tap::assign(x, before.view());
           }
         };
-        const float_matrix logits = model.logits(batch, outputs, drop);
+        const float_matrix logits = model.logits(batch, outputs, tap::reference(drop));
         for (std::size_t n = 0; n < rows.size(); ++n)
           use(n, logits.row(outputs == positions::last ? rows[n] / batch.tokens : rows[n]));
       };

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <precis/core/math.hpp>
 #include <precis/core/scores.hpp>
 #include <precis/core/unit.hpp>
 #include <precis/kernel/ieee.hpp>
@@ -8,7 +9,6 @@
 #include <precis/score/gradient_magnitude.hpp>
 #include <precis/score/taylor.hpp>
 
-#include <cmath>
 #include <cstddef>
 #include <numbers>
 #include <span>
@@ -20,7 +20,7 @@ PRECIS_IEEE_BEGIN
 
 /// E |<g, e>| for a vector g of norm `gradient_norm` and noise e of independent normal numbers with this deviation.
 [[nodiscard]] inline double expected_variation(double deviation, double gradient_norm) noexcept {
-  return deviation * gradient_norm * std::sqrt(2.0 / std::numbers::pi);
+  return deviation * gradient_norm * math::sqrt(2.0 / std::numbers::pi);
 }
 
 /// The first-order approximation of score::taylor's variation in closed form: the expected |<gradient, noise>|.
@@ -54,7 +54,7 @@ struct first_order_taylor {
         const double deviation = noise.deviation(model.weights(m));
         variance += deviation * deviation * gradients.squares[m];
       }
-      s.values.push_back(expected_variation(1.0, std::sqrt(variance)));
+      s.values.push_back(expected_variation(1.0, math::sqrt(variance)));
     }
     report_unreached(s, model.matrices(), gradients.reached);
     check_finite(s, "score::first_order_taylor");

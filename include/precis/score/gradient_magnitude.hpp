@@ -8,7 +8,6 @@
 #include <precis/model/concepts.hpp>
 #include <precis/model/misuse.hpp>
 
-#include <cmath>
 #include <cstddef>
 #include <span>
 #include <string>

@@ -2,6 +2,7 @@
 
 #include <precis/core/as_span.hpp>
 #include <precis/core/executor.hpp>
+#include <precis/core/math.hpp>
 #include <precis/core/random.hpp>
 #include <precis/core/scores.hpp>
 #include <precis/core/site.hpp>
@@ -15,7 +16,6 @@
 #include <precis/score/stream_parts.hpp>
 #include <precis/score/taylor.hpp>
 
-#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -135,7 +135,7 @@ struct input_taylor {
     for (std::size_t s = 0; s < x.sequences; ++s)
       for (std::size_t t = 0; t < x.tokens; ++t)
         for (const float v : x(s, t)) squares += static_cast<double>(v) * static_cast<double>(v);
-    const double rms = x.size() == 0 ? 0 : std::sqrt(squares / static_cast<double>(x.size()));
+    const double rms = x.size() == 0 ? 0 : math::sqrt(squares / static_cast<double>(x.size()));
     const double deviation = (rms == 0 ? size : size * rms) * (pairs && version % 2 == 1 ? -1 : 1);
     const random_stream normal(seed,
                                purpose("score::input_taylor " + std::to_string(layer) + " " + std::to_string(batch)) +

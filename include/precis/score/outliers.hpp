@@ -1,6 +1,8 @@
 #pragma once
 
+#include <precis/core/algorithms.hpp>
 #include <precis/core/error.hpp>
+#include <precis/core/math.hpp>
 #include <precis/core/scores.hpp>
 #include <precis/core/text.hpp>
 #include <precis/core/unit.hpp>
@@ -9,9 +11,8 @@
 #include <precis/model/concepts.hpp>
 #include <precis/model/misuse.hpp>
 
-#include <algorithm>
-#include <cmath>
 #include <cstddef>
+#include <cstdlib>
 #include <span>
 #include <string>
 #include <type_traits>
@@ -66,7 +67,7 @@ struct outliers {
             std::to_string(matrices[m].in) + ", one per column");
       for (double& x : squares[m]) {
         if (!kernel::is_finite(x)) bad("an input of " + matrices[m].name + " is not finite", "finite activations");
-        x = std::sqrt(x);
+        x = math::sqrt(x);
       }
     }
     if (!matrices.empty() && std::find(reached.begin(), reached.end(), true) == reached.end())

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <precis/core/algorithms.hpp>
 #include <precis/core/as_span.hpp>
 #include <precis/core/error.hpp>
 #include <precis/core/executor.hpp>
@@ -15,8 +16,6 @@
 #include <precis/model/taps.hpp>
 #include <precis/prune/magnitude.hpp>
 
-#include <algorithm>
-#include <cmath>
 #include <cstddef>
 #include <limits>
 #include <span>
@@ -90,7 +89,15 @@ struct pruning_sensitivity {
   template<mutable_model Model, executor Executor = sequential>
     requires evaluable_model<Model>
   [[nodiscard]] scores operator()(Model& model, std::span<const batch_of<Model>> batches, Executor&& run = {}) const {
-    const basic_matrix<double> each = table(model, batches, run);
+    return resume(model, batches, no_memory{}, run);
+  }
+
+  /// The same with the losses of units that an earlier run finished; see no_memory.
+  template<mutable_model Model, class Memory, executor Executor = sequential>
+    requires evaluable_model<Model>
+  [[nodiscard]] scores resume(Model& model, std::span<const batch_of<Model>> batches, Memory&& memory,
+                              Executor&& run = {}) const {
+    const basic_matrix<double> each = table(model, batches, run, memory);
     std::string levels;
     for (const double s : sparsities) levels += (levels.empty() ? "" : ",") + text::number(s);
     scores s{.model = {},
@@ -114,19 +121,19 @@ struct pruning_sensitivity {
   }
 
   /// The sensitivity of each unit at each sparsity, [units x sparsities].
-  template<mutable_model Model, executor Executor = sequential>
+  template<mutable_model Model, executor Executor = sequential, class Memory = no_memory>
     requires evaluable_model<Model>
-  [[nodiscard]] basic_matrix<double> table(Model& model, std::span<const batch_of<Model>> batches,
-                                           Executor&& run = {}) const {
+  [[nodiscard]] basic_matrix<double> table(Model& model, std::span<const batch_of<Model>> batches, Executor&& run = {},
+                                           Memory&& memory = {}) const {
     if (sparsities.empty())
       refuse({.what = "no sparsities", .where = "score::pruning_sensitivity", .expected = "at least one"});
     for (const double s : sparsities) static_cast<void>(exact_count(s, 0));
     const std::vector<unit> all = group_units(model.matrices(), units);
     basic_matrix<double> result(all.size(), sparsities.size());
     const auto fill = [&](const auto& reading) {
-      const auto done = [&](std::size_t u, std::size_t v, std::span<const nll> losses) {
-        result(u, v) = total(losses).mean();
-      };
+      const remembered_losses done{memory, [&](std::size_t u, std::size_t v, std::span<const nll> losses) {
+                                     result(u, v) = total(losses).mean();
+                                   }};
       const pruning<Model> change{*this, model};
       const std::vector<nll> unchanged = read_changes(model, batches, all, sparsities.size(), reading, change, done,
                                                       "score::pruning_sensitivity", run);

@@ -1,10 +1,10 @@
 #pragma once
 
+#include <precis/core/algorithms.hpp>
 #include <precis/core/moments.hpp>
 #include <precis/core/scores.hpp>
 #include <precis/kernel/ieee.hpp>
 
-#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <optional>

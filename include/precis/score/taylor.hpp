@@ -1,8 +1,10 @@
 #pragma once
 
+#include <precis/core/algorithms.hpp>
 #include <precis/core/as_span.hpp>
 #include <precis/core/error.hpp>
 #include <precis/core/executor.hpp>
+#include <precis/core/math.hpp>
 #include <precis/core/random.hpp>
 #include <precis/core/scores.hpp>
 #include <precis/core/text.hpp>
@@ -13,11 +15,10 @@
 #include <precis/model/concepts.hpp>
 #include <precis/model/misuse.hpp>
 
-#include <algorithm>
-#include <cmath>
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
+#include <cstdlib>
 #include <span>
 #include <string>
 #include <string_view>
@@ -30,8 +31,8 @@ PRECIS_IEEE_BEGIN
 
 /// Losses of a model with noise added to one unit at a time.
 struct perturbed_losses {
-  std::vector<nll> unchanged = {};             ///< [batches]
-  std::vector<std::vector<nll>> changed = {};  ///< [units * draws][batches]; the draws of a unit are consecutive
+  std::vector<nll> unchanged{};             ///< [batches]
+  std::vector<std::vector<nll>> changed{};  ///< [units * draws][batches]; the draws of a unit are consecutive
 
   bool operator==(const perturbed_losses&) const = default;
 };
@@ -68,7 +69,7 @@ struct weight_noise {
     double squares = 0;
     for (std::size_t r = 0; r < w.rows; ++r)
       for (std::size_t c = 0; c < w.cols; ++c) squares += static_cast<double>(w(r, c)) * static_cast<double>(w(r, c));
-    return w.empty() ? 0 : std::sqrt(squares / static_cast<double>(w.size()));
+    return w.empty() ? 0 : math::sqrt(squares / static_cast<double>(w.size()));
   }
 };
 
@@ -124,30 +125,38 @@ struct taylor {
   template<mutable_model Model, executor Executor = sequential>
     requires evaluable_model<Model>
   [[nodiscard]] scores operator()(Model& model, std::span<const batch_of<Model>> batches, Executor&& run = {}) const {
+    return resume(model, batches, no_memory{}, run);
+  }
+
+  /// The same with the losses of units that an earlier run finished; see no_memory.
+  template<mutable_model Model, class Memory, executor Executor = sequential>
+    requires evaluable_model<Model>
+  [[nodiscard]] scores resume(Model& model, std::span<const batch_of<Model>> batches, Memory&& memory,
+                              Executor&& run = {}) const {
     const auto drawn = [this](const matrix_info& m, std::size_t pair, double deviation, std::span<double> e) {
       const random_stream normal(seed, purpose("score::taylor " + m.name) + pair);
       for (std::size_t i = 0; i < e.size(); ++i) e[i] = deviation * normal.normal(i);
     };
     std::size_t samples = 0;
     for (const batch_of<Model>& b : batches) samples += samples_in(b);
-    scores s = combine(model.matrices(), losses_of(model, batches, drawn, run), samples);
+    scores s = combine(model.matrices(), losses_of(model, batches, drawn, run, memory), samples);
     s.scorer += noise.exceptions(model);
     return s;
   }
 
   /// The losses behind the scores, for noise from the caller: source(matrix_info, pair, deviation, e) fills
   /// e, [out x in].
-  template<mutable_model Model, class Noise, executor Executor = sequential>
+  template<mutable_model Model, class Noise, executor Executor = sequential, class Memory = no_memory>
     requires evaluable_model<Model> &&
              std::invocable<Noise&, const matrix_info&, std::size_t, double, std::span<double>>
   [[nodiscard]] perturbed_losses losses_of(Model& model, std::span<const batch_of<Model>> batches, Noise&& source,
-                                           Executor&& run = {}) const {
+                                           Executor&& run = {}, Memory&& memory = {}) const {
     check();
     const std::vector<unit> all = group_units(model.matrices(), units);
     perturbed_losses result{.unchanged = {}, .changed = std::vector<std::vector<nll>>(all.size() * draws)};
-    const auto done = [&](std::size_t u, std::size_t v, std::span<const nll> losses) {
-      result.changed[u * draws + v].assign(losses.begin(), losses.end());
-    };
+    const remembered_losses done{memory, [&](std::size_t u, std::size_t v, std::span<const nll> losses) {
+                                   result.changed[u * draws + v].assign(losses.begin(), losses.end());
+                                 }};
     const perturbation<Model, Noise> change{*this, model, source};
     result.unchanged =
         read_changes(model, batches, all, draws, loss_reading<Model>{batches}, change, done, "score::taylor", run);

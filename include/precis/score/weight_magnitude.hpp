@@ -5,7 +5,6 @@
 #include <precis/kernel/ieee.hpp>
 #include <precis/model/concepts.hpp>
 
-#include <cmath>
 #include <cstddef>
 #include <string>
 

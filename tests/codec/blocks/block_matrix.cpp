@@ -3,6 +3,7 @@
 #include <precis/core/menu.hpp>
 #include <precis/core/random.hpp>
 #include <precis/kernel/dense.hpp>
+#include <precis/kernel/multiply.hpp>
 
 #include "catch.hpp"
 
@@ -86,9 +87,11 @@ TEST_CASE("block codecs @post: the product has the bits of the dense product of 
     CAPTURE(Codec::name());
     std::vector<std::byte> packed(Codec::bytes(5, 512));
     Codec::encode({w.data(), 5, 512, 512, 1}, packed);
-    std::vector<float> back(w.size()), y(5), expected(5), workspace(Codec::workspace(5, 512));
+    std::vector<float> back(w.size()), y(5), expected(5);
     Codec::decode(packed, {back.data(), 5, 512, 512, 1});
-    Codec::multiply(packed, 5, 512, x, y, workspace);
+    const kernel::packed_matrix m{Codec::format, packed.data(), 5, 512};
+    std::vector<float> workspace(kernel::vector_workspace(m));
+    kernel::multiply<kernel::formats<Codec::format>>(m, x, y, workspace);
     kernel::matvec(
         kernel::dense_matrix{kernel::dense_type::float32, reinterpret_cast<const std::byte*>(back.data()), 5, 512}, x,
         expected);

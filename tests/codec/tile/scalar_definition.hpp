@@ -4,6 +4,7 @@
 
 #include "codec/encoded.hpp"
 
+#include <algorithm>
 #include <cstring>
 #include <span>
 #include <vector>

@@ -101,8 +101,11 @@ TEST_CASE("a GGUF file that contradicts itself is refused", "[engine][gguf][refu
   CHECK(refused(good).empty());
   CHECK_THAT(refused("GGU"), ContainsSubstring("does not begin with GGUF"));
   CHECK_THAT(refused("GGUF"), ContainsSubstring("past the end"));
-  CHECK_THAT(refused(begin(0, 0, 2)), ContainsSubstring("GGUF version 2; expected version 3"));
-  CHECK_THAT(refused(begin(0, 0, 0x03000000)), ContainsSubstring("big-endian"));
+  CHECK(refused(begin(0, 0, 2)).empty());
+  CHECK_THAT(refused(begin(0, 0, 1)), ContainsSubstring("GGUF version 1; expected version 2 or 3"));
+  CHECK_THAT(refused(begin(0, 0, 4)), ContainsSubstring("GGUF version 4; expected version 2 or 3"));
+  for (const std::uint32_t swapped : {0x02000000u, 0x03000000u})
+    CHECK_THAT(refused(begin(0, 0, swapped)), ContainsSubstring("a big-endian GGUF file"));
   CHECK_THAT(refused(begin(huge, 0)), ContainsSubstring("tensors in 0 bytes"));
   CHECK_THAT(refused(begin(1, 0)), ContainsSubstring("1 tensors in 0 bytes"));
   CHECK_THAT(refused(begin(0, huge) + std::string(100, '\0')), ContainsSubstring("metadata keys in 100 bytes"));
@@ -122,7 +125,9 @@ TEST_CASE("a GGUF file that contradicts itself is refused", "[engine][gguf][refu
   const auto one = [&](const std::string& t, std::size_t data = 64) { return refused(padded(begin(1, 0) + t, data)); };
   CHECK_THAT(one(tensor("w", {}, 0, 0)), ContainsSubstring("has 0 dimensions"));
   CHECK_THAT(one(tensor("w", {1, 1, 1, 1, 1}, 0, 0)), ContainsSubstring("has 5 dimensions"));
-  CHECK_THAT(one(tensor("w", {32, 2}, 12, 0)), ContainsSubstring("is of type q4_K; expected float32, float16"));
+  CHECK_THAT(one(tensor("w", {256, 2}, 15, 0)),
+             ContainsSubstring("is of type q8_K, a type of activations; expected float32, float16"));
+  CHECK_THAT(one(tensor("w", {32, 2}, 12, 0)), ContainsSubstring("has a shape that q4_k cannot store"));
   CHECK_THAT(one(tensor("w", {32, 2}, 99, 0)), ContainsSubstring("is of type 99"));
   CHECK_THAT(one(tensor("w", {33, 2}, 2, 0)), ContainsSubstring("has a shape that q4_0 cannot store"));
   CHECK_THAT(one(tensor("w", {0, 2}, 0, 0)), ContainsSubstring("has a shape that float32 cannot store"));
@@ -151,13 +156,45 @@ TEST_CASE("a GGUF file that contradicts itself is refused", "[engine][gguf][refu
   for (std::size_t size = 0; size < good.size() - 64 + 36; ++size) CHECK_FALSE(refused(good.substr(0, size)).empty());
 }
 
+TEST_CASE("every block type that llama.cpp decodes is read, by its number and size", "[engine][gguf][golden]") {
+  struct type {
+    std::uint32_t number;
+    const char* name;
+    std::size_t weights, bytes;
+  };
+  // As in ggml.h and ggml-common.h.
+  constexpr type types[] = {
+      {2, "q4_0", 32, 18},      {3, "q4_1", 32, 20},      {6, "q5_0", 32, 22},      {7, "q5_1", 32, 24},
+      {8, "q8_0", 32, 34},      {10, "q2_k", 256, 84},    {11, "q3_k", 256, 110},   {12, "q4_k", 256, 144},
+      {13, "q5_k", 256, 176},   {14, "q6_k", 256, 210},   {16, "iq2_xxs", 256, 66}, {17, "iq2_xs", 256, 74},
+      {18, "iq3_xxs", 256, 98}, {19, "iq1_s", 256, 50},   {20, "iq4_nl", 32, 18},   {21, "iq3_s", 256, 110},
+      {22, "iq2_s", 256, 82},   {23, "iq4_xs", 256, 136}, {29, "iq1_m", 256, 56},   {34, "tq1_0", 256, 54},
+      {35, "tq2_0", 256, 66},   {39, "mxfp4", 32, 17},    {40, "nvfp4", 64, 36},    {41, "q1_0", 128, 18},
+      {42, "q2_0", 64, 18}};
+  for (const type& t : types) {
+    CAPTURE(t.name);
+    const std::string file = padded(begin(1, 0) + tensor("w", {2 * t.weights, 3}, t.number, 0), 6 * t.bytes);
+    const engine::gguf_header h = engine::parse_gguf(as_bytes(file), "x.gguf");
+    REQUIRE(h.tensors.size() == 1);
+    CHECK(h.tensors[0].format == t.name);
+    CHECK(h.tensors[0].bytes == 6 * t.bytes);
+    CHECK_THAT(refused(file.substr(0, file.size() - 1)), ContainsSubstring("past the end"));
+    CHECK(engine::gguf_bytes(t.name, std::vector<std::size_t>{3, 2 * t.weights}) == 6 * t.bytes);
+    CHECK(engine::gguf_bytes(t.name, std::vector<std::size_t>{3, 2 * t.weights - 1}) == 0);
+  }
+  CHECK(engine::gguf_file_type("q4_k") == 15);
+  CHECK(engine::gguf_file_type("float32") == 0);
+  CHECK_FALSE(engine::gguf_file_type("q1_0"));
+}
+
 TEST_CASE("a GGUF writer refuses tensors that the format cannot store", "[engine][gguf][refusal]") {
   const temporary_folder folder;
   const auto written = [&](const std::vector<engine::gguf_declaration>& tensors) {
     return refusal([&] { engine::gguf_writer(folder / "m.gguf", {}, tensors).commit(); });
   };
   CHECK_THAT(written({{"w", "q4_0", {2, 40}}}),
-             ContainsSubstring("tensor w of 2 x 40 in q4_0") && ContainsSubstring("rows that are a multiple of 32"));
+             ContainsSubstring("tensor w of 2 x 40 in q4_0") && ContainsSubstring("rows of whole blocks"));
+  CHECK_THAT(written({{"w", "q4_k", {2, 128}}}), ContainsSubstring("tensor w of 2 x 128 in q4_k"));
   CHECK_THAT(written({{"w", "affine4.g32", {2, 64}}}), ContainsSubstring("in affine4.g32"));
   CHECK_THAT(written({{"w", "float32", {2}}, {"w", "float32", {2}}}), ContainsSubstring("tensor w twice"));
   CHECK_THAT(written({{"w", "float32", {2}}}), ContainsSubstring("0 tensors written; expected 1"));

@@ -11,7 +11,7 @@
 using engine::delta_net;
 using engine::delta_net_rows;
 using engine::delta_net_shape;
-using engine::delta_net_state;
+using engine::mixer_state;
 using precis::matrix_view;
 
 namespace {
@@ -121,16 +121,16 @@ TEST_CASE("the delta net is its recurrence, in any number of calls, and its grad
           .shape = s, .kernel = kernel, .a_log = a_log, .dt_bias = dt_bias, .norm = norm, .epsilon = 0.001f};
       const delta_net_rows<const float> rows = storage::rows<const float>(in, s, tokens);
       std::vector<float> y(tokens * s.values());
-      delta_net_state state;
+      mixer_state state;
       net(rows, state, matrix_view<float>(y, tokens, s.values()));
       CHECK(support::distance(y, n.mixed()) < 1e-5);
 
       for (std::size_t first = 0; first <= tokens; ++first) {
         std::vector<float> parts(y.size(), 99.f);
         const matrix_view<float> out(parts, tokens, s.values());
-        delta_net_state left;
+        mixer_state left;
         net(rows.range(0, first), left, out.row_range(0, first));
-        delta_net_state copy = left;
+        mixer_state copy = left;
         net(rows.range(first, tokens - first), copy, out.row_range(first, tokens - first));
         CHECK(parts == y);
         CHECK(copy.tail == state.tail);

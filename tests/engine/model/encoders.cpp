@@ -1,8 +1,11 @@
 #include <engine/files/safetensors.hpp>
+#include <engine/model/config_json.hpp>
 #include <engine/model/encoder.hpp>
 #include <engine/model_files/load.hpp>
 
 #include "catch.hpp"
+#include "engine/random_models.hpp"
+#include "refusal.hpp"
 #include "shared.hpp"
 
 #include <nlohmann/json.hpp>
@@ -107,11 +110,6 @@ TEST_CASE("sentence encoders agree with the original implementations", "[engine]
     }
   CHECK(worst < of.hidden);
 
-  // The last row of the file is after the final norm, where there is one.
-  if (model.settings().final_norm)
-    for (std::size_t s = 0; s < b.sequences; ++s)
-      std::ranges::copy(hidden.row(s * b.tokens),
-                        first.end() - static_cast<std::ptrdiff_t>((b.sequences - s) * width));
   CHECK(worst_difference(first, floats_of(values, "hidden_first")) < of.hidden);
 
   const float_matrix embeddings = model.embeddings(b);
@@ -154,4 +152,106 @@ TEST_CASE("sentence encoders agree with the original implementations", "[engine]
     ++compared;
   }
   CHECK(compared > 5);
+}
+
+namespace {
+
+/// A config.json of a tiny model of every family, with settings that are not the usual ones.
+const std::string tiny_configs[] = {
+    R"({"model_type": "bert", "architectures": ["BertModel"], "num_hidden_layers": 2, "hidden_size": 12,
+        "num_attention_heads": 3, "intermediate_size": 20, "vocab_size": 23, "max_position_embeddings": 16,
+        "hidden_act": "silu", "layer_norm_eps": 0.01, "type_vocab_size": 3})",
+    R"({"model_type": "roberta", "num_hidden_layers": 2, "hidden_size": 12, "num_attention_heads": 3,
+        "intermediate_size": 20, "vocab_size": 23, "max_position_embeddings": 16, "pad_token_id": 2})",
+    R"({"model_type": "distilbert", "n_layers": 2, "dim": 12, "n_heads": 2, "hidden_dim": 20, "vocab_size": 23,
+        "max_position_embeddings": 16, "activation": "gelu_new"})",
+    R"({"model_type": "mpnet", "num_hidden_layers": 2, "hidden_size": 12, "num_attention_heads": 3,
+        "intermediate_size": 20, "vocab_size": 23, "max_position_embeddings": 16})",
+    R"({"model_type": "modernbert", "num_hidden_layers": 3, "hidden_size": 12, "num_attention_heads": 3,
+        "intermediate_size": 10, "vocab_size": 23, "max_position_embeddings": 64, "local_attention": 4,
+        "global_attn_every_n_layers": 2, "attention_bias": true, "hidden_activation": "silu"})",
+    R"({"model_type": "t5", "num_layers": 2, "d_model": 12, "num_heads": 2, "d_kv": 5, "d_ff": 20, "vocab_size": 23,
+        "n_positions": 64, "feed_forward_proj": "gated-gelu", "relative_attention_num_buckets": 8,
+        "relative_attention_max_distance": 12})"};
+
+encoder tiny_encoder(const std::string& text, engine::sentence_settings s) {
+  engine::weights w = engine::zeros(engine::parse_config(text, "config.json"));
+  random_models::numbers random{7};
+  for (engine::tensor<float>& t : engine::tensors(w)) {
+    const bool scale = t.shape.size() == 1 && t.name.find("bias") == std::string::npos;
+    for (float& x : t.values) x = 0.5f * random.next() + (scale ? 1.f : 0.f);
+  }
+  return encoder(std::move(w), std::move(s));
+}
+
+const std::vector<std::vector<token>> tiny_texts{{1, 5, 2, 9, 22, 3, 3, 8, 11}, {4, 2, 7}, {6}};
+
+}  // namespace
+
+TEST_CASE("sentence encoders: padding and other texts change no bit", "[engine][encoder]") {
+  for (const std::string& config : tiny_configs) {
+    INFO(config);
+    const encoder model = tiny_encoder(config, {.normalize = true});
+    const float_matrix together = model.embeddings(engine::texts(tiny_texts));
+    for (std::size_t i = 0; i < tiny_texts.size(); ++i) {
+      const float_matrix alone = model.embeddings(engine::texts(std::span(tiny_texts).subspan(i, 1)));
+      CHECK(std::ranges::equal(alone.values, together.row(i)));
+    }
+  }
+}
+
+TEST_CASE("sentence encoders: gradients are those of finite differences", "[engine][encoder][numerical]") {
+  const auto pooling = GENERATE(engine::pooling::mean, engine::pooling::first, engine::pooling::largest);
+  for (const std::string& config : tiny_configs) {
+    INFO(config);
+    encoder model = tiny_encoder(config, {.pooling = pooling, .normalize = pooling != engine::pooling::first});
+    engine::text_batch b = engine::texts(tiny_texts);
+    random_models::numbers random{11};
+    for (std::size_t i = 0; i < b.sequences * model.shape().width; ++i) b.references.push_back(random.next());
+    engine::weights gradient = engine::zeros(model.shape());
+    std::size_t handed = 0;
+    const nll loss = model.backward(b, [&](const linear_gradient&) { ++handed; }, gradient);
+    CHECK(handed == model.matrices().size());
+    CHECK(loss == model.loss(b));
+    // Along a random direction of each tensor.
+    const auto parameters = engine::tensors(model.parameters());
+    const auto gradients = engine::tensors(gradient);
+    for (std::size_t i = 0; i < parameters.size(); ++i) {
+      const std::vector<float> before(parameters[i].values.begin(), parameters[i].values.end());
+      std::vector<float> direction(before.size());
+      double expected = 0;
+      for (std::size_t j = 0; j < before.size(); ++j) {
+        direction[j] = random.next();
+        expected += static_cast<double>(direction[j]) * static_cast<double>(gradients[i].values[j]);
+      }
+      const auto at = [&](float step) {
+        for (std::size_t j = 0; j < before.size(); ++j) parameters[i].values[j] = before[j] + step * direction[j];
+        return model.loss(b).sum;
+      };
+      constexpr float step = 1e-3f;
+      const double measured = (at(step) - at(-step)) / (2.0 * static_cast<double>(step));
+      std::ranges::copy(before, parameters[i].values.begin());
+      INFO(parameters[i].name);
+      CHECK(measured == Approx(expected).epsilon(0.02).margin(2e-3));
+    }
+  }
+}
+
+TEST_CASE("sentence encoders: what a folder asks for and the engine does not do is refused", "[engine][encoder]") {
+  const auto refused = [](const std::string& text) {
+    return refusal([&] { (void)engine::parse_config(text, "config.json"); });
+  };
+  const std::string sizes =
+      R"("num_hidden_layers": 2, "hidden_size": 12, "num_attention_heads": 3, "intermediate_size": 20,
+         "vocab_size": 23, "max_position_embeddings": 16})";
+  CHECK_THAT(refused(R"({"model_type": "roberta", "architectures": ["RobertaForTokenClassification"], )" + sizes),
+             ContainsSubstring("RobertaForTokenClassification"));
+  CHECK_THAT(refused(R"({"model_type": "roberta", "pad_token_id": 15, )" + sizes),
+             ContainsSubstring("\"max_position_embeddings\" is 16"));
+  CHECK_THAT(refused(R"({"model_type": "mpnet", "relative_attention_num_buckets": 16, )" + sizes),
+             ContainsSubstring("\"relative_attention_num_buckets\" is 16"));
+  CHECK_THAT(refused(R"({"model_type": "bert", "architectures": ["BertModel"],
+                         "position_embedding_type": "relative_key", )" +
+                     sizes),
+             ContainsSubstring("relative_key"));
 }

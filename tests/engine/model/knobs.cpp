@@ -2,18 +2,22 @@
 
 #include <engine/model/config_json.hpp>
 #include <engine/model/transformer.hpp>
+#include <engine/model_files/load.hpp>
 #include <engine/packed/packed_transformer.hpp>
 
 #include <precis/model/taps.hpp>
 
 #include "catch.hpp"
 #include "engine/random_models.hpp"
+#include "refusal.hpp"
+#include "temporary_folder.hpp"
 
 #include <nlohmann/json.hpp>
 
 #include <algorithm>
 #include <bit>
 #include <cmath>
+#include <initializer_list>
 #include <string>
 #include <utility>
 #include <vector>
@@ -132,6 +136,74 @@ std::vector<knob_case> knob_cases() {
        {"layer_types", {"full_attention", "sliding_attention", "full_attention"}}});
   add("Gemma 4 without inputs of layers and sharing", "gemma4_text",
       {{"head_dim", 4}, {"global_head_dim", 12}, {"hidden_size_per_layer_input", 0}, {"sliding_window", 2}});
+  add("LFM2 with biases and a wider convolution", "lfm2",
+      {{"block_ff_dim", 33},
+       {"block_ffn_dim_multiplier", 0.9},
+       {"block_multiple_of", 4},
+       {"full_attn_idxs", {1}},
+       {"conv_L_cache", 4},
+       {"conv_bias", true}});
+  add("LFM2 without attention", "lfm2",
+      {{"block_auto_adjust_ff_dim", false}, {"layer_types", {"conv", "conv", "conv"}}, {"tie_embedding", false}});
+  add("Qwen3.5", "qwen3_5",
+      {{"head_dim", 8},
+       {"rms_norm_eps", 0.05},  // smaller, and the norm of what little random weights remember is too steep to measure
+       {"full_attention_interval", 2},
+       {"linear_num_key_heads", 2},
+       {"linear_num_value_heads", 6},
+       {"linear_key_head_dim", 3},
+       {"linear_value_head_dim", 5},
+       {"linear_conv_kernel_dim", 3},
+       {"rope_parameters", {{"rope_theta", 100.0}, {"mrope_section", {1, 0, 0}}, {"mrope_interleaved", true}}}});
+  add("Qwen3-Next with biases and a dense layer", "qwen3_next",
+      {{"head_dim", 8},
+       {"attention_bias", true},
+       {"layer_types", {"full_attention", "linear_attention", "linear_attention"}},
+       {"linear_num_key_heads", 3},
+       {"linear_num_value_heads", 3},
+       {"linear_key_head_dim", 5},
+       {"linear_value_head_dim", 2},
+       {"num_experts", 4},
+       {"num_experts_per_tok", 2},
+       {"norm_topk_prob", false},
+       {"moe_intermediate_size", 6},
+       {"shared_expert_intermediate_size", 5},
+       {"mlp_only_layers", {1}}});
+  const json mamba{{"mamba_n_heads", 6}, {"mamba_d_state", 5}, {"mamba_d_conv", 3}};
+  add("Granite 4 with experts, rotation and limited steps", "granitemoehybrid",
+      with(mamba, {{"layer_types", {"mamba", "attention", "mamba"}},
+                   {"position_embedding_type", "rope"},
+                   {"num_local_experts", 4},
+                   {"shared_intermediate_size", 14},
+                   {"mamba_n_groups", 3},
+                   {"mamba_conv_bias", false},
+                   {"mamba_proj_bias", true},
+                   {"time_step_limit", {0.3, 0.8}},
+                   {"attention_bias", true},
+                   {"attention_multiplier", 0.6},
+                   {"embedding_multiplier", 2.0},
+                   {"residual_multiplier", 0.5},
+                   {"logits_scaling", 1.5}}));
+  add("Granite 4 without experts and attention", "granitemoehybrid",
+      with(mamba, {{"num_local_experts", 0}, {"shared_intermediate_size", 14}, {"tie_word_embeddings", true}}));
+  add("Bamba in groups", "bamba",
+      with(mamba, {{"attn_layer_indices", {0}}, {"mamba_n_groups", 2}, {"mamba_expand", 1}, {"mlp_bias", true}}));
+  const json scales{{"embedding_multiplier", 2.0},
+                    {"lm_head_multiplier", 0.7},
+                    {"key_multiplier", 0.6},
+                    {"attention_in_multiplier", 1.3},
+                    {"attention_out_multiplier", 0.9},
+                    {"ssm_in_multiplier", 0.8},
+                    {"ssm_out_multiplier", 1.2},
+                    {"mlp_multipliers", {0.8, 1.1}},
+                    {"mamba_d_ssm", 30},
+                    {"ssm_multipliers", {0.9, 1.1, 0.8, 1.2, 0.7}}};
+  add("Falcon-H1, gate before the norm", "falcon_h1",
+      with(with(mamba, scales), {{"mamba_rms_norm", true}, {"mamba_norm_before_gate", false}, {"mamba_n_groups", 2}}));
+  add("Falcon-H1, gate after the norm, with biases", "falcon_h1",
+      with(with(mamba, scales),
+           {{"mamba_rms_norm", true}, {"projectors_bias", true}, {"mamba_proj_bias", true}, {"attention_bias", true}}));
+  add("Falcon-H1 without a norm, expanded", "falcon_h1", with(mamba, {{"mamba_d_ssm", nullptr}, {"mlp_bias", true}}));
   return all;
 }
 
@@ -163,7 +235,7 @@ TEST_CASE("knobs: parts of a run give the bits of the whole run", "[engine][knob
     CHECK(same_bits(full.values, m.logits(b, positions::last).values));
     const std::vector<std::size_t> sequences{2, 0, 2};
     for (std::size_t layer = 0; layer <= m.layers(); ++layer)
-      for (const std::size_t first_token : {0, 1, 5, 12}) {
+      for (const std::size_t first_token : {0u, 1u, 5u, 12u}) {
         const std::size_t tokens = b.tokens - first_token, width = filled.residual(0).features;
         activations stream(3, tokens, width);
         for (std::size_t i = 0; i < 3; ++i)
@@ -216,6 +288,24 @@ TEST_CASE("knobs: forward and backward report the same inputs, once per matrix t
         rows = routed[info.layer][static_cast<std::size_t>(std::stoul(info.unit.substr(info.unit.rfind('.') + 1)))];
       CHECK(seen[i].size() == rows * info.in);
       CHECK(calls[i] == (rows == 0 ? 0 : 1));
+    }
+  }
+}
+
+TEST_CASE("knobs: a saved model loads as the same model", "[engine][knobs]") {
+  const temporary_folder folder;
+  for (std::size_t i = 0; const knob_case& of : knob_cases()) {
+    INFO(of.name);
+    const transformer m = random_model(config_of(of), 4);
+    const auto path = folder / std::to_string(i++);
+    engine::save(m.parameters(), path);
+    const engine::weights loaded = engine::load(path).weights;
+    CHECK(loaded.config == m.shape());
+    const auto before = tensors(m.parameters()), after = tensors(loaded);
+    REQUIRE(before.size() == after.size());
+    for (std::size_t k = 0; k < before.size(); ++k) {
+      INFO(before[k].name);
+      CHECK(same_bits(before[k].values, after[k].values));
     }
   }
 }
@@ -286,4 +376,75 @@ TEST_CASE("knobs: the packed model agrees with the float model, token by token a
     for (std::size_t v = 0; v < all.size(); ++v)
       CHECK(static_cast<double>(all[v]) == Approx(static_cast<double>(logits(0, v))).margin(2e-4));
   }
+}
+
+TEST_CASE("knobs: what the engine does not support is refused by key and value", "[engine][knobs][refusal]") {
+  const auto says = [](const std::string& type, const json& more) {
+    return refusal([&] { (void)engine::parse_config(with(base(type), more).dump(), "config.json"); });
+  };
+  for (const std::string type : {"llama", "qwen2", "qwen3", "mistral", "olmo2", "olmoe", "qwen3_moe", "mixtral", "phi3",
+                                 "granite", "smollm3", "ministral3"}) {
+    INFO(type);
+    CHECK_THAT(says(type, {{"hidden_act", "xyz"}}), ContainsSubstring("key \"hidden_act\" is \"xyz\""));
+    CHECK_THAT(says(type, {{"rope_scaling", {{"rope_type", "foo"}, {"factor", 2.0}}}}),
+               ContainsSubstring("key \"rope_type\" is \"foo\"; expected default, linear"));
+    CHECK_THAT(says(type, {{"rope_parameters", {{"rope_theta", 1e4}, {"spin", 2}}}}),
+               ContainsSubstring("key \"spin\" is the number 2"));
+    CHECK_THAT(says(type, {{"rms_norm_eps", 0}}), ContainsSubstring("\"rms_norm_eps\" is 0"));
+    CHECK_THAT(says(type, {{"num_key_value_heads", 4}}), ContainsSubstring("6 heads with 4 key-value heads"));
+    CHECK_THAT(says(type, {{"tie_word_embeddings", "yes"}}),
+               ContainsSubstring("\"tie_word_embeddings\" is the string"));
+  }
+  CHECK_THAT(says("mistral", {{"num_local_experts", 8}}), ContainsSubstring("\"num_local_experts\" is the number 8"));
+  CHECK_THAT(says("mistral", {{"attention_bias", true}}), ContainsSubstring("\"attention_bias\" is true"));
+  CHECK_THAT(says("mistral", {{"sliding_window", 0}}), ContainsSubstring("\"sliding_window\" is 0"));
+  CHECK_THAT(says("qwen3", {{"layer_types", {"full_attention"}}}),
+             ContainsSubstring("\"layer_types\" is an array of 1"));
+  CHECK_THAT(says("qwen3", {{"layer_types", {"full_attention", "x", "full_attention"}}}),
+             ContainsSubstring("\"layer_types\" holds the string \"x\""));
+  CHECK_THAT(says("olmoe", {{"num_experts", 4}, {"num_experts_per_tok", 5}}), ContainsSubstring("5"));
+  CHECK_THAT(says("gemma2", {{"hidden_activation", "xyz"}}), ContainsSubstring("\"hidden_activation\" is \"xyz\""));
+  CHECK_THAT(says("gemma3_text", {{"use_bidirectional_attention", true}}),
+             ContainsSubstring("\"use_bidirectional_attention\" is true"));
+  CHECK_THAT(says("gemma4_text", {{"enable_moe_block", true}}), ContainsSubstring("\"enable_moe_block\" is true"));
+  CHECK_THAT(says("gpt_oss", {{"quantization_config", {{"quant_method", "awq"}}}}), ContainsSubstring("\"awq\""));
+  CHECK_THAT(says("qwen3", {{"quantization_config", {{"quant_method", "gptq"}}}}), ContainsSubstring("\"gptq\""));
+  CHECK_THAT(says("smollm3", {{"no_rope_layers", {1, 2, 0}}}),
+             ContainsSubstring("\"no_rope_layers\" holds the number 2"));
+  CHECK_THAT(says("qwen3", {{"num_hidden_layers", 1u << 20}}), ContainsSubstring("\"num_hidden_layers\" is 1048576"));
+
+  // An unknown key is named in a warning.
+  const json odd = with(base("qwen3"), {{"flux_capacitor", true}, {"initializer_range", 0.02}});
+  const engine::config c = engine::parse_config(odd.dump(), "config.json");
+  CHECK(engine::unapplied_keys(odd, c, engine::metadata_file::config) == std::vector<std::string>{"flux_capacitor"});
+}
+
+TEST_CASE("knobs: absent keys have the publishers' defaults", "[engine][knobs][worked-example]") {
+  const auto read = [](const std::string& type, const json& more, std::initializer_list<const char*> without) {
+    json keys = with(base(type), more);
+    for (const char* const key : without) keys.erase(key);
+    return engine::settings_of(engine::parse_config(keys.dump(), "config.json"));
+  };
+  CHECK(read("mistral", json::object(), {}).layers[0].window == 4096);
+  CHECK(read("mistral", {{"sliding_window", nullptr}}, {}).layers[0].window == 0);
+  CHECK(read("qwen3", json::object(), {"head_dim"}).layers[0].head_width == 128);
+  CHECK(read("qwen2", json::object(), {"head_dim"}).layers[0].head_width == 4);
+  CHECK(read("qwen2", {{"sliding_window", 8}}, {}).layers[2].window == 0);  // use_sliding_window is absent
+  const engine::knobs gemma2 = read("gemma2", json::object(), {"head_dim"});
+  CHECK(gemma2.layers[0].head_width == 256);
+  CHECK((gemma2.layers[0].window == 4096 && gemma2.layers[1].window == 0 && gemma2.layers[2].window == 4096));
+  CHECK((gemma2.score_cap == 50 && gemma2.logit_cap == 30 && gemma2.attention_scale == 1.f / 16));
+  const engine::knobs gemma3 = read("gemma3_text", {{"num_hidden_layers", 7}}, {});
+  for (std::size_t l = 0; l < 7; ++l) CHECK((gemma3.layers[l].window == 0) == (l == 5));
+  CHECK((gemma3.ropes[gemma3.layers[0].rope].theta == 1e4 && gemma3.ropes[gemma3.layers[5].rope].theta == 1e6));
+  const engine::knobs gemma4 =
+      read("gemma4_text", {{"layer_types", {"sliding_attention", "full_attention", "sliding_attention"}}}, {});
+  CHECK((gemma4.layers[2].window == 0 && gemma4.layers[2].head_width == 512));  // the last layer is full
+  CHECK(gemma4.ropes[gemma4.layers[2].rope].type == engine::rope_type::proportional);
+  const engine::knobs oss = read("gpt_oss", json::object(), {"head_dim"});
+  CHECK((oss.gate_limit == 7 && oss.layers[0].window == 128 && oss.layers[1].window == 0));
+  CHECK((oss.ropes[0].type == engine::rope_type::yarn && !oss.ropes[0].truncate && oss.mixture.router.experts == 128));
+  CHECK(read("smollm3", {{"num_hidden_layers", 4}}, {}).layers[3].rope == engine::no_rope);
+  CHECK(read("granite", json::object(), {}).attention_scale == 1);
+  CHECK(read("ministral3", json::object(), {}).temperature_slope == 0.1f);
 }

@@ -13,7 +13,7 @@
 using engine::gate_order;
 using engine::mamba2;
 using engine::mamba2_settings;
-using engine::mamba2_state;
+using engine::mixer_state;
 using precis::matrix_view;
 
 namespace {
@@ -141,16 +141,16 @@ TEST_CASE("the Mamba-2 mixer is its recurrence, in any number of calls, and its 
                          .norm = norm};
       const matrix_view<const float> rows(projected, tokens, s.projected());
       std::vector<float> y(tokens * s.inner());
-      mamba2_state state;
+      mixer_state state;
       mixer(rows, state, matrix_view<float>(y, tokens, s.inner()));
       CHECK(support::distance(y, n.mixed()) < 2e-5);
 
       for (std::size_t first = 0; first <= tokens; ++first) {
         std::vector<float> parts(y.size(), 99.f);
         const matrix_view<float> out(parts, tokens, s.inner());
-        mamba2_state left;
+        mixer_state left;
         mixer(rows.row_range(0, first), left, out.row_range(0, first));
-        mamba2_state copy = left;
+        mixer_state copy = left;
         mixer(rows.row_range(first, tokens - first), copy, out.row_range(first, tokens - first));
         CHECK(parts == y);
         CHECK(copy.tail == state.tail);

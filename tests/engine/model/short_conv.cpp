@@ -6,8 +6,8 @@
 #include <cstddef>
 #include <vector>
 
+using engine::mixer_state;
 using engine::short_conv;
-using engine::short_conv_state;
 using precis::matrix_view;
 
 namespace {
@@ -49,16 +49,16 @@ TEST_CASE("the short convolution is its formula, in any number of calls", "[engi
       const short_conv mixer{{.channels = channels, .width = width, .kernel = kernel, .bias = bias}};
       const matrix_view<const float> rows(projected, tokens, 3 * channels);
       std::vector<float> y(tokens * channels);
-      short_conv_state state;
+      mixer_state state;
       mixer(rows, state, matrix_view<float>(y, tokens, channels));
       CHECK(support::distance(y, n.mixed()) < 1e-6);
 
       for (std::size_t first = 0; first <= tokens; ++first) {
         std::vector<float> parts(y.size(), 99.f);
         const matrix_view<float> out(parts, tokens, channels);
-        short_conv_state left;
+        mixer_state left;
         mixer(rows.row_range(0, first), left, out.row_range(0, first));
-        const short_conv_state saved = left;  // a copy continues as the original would
+        const mixer_state saved = left;  // a copy continues as the original would
         left = saved;
         mixer(rows.row_range(first, tokens - first), left, out.row_range(first, tokens - first));
         CHECK(parts == y);

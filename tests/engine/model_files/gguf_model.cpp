@@ -5,6 +5,7 @@
 #include <engine/model_files/load.hpp>
 #include <engine/packed/packed_transformer.hpp>
 
+#include <precis/codec/blocks/block_matrix.hpp>
 #include <precis/codec/float16.hpp>
 #include <precis/codec/ggml.hpp>
 #include <precis/core/menu.hpp>
@@ -237,8 +238,9 @@ TEST_CASE("write_gguf substitutes no format, and leaves nothing behind after an 
                                "float16, bfloat16 or float32"));
   engine::compressed_matrix ours = packed("h.0.mlp.c_fc", "q4_0", up);
   ours.codec = "affine4.g32";
-  CHECK_THAT(refused(folder / "m", {ours}),
-             ContainsSubstring("affine4.g32 is not a GGUF format; expected q4_0, q4_1, q5_0, q5_1, q8_0, float16"));
+  CHECK_THAT(
+      refused(folder / "m", {ours}),
+      ContainsSubstring("affine4.g32 is not a GGUF format; expected q4_0, q4_1, q5_0, q5_1, q8_0, iq4_nl, float16"));
   CHECK_THAT(refused(folder / "m", {packed("h.9.mlp.c_fc", "q4_0", up)}), ContainsSubstring("no such matrix"));
   engine::compressed_matrix throwing = packed("h.0.mlp.c_fc", "q8_0", up);
   throwing.pack = [](std::span<std::byte>) { throw std::runtime_error("interrupted"); };
@@ -268,18 +270,47 @@ TEST_CASE("write_gguf substitutes no format, and leaves nothing behind after an 
   CHECK(folder.entries() == 4);
 }
 
-TEST_CASE("one file of a split GGUF model is refused with how to join them", "[engine][gguf][refusal]") {
+TEST_CASE("a model in every block type: written, read and multiplied from its blocks", "[engine][gguf][property]") {
+  using blocks = precis::menu<codec::q2_k, codec::q3_k, codec::q4_k, codec::q5_k, codec::q6_k, codec::iq4_nl,
+                              codec::iq4_xs, codec::iq3_s, codec::iq3_xxs, codec::iq2_s, codec::iq2_xs, codec::iq2_xxs,
+                              codec::iq1_s, codec::iq1_m, codec::mxfp4, codec::nvfp4, codec::tq1_0, codec::tq2_0,
+                              codec::q1_0, codec::q2_0, codec::q4_0>;
   const temporary_folder folder;
-  for (const std::uint32_t files : {1u, 3u}) {
-    const engine::gguf_metadata keys{{"general.architecture", std::string("llama")}, {"split.count", files}};
-    engine::gguf_writer writer(folder / "part.gguf", keys, {});
-    writer.commit();
-    const std::string said = refusal([&] { (void)engine::open_source(folder / "part.gguf"); });
-    CAPTURE(said);
-    CHECK((said.find("part.gguf: one of the 3 files of a split model; expected one file with all tensors") !=
-           std::string::npos) == (files == 3));
-    CHECK((said.find("llama-gguf-split --merge") != std::string::npos) == (files == 3));
+  engine::config c = tiny_llama(false);
+  c.layers = 3;  // as many matrices as formats
+  c.width = c.hidden = 256;
+  engine::weights w = random_weights(c);
+  engine::save(w, folder / "m");
+  std::vector<engine::compressed_matrix> matrices;
+  const auto infos = engine::matrices_of(c);
+  REQUIRE(infos.size() == blocks::size);
+  for (std::size_t m = 0; m < infos.size(); ++m)
+    matrices.push_back(
+        {.name = infos[m].name,
+         .codec = blocks::names()[m],
+         .bytes = blocks::bytes(m, infos[m].out, infos[m].in),
+         .pack = [&w, m](std::span<std::byte> into) { blocks::encode(m, engine::map_of(w, m).view(), into); }});
+  engine::write_gguf(folder / "m", folder / "m.gguf", matrices);
+  const engine::bundle back =
+      engine::load(folder / "m.gguf", {.tokenizer = {}, .decoder = engine::decoder_of<blocks>()});
+  std::size_t packed_bytes = 0;
+  for (std::size_t m = 0; m < infos.size(); ++m) {
+    const engine::stored_tensor* const stored = back.find(infos[m].name);
+    REQUIRE(stored != nullptr);
+    CHECK(stored->format == blocks::names()[m]);
+    CHECK(stored->bytes == matrices[m].bytes);
+    packed_bytes += stored->bytes;
+    std::vector<std::byte> bytes(matrices[m].bytes);
+    matrices[m].pack(bytes);
+    blocks::decode(m, bytes, engine::map_of(w, m).view());
   }
+  CHECK(same(back.weights, w));
+  const engine::packed_transformer run(
+      engine::load_packed(engine::open_source(folder / "m.gguf"), engine::decoder_of<blocks>()));
+  const precis::token_batch batch = precis::next_token_batch(1, std::vector<precis::token>{1, 5, 299, 7, 44, 9});
+  CHECK(run.loss(batch).sum == Approx(engine::transformer(back.weights).loss(batch).sum).epsilon(1e-5));
+  const std::size_t floats = 4 * (2 * 300 * 256 + 7 * 256);  // embedding, head and norms
+  CHECK(run.parameters().bytes() < floats + 2 * packed_bytes);
 }
 
 TEST_CASE("a GGUF file of an unsupported model is refused by key or tensor", "[engine][gguf][refusal]") {

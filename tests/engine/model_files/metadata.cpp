@@ -14,6 +14,7 @@
 #include "engine/tokenizers.hpp"
 #include "refusal.hpp"
 
+#include <algorithm>
 #include <map>
 #include <set>
 

@@ -17,6 +17,7 @@
 #include "refusal.hpp"
 #include "shared.hpp"
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <fstream>

@@ -163,7 +163,7 @@ config read_decoder(const json_object& keys, architecture a, const decoder_defau
     c.kv_heads = keys.whole_number_or("num_key_value_heads", c.heads);
   else if (d.kv_heads != 0)
     c.kv_heads = d.kv_heads;
-  c.hidden = keys.whole_number("intermediate_size");
+  c.hidden = keys.whole_number(d.hidden_key);
   c.norm_epsilon = positive_number(keys, d.epsilon_key, d.epsilon);
   c.tied_head = keys.flag_or("tie_word_embeddings", d.tied);
   c.activation = read_any_activation(keys, d.activation_key, d.activation);
@@ -178,7 +178,8 @@ config read_decoder(const json_object& keys, architecture a, const decoder_defau
   }
   knobs k;
   k.ropes = {
-      read_rope(keys, {.head_width = head_width, .theta = d.theta, .share = d.rotary_share}, c.context, d.layer_type)};
+      read_rope(keys, {.head_width = head_width, .theta = d.theta, .share = d.rotary_share, .multimodal = d.multimodal},
+                c.context, d.layer_type)};
   k.layers.assign(c.layers, {.head_width = head_width, .kv_heads = c.kv_heads, .hidden = c.hidden});
   c.knobs = std::move(k);
   return c;

@@ -61,6 +61,8 @@ struct decoder_defaults {
   std::string_view epsilon_key = "rms_norm_eps";
   std::string_view activation_key = "hidden_act";
   std::string_view activation = "silu";
+  std::string_view hidden_key = "intermediate_size";
+  bool multimodal = false;           ///< as in rope_defaults
   std::string_view layer_type = {};  ///< of which rotary positions are read, if config.json has several
 };
 

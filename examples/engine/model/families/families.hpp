@@ -12,15 +12,17 @@ namespace engine {
 extern const family gpt2_family, llama_family, opt_family, phi_family, bert_family, qwen2_family, qwen3_family,
     mistral_family, gemma3_family, olmoe_family, qwen3_moe_family, mixtral_family, gpt_oss_family, gemma2_family,
     phi3_family, olmo2_family, granite_family, smollm3_family, gpt_neox_family, ministral3_family, gemma4_family,
+    lfm2_family, qwen3_5_family, qwen3_next_family, granite_hybrid_family, bamba_family, falcon_h1_family,
     roberta_family, xlm_roberta_family, distilbert_family, mpnet_family, modernbert_family, t5_family;
 
 /// In the order of `architecture`.
 inline constexpr const family* families[] = {
-    &gpt2_family,     &llama_family,      &opt_family,    &phi_family,   &bert_family,      &qwen2_family,
-    &qwen3_family,    &mistral_family,    &gemma3_family, &olmoe_family, &qwen3_moe_family, &mixtral_family,
-    &gpt_oss_family,  &gemma2_family,     &phi3_family,   &olmo2_family, &granite_family,   &smollm3_family,
-    &gpt_neox_family, &ministral3_family, &gemma4_family,
-    &roberta_family,  &xlm_roberta_family, &distilbert_family, &mpnet_family, &modernbert_family, &t5_family};
+    &gpt2_family,           &llama_family,      &opt_family,      &phi_family,   &bert_family,      &qwen2_family,
+    &qwen3_family,          &mistral_family,    &gemma3_family,   &olmoe_family, &qwen3_moe_family, &mixtral_family,
+    &gpt_oss_family,        &gemma2_family,     &phi3_family,     &olmo2_family, &granite_family,   &smollm3_family,
+    &gpt_neox_family,       &ministral3_family, &gemma4_family,   &lfm2_family,  &qwen3_5_family,   &qwen3_next_family,
+    &granite_hybrid_family, &bamba_family,      &falcon_h1_family, &roberta_family,  &xlm_roberta_family, &distilbert_family,
+    &mpnet_family, &modernbert_family, &t5_family};
 
 [[nodiscard]] constexpr slot norm_part(std::string_view name, norm block::* member) noexcept {
   return {.name = name, .norm = member};
@@ -43,6 +45,18 @@ inline constexpr const family* families[] = {
 /// The router of a mixture is no matrix of the model: it is small, and a token's experts hang on it.
 [[nodiscard]] constexpr slot router_part(std::string_view name) noexcept {
   return {.name = name, .map = &block::router, .part = precis::part::mlp, .out = extent::experts, .listed = false};
+}
+/// The expert that every token uses, and the row that gates it.
+[[nodiscard]] constexpr slot shared_part(std::string_view name, linear block::* member) noexcept {
+  const bool narrows = member == &block::shared_down;
+  return {.name = name,
+          .map = member,
+          .part = precis::part::mlp,
+          .out = narrows ? extent::width : extent::shared_hidden,
+          .in = narrows ? extent::shared_hidden : extent::width};
+}
+[[nodiscard]] constexpr slot shared_scale_part(std::string_view name) noexcept {
+  return {.name = name, .map = &block::shared_scale, .part = precis::part::mlp, .out = extent::one, .listed = false};
 }
 [[nodiscard]] constexpr slot mlp_part(std::string_view name, linear block::* member) noexcept {
   const bool narrows = member == &block::down;

@@ -20,10 +20,11 @@ void read_windows(const json_object& keys, config& c, std::size_t otherwise) {
 
 [[nodiscard]] config read_mixtral(const json_object& keys) {
   config c = read_decoder(keys, architecture::mixtral, {.kv_heads = 8, .epsilon = 1e-5, .theta = 1e6});
-  c.knobs->mixture = {.router = {.experts = keys.whole_number_or("num_local_experts", 8),
-                                 .chosen = keys.whole_number_or("num_experts_per_tok", 2),
-                                 .renormalize = true},
-                      .hidden = c.hidden};
+  c.knobs->mixture = {
+      .router = {.experts = keys.whole_number_or("num_local_experts", keys.whole_number_or("num_experts", 8)),
+                 .chosen = keys.whole_number_or("num_experts_per_tok", 2),
+                 .renormalize = true},
+      .hidden = c.hidden};
   for (layer_settings& l : c.knobs->layers) l.experts = true;
   read_windows(keys, c, 0);
   return c;
@@ -94,7 +95,7 @@ constinit const family mixtral_family{.name = "Mixtral",
                                       .in_block = mixtral_slots,
                                       .final_norm = "norm",
                                       .head = "lm_head",
-                                      .keys = "sliding_window num_local_experts num_experts_per_tok",
+                                      .keys = "sliding_window num_local_experts num_experts num_experts_per_tok",
                                       .read_config = read_mixtral,
                                       .meaning_of = usual_meaning};
 

@@ -23,7 +23,7 @@ namespace {
   k.query_key_norm = head_norm::whole;
   k.qkv_bias = k.output_bias = keys.flag_or("attention_bias", false);
   if (keys.find("clip_qkv") != nullptr) k.qkv_clip = positive_number(keys, "clip_qkv", 1);
-  k.mixture = {.router = {.experts = keys.whole_number_or("num_experts", 64),
+  k.mixture = {.router = {.experts = keys.whole_number_or("num_experts", keys.whole_number_or("num_local_experts", 64)),
                           .chosen = keys.whole_number_or("num_experts_per_tok", 8),
                           .renormalize = keys.flag_or("norm_topk_prob", false)},
                .hidden = c.hidden};
@@ -59,17 +59,18 @@ constinit const family olmo2_family{.name = "OLMo-2",
                                     .read_config = read_olmo2,
                                     .meaning_of = usual_meaning};
 
-constinit const family olmoe_family{.name = "OLMoE",
-                                    .model_type = "olmoe",
-                                    .hugging_face_class = "OlmoeForCausalLM",
-                                    .prefix = "model.",
-                                    .token_embedding = "embed_tokens",
-                                    .blocks = "layers.",
-                                    .in_block = mixture_slots,
-                                    .final_norm = "norm",
-                                    .head = "lm_head",
-                                    .keys = "attention_bias clip_qkv num_experts num_experts_per_tok norm_topk_prob",
-                                    .read_config = read_olmoe,
-                                    .meaning_of = usual_meaning};
+constinit const family olmoe_family{
+    .name = "OLMoE",
+    .model_type = "olmoe",
+    .hugging_face_class = "OlmoeForCausalLM",
+    .prefix = "model.",
+    .token_embedding = "embed_tokens",
+    .blocks = "layers.",
+    .in_block = mixture_slots,
+    .final_norm = "norm",
+    .head = "lm_head",
+    .keys = "attention_bias clip_qkv num_experts num_local_experts num_experts_per_tok norm_topk_prob",
+    .read_config = read_olmoe,
+    .meaning_of = usual_meaning};
 
 }  // namespace engine

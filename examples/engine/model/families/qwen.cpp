@@ -46,10 +46,11 @@ void read_windows(const json_object& keys, config& c) {
   knobs& k = *c.knobs;
   k.query_key_norm = head_norm::per_head;
   k.qkv_bias = k.output_bias = keys.flag_or("attention_bias", false);
-  k.mixture = {.router = {.experts = keys.whole_number_or("num_experts", 128),
-                          .chosen = keys.whole_number_or("num_experts_per_tok", 8),
-                          .renormalize = keys.flag_or("norm_topk_prob", false)},
-               .hidden = keys.whole_number_or("moe_intermediate_size", 768)};
+  k.mixture = {
+      .router = {.experts = keys.whole_number_or("num_experts", keys.whole_number_or("num_local_experts", 128)),
+                 .chosen = keys.whole_number_or("num_experts_per_tok", 8),
+                 .renormalize = keys.flag_or("norm_topk_prob", false)},
+      .hidden = keys.whole_number_or("moe_intermediate_size", 768)};
   const std::size_t step = keys.whole_number_or("decoder_sparse_step", 1);
   if (step == 0) keys.refuse("key \"decoder_sparse_step\" is 0", "at least 1");
   std::vector<std::size_t> dense;
@@ -101,20 +102,20 @@ constinit const family qwen3_family{.name = "Qwen3",
                                     .read_config = read_qwen3,
                                     .meaning_of = usual_meaning};
 
-constinit const family qwen3_moe_family{
-    .name = "Qwen3-MoE",
-    .model_type = "qwen3_moe",
-    .hugging_face_class = "Qwen3MoeForCausalLM",
-    .prefix = "model.",
-    .token_embedding = "embed_tokens",
-    .blocks = "layers.",
-    .in_block = mixture_slots,
-    .final_norm = "norm",
-    .head = "lm_head",
-    .keys =
-        "use_sliding_window sliding_window attention_bias num_experts num_experts_per_tok norm_topk_prob "
-        "moe_intermediate_size decoder_sparse_step mlp_only_layers",
-    .read_config = read_qwen3_moe,
-    .meaning_of = usual_meaning};
+constinit const family qwen3_moe_family{.name = "Qwen3-MoE",
+                                        .model_type = "qwen3_moe",
+                                        .hugging_face_class = "Qwen3MoeForCausalLM",
+                                        .prefix = "model.",
+                                        .token_embedding = "embed_tokens",
+                                        .blocks = "layers.",
+                                        .in_block = mixture_slots,
+                                        .final_norm = "norm",
+                                        .head = "lm_head",
+                                        .keys =
+                                            "use_sliding_window sliding_window attention_bias num_experts "
+                                            "num_local_experts num_experts_per_tok norm_topk_prob "
+                                            "moe_intermediate_size decoder_sparse_step mlp_only_layers",
+                                        .read_config = read_qwen3_moe,
+                                        .meaning_of = usual_meaning};
 
 }  // namespace engine

@@ -1,8 +1,8 @@
 #pragma once
 
+#include <precis/core/algorithms.hpp>
 #include <precis/kernel/ieee.hpp>
 
-#include <algorithm>
 #include <bit>
 #include <cstddef>
 #include <cstdint>

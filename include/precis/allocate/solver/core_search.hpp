@@ -1,11 +1,12 @@
 #pragma once
 
+#include <precis/core/algorithms.hpp>
+#include <precis/core/math.hpp>
 #include <precis/kernel/ieee.hpp>
 
-#include <algorithm>
-#include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <cstdlib>
 #include <limits>
 #include <numeric>
 #include <utility>
@@ -59,15 +60,15 @@ class core_search {
       values += value;
       weights += weight;
     }
-    const auto exponent = [](double x) { return 48 - (x > 0 ? std::ilogb(x) + 1 : 0); };
+    const auto exponent = [](double x) { return 48 - (x > 0 ? math::ilogb(x) + 1 : 0); };
     value_exponent_ = exponent(values);
     const int weight_exponent = exponent(weights);
     std::int64_t divisor = 0;
     for (std::size_t i = 0; i < members_.size(); ++i) {
       first_.push_back(steps_.size());
       for (std::size_t o = first[i]; o < first[i + 1]; ++o) {
-        const double weight = std::ceil(std::ldexp(options[o].weight, weight_exponent));
-        const double value = std::nearbyint(std::ldexp(options[o].value, value_exponent_));
+        const double weight = math::ceil(math::ldexp(options[o].weight, weight_exponent));
+        const double value = math::nearbyint(math::ldexp(options[o].value, value_exponent_));
         steps_.push_back({static_cast<std::int64_t>(weight), static_cast<std::int64_t>(value),
                           static_cast<std::uint32_t>(i), options[o].unit, options[o].entry});
         divisor = std::gcd(divisor, steps_.back().weight);
@@ -75,7 +76,7 @@ class core_search {
     }
     first_.push_back(steps_.size());
     divisor_ = std::max<std::int64_t>(divisor, 1);
-    room_ = static_cast<std::int64_t>(std::floor(std::ldexp(room, weight_exponent)));
+    room_ = static_cast<std::int64_t>(math::floor(math::ldexp(room, weight_exponent)));
     room_ -= room_ % divisor_;  // every sum of steps is a multiple of it
 
     // The best gain and the least loss of the members not added yet, clamped to their side of the price despite
@@ -87,8 +88,8 @@ class core_search {
       up_[i] = std::max(up_[i + 1], std::min(members_[i].up, price));
       down_[i] = std::min(down_[i + 1], std::max(members_[i].down, price));
     }
-    for (double& x : up_) x = std::ldexp(x, value_exponent_ - weight_exponent);
-    for (double& x : down_) x = std::ldexp(x, value_exponent_ - weight_exponent);
+    for (double& x : up_) x = math::ldexp(x, value_exponent_ - weight_exponent);
+    for (double& x : down_) x = math::ldexp(x, value_exponent_ - weight_exponent);
   }
 
   /// Starts from a known choice, given as the (unit, entry) pairs that differ from the points.
@@ -168,9 +169,11 @@ class core_search {
     return result;
   }
   /// The value of the best choice, and a lower bound on the value of every choice, relative to the points.
-  [[nodiscard]] double value() const noexcept { return std::ldexp(static_cast<double>(best_value_), -value_exponent_); }
+  [[nodiscard]] double value() const noexcept {
+    return math::ldexp(static_cast<double>(best_value_), -value_exponent_);
+  }
   [[nodiscard]] double bound() const noexcept {
-    return std::ldexp(std::min(dropped_, static_cast<double>(best_value_)), -value_exponent_);
+    return math::ldexp(std::min(dropped_, static_cast<double>(best_value_)), -value_exponent_);
   }
   /// Whether the best choice is proven optimal: no dropped state could have led to a better one.
   [[nodiscard]] bool complete() const noexcept { return dropped_ > static_cast<double>(best_value_) - 0.5; }

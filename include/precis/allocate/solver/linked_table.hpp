@@ -1,14 +1,13 @@
 #pragma once
 
 #include <precis/allocate/solver/choice_problem.hpp>
+#include <precis/core/algorithms.hpp>
 #include <precis/core/budget.hpp>
 #include <precis/core/cost_table.hpp>
 #include <precis/core/error.hpp>
 #include <precis/kernel/ieee.hpp>
 
-#include <algorithm>
 #include <cstddef>
-#include <numeric>
 #include <span>
 #include <string>
 #include <vector>

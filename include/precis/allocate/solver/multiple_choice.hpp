@@ -3,14 +3,15 @@
 #include <precis/allocate/solver/choice_problem.hpp>
 #include <precis/allocate/solver/core_search.hpp>
 #include <precis/allocate/solver/relaxation.hpp>
+#include <precis/core/algorithms.hpp>
 #include <precis/core/compensated_sum.hpp>
+#include <precis/core/math.hpp>
 #include <precis/kernel/ieee.hpp>
 
-#include <algorithm>
-#include <cmath>
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
+#include <cstdlib>
 #include <limits>
 #include <numeric>
 #include <utility>
@@ -21,7 +22,7 @@ PRECIS_IEEE_BEGIN
 
 /// One entry per unit, and a proof of optimality or a bound.
 struct selection {
-  std::vector<std::uint32_t> entries = {};  ///< [units]
+  std::vector<std::uint32_t> entries{};  ///< [units]
   double value = 0;
   double weight = 0;
   double bound = 0;      ///< lower bound on the value of every choice within the limit
@@ -104,7 +105,7 @@ class chooser {
   /// Units whose next step gains exactly the price take it if it still fits, the heaviest steps first.
   void settle_ties() {
     if constexpr (std::unsigned_integral<Weight>)
-      at_.room -= std::fmod(at_.room, weight_step(p_));  // weights of choices differ by its multiples
+      at_.room -= math::fmod(at_.room, weight_step(p_));  // weights of choices differ by its multiples
     struct tie {
       double step;
       std::uint64_t key;

@@ -1,10 +1,10 @@
 #pragma once
 
 #include <precis/allocate/solver/choice_problem.hpp>
+#include <precis/core/algorithms.hpp>
 #include <precis/core/compensated_sum.hpp>
 #include <precis/kernel/ieee.hpp>
 
-#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <limits>
@@ -20,9 +20,9 @@ PRECIS_IEEE_BEGIN
 /// Ties     of two equal points, the lower entry.
 /// Cost     O(units x entries) if the entries of all units have the same order by weight, else O(units x entries^2).
 struct hulls {
-  std::vector<std::uint32_t> first = {};  ///< [units + 1]
-  std::vector<std::uint32_t> entry = {};  ///< [points]
-  std::vector<double> slope = {};  ///< [points] value gained per weight by the step to the next point; 0 at the last
+  std::vector<std::uint32_t> first{};  ///< [units + 1]
+  std::vector<std::uint32_t> entry{};  ///< [points]
+  std::vector<double> slope{};  ///< [points] value gained per weight by the step to the next point; 0 at the last
 
   template<class Value, class Weight>
   explicit hulls(const choice_problem<Value, Weight>& p)
@@ -88,9 +88,9 @@ struct hulls {
 /// At this price each unit's point minimises value + price * weight. Let D(u, e) >= 0 be the excess of entry e over
 /// that minimum. Then every choice within the limit has value >= value of the points + sum D - price * room.
 struct relaxation {
-  double price = 0;                        ///< value per weight; 0 = the limit does not bind
-  double room = 0;                         ///< limit minus the weight of the points
-  std::vector<std::uint32_t> points = {};  ///< [units] indices into hulls
+  double price = 0;                     ///< value per weight; 0 = the limit does not bind
+  double room = 0;                      ///< limit minus the weight of the points
+  std::vector<std::uint32_t> points{};  ///< [units] indices into hulls
 };
 
 namespace detail {

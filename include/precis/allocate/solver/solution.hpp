@@ -1,5 +1,6 @@
 #pragma once
 
+#include <precis/core/algorithms.hpp>
 #include <precis/core/as_span.hpp>
 #include <precis/core/budget.hpp>
 #include <precis/core/compensated_sum.hpp>
@@ -9,7 +10,6 @@
 #include <precis/core/text.hpp>
 #include <precis/kernel/ieee.hpp>
 
-#include <algorithm>
 #include <cstddef>
 #include <string>
 #include <utility>
@@ -20,8 +20,8 @@ PRECIS_IEEE_BEGIN
 
 /// One entry per unit of a cost table, with a certificate of optimality or a bound.
 struct solution {
-  std::vector<std::size_t> entries = {};  ///< [units] indices into the entries of the table
-  std::size_t bytes = 0;                  ///< exact bytes of the chosen entries
+  std::vector<std::size_t> entries{};  ///< [units] indices into the entries of the table
+  std::size_t bytes = 0;               ///< exact bytes of the chosen entries
   std::size_t limit = 0;        ///< upper bound on `bytes`, or on `nanoseconds` if the budget is a time; 0 = none
   double cost = 0;              ///< sum of the chosen costs
   double objective = 0;         ///< the minimised quantity: the cost, unless the allocator says otherwise

@@ -2,12 +2,13 @@
 
 #include <precis/allocate/solver/choice_problem.hpp>
 #include <precis/allocate/solver/multiple_choice.hpp>
+#include <precis/core/algorithms.hpp>
 #include <precis/core/compensated_sum.hpp>
+#include <precis/kernel/ieee.hpp>
 
-#include <algorithm>
-#include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <cstdlib>
 #include <limits>
 #include <span>
 #include <utility>
@@ -54,7 +55,8 @@ template<class Infeasible>
   std::vector<double> priced(p.values.size());
   const auto best_at = [&](double value, double price) {
     for (std::size_t c = 0; c < priced.size(); ++c)
-      priced[c] = std::isinf(p.values[c]) ? p.values[c] : value * p.values[c] + price * static_cast<double>(second[c]);
+      priced[c] =
+          !kernel::is_finite(p.values[c]) ? p.values[c] : value * p.values[c] + price * static_cast<double>(second[c]);
     return choose(choice_problem<double, std::size_t>{p.units, p.entries, priced, p.weights, p.limit}, limits);
   };
 

@@ -9,10 +9,9 @@
 #include <precis/codec/weight_checks.hpp>
 #include <precis/core/error.hpp>
 #include <precis/core/view.hpp>
-#include <precis/kernel/dense.hpp>
+#include <precis/kernel/blocks/block_type.hpp>
 #include <precis/kernel/ieee.hpp>
 
-#include <cmath>
 #include <cstddef>
 #include <span>
 #include <string>
@@ -33,6 +32,7 @@ PRECIS_IEEE_BEGIN
 template<class Block>
 struct block_matrix {
   static constexpr bool keeps_zero = Block::keeps_zero;
+  static constexpr kernel::block_type format = kernel::type_of<Block>();
 
   [[nodiscard]] static std::string name() { return Block::name; }
   /// Counts rows as if they were padded to whole blocks; `encode` refuses rows that would need it.
@@ -44,7 +44,7 @@ struct block_matrix {
   static void encode(weight_view weights, std::span<const float> importance, std::span<std::byte> packed) {
     check(weights, packed.size());
     check_finite(weights, "codec " + name());
-    check_importance(weights, importance);
+    check_importance(name(), importance, weights);
     const with_contiguous_rows contiguous(weights);
     const weight_view w = contiguous.view();
     const std::vector<float> ones(importance.empty() && needs_importance ? w.cols : 0, 1.f);
@@ -71,20 +71,6 @@ struct block_matrix {
       }
   }
 
-  /// y = W x, row by row: decoded, then multiplied as kernel::matvec multiplies floats.
-  static void multiply(std::span<const std::byte> packed, std::size_t out, std::size_t in, std::span<const float> x,
-                       std::span<float> y, std::span<float> workspace) noexcept {
-    const std::byte* from = packed.data();
-    for (std::size_t r = 0; r < out; ++r) {
-      for (std::size_t c = 0; c < in; c += Block::weights, from += Block::bytes)
-        Block::decode(from, workspace.data() + c);
-      kernel::matvec(kernel::dense_matrix{kernel::dense_type::float32,
-                                          reinterpret_cast<const std::byte*>(workspace.data()), 1, in},
-                     x, y.subspan(r, 1));
-    }
-  }
-  [[nodiscard]] static constexpr std::size_t workspace(std::size_t, std::size_t in) noexcept { return in; }
-
  private:
   static constexpr bool needs_importance = requires { Block::needs_importance; };
 
@@ -102,19 +88,6 @@ struct block_matrix {
               .expected = "a multiple of " + std::to_string(Block::weights) +
                           "; affine and symmetric formats such as affine4.g32.h take rows of any length"});
     check_size(name(), size, bytes(w.rows, w.cols), w);
-  }
-  static void check_importance(weight_view w, std::span<const float> importance) {
-    if (importance.empty()) return;
-    if (importance.size() != w.cols)
-      refuse({.what =
-                  std::to_string(importance.size()) + " importances for rows of " + std::to_string(w.cols) + " weights",
-              .where = "codec " + name(),
-              .expected = "one for each column"});
-    for (std::size_t c = 0; c < w.cols; ++c)
-      if (!kernel::is_finite(importance[c]) || importance[c] < 0)
-        refuse({.what = "the importance of column " + std::to_string(c) + " is " + std::to_string(importance[c]),
-                .where = "codec " + name(),
-                .expected = "a finite number of at least 0"});
   }
 };
 

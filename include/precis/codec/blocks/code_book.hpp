@@ -1,8 +1,8 @@
 #pragma once
 
+#include <precis/core/algorithms.hpp>
 #include <precis/kernel/blocks/lattice_tables.hpp>
 
-#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -40,7 +40,7 @@ class code_book {
         }
         near[e] = {distance, static_cast<std::uint16_t>(e)};
       }
-      std::ranges::sort(near);
+      std::sort(near.begin(), near.end());
       unsigned shell = 1;
       for (std::size_t e = 0; e < near.size(); ++e) {
         if (e > 0 && near[e].first != near[e - 1].first && (near[0].first == 0 || shell++ == shells)) break;

@@ -1,9 +1,9 @@
 #pragma once
 
 #include <precis/codec/blocks/searches.hpp>
+#include <precis/core/math.hpp>
 #include <precis/kernel/blocks/fp4_blocks.hpp>
 
-#include <cmath>
 #include <cstddef>
 #include <cstdint>
 
@@ -45,7 +45,7 @@ inline void put_e2m1(const float* x, std::size_t half, float d, std::byte* to) n
 inline void encode(mxfp4, const float* x, const float*, std::byte* to) noexcept {
   const float most = detail::largest_magnitude(x, 32);
   // Just below a power of two the logarithm rounds up, as in ggml: frexp would give other bytes.
-  const float exponent = most > 0 ? std::floor(std::log2(most)) - 2 + 127 : 0.f;
+  const float exponent = most > 0 ? math::floor(math::log2(most)) - 2 + 127 : 0.f;
   const auto e =
       static_cast<unsigned>(exponent < 0 ? static_cast<int>(exponent) + 256 : static_cast<int>(exponent)) & 255u;
   to[mxfp4::exponent] = static_cast<std::byte>(e);

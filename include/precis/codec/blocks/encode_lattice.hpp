@@ -2,9 +2,9 @@
 
 #include <precis/codec/blocks/code_book.hpp>
 #include <precis/codec/blocks/searches.hpp>
+#include <precis/core/algorithms.hpp>
 #include <precis/kernel/blocks/lattice_blocks.hpp>
 
-#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <limits>

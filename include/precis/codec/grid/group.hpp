@@ -2,14 +2,15 @@
 #define PRECIS_CODEC_GRID_GROUP
 
 #include <precis/codec/grid/format_name.hpp>
+#include <precis/core/algorithms.hpp>
+#include <precis/core/math.hpp>
 #include <precis/core/view.hpp>
 #include <precis/kernel/half.hpp>
 #include <precis/kernel/ieee.hpp>
 
-#include <algorithm>
-#include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <cstdlib>
 #include <cstring>
 #include <limits>
 #include <span>
@@ -69,7 +70,7 @@ inline constexpr std::int32_t largest_finite = 0x7F7F'FFFF;
   const bool too_large = value > static_cast<double>(std::numeric_limits<float>::max());
   if (too_large) return infinite;
   float f = static_cast<float>(value);
-  if (type == scale_type::float32) return up && static_cast<double>(f) < value ? std::nextafter(f, infinite) : f;
+  if (type == scale_type::float32) return up && static_cast<double>(f) < value ? math::nextafter(f, infinite) : f;
   std::uint16_t half = kernel::float_to_half(f);
   if (up && static_cast<double>(kernel::half_to_float(half)) < value) ++half;  // the next larger one: value is positive
   return kernel::half_to_float(half);
@@ -168,7 +169,7 @@ template<class = void>
         const auto top = static_cast<double>(small.decode(small.top));
         g.scale = detail::storable(largest / top, f.scales, up);
         if (static_cast<double>(g.scale) * top > static_cast<double>(std::numeric_limits<float>::max()))
-          g.scale = std::nextafter(g.scale, 0.f);  // decoded values stay finite
+          g.scale = math::nextafter(g.scale, 0.f);  // decoded values stay finite
       });
       return g;
     }
@@ -195,9 +196,9 @@ struct quotient_bounds {
     lo = -static_cast<double>(zero_point);
     hi = static_cast<double>(f.top_code() - zero_point);
     if (f.has_minimum()) {
-      if (hi * scale > largest - minimum) hi = std::floor((largest - minimum) / scale);
+      if (hi * scale > largest - minimum) hi = math::floor((largest - minimum) / scale);
     } else if (std::max(-lo, hi) * scale > largest) {
-      const double finite = std::floor(largest / scale);
+      const double finite = math::floor(largest / scale);
       lo = std::max(lo, -finite);
       hi = std::min(hi, finite);
     }
@@ -251,21 +252,37 @@ void quantize_from_minimum(const float* x, std::size_t count, const quotient_bou
 
 }  // namespace detail
 
+/// A set of formats, as a template argument of the functions that encode: a program that lists its formats compiles no
+/// others. `widths` as in kernel::with_bits, 16 and 24 bits included.
+struct format_set {
+  unsigned widths = kernel::every_width;
+  bool floats = true;  ///< small floats and powers of two
+  bool minima = true;  ///< formats with a minimum
+
+  constexpr void add(const grid_format& f) noexcept {
+    widths |= 1u << f.code_bits;
+    floats |= f.is_float();
+    minima |= f.has_minimum();
+  }
+};
+inline constexpr format_set every_format{};
+
 /// The codes of `count` weights on grid g. Code: std::uint8_t up to 8 bits, std::uint32_t above.
 /// Source    docs/methods/affine.md, docs/methods/min_anchored.md, docs/methods/scaled_float.md, docs/methods/log2.md.
-template<class Code>
+template<format_set Formats = every_format, class Code>
 void quantize_group(const grid_format& f, const grid& g, const float* x, std::size_t count, Code* codes) noexcept {
-  if (f.is_float()) {
-    detail::with_float(f, [&](auto small) {
-      for (std::size_t i = 0; i < count; ++i) codes[i] = small.encode(x[i] / g.scale);
-    });
-    return;
-  }
+  if constexpr (Formats.floats)
+    if (f.is_float()) {
+      detail::with_float(f, [&](auto small) {
+        for (std::size_t i = 0; i < count; ++i) codes[i] = small.encode(x[i] / g.scale);
+      });
+      return;
+    }
   const detail::quotient_bounds s(f, g);
-  if (f.has_minimum())
-    detail::quantize_from_minimum(x, count, s, f.rule == grid_rule::min_anchored_floor, codes);
-  else
-    detail::quantize(x, count, s, codes);
+  if constexpr (Formats.minima)
+    if (f.has_minimum())
+      return detail::quantize_from_minimum(x, count, s, f.rule == grid_rule::min_anchored_floor, codes);
+  detail::quantize(x, count, s, codes);
 }
 
 /// The decoded weights of `count` codes on grid g.
@@ -292,10 +309,12 @@ void dequantize_group(const grid_format& f, const grid& g, const Code* codes, st
 
 /// Calls body(Code{}) with a type that holds a code. There are two such types, so a program compiles two bodies instead
 /// of nine.
-template<class Body>
+template<format_set Formats = every_format, class Body>
 void with_code_type(const grid_format& f, const Body& body) {
-  if (f.wide()) return body(std::uint32_t{});
-  return body(std::uint8_t{});
+  constexpr bool wide = (Formats.widths & (1u << 16 | 1u << 24)) != 0, narrow = (Formats.widths & 0x1FCu) != 0;
+  if constexpr (wide)
+    if (!narrow || f.wide()) return body(std::uint32_t{});
+  if constexpr (narrow) body(std::uint8_t{});
 }
 
 /// Quantizes and decodes `values` on grid g. Requires decoded.size() == values.size().

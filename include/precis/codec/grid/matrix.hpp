@@ -8,14 +8,13 @@
 #include <precis/codec/tile/decode.hpp>
 #include <precis/codec/tile/encode.hpp>
 #include <precis/codec/weight_checks.hpp>
+#include <precis/core/algorithms.hpp>
 #include <precis/core/as_span.hpp>
 #include <precis/core/error.hpp>
 #include <precis/core/view.hpp>
 #include <precis/kernel/ieee.hpp>
 #include <precis/kernel/lanes.hpp>
 
-#include <algorithm>
-#include <cmath>
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
@@ -91,7 +90,7 @@ template<class = void>
 /// Errors   weights that are not finite, by row and column; a grid that cannot be stored (half scales above 65504); a
 ///          buffer of the wrong size.
 /// Cost     one read for the ranges and one for the codes. A matrix whose rows are not contiguous is copied first.
-template<class Choose>
+template<format_set Formats = every_format, class Choose>
 void encode_on_grids(const grid_format& f, weight_view weights, std::span<std::byte> packed, const Choose& choose) {
   const grid_format::layout l = f.layout_of(weights.rows, weights.cols);
   if (packed.size() != l.bytes) refuse_size(to_string(f), packed.size(), l.bytes, weights);
@@ -113,19 +112,22 @@ void encode_on_grids(const grid_format& f, weight_view weights, std::span<std::b
   const std::size_t groups = f.groups_per_row(w.cols), length = per_matrix ? w.cols : std::min(f.group, w.cols);
   const bool by_tiles = tile::supports(f, w.cols);
 
-  with_code_type(f, [&](auto code) {
+  with_code_type<Formats>(f, [&](auto code) {
     std::vector<decltype(code)> codes(w.cols);
     for (std::size_t first = 0; first < w.rows; first += kernel::tile_rows) {
       const weight_view rows = w.row_range(first, std::min(kernel::tile_rows, w.rows - first));
       const tile::stored_parts to(f, l, w.cols, first, packed.data());
-      if constexpr (kernel::native_code_lanes::rows > 1 &&
-                    requires(tile::group_batch g, tile::grid_batch chosen) { choose.for_tile(f, g, chosen); })
-        if (by_tiles && rows.rows == kernel::tile_rows) {
-          const auto choose_batch = [&](const tile::group_batch& g, tile::grid_batch& chosen) {
-            return per_matrix ? choose_given{grids}.for_tile(f, g, chosen) : choose.for_tile(f, g, chosen);
-          };
-          if (tile::encode_rows(f, rows, first, to, choose_batch)) continue;
-        }
+      if constexpr (tile::in_use && requires(tile::group_batch g, tile::grid_batch chosen) {
+                      choose.for_tile(f, g, chosen);
+                    })  // clang: a condition of its own, which does not depend on `code`
+        if constexpr (sizeof(code) == 1)
+          if (by_tiles && rows.rows == kernel::tile_rows) {
+            const auto choose_batch = [&](const tile::group_batch& g, tile::grid_batch& chosen) {
+              return per_matrix ? choose_given{as_span(grids)}.for_tile(f, g, chosen) : choose.for_tile(f, g, chosen);
+            };
+            if (tile::encode_rows<kernel::native_code_lanes, Formats.widths>(f, rows, first, to, choose_batch))
+              continue;
+          }
       // All grids are computed before any codes: the divisions of consecutive groups overlap only if nothing comes
       // between them.
       if (!per_matrix) grids.resize(rows.rows * groups);
@@ -136,20 +138,20 @@ void encode_on_grids(const grid_format& f, weight_view weights, std::span<std::b
       }
       for (std::size_t r = 0; r < rows.rows; ++r) {
         for (std::size_t k = 0, column = 0; column < w.cols; ++k, column += length)
-          quantize_group(f, grids[per_matrix ? 0 : r * groups + k], rows.row(r).data() + column,
-                         std::min(length, w.cols - column), &codes[column]);
-        store_row_codes<decltype(code)>(l, f.code_bits, w.rows, first + r, codes, packed);
+          quantize_group<Formats>(f, grids[per_matrix ? 0 : r * groups + k], rows.row(r).data() + column,
+                                  std::min(length, w.cols - column), &codes[column]);
+        store_row_codes<decltype(code), Formats.widths>(l, f.code_bits, w.rows, first + r, codes, packed);
       }
-      if (!per_matrix) store_grids(f, grids, rows.rows, to);
+      if (!per_matrix) store_grids(f, as_span(grids), rows.rows, to);
     }
   });
 }
 
 /// Encodes every weight to the nearest code on the grid that spans its group. Errors and cost are those of
 /// `encode_on_grids`.
-template<class = void>
+template<format_set Formats = every_format>
 inline void encode(const grid_format& f, weight_view weights, std::span<std::byte> packed) {
-  encode_on_grids(f, weights, packed, choose_nearest{});
+  encode_on_grids<Formats>(f, weights, packed, choose_nearest{});
 }
 
 /// The grid of every group of an encoded `out x in` matrix. Errors: a buffer of the wrong size.
@@ -164,7 +166,7 @@ template<class = void>
        first += kernel::tile_rows) {
     const std::size_t rows = f.group == per_tensor ? 1 : std::min(kernel::tile_rows, out - first);
     load_grids(f, {f, l, in, first, packed.data()}, rows,
-               std::span(grids).subspan(first * groups, f.group == per_tensor ? l.groups : rows * groups));
+               as_writable_span(grids).subspan(first * groups, f.group == per_tensor ? l.groups : rows * groups));
   }
   return grids;
 }
@@ -205,7 +207,7 @@ inline void decode(const grid_format& f, std::span<const std::byte> packed, muta
     for (std::size_t first = 0; first < w.rows; first += kernel::tile_rows) {
       const mutable_weight_view rows = w.row_range(first, std::min(kernel::tile_rows, w.rows - first));
       const tile::stored_parts from(f, l, w.cols, first, packed.data());
-      if constexpr (lanes::rows > 1)
+      if constexpr (tile::in_use && sizeof(code) == 1)
         if (by_tiles && rows.rows == kernel::tile_rows) {
           if (streaming)
             tile::decode_rows<lanes, true>(f, from, tensor_grid, rows);
@@ -216,7 +218,7 @@ inline void decode(const grid_format& f, std::span<const std::byte> packed, muta
       codes.resize(w.cols);
       if (!per_matrix) {
         grids.resize(rows.rows * groups);
-        load_grids(f, from, rows.rows, grids);
+        load_grids(f, from, rows.rows, as_writable_span(grids));
       }
       for (std::size_t r = 0; r < rows.rows; ++r) {
         read_codes(f, packed, w.rows, first + r, std::span<decltype(code)>(codes));

@@ -5,12 +5,12 @@
 #include <precis/codec/grid/format_name.hpp>
 #include <precis/codec/grid/group.hpp>
 #include <precis/codec/tile/layout.hpp>
+#include <precis/core/algorithms.hpp>
 #include <precis/core/as_span.hpp>
 #include <precis/kernel/grid_format.hpp>
 #include <precis/kernel/half.hpp>
 #include <precis/kernel/ieee.hpp>
 
-#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -64,12 +64,13 @@ struct row_position {
 
 /// Stores the codes of one row of a matrix with `out` rows: its whole blocks and its tail.
 ///
-/// Requires  l is the layout for out x codes.size(); row < out; packed has l.bytes bytes; codes are below 2^bits.
-template<class Code>
+/// Requires  l is the layout for out x codes.size(); row < out; packed has l.bytes bytes; codes are below 2^bits;
+///           `Widths` contains `bits`.
+template<class Code, unsigned Widths = kernel::every_width>
 void store_row_codes(const grid_format::layout& l, unsigned bits, std::size_t out, std::size_t row,
                      std::span<const Code> codes, std::span<std::byte> packed) {
   const detail::row_position p(l, out, codes.size(), row);
-  kernel::pack_row(codes.data(), bits, p.blocks, packed.data() + p.tile, p.rows, p.lane);
+  kernel::pack_row<Code, Widths>(codes.data(), bits, p.blocks, packed.data() + p.tile, p.rows, p.lane);
   pack_codes(codes.subspan(p.tail_column), bits, packed.subspan(p.tail, l.tail_bytes));
 }
 /// Loads the codes that store_row_codes wrote. Same requirements.

@@ -3,12 +3,12 @@
 
 #include <precis/codec/grid/group.hpp>
 #include <precis/codec/tile/layout.hpp>
+#include <precis/core/algorithms.hpp>
 #include <precis/core/view.hpp>
 #include <precis/kernel/constants.hpp>
 #include <precis/kernel/ieee.hpp>
 #include <precis/kernel/lanes.hpp>
 
-#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 

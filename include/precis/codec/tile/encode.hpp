@@ -5,13 +5,13 @@
 #include <precis/codec/tile/layout.hpp>
 #include <precis/codec/tile/quantize.hpp>
 #include <precis/codec/tile/ranges.hpp>
+#include <precis/core/algorithms.hpp>
 #include <precis/core/as_span.hpp>
 #include <precis/core/view.hpp>
 #include <precis/kernel/constants.hpp>
 #include <precis/kernel/ieee.hpp>
 #include <precis/kernel/lanes.hpp>
 
-#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -54,7 +54,7 @@ void store_grids(const grid_format& f, const float* scale, const float* zero_poi
   if (f.rule != grid_rule::affine) return;
   std::uint8_t codes[tile_rows];
   for (std::size_t r = 0; r < tile_rows; ++r) codes[r] = static_cast<std::uint8_t>(zero_point[r]);
-  pack_codes(std::span<const std::uint8_t>(codes), f.code_bits,
+  pack_codes(as_span(static_cast<const std::uint8_t*>(codes), tile_rows), f.code_bits,
              as_writable_span(zero_points, std::size_t{2} * f.code_bits));
 }
 
@@ -62,11 +62,11 @@ void store_grids(const grid_format& f, const float* scale, const float* zero_poi
 
 /// Encodes one tile on the grids that choose(group_batch, grid_batch&) fills in.
 ///
-/// Requires  weights: sixteen contiguous rows, `supports(f, weights.cols)`; first_row is the index of the first of
+/// Requires  weights: sixteen contiguous rows, `supports(f, weights.cols)`, Widths containing f.code_bits; first_row is the index of the first of
 ///           them.
 /// @post     returns false if `choose` returned false, a weight is not finite, or reciprocals are not exact. The bytes
 ///           written so far are then meaningless, and the caller encodes the tile with the scalar definition.
-template<class Code = kernel::native_code_lanes, class Choose>
+template<class Code = kernel::native_code_lanes, unsigned Widths = kernel::every_width, class Choose>
 [[nodiscard]] bool encode_rows(const grid_format& f, weight_view weights, std::size_t first_row,
                                stored_parts<std::byte> to, const Choose& choose) {
   using lanes = typename Code::floats;
@@ -97,7 +97,7 @@ template<class Code = kernel::native_code_lanes, class Choose>
         to.scales += tile_rows * f.scale_bytes();
         to.offsets += tile_rows * f.code_bits / 8;
       }
-      with_bits(f.code_bits, [&](auto bits) PRECIS_TARGET {
+      with_bits<Widths>(f.code_bits, [&](auto bits) PRECIS_TARGET {
         for (std::size_t c = 0; c < g.columns; c += block_columns, to.blocks += bits * tile_rows * 4)
           for (std::size_t r = 0; r < tile_rows; r += Code::rows) {
             typename Code::words quads[8];

@@ -44,6 +44,14 @@ using kernel::with_bits;
          in % block_columns == 0 && (f.group >= in || f.group % block_columns == 0);
 }
 
+/// Whether matrices are encoded and decoded by tiles. Not without optimization: then it takes twice as long as the scalar
+/// definition, and as long to compile as all of it.
+#if defined(__OPTIMIZE__)
+inline constexpr bool in_use = kernel::native_code_lanes::rows > 1;
+#else
+inline constexpr bool in_use = false;
+#endif
+
 /// Short groups are processed in batches of up to this many columns, so that the divisions of one group overlap with
 /// those of the next.
 inline constexpr std::size_t batch_columns = 256;

@@ -2,11 +2,11 @@
 #define PRECIS_CODEC_TILE_RANGES
 
 #include <precis/codec/tile/layout.hpp>
+#include <precis/core/math.hpp>
 #include <precis/kernel/constants.hpp>
 #include <precis/kernel/ieee.hpp>
 #include <precis/kernel/lanes.hpp>
 
-#include <cmath>
 #include <cstddef>
 #include <cstdint>
 
@@ -97,6 +97,7 @@ template<class Lanes>
 ///
 /// @post  equal to codec::spanning_grid bit for bit, except that a scale too large for its type is some number above
 ///        the largest that can be stored; reciprocal_is_exact then returns false.
+template<class = void>
 inline void spanning_grids(const grid_format& f, const float* lo, const float* hi, std::size_t count, grid_batch& grids,
                            double factor = 1) noexcept {
   const bool affine = f.rule == grid_rule::affine;
@@ -127,7 +128,7 @@ inline void spanning_grids(const grid_format& f, const float* lo, const float* h
       grids.scale[i] = spans[i] / float_steps;
     }
     for (std::size_t i = 0; i < count; ++i) {
-      rounded_down[i] = static_cast<std::uint32_t>(std::fma(grids.scale[i], float_steps, -spans[i]) < 0);
+      rounded_down[i] = static_cast<std::uint32_t>(math::fma(grids.scale[i], float_steps, -spans[i]) < 0);
       all_zero[i] = static_cast<std::uint32_t>(spans[i] < 1e-30f);
     }
   }

@@ -22,10 +22,13 @@ struct q2_k {
   }
   static constexpr void decode(const std::byte* block, float* y) noexcept {
     const float d = half_at(block + scale), dmin = half_at(block + minimum);
-    for (std::size_t i = 0; i < weights; ++i) {
-      const unsigned both = byte_at(block, i / 16);
-      const unsigned code = byte_at(block + codes, 32 * (i / 128) + i % 32) >> 2 * (i % 128 / 32) & 3u;
-      y[i] = d * static_cast<float>(low(both)) * static_cast<float>(code) - dmin * static_cast<float>(high(both));
+    for (std::size_t j = 0; j < 16; ++j) {  // loops over the weights of one sub-block become vectors
+      const unsigned both = byte_at(block, j);
+      const float s = d * static_cast<float>(low(both)), m = dmin * static_cast<float>(high(both));
+      const std::byte* const from = block + codes + 32 * (j / 8) + 16 * (j % 2);
+      const unsigned shift = 2 * static_cast<unsigned>(j % 8 / 2);
+      for (std::size_t i = 0; i < 16; ++i)
+        y[16 * j + i] = s * static_cast<float>(static_cast<int>(byte_at(from, i) >> shift & 3u)) - m;
     }
   }
 };
@@ -47,11 +50,14 @@ struct q3_k : one_half<108> {
   }
   static constexpr void decode(const std::byte* block, float* y) noexcept {
     const float d = half_at(block + scale);
-    for (std::size_t i = 0; i < weights; ++i) {
-      const unsigned two = byte_at(block + codes, 32 * (i / 128) + i % 32) >> 2 * (i % 128 / 32) & 3u;
-      const unsigned third = byte_at(block, i % 32) >> i / 32 & 1u;
-      const int code = static_cast<int>(two | third << 2) - 4;
-      y[i] = d * static_cast<float>(scale_of(block + scales, i / 16)) * static_cast<float>(code);
+    for (std::size_t j = 0; j < 16; ++j) {
+      const float s = d * static_cast<float>(scale_of(block + scales, j));
+      const std::byte *const from = block + codes + 32 * (j / 8) + 16 * (j % 2), *const thirds = block + 16 * (j % 2);
+      const unsigned shift = 2 * static_cast<unsigned>(j % 8 / 2), bit = static_cast<unsigned>(j / 2);
+      for (std::size_t i = 0; i < 16; ++i) {
+        const unsigned code = (byte_at(from, i) >> shift & 3u) | (byte_at(thirds, i) >> bit & 1u) << 2;
+        y[16 * j + i] = s * static_cast<float>(static_cast<int>(code) - 4);
+      }
     }
   }
 };
@@ -129,13 +135,18 @@ struct q6_k : one_half<208> {
 
   static constexpr void decode(const std::byte* block, float* y) noexcept {
     const float d = half_at(block + scale);
-    for (std::size_t i = 0; i < weights; ++i) {
-      const std::size_t half = i / 128, quarter = i % 128 / 32, lane = i % 32;
-      const unsigned four = byte_at(block + codes, 64 * half + 32 * (quarter % 2) + lane) >> 4 * (quarter / 2) & 15u;
-      const unsigned two = byte_at(block + top, 32 * half + lane) >> 2 * quarter & 3u;
-      const int code = static_cast<int>(four | two << 4) - 32;
-      const auto s = static_cast<std::int8_t>(byte_at(block + scales, i / 16));
-      y[i] = d * static_cast<float>(s) * static_cast<float>(code);
+    for (std::size_t j = 0; j < 16; ++j) {
+      const std::size_t half = j / 8, quarter = j % 8 / 2;
+      const float s = d * static_cast<float>(static_cast<std::int8_t>(byte_at(block + scales, j)));
+      const std::byte *const fours = block + codes + 64 * half + 32 * (quarter % 2) + 16 * (j % 2), *const twos =
+                                                                                                        block + top +
+                                                                                                        32 * half +
+                                                                                                        16 * (j % 2);
+      const unsigned of_four = 4 * static_cast<unsigned>(quarter / 2), of_two = 2 * static_cast<unsigned>(quarter);
+      for (std::size_t i = 0; i < 16; ++i) {
+        const unsigned code = (byte_at(fours, i) >> of_four & 15u) | (byte_at(twos, i) >> of_two & 3u) << 4;
+        y[16 * j + i] = s * static_cast<float>(static_cast<int>(code) - 32);
+      }
     }
   }
 };

@@ -22,26 +22,36 @@ inline constexpr std::uint8_t iq3_xxs_levels[8] = {4, 12, 20, 28, 36, 44, 52, 62
 
 namespace detail {
 
+/// x or, if the bit is 1, -x. Integer arithmetic, which becomes vectors.
 [[nodiscard]] PRECIS_INLINE constexpr float with_sign(float x, unsigned minus) noexcept {
-  return (minus & 1u) != 0 ? -x : x;
+  return kernel::bit_cast<float>(kernel::bit_cast<std::uint32_t>(x) ^ (minus & 1u) << 31);
+}
+/// iq2_levels[code] and iq3_xxs_levels[code], without a table.
+[[nodiscard]] PRECIS_INLINE constexpr float iq2_level(unsigned code) noexcept {
+  return static_cast<float>(static_cast<int>(8 + 17 * code + (code >> 1)));
+}
+[[nodiscard]] PRECIS_INLINE constexpr float iq3_xxs_level(unsigned code) noexcept {
+  return static_cast<float>(static_cast<int>(4 + 8 * code + 2 * ((code + 1) >> 3)));
 }
 /// Eight weights of IQ2.
 PRECIS_INLINE constexpr void put_iq2(std::uint16_t entry, float d, unsigned signs, float* y) noexcept {
   for (unsigned i = 0; i < 8; ++i)
-    y[i] = with_sign(d * static_cast<float>(iq2_levels[entry >> 2 * i & 3u]), signs >> i);
+    y[i] = with_sign(d * iq2_level(static_cast<unsigned>(entry) >> 2 * i & 3u), signs >> i);
 }
 /// Four weights of IQ3_XXS, and of IQ3_S.
 PRECIS_INLINE constexpr void put_iq3_xxs(std::uint16_t entry, float d, unsigned signs, float* y) noexcept {
   for (unsigned i = 0; i < 4; ++i)
-    y[i] = with_sign(d * static_cast<float>(iq3_xxs_levels[entry >> 3 * i & 7u]), signs >> i);
+    y[i] = with_sign(d * iq3_xxs_level(static_cast<unsigned>(entry) >> 3 * i & 7u), signs >> i);
 }
 PRECIS_INLINE constexpr void put_iq3_s(std::uint16_t entry, float d, unsigned signs, float* y) noexcept {
   for (unsigned i = 0; i < 4; ++i)
-    y[i] = with_sign(d * static_cast<float>(2u * (entry >> 3 * i & 7u) + 1u), signs >> i);
+    y[i] = with_sign(d * static_cast<float>(static_cast<int>(2u * (static_cast<unsigned>(entry) >> 3 * i & 7u) + 1u)),
+                     signs >> i);
 }
 /// Eight weights of IQ1.
 PRECIS_INLINE constexpr void put_iq1(std::uint16_t entry, float d, float shift, float* y) noexcept {
-  for (unsigned i = 0; i < 8; ++i) y[i] = d * (static_cast<float>(static_cast<int>(entry >> 2 * i & 3u) - 1) + shift);
+  for (unsigned i = 0; i < 8; ++i)
+    y[i] = d * (static_cast<float>(static_cast<int>(static_cast<unsigned>(entry) >> 2 * i & 3u) - 1) + shift);
 }
 
 }  // namespace detail

@@ -23,11 +23,11 @@ struct tq1_0 : one_half<52> {
   static constexpr void decode(const std::byte* block, float* y) noexcept {
     const float d = half_at(block + scale);
     for (const part& p : parts)
-      for (std::size_t m = 0; m < p.count; ++m) {
-        unsigned digits = byte_at(block + p.from, m);  // a fraction of 256, in base 3
-        for (std::size_t n = 0; n < p.codes; ++n, digits = digits * 3 & 0xFFu)
+      for (std::size_t n = 0, power = 1; n < p.codes; ++n, power *= 3)
+        for (std::size_t m = 0; m < p.count; ++m) {  // a byte is a fraction of 256, in base 3
+          const unsigned digits = byte_at(block + p.from, m) * static_cast<unsigned>(power) & 0xFFu;
           y[p.first + p.count * n + m] = static_cast<float>(static_cast<int>(digits * 3 >> 8) - 1) * d;
-      }
+        }
   }
 };
 
@@ -40,10 +40,11 @@ struct tq2_0 : one_half<64> {
 
   static constexpr void decode(const std::byte* block, float* y) noexcept {
     const float d = half_at(block + scale);
-    for (std::size_t i = 0; i < weights; ++i) {
-      const unsigned code = byte_at(block, 32 * (i / 128) + i % 32) >> 2 * (i % 128 / 32) & 3u;
-      y[i] = static_cast<float>(static_cast<int>(code) - 1) * d;
-    }
+    for (std::size_t j = 0; j < 8; ++j)
+      for (std::size_t i = 0; i < 32; ++i) {
+        const unsigned code = byte_at(block + 32 * (j / 4), i) >> 2 * (j % 4) & 3u;
+        y[32 * j + i] = static_cast<float>(static_cast<int>(code) - 1) * d;
+      }
   }
 };
 
@@ -58,7 +59,10 @@ struct q1_0 : one_half<0> {
 
   static constexpr void decode(const std::byte* block, float* y) noexcept {
     const float d = half_at(block + scale);
-    for (std::size_t i = 0; i < weights; ++i) y[i] = (byte_at(block + codes, i / 8) >> i % 8 & 1u) != 0 ? d : -d;
+    for (std::size_t j = 0; j < weights / 8; ++j) {
+      const unsigned signs = byte_at(block + codes, j);
+      for (unsigned i = 0; i < 8; ++i) y[8 * j + i] = (signs >> i & 1u) != 0 ? d : -d;
+    }
   }
 };
 
@@ -73,9 +77,10 @@ struct q2_0 : one_half<0> {
 
   static constexpr void decode(const std::byte* block, float* y) noexcept {
     const float d = half_at(block + scale);
-    for (std::size_t i = 0; i < weights; ++i) {
-      const unsigned code = byte_at(block + codes, i / 4) >> 2 * (i % 4) & 3u;
-      y[i] = static_cast<float>(static_cast<int>(code) - 1) * d;
+    for (std::size_t j = 0; j < weights / 16; ++j) {
+      const std::uint32_t word = get_word32(block + codes + 4 * j);
+      for (unsigned i = 0; i < 16; ++i)
+        y[16 * j + i] = static_cast<float>(static_cast<int>(word >> 2 * i & 3u) - 1) * d;
     }
   }
 };

@@ -1,13 +1,14 @@
 #pragma once
 
+#include <precis/core/algorithms.hpp>
 #include <precis/core/error.hpp>
+#include <precis/core/math.hpp>
 #include <precis/core/view.hpp>
 #include <precis/kernel/ieee.hpp>
 #include <precis/score/canonical/orthonormal.hpp>
 
-#include <algorithm>
-#include <cmath>
 #include <cstddef>
+#include <cstdlib>
 #include <span>
 #include <vector>
 
@@ -35,7 +36,7 @@ template<class = void>
 [[nodiscard]] inline std::vector<double> correlations(const matrix& cross, std::span<double> workspace) {
   const matrix_view<const double> thin = cross.rows < cross.cols ? cross.view().transposed() : cross.view();
   std::vector<double> values = eigenvalues(gram(thin, workspace), workspace);
-  for (double& v : values) v = std::sqrt(std::clamp(v, 0.0, 1.0));
+  for (double& v : values) v = math::sqrt(std::clamp(v, 0.0, 1.0));
   return values;
 }
 
@@ -48,8 +49,8 @@ template<class = void>
 /// PWCCA: the mean of the correlations, weighted by the projections of a's features on its canonical variates.
 struct projection_weighted {
   double mean = 0;
-  std::vector<double> correlations = {};  ///< in descending order
-  std::vector<double> weights = {};       ///< their sum is 1
+  std::vector<double> correlations{};  ///< in descending order
+  std::vector<double> weights{};       ///< their sum is 1
 };
 
 /// The projection-weighted correlation of a and b. Not symmetric.
@@ -69,13 +70,13 @@ template<class = void>
   for (std::size_t k = 0; k < count; ++k) {
     double sum = 0;
     for (const double v : variates.row(k)) sum += std::abs(v);
-    p.correlations.push_back(std::sqrt(std::clamp(squares.values[k], 0.0, 1.0)));
+    p.correlations.push_back(math::sqrt(std::clamp(squares.values[k], 0.0, 1.0)));
     p.weights.push_back(sum);
     total += sum;
   }
   for (std::size_t k = 0; k < count; ++k) {
     p.weights[k] /= total;
-    p.mean = std::fma(p.weights[k], p.correlations[k], p.mean);
+    p.mean = math::fma(p.weights[k], p.correlations[k], p.mean);
   }
   return p;
 }

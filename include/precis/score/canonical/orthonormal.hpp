@@ -1,13 +1,13 @@
 #pragma once
 
+#include <precis/core/algorithms.hpp>
 #include <precis/core/error.hpp>
+#include <precis/core/math.hpp>
 #include <precis/core/view.hpp>
 #include <precis/kernel/float_product.hpp>
 #include <precis/kernel/ieee.hpp>
 #include <precis/linear_algebra/symmetric_eigenproblem.hpp>
 
-#include <algorithm>
-#include <cmath>
 #include <cstddef>
 #include <optional>
 #include <span>
@@ -74,7 +74,7 @@ template<class = void>
       double* const row = g.row(i).data();
       for (std::size_t k = j0; k < i; ++k) add(-g(k, i), g.row(k).data() + i, row + i, n - i);
       if (!(row[i] > 0)) return std::nullopt;
-      const double root = std::sqrt(row[i]);
+      const double root = math::sqrt(row[i]);
       row[i] = root;
       for (std::size_t j = i + 1; j < n; ++j) row[j] /= root;
     }
@@ -87,7 +87,7 @@ template<class = void>
       t(i, i) = 1.0 / g(i, i);
       for (std::size_t j = i + 1; j < i1; ++j) {
         double s = 0;
-        for (std::size_t k = i + 1; k <= j; ++k) s = std::fma(g(i, k), t(k, j), s);
+        for (std::size_t k = i + 1; k <= j; ++k) s = math::fma(g(i, k), t(k, j), s);
         t(i, j) = -s * t(i, i);
       }
     }
@@ -122,7 +122,7 @@ template<class = void>
   for (std::size_t j = 0; j < q.cols; ++j) back[j] = -(z[j] = (j * 0x9e3779b97f4a7c15u >> 63) != 0 ? 1.0 : -1.0);
   for (std::size_t i = 0; i < q.rows; ++i)
     add(dot(q.row(i).data(), z.data(), q.cols), q.row(i).data(), back.data(), q.cols);
-  return std::sqrt(dot(back.data(), back.data(), q.cols));
+  return math::sqrt(dot(back.data(), back.data(), q.cols));
 }
 
 }  // namespace detail
@@ -223,7 +223,7 @@ template<class = void>
     matrix y(x.rows, rank);
     kernel::product<lanes>(centre.view(), squares.vectors.view().row_range(0, rank).transposed(), y.view(), workspace);
     for (std::size_t j = 0; j < rank; ++j) {
-      const double scale = 1.0 / std::sqrt(squares.values[j]);
+      const double scale = 1.0 / math::sqrt(squares.values[j]);
       for (std::size_t i = 0; i < x.rows; ++i) y(i, j) *= scale;
     }
     s.basis = orthonormalise(std::move(y));

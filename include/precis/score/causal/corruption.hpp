@@ -1,14 +1,15 @@
 #pragma once
 
+#include <precis/core/algorithms.hpp>
 #include <precis/core/error.hpp>
+#include <precis/core/math.hpp>
 #include <precis/core/random.hpp>
 #include <precis/core/view.hpp>
 #include <precis/kernel/ieee.hpp>
 #include <precis/model/concepts.hpp>
+#include <precis/model/taps.hpp>
 #include <precis/score/causal/fact.hpp>
 
-#include <algorithm>
-#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -60,7 +61,7 @@ template<tappable_model Model>
         for (std::size_t t = 0; t < x.tokens; ++t)
           for (const float v : x(0, t)) per_scalar(static_cast<double>(v));
       };
-      static_cast<void>(model.logits(prompts(1, s), positions::last, tap));
+      static_cast<void>(model.logits(prompts(1, s), positions::last, precis::tap::reference(tap)));
     }
   };
   pass([&](double v) {
@@ -74,7 +75,7 @@ template<tappable_model Model>
             .expected = "at least one fact"});
   const double mean = sum / static_cast<double>(count);
   const double variance = (squares - static_cast<double>(count) * mean * mean) / static_cast<double>(count - 1);
-  return std::sqrt(std::max(variance, 0.0));
+  return math::sqrt(std::max(variance, 0.0));
 }
 
 /// The absolute scale of the noise: its standard deviation, or half its range for uniform noise.

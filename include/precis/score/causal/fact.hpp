@@ -13,12 +13,12 @@ namespace precis::score {
 
 /// A prompt about a subject, and the token that completes it.
 struct fact {
-  std::string name = {};                  ///< for reports and messages
-  std::vector<token> prompt = {};         ///< [tokens]
-  std::size_t subject_begin = 0;          ///< first subject token
-  std::size_t subject_end = 0;            ///< one past the last subject token
-  token answer = 0;                       ///< the token that follows the prompt
-  std::vector<token> subject_alone = {};  ///< the subject tokenised alone, for the noise scale; may be empty
+  std::string name{};                  ///< for reports and messages
+  std::vector<token> prompt{};         ///< [tokens]
+  std::size_t subject_begin = 0;       ///< first subject token
+  std::size_t subject_end = 0;         ///< one past the last subject token
+  token answer = 0;                    ///< the token that follows the prompt
+  std::vector<token> subject_alone{};  ///< the subject tokenised alone, for the noise scale; may be empty
 
   bool operator==(const fact&) const = default;
 };

@@ -1,12 +1,12 @@
 #pragma once
 
+#include <precis/core/algorithms.hpp>
+#include <precis/core/math.hpp>
 #include <precis/core/site.hpp>
 #include <precis/core/view.hpp>
 #include <precis/kernel/ieee.hpp>
 #include <precis/model/batch.hpp>
 
-#include <algorithm>
-#include <cmath>
 #include <cstddef>
 #include <span>
 #include <string>
@@ -35,16 +35,16 @@ struct restoration_table {
 
 /// The result of tracing one fact.
 struct fact_trace {
-  std::string name = {};
+  std::string name{};
   std::size_t tokens = 0;
   std::size_t subject_begin = 0;
   std::size_t subject_end = 0;
-  bool known = false;                          ///< whether the first choice of the clean run is the answer
-  double clean = 0;                            ///< P(answer) in the clean run
-  double corrupted = 0;                        ///< mean P(answer) over the noisy runs
-  double corrupted_recovery = 0;               ///< share of noisy runs whose first choice is still the answer
-  std::vector<restoration_table> tables = {};  ///< empty if the fact is not known
-  std::size_t block_positions = 0;             ///< work done: rows x positions, summed over the blocks run
+  bool known = false;                       ///< whether the first choice of the clean run is the answer
+  double clean = 0;                         ///< P(answer) in the clean run
+  double corrupted = 0;                     ///< mean P(answer) over the noisy runs
+  double corrupted_recovery = 0;            ///< share of noisy runs whose first choice is still the answer
+  std::vector<restoration_table> tables{};  ///< empty if the fact is not known
+  std::size_t block_positions = 0;          ///< work done: rows x positions, summed over the blocks run
 
   bool operator==(const fact_trace&) const = default;
 };
@@ -78,9 +78,9 @@ template<class = void>
     if (logits[i] > logits[best]) best = i;
   const double top = logits[best];
   double sum = 0;
-  for (const float z : logits) sum += std::exp(static_cast<double>(z) - top);
+  for (const float z : logits) sum += math::exp(static_cast<double>(z) - top);
   const auto a = static_cast<std::size_t>(answer);
-  return {std::exp(static_cast<double>(logits[a]) - top) / sum, best == a};
+  return {math::exp(static_cast<double>(logits[a]) - top) / sum, best == a};
 }
 
 /// The mean over runs.

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <precis/core/algorithms.hpp>
 #include <precis/core/as_span.hpp>
 #include <precis/core/error.hpp>
 #include <precis/core/site.hpp>
@@ -11,8 +12,6 @@
 #include <precis/score/causal/fact.hpp>
 #include <precis/score/causal/restoration.hpp>
 
-#include <algorithm>
-#include <cmath>
 #include <cstddef>
 #include <span>
 #include <string>
@@ -83,7 +82,7 @@ void restore_by_full_runs(const Model& model, const token_batch& noisy, const co
         if (at.layer < first + shift || at.layer >= last + shift) return;
         for (std::size_t k = 0; k < x.sequences; ++k) copy_span(clean.at(at.kind, at.layer - shift, t), x(k, t));
       };
-      const float_matrix logits = model.logits(noisy, positions::last, tap);
+      const float_matrix logits = model.logits(noisy, positions::last, precis::tap::reference(tap));
       std::vector<answer_prediction> runs;
       for (std::size_t k = 0; k < logits.rows; ++k) runs.push_back(predict_answer(logits.row(k), answer));
       const mean_prediction m = average(as_span(runs));
@@ -331,7 +330,7 @@ template<tappable_model Model>
     features = x.features;
     clean(at, x);
   };
-  const float_matrix clean_logits = model.logits(prompts(1, f.prompt), positions::last, record);
+  const float_matrix clean_logits = model.logits(prompts(1, f.prompt), positions::last, tap::reference(record));
   trace.block_positions += layers * tokens;
   if (f.answer < 0 || static_cast<std::size_t>(f.answer) >= clean_logits.cols)
     refuse({.what = "answer token " + std::to_string(f.answer) + " of fact '" + f.name + "'",
@@ -364,15 +363,16 @@ template<tappable_model Model>
   };
   if constexpr (resumable_model<Model>) {
     typename Model::cache_type cache;
-    const float_matrix logits = model.capture(noisy, cache, corrupt);
+    const float_matrix logits = model.capture(noisy, cache, tap::reference(corrupt));
     detail::resumed_restoration<Model> restore(model, cache, clean, runs, f.subject_begin, f.answer);
     finish(logits, [&](restoration_table& table, mean_prediction untouched) {
       restore(table, untouched, trace.block_positions);
     });
   } else {
-    finish(model.logits(noisy, positions::last, corrupt), [&](restoration_table& table, mean_prediction) {
-      detail::restore_by_full_runs(model, noisy, corrupt, clean, f.answer, table, trace.block_positions);
-    });
+    finish(model.logits(noisy, positions::last, tap::reference(corrupt)),
+           [&](restoration_table& table, mean_prediction) {
+             detail::restore_by_full_runs(model, noisy, corrupt, clean, f.answer, table, trace.block_positions);
+           });
   }
   return trace;
 }

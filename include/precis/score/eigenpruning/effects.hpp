@@ -1,5 +1,6 @@
 #pragma once
 
+#include <precis/core/algorithms.hpp>
 #include <precis/core/error.hpp>
 #include <precis/core/executor.hpp>
 #include <precis/core/slice.hpp>
@@ -8,8 +9,6 @@
 #include <precis/kernel/ieee.hpp>
 #include <precis/linear_algebra/singular_values.hpp>
 
-#include <algorithm>
-#include <cmath>
 #include <cstddef>
 #include <limits>
 #include <span>
@@ -38,17 +37,17 @@ enum class reduction {
 struct observed {
   activations_view<const float> input = {};            ///< x [samples x tokens x in]
   activations_view<const float> output_gradient = {};  ///< g [samples x tokens x out]
-  std::span<const unsigned char> counts = {};          ///< [samples x tokens] 0 for padding; empty if there is none
+  std::span<const unsigned char> counts{};             ///< [samples x tokens] 0 for padding; empty if there is none
   float weight = 1;                                    ///< factor on the gradients
 };
 
 /// A slice's rank-one parts in the layout of the products, and their largest effects so far.
 struct tracked {
   matrix_slice slice = {};
-  float_matrix left = {};         ///< [out x rank] column r is left_r
-  float_matrix right = {};        ///< [in x rank]
-  std::vector<float> most = {};   ///< [rank] largest effect at a token
-  std::vector<double> sums = {};  ///< [rank] largest sum over the tokens of a pair
+  float_matrix left = {};      ///< [out x rank] column r is left_r
+  float_matrix right = {};     ///< [in x rank]
+  std::vector<float> most{};   ///< [rank] largest effect at a token
+  std::vector<double> sums{};  ///< [rank] largest sum over the tokens of a pair
 
   template<class = void>
   tracked(matrix_slice s, const linear_algebra::singular_system& parts)

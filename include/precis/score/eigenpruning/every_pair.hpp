@@ -1,5 +1,6 @@
 #pragma once
 
+#include <precis/core/algorithms.hpp>
 #include <precis/core/as_span.hpp>
 #include <precis/core/executor.hpp>
 #include <precis/core/view.hpp>
@@ -7,7 +8,6 @@
 #include <precis/kernel/ieee.hpp>
 #include <precis/score/eigenpruning/effects.hpp>
 
-#include <algorithm>
 #include <cstddef>
 #include <limits>
 #include <span>

@@ -1,0 +1,40 @@
+#include <engine/model/families/qwen3_hybrid.hpp>
+
+#include <engine/model/families/config_keys.hpp>
+#include <engine/model/families/decoder.hpp>
+
+#include <nlohmann/json.hpp>
+
+namespace engine {
+
+config read_qwen3_hybrid(const json_object& keys, architecture a, std::size_t kv_heads) {
+  config c = read_decoder(
+      keys, a,
+      {.kv_heads = kv_heads, .head_width = 256, .rotary_share = 0.25, .multimodal = a == architecture::qwen3_5});
+  must_be_silu(keys, c);
+  must_be(keys, "attn_output_gate", true);
+  knobs& k = *c.knobs;
+  k.norm_plus_one = true;
+  k.qkv_bias = k.output_bias = keys.flag_or("attention_bias", false);
+  k.query_key_norm = head_norm::per_head;
+  k.output_gate = true;
+  k.delta_net = {.key_heads = keys.whole_number_or("linear_num_key_heads", 16),
+                 .value_heads = keys.whole_number_or("linear_num_value_heads", 32),
+                 .key_width = keys.whole_number_or("linear_key_head_dim", 128),
+                 .value_width = keys.whole_number_or("linear_value_head_dim", 128),
+                 .conv_width = keys.whole_number_or("linear_conv_kernel_dim", 4)};
+  check(k.delta_net, keys.where());
+  std::vector<mixer> mixers;
+  if (const auto types = read_layer_types(keys, c.layers, "full_attention linear_attention")) {
+    mixers = mixers_named(*types, mixer::delta_net);
+  } else {
+    const std::size_t interval = keys.whole_number_or("full_attention_interval", 4);
+    if (interval == 0) keys.refuse("key \"full_attention_interval\" is 0", "1 or more");
+    for (std::size_t l = 0; l < c.layers; ++l)
+      mixers.push_back((l + 1) % interval == 0 ? mixer::attention : mixer::delta_net);
+  }
+  set_mixers(c, mixers);
+  return c;
+}
+
+}  // namespace engine

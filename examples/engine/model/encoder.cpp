@@ -54,7 +54,8 @@ encoder::encoder(engine::weights w, sentence_settings s) : weights_(std::move(w)
   check(weights_);
   const family& f = family_of(weights_.config);
   if (f.causal)
-    bad_texts("a " + std::string(f.name), "an encoder; a model that predicts the next token runs as engine::transformer");
+    bad_texts("a " + std::string(f.name),
+              "an encoder; a model that predicts the next token runs as engine::transformer");
   knobs_ = settings_of(weights_.config);
   places_ = matrix_places_of(weights_.config, knobs_);
   matrices_ = matrices_of(weights_.config);
@@ -222,8 +223,7 @@ void encoder::run_block(std::size_t layer, const run_state& s, activations_view<
           {v.qkv + i * query, rows, query, stride_of(3 * query), 1}, workspace);
   if (l.rope != no_rope)
     for (std::size_t r = 0; r < rows; ++r)
-      for (std::size_t i = 0; i < 2; ++i)
-        s.ropes[l.rope]->rotate(v.qkv + (3 * r + i) * query, c.heads, r % b.tokens);
+      for (std::size_t i = 0; i < 2; ++i) s.ropes[l.rope]->rotate(v.qkv + (3 * r + i) * query, c.heads, r % b.tokens);
   for (std::size_t i = 0; i < b.sequences; ++i)
     attend(attention_of(s, layer, i, v.qkv), {v.context + i * b.tokens * query, stride_of(query)}, scratch, workspace);
   observe({indices.attention_out}, v.context, query);

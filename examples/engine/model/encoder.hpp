@@ -23,12 +23,12 @@ namespace engine {
 /// Texts to embed or classify, padded to the same length.
 struct text_batch {
   std::size_t sequences = 0;
-  std::size_t tokens = 0;             ///< per sequence, padding included
-  std::vector<precis::token> ids;     ///< [sequences x tokens]; padding may be any token, it is never read
-  std::vector<precis::token> types;   ///< [sequences x tokens] token types; empty: all 0
-  std::vector<std::size_t> lengths;   ///< [sequences] tokens before the padding; empty: no padding
-  std::vector<precis::token> labels;  ///< [sequences] or empty; `no_target` if unknown
-  std::vector<float> references;      ///< [sequences x width] embeddings to compare with, or empty
+  std::size_t tokens = 0;              ///< per sequence, padding included
+  std::vector<precis::token> ids;      ///< [sequences x tokens]; padding may be any token, it is never read
+  std::vector<precis::token> types;    ///< [sequences x tokens] token types; empty: all 0
+  std::vector<std::size_t> lengths;    ///< [sequences] tokens before the padding; empty: no padding
+  std::vector<precis::token> labels;   ///< [sequences] or empty; `no_target` if unknown
+  std::vector<float> references = {};  ///< [sequences x width] embeddings to compare with, or empty
 
   [[nodiscard]] std::size_t length(std::size_t sequence) const noexcept {
     return lengths.empty() ? tokens : lengths[sequence];

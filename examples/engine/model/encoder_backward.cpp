@@ -72,8 +72,8 @@ void encoder::backward_block(std::size_t layer, const run_state& s, activations_
   std::vector<float> row(c.width);
   const auto dense = [&](float* p, std::size_t cols) { return dense_rows(p, rows, cols); };
   const auto by_token = [&](matrix_view<const float> m) {
-    return activations_view<const float>{m.data, dx.sequences, dx.tokens, m.cols, m.row_stride * stride_of(dx.tokens),
-                                         m.row_stride};
+    return activations_view<const float>{
+        m.data, dx.sequences, dx.tokens, m.cols, m.row_stride * stride_of(dx.tokens), m.row_stride};
   };
   const auto hand_over = [&](std::size_t matrix, linear engine::block::* map, matrix_view<const float> x,
                              matrix_view<const float> dy) {
@@ -121,9 +121,9 @@ void encoder::backward_block(std::size_t layer, const run_state& s, activations_
   for (std::size_t i = 0; i < b.sequences; ++i) {
     float* const d_first = d_qkv.data + i * b.tokens * 3 * query;
     const std::ptrdiff_t stride = stride_of(3 * query);
-    attend_backward(attention_of(s, layer, i, v.qkv),
-                    {d_context.data + i * b.tokens * query, stride_of(query)}, {d_first, stride},
-                    {d_first + query, stride}, {d_first + 2 * query, stride}, scratch, workspace, d_by_distance);
+    attend_backward(attention_of(s, layer, i, v.qkv), {d_context.data + i * b.tokens * query, stride_of(query)},
+                    {d_first, stride}, {d_first + query, stride}, {d_first + 2 * query, stride}, scratch, workspace,
+                    d_by_distance);
   }
   if (l.rope != no_rope)
     for (std::size_t r = 0; r < rows; ++r)
@@ -198,8 +198,8 @@ void encoder::pooling_backward(const text_batch& b, activations_view<const float
                   dense_rows(dx.data + s * b.tokens * width, b.length(s), width));
 }
 
-void encoder::backward_from_embeddings(const text_batch& b, const float_matrix& d_embeddings,
-                                       const sink_callback& sink, engine::weights* gradient) const {
+void encoder::backward_from_embeddings(const text_batch& b, const float_matrix& d_embeddings, const sink_callback& sink,
+                                       engine::weights* gradient) const {
   check_batch(b, false);
   if (classifies() || d_embeddings.rows != b.sequences || d_embeddings.cols != weights_.config.width)
     precis::refuse({.what = "gradients of " + std::to_string(d_embeddings.rows) + " embeddings of width " +

@@ -36,8 +36,8 @@ std::vector<float> by_distance(const relative_bias& b, std::span<const float> ta
   return all;
 }
 
-void add_by_distance(const relative_bias& b, std::span<const double> gradient, std::size_t heads,
-                     std::size_t positions, std::span<float> table) {
+void add_by_distance(const relative_bias& b, std::span<const double> gradient, std::size_t heads, std::size_t positions,
+                     std::span<float> table) {
   const std::size_t count = 2 * positions - 1;
   std::vector<double> sums(table.size());
   for_each_distance(b, positions, [&](std::size_t i, std::size_t row) {

@@ -19,7 +19,7 @@ namespace engine {
                                              std::size_t positions);
 
 /// Adds gradients by distance, laid out like that, to those of the table.
-void add_by_distance(const relative_bias& b, std::span<const double> gradient, std::size_t heads,
-                     std::size_t positions, std::span<float> table);
+void add_by_distance(const relative_bias& b, std::span<const double> gradient, std::size_t heads, std::size_t positions,
+                     std::span<float> table);
 
 }  // namespace engine

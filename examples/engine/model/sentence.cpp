@@ -27,10 +27,11 @@ struct named_pooling {
   std::string_view flag, name;
   engine::pooling pooling;
 };
-constexpr named_pooling poolings[] = {{"pooling_mode_mean_tokens", "mean", pooling::mean},
-                                      {"pooling_mode_cls_token", "cls", pooling::first},
-                                      {"pooling_mode_max_tokens", "max", pooling::largest},
-                                      {"pooling_mode_mean_sqrt_len_tokens", "mean_sqrt_len_tokens", pooling::root_mean}};
+constexpr named_pooling poolings[] = {
+    {"pooling_mode_mean_tokens", "mean", pooling::mean},
+    {"pooling_mode_cls_token", "cls", pooling::first},
+    {"pooling_mode_max_tokens", "max", pooling::largest},
+    {"pooling_mode_mean_sqrt_len_tokens", "mean_sqrt_len_tokens", pooling::root_mean}};
 constexpr const char* known_poolings = "one of mean, cls, max and mean_sqrt_len_tokens";
 
 [[nodiscard]] bool there_is(const fs::path& path) {
@@ -43,7 +44,8 @@ constexpr const char* known_poolings = "one of mean, cls, max and mean_sqrt_len_
     const std::string name = keys.text("pooling_mode");
     for (const named_pooling& p : poolings)
       if (name == p.name) return p.pooling;
-    keys.refuse("key \"pooling_mode\" is \"" + precis::shown(name) + "\", which this engine does not support", known_poolings);
+    keys.refuse("key \"pooling_mode\" is \"" + precis::shown(name) + "\", which this engine does not support",
+                known_poolings);
   }
   for (const char* const other : {"pooling_mode_weightedmean_tokens", "pooling_mode_lasttoken"})
     if (keys.flag_or(other, false))

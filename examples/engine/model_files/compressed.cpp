@@ -4,8 +4,8 @@
 #include <engine/files/messages.hpp>
 #include <engine/model/config_json.hpp>
 #include <engine/model/family.hpp>
-#include <engine/model_files/load.hpp>
 #include <engine/model/sentence.hpp>
+#include <engine/model_files/load.hpp>
 #include <engine/tokenizer/tokenizer.hpp>
 
 #include <precis/core/text.hpp>

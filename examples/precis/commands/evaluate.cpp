@@ -271,8 +271,7 @@ exit_status run_embedder(const evaluate_command& o) {
   if (o.texts.empty() == o.text.file.empty())
     refuse("a sentence encoder without texts, or with two files of them",
            "--texts FILE, a JSON array of strings, or --text FILE, a text per line");
-  if (o.against.empty())
-    refuse("a sentence encoder with nothing to compare with", "--against MODEL, the original");
+  if (o.against.empty()) refuse("a sentence encoder with nothing to compare with", "--against MODEL, the original");
   const std::vector<std::string> texts = o.texts.empty() ? read_text_lines(o.text.file) : read_text_list(o.texts);
   if (texts.empty()) refuse("no texts", "one text or more");
   const embedder e = open_embedder(o.model);
@@ -337,7 +336,8 @@ void add_evaluate(command_line& line) {
   c.add("--against", o->against, "the original model: also print the KL divergence from it, and its accuracy").reads();
   c.add("--facts", o->facts, "also count the facts (JSON array of prompt, subject, attribute) that the model answers")
       .reads();
-  c.add("--texts", o->texts, "JSON array of texts: the distance of a sentence encoder's embeddings from --against").reads();
+  c.add("--texts", o->texts, "JSON array of texts: the distance of a sentence encoder's embeddings from --against")
+      .reads();
   add_resume(c, o->resume);
   add_common(c, o->common);
   c.runs([o] {

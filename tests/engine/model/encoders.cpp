@@ -30,7 +30,7 @@ struct golden_case {
   double hidden = 5e-5;
 };
 
-const golden_case cases[] = {{"bert"},  {"roberta"},    {"xlm_roberta"}, {"distilbert"},
+const golden_case cases[] = {{"bert"},  {"roberta"},    {"xlm_roberta"},     {"distilbert"},
                              {"mpnet"}, {"modernbert"}, {"t5_encoder", 3e-4}};
 
 /// Squared norms of a tensor of the file and of its gradient, and their inner product.

@@ -1,6 +1,6 @@
 #include <engine/model/config_json.hpp>
-#include <engine/model/families/encoders.hpp>
 #include <engine/model/families/config_keys.hpp>
+#include <engine/model/families/encoders.hpp>
 #include <engine/model/families/families.hpp>
 
 #include <precis/core/text.hpp>

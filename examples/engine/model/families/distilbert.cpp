@@ -51,9 +51,10 @@ constinit const family distilbert_family{
     .blocks = "transformer.layer.",
     .in_block = slots,
     // A table of sinusoidal positions is in the file, like a learned one.
-    .keys = "n_layers dim n_heads hidden_dim activation vocab_size max_position_embeddings position_embedding_type "
-            "is_decoder add_cross_attention sinusoidal_pos_embds tie_weights_ qa_dropout seq_classif_dropout "
-            "architectures",
+    .keys =
+        "n_layers dim n_heads hidden_dim activation vocab_size max_position_embeddings position_embedding_type "
+        "is_decoder add_cross_attention sinusoidal_pos_embds tie_weights_ qa_dropout seq_classif_dropout "
+        "architectures",
     .read_config = read_distilbert,
     .meaning_of = meaning_of,
     .is_unused = is_unused};

@@ -49,12 +49,13 @@ config read_encoder(const json_object& keys, architecture a, const encoder_defau
                     std::to_string(c.heads) + " heads",
                 "a multiple of the heads");
   if (d.token_types != 0) c.token_types = keys.whole_number_or("type_vocab_size", d.token_types);
-  c.norm_epsilon = d.epsilon_key.empty() ? static_cast<float>(d.epsilon) : positive_number(keys, d.epsilon_key, d.epsilon);
+  c.norm_epsilon =
+      d.epsilon_key.empty() ? static_cast<float>(d.epsilon) : positive_number(keys, d.epsilon_key, d.epsilon);
   c.activation = read_any_activation(keys, d.activation, "gelu");
   if (const std::string positions = keys.text_or("position_embedding_type", "absolute"); positions != "absolute")
-    keys.refuse("key \"position_embedding_type\" is \"" + precis::shown(positions) +
-                    "\", which this engine does not support",
-                "absolute");
+    keys.refuse(
+        "key \"position_embedding_type\" is \"" + precis::shown(positions) + "\", which this engine does not support",
+        "absolute");
   must_be(keys, "is_decoder", false);
   must_be(keys, "add_cross_attention", false);
   knobs k{.norms = norm_place::after_sum,
@@ -65,9 +66,8 @@ config read_encoder(const json_object& keys, architecture a, const encoder_defau
           .mlp_bias = true,
           .gated = false,
           .embeds = true};
-  k.layers.assign(
-      c.layers,
-      {.rope = no_rope, .head_width = c.width / c.heads, .kv_heads = c.heads, .hidden = c.hidden});
+  k.layers.assign(c.layers,
+                  {.rope = no_rope, .head_width = c.width / c.heads, .kv_heads = c.heads, .hidden = c.hidden});
   c.knobs = std::move(k);
   return c;
 }

@@ -26,9 +26,9 @@ constexpr slot slots[] = {norm_part("attn_norm", &block::attention_norm),
                           mlp_part("mlp.Wo", &block::down)};
 
 [[nodiscard]] config read_modernbert(const json_object& keys) {
-  config c = read_encoder(
-      keys, architecture::modernbert,
-      {.activation = "hidden_activation", .epsilon_key = "norm_eps", .epsilon = 1e-5, .token_types = 0});
+  config c =
+      read_encoder(keys, architecture::modernbert,
+                   {.activation = "hidden_activation", .epsilon_key = "norm_eps", .epsilon = 1e-5, .token_types = 0});
   knobs& k = *c.knobs;
   k.norms = norm_place::before;
   k.final_norm = true;
@@ -95,12 +95,13 @@ constinit const family modernbert_family{
     .blocks = "layers.",
     .in_block = slots,
     .final_norm = "final_norm",
-    .keys = "num_hidden_layers hidden_size num_attention_heads intermediate_size vocab_size max_position_embeddings "
-            "norm_eps norm_bias hidden_activation attention_bias mlp_bias global_attn_every_n_layers local_attention "
-            "global_rope_theta local_rope_theta rope_parameters layer_types position_embedding_type is_decoder "
-            "add_cross_attention architectures layer_norm_eps classifier_activation classifier_bias "
-            "classifier_pooling decoder_bias deterministic_flash_attn mlp_dropout sparse_pred_ignore_index "
-            "sparse_prediction reference_compile repad_logits_with_grad embedding_dropout",
+    .keys =
+        "num_hidden_layers hidden_size num_attention_heads intermediate_size vocab_size max_position_embeddings "
+        "norm_eps norm_bias hidden_activation attention_bias mlp_bias global_attn_every_n_layers local_attention "
+        "global_rope_theta local_rope_theta rope_parameters layer_types position_embedding_type is_decoder "
+        "add_cross_attention architectures layer_norm_eps classifier_activation classifier_bias "
+        "classifier_pooling decoder_bias deterministic_flash_attn mlp_dropout sparse_pred_ignore_index "
+        "sparse_prediction reference_compile repad_logits_with_grad embedding_dropout",
     .read_config = read_modernbert,
     .meaning_of = meaning_of,
     .part_of = part_of,

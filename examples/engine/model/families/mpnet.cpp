@@ -51,9 +51,10 @@ constinit const family mpnet_family{
     .relative_bias = "encoder.relative_attention_bias",
     .blocks = "encoder.layer.",
     .in_block = slots,
-    .keys = "num_hidden_layers hidden_size num_attention_heads intermediate_size vocab_size max_position_embeddings "
-            "layer_norm_eps hidden_act position_embedding_type is_decoder add_cross_attention "
-            "relative_attention_num_buckets architectures",
+    .keys =
+        "num_hidden_layers hidden_size num_attention_heads intermediate_size vocab_size max_position_embeddings "
+        "layer_norm_eps hidden_act position_embedding_type is_decoder add_cross_attention "
+        "relative_attention_num_buckets architectures",
     .read_config = read_mpnet,
     .meaning_of = meaning_of,
     .is_unused = is_unused};

@@ -45,9 +45,10 @@ template<architecture A>
           .embedding_norm = "embeddings.LayerNorm",
           .blocks = "encoder.layer.",
           .in_block = slots,
-          .keys = "num_hidden_layers hidden_size num_attention_heads intermediate_size vocab_size "
-                  "max_position_embeddings type_vocab_size layer_norm_eps hidden_act position_embedding_type is_decoder "
-                  "add_cross_attention pad_token_id architectures",
+          .keys =
+              "num_hidden_layers hidden_size num_attention_heads intermediate_size vocab_size "
+              "max_position_embeddings type_vocab_size layer_norm_eps hidden_act position_embedding_type is_decoder "
+              "add_cross_attention pad_token_id architectures",
           .read_config = read,
           .meaning_of = meaning_of,
           .is_unused = is_unused};

@@ -63,12 +63,12 @@ constexpr slot slots[] = {
   c.activation = keys.find("dense_act_fn") != nullptr
                      ? read_any_activation(keys, "dense_act_fn", function)
                      : read_any_activation(json_object(named, keys.where()), "feed_forward_proj", function);
-  k.layers.assign(c.layers, {.rope = no_rope,
-                             .head_width = keys.whole_number_or("d_kv", 64),
-                             .kv_heads = c.heads,
-                             .hidden = c.hidden});
+  k.layers.assign(
+      c.layers,
+      {.rope = no_rope, .head_width = keys.whole_number_or("d_kv", 64), .kv_heads = c.heads, .hidden = c.hidden});
   if (k.relative_bias.buckets % 2 != 0)
-    keys.refuse("key \"relative_attention_num_buckets\" is " + std::to_string(k.relative_bias.buckets), "an even number");
+    keys.refuse("key \"relative_attention_num_buckets\" is " + std::to_string(k.relative_bias.buckets),
+                "an even number");
   c.knobs = std::move(k);
   return c;
 }
@@ -86,15 +86,17 @@ constinit const family t5_family{
     .name = "T5",
     .model_type = "t5",
     .hugging_face_class = "T5EncoderModel",
+    .prefix = "",
     .causal = false,
     .token_embedding = "shared",
     .relative_bias = "encoder.block.0.layer.0.SelfAttention.relative_attention_bias",
     .blocks = "encoder.block.",
     .in_block = slots,
     .final_norm = "encoder.final_layer_norm",
-    .keys = "num_layers d_model num_heads d_ff d_kv vocab_size n_positions layer_norm_epsilon feed_forward_proj "
-            "is_gated_act dense_act_fn relative_attention_num_buckets relative_attention_max_distance architectures "
-            "is_encoder_decoder num_decoder_layers dropout_rate initializer_factor is_decoder",
+    .keys =
+        "num_layers d_model num_heads d_ff d_kv vocab_size n_positions layer_norm_epsilon feed_forward_proj "
+        "is_gated_act dense_act_fn relative_attention_num_buckets relative_attention_max_distance architectures "
+        "is_encoder_decoder num_decoder_layers dropout_rate initializer_factor is_decoder",
     .read_config = read_t5,
     .meaning_of = meaning_of,
     .is_unused = is_unused};

@@ -58,7 +58,8 @@ int main(int argc, char** argv) {
         "Each subcommand has its own help:  precis evaluate --help\n"
         "MODEL is " +
             engine::readable_language_models() +
-            ".\n`evaluate` also takes a classifier: " + engine::readable_classifiers() + ".");
+            ".\n`evaluate` also takes a classifier: " + engine::readable_classifiers() +
+            ".\n`embed` takes a sentence encoder: " + engine::readable_encoders() + ".");
     line.version(program::version_text());
     program::add_all(line);
     program::catch_interrupts();

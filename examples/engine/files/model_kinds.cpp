@@ -38,6 +38,11 @@ std::string readable_language_models() {
 }
 
 std::string readable_classifiers() {
+  return "a Hugging Face folder (" + family_names([](architecture a) { return !family_of(a).classifier.empty(); }) +
+         ")";
+}
+
+std::string readable_encoders() {
   return "a Hugging Face folder (" + family_names([](architecture a) { return !family_of(a).causal; }) + ")";
 }
 

@@ -9,6 +9,8 @@ namespace engine {
 [[nodiscard]] std::string readable_language_models();
 /// "a Hugging Face folder (BERT)"
 [[nodiscard]] std::string readable_classifiers();
+/// The same of what `precis embed` reads.
+[[nodiscard]] std::string readable_encoders();
 /// The families that GGUF files may hold: "GPT-2 or Llama".
 [[nodiscard]] std::string gguf_families();
 

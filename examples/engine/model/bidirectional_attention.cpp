@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 namespace engine {
 namespace {
@@ -18,19 +19,37 @@ template<class T>
   return {rows.row(first), count, cols, rows.stride, 1};
 }
 
+/// Adds what depends on the distance to the scores of one query, and hides keys outside of its window.
+void shift_and_hide(const bidirectional_attention_run& run, std::size_t head, std::size_t query, float scale,
+                    float* scores) noexcept {
+  if (run.by_distance != nullptr) {
+    const float* const shift = run.by_distance + head * (2 * run.queries - 1) + (run.queries - 1 - query);
+    for (std::size_t p = 0; p < run.length; ++p) scores[p] = scores[p] * scale + shift[p];
+  }
+  if (run.window == 0 || query >= run.length) return;  // padding sees everything
+  const std::size_t reach = run.window / 2, first = query - std::min(reach, query);
+  const std::size_t end = std::min(run.length, query + reach + 1);
+  std::fill(scores, scores + first, -std::numeric_limits<float>::infinity());
+  std::fill(scores + end, scores + run.length, -std::numeric_limits<float>::infinity());
+}
+
 /// Calls use(first query, count, scale) for each block of queries of one head, after computing their attention weights
 /// in `share`.
 template<class Use>
 void for_each_block(const bidirectional_attention_run& run, std::size_t head, row_span<float> share,
                     std::span<float> workspace, Use&& use) {
   const std::size_t width = run.shape.width;
-  const auto scale = static_cast<float>(1.0 / std::sqrt(static_cast<double>(width)));
+  const float scale = run.scale != 0 ? run.scale : static_cast<float>(1.0 / std::sqrt(static_cast<double>(width)));
+  const float left = run.by_distance == nullptr ? scale : 1.f;  // of the scale, after the bias
   const auto query = run.query.columns(head * width), key = run.key.columns(head * width);
   for (std::size_t q = 0; q < run.queries; q += block_queries) {
     const std::size_t rows = std::min(block_queries, run.queries - q);
     product(matrix(query, q, rows, width), matrix(key, 0, run.length, width).transposed(),
             matrix(share, 0, rows, run.length), workspace);
-    for (std::size_t r = 0; r < rows; ++r) softmax(share.row(r), run.length, scale);
+    for (std::size_t r = 0; r < rows; ++r) {
+      shift_and_hide(run, head, q + r, scale, share.row(r));
+      softmax(share.row(r), run.length, left);
+    }
     use(q, rows, scale);
   }
 }
@@ -53,8 +72,8 @@ void attend(const bidirectional_attention_run& run, row_span<float> out, float* 
 }
 
 void attend_backward(const bidirectional_attention_run& run, row_span<const float> d_out, row_span<float> d_query,
-                     row_span<float> d_key, row_span<float> d_value, float* scratch,
-                     std::span<float> workspace) noexcept {
+                     row_span<float> d_key, row_span<float> d_value, float* scratch, std::span<float> workspace,
+                     double* d_by_distance) noexcept {
   const std::size_t width = run.shape.width, n = run.length;
   const auto stride = static_cast<std::ptrdiff_t>(whole_lanes(n));
   const row_span<float> share{scratch, stride}, d_share{scratch + bidirectional_attention_scratch(run.queries), stride};
@@ -73,7 +92,12 @@ void attend_backward(const bidirectional_attention_run& run, row_span<const floa
         float* const d = d_share.row(r);
         const auto mean = static_cast<float>(
             lane_sum(n, [w, d](std::size_t p) { return static_cast<double>(w[p]) * static_cast<double>(d[p]); }));
-        for (std::size_t p = 0; p < n; ++p) d[p] = w[p] * (d[p] - mean) * scale;
+        for (std::size_t p = 0; p < n; ++p) d[p] = w[p] * (d[p] - mean);
+        if (d_by_distance != nullptr && q + r < n) {
+          double* const shift = d_by_distance + head * (2 * run.queries - 1) + (run.queries - 1 - (q + r));
+          for (std::size_t p = 0; p < n; ++p) shift[p] += static_cast<double>(d[p]);
+        }
+        for (std::size_t p = 0; p < n; ++p) d[p] *= scale;
       }
       product(d_scores, matrix(run.key.columns(first), 0, n, width), matrix(d_query.columns(first), q, rows, width),
               workspace);

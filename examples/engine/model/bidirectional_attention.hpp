@@ -14,6 +14,10 @@ struct bidirectional_attention_run {
   std::size_t queries = 0;                  ///< number of positions, including padding
   std::size_t length = 0;                   ///< positions before the padding, 1 to queries
   row_span<const float> query, key, value;  ///< [queries x heads * width]
+  float scale = 0;                          ///< of scores; 0: 1 / sqrt(width)
+  std::size_t window = 0;                   ///< a query sees this many positions around itself; 0: all
+  /// [heads x 2 queries - 1] what a key's score gains by its distance: entry key - query + queries - 1. Null: nothing.
+  const float* by_distance = nullptr;
 };
 
 /// Number of scratch floats; backward needs twice as many.
@@ -26,9 +30,9 @@ void attend(const bidirectional_attention_run& run, row_span<float> out, float* 
             std::span<float> workspace) noexcept;
 
 /// Gradients of the attention of one sequence. Overwrites d_query, d_key and d_value; gradients of padded keys and
-/// values are 0.
+/// values are 0. Adds to d_by_distance, [heads x 2 queries - 1], unless it is null.
 void attend_backward(const bidirectional_attention_run& run, row_span<const float> d_out, row_span<float> d_query,
-                     row_span<float> d_key, row_span<float> d_value, float* scratch,
-                     std::span<float> workspace) noexcept;
+                     row_span<float> d_key, row_span<float> d_value, float* scratch, std::span<float> workspace,
+                     double* d_by_distance = nullptr) noexcept;
 
 }  // namespace engine

@@ -33,6 +33,15 @@ void check_knobs(const config& c, const knobs& k, std::string_view where, Bad&& 
     if (value == 0 || value > most) bad(std::string(name) + " = " + std::to_string(value), "1 to 2^28");
   };
   for (const rope_settings& r : k.ropes) check(r, where);
+  if (const relative_bias& b = k.relative_bias; b.rows != 0) {
+    if (b.buckets < 4 || b.buckets > b.rows || b.rows > (std::size_t{1} << 20))
+      bad(std::to_string(b.buckets) + " buckets of relative positions in a table of " + std::to_string(b.rows),
+          "4 or more, and as many rows at least");
+    if (b.distance <= b.buckets / 4)
+      bad("relative positions up to a distance of " + std::to_string(b.distance),
+          "more than a quarter of the " + std::to_string(b.buckets) + " buckets");
+  }
+  if (k.padding != no_padding && k.padding > most) bad("a padding token of " + std::to_string(k.padding), "0 to 2^28");
   if (k.mixture.router.experts != 0) {
     if (k.mixture.router.experts > 4096) bad("experts = " + std::to_string(k.mixture.router.experts), "1 to 4096");
     extent_of("the width of experts", k.mixture.hidden);
@@ -100,8 +109,9 @@ void check(const config& c, std::string_view where) {
   constexpr std::size_t most = std::size_t{1} << 16;
   if (f.type_embedding.empty() ? c.token_types != 0 : c.token_types == 0 || c.token_types > most)
     bad_shape("token types = " + std::to_string(c.token_types), f.type_embedding.empty() ? "0" : "1 to 2^16");
-  if (f.classifier.empty() ? c.labels != 0 : c.labels < 2 || c.labels > most)
-    bad_shape("labels = " + std::to_string(c.labels), f.classifier.empty() ? "0" : "2 to 2^16");
+  const bool embeds = c.knobs && c.knobs->embeds;
+  if (f.classifier.empty() || embeds ? c.labels != 0 : c.labels < 2 || c.labels > most)
+    bad_shape("labels = " + std::to_string(c.labels), f.classifier.empty() || embeds ? "0" : "2 to 2^16");
   if (c.knobs) check_knobs(c, settings_of(c), where, bad_shape);
 }
 

@@ -37,6 +37,12 @@ enum class architecture {
   granite_hybrid,
   bamba,
   falcon_h1,
+  roberta,
+  xlm_roberta,
+  distilbert,
+  mpnet,
+  modernbert,
+  t5,
 };
 
 /// The shape of a model. Loaders read it from a file and call `check`.
@@ -54,8 +60,8 @@ struct config {
   std::size_t rotary_width = 0;  ///< Phi without knobs: rotated features per head. Others: 0, all of them or none
   bool tied_head = true;         ///< the head is the token embedding; `weights::head` is empty
   engine::activation activation = engine::activation::gelu_tanh;
-  std::size_t token_types = 0;  ///< BERT only
-  std::size_t labels = 0;       ///< BERT only: classes of the classifier
+  std::size_t token_types = 0;  ///< BERT, RoBERTa
+  std::size_t labels = 0;       ///< classes of a BERT classifier; 0: no classifier
   /// All other settings; nothing: those of the family's row. settings_of gives both as one value.
   std::optional<engine::knobs> knobs = {};
 

@@ -52,14 +52,14 @@ enum class checked { all_but_windows, windows };
 
 /// Whether a family's reader honours a key, or refuses what it does not support.
 [[nodiscard]] bool is_read(const family& f, std::string_view key) {
-  return has_word(f.keys, key) || (f.usual == nullptr && has_word(usual_keys, key));
+  return has_word(f.keys, key) || (f.usual == nullptr && f.causal && has_word(usual_keys, key));
 }
 
 /// The row of a key in config.json.
 [[nodiscard]] const key_row* row_of(const family& f, std::string_view key) {
   const key_row* const row = find_key(config_json_keys(), key, f.model_type);
   if (f.usual != nullptr || (row != nullptr && !row->families.empty())) return row;
-  return find_key(config_json_keys(), key, "decoder");
+  return find_key(config_json_keys(), key, f.causal ? "decoder" : "encoder");
 }
 
 /// The object of a config.json that holds the language model's keys beside those at the top; null if there is none.

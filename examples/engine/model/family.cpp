@@ -20,7 +20,8 @@ namespace {
 
 std::string stored_name(const config& c, std::string_view name) {
   const family& f = family_of(c);
-  const bool plain = c.architecture == architecture::gpt2 || c.architecture == architecture::llama;
+  const bool plain = c.architecture == architecture::gpt2 || c.architecture == architecture::llama ||
+                     (!f.causal && c.labels == 0);  // a bare encoder is not a part of another model
   return (plain || is_on_top(f, name) ? "" : std::string(f.prefix)) + std::string(name);
 }
 

@@ -38,7 +38,8 @@ struct family {
   bool in_major = false;                ///< maps are stored `in x out`
   std::size_t first_position = 0;       ///< row of the position table for the first token of a sequence
   std::string_view token_embedding = {}, position_embedding = {}, type_embedding = {}, embedding_projection = {},
-                   layer_embedding = {}, layer_projection = {}, layer_norm = {}, embedding_norm = {};
+                   layer_embedding = {}, layer_projection = {}, layer_norm = {}, embedding_norm = {},
+                   relative_bias = {};
   std::string_view blocks = {};         ///< "h." of "h.0.attn.c_attn"
   std::span<const slot> in_block = {};  ///< in file order
   std::string_view final_norm = {}, head_projection = {}, head = {}, pooler = {}, classifier = {};
@@ -87,7 +88,8 @@ void for_each_tensor(const config& c, Visit&& visit) {
   };
   const auto scale_and_shift = [&](const std::string& name, std::size_t size, auto get) {
     visit(name + ".weight", extents{size}, false, [get](auto& w) -> auto& { return get(w).scale; });
-    if (!k.rms) visit(name + ".bias", extents{size}, false, [get](auto& w) -> auto& { return get(w).shift; });
+    if (!k.rms && k.norm_shift)
+      visit(name + ".bias", extents{size}, false, [get](auto& w) -> auto& { return get(w).shift; });
   };
   const auto map = [&](const std::string& name, std::size_t out, std::size_t in, bool biased, auto get) {
     visit(name + ".weight", f.in_major ? extents{in, out} : extents{out, in}, f.in_major,
@@ -98,7 +100,8 @@ void for_each_tensor(const config& c, Visit&& visit) {
   const std::size_t layer_inputs = c.layers * k.layer_input_width;
 
   table(f.token_embedding, c.vocabulary, table_width, [](auto& w) -> auto& { return w.token_embedding; });
-  table(f.position_embedding, f.first_position + c.context, c.width,
+  const std::size_t skipped = k.padding == no_padding ? 0 : k.padding + 1;
+  table(f.position_embedding, f.first_position + skipped + c.context, c.width,
         [](auto& w) -> auto& { return w.position_embedding; });
   table(f.type_embedding, c.token_types, c.width, [](auto& w) -> auto& { return w.type_embedding; });
   if (k.embedding_width != 0)
@@ -113,6 +116,8 @@ void for_each_tensor(const config& c, Visit&& visit) {
   }
   if (!f.embedding_norm.empty())
     scale_and_shift(std::string(f.embedding_norm), c.width, [](auto& w) -> auto& { return w.embedding_norm; });
+  if (k.relative_bias.rows != 0)
+    table(f.relative_bias, k.relative_bias.rows, c.heads, [](auto& w) -> auto& { return w.relative_bias; });
   for (const place& p : places_of(c, k)) {
     const slot& s = *p.slot;
     const std::string name = name_of(c, p);
@@ -135,8 +140,9 @@ void for_each_tensor(const config& c, Visit&& visit) {
   if (!c.tied_head) table(f.head, c.vocabulary, table_width, [](auto& w) -> auto& { return w.head; });
   if (k.head_bias)
     visit(std::string(f.head) + ".bias", extents{c.vocabulary}, false, [](auto& w) -> auto& { return w.head_bias; });
-  if (!f.pooler.empty()) map(std::string(f.pooler), c.width, c.width, true, [](auto& w) -> auto& { return w.pooler; });
-  if (!f.classifier.empty())
+  if (!f.pooler.empty() && c.labels != 0)
+    map(std::string(f.pooler), c.width, c.width, true, [](auto& w) -> auto& { return w.pooler; });
+  if (!f.classifier.empty() && c.labels != 0)
     map(std::string(f.classifier), c.labels, c.width, true, [](auto& w) -> auto& { return w.classifier; });
 }
 

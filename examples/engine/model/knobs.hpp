@@ -10,7 +10,7 @@
 #include <string>
 #include <vector>
 
-/// What decoders differ in, as settings: a family is a row of them, read from its config.json.
+/// What models differ in, as settings: a family is a row of them, read from its config.json.
 namespace engine {
 
 enum class activation { gelu_tanh, gelu_erf, silu, relu, relu_squared };
@@ -56,11 +56,21 @@ struct mixture {
 
 inline constexpr std::size_t no_rope = std::numeric_limits<std::size_t>::max();
 inline constexpr std::size_t own_keys = std::numeric_limits<std::size_t>::max();
+inline constexpr std::size_t no_padding = std::numeric_limits<std::size_t>::max();
+
+/// A bias of attention scores per head that depends on how far the key is from the query, shared by all layers
+/// (Raffel et al. 2020, arXiv:1910.10683). Distances fall into buckets, half of them for later keys.
+struct relative_bias {
+  std::size_t rows = 0;        ///< of the table; 0: no bias
+  std::size_t buckets = 32;    ///< that are used
+  std::size_t distance = 128;  ///< from which on the last bucket is used
+  bool operator==(const relative_bias&) const = default;
+};
 
 /// The settings that may vary by layer.
 struct layer_settings {
   engine::mixer mixer = mixer::attention;
-  std::size_t window = 0;      ///< a query sees this many positions, itself included; 0: all
+  std::size_t window = 0;      ///< a query sees this many positions, itself included (an encoder's is in the middle)
   std::size_t rope = 0;        ///< index into knobs::ropes, or no_rope
   std::size_t head_width = 0;  ///< 0 in a layer without attention, as are kv_heads
   std::size_t kv_heads = 0;
@@ -68,14 +78,16 @@ struct layer_settings {
   bool experts = false;              ///< a mixture instead of a dense MLP
   std::size_t kv_source = own_keys;  ///< the earlier layer whose keys and values it reads
   bool value_is_key = false;         ///< values are keys before their norm and rotation
+  bool attention_norm = true;        ///< attention has a norm of its own (not in ModernBERT's first layer)
   bool operator==(const layer_settings&) const = default;
 };
 
-/// The settings of a decoder beside its extents.
+/// The settings of a model beside its extents.
 struct knobs {
   norm_place norms = norm_place::before;
   bool rms = true;             ///< RMSNorm instead of LayerNorm
   bool norm_plus_one = false;  ///< norms multiply by 1 + w
+  bool norm_shift = true;      ///< LayerNorms have a shift; without one they still subtract the mean
   bool final_norm = true;
 
   bool fused = false;  ///< one matrix computes query, key and value (GPT-2)
@@ -114,6 +126,11 @@ struct knobs {
   std::size_t layer_input_width = 0;       ///< per-layer inputs (Gemma 4); 0: none
   std::size_t layer_input_vocabulary = 0;  ///< rows of their table
   bool layer_scalars = false;              ///< each layer's output is multiplied by a number
+
+  bool embeds = false;                       ///< an encoder without a classifier: its result is an embedding
+  engine::relative_bias relative_bias = {};  ///< encoders
+  /// Encoders: this token takes the row of its id in the position table, the n-th other one the n-th row after that.
+  std::size_t padding = no_padding;
 
   std::vector<rope_settings> ropes = {};
   std::vector<layer_settings> layers = {};

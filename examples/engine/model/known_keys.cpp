@@ -40,7 +40,7 @@ constexpr key_row config_json[] = {
      .keys = "layer_norm_eps hidden_act position_embedding_type problem_type is_decoder add_cross_attention id2label "
              "num_labels",
      .families = "bert"},
-    {.use = ignored, .keys = "tie_word_embeddings", .families = "bert"},  // the head is a classifier
+    {.use = ignored, .keys = "tie_word_embeddings", .families = "bert encoder"},  // the head is a classifier, or none
 
     // What other models can do and these cannot.
     {.use = neutral, .neutral = "default", .keys = "rope_scaling rope_parameters"},
@@ -66,11 +66,11 @@ constexpr key_row config_json[] = {
          "qk_layernorm alibi use_alibi multi_query new_decoder_architecture normalize_embedding scale_embedding "
          "is_encoder_decoder tie_encoder_decoder add_cross_attention"},
     {.use = neutral, .neutral = "true", .keys = "is_causal", .families = "gpt2 llama opt phi decoder"},
-    {.use = neutral, .neutral = "false", .keys = "is_causal", .families = "bert"},
+    {.use = neutral, .neutral = "false", .keys = "is_causal", .families = "bert encoder"},
     {.use = neutral,
      .neutral = "false",
      .keys = "parallel_attn parallel_attention use_parallel_residual parallel_residual",
-     .families = "gpt2 llama opt bert decoder"},
+     .families = "gpt2 llama opt bert decoder encoder"},
     {.use = neutral,
      .neutral = "true",
      .keys = "parallel_attn parallel_attention use_parallel_residual parallel_residual",

@@ -50,6 +50,7 @@ std::size_t size_of(extent e, const config& c, const knobs& k, const layer_setti
 }
 
 bool is_present(const slot& s, const knobs& k, const layer_settings& l) noexcept {
+  if (s.only != gating::any && (s.only == gating::gated) != k.gated) return false;
   const bool own = l.kv_source == own_keys;
   if (s.of_expert != nullptr) return l.experts && (k.gated || s.of_expert != &expert::gate);
   if (s.values != nullptr) {
@@ -66,6 +67,7 @@ bool is_present(const slot& s, const knobs& k, const layer_settings& l) noexcept
   if (s.norm != nullptr) {
     if (s.norm == &block::query_norm) return attends(l.mixer) && k.query_key_norm != head_norm::none;
     if (s.norm == &block::key_norm) return attends(l.mixer) && own && k.query_key_norm != head_norm::none;
+    if (s.norm == &block::attention_norm) return l.attention_norm;
     if (s.norm == &block::layer_post_norm) return k.layer_input_width != 0;
     return true;
   }
@@ -88,7 +90,7 @@ bool is_present(const slot& s, const knobs& k, const layer_settings& l) noexcept
 }
 
 bool is_biased(const slot& s, const knobs& k) noexcept {
-  if (s.norm != nullptr) return !k.rms;
+  if (s.norm != nullptr) return !k.rms && k.norm_shift;
   if (s.of_expert != nullptr) return k.mixture.biased;
   if (is_one_of(s.map, &block::qkv, &block::query, &block::key, &block::value)) return k.qkv_bias;
   if (s.map == &block::attention_out) return k.output_bias;

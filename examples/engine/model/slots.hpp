@@ -40,6 +40,9 @@ enum class extent {
 };
 [[nodiscard]] std::size_t size_of(extent e, const config& c, const knobs& k, const layer_settings& l) noexcept;
 
+/// Whether only models with a gate in the MLP have a tensor under a name, or only those without.
+enum class gating { any, gated, plain };
+
 /// One kind of tensor of a block, with its name in the block. Exactly one of the pointers is set.
 struct slot {
   std::string_view name = {};  ///< "attn.c_attn"; of an expert's map with * for its index
@@ -50,6 +53,7 @@ struct slot {
   precis::part part = precis::part::attention;
   extent out = extent::width, in = extent::width;
   bool listed = true;  ///< maps: one of matrices(), so it can be compressed
+  gating only = gating::any;
 
   [[nodiscard]] bool is_matrix() const noexcept { return listed && (map != nullptr || of_expert != nullptr); }
 };

@@ -55,6 +55,7 @@ void check_linear(const linear& have, const linear& want, const std::string& nam
     return l;
   };
   const float offset = k.norm_plus_one ? 1.f : 0.f;
+  const bool shiftless = !k.rms && !k.norm_shift;  // a shift of 0, which no file holds, lets a norm subtract the mean
   weights w;
   w.config = c;
   w.blocks.resize(c.layers);
@@ -64,17 +65,20 @@ void check_linear(const linear& have, const linear& want, const std::string& nam
     const slot& s = *p.slot;
     const layer_settings& l = k.layers[p.layer];
     if (s.norm != nullptr) (w.blocks[p.layer].*s.norm).offset = offset;
+    if (s.norm != nullptr && shiftless) (w.blocks[p.layer].*s.norm).shift.resize(size_of(s.out, c, k, l));
     if (s.map != nullptr || s.of_expert != nullptr)
       map_at(w, p) = extents_only(size_of(s.out, c, k, l), size_of(s.in, c, k, l));
   }
   w.final_norm.offset = w.layer_norm.offset = offset;
+  if (shiftless)
+    for (norm* const n : {&w.embedding_norm, &w.final_norm}) n->shift.resize(c.width);
   if (k.embedding_width != 0) {
     w.embedding_projection = extents_only(c.width, k.embedding_width);
     w.head_projection = extents_only(k.embedding_width, c.width);
   }
   if (k.layer_input_width != 0) w.layer_projection = extents_only(c.layers * k.layer_input_width, c.width);
-  if (!f.pooler.empty()) w.pooler = extents_only(c.width, c.width);
-  if (!f.classifier.empty()) w.classifier = extents_only(c.labels, c.width);
+  if (!f.pooler.empty() && c.labels != 0) w.pooler = extents_only(c.width, c.width);
+  if (!f.classifier.empty() && c.labels != 0) w.classifier = extents_only(c.labels, c.width);
   return w;
 }
 

@@ -101,6 +101,7 @@ struct weights {
   std::vector<float> token_embedding;     ///< [vocabulary x width], or x embedding_width
   std::vector<float> position_embedding;  ///< [context x width], OPT: [2 + context x width], or empty
   std::vector<float> type_embedding;      ///< BERT: [token_types x width]
+  std::vector<float> relative_bias;       ///< MPNet, T5: [rows x heads]
   linear embedding_projection;            ///< OPT-350M: [width x embedding_width]
   std::vector<float> layer_embedding;     ///< Gemma 4: [layer_input_vocabulary x layers * layer_input_width]
   linear layer_projection;                ///< Gemma 4: [layers * layer_input_width x width]
@@ -111,8 +112,8 @@ struct weights {
   linear head_projection;                 ///< OPT-350M: [embedding_width x width]
   std::vector<float> head;                ///< [vocabulary x width]; empty if tied, and for BERT
   std::vector<float> head_bias;           ///< Phi: [vocabulary]
-  linear pooler;                          ///< BERT: [width x width], followed by tanh; input of the classifier
-  linear classifier;                      ///< BERT: [labels x width]
+  linear pooler;                          ///< BERT classifier: [width x width], followed by tanh
+  linear classifier;                      ///< BERT classifier: [labels x width]
 };
 
 /// One stored tensor, under its name in the family's files without prefix: "h.0.attn.c_attn.weight".

@@ -4,6 +4,7 @@
 #include <engine/files/messages.hpp>
 #include <engine/model/config_json.hpp>
 #include <engine/model/family.hpp>
+#include <engine/model/sentence.hpp>
 #include <engine/model_files/load.hpp>
 #include <engine/tokenizer/tokenizer.hpp>
 
@@ -156,6 +157,10 @@ compressed_sizes write_compressed(const fs::path& source_path, const fs::path& d
       copy_over(source_path / "config.json", out.path() / "config.json");
     else
       write_file(out.path() / "config.json", without_quantization(source_path / "config.json"));
+    for (const fs::path& file : sentence_files(source_path)) {
+      fs::create_directories((out.path() / file).parent_path());
+      copy_over(source_path / file, out.path() / file);
+    }
     for (const std::string_view name : companions)
       if (is_file(source_path / name)) copy_over(source_path / name, out.path() / name);
     for (const std::string_view name : tokenizer_files)

@@ -23,5 +23,6 @@ void add_inspect(command_line& line);
 void add_generate(command_line& line);
 void add_sweep(command_line& line);
 void add_tokenize(command_line& line);
+void add_embed(command_line& line);
 
 }  // namespace program

@@ -2,9 +2,11 @@
 #include "commands/options.hpp"
 #include "jobs/checkpoint.hpp"
 #include "jobs/classifier.hpp"
+#include "jobs/embedder.hpp"
 #include "jobs/evaluation.hpp"
 #include "jobs/facts.hpp"
 #include "jobs/output.hpp"
+#include "jobs/text_list.hpp"
 #include "jobs/verdicts.hpp"
 
 #include <engine/files/json.hpp>
@@ -15,6 +17,7 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include <algorithm>
 #include <chrono>
 #include <filesystem>
 #include <memory>
@@ -28,7 +31,7 @@ namespace {
 
 struct evaluate_command {
   model_options model;
-  std::string against, facts, verdicts;
+  std::string against, facts, verdicts, texts;
   verdict_prompt prompt;
   std::vector<std::string> labels;
   text_options text;
@@ -257,6 +260,53 @@ exit_status run_classifier(const evaluate_command& o) {
   return stop_or_finish(!whole, saved);
 }
 
+/// The same for a sentence encoder: how far its embeddings are from another's.
+exit_status run_embedder(const evaluate_command& o) {
+  require_writable({o.common.json});
+  const auto refuse = [&](const char* what, const char* expected) {
+    precis::refuse({.what = what, .where = o.model.path, .expected = expected});
+  };
+  if (!o.verdicts.empty() || !o.facts.empty())
+    refuse("a sentence encoder, which answers no questions", "--texts FILE and --against MODEL");
+  if (o.texts.empty() == o.text.file.empty())
+    refuse("a sentence encoder without texts, or with two files of them",
+           "--texts FILE, a JSON array of strings, or --text FILE, a text per line");
+  if (o.against.empty()) refuse("a sentence encoder with nothing to compare with", "--against MODEL, the original");
+  const std::vector<std::string> texts = o.texts.empty() ? read_text_lines(o.text.file) : read_text_list(o.texts);
+  if (texts.empty()) refuse("no texts", "one text or more");
+  const embedder e = open_embedder(o.model);
+  const embedder original = open_embedder({.path = o.against, .tokenizer = o.model.tokenizer});
+  if (original.model.shape().width != e.model.shape().width)
+    refuse("embeddings of another width than the original's", "two versions of one model");
+  fmt::print("model  {}: {}\n", e.name, describe(e));
+  const encoded_texts encoded = encode(e, texts);
+  fmt::print("texts  {}, {} tokens{}\n\n", texts.size(), encoded.tokens,
+             encoded.cut == 0 ? "" : fmt::format("; {} are cut to {}", encoded.cut, e.max_tokens));
+  print_size(e.stored_bytes(), weight_count(e.model.matrices()));
+  const auto now = embed(e.model, encoded.batches, o.common);
+  const auto before = embed(original.model, encode(original, texts).batches, o.common);
+  double sum = 0, worst = 0;
+  for (std::size_t i = 0; i < texts.size(); ++i) {
+    const double distance = engine::cosine_distance(before[i], now[i]);
+    sum += distance;
+    worst = std::max(worst, distance);
+  }
+  const double mean = sum / static_cast<double>(texts.size());
+  fmt::print("cosine distance  {:.8f} on average, {:.8f} at most, from {}\n", mean, worst, original.name);
+  write_json(o.common.json, {{"command", "evaluate"},
+                             {"model", e.name},
+                             {"fingerprint", e.fingerprint},
+                             {"against", original.name},
+                             {"stored_bytes", e.stored_bytes()},
+                             {"weights", weight_count(e.model.matrices())},
+                             {"texts", texts.size()},
+                             {"tokens", encoded.tokens},
+                             {"cosine_distance", mean},
+                             {"worst_cosine_distance", worst},
+                             {"complete", true}});
+  return exit_status::done;
+}
+
 }  // namespace
 
 void add_evaluate(command_line& line) {
@@ -286,9 +336,18 @@ void add_evaluate(command_line& line) {
   c.add("--against", o->against, "the original model: also print the KL divergence from it, and its accuracy").reads();
   c.add("--facts", o->facts, "also count the facts (JSON array of prompt, subject, attribute) that the model answers")
       .reads();
+  c.add("--texts", o->texts, "JSON array of texts: the distance of a sentence encoder's embeddings from --against")
+      .reads();
   add_resume(c, o->resume);
   add_common(c, o->common);
-  c.runs([o] { return is_classifier(o->model.path) ? run_classifier(*o) : run(*o); });
+  c.runs([o] {
+    if (is_embedder(o->model.path)) return run_embedder(*o);
+    if (!o->texts.empty())
+      precis::refuse({.what = "--texts for a model that is no sentence encoder",
+                      .where = "evaluate",
+                      .expected = "--text FILE or --verdicts FILE"});
+    return is_classifier(o->model.path) ? run_classifier(*o) : run(*o);
+  });
 }
 
 }  // namespace program

@@ -1,8 +1,8 @@
 #include "commands/commands.hpp"
 #include "commands/options.hpp"
 #include "jobs/output.hpp"
+#include "jobs/text_list.hpp"
 
-#include <engine/files/files.hpp>
 #include <engine/files/json.hpp>
 #include <engine/tokenizer/tokenizer.hpp>
 
@@ -26,20 +26,6 @@ struct tokenize_command {
   bool no_special = false;
 };
 
-[[nodiscard]] std::vector<std::string> read_texts(const std::string& file) {
-  const engine::json list = engine::parse_json(engine::mapped_file(file).text(), file);
-  const auto refuse = [&](const std::string& what) {
-    precis::refuse({.what = what, .where = file, .expected = "a JSON array of strings"});
-  };
-  if (!list.is_array()) refuse(engine::type_of(list));
-  std::vector<std::string> texts;
-  for (const engine::json& text : list) {
-    if (!text.is_string()) refuse(engine::type_of(text) + " as text " + std::to_string(texts.size()));
-    texts.push_back(text.get<std::string>());
-  }
-  return texts;
-}
-
 /// A piece as it is printed: line ends and other control characters are escaped.
 [[nodiscard]] std::string quoted(const std::string& piece) {
   return engine::json(piece).dump(-1, ' ', false, engine::json::error_handler_t::replace);
@@ -56,7 +42,7 @@ exit_status run(const tokenize_command& o) {
   engine::tokenizer t = engine::load_tokenizer(o.model.tokenizer.empty() ? o.model.path : o.model.tokenizer);
   set_special_tokens(t, o.model);
   const engine::start position = o.no_special ? engine::start::text : engine::start::document;
-  const std::vector<std::string> texts = o.texts.empty() ? std::vector{o.prompt} : read_texts(o.texts);
+  const std::vector<std::string> texts = o.texts.empty() ? std::vector{o.prompt} : read_text_list(o.texts);
   engine::json all = engine::json::array();
   std::size_t count = 0;
   for (const std::string& text : texts) {

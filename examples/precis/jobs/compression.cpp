@@ -96,8 +96,9 @@ compression_result compress(const compression_request& r, const run_options& o) 
   if (r.replace) require_replaceable(r.out);
   const engine::model_source source = engine::open_source(r.model.path);
   show_warnings(source.warnings);
-  if (!engine::family_of(source.config).causal)
-    precis::refuse({.what = "a classifier", .where = r.model.path, .expected = "a language model"});
+  if (source.config.labels != 0)
+    precis::refuse(
+        {.what = "a classifier", .where = r.model.path, .expected = "a language model or a sentence encoder"});
   engine::check_can_be_packed(source);
   if (!r.plan.empty()) check_quantized(source, r.model);
   if (source.format == engine::model_format::gguf && !engine::has_gguf_name(r.out))

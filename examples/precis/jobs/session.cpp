@@ -1,5 +1,6 @@
 #include "jobs/session.hpp"
 
+#include "jobs/embedder.hpp"
 #include "jobs/formats.hpp"
 #include "jobs/signals.hpp"
 
@@ -76,6 +77,10 @@ session open_model(const model_options& o) {
     precis::refuse({.what = "a classifier",
                     .where = o.path,
                     .expected = "a language model; only `precis evaluate MODEL --verdicts FILE` runs classifiers"});
+  if (is_embedder(o.path))
+    precis::refuse({.what = "a sentence encoder",
+                    .where = o.path,
+                    .expected = "a language model; `precis embed MODEL --prompt TEXT` runs sentence encoders"});
   if (o.quantizes) check_quantized(engine::open_source(o.path), o);
   engine::bundle b = load_bundle(o);
   session s{.name = last_part(o.path),
@@ -94,7 +99,7 @@ bool is_classifier(const std::filesystem::path& path) {
   const std::filesystem::path file = path / "config.json";
   if (!std::filesystem::is_regular_file(file, ignored)) return false;
   const engine::mapped_file text(file);
-  return !engine::family_of(engine::parse_config(text.text(), file.string())).causal;
+  return engine::parse_config(text.text(), file.string()).labels != 0;
 }
 
 std::size_t weight_count(std::span<const precis::matrix_info> matrices) {

@@ -358,7 +358,7 @@ TEST_CASE("encoder refuses invalid batches by cause", "[engine][refusal]") {
   engine::config c = tiny();
   c.architecture = engine::architecture::gpt2;
   c.token_types = c.labels = 0;
-  CHECK_THROWS_WITH(encoder(zeros(c)), ContainsSubstring("a GPT-2; expected a BERT"));
+  CHECK_THROWS_WITH(encoder(zeros(c)), ContainsSubstring("a GPT-2; expected an encoder"));
   c.labels = 2;
   CHECK_THROWS_WITH(zeros(c), ContainsSubstring("labels = 2; expected 0"));
   engine::weights w = m.parameters();

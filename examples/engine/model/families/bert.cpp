@@ -1,5 +1,6 @@
 #include <engine/model/config_json.hpp>
 #include <engine/model/families/config_keys.hpp>
+#include <engine/model/families/encoders.hpp>
 #include <engine/model/families/families.hpp>
 
 #include <precis/core/text.hpp>
@@ -22,6 +23,7 @@ constexpr slot slots[] = {attention_part("attention.self.query", &block::query),
                           norm_part("output.LayerNorm", &block::mlp_norm)};
 
 [[nodiscard]] config read_config(const json_object& keys) {
+  if (!is_classifier(keys, true)) return read_encoder(keys, architecture::bert, {});
   config c = read_usual_extents(keys, architecture::bert);
   c.hidden = keys.whole_number("intermediate_size");
   c.token_types = keys.whole_number_or("type_vocab_size", 2);
@@ -59,6 +61,8 @@ void write_config(const config& c, nlohmann::ordered_json& keys) {
   return {std::string(stored), false};
 }
 
+[[nodiscard]] bool is_unused(const knobs& k, std::string_view name) { return k.embeds && is_head(name); }
+
 [[nodiscard]] knobs usual(const config&) {
   return {.norms = norm_place::after_sum,
           .rms = false,
@@ -84,9 +88,11 @@ constinit const family bert_family{.name = "BERT",
                                    .in_block = slots,
                                    .pooler = "pooler.dense",
                                    .classifier = "classifier",
+                                   .keys = "architectures",
                                    .read_config = read_config,
                                    .write_config = write_config,
                                    .meaning_of = meaning_of,
-                                   .usual = usual};
+                                   .usual = usual,
+                                   .is_unused = is_unused};
 
 }  // namespace engine

@@ -12,15 +12,18 @@ namespace engine {
 extern const family gpt2_family, llama_family, opt_family, phi_family, bert_family, qwen2_family, qwen3_family,
     mistral_family, gemma3_family, olmoe_family, qwen3_moe_family, mixtral_family, gpt_oss_family, gemma2_family,
     phi3_family, olmo2_family, granite_family, smollm3_family, gpt_neox_family, ministral3_family, gemma4_family,
-    lfm2_family, qwen3_5_family, qwen3_next_family, granite_hybrid_family, bamba_family, falcon_h1_family;
+    lfm2_family, qwen3_5_family, qwen3_next_family, granite_hybrid_family, bamba_family, falcon_h1_family,
+    roberta_family, xlm_roberta_family, distilbert_family, mpnet_family, modernbert_family, t5_family;
 
 /// In the order of `architecture`.
 inline constexpr const family* families[] = {
-    &gpt2_family,           &llama_family,      &opt_family,      &phi_family,   &bert_family,      &qwen2_family,
-    &qwen3_family,          &mistral_family,    &gemma3_family,   &olmoe_family, &qwen3_moe_family, &mixtral_family,
-    &gpt_oss_family,        &gemma2_family,     &phi3_family,     &olmo2_family, &granite_family,   &smollm3_family,
-    &gpt_neox_family,       &ministral3_family, &gemma4_family,   &lfm2_family,  &qwen3_5_family,   &qwen3_next_family,
-    &granite_hybrid_family, &bamba_family,      &falcon_h1_family};
+    &gpt2_family,      &llama_family,      &opt_family,     &phi_family,         &bert_family,
+    &qwen2_family,     &qwen3_family,      &mistral_family, &gemma3_family,      &olmoe_family,
+    &qwen3_moe_family, &mixtral_family,    &gpt_oss_family, &gemma2_family,      &phi3_family,
+    &olmo2_family,     &granite_family,    &smollm3_family, &gpt_neox_family,    &ministral3_family,
+    &gemma4_family,    &lfm2_family,       &qwen3_5_family, &qwen3_next_family,  &granite_hybrid_family,
+    &bamba_family,     &falcon_h1_family,  &roberta_family, &xlm_roberta_family, &distilbert_family,
+    &mpnet_family,     &modernbert_family, &t5_family};
 
 [[nodiscard]] constexpr slot norm_part(std::string_view name, norm block::* member) noexcept {
   return {.name = name, .norm = member};

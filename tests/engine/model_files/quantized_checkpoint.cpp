@@ -313,7 +313,7 @@ TEST_CASE("GPTQ with act-order is decoded, and says so; a zero point of 2^bits b
 TEST_CASE("MXFP4 of compressed-tensors is the same block in another order", "[engine][checkpoint][worked-example]") {
   const temporary_folder folder;
   std::string codes;
-  for (unsigned j = 0; j < 32; ++j) codes += static_cast<char>((2 * j & 15u) | (2 * j + 1 & 15u) << 4);
+  for (unsigned j = 0; j < 32; ++j) codes += static_cast<char>(((2 * j) & 15u) | ((2 * j + 1) & 15u) << 4);
   put_raw(folder / "m.safetensors", {{"a.weight_packed", {engine::dtype::u8, {2, 16}, codes}},
                                      {"a.weight_scale", {engine::dtype::u8, {2, 1}, "\x7f\x80"}}});
   const auto format = engine::parse_checkpoint_format(

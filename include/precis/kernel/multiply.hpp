@@ -249,12 +249,10 @@ struct product_call {
 
   template<class For, code_kind Kind>
   void of_kind(const packed_matrix& m) const noexcept {
-    if constexpr (Kind == code_kind::block)
-      values<For>(values_of<Kind>(m));
-    else if (m.format.kept == kept_weights::all)
-      values<For>(values_of<Kind>(m));
-    else
-      sparse<For>(m, values_of<Kind>(m));
+    if constexpr (Kind != code_kind::block) {  // blocks are never sparse
+      if (m.format.kept != kept_weights::all) return sparse<For>(m, values_of<Kind>(m));
+    }
+    values<For>(values_of<Kind>(m));
   }
   void run(formats<>, const packed_matrix& m) const noexcept {
     if (m.format.rank_percent != 0) return factors(formats<>{}, m);
@@ -378,14 +376,14 @@ inline void decode_row_of(const packed_blocks& m, std::size_t row, float* x) noe
 template<code_kind Kind>
 void decode_row_of_kind(const packed_matrix& m, std::size_t row, std::span<float> x) noexcept {
   const auto values = values_of<Kind>(m);
-  if constexpr (Kind == code_kind::block)
-    decode_row_of(values, row, x.data());
-  else if (m.format.kept == kept_weights::of_groups)
-    kernel::decode_row(packed_keep_of<decltype(values_of<Kind>(m))>{m.format.of_groups, m.data, values, m.in}, row, x);
-  else if (m.format.kept == kept_weights::of_bitmap)
-    kernel::decode_row(packed_bitmap<decltype(values_of<Kind>(m))>{m.data, values, m.out, m.in}, row, x);
-  else
-    decode_row_of(values, row, x.data());
+  if constexpr (Kind != code_kind::block) {  // blocks are never sparse
+    if (m.format.kept == kept_weights::of_groups)
+      return kernel::decode_row(packed_keep_of<decltype(values_of<Kind>(m))>{m.format.of_groups, m.data, values, m.in},
+                                row, x);
+    if (m.format.kept == kept_weights::of_bitmap)
+      return kernel::decode_row(packed_bitmap<decltype(values_of<Kind>(m))>{m.data, values, m.out, m.in}, row, x);
+  }
+  decode_row_of(values, row, x.data());
 }
 
 }  // namespace detail

@@ -2,8 +2,10 @@
 #include "commands/options.hpp"
 #include "jobs/allocation.hpp"
 #include "jobs/checkpoint.hpp"
+#include "jobs/embedder.hpp"
 #include "jobs/output.hpp"
 #include "jobs/product_times.hpp"
+#include "jobs/text_list.hpp"
 #include "jobs/unit_costs.hpp"
 
 #include <engine/files/files.hpp>
@@ -16,7 +18,9 @@
 
 #include <memory>
 #include <optional>
+#include <string>
 #include <utility>
+#include <vector>
 
 namespace program {
 
@@ -27,6 +31,7 @@ struct cost_command {
   std::string by = "measured", entries, units = "matrix", out = "model.costs", activations = "float";
   bool time = false;
   std::size_t time_threads = 1;
+  std::string texts;
   text_options text{.file = {}, .length = 0, .windows = 8};
   resume_options resume;
   run_options common;
@@ -38,6 +43,31 @@ engine::json times_of(const precis::cost_table& t, std::size_t unit) {
   for (const std::size_t ns : t.nanoseconds_of(unit))
     times.push_back(ns == precis::not_timed ? engine::json() : engine::json(ns));
   return times;
+}
+
+/// Writes the table and the report of it.
+exit_status write_table(const cost_command& o, const model_outline& m, const cost_result& found, checkpoint& saved) {
+  const precis::cost_table& t = found.table;
+  engine::write_file(o.out, precis::to_text(t));
+  fmt::print("wrote  {}: {} units x {} entries ({}, {})\n", o.out, t.units.size(), t.entries.size(), t.maker,
+             duration(found.seconds));
+  for (const std::string& note : t.notes) fmt::print("note   {}\n", note);
+  engine::json rows = engine::json::array();
+  for (std::size_t u = 0; u < t.units.size(); ++u) {
+    rows.push_back({{"unit", t.units[u].name}, {"bytes", t.bytes_of(u)}, {"costs", t.costs_of(u)}});
+    if (t.has_times()) rows.back()["nanoseconds"] = times_of(t, u);
+  }
+  write_json(o.common.json, {{"command", "cost"},
+                             {"model", m.name},
+                             {"fingerprint", m.fingerprint},
+                             {"maker", t.maker},
+                             {"measure", t.measure},
+                             {"entries", t.entries},
+                             {"units", std::move(rows)},
+                             {"notes", t.notes},
+                             {"seconds", found.seconds}});
+  saved.finish();
+  return exit_status::done;
 }
 
 exit_status run(const cost_command& o) {
@@ -72,27 +102,36 @@ exit_status run(const cost_command& o) {
   if (o.time)
     found.table =
         with_times(s, std::move(found.table), {.int8_activations = o.activations == "int8", .threads = o.time_threads});
-  const precis::cost_table& t = found.table;
-  engine::write_file(o.out, precis::to_text(t));
-  fmt::print("wrote  {}: {} units x {} entries ({}, {})\n", o.out, t.units.size(), t.entries.size(), t.maker,
-             duration(found.seconds));
-  for (const std::string& note : t.notes) fmt::print("note   {}\n", note);
-  engine::json rows = engine::json::array();
-  for (std::size_t u = 0; u < t.units.size(); ++u) {
-    rows.push_back({{"unit", t.units[u].name}, {"bytes", t.bytes_of(u)}, {"costs", t.costs_of(u)}});
-    if (t.has_times()) rows.back()["nanoseconds"] = times_of(t, u);
-  }
-  write_json(o.common.json, {{"command", "cost"},
-                             {"model", s.name},
-                             {"fingerprint", s.fingerprint},
-                             {"maker", t.maker},
-                             {"measure", t.measure},
-                             {"entries", t.entries},
-                             {"units", std::move(rows)},
-                             {"notes", t.notes},
-                             {"seconds", found.seconds}});
-  saved.finish();
-  return exit_status::done;
+  return write_table(o, s, found, saved);
+}
+
+/// The same for a sentence encoder: how far the embeddings of texts move.
+exit_status run_embedder(const cost_command& o) {
+  require_writable({o.out, o.common.json});
+  const auto refuse = [&](std::string what, const char* expected) {
+    precis::refuse({.what = std::move(what), .where = o.model.path, .expected = expected});
+  };
+  if (o.by != "measured" && o.by != "weights")
+    refuse(o.by + " costs of a sentence encoder", "--by measured, the cosine distance of embeddings, or --by weights");
+  if (!o.text.file.empty()) refuse("--text for a sentence encoder", "--texts FILE, a JSON array of strings");
+  if (o.time || o.model.tables) refuse("--time or --tables for a sentence encoder", "neither");
+  if ((o.by == "measured") == o.texts.empty())
+    refuse(o.texts.empty() ? "measured costs without texts" : "--texts with --by weights",
+           "--by measured --texts FILE, or --by weights");
+  const cost_request what{.entries = read_entries(o.entries, "--entries"),
+                          .units = precis::parse_unit_kind(o.units, "--units")};
+  const std::vector<std::string> texts = o.texts.empty() ? std::vector<std::string>() : read_text_list(o.texts);
+  if (!o.texts.empty() && texts.empty()) refuse("no texts in " + o.texts, "one text or more");
+  embedder e = open_embedder(o.model);
+  fmt::print("model  {}: {}\n", e.name, describe(e));
+  encoded_texts encoded = encode(e, texts);
+  set_references(encoded, e, o.common);
+  const engine::json job{{"command", "cost"}, {"model", e.fingerprint}, {"by", o.by},    {"entries", what.entries},
+                         {"units", o.units},  {"fit", o.common.fit},    {"texts", texts}};
+  checkpoint saved(partial_file(o.resume, o.out + ".partial", job), job, o.resume);
+  const cost_result found = run_costs(o.by, e, encoded.batches, what, o.common, &saved);
+  if (found.stopped) return stop(saved);
+  return write_table(o, e, found, saved);
 }
 
 }  // namespace
@@ -132,7 +171,15 @@ void add_cost(command_line& line) {
       "--by measured or measured_nll, the costs that keep partial results");
   add_fit(c, o->common);
   add_common(c, o->common);
-  c.runs([o] { return run(*o); });
+  c.add("--texts", o->texts, "JSON array of texts: a sentence encoder's costs are the distance of their embeddings")
+      .reads();
+  c.runs([o] {
+    if (is_embedder(o->model.path)) return run_embedder(*o);
+    if (!o->texts.empty())
+      precis::refuse(
+          {.what = "--texts for a model that is no sentence encoder", .where = "cost", .expected = "--text FILE"});
+    return run(*o);
+  });
 }
 
 }  // namespace program

@@ -1,6 +1,7 @@
 #include "commands/commands.hpp"
 #include "commands/options.hpp"
 #include "jobs/allocation.hpp"
+#include "jobs/embedder.hpp"
 #include "jobs/importance.hpp"
 #include "jobs/output.hpp"
 #include "jobs/plans.hpp"
@@ -96,7 +97,20 @@ exit_status run(const plan_command& o) {
                     .expected = "--costs FILE, a table of `precis cost --time`"});
   model_options opened = o.model;
   opened.tables = o.model.tables || !o.preset.empty();
-  const session s = open_model(opened);
+  const bool embeds = is_embedder(o.model.path);
+  if (embeds && (!o.preset.empty() || !o.types.empty() || o.sparsity_by != "uniform" || o.model.tables ||
+                 (!o.scores.empty() && allocator != "tiers")))
+    precis::refuse({.what = "a sentence encoder",
+                    .where = o.model.path,
+                    .expected = "--uniform CODEC, --costs FILE or tiers of --scores FILE, without --tables, "
+                                "--tensor-types and --sparsity-by"});
+  std::optional<embedder> encoder;
+  std::optional<session> language;
+  if (embeds)
+    encoder = open_embedder(opened);
+  else
+    language = open_model(opened);
+  const model_outline m = embeds ? model_outline(*encoder) : model_outline(*language);
 
   precis::plan p;
   std::optional<precis::scores> table;
@@ -105,18 +119,18 @@ exit_status run(const plan_command& o) {
   std::optional<code_fit> fit;  // none: the plan does not depend on it
   if (o.common.fit_given) fit = o.common.coder();
   if (!o.costs.empty()) {
-    const candidate costs{.name = o.costs, .costs = read_costs(s, o.costs)};
+    const candidate costs{.name = o.costs, .costs = read_costs(m, o.costs)};
     unavailable = precis::note_not_admitted(costs.costs);
     p = allocate_plan(allocator, costs, *budget, also).plan;
     fit = agreed_fit(costs.costs.notes, o.common, o.costs);
   } else if (!o.preset.empty()) {
-    p = preset_plan(s, o.preset, !o.imatrix.empty());
+    p = preset_plan(*language, o.preset, !o.imatrix.empty());
     if (!o.imatrix.empty()) {
       const importances found = read_importances(o.imatrix);
       std::size_t missing = 0;
-      for (const precis::matrix_info& m : s.model.matrices())
-        missing += found.of(s.model.shape(), m.name, m.in).empty() ? 1u : 0u;
-      if (missing == s.model.matrices().size())
+      for (const precis::matrix_info& w : m.matrices)
+        missing += found.of(language->model.shape(), w.name, w.in).empty() ? 1u : 0u;
+      if (missing == m.matrices.size())
         precis::refuse({.what = "no importance of any of this model's matrices",
                         .where = o.imatrix,
                         .expected = "the importance matrix of this model"});
@@ -125,12 +139,12 @@ exit_status run(const plan_command& o) {
             fmt::format("{} matrices, such as the embedding, have no importance in {}", missing, last_part(o.imatrix)));
     }
   } else if (!o.uniform.empty()) {
-    p = uniform_plan(s, precis::parse_unit_kind(o.units, "--units"), o.uniform,
+    p = uniform_plan(m, precis::parse_unit_kind(o.units, "--units"), o.uniform,
                      o.sparsity_by == "uniform" ? o.sparsity : 0.0);
   } else {
     const engine::mapped_file file(o.scores);
-    table = precis::parse_scores(file.text(), s.model.matrices(), o.scores);
-    check_model(s, table->model, o.scores);
+    table = precis::parse_scores(file.text(), m.matrices, o.scores);
+    check_model(m, table->model, o.scores);
     if (allocator == "tiers") {
       precis::allocate::z_tiers allocate =
           make_tiers(read_bits(o.bits, "--bits"), read_sparsities(o.prune, "--prune"), o.family, o.granularity);
@@ -141,7 +155,7 @@ exit_status run(const plan_command& o) {
     } else {
       const std::vector<std::string> entries = read_entries(o.entries, "--entries");
       const candidate scored{
-          .name = o.scores, .costs = costs_of_scores(s, *table, entries, o.common), .scores = *table};
+          .name = o.scores, .costs = costs_of_scores(*language, *table, entries, o.common), .scores = *table};
       unavailable = precis::note_not_admitted(scored.costs);
       fit = o.common.coder();
       p = allocate_plan(allocator, scored, *budget).plan;
@@ -149,8 +163,8 @@ exit_status run(const plan_command& o) {
   }
   if (fit) set_fit(p.notes, *fit);
   p.notes.insert(p.notes.end(), unavailable.begin(), unavailable.end());
-  if (o.sparsity_by != "uniform") p = distribute_sparsity(s, std::move(p), o);
-  const resolved_plan resolved = resolve(s, p);
+  if (o.sparsity_by != "uniform") p = distribute_sparsity(*language, std::move(p), o);
+  const resolved_plan resolved = resolve(m, p);
   const precis::size_report& size = resolved.size;
   if (budget) {
     const std::size_t limit = budget->bytes(size.weights, size.original_bytes);
@@ -163,7 +177,7 @@ exit_status run(const plan_command& o) {
                           8.0 * static_cast<double>(limit) / static_cast<double>(size.weights))});
   }
 
-  const std::vector<precis::unit> units = precis::group_units(s.model.matrices(), p.units);
+  const std::vector<precis::unit> units = precis::group_units(m.matrices, p.units);
   engine::json rows = engine::json::array();
   std::size_t widest = 4;
   for (const precis::unit& u : units) widest = std::max(widest, u.name.size());
@@ -171,7 +185,7 @@ exit_status run(const plan_command& o) {
   for (std::size_t i = 0; i < units.size(); ++i) {
     const precis::choice& c = *p.find(units[i].name);
     std::size_t bytes = 0;
-    for (const std::size_t m : units[i].matrices) bytes += resolved.matrices[m].bytes;
+    for (const std::size_t w : units[i].matrices) bytes += resolved.matrices[w].bytes;
     const auto at = tiers.find(units[i].name);
     const std::string tier = at == tiers.end() ? "-" : std::string(precis::allocate::to_string(at->second));
     fmt::print("{:<{}}  {:<6}  {:<20}  {:>8.3g}  {:>10}\n", units[i].name, widest, tier, c.codec, c.sparsity, bytes);
@@ -189,15 +203,15 @@ exit_status run(const plan_command& o) {
   for (const std::string& note : p.notes) fmt::print("note   {}\n", note);
   engine::write_file(o.out, precis::to_text(p));
   if (!o.types.empty()) {
-    const llama_types types = tensor_types(s, resolved);
+    const llama_types types = tensor_types(*language, resolved);
     engine::write_file(o.types, types.lines);
     fmt::print("wrote  {}: for llama-quantize --tensor-type-file\n", o.types);
     for (const std::string& note : types.notes) fmt::print("note   {}: {}\n", o.types, note);
   }
   fmt::print("wrote  {}\n", o.out);
   write_json(o.common.json, {{"command", "plan"},
-                             {"model", s.name},
-                             {"fingerprint", s.fingerprint},
+                             {"model", m.name},
+                             {"fingerprint", m.fingerprint},
                              {"units", rows},
                              {"bytes", size.packed_bytes},
                              {"original_bytes", size.original_bytes},

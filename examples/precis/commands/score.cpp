@@ -2,6 +2,7 @@
 #include "commands/options.hpp"
 #include "commands/score_options.hpp"
 #include "jobs/checkpoint.hpp"
+#include "jobs/embedder.hpp"
 #include "jobs/facts.hpp"
 #include "jobs/output.hpp"
 #include "jobs/unit_scores.hpp"
@@ -9,6 +10,9 @@
 
 #include <engine/files/files.hpp>
 #include <engine/files/json.hpp>
+
+#include <precis/core/error.hpp>
+#include <precis/score/weight_magnitude.hpp>
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
@@ -28,6 +32,22 @@ struct score_command {
   resume_options resume;
   run_options common;
 };
+
+/// Writes and prints the table. `facts`: how many there were, if any.
+exit_status write_table(const score_command& o, const score_result& found, std::optional<std::size_t> facts) {
+  engine::write_file(o.out, to_text(found.table));  // before the report, which may not be written
+  if (facts) fmt::print("known  {} of {} facts\n", found.facts_known, *facts);
+  fmt::print("\n{}\n", tier_table(found.table));
+  for (const std::string& note : found.table.notes) fmt::print("note   {}\n", note);
+  if (!found.table.unscored.empty()) fmt::print("note   no score: {}\n", precis::list_of_names(found.table.unscored));
+  fmt::print("wrote {} ({}, {})\n", o.out, found.table.scorer, duration(found.seconds));
+  if (!o.svg.empty()) fmt::print("{}\n", write_picture(o.svg, tier_picture(found.table)));
+  engine::json result = to_json(found.table);
+  result["command"] = "score";
+  result["seconds"] = found.seconds;
+  write_json(o.common.json, result);
+  return exit_status::done;
+}
 
 exit_status run(score_command& o) {
   o.score.settle();
@@ -64,19 +84,25 @@ exit_status run(score_command& o) {
     fmt::print("stopped; nothing was written\n");
     return exit_status::stopped;
   }
-  engine::write_file(o.out, to_text(found.table));  // before the report, which may not be written
-  if (facts) fmt::print("known  {} of {} facts\n", found.facts_known, facts->facts.size());
-  fmt::print("\n{}\n", tier_table(found.table));
-  for (const std::string& note : found.table.notes) fmt::print("note   {}\n", note);
-  if (!found.table.unscored.empty()) fmt::print("note   no score: {}\n", precis::list_of_names(found.table.unscored));
-  fmt::print("wrote {} ({}, {})\n", o.out, found.table.scorer, duration(found.seconds));
-  if (!o.svg.empty()) fmt::print("{}\n", write_picture(o.svg, tier_picture(found.table)));
-  engine::json result = to_json(found.table);
-  result["command"] = "score";
-  result["seconds"] = found.seconds;
-  write_json(o.common.json, result);
+  const exit_status done = write_table(o, found, facts ? std::optional(facts->facts.size()) : std::nullopt);
   if (saved) saved->finish();
-  return exit_status::done;
+  return done;
+}
+
+/// The same for a sentence encoder, which only the scorer of weights alone takes.
+exit_status run_embedder(score_command& o) {
+  o.score.settle();
+  require_writable({o.out, o.svg, o.common.json});
+  if (o.scorer != "weight_magnitude" || o.model.tables)
+    precis::refuse({.what = o.model.tables ? "--tables for a sentence encoder" : o.scorer + " of a sentence encoder",
+                    .where = o.model.path,
+                    .expected = "--scorer weight_magnitude, or `precis cost MODEL --texts FILE`"});
+  const embedder e = open_embedder(o.model);
+  fmt::print("model  {}: {}\n", e.name, describe(e));
+  score_result found;
+  found.table = precis::score::weight_magnitude{.units = o.score.what.units}(e.model);
+  found.table.model = e.fingerprint;
+  return write_table(o, found, {});
 }
 
 }  // namespace
@@ -112,7 +138,7 @@ void add_score(command_line& line) {
       c, o->resume, [o] { return keeps_partial_results(o->scorer); },
       "--scorer " + fmt::format("{}", fmt::join(scorers_with_partial_results(), ", ")));
   add_common(c, o->common);
-  c.runs([o] { return run(*o); });
+  c.runs([o] { return is_embedder(o->model.path) ? run_embedder(*o) : run(*o); });
 }
 
 }  // namespace program

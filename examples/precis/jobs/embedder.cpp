@@ -6,6 +6,7 @@
 #include <engine/model/config_json.hpp>
 #include <engine/model/family.hpp>
 #include <engine/model_files/load.hpp>
+#include <engine/model_files/source.hpp>
 
 #include <precis/core/error.hpp>
 
@@ -22,6 +23,10 @@ std::size_t embedder::stored_bytes() const {
   return std::accumulate(matrix_bytes.begin(), matrix_bytes.end(), std::size_t{0});
 }
 
+embedder::operator model_outline() const {
+  return {.name = name, .fingerprint = fingerprint, .matrices = model.matrices(), .stored_bytes = stored_bytes()};
+}
+
 bool is_embedder(const std::filesystem::path& path) {
   std::error_code ignored;
   const std::filesystem::path file = path / "config.json";
@@ -36,6 +41,7 @@ embedder open_embedder(const model_options& o) {
     precis::refuse({.what = is_classifier(o.path) ? "a classifier" : "a model that is no sentence encoder",
                     .where = o.path,
                     .expected = "a folder with a sentence encoder"});
+  if (o.quantizes) check_quantized(engine::open_source(o.path), o);
   engine::bundle b = load_bundle(o);
   const std::size_t width = b.config().width;
   embedder e{.name = last_part(o.path),
@@ -85,6 +91,11 @@ encoded_texts encode(const embedder& e, std::span<const std::string> texts) {
     out.batches.push_back(engine::texts(std::span(&ids, 1)));
   }
   return out;
+}
+
+void set_references(encoded_texts& texts, const embedder& e, const run_options& o) {
+  std::vector<std::vector<float>> original = embed(e.model, texts.batches, o);
+  for (std::size_t i = 0; i < original.size(); ++i) texts.batches[i].references = std::move(original[i]);
 }
 
 std::vector<std::vector<float>> embed(const engine::encoder& model, std::span<const engine::text_batch> texts,

@@ -25,6 +25,7 @@ struct embedder {
   std::size_t max_tokens = 0;             ///< of a text, special tokens included
 
   [[nodiscard]] std::size_t stored_bytes() const;
+  operator model_outline() const;  // NOLINT(google-explicit-constructor)
 };
 
 /// Whether a path is a folder with a sentence encoder in it; false for anything else.
@@ -43,6 +44,9 @@ struct encoded_texts {
 };
 /// Errors: a text without tokens, by index.
 [[nodiscard]] encoded_texts encode(const embedder& e, std::span<const std::string> texts);
+
+/// The batches with the model's own embeddings as references: its loss is then how far a change moves embeddings.
+void set_references(encoded_texts& texts, const embedder& e, const run_options& o);
 
 /// [texts][width]
 [[nodiscard]] std::vector<std::vector<float>> embed(const engine::encoder& model,

@@ -78,28 +78,28 @@ precis::allocate::z_tiers make_tiers(const per_tier<unsigned>& bits, const per_t
   return {.low = tier(0), .medium = tier(1), .high = tier(2)};
 }
 
-void check_model(const session& s, std::string& model, const std::string& file) {
-  if (!model.empty() && model != s.fingerprint)
+void check_model(const model_outline& m, std::string& model, const std::string& file) {
+  if (!model.empty() && model != m.fingerprint)
     precis::refuse({.what = "it was made for model " + model,
                     .where = file,
-                    .expected = "a table of " + s.name + ", model " + s.fingerprint});
-  model = s.fingerprint;
+                    .expected = "a table of " + m.name + ", model " + m.fingerprint});
+  model = m.fingerprint;
 }
 
-precis::cost_table read_costs(const session& s, const std::string& file) {
+precis::cost_table read_costs(const model_outline& m, const std::string& file) {
   const engine::mapped_file mapped(file);
-  precis::cost_table t = precis::parse_costs(mapped.text(), s.model.matrices(), file);
-  check_model(s, t.model, file);
-  if (precis::exact_bytes<formats>(s.model.matrices(), t.units, t.entries) != t.bytes)
+  precis::cost_table t = precis::parse_costs(mapped.text(), m.matrices, file);
+  check_model(m, t.model, file);
+  if (precis::exact_bytes<formats>(m.matrices, t.units, t.entries) != t.bytes)
     precis::refuse({.what = "sizes other than the formats' exact sizes",
                     .where = file,
                     .expected = "a table that `precis cost` wrote for this model"});
   return t;
 }
 
-precis::plan uniform_plan(const session& s, precis::unit_kind units, const std::string& codec, double sparsity) {
-  precis::plan p{.model = s.fingerprint, .units = units, .notes = {"the same for every unit"}, .choices = {}};
-  for (const precis::unit& u : precis::group_units(s.model.matrices(), units))
+precis::plan uniform_plan(const model_outline& m, precis::unit_kind units, const std::string& codec, double sparsity) {
+  precis::plan p{.model = m.fingerprint, .units = units, .notes = {"the same for every unit"}, .choices = {}};
+  for (const precis::unit& u : precis::group_units(m.matrices, units))
     p.choices.push_back({.unit = u.name, .codec = codec, .sparsity = sparsity});
   return p;
 }
@@ -177,10 +177,10 @@ llama_types tensor_types(const session& s, const resolved_plan& p) {
   return out;
 }
 
-resolved_plan resolve(const session& s, const precis::plan& p) {
-  resolved_plan out{.matrices = precis::resolve<formats>(s.model.matrices(), p, {.model = s.fingerprint}), .size = {}};
+resolved_plan resolve(const model_outline& m, const precis::plan& p) {
+  resolved_plan out{.matrices = precis::resolve<formats>(m.matrices, p, {.model = m.fingerprint}), .size = {}};
   out.size = precis::size_of(out.matrices);
-  out.size.original_bytes = stored_bytes(s);
+  out.size.original_bytes = m.stored_bytes;
   return out;
 }
 

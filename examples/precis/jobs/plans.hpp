@@ -20,6 +20,7 @@ class transformer;
 
 namespace program {
 
+struct model_outline;
 struct session;
 
 /// Three values for the low, medium and high tier.
@@ -38,12 +39,12 @@ using per_tier = std::array<Number, 3>;
                                                    const std::string& family, const std::string& granularity);
 
 /// Refuses a table that was made for another model, and sets `model` to this one's fingerprint.
-void check_model(const session& s, std::string& model, const std::string& file);
+void check_model(const model_outline& m, std::string& model, const std::string& file);
 /// A cost table from a file. Errors: a table of another model, or with sizes other than the formats' exact ones.
-[[nodiscard]] precis::cost_table read_costs(const session& s, const std::string& file);
+[[nodiscard]] precis::cost_table read_costs(const model_outline& m, const std::string& file);
 
 /// A plan with the same choice for every unit.
-[[nodiscard]] precis::plan uniform_plan(const session& s, precis::unit_kind units, const std::string& codec,
+[[nodiscard]] precis::plan uniform_plan(const model_outline& m, precis::unit_kind units, const std::string& codec,
                                         double sparsity);
 
 /// A plan, matrix by matrix, and its exact size relative to the matrices' size in the model's file.
@@ -52,7 +53,7 @@ struct resolved_plan {
   precis::size_report size;
 };
 /// Errors: those of precis::resolve.
-[[nodiscard]] resolved_plan resolve(const session& s, const precis::plan& p);
+[[nodiscard]] resolved_plan resolve(const model_outline& m, const precis::plan& p);
 
 /// precis::apply and precis::pack_matrix for the program's formats, compiled once.
 void apply(engine::transformer& model, const precis::plan& p, code_fit fit);

@@ -94,6 +94,13 @@ session open_model(const model_options& o) {
   return s;
 }
 
+session::operator model_outline() const {
+  return {.name = name,
+          .fingerprint = fingerprint,
+          .matrices = model.matrices(),
+          .stored_bytes = program::stored_bytes(*this)};
+}
+
 bool is_classifier(const std::filesystem::path& path) {
   std::error_code ignored;
   const std::filesystem::path file = path / "config.json";

@@ -28,6 +28,13 @@ struct model_options {
   bool allow_requantize = false;          ///< but it may be, with a warning
 };
 
+/// What plans and cost tables need to know of an open model, of any kind.
+struct model_outline {
+  std::string name, fingerprint;
+  std::span<const precis::matrix_info> matrices;
+  std::size_t stored_bytes = 0;  ///< of all matrices in the model's file
+};
+
 /// An open language model.
 struct session {
   std::string name;  ///< the last part of its path
@@ -35,6 +42,8 @@ struct session {
   engine::transformer model;
   std::string fingerprint;                ///< of shapes and values
   std::vector<std::size_t> matrix_bytes;  ///< [matrices] as stored in the file
+
+  operator model_outline() const;  // NOLINT(google-explicit-constructor)
 };
 /// Lets a tokenizer read texts as the options say.
 void set_special_tokens(engine::tokenizer& t, const model_options& o);

@@ -1,6 +1,7 @@
 #include "jobs/unit_costs.hpp"
 
 #include "jobs/checkpoint.hpp"
+#include "jobs/embedder.hpp"
 #include "jobs/formats.hpp"
 #include "jobs/run_options.hpp"
 #include "jobs/session.hpp"
@@ -14,6 +15,7 @@
 #include <precis/cost/reconstruction.hpp>
 #include <precis/cost/weighted_error.hpp>
 
+#include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
 #include <algorithm>
@@ -47,15 +49,16 @@ namespace {
   return losses;
 }
 
-precis::cost_table measure_costs(session& s, bool by_loss, const cost_request& what, const run_options& o,
-                                 checkpoint* saved) {
+template<class Model>
+precis::cost_table measure_costs(Model& model, std::span<const typename Model::batch_type> batches, bool by_loss,
+                                 const cost_request& what, const run_options& o, checkpoint* saved) {
   using measured = precis::cost::measured<formats, code_fit>;
   const measured cost{.entries = what.entries,
                       .by = by_loss ? measured::loss::nll : measured::loss::kl,
                       .units = what.units,
                       .fit = o.coder()};
   std::vector<precis::cost::measured_row> known;
-  const std::vector<precis::unit> units = precis::group_units(s.model.matrices(), what.units);
+  const std::vector<precis::unit> units = precis::group_units(model.matrices(), what.units);
   progress bar("measuring units", units.size(), o.how());
   for (const precis::unit& u : units)
     if (const engine::json* before = saved == nullptr ? nullptr : saved->find(u.name)) {
@@ -63,7 +66,7 @@ precis::cost_table measure_costs(session& s, bool by_loss, const cost_request& w
       bar.skip(1);
     }
   return cost.resume(
-      s.model, what.text->windows, known,
+      model, batches, known,
       [&](const precis::cost::measured_row& row) {
         if (saved != nullptr) saved->record(row.unit, to_json(row.losses));
         bar.step();
@@ -90,7 +93,8 @@ cost_result run_costs(const std::string& name, session& s, const cost_request& w
     else if (name == "weights")
       out.table = rebuilt.from_weights(s.model, o.pool());
     else
-      out.table = measure_costs(s, name == "measured_nll", what, o, saved);
+      out.table =
+          measure_costs<engine::transformer>(s.model, what.text->windows, name == "measured_nll", what, o, saved);
   } catch (const stopped&) {
     out.stopped = true;
     return out;
@@ -98,6 +102,36 @@ cost_result run_costs(const std::string& name, session& s, const cost_request& w
   set_fit(out.table.notes, o.coder());
   out.table.model = s.fingerprint;
   out.table.original_bytes = stored_bytes(s);
+  out.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count();
+  return out;
+}
+
+cost_result run_costs(const std::string& name, embedder& e, std::span<const engine::text_batch> texts,
+                      const cost_request& what, const run_options& o, checkpoint* saved) {
+  const auto began = std::chrono::steady_clock::now();
+  if (name != "measured" && name != "weights")
+    precis::refuse({.what = name + " costs of a sentence encoder",
+                    .where = "cost",
+                    .expected = "measured, the cosine distance of embeddings, or weights"});
+  cost_result out;
+  try {
+    if (name == "weights") {
+      out.table =
+          precis::cost::reconstruction<formats, code_fit>{
+              .entries = what.entries, .units = what.units, .fit = o.coder()}
+              .from_weights(e.model, o.pool());
+    } else {
+      out.table = measure_costs(e.model, texts, true, what, o, saved);
+      out.table.maker = fmt::format("measured cosine distance on {} texts", texts.size());
+      out.table.measure = "increase of the cosine distance from the original's embeddings";
+    }
+  } catch (const stopped&) {
+    out.stopped = true;
+    return out;
+  }
+  set_fit(out.table.notes, o.coder());
+  out.table.model = e.fingerprint;
+  out.table.original_bytes = e.stored_bytes();
   out.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count();
   return out;
 }

@@ -4,13 +4,19 @@
 #include <precis/core/scores.hpp>
 #include <precis/core/unit.hpp>
 
+#include <span>
 #include <string>
 #include <vector>
+
+namespace engine {
+struct text_batch;
+}
 
 namespace program {
 
 class checkpoint;
 struct run_options;
+struct embedder;
 struct session;
 struct text_windows;
 
@@ -38,6 +44,11 @@ void require_text(const std::string& name, bool with_text);
 /// Errors: an unknown name; a missing text, with the option that gives it.
 [[nodiscard]] cost_result run_costs(const std::string& name, session& s, const cost_request& what, const run_options& o,
                                     checkpoint* saved = nullptr);
+
+/// The same for a sentence encoder: measured is the cosine distance of its embeddings from the references of the
+/// texts; weights needs none. Errors: the names of other costs.
+[[nodiscard]] cost_result run_costs(const std::string& name, embedder& e, std::span<const engine::text_batch> texts,
+                                    const cost_request& what, const run_options& o, checkpoint* saved = nullptr);
 
 /// A unit and an entry that cannot hold its weights.
 struct refused_entry {

@@ -37,6 +37,7 @@ exit_status run(const embed_command& o) {
     precis::refuse(
         {.what = "--texts without --json", .where = "embed", .expected = "--json OUT, the file of embeddings"});
   const std::vector<std::string> texts = o.texts.empty() ? std::vector{o.prompt} : read_text_list(o.texts);
+  if (texts.empty()) precis::refuse({.what = "no texts", .where = o.texts, .expected = "one text or more"});
   const embedder e = open_embedder(o.model);
   fmt::print("model  {}: {}\n", e.name, describe(e));
   const encoded_texts encoded = encode(e, texts);

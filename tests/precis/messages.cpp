@@ -91,7 +91,7 @@ std::map<std::string, std::set<std::string>> declared_options(const scratch& her
   };
   read("precis", {"--help"});
   for (const std::string name : {"demo", "evaluate", "score", "trace", "cost", "evolve", "plan", "compress", "generate",
-                                 "tokenize", "sweep", "compare", "eigenprune"})
+                                 "tokenize", "sweep", "compare", "eigenprune", "inspect", "embed", "imatrix"})
     read(name, {name, "--help"});
   return all;
 }
@@ -241,7 +241,11 @@ TEST_CASE("compress says what it cannot pack, and from what it can", "[program][
   const auto said = [&](const std::string& source, const std::string& out) {
     return run(here.path(), {"compress", source, "--plan", "p", "--out", out}).text;
   };
-  CHECK_THAT(said("w.gguf", "x"), ContainsSubstring("w.gguf: a GGUF file, which cannot become a folder"));
+  CHECK_THAT(said("w.gguf", "x.gguf"),
+             ContainsSubstring("quantized already (q8_0); expected the original model in float32"));
+  const auto allowed = run(here.path(), {"compress", "w.gguf", "--plan", "p", "--out", "x", "--allow-requantize"});
+  CHECK(allowed.status == 2);
+  CHECK_THAT(allowed.text, ContainsSubstring("w.gguf: a GGUF file, which cannot become a folder"));
   for (const std::string out : {"x", "x.gguf"})
     CHECK_THAT(said("w", out),
                ContainsSubstring("w: a folder whose matrices are packed already; expected the original model"));

@@ -138,7 +138,7 @@ TEST_CASE("evaluate --verdicts: a classifier and a language model, against a dir
   refused({world}, "--text FILE or --verdicts FILE");
   refused({checkpoints + "/bert", "--text", "v.jsonl"}, "a classifier without verdicts");
   refused({checkpoints + "/bert", "--verdicts", "v.jsonl", "--labels", "good,bad"}, "2 labels; expected 3");
-  refused({checkpoints + "/bert", "--verdicts", "v.jsonl", "--against", world}, "a GPT-2; expected a BERT");
+  refused({checkpoints + "/bert", "--verdicts", "v.jsonl", "--against", world}, "a GPT-2; expected an encoder");
   refused({world, "--verdicts", "nowhere.jsonl"}, "nowhere.jsonl");
   const auto scored = run(here.path(), {"score", checkpoints + "/bert", "--scorer", "weight_magnitude"});
   CHECK(scored.status == 2);

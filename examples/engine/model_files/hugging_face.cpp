@@ -177,6 +177,15 @@ void read_special_tokens(const json& root, const std::string& where, metadata_fi
 
 }  // namespace
 
+config read_folder_config(const std::filesystem::path& folder) {
+  const std::filesystem::path path = folder / "config.json";
+  const mapped_file file(path);
+  json root = parse_json(file.text(), path.string());
+  if (!parse_checkpoint_format(root, path.string())) return parse_config(file.text(), path.string());
+  root.erase("quantization_config");
+  return parse_config(root.dump(), path.string());
+}
+
 model_source open_hugging_face(const fs::path& folder) {
   const std::string where = (folder / "config.json").string();
   model_source s;

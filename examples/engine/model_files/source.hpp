@@ -99,6 +99,9 @@ struct model_source {
 /// Errors   tensors that are missing, unknown, duplicate or of another shape, by name.
 [[nodiscard]] model_source open_hugging_face(const std::filesystem::path& folder);
 
+/// What a folder's config.json states, of a quantized checkpoint too. Errors: those of open_hugging_face for this file.
+[[nodiscard]] config read_folder_config(const std::filesystem::path& folder);
+
 /// The contents of a llama2.c .bin file of version 0. The tensors' `bytes` point into the file.
 struct llama2c_file {
   engine::config config;

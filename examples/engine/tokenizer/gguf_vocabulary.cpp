@@ -18,7 +18,7 @@ namespace {
 using precis::token;
 using namespace gguf_key;
 
-constexpr std::string_view mark = "\xE2\x96\x81";  // U+2581
+constexpr std::string_view blank_mark = "\xE2\x96\x81";  // U+2581
 
 /// Tokens with the types that added tokens have; the rest are normal.
 [[nodiscard]] gguf_form form_of_tokens(std::string model, const tokenizer& loaded) {
@@ -222,7 +222,7 @@ gguf_form form_of_vocab_txt(const tokenizer& loaded) {
     if (name.starts_with("##") && name.size() > 2)
       name.erase(0, 2);
     else if (!(name.starts_with('[') && name.ends_with(']') && name.size() > 2))
-      name.insert(0, mark);
+      name.insert(0, blank_mark);
   }
   out.unknown = loaded.stages().tokens->find("[UNK]");
   if (const auto& rules = loaded.stages().bert) {
@@ -270,7 +270,9 @@ gguf_form form_of_score_file(std::span<const std::byte> file) {
                         : id < 3   ? gguf_token_type::control
                         : id < 259 ? gguf_token_type::byte
                                    : gguf_token_type::normal);
-    out.tokens.push_back(id < 3 ? std::string(first[id]) : id < 259 ? std::string(text) : replaced(text, " ", mark));
+    out.tokens.push_back(id < 3     ? std::string(first[id])
+                         : id < 259 ? std::string(text)
+                                    : replaced(text, " ", blank_mark));
     out.scores.push_back(score);
     rest = rest.subspan(8 + length);
   }

@@ -29,10 +29,8 @@ embedder::operator model_outline() const {
 
 bool is_embedder(const std::filesystem::path& path) {
   std::error_code ignored;
-  const std::filesystem::path file = path / "config.json";
-  if (!std::filesystem::is_regular_file(file, ignored)) return false;
-  const engine::mapped_file text(file);
-  const engine::config c = engine::parse_config(text.text(), file.string());
+  if (!std::filesystem::is_regular_file(path / "config.json", ignored)) return false;
+  const engine::config c = engine::read_folder_config(path);
   return !engine::family_of(c).causal && c.labels == 0;
 }
 

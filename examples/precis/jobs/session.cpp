@@ -103,10 +103,8 @@ session::operator model_outline() const {
 
 bool is_classifier(const std::filesystem::path& path) {
   std::error_code ignored;
-  const std::filesystem::path file = path / "config.json";
-  if (!std::filesystem::is_regular_file(file, ignored)) return false;
-  const engine::mapped_file text(file);
-  return engine::parse_config(text.text(), file.string()).labels != 0;
+  if (!std::filesystem::is_regular_file(path / "config.json", ignored)) return false;
+  return engine::read_folder_config(path).labels != 0;
 }
 
 std::size_t weight_count(std::span<const precis::matrix_info> matrices) {

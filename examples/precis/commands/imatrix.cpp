@@ -52,7 +52,7 @@ void add_imatrix(command_line& line) {
       "The file is what llama.cpp's llama-imatrix writes, and llama-quantize --imatrix reads: GGUF, or the older form "
       "if "
       "the\n"
-      "name ends in .dat. --imatrix takes files of either tool.");
+      "name ends in .dat. precis plan --imatrix takes the files of either tool.");
   add_model(c, o->model);
   add_special_tokens(c, o->model);
   add_tables(c, o->model);

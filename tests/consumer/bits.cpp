@@ -80,7 +80,9 @@ void encode_all() {
     std::vector<float> bad = w;
     bad[bad.size() / 2] = std::numeric_limits<float>::quiet_NaN();
     for (std::size_t entry = 0; entry < menu::size; ++entry) {
-      if (in % 32 != 0 && menu::name(entry).starts_with('q')) continue;  // ggml's blocks have no rest
+      const precis::kernel::code_kind codes = precis::kernel::parse_format(menu::name(entry))->codes;
+      const bool blocks = codes == precis::kernel::code_kind::ggml || codes == precis::kernel::code_kind::block;
+      if (in % 32 != 0 && blocks) continue;  // they have no rest
       std::vector<std::byte> packed(menu::bytes(entry, out, in));
       menu::encode(entry, {w, out, in}, packed);
       menu::decode(entry, packed, {decoded, out, in});

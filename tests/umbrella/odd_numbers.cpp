@@ -464,12 +464,12 @@ TEST_CASE("odd numbers: nothing at all has a documented result", "[precis][prope
   CHECK(size_report{}.bits_per_weight() == 0);
   CHECK(size_report{}.percent_reduction() == 0);
   CHECK(to_text(plan{}).starts_with("precis-plan 1\n"));
-  std::vector<float> zeros(64);
+  std::vector<float> zeros(512);
   for (std::size_t e = 0; e < codec::standard::size; e += 7) {  // a range of zero
-    std::vector<std::byte> packed(codec::standard::bytes(e, 2, 32));
-    std::vector<float> back(64, 1.f);
-    codec::standard::encode(e, {zeros, 2, 32}, packed);
-    codec::standard::decode(e, packed, mutable_weight_view(back, 2, 32));
+    std::vector<std::byte> packed(codec::standard::bytes(e, 2, 256));
+    std::vector<float> back(512, 1.f);
+    codec::standard::encode(e, {zeros, 2, 256}, packed);
+    codec::standard::decode(e, packed, mutable_weight_view(back, 2, 256));
     CAPTURE(codec::standard::names()[e]);
     CHECK(back == zeros);
   }

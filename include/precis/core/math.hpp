@@ -2,8 +2,8 @@
 
 #include <precis/kernel/ieee.hpp>
 
-/// The functions of <cmath> that the library calls, with the same results. To include <cmath> would take g++ 12 as long as a
-/// third of the library's own core, because it declares all special functions.
+/// The functions of `cmath` that the library calls, with the same results. To include that header would take g++ 12 as long as
+/// a third of the library's own core, because it declares all special functions.
 namespace precis::math {
 PRECIS_IEEE_BEGIN
 

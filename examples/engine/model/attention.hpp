@@ -14,7 +14,9 @@ struct row_span {
   std::ptrdiff_t stride = 0;  ///< elements between consecutive positions
 
   [[nodiscard]] T* row(std::size_t i) const noexcept { return data + static_cast<std::ptrdiff_t>(i) * stride; }
-  [[nodiscard]] row_span columns(std::size_t first) const noexcept { return {data + first, stride}; }
+  [[nodiscard]] row_span columns(std::size_t first) const noexcept {
+    return {data == nullptr ? nullptr : data + first, stride};  // nothing is cached at the first position
+  }
   template<class U>
   operator row_span<U>() const noexcept {  // NOLINT(google-explicit-constructor): adds const only
     return {data, stride};

@@ -108,10 +108,13 @@ void write_usual_extents(const config& c, nlohmann::ordered_json& keys) {
   keys["vocab_size"] = c.vocabulary;
 }
 
-nlohmann::ordered_json shortest(float value) {
+template<std::floating_point Number>
+nlohmann::ordered_json shortest(Number value) {
   char digits[32];
   const auto end = std::to_chars(digits, digits + sizeof digits, value).ptr;
   return nlohmann::ordered_json::parse(digits, end);
 }
+template nlohmann::ordered_json shortest(float);
+template nlohmann::ordered_json shortest(double);
 
 }  // namespace engine

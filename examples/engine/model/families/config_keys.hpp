@@ -5,6 +5,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include <concepts>
 #include <string>
 #include <string_view>
 
@@ -37,7 +38,10 @@ struct rotary_settings {
 [[nodiscard]] config read_usual_extents(const json_object& keys, architecture a);
 void write_usual_extents(const config& c, nlohmann::ordered_json& keys);
 
-/// A number with the fewest digits that read back as the same float: 1e-05, not 9.999999747378752e-06.
-[[nodiscard]] nlohmann::ordered_json shortest(float value);
+/// A number with the fewest digits that read back as the same float or double: 1e-05, not 9.999999747378752e-06.
+template<std::floating_point Number>
+[[nodiscard]] nlohmann::ordered_json shortest(Number value);
+extern template nlohmann::ordered_json shortest(float);
+extern template nlohmann::ordered_json shortest(double);
 
 }  // namespace engine

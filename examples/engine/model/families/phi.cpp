@@ -39,7 +39,7 @@ void write_config(const config& c, nlohmann::ordered_json& keys) {
   keys["num_key_value_heads"] = c.kv_heads;
   keys["intermediate_size"] = c.hidden;
   keys["layer_norm_eps"] = shortest(c.norm_epsilon);
-  keys["rope_theta"] = shortest(c.rope_theta);
+  keys["rope_theta"] = shortest(static_cast<double>(c.rope_theta));  // read as a double
   keys["partial_rotary_factor"] = static_cast<double>(c.rotary_width) / static_cast<double>(c.head_width());
 }
 

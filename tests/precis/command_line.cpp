@@ -325,6 +325,12 @@ TEST_CASE("every option refuses what is no value of its kind, before the work", 
       CHECK(refused.text.find(o.name) != std::string::npos);
       if (!value.empty()) CHECK(refused.text.find("'" + value + "'") != std::string::npos);
     }
+    if (o.name.ends_with("threads")) {
+      std::vector<std::string> command{o.subcommand};
+      if (o.subcommand != "demo") command.push_back(world);
+      command.push_back(o.name + "=4294967296000");
+      CHECK(run(here.path(), command).text.find("'4294967296000' is too large") != std::string::npos);
+    }
   }
   // A text may be anything but empty, where that would count as an option that was not given. An overlong one is refused by
   // a message that stays short, because it names no file, format or scorer.

@@ -68,6 +68,14 @@ option& option::positive() {
   declared_->check(CLI::PositiveNumber);
   return *this;
 }
+option& option::at_most(std::size_t largest) {
+  declared_->check([largest](const std::string& text) -> std::string {
+    std::size_t value = 0;  // texts that are no number have been refused
+    std::from_chars(text.data(), text.data() + text.size(), value);
+    return value <= largest ? "" : fmt::format("'{}' is too large; expected at most {}", text, largest);
+  });
+  return *this;
+}
 option& option::separated_by(char delimiter) {
   declared_->delimiter(delimiter);
   return *this;

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstddef>
 #include <functional>
 #include <memory>
 #include <string>
@@ -42,6 +43,7 @@ class option {
   option& shows_default();  ///< prints the value that the variable has now as the default
   option& one_of(std::vector<std::string> values);
   option& positive();
+  option& at_most(std::size_t largest);
   option& separated_by(char delimiter);
   option& tells(bool& given);  ///< sets `given` if the option is given: a default gives way where a value is refused
   option& may_be_empty();      ///< otherwise an empty text is refused

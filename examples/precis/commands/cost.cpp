@@ -72,11 +72,6 @@ exit_status write_table(const cost_command& o, const model_outline& m, const cos
 
 exit_status run(const cost_command& o) {
   require_writable({o.out, o.common.json});
-  constexpr std::size_t most_threads = 1024;
-  if (o.time_threads > most_threads)
-    precis::refuse({.what = fmt::format("{} threads", o.time_threads),
-                    .where = "--time-threads",
-                    .expected = fmt::format("at most {}; 0: one per processor", most_threads)});
   cost_request what{.entries = read_entries(o.entries, "--entries"),
                     .units = precis::parse_unit_kind(o.units, "--units")};
   session s = open_and_print(o.model);
@@ -164,6 +159,7 @@ void add_cost(command_line& line) {
       .only_if([o] { return o->time; }, "--time");
   c.add("--time-threads", o->time_threads, "with --time: threads of a product; 0: one per processor")
       .shows_default()
+      .at_most(most_threads)
       .only_if([o] { return o->time; }, "--time");
   c.add("--out", o->out, "cost table to write").shows_default().writes();
   add_resume(

@@ -42,7 +42,9 @@ void add_tables(subcommand& c, model_options& o) {
 
 void add_common(subcommand& c, run_options& o) {
   c.add("--json", o.json, "write the result as JSON to this file").writes();
-  c.add("--threads", o.threads, "threads; 0: one per processor. Results do not depend on it").shows_default();
+  c.add("--threads", o.threads, "threads; 0: one per processor. Results do not depend on it")
+      .shows_default()
+      .at_most(most_threads);
   c.add_flag("--quiet", o.quiet, "print no progress");
 }
 

@@ -8,6 +8,7 @@
 #include "jobs/text_windows.hpp"
 #include "jobs/verdicts.hpp"
 
+#include <cstddef>
 #include <functional>
 #include <string>
 
@@ -20,6 +21,8 @@ void add_model(subcommand& c, model_options& o);
 void add_requantize(subcommand& c, model_options& o);
 /// --special-tokens.
 option add_special_tokens(subcommand& c, model_options& o);
+/// The largest number of threads that an option takes: a system refuses more one by one.
+inline constexpr std::size_t most_threads = 1024;
 /// --json, --threads and --quiet.
 void add_common(subcommand& c, run_options& o);
 /// --fit.

@@ -2,4 +2,5 @@
 
 /// How the codes of a format are chosen: every fit.
 #include <precis/fit/clip_search.hpp>
+#include <precis/fit/gptq.hpp>
 #include <precis/fit/nearest.hpp>

@@ -30,7 +30,7 @@ measure::gram correlated() {
 
 TEST_CASE("gptq @post: never worse than nearest rounding, in every format that it serves", "[fit][gptq][property]") {
   const measure::gram g = correlated();
-  const fit::compensation by = fit::compensate(g.sum);
+  const fit::compensation by = fit::compensate(g.sum), by_eights = fit::compensate(g.sum, {.unit = 8});
   const float_matrix w = encoded::weights(out, in);
   std::size_t served = 0, compensated = 0;
   for (const std::string& name : standard::names()) {
@@ -40,7 +40,7 @@ TEST_CASE("gptq @post: never worse than nearest rounding, in every format that i
     if (name.starts_with("affine") && name.find(".g64") == std::string::npos) continue;  // one group is enough
     CAPTURE(name);
     std::vector<std::byte> packed(standard::bytes(entry, out, in)), plain(packed.size());
-    const fit::fitted report = fit::gptq{}(*format, w.view(), {&g, &by}, packed);
+    const fit::fitted report = fit::gptq{}(*format, w.view(), {&g, &by, &by_eights}, packed);
     float_matrix decoded(out, in), nearest(out, in);
     standard::decode(entry, packed, decoded.view());
     standard::encode(entry, w.view(), plain);
@@ -54,6 +54,23 @@ TEST_CASE("gptq @post: never worse than nearest rounding, in every format that i
   }
   CHECK(served > 60);
   CHECK(compensated > 55);
+}
+
+TEST_CASE("gptq lowers the error of points of code books", "[fit][gptq]") {
+  const measure::gram g = correlated();
+  const fit::compensation by = fit::compensate(g.sum), by_eights = fit::compensate(g.sum, {.unit = 8});
+  const float_matrix w = encoded::weights(out, in);
+  for (const char* name : {"iq2_xxs", "iq2_xs", "iq2_s", "iq3_xxs", "iq3_s"}) {
+    CAPTURE(name);
+    const std::size_t entry = standard::index_of(name);
+    std::vector<std::byte> packed(standard::bytes(entry, out, in));
+    const fit::fitted report = fit::gptq{}(*standard::packed_format(entry), w.view(), {&g, &by, &by_eights}, packed);
+    float_matrix decoded(out, in);
+    standard::decode(entry, packed, decoded.view());
+    CHECK(report.compensated);
+    CHECK(report.error < 0.75 * report.nearest_error);
+    CHECK(report.error == Approx(fit::compensated_error(w.view(), decoded.view(), g.sum, by.ridge)).epsilon(1e-2));
+  }
 }
 
 TEST_CASE("gptq halves the error of K-quants on correlated inputs", "[fit][gptq]") {

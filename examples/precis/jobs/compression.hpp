@@ -1,5 +1,6 @@
 #pragma once
 
+#include "jobs/rounding.hpp"
 #include "jobs/session.hpp"
 
 #include <precis/core/size.hpp>
@@ -22,7 +23,9 @@ struct compression_request {
   model_options model;
   std::string plan;           ///< file; empty: nothing is packed, only the container changes
   std::filesystem::path out;  ///< folder, or a file that ends in .gguf
-  std::string imatrix = {};   ///< file with the importances of the matrices' inputs; empty: none
+  std::string imatrix = {};      ///< file with the importances of the matrices' inputs; empty: none
+  std::string calibration = {};  ///< file of statistics, for the fit gptq
+  rounding_options rounding = {};
   bool replace = false;       ///< whether an existing output may be replaced
 };
 
@@ -33,6 +36,9 @@ struct compression_result {
   std::size_t all_before = 0;  ///< bytes of all tensors
   std::size_t all_after = 0;
   std::size_t removed = 0;          ///< weights pruned
+  std::size_t rounded = 0;          ///< matrices that --fit gptq packed
+  std::size_t compensated = 0;      ///< of these, by compensated rounding
+  double mean_error = 0;            ///< relative output error of these
   std::size_t with_importance = 0;  ///< matrices that the --imatrix file weighed
 };
 

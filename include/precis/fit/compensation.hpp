@@ -36,6 +36,7 @@ struct compensation {
 struct compensation_options {
   double damping = 0.1;        ///< added to the diagonal, as a share of its mean; the paper's scripts: 0.01
   bool by_magnitude = true;    ///< columns of large inputs first ("act-order"); else from left to right
+  std::size_t unit = 1;        ///< adjacent columns that stay together; formats that code several weights as one need it
 };
 
 /// The factor of a Gram matrix. An input that is always zero receives no error of other inputs. If H cannot be
@@ -67,10 +68,14 @@ template<executor Executor = sequential>
   compensation c;
   for (std::size_t i = 0; i < n; ++i) c.order.push_back(i);
   if (!(mean > 0)) return c;
-  if (o.by_magnitude)
+  if (o.by_magnitude) {
+    std::vector<double> size((n + o.unit - 1) / o.unit);
+    for (std::size_t i = 0; i < n; ++i) size[i / o.unit] += gram(i, i);
     std::sort(c.order.begin(), c.order.end(), [&](std::size_t a, std::size_t b) {
-      return gram(a, a) != gram(b, b) ? gram(a, a) > gram(b, b) : a < b;
+      const std::size_t x = a / o.unit, y = b / o.unit;
+      return x != y && size[x] != size[y] ? size[x] > size[y] : a < b;
     });
+  }
   for (double damping = o.damping; damping <= std::max(1.0, o.damping); damping *= 10) {
     basic_matrix<double> h(n, n);  // in reversed order
     for (std::size_t i = 0; i < n; ++i)

@@ -10,6 +10,7 @@
 #include <precis/fit/block_levels.hpp>
 #include <precis/fit/compensated_rounding.hpp>
 #include <precis/fit/compensation.hpp>
+#include <precis/fit/lattice_rounding.hpp>
 #include <precis/fit/level_table.hpp>
 #include <precis/kernel/ieee.hpp>
 #include <precis/kernel/packed_format.hpp>
@@ -27,6 +28,7 @@ PRECIS_IEEE_BEGIN
 struct input_moments {
   const measure::gram* gram = nullptr;
   const compensation* by = nullptr;
+  const compensation* by_eights = nullptr;  ///< with units of eight columns, for iq2 and iq3; null: these are not compensated
 
   /// [in] the mean square of every input: the importance that ggml's encoders take.
   [[nodiscard]] std::vector<float> mean_squares() const {
@@ -49,8 +51,8 @@ struct fitted {
 ///
 /// Formats   integers of up to 8 bits on grids that span their groups, and 4-bit floats; ggml's blocks with levels of
 ///           their own (q4_0 to q8_0, K-quants, iq4_nl, iq4_xs, mxfp4, nvfp4, q2_0): scales first, by ggml's own search with
-///           the importance of the inputs or without it, whichever leaves less, then codes within them. The bytes are
-///           ordinary blocks.
+///           the importance of the inputs or without it, whichever leaves less, then codes within them; iq2 and iq3,
+///           eight columns at a time, with the importance. The bytes are ordinary blocks.
 /// Unit      squared outputs summed over tokens, plus the damping.
 /// Errors    those of the codecs; moments of another number of inputs.
 /// Cost      out * in^2 multiply-adds for each choice of scales; see round_compensated and compensate.
@@ -64,7 +66,7 @@ struct gptq {
   [[nodiscard]] static bool serves(const kernel::packed_format& f) {
     if (f.rank_percent != 0 || f.kept != kernel::kept_weights::all) return false;
     if (f.codes == kernel::code_kind::grid) return has_levels(f.grid);
-    return with_level_block(f, [](auto) {});
+    return with_level_block(f, [](auto) {}) || with_lattice_block(f, [](auto) {});
   }
 
   /// Encodes `weights`. Requires serves(f), packed.size() of the format's bytes.
@@ -74,7 +76,8 @@ struct gptq {
     check(weights, moments);
     if (f.codes == kernel::code_kind::grid) return on_grids(f.grid, weights, moments, packed, run);
     fitted best;
-    with_level_block(f, [&]<class Block>(Block block) { best = in_blocks(block, weights, moments, packed, run); });
+    with_level_block(f, [&](auto block) { best = in_blocks(block, weights, moments, packed, run); });
+    with_lattice_block(f, [&](auto block) { best = on_lattice(block, weights, moments, packed, run); });
     return best;
   }
 
@@ -139,6 +142,31 @@ struct gptq {
       if (one.error == 0) break;
     }
     return best;
+  }
+
+  template<class Block, class Executor>
+  static fitted on_lattice(Block block, weight_view w, const input_moments& m, std::span<std::byte> packed,
+                           Executor&& run) {
+    const std::vector<float> importance = m.mean_squares();
+    encode(block, w, m.by->usable() ? as_span(importance) : std::span<const float>(), packed);
+    fitted result;
+    result.nearest_error = result.error = error_of(w, m, [&](mutable_weight_view d) { decode(block, packed, d); });
+    if (m.by_eights == nullptr || !m.by_eights->usable()) return result;
+    const lattice_rounded rounded =
+        round_to_lattice(w, lattice_of(block, packed, w.rows, w.cols), *m.by_eights, run);
+    if (!(rounded.error < result.nearest_error)) return result;
+    put_points(block, rounded, packed);
+    result.error = rounded.error;
+    result.compensated = true;
+    return result;
+  }
+  template<class Body>
+  static bool with_lattice_block(const kernel::packed_format& f, Body&& body) {
+    if (f.codes != kernel::code_kind::block) return false;
+    return kernel::with_block(f.block, [&]<class Block>(Block b) {
+      if constexpr (has_block_lattice<Block>) body(b);
+      return has_block_lattice<Block>;
+    });
   }
 
   template<class Block>

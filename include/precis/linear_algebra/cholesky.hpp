@@ -75,7 +75,7 @@ inline void copy_negated(matrix_view<const double> from, matrix_view<double> to)
 template<executor Executor = sequential>
 [[nodiscard]] bool cholesky(basic_matrix<double>& a, Executor&& run = {}) {
   PRECIS_EXPECTS(a.rows == a.cols, "a square matrix");
-  using lanes = kernel::native_double_lanes;
+  using double_lanes = kernel::native_double_lanes;
   constexpr std::size_t block = detail::triangle_block, rows_at_a_time = 2 * block;
   const std::size_t n = a.rows;
   basic_matrix<double> minus(block, n), inverse(block, block);
@@ -86,7 +86,7 @@ template<executor Executor = sequential>
     const auto column = a.view().col_range(j, width);
     const auto subtract = [&](std::size_t first, std::size_t height) {
       std::vector<double> workspace(kernel::product_workspace);
-      kernel::product_add<lanes>(std::as_const(a).view().row_range(first, height).col_range(0, j),
+      kernel::product_add<double_lanes>(std::as_const(a).view().row_range(first, height).col_range(0, j),
                                  matrix_view<const double>(left).transposed(), column.row_range(first, height),
                                  as_writable_span(workspace));
     };
@@ -102,7 +102,7 @@ template<executor Executor = sequential>
       std::vector<double> workspace(kernel::product_workspace);
       for (std::size_t i = 0; i < height; ++i)
         for (std::size_t k = 0; k < width; ++k) copy(i, k) = column(first + i, k);
-      kernel::product<lanes>(std::as_const(copy).view(), matrix_view<const double>(of_block).transposed(),
+      kernel::product<double_lanes>(std::as_const(copy).view(), matrix_view<const double>(of_block).transposed(),
                              column.row_range(first, height), as_writable_span(workspace));
     });
   }
@@ -118,7 +118,7 @@ template<executor Executor = sequential>
 template<executor Executor = sequential>
 void invert_lower(basic_matrix<double>& l, Executor&& run = {}) {
   PRECIS_EXPECTS(l.rows == l.cols, "a square matrix");
-  using lanes = kernel::native_double_lanes;
+  using double_lanes = kernel::native_double_lanes;
   constexpr std::size_t block = detail::triangle_block, columns_at_a_time = 2 * block;
   const std::size_t n = l.rows;
   basic_matrix<double> inverse(block, block), minus(block, block), of_row(block, n);
@@ -134,12 +134,12 @@ void invert_lower(basic_matrix<double>& l, Executor&& run = {}) {
     run.for_each((i + columns_at_a_time - 1) / columns_at_a_time, [&](std::size_t part) {
       const std::size_t j0 = part * columns_at_a_time, columns = std::min(columns_at_a_time, i - j0);
       std::vector<double> workspace(kernel::product_workspace);
-      kernel::product<lanes>(std::as_const(l).view().row_range(i, height).col_range(j0, i - j0),
+      kernel::product<double_lanes>(std::as_const(l).view().row_range(i, height).col_range(j0, i - j0),
                              std::as_const(l).view().row_range(j0, i - j0).col_range(j0, columns),
                              of_row.view().row_range(0, height).col_range(j0, columns), as_writable_span(workspace));
     });
     std::vector<double> workspace(kernel::product_workspace);
-    kernel::product<lanes>(matrix_view<const double>(negative),
+    kernel::product<double_lanes>(matrix_view<const double>(negative),
                            std::as_const(of_row).view().row_range(0, height).col_range(0, i),
                            l.view().row_range(i, height).col_range(0, i), as_writable_span(workspace));
     for (std::size_t r = 0; r < height; ++r)

@@ -4,3 +4,4 @@
 #include <precis/fit/clip_search.hpp>
 #include <precis/fit/gptq.hpp>
 #include <precis/fit/nearest.hpp>
+#include <precis/fit/sparse_gpt.hpp>

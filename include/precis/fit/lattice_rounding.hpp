@@ -79,7 +79,7 @@ struct lattice_tile {
   [[nodiscard]] double round_unit(std::size_t j, std::size_t block, std::size_t end, lattice_rounded& to) noexcept {
     constexpr std::size_t T = rounding_rows, unit = lattice_table::unit;
     const std::size_t k = by.order[j] / unit;
-    float weight[unit], step[T] = {}, size[unit][T], entry[2][T];
+    float weight[unit], step[T] = {}, size[unit][T], entry[unit][T];
     unsigned signs[T] = {};
     for (std::size_t i = 0; i < unit; ++i) weight[i] = 1 / (by.factor(j + i, j + i) * by.factor(j + i, j + i));
     for (std::size_t r = 0; r < rows; ++r) step[r] = table.step[table.at(k, first + r)];

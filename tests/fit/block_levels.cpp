@@ -19,10 +19,12 @@ void check_block() {
   const random_stream random(1, purpose(Block::name));
   for (std::uint64_t trial = 0; trial < 20; ++trial) {
     std::vector<std::byte> block(Block::bytes);
-    for (std::size_t i = 0; i < block.size(); ++i) block[i] = static_cast<std::byte>(random.below(1000 * trial + i, 60));
+    for (std::size_t i = 0; i < block.size(); ++i)
+      block[i] = static_cast<std::byte>(random.below(1000 * trial + i, 60));
     std::vector<std::uint8_t> codes(Block::weights);
     for (std::size_t i = 0; i < codes.size(); ++i)
-      codes[i] = static_cast<std::uint8_t>(random.below(1000 * trial + 500 + i, static_cast<std::uint64_t>(of::top) + 1));
+      codes[i] =
+          static_cast<std::uint8_t>(random.below(1000 * trial + 500 + i, static_cast<std::uint64_t>(of::top) + 1));
     fit::put_codes(Block{}, codes, block);
     const fit::level_table t = fit::levels_of(Block{}, block, 1, Block::weights);
     float decoded[Block::weights];
@@ -38,7 +40,8 @@ void check_block() {
 
 }  // namespace
 
-TEST_CASE("block levels: codes that are put into a block decode to step * level + offset", "[fit][block_levels][oracle]") {
+TEST_CASE("block levels: codes that are put into a block decode to step * level + offset",
+          "[fit][block_levels][oracle]") {
   namespace blocks = kernel::blocks;
   check_block<blocks::q2_k>();
   check_block<blocks::q3_k>();

@@ -24,7 +24,8 @@ fit::level_table two_bits() {
 }
 
 void check_close(const float_matrix& found, const std::vector<double>& expected) {
-  for (std::size_t i = 0; i < expected.size(); ++i) CHECK(static_cast<double>(found.values[i]) == Approx(expected[i]).margin(1e-6));
+  for (std::size_t i = 0; i < expected.size(); ++i)
+    CHECK(static_cast<double>(found.values[i]) == Approx(expected[i]).margin(1e-6));
 }
 
 }  // namespace
@@ -35,15 +36,19 @@ TEST_CASE("compensated rounding of fixture Q at 2 bits, by hand", "[fit][compens
   const fit::compensation none{.order = {0, 1, 2, 3}};
   const fit::rounded_matrix nearest = fit::round_compensated(fixture_q::weights.view(), t, none);
   check_close(nearest.values, {1.133333, -0.566667, -0.566667, -0.566667, -1, -1, 0.5, -1});
-  CHECK(fit::compensated_error(fixture_q::weights.view(), nearest.values.view(), g, 0.16) == Approx(5.7579555556).epsilon(1e-6));
-  CHECK(fit::compensated_error(fixture_q::weights.view(), nearest.values.view(), g, 0) == Approx(5.7311111111).epsilon(1e-6));
+  CHECK(fit::compensated_error(fixture_q::weights.view(), nearest.values.view(), g, 0.16) ==
+        Approx(5.7579555556).epsilon(1e-6));
+  CHECK(fit::compensated_error(fixture_q::weights.view(), nearest.values.view(), g, 0) ==
+        Approx(5.7311111111).epsilon(1e-6));
 
   const fit::compensation c = fit::compensate(g, {.damping = 0.01, .by_magnitude = false});
   const fit::rounded_matrix rounded = fit::round_compensated(fixture_q::weights.view(), t, c);
   check_close(rounded.values, {1.133333, -0.566667, -0.566667, -0.566667, -1, -1, 0, -1});
   CHECK(rounded.error == Approx(3.4159555556).epsilon(1e-6));
-  CHECK(fit::compensated_error(fixture_q::weights.view(), rounded.values.view(), g, c.ridge) == Approx(3.4159555556).epsilon(1e-6));
-  CHECK(fit::compensated_error(fixture_q::weights.view(), rounded.values.view(), g, 0) == Approx(3.3811111111).epsilon(1e-6));
+  CHECK(fit::compensated_error(fixture_q::weights.view(), rounded.values.view(), g, c.ridge) ==
+        Approx(3.4159555556).epsilon(1e-6));
+  CHECK(fit::compensated_error(fixture_q::weights.view(), rounded.values.view(), g, 0) ==
+        Approx(3.3811111111).epsilon(1e-6));
 
   const fit::rounded_matrix ordered =
       fit::round_compensated(fixture_q::weights.view(), t, fit::compensate(g, {.damping = 0.01}));

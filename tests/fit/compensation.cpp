@@ -18,7 +18,8 @@ TEST_CASE("compensation: the factor of fixture Q, by hand", "[fit][compensation]
   const std::vector<double> expected{1.034432, -0.555603, 0.617992, -0.447730, 0, 0.268044, -0.196124, 0.097421,
                                      0,        0,         0.306566, 0.173201,  0, 0,        0,         0.265747};
   REQUIRE(c.usable());
-  for (std::size_t i = 0; i < 16; ++i) CHECK(static_cast<double>(c.factor.values[i]) == Approx(expected[i]).margin(1e-6));
+  for (std::size_t i = 0; i < 16; ++i)
+    CHECK(static_cast<double>(c.factor.values[i]) == Approx(expected[i]).margin(1e-6));
 }
 
 TEST_CASE("compensation: columns of large inputs first", "[fit][compensation]") {
@@ -38,7 +39,8 @@ TEST_CASE("compensation: damping grows until the matrix can be factored, or noth
   CHECK(fit::compensate(dead).order == std::vector<std::size_t>{0, 1, 2});
 }
 
-TEST_CASE("compensation: fewer tokens than inputs, and an input that is always zero", "[fit][compensation][bad-input]") {
+TEST_CASE("compensation: fewer tokens than inputs, and an input that is always zero",
+          "[fit][compensation][bad-input]") {
   const std::vector<float> x{1, 2, 0, -1};  // one token
   const fit::compensation c = fit::compensate(measure::gram_of({std::span<const float>(x), 1, 1, 4}).sum);
   REQUIRE(c.usable());
@@ -50,7 +52,8 @@ TEST_CASE("compensation: fewer tokens than inputs, and an input that is always z
 TEST_CASE("compensation refuses statistics that are not finite", "[fit][compensation][bad-input]") {
   basic_matrix<double> g = fixture_q::gram();
   g(2, 1) = std::numeric_limits<double>::quiet_NaN();
-  CHECK(refusal([&] { static_cast<void>(fit::compensate(g)); }).find("element 2, 1 of the Gram matrix") != std::string::npos);
+  CHECK(refusal([&] { static_cast<void>(fit::compensate(g)); }).find("element 2, 1 of the Gram matrix") !=
+        std::string::npos);
   CHECK(refusal([&] { static_cast<void>(fit::compensate(fixture_q::gram(), {.damping = 0})); }).find("damping") !=
         std::string::npos);
 }
@@ -68,5 +71,6 @@ TEST_CASE("compensation: the corrected target is least squares on the outputs", 
   const fit::compensation c = fit::compensate(g, {.damping = 1e-9});
   const float_matrix target = fit::corrected_target(fixture_q::weights.view(), g, c);
   for (std::size_t i = 0; i < 8; ++i)
-    CHECK(static_cast<double>(target.values[i]) == Approx(2 * static_cast<double>(fixture_q::weights.values[i])).epsilon(1e-4));
+    CHECK(static_cast<double>(target.values[i]) ==
+          Approx(2 * static_cast<double>(fixture_q::weights.values[i])).epsilon(1e-4));
 }

@@ -105,6 +105,7 @@ TEST_CASE("gptq refuses statistics of another number of inputs", "[fit][gptq][ba
   const fit::compensation by = fit::compensate(g.sum);
   const float_matrix w = encoded::weights(out, in);
   std::vector<std::byte> packed(standard::bytes(standard::index_of("q4_0"), out, in));
-  CHECK(refusal([&] { fit::gptq{}(kernel::ggml_type::q4_0, w.view(), {&g, &by}, packed); }).find("statistics of 4 inputs") !=
-        std::string::npos);
+  CHECK(refusal([&] {
+          fit::gptq{}(kernel::ggml_type::q4_0, w.view(), {&g, &by}, packed);
+        }).find("statistics of 4 inputs") != std::string::npos);
 }

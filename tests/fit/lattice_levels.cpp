@@ -19,7 +19,8 @@ void check_block() {
   const random_stream random(1, purpose(Block::name));
   for (std::uint64_t trial = 0; trial < 10; ++trial) {
     std::vector<std::byte> block(Block::bytes);
-    for (std::size_t i = 0; i < block.size(); ++i) block[i] = static_cast<std::byte>(random.below(1000 * trial + i, 60));
+    for (std::size_t i = 0; i < block.size(); ++i)
+      block[i] = static_cast<std::byte>(random.below(1000 * trial + i, 60));
     fit::lattice_codes c;
     for (std::size_t i = 0; i < points; ++i)
       c.entry[i] = static_cast<std::uint16_t>(random.below(1000 * trial + 300 + i, of::book().size()));

@@ -30,7 +30,8 @@ basic_matrix<double> identity(std::size_t n) {
 
 }  // namespace
 
-TEST_CASE("lattice rounding @post: with a diagonal H every point is the nearest one", "[fit][lattice_rounding][oracle]") {
+TEST_CASE("lattice rounding @post: with a diagonal H every point is the nearest one",
+          "[fit][lattice_rounding][oracle]") {
   const std::size_t rows = 70, cols = 136;
   const float_matrix w = encoded::weights(rows, cols);
   const fit::lattice_table t = small_book(rows, cols, false);
@@ -56,9 +57,11 @@ TEST_CASE("lattice rounding @post: with a diagonal H every point is the nearest 
   CHECK(pooled.signs == found.signs);
 }
 
-TEST_CASE("lattice rounding: the number of minus signs is even where the format demands it", "[fit][lattice_rounding]") {
+TEST_CASE("lattice rounding: the number of minus signs is even where the format demands it",
+          "[fit][lattice_rounding]") {
   const float_matrix w = encoded::weights(9, 64);
-  const fit::lattice_rounded found = fit::round_to_lattice(w.view(), small_book(9, 64, true), fit::compensate(identity(64), {.unit = 8}));
+  const fit::lattice_rounded found =
+      fit::round_to_lattice(w.view(), small_book(9, 64, true), fit::compensate(identity(64), {.unit = 8}));
   for (const std::uint8_t signs : found.signs) {
     unsigned minus = 0;
     for (unsigned i = 0; i < 8; ++i) minus += signs >> i & 1u;

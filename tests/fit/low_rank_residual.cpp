@@ -46,16 +46,19 @@ TEST_CASE("low_rank_residual: the full rank restores the matrix; orthonormal inp
   CHECK(after(fit::low_rank_residual{.rank = 9}(w.view(), q.view())).weights < 1e-12);
   CHECK(after(fit::low_rank_residual{.rank = 9}(w.view(), q.view(), gram())).weights < 1e-10);
   basic_matrix<double> identity(3, 3, {1, 0, 0, 0, 1, 0, 0, 0, 1});
-  CHECK(after(fit::low_rank_residual{.rank = 1}(w.view(), q.view(), identity)).weights == Approx(0.0835642630).epsilon(1e-5));
+  CHECK(after(fit::low_rank_residual{.rank = 1}(w.view(), q.view(), identity)).weights ==
+        Approx(0.0835642630).epsilon(1e-5));
 }
 
-TEST_CASE("low_rank_residual: inputs that span less than all columns, and none", "[fit][low_rank_residual][bad-input]") {
+TEST_CASE("low_rank_residual: inputs that span less than all columns, and none",
+          "[fit][low_rank_residual][bad-input]") {
   basic_matrix<double> one_token(3, 3, {4, 2, 0, 2, 1, 0, 0, 0, 0});
   float_matrix corrected = q;
   fit::low_rank_residual{.rank = 1}(w.view(), q.view(), one_token).add_to(corrected.view());
   CHECK(measure::squared_output_error(w.view(), corrected.view(), one_token) < 1e-4);
   CHECK(after(fit::low_rank_residual{.rank = 1}(w.view(), q.view(), basic_matrix<double>(3, 3))).weights ==
         Approx(0.0835642630).epsilon(1e-5));
-  CHECK(refusal([&] { static_cast<void>(fit::low_rank_residual{}(w.view(), q.view(), basic_matrix<double>(2, 2))); })
-            .find("2 inputs") != std::string::npos);
+  CHECK(refusal([&] {
+          static_cast<void>(fit::low_rank_residual{}(w.view(), q.view(), basic_matrix<double>(2, 2)));
+        }).find("2 inputs") != std::string::npos);
 }

@@ -42,5 +42,7 @@ TEST_CASE("sparse_gpt refuses another order of columns", "[fit][sparse_gpt][bad-
   float_matrix w = fixture_q::weights;
   const fit::compensation by = fit::compensate(fixture_q::gram());
   CHECK(refusal([&] { fit::sparse_gpt{}(w.view(), by); }).find("left to right") != std::string::npos);
-  CHECK(refusal([&] { fit::sparse_gpt{.sparsity = 2}(w.view(), fit::compensate(fixture_q::gram(), {.by_magnitude = false})); }) != "");
+  CHECK(refusal([&] {
+          fit::sparse_gpt{.sparsity = 2}(w.view(), fit::compensate(fixture_q::gram(), {.by_magnitude = false}));
+        }) != "");
 }

@@ -32,18 +32,20 @@ double divergence(const scratch& here, const std::string& model) {
 
 }  // namespace
 
-TEST_CASE("calibrate, cost, plan, compress and evaluate: gptq beats the other fits at equal bytes", "[program][calibrate]") {
+TEST_CASE("calibrate, cost, plan, compress and evaluate: gptq beats the other fits at equal bytes",
+          "[program][calibrate]") {
   const scratch here("calibrate");
-  done(here, {"calibrate", world, "--text", calibration_text, "--windows", "24", "--gradients", "8", "--out", "w.calibration",
-              "--imatrix", "w.imatrix.gguf"});
+  done(here, {"calibrate", world, "--text", calibration_text, "--windows", "24", "--gradients", "8", "--out",
+              "w.calibration", "--imatrix", "w.imatrix.gguf"});
   for (const std::string formats : {"gguf", "ours"}) {
     CAPTURE(formats);
-    done(here, {"cost", world, "--calibration", "w.calibration", "--formats", formats, "--fit", "gptq", "--out", "w.costs"});
+    done(here,
+         {"cost", world, "--calibration", "w.calibration", "--formats", formats, "--fit", "gptq", "--out", "w.costs"});
     CHECK_THAT(test::read(here / "w.costs"), ContainsSubstring("fit gptq"));
     done(here, {"plan", world, "--costs", "w.costs", "--budget", "4.6bpw", "--out", "w.plan", "--json", "p.json"});
     const std::string out = formats == "gguf" ? "w.gguf" : "w.folder";
-    const std::string said = done(here, {"compress", world, "--plan", "w.plan", "--calibration", "w.calibration", "--fit",
-                                         "gptq", "--out", out});
+    const std::string said = done(
+        here, {"compress", world, "--plan", "w.plan", "--calibration", "w.calibration", "--fit", "gptq", "--out", out});
     CHECK_THAT(said, ContainsSubstring("matrices compensated"));
     std::string plain = test::read(here / "w.plan");
     plain.replace(plain.find("fit gptq"), 8, "fit clip_search");
@@ -79,9 +81,10 @@ TEST_CASE("a calibration of another model, or none, is refused before any work",
 
 TEST_CASE("calibrations of two texts add up", "[program][calibrate]") {
   const scratch here("calibrate-add");
-  done(here, {"calibrate", world, "--text", calibration_text, "--windows", "4", "--gradients", "0", "--out", "a.calibration"});
-  done(here, {"calibrate", world, "--text", heldout, "--windows", "3", "--gradients", "0", "--add", "a.calibration", "--out",
-              "b.calibration", "--json", "b.json"});
+  done(here, {"calibrate", world, "--text", calibration_text, "--windows", "4", "--gradients", "0", "--out",
+              "a.calibration"});
+  done(here, {"calibrate", world, "--text", heldout, "--windows", "3", "--gradients", "0", "--add", "a.calibration",
+              "--out", "b.calibration", "--json", "b.json"});
   const auto both = json_of(here / "b.json");
   CHECK(both.at("texts").size() == 2);
   CHECK(both.at("texts").at(0) == "calibration.txt");

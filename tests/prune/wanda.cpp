@@ -42,7 +42,9 @@ TEST_CASE("wanda removes weights of inputs that are always zero first", "[prune]
 
 TEST_CASE("wanda refuses statistics of another matrix", "[prune][wanda][bad-input]") {
   float_matrix w = fixture_q::weights;
-  CHECK(refusal([&] { prune::wanda{}(w.view(), std::vector<double>{1, 2}); }).find("one per column") != std::string::npos);
-  CHECK(refusal([&] { prune::wanda{}(w.view(), std::vector<double>{1, 2, -1, 1}); }).find("squared input 2") != std::string::npos);
+  CHECK(refusal([&] { prune::wanda{}(w.view(), std::vector<double>{1, 2}); }).find("one per column") !=
+        std::string::npos);
+  CHECK(refusal([&] { prune::wanda{}(w.view(), std::vector<double>{1, 2, -1, 1}); }).find("squared input 2") !=
+        std::string::npos);
   CHECK(w == fixture_q::weights);
 }

@@ -53,13 +53,15 @@ exit_status run(const calibrate_command& o) {
 
 void add_calibrate(command_line& line) {
   auto o = std::make_shared<calibrate_command>();
-  subcommand c = line.add("calibrate", "gather the statistics of every input on a text, for rounding that knows the data");
+  subcommand c =
+      line.add("calibrate", "gather the statistics of every input on a text, for rounding that knows the data");
   c.footer(
       "Examples:\n"
       "  precis calibrate MODEL --text calibration.txt --windows 160 --out model.calibration\n"
       "  precis calibrate MODEL --text code.txt --add model.calibration --out both.calibration\n"
       "  precis cost MODEL --calibration model.calibration --formats gguf --fit gptq --out model.costs\n"
-      "The file holds a Gram matrix per input, which takes 4 bytes times the square of its width, the gradients at the\n"
+      "The file holds a Gram matrix per input, which takes 4 bytes times the square of its width, the gradients at "
+      "the\n"
       "outputs, and the tokens. Text like the one that the model will read matters more than its amount.");
   add_model(c, o->model);
   add_special_tokens(c, o->model);

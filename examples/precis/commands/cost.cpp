@@ -95,8 +95,8 @@ exit_status run_with_calibration(const cost_command& o) {
   const session s = open_and_print(o.model);
   const calibration c = read_calibration(o.calibration, s.fingerprint, s.model.matrices());
   const cost_result found{.table = rounding_costs(s, entries_of(o), precis::parse_unit_kind(o.units, "--units"), c,
-                                            {.damping = o.damping}, o.common),
-                    .seconds = seconds_since(began)};
+                                                  {.damping = o.damping}, o.common),
+                          .seconds = seconds_since(began)};
   return write_table(o, s, found, nullptr);
 }
 
@@ -107,8 +107,7 @@ exit_status run(const cost_command& o) {
     precis::refuse({.what = "--fit gptq without data",
                     .where = "cost",
                     .expected = "--calibration FILE, written by `precis calibrate`"});
-  cost_request what{.entries = entries_of(o),
-                    .units = precis::parse_unit_kind(o.units, "--units")};
+  cost_request what{.entries = entries_of(o), .units = precis::parse_unit_kind(o.units, "--units")};
   session s = open_and_print(o.model);
   std::optional<text_windows> text;
   require_text(o.by, !o.text.file.empty());

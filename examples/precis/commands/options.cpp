@@ -54,8 +54,9 @@ option add_fit(subcommand& c, run_options& o, bool with_data) {
       "which spans it (faster, less exact)";
   return c
       .add("--fit", o.fit,
-           with_data ? help + "; or of all formats, ggml's blocks too: gptq, which keeps the outputs near the original's "
-                              "on the data of --calibration"
+           with_data ? help +
+                           "; or of all formats, ggml's blocks too: gptq, which keeps the outputs near the original's "
+                           "on the data of --calibration"
                      : help)
       .one_of(with_data ? std::vector<std::string>{"clip_search", "nearest", "gptq"}
                         : std::vector<std::string>{"clip_search", "nearest"})

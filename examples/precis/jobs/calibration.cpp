@@ -266,7 +266,8 @@ calibration read_calibration(const std::filesystem::path& path, const std::strin
     s.moments.sum = precis::basic_matrix<double>(n, n);
     for (std::size_t i = 0, k = 0; i < n; ++i)
       for (std::size_t j = 0; j <= i; ++j, ++k) {
-        if (!std::isfinite(gram[k])) bad("statistics of " + name + " are not finite", "finite activations: calibrate again");
+        if (!std::isfinite(gram[k]))
+          bad("statistics of " + name + " are not finite", "finite activations: calibrate again");
         s.moments.sum(i, j) = s.moments.sum(j, i) = gram[k];
       }
     for (const engine::json& each : names) {
@@ -282,10 +283,11 @@ calibration read_calibration(const std::filesystem::path& path, const std::strin
   const auto ids = read.operator()<std::int32_t>("windows", engine::dtype::i32);
   std::size_t from = 0;
   for (const std::int32_t length : read.operator()<std::int32_t>("window_lengths", engine::dtype::i32)) {
-    if (length <= 0 || from + static_cast<std::size_t>(length) > ids.size()) bad("windows beyond the tokens", "a file of precis calibrate");
+    if (length <= 0 || from + static_cast<std::size_t>(length) > ids.size())
+      bad("windows beyond the tokens", "a file of precis calibrate");
     const auto n = static_cast<std::size_t>(length);
-    c.windows.push_back(precis::prompts(1, {ids.begin() + static_cast<std::ptrdiff_t>(from),
-                                            ids.begin() + static_cast<std::ptrdiff_t>(from + n)}));
+    c.windows.push_back(precis::prompts(
+        1, {ids.begin() + static_cast<std::ptrdiff_t>(from), ids.begin() + static_cast<std::ptrdiff_t>(from + n)}));
     from += n;
   }
   return c;

@@ -23,12 +23,12 @@ struct text_windows;
 struct calibration {
   static constexpr std::size_t none = static_cast<std::size_t>(-1);
 
-  std::string model, fingerprint;    ///< name, and of shapes and values
-  std::vector<std::string> texts;    ///< names of the files
+  std::string model, fingerprint;  ///< name, and of shapes and values
+  std::vector<std::string> texts;  ///< names of the files
   std::vector<precis::measure::input_statistics> inputs;
-  std::vector<std::size_t> reads;    ///< [matrices] index into `inputs`; none: no input reached the matrix
-  std::vector<double> sensitivity;   ///< [matrices] mean square of d log p / dy over tokens and outputs, in nats^2 per
-                                     ///< squared output, p of a token drawn from the model; 0: not measured
+  std::vector<std::size_t> reads;   ///< [matrices] index into `inputs`; none: no input reached the matrix
+  std::vector<double> sensitivity;  ///< [matrices] mean square of d log p / dy over tokens and outputs, in nats^2 per
+                                    ///< squared output, p of a token drawn from the model; 0: not measured
   std::vector<precis::token_batch> windows;  ///< one sequence each
 
   [[nodiscard]] std::size_t tokens() const noexcept;

@@ -1,7 +1,7 @@
 #include "jobs/compression.hpp"
 
-#include "jobs/formats.hpp"
 #include "jobs/calibration.hpp"
+#include "jobs/formats.hpp"
 #include "jobs/importance.hpp"
 #include "jobs/plans.hpp"
 #include "jobs/run_options.hpp"
@@ -197,7 +197,8 @@ compression_result compress(const compression_request& r, const run_options& o) 
                             std::vector<float> values(t.elements());
                             engine::decode(t, codecs, values);
                             const precis::weight_view w(values, t.shape[0], t.shape[1]);
-                            pack_matrix(t.in_major ? w.transposed() : w, c, packed, fit.compensate ? code_fit{} : fit, importance_of(c));
+                            pack_matrix(t.in_major ? w.transposed() : w, c, packed, fit.compensate ? code_fit{} : fit,
+                                        importance_of(c));
                             bar.step();
                           }});
     };

@@ -21,12 +21,12 @@ struct run_options;
 /// Packing a model by a plan.
 struct compression_request {
   model_options model;
-  std::string plan;           ///< file; empty: nothing is packed, only the container changes
-  std::filesystem::path out;  ///< folder, or a file that ends in .gguf
+  std::string plan;              ///< file; empty: nothing is packed, only the container changes
+  std::filesystem::path out;     ///< folder, or a file that ends in .gguf
   std::string imatrix = {};      ///< file with the importances of the matrices' inputs; empty: none
   std::string calibration = {};  ///< file of statistics, for the fit gptq
   rounding_options rounding = {};
-  bool replace = false;       ///< whether an existing output may be replaced
+  bool replace = false;  ///< whether an existing output may be replaced
 };
 
 struct compression_result {

@@ -44,9 +44,10 @@ void formats::decode(std::size_t entry, std::span<const std::byte> packed, preci
 void code_fit::operator()(const precis::kernel::grid_format& f, precis::weight_view weights,
                           std::span<std::byte> packed) const {
   if (compensate)
-    precis::refuse({.what = "gptq without the statistics of a model's inputs",
-                    .where = "--fit",
-                    .expected = "clip_search or nearest here; gptq in `precis cost` and `precis compress` with --calibration"});
+    precis::refuse(
+        {.what = "gptq without the statistics of a model's inputs",
+         .where = "--fit",
+         .expected = "clip_search or nearest here; gptq in `precis cost` and `precis compress` with --calibration"});
   if (search)
     precis::dispatch::clip_search{}(f, weights, packed);
   else

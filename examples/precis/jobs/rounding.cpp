@@ -28,6 +28,25 @@ double signal_of(precis::weight_view w, const precis::measure::gram& g, const fi
   return fit::compensated_error(w, {zeros.data(), w.rows, w.cols, 0, 1}, g.sum, by.ridge);
 }
 
+/// The program's own encoders, which formats.cpp has compiled, for fit::gptq.
+struct compiled_codecs {
+  std::size_t entry;
+
+  void encode(const precis::kernel::packed_format&, precis::weight_view w, std::span<const float> importance,
+              std::span<std::byte> packed) const {
+    if (const auto grid = formats::format(entry))
+      code_fit{.search = false}(*grid, w, packed);
+    else if (importance.empty())
+      formats::encode(entry, w, packed);
+    else
+      formats::encode(entry, w, importance, packed);
+  }
+  void decode(const precis::kernel::packed_format&, std::span<const std::byte> packed,
+              precis::mutable_weight_view w) const {
+    formats::decode(entry, packed, w);
+  }
+};
+
 /// Whether an entry codes eight weights at a time.
 bool codes_eights(std::size_t entry) {
   const std::string name = formats::names()[entry];
@@ -54,13 +73,15 @@ rounded round_matrix(precis::weight_view target, std::size_t entry, const std::s
     const auto format = formats::packed_format(entry);
     const bool known = gram != nullptr && by != nullptr;
     if (known && by->usable() && format && fit::gptq::serves(*format)) {
-      const fit::fitted report = fit::gptq{}(*format, target, {gram, by, by_eights}, result.bytes);
+      const fit::fitted report = fit::gptq{}(*format, target, {gram, by, by_eights}, result.bytes, precis::sequential{},
+                                             compiled_codecs{entry});
       const double signal = signal_of(target, *gram, *by);
       result.relative_error = signal > 0 ? report.error / signal : 0.0;
       result.compensated = report.compensated;
       return;
     }
-    const auto importance = known && by->usable() ? fit::input_moments{gram, by, nullptr}.mean_squares() : std::vector<float>();
+    const auto importance =
+        known && by->usable() ? fit::input_moments{gram, by, nullptr}.mean_squares() : std::vector<float>();
     if (const auto grid = formats::format(entry))
       code_fit{.search = true}(*grid, target, result.bytes);
     else if (!importance.empty())
@@ -121,26 +142,47 @@ class layer_by_layer {
     of_packed_ = of_original_;
   }
 
-  /// Gathers the inputs of a layer in both models; the original's residuals then leave the layer.
-  [[nodiscard]] std::vector<layer_input> inputs_of(std::size_t layer) {
-    std::vector<layer_input> inputs;
+  /// Runs a layer of the original on all windows and keeps its inputs; the original's residuals then leave the layer.
+  /// @return the matrices that read each input, in the order of the layer's computation.
+  [[nodiscard]] std::vector<std::vector<std::size_t>> enter(std::size_t layer) {
+    of_layer_.assign(of_original_.size(), {});
+    pool_.for_each(of_original_.size(),
+                   [&](std::size_t w) { of_layer_[w] = capture(original_, layer, of_original_[w]); });
+    std::vector<std::vector<std::size_t>> stages;
+    for (const std::vector<captured_input>& window : of_layer_)
+      for (const captured_input& i : window)
+        if (std::ranges::find(stages, i.matrices) == stages.end()) stages.push_back(i.matrices);
+    return stages;
+  }
+  /// Gathers one input of the layer in the packed model as it is now, whose earlier matrices make up for errors already.
+  [[nodiscard]] layer_input gather(std::size_t layer, const std::vector<std::size_t>& readers) {
+    layer_input input{.matrices = readers, .of_compressed = {}, .cross = {}};
+    bool comparable = true;
     constexpr std::size_t at_a_time = 4;
-    for (std::size_t first = 0; first < of_original_.size(); first += at_a_time) {
-      const std::size_t count = std::min(at_a_time, of_original_.size() - first);
-      std::vector<std::vector<captured_input>> x(count), y(count);
-      pool_.for_each(2 * count, [&](std::size_t k) {
-        const std::size_t w = first + k / 2;
-        if (k % 2 == 0) {
-          x[k / 2] = capture(original_, layer, of_original_[w]);
-        } else {
-          precis::activations residual = of_packed_[w];
-          y[k / 2] = capture(packed_, layer, residual);
-        }
+    for (std::size_t first = 0; first < of_packed_.size(); first += at_a_time) {
+      const std::size_t count = std::min(at_a_time, of_packed_.size() - first);
+      std::vector<std::vector<captured_input>> y(count);
+      pool_.for_each(count, [&](std::size_t k) {
+        precis::activations residual = of_packed_[first + k];
+        y[k] = capture(packed_, layer, residual);
       });
-      for (std::size_t k = 0; k < count; ++k) add(inputs, x[k], y[k], of_original_[first + k].tokens);
+      for (std::size_t k = 0; k < count; ++k) {
+        const auto reads_same = [&](const captured_input& i) { return i.matrices == readers; };
+        const auto of_y = std::ranges::find_if(y[k], reads_same);
+        const auto of_x = std::ranges::find_if(of_layer_[first + k], reads_same);
+        if (of_y == y[k].end()) continue;
+        const precis::activations_view<const float> b = std::as_const(of_y->values).view();
+        input.of_compressed.add(b, pool_);
+        // Tokens that are routed to an expert need not be the same ones.
+        comparable = comparable && of_x != of_layer_[first + k].end() && b.rows() == of_packed_[first + k].tokens &&
+                     of_x->values.view().rows() == b.rows();
+        if (comparable)
+          precis::measure::detail::add_cross_moments(std::as_const(of_x->values).view(), b, input.cross, pool_);
+      }
     }
-    for (layer_input& i : inputs) i.of_compressed.finish(original_.matrices()[i.matrices.front()].name);
-    return inputs;
+    if (!comparable) input.cross = {};
+    input.of_compressed.finish(original_.matrices()[readers.front()].name);
+    return input;
   }
 
   /// Replaces a matrix of the packed model.
@@ -153,32 +195,12 @@ class layer_by_layer {
   }
 
  private:
-  void add(std::vector<layer_input>& inputs, const std::vector<captured_input>& x, const std::vector<captured_input>& y,
-           std::size_t tokens) {
-    for (const captured_input& of_y : y) {
-      const auto reads_same = [&](const auto& i) { return i.matrices == of_y.matrices; };
-      auto at = std::ranges::find_if(inputs, reads_same);
-      const auto of_x = std::ranges::find_if(x, reads_same);
-      if (at == inputs.end()) {
-        inputs.push_back({.matrices = of_y.matrices, .of_compressed = {}, .cross = {}});
-        at = inputs.end() - 1;
-        at->cross = precis::basic_matrix<double>(of_y.values.features, of_y.values.features);
-      }
-      at->of_compressed.add(of_y.values.view(), pool_);
-      // Tokens that are routed to an expert need not be the same ones.
-      const bool comparable = of_x != x.end() && of_x->values.view().rows() == tokens && of_y.values.view().rows() == tokens;
-      if (!comparable) at->cross = {};
-      if (at->cross.rows != 0)
-        precis::measure::detail::add_cross_moments(std::as_const(of_x->values).view(),
-                                                   std::as_const(of_y.values).view(), at->cross, pool_);
-    }
-  }
-
   const engine::transformer& original_;
   engine::transformer packed_;
   rounding_options how_;
   worker_pool pool_;
   std::vector<precis::activations> of_original_, of_packed_;
+  std::vector<std::vector<captured_input>> of_layer_;  ///< [windows] inputs of the current layer in the original
 };
 
 /// A copy of a matrix, pruned as the choice says.
@@ -203,8 +225,7 @@ std::vector<rounded> round_model(const session& s, std::span<const precis::matri
   std::vector<std::size_t> of_matrix(matrices.size(), calibration::none);
   for (std::size_t i = 0; i < choices.size(); ++i) of_matrix[choices[i].matrix] = i;
   progress bar("rounding", choices.size(), o.how());
-  const auto round = [&](std::size_t m, precis::weight_view target, const precis::measure::gram* g,
-                         const factors* f) {
+  const auto round = [&](std::size_t m, precis::weight_view target, const precis::measure::gram* g, const factors* f) {
     const std::size_t i = of_matrix[m];
     result[i] = round_matrix(target, choices[i].entry, choices[i].name, g, f == nullptr ? nullptr : &f->by,
                              f == nullptr ? nullptr : &f->by_eights);
@@ -229,11 +250,13 @@ std::vector<rounded> round_model(const session& s, std::span<const precis::matri
   if (how.from_compressed) {
     layer_by_layer both(s, c, how, o);
     for (std::size_t l = 0; l < s.model.layers(); ++l) {
-      for (const layer_input& in : both.inputs_of(l)) {
+      for (const std::vector<std::size_t>& stage : both.enter(l)) {
         stop_if_interrupted();
+        const layer_input in = both.gather(l, stage);
         round_input(in.matrices, in.of_compressed.moments, &in.cross);
         for (const std::size_t m : in.matrices)
-          if (of_matrix[m] != calibration::none) both.replace(m, choices[of_matrix[m]].entry, result[of_matrix[m]].bytes);
+          if (of_matrix[m] != calibration::none)
+            both.replace(m, choices[of_matrix[m]].entry, result[of_matrix[m]].bytes);
       }
       both.leave(l);
     }
@@ -256,7 +279,8 @@ precis::cost_table rounding_costs(const session& s, const std::vector<std::strin
   precis::cost_table t = precis::cost::blank_table<formats>(matrices, units, entries, 32, "cost");
   const bool in_nats = std::ranges::any_of(c.sensitivity, [](double v) { return v > 0; });
   t.maker = fmt::format("gptq output errors on {} tokens", c.tokens());
-  t.measure = in_nats ? "increase of KL divergence that output errors predict, nats per token" : "share of the squared outputs";
+  t.measure =
+      in_nats ? "increase of KL divergence that output errors predict, nats per token" : "share of the squared outputs";
   std::vector<std::size_t> index, unit_of(matrices.size());
   for (const std::string& each : t.entries) index.push_back(formats::index_of(each));
   for (std::size_t u = 0; u < t.units.size(); ++u)
@@ -273,16 +297,17 @@ precis::cost_table rounding_costs(const session& s, const std::vector<std::strin
     for (const std::size_t m : readers) {
       stop_if_interrupted();
       const precis::weight_view w = s.model.weights(m);
-      const double scale =
-          in_nats ? 0.5 * c.sensitivity[m] * signal_of(w, g, f.by) / static_cast<double>(std::max<std::size_t>(1, g.tokens))
-                  : 1.0;
+      const double scale = in_nats ? 0.5 * c.sensitivity[m] * signal_of(w, g, f.by) /
+                                         static_cast<double>(std::max<std::size_t>(1, g.tokens))
+                                   : 1.0;
       pool.for_each(index.size(), [&](std::size_t e) {
         double& cost = t.costs[unit_of[m] * index.size() + e];
         try {
           cost += scale * round_matrix(w, index[e], matrices[m].name, &g, &f.by, &f.by_eights).relative_error;
         } catch (const precis::error&) {
           precis::codec::check_finite(w, matrices[m].name);
-          cost = precis::not_admitted;  // a format that cannot hold these weights, such as rows that are not whole blocks
+          cost =
+              precis::not_admitted;  // a format that cannot hold these weights, such as rows that are not whole blocks
         }
       });
       bar.step();

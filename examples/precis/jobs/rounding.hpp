@@ -40,10 +40,10 @@ struct rounded {
                                    const precis::fit::compensation* by_eights = nullptr);
 
 /// The packed matrices of a plan, in the order of `choices`. Throws `stopped`.
-/// Cost     three forward passes of the calibration's windows with from_compressed, none without; and the fits.
+/// Cost     with from_compressed, one forward pass of the calibration's windows per distinct input of a layer and two more,
+///          and the inputs of one layer in memory; without it none; and the fits.
 [[nodiscard]] std::vector<rounded> round_model(const session& s, std::span<const precis::matrix_choice> choices,
-                                               const calibration& c, const rounding_options& how,
-                                               const run_options& o);
+                                               const calibration& c, const rounding_options& how, const run_options& o);
 
 /// Costs of every matrix in every entry, of the fit that ships: the increase of KL that a matrix's output error predicts
 /// by the gradients at its outputs, in nats per token; or, if the calibration has no gradients, relative output errors.

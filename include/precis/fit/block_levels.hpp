@@ -203,7 +203,8 @@ struct block_levels<kernel::blocks::small_block<Type, Id>> {
   static constexpr float top = static_cast<float>((1u << layout.bits) - 1u);
   static void read(const std::byte* block, float* step, float* offset) noexcept {
     step[0] = detail::half_at(block);
-    offset[0] = layout.has_minimum ? detail::half_at(block + 2) : -step[0] * static_cast<float>(1u << (layout.bits - 1));
+    offset[0] =
+        layout.has_minimum ? detail::half_at(block + 2) : -step[0] * static_cast<float>(1u << (layout.bits - 1));
   }
   static void put(const std::uint8_t* codes, std::byte* block) noexcept {
     std::uint8_t stored[32];

@@ -23,7 +23,7 @@ struct rounded_matrix {
   std::size_t cols = 0;
   std::vector<std::uint8_t> codes{};  ///< [rows x cols]
   float_matrix values{};              ///< [rows x cols]
-  double error = 0;                   ///< tr((T - V) H (T - V)') of target T and values V, by the sum of squares of the rounding errors
+  double error = 0;  ///< tr((T - V) H (T - V)') of target T and values V, by the sum of squares of the rounding errors
 };
 
 namespace detail {

@@ -25,18 +25,18 @@ PRECIS_IEEE_BEGIN
 ///     H = G + ridge I,  H^-1 = U'U (U upper triangular),  rows and columns of H in `order`
 struct compensation {
   std::vector<std::size_t> order{};  ///< [in] columns in the order in which they are rounded
-  float_matrix factor{};             ///< [in x in] U; empty: no compensation is possible, or there is nothing to compensate
-  double ridge = 0;                  ///< what is added to the diagonal of G, in its unit
-  double damping = 0;                ///< the ridge as a share of the mean diagonal element of G
+  float_matrix factor{};  ///< [in x in] U; empty: no compensation is possible, or there is nothing to compensate
+  double ridge = 0;       ///< what is added to the diagonal of G, in its unit
+  double damping = 0;     ///< the ridge as a share of the mean diagonal element of G
 
   [[nodiscard]] bool usable() const noexcept { return factor.rows != 0; }
 };
 
 /// How a Gram matrix becomes a compensation.
 struct compensation_options {
-  double damping = 0.1;        ///< added to the diagonal, as a share of its mean; the paper's scripts: 0.01
-  bool by_magnitude = true;    ///< columns of large inputs first ("act-order"); else from left to right
-  std::size_t unit = 1;        ///< adjacent columns that stay together; formats that code several weights as one need it
+  double damping = 0.1;      ///< added to the diagonal, as a share of its mean; the paper's scripts: 0.01
+  bool by_magnitude = true;  ///< columns of large inputs first ("act-order"); else from left to right
+  std::size_t unit = 1;      ///< adjacent columns that stay together; formats that code several weights as one need it
 };
 
 /// The factor of a Gram matrix. An input that is always zero receives no error of other inputs. If H cannot be

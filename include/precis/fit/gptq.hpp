@@ -28,7 +28,8 @@ PRECIS_IEEE_BEGIN
 struct input_moments {
   const measure::gram* gram = nullptr;
   const compensation* by = nullptr;
-  const compensation* by_eights = nullptr;  ///< with units of eight columns, for iq2 and iq3; null: these are not compensated
+  const compensation* by_eights =
+      nullptr;  ///< with units of eight columns, for iq2 and iq3; null: these are not compensated
 
   /// [in] the mean square of every input: the importance that ggml's encoders take.
   [[nodiscard]] std::vector<float> mean_squares() const {
@@ -44,6 +45,34 @@ struct fitted {
   double error = 0;          ///< tr((W - V) H (W - V)') of what was stored
   double nearest_error = 0;  ///< of nearest rounding on the same scales
   bool compensated = false;  ///< whether compensated rounding was stored, rather than nearest rounding
+};
+
+/// Encodes and decodes whole matrices with the codecs of the library. A program that has compiled them already passes
+/// functions of its own in their place.
+struct library_codecs {
+  /// As the codec does, with one importance per column or none.
+  template<class = void>
+  static void encode(const kernel::packed_format& f, weight_view w, std::span<const float> importance,
+                     std::span<std::byte> packed) {
+    if (f.codes == kernel::code_kind::grid) return codec::encode(f.grid, w, packed);
+    with_block(f, [&]<class Codec>(Codec) { Codec::encode(w, importance, packed); });
+  }
+  template<class = void>
+  static void decode(const kernel::packed_format& f, std::span<const std::byte> packed, mutable_weight_view w) {
+    if (f.codes == kernel::code_kind::grid) return codec::decode(f.grid, packed, w);
+    with_block(f, [&]<class Codec>(Codec) { Codec::decode(packed, w); });
+  }
+
+ private:
+  template<class Body>
+  static void with_block(const kernel::packed_format& f, Body&& body) {
+    if (f.codes == kernel::code_kind::block)
+      kernel::with_block(f.block, [&]<class Block>(Block) { body(codec::block_matrix<Block>{}); });
+    else
+      with_level_block(f, [&]<class Block>(Block) {
+        if constexpr (requires { Block::type; }) body(codec::ggml<Block::type>{});
+      });
+  }
 };
 
 /// Chooses the codes of a matrix so that its outputs, not its weights, stay near the original's: the error of every
@@ -69,73 +98,27 @@ struct gptq {
     return with_level_block(f, [](auto) {}) || with_lattice_block(f, [](auto) {});
   }
 
-  /// Encodes `weights`. Requires serves(f), packed.size() of the format's bytes.
-  template<executor Executor = sequential>
+  /// Encodes `weights`. Requires serves(f), packed.size() of the format's bytes. `codecs` has encode and decode of
+  /// library_codecs.
+  template<executor Executor = sequential, class Codecs = library_codecs>
   fitted operator()(const kernel::packed_format& f, weight_view weights, const input_moments& moments,
-                    std::span<std::byte> packed, Executor&& run = {}) const {
-    check(weights, moments);
-    if (f.codes == kernel::code_kind::grid) return on_grids(f.grid, weights, moments, packed, run);
-    fitted best;
-    with_level_block(f, [&](auto block) { best = in_blocks(block, weights, moments, packed, run); });
-    with_lattice_block(f, [&](auto block) { best = on_lattice(block, weights, moments, packed, run); });
-    return best;
-  }
-
- private:
-  template<class = void>
-  static void check(weight_view w, const input_moments& m) {
-    if (m.gram->sum.rows != w.cols || m.by->order.size() != w.cols)
-      refuse({.what = "statistics of " + std::to_string(m.gram->sum.rows) + " inputs for rows of " +
-                      std::to_string(w.cols) + " weights",
+                    std::span<std::byte> packed, Executor&& run = {}, const Codecs& codecs = {}) const {
+    if (moments.gram->sum.rows != weights.cols || moments.by->order.size() != weights.cols)
+      refuse({.what = "statistics of " + std::to_string(moments.gram->sum.rows) + " inputs for rows of " +
+                      std::to_string(weights.cols) + " weights",
               .where = "fit::gptq",
               .expected = "those of this matrix's inputs"});
-  }
-  /// The error of stored bytes.
-  template<class Decode>
-  [[nodiscard]] static double error_of(weight_view w, const input_moments& m, const Decode& decode) {
-    float_matrix decoded(w.rows, w.cols);
-    decode(decoded.view());
-    return compensated_error(w, decoded.view(), m.gram->sum, m.by->ridge);
-  }
-
-  template<class Executor>
-  static fitted on_grids(const kernel::grid_format& f, weight_view w, const input_moments& m,
-                         std::span<std::byte> packed, Executor&& run) {
-    codec::encode(f, w, packed);
-    fitted result;
-    result.nearest_error = result.error = error_of(w, m, [&](mutable_weight_view d) { codec::decode(f, packed, d); });
-    if (!m.by->usable()) return result;
-    const std::vector<codec::grid> grids = codec::read_grids(f, packed, w.rows, w.cols);
-    const rounded_matrix rounded = round_compensated(w, levels_of(f, as_span(grids), w.rows, w.cols), *m.by, run);
-    if (!(rounded.error < result.nearest_error)) return result;
-    codec::encode_on_grids(f, std::as_const(rounded.values).view(), packed, codec::choose_given{as_span(grids)});
-    result.error = rounded.error;
-    result.compensated = true;
-    return result;
-  }
-
-  template<class Block, class Executor>
-  fitted in_blocks(Block block, weight_view w, const input_moments& m, std::span<std::byte> packed,
-                   Executor&& run) const {
-    const std::vector<float> importance = m.mean_squares();
+    const std::vector<float> importance = moments.by->usable() ? moments.mean_squares() : std::vector<float>();
+    const bool is_grid = f.codes == kernel::code_kind::grid, with_levels = !is_grid && with_level_block(f, [](auto) {});
     fitted best;
     std::vector<std::byte> trial(packed.size());
     for (const bool searched : {true, false}) {
-      if (searched && (!search_scales || !m.by->usable())) continue;
-      encode(block, w, searched ? as_span(importance) : std::span<const float>(), trial);
-      fitted one;
-      one.nearest_error = one.error =
-          error_of(w, m, [&](mutable_weight_view d) { decode(block, trial, d); });
-      if (m.by->usable()) {
-        const rounded_matrix rounded = round_compensated(w, levels_of(block, trial, w.rows, w.cols), *m.by, run);
-        if (rounded.error < one.nearest_error) {
-          put_codes(block, as_span(rounded.codes), trial);
-          one.error = rounded.error;
-          one.compensated = true;
-        }
-      }
-      const bool first = best.nearest_error == 0 && best.error == 0 && !best.compensated;
-      if (first || one.error < best.error) {
+      // Grids span their groups; iq2 and iq3 are made for an importance.
+      if (searched ? is_grid || (with_levels && (!search_scales || importance.empty())) : !is_grid && !with_levels)
+        continue;
+      codecs.encode(f, weights, searched ? as_span(importance) : std::span<const float>(), trial);
+      const fitted one = round_on_scales(f, weights, moments, trial, run, codecs);
+      if (searched || is_grid || best.nearest_error == 0 || one.error < best.error) {
         std::copy(trial.begin(), trial.end(), packed.begin());
         best = one;
       }
@@ -144,20 +127,40 @@ struct gptq {
     return best;
   }
 
-  template<class Block, class Executor>
-  static fitted on_lattice(Block block, weight_view w, const input_moments& m, std::span<std::byte> packed,
-                           Executor&& run) {
-    const std::vector<float> importance = m.mean_squares();
-    encode(block, w, m.by->usable() ? as_span(importance) : std::span<const float>(), packed);
+ private:
+  /// Replaces the codes of an encoded matrix by better ones, if there are any.
+  template<class Executor, class Codecs>
+  static fitted round_on_scales(const kernel::packed_format& f, weight_view w, const input_moments& m,
+                                std::span<std::byte> packed, Executor&& run, const Codecs& codecs) {
+    float_matrix decoded(w.rows, w.cols);
+    codecs.decode(f, packed, decoded.view());
     fitted result;
-    result.nearest_error = result.error = error_of(w, m, [&](mutable_weight_view d) { decode(block, packed, d); });
-    if (m.by_eights == nullptr || !m.by_eights->usable()) return result;
-    const lattice_rounded rounded =
-        round_to_lattice(w, lattice_of(block, packed, w.rows, w.cols), *m.by_eights, run);
-    if (!(rounded.error < result.nearest_error)) return result;
-    put_points(block, rounded, packed);
-    result.error = rounded.error;
-    result.compensated = true;
+    result.nearest_error = result.error = compensated_error(w, decoded.view(), m.gram->sum, m.by->ridge);
+    if (!m.by->usable()) return result;
+    const auto better = [&](double error) {
+      if (!(error < result.nearest_error)) return false;
+      result.error = error;
+      result.compensated = true;
+      return true;
+    };
+    if (f.codes == kernel::code_kind::grid) {
+      const std::vector<codec::grid> grids = codec::read_grids(f.grid, packed, w.rows, w.cols);
+      const rounded_matrix rounded =
+          round_compensated(w, levels_of(f.grid, as_span(grids), w.rows, w.cols), *m.by, run);
+      if (better(rounded.error))
+        codec::encode_on_grids(f.grid, std::as_const(rounded.values).view(), packed,
+                               codec::choose_given{as_span(grids)});
+      return result;
+    }
+    const bool has_levels = with_level_block(f, [&](auto block) {
+      const rounded_matrix rounded = round_compensated(w, levels_of(block, packed, w.rows, w.cols), *m.by, run);
+      if (better(rounded.error)) put_codes(block, as_span(rounded.codes), packed);
+    });
+    if (has_levels || m.by_eights == nullptr || !m.by_eights->usable()) return result;
+    with_lattice_block(f, [&](auto block) {
+      const lattice_rounded rounded = round_to_lattice(w, lattice_of(block, packed, w.rows, w.cols), *m.by_eights, run);
+      if (better(rounded.error)) put_points(block, rounded, packed);
+    });
     return result;
   }
   template<class Body>
@@ -167,21 +170,6 @@ struct gptq {
       if constexpr (has_block_lattice<Block>) body(b);
       return has_block_lattice<Block>;
     });
-  }
-
-  template<class Block>
-  static void encode(Block, weight_view w, std::span<const float> importance, std::span<std::byte> packed) {
-    if constexpr (requires { Block::type; })
-      codec::ggml<Block::type>::encode(w, importance, packed);
-    else
-      codec::block_matrix<Block>::encode(w, importance, packed);
-  }
-  template<class Block>
-  static void decode(Block, std::span<const std::byte> packed, mutable_weight_view w) {
-    if constexpr (requires { Block::type; })
-      codec::ggml<Block::type>::decode(packed, w);
-    else
-      codec::block_matrix<Block>::decode(packed, w);
   }
 };
 

@@ -17,11 +17,11 @@ struct lattice_table {
   static constexpr std::size_t unit = 8;
 
   std::size_t rows = 0;
-  std::size_t cols = 0;          ///< a multiple of 8
-  std::size_t dimensions = 8;    ///< values per point: 8 or 4
-  bool even_signs = false;       ///< whether the number of minus signs of a unit is even
-  std::vector<float> points{};   ///< [entries x dimensions] positive
-  std::vector<float> step{};     ///< [cols / 8 x rows] not negative
+  std::size_t cols = 0;         ///< a multiple of 8
+  std::size_t dimensions = 8;   ///< values per point: 8 or 4
+  bool even_signs = false;      ///< whether the number of minus signs of a unit is even
+  std::vector<float> points{};  ///< [entries x dimensions] positive
+  std::vector<float> step{};    ///< [cols / 8 x rows] not negative
 
   [[nodiscard]] std::size_t entries() const noexcept { return points.size() / dimensions; }
   [[nodiscard]] std::size_t at(std::size_t of_unit, std::size_t row) const noexcept { return of_unit * rows + row; }
@@ -64,7 +64,9 @@ template<>
 struct block_lattice<kernel::blocks::iq2_xxs> {
   static constexpr std::size_t dimensions = 8;
   static constexpr bool even_signs = true;
-  static constexpr auto book() noexcept { return std::span<const std::uint16_t>(kernel::blocks::lattice_tables::iq2_xxs); }
+  static constexpr auto book() noexcept {
+    return std::span<const std::uint16_t>(kernel::blocks::lattice_tables::iq2_xxs);
+  }
   static constexpr float value(std::uint16_t entry, unsigned i) noexcept { return detail::value_of_iq2(entry, i); }
   static void read(const std::byte* block, float* step) noexcept {
     const float d = detail::half_at(block + kernel::blocks::iq2_xxs::scale);
@@ -89,7 +91,9 @@ template<>
 struct block_lattice<kernel::blocks::iq2_xs> {
   static constexpr std::size_t dimensions = 8;
   static constexpr bool even_signs = true;
-  static constexpr auto book() noexcept { return std::span<const std::uint16_t>(kernel::blocks::lattice_tables::iq2_xs); }
+  static constexpr auto book() noexcept {
+    return std::span<const std::uint16_t>(kernel::blocks::lattice_tables::iq2_xs);
+  }
   static constexpr float value(std::uint16_t entry, unsigned i) noexcept { return detail::value_of_iq2(entry, i); }
   static void read(const std::byte* block, float* step) noexcept {
     const float d = detail::half_at(block + kernel::blocks::iq2_xs::scale);
@@ -105,7 +109,9 @@ template<>
 struct block_lattice<kernel::blocks::iq2_s> {
   static constexpr std::size_t dimensions = 8;
   static constexpr bool even_signs = false;
-  static constexpr auto book() noexcept { return std::span<const std::uint16_t>(kernel::blocks::lattice_tables::iq2_s); }
+  static constexpr auto book() noexcept {
+    return std::span<const std::uint16_t>(kernel::blocks::lattice_tables::iq2_s);
+  }
   static constexpr float value(std::uint16_t entry, unsigned i) noexcept { return detail::value_of_iq2(entry, i); }
   static void read(const std::byte* block, float* step) noexcept {
     const float d = detail::half_at(block + kernel::blocks::iq2_s::scale);
@@ -128,7 +134,9 @@ template<>
 struct block_lattice<kernel::blocks::iq3_xxs> {
   static constexpr std::size_t dimensions = 4;
   static constexpr bool even_signs = true;
-  static constexpr auto book() noexcept { return std::span<const std::uint16_t>(kernel::blocks::lattice_tables::iq3_xxs); }
+  static constexpr auto book() noexcept {
+    return std::span<const std::uint16_t>(kernel::blocks::lattice_tables::iq3_xxs);
+  }
   static constexpr float value(std::uint16_t entry, unsigned i) noexcept {
     return kernel::blocks::detail::iq3_xxs_level(static_cast<unsigned>(entry) >> 3 * i & 7u);
   }
@@ -153,7 +161,9 @@ template<>
 struct block_lattice<kernel::blocks::iq3_s> {
   static constexpr std::size_t dimensions = 4;
   static constexpr bool even_signs = false;
-  static constexpr auto book() noexcept { return std::span<const std::uint16_t>(kernel::blocks::lattice_tables::iq3_s); }
+  static constexpr auto book() noexcept {
+    return std::span<const std::uint16_t>(kernel::blocks::lattice_tables::iq3_s);
+  }
   static constexpr float value(std::uint16_t entry, unsigned i) noexcept {
     return static_cast<float>(2u * (static_cast<unsigned>(entry) >> 3 * i & 7u) + 1u);
   }

@@ -173,7 +173,8 @@ template<executor Executor = sequential>
     tile.load(target);
     for (std::size_t block = 0; block < table.cols; block += detail::rounding_block) {
       const std::size_t end = std::min(block + detail::rounding_block, table.cols);
-      for (std::size_t j = block; j < end; j += lattice_table::unit) errors[i] += tile.round_unit(j, block, end, result);
+      for (std::size_t j = block; j < end; j += lattice_table::unit)
+        errors[i] += tile.round_unit(j, block, end, result);
       tile.push_block(block, end);
     }
   });

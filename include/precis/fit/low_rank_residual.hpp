@@ -100,7 +100,8 @@ struct low_rank_residual {
     low_rank_factors f{.b = float_matrix(d.rows, count), .a = float_matrix(count, d.cols)};
     for (std::size_t k = 0; k < count; ++k) {
       const double root = math::sqrt(s.values[k]), by = root > 0 ? 1 / root : 0.0;
-      for (std::size_t r = 0; r < d.rows; ++r) f.b(r, k) = static_cast<float>(s.left(k, r) * (left_is_long ? by : root));
+      for (std::size_t r = 0; r < d.rows; ++r)
+        f.b(r, k) = static_cast<float>(s.left(k, r) * (left_is_long ? by : root));
       for (std::size_t c = 0; c < d.cols; ++c) {
         double sum = l == nullptr ? s.right(k, c) : 0;
         if (l != nullptr)

@@ -87,8 +87,8 @@ template<executor Executor = sequential>
     const auto subtract = [&](std::size_t first, std::size_t height) {
       std::vector<double> workspace(kernel::product_workspace);
       kernel::product_add<double_lanes>(std::as_const(a).view().row_range(first, height).col_range(0, j),
-                                 matrix_view<const double>(left).transposed(), column.row_range(first, height),
-                                 as_writable_span(workspace));
+                                        matrix_view<const double>(left).transposed(), column.row_range(first, height),
+                                        as_writable_span(workspace));
     };
     if (j > 0) subtract(j, width);
     if (!detail::factor_block(column.row_range(j, width))) return false;
@@ -103,7 +103,7 @@ template<executor Executor = sequential>
       for (std::size_t i = 0; i < height; ++i)
         for (std::size_t k = 0; k < width; ++k) copy(i, k) = column(first + i, k);
       kernel::product<double_lanes>(std::as_const(copy).view(), matrix_view<const double>(of_block).transposed(),
-                             column.row_range(first, height), as_writable_span(workspace));
+                                    column.row_range(first, height), as_writable_span(workspace));
     });
   }
   for (std::size_t i = 0; i < n; ++i)
@@ -135,13 +135,14 @@ void invert_lower(basic_matrix<double>& l, Executor&& run = {}) {
       const std::size_t j0 = part * columns_at_a_time, columns = std::min(columns_at_a_time, i - j0);
       std::vector<double> workspace(kernel::product_workspace);
       kernel::product<double_lanes>(std::as_const(l).view().row_range(i, height).col_range(j0, i - j0),
-                             std::as_const(l).view().row_range(j0, i - j0).col_range(j0, columns),
-                             of_row.view().row_range(0, height).col_range(j0, columns), as_writable_span(workspace));
+                                    std::as_const(l).view().row_range(j0, i - j0).col_range(j0, columns),
+                                    of_row.view().row_range(0, height).col_range(j0, columns),
+                                    as_writable_span(workspace));
     });
     std::vector<double> workspace(kernel::product_workspace);
     kernel::product<double_lanes>(matrix_view<const double>(negative),
-                           std::as_const(of_row).view().row_range(0, height).col_range(0, i),
-                           l.view().row_range(i, height).col_range(0, i), as_writable_span(workspace));
+                                  std::as_const(of_row).view().row_range(0, height).col_range(0, i),
+                                  l.view().row_range(i, height).col_range(0, i), as_writable_span(workspace));
     for (std::size_t r = 0; r < height; ++r)
       for (std::size_t c = 0; c < height; ++c) corner(r, c) = inverted(r, c);
   }

@@ -39,8 +39,7 @@ void add_lower_gram_in_blocks(activations_view<const float> x, gram& into, Execu
       kernel::product<>(rows.col_range(first, height).transposed(), rows.col_range(0, first + height), sums.view(),
                         as_writable_span(workspace));
       for (std::size_t r = 0; r < height; ++r)
-        for (std::size_t c = 0; c < first + height; ++c)
-          into.sum(first + r, c) += static_cast<double>(sums(r, c));
+        for (std::size_t c = 0; c < first + height; ++c) into.sum(first + r, c) += static_cast<double>(sums(r, c));
     });
   }
 }
@@ -126,7 +125,9 @@ struct input_statistics {
   void finish(const std::string& where) {
     for (std::size_t i = 0; i < width(); ++i)
       if (!kernel::is_finite(moments.sum(i, i)))
-        refuse({.what = "input " + std::to_string(i) + " is not finite", .where = where, .expected = "finite activations"});
+        refuse({.what = "input " + std::to_string(i) + " is not finite",
+                .where = where,
+                .expected = "finite activations"});
     detail::mirror(moments.sum);
   }
   bool operator==(const input_statistics&) const = default;

@@ -59,6 +59,16 @@ option add_fit(subcommand& c, run_options& o) {
       .tells(o.fit_given);
 }
 
+option add_shard(subcommand& c, resume_options& o) {
+  o.arguments = &c.arguments();
+  return c
+      .add("--shard", o.shard,
+           "compute part K of N only, such as 2/3, and write it to --out; `precis merge` puts the parts together")
+      .checked([](const std::string& text) {
+        return parse_shard(text) ? std::string()
+                                 : fmt::format("'{}' is no shard; expected K/N with K from 1 to N, such as 2/3", text);
+      });
+}
 void add_resume(subcommand& c, resume_options& o, std::function<bool()> applies, const std::string& when) {
   option resume = c.add_flag("--resume", o.resume, "continue from the partial results of a stopped run");
   option partial =

@@ -8,6 +8,7 @@
 #include <engine/files/json.hpp>
 
 #include <precis/core/error.hpp>
+#include <precis/measure/kl_divergence.hpp>
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
@@ -121,17 +122,24 @@ std::vector<precis::token_batch> batched(const text_windows& text) {
   return batches;
 }
 
-text_loss measure(const engine::transformer& model, const text_windows& text, const run_options& o,
-                  const std::string& label, checkpoint* saved) {
+namespace {
+
+/// body(i) for every window, kept in a checkpoint under `prefix` and the window's number.
+template<class Body>
+[[nodiscard]] text_loss over_windows(const text_windows& text, const run_options& o, const std::string& label,
+                                     const std::string& prefix, checkpoint* saved, Body&& body) {
   text_loss out;
   std::vector<std::optional<precis::nll>> each(text.windows.size());
   {
     progress bar(label, text.windows.size(), o.how());
     std::vector<std::size_t> open;
     for (std::size_t i = 0; i < each.size(); ++i) {
-      const engine::json* before = saved == nullptr ? nullptr : saved->find(std::to_string(i));
+      const engine::json* before = saved == nullptr ? nullptr : saved->find(prefix + std::to_string(i));
       if (before == nullptr) {
-        open.push_back(i);
+        if (saved != nullptr && saved->elsewhere(i))
+          bar.skip(1);
+        else
+          open.push_back(i);
         continue;
       }
       each[i] = precis::nll{.sum = before->at("sum"), .count = before->at("count")};
@@ -139,8 +147,9 @@ text_loss measure(const engine::transformer& model, const text_windows& text, co
     }
     out.stopped = !o.pool().for_each_until_stopped(open.size(), [&](std::size_t k) {
       const std::size_t i = open[k];
-      each[i] = model.loss(text.windows[i]);
-      if (saved != nullptr) saved->record(std::to_string(i), {{"sum", each[i]->sum}, {"count", each[i]->count}});
+      each[i] = body(i);
+      if (saved != nullptr)
+        saved->record(prefix + std::to_string(i), {{"sum", each[i]->sum}, {"count", each[i]->count}});
       bar.step();
     });
   }
@@ -149,12 +158,29 @@ text_loss measure(const engine::transformer& model, const text_windows& text, co
     out.report.windows.push_back(*w);
     out.report.total += *w;
   }
-  if (out.report.windows.empty()) throw stopped{};
+  if (out.report.windows.empty() && out.stopped) throw stopped{};
+  return out;
+}
+
+}  // namespace
+
+text_loss measure(const engine::transformer& model, const text_windows& text, const run_options& o,
+                  const std::string& label, checkpoint* saved) {
+  text_loss out = over_windows(text, o, label, "", saved, [&](std::size_t i) { return model.loss(text.windows[i]); });
   if (!std::isfinite(out.report.total.sum))
     precis::refuse({.what = fmt::format("the loss on {} is {}", text.name, out.report.total.sum),
                     .where = label,
                     .expected = "a finite loss: weights and activations without NaN or infinity"});
   return out;
+}
+
+text_loss divergence(const session& original, const session& s, const text_windows& text, const run_options& o,
+                     checkpoint* saved) {
+  return over_windows(text, o, "comparing with " + original.name, "kl.", saved, [&](std::size_t i) {
+    const precis::measure::kl_report found =
+        precis::measure::kl_divergence{}(original.model, s.model, std::span(text.windows).subspan(i, 1));
+    return precis::nll{.sum = found.sum_nats, .count = found.count};
+  });
 }
 
 }  // namespace program

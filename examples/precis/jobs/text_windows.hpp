@@ -63,4 +63,9 @@ struct text_loss {
 [[nodiscard]] text_loss measure(const engine::transformer& model, const text_windows& text, const run_options& o,
                                 const std::string& label, checkpoint* saved = nullptr);
 
+/// The KL divergence of a model from the original, nats per token, in the same way.
+/// Errors: those of measure::kl_divergence.
+[[nodiscard]] text_loss divergence(const session& original, const session& s, const text_windows& text,
+                                   const run_options& o, checkpoint* saved = nullptr);
+
 }  // namespace program

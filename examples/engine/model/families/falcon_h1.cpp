@@ -68,8 +68,12 @@ void complete_gguf(const gguf_reader& g, json& config) {
   config["mamba_rms_norm"] = g.tensor("blk.0.ssm_norm.weight") != nullptr;
   config["mamba_norm_before_gate"] = false;
 }
-constexpr gguf_family gguf{
-    .architecture = "falcon-h1", .folds_scales = true, .honours = mamba_gguf_keys, .complete = complete_gguf};
+constexpr name_pair gguf_names[] = {{"ffn_norm", "=ffn_norm"}};  // without ".weight"
+constexpr gguf_family gguf{.architecture = "falcon-h1",
+                           .folds_scales = true,
+                           .names = gguf_names,
+                           .honours = mamba_gguf_keys,
+                           .complete = complete_gguf};
 
 }  // namespace
 

@@ -168,9 +168,10 @@ void add_rotary(const gguf_reader& g, const family& f, json& j) {
   const auto biased = [&](std::string_view name) { return g.tensor(b + std::string(name) + ".bias") != nullptr; };
   j["attention_bias"] = biased("attn_q") || biased("attn_qkv");
   j["mlp_bias"] = biased("ffn_up");
-  if (g.has(".expert_count")) same({"num_experts", "num_local_experts"}, g.whole_or(".expert_count", 0));
-  if (g.has(".expert_used_count")) same({"num_experts_per_tok"}, g.whole_or(".expert_used_count", 0));
-  if (g.has(".expert_feed_forward_length")) j["moe_intermediate_size"] = extent(g, ".expert_feed_forward_length");
+  const auto honoured = [&](std::string_view rest) { return g.has(rest) && has_word(f.gguf->honours, rest); };
+  if (honoured(".expert_count")) same({"num_experts", "num_local_experts"}, g.whole_or(".expert_count", 0));
+  if (honoured(".expert_used_count")) same({"num_experts_per_tok"}, g.whole_or(".expert_used_count", 0));
+  if (honoured(".expert_feed_forward_length")) j["moe_intermediate_size"] = extent(g, ".expert_feed_forward_length");
   return j;
 }
 

@@ -113,6 +113,10 @@ void decode(const source_tensor& t, const matrix_decoder& decoder, std::span<flo
     precis::mutable_weight_view view(values.data(), t.shape[0], t.shape[1], columns, 1);
     decoder.decode(t.codec, t.bytes, t.in_major ? view.transposed() : view);
   }
+  if (!t.factors.empty()) {
+    const std::size_t row = t.elements() / t.shape[0];
+    for (std::size_t i = 0; i < values.size(); ++i) values[i] *= t.factors[t.factors.size() == 1 ? 0 : i / row];
+  }
   check_finite(t, values);
   if (t.rotary_heads != 0)
     make_pairs_adjacent(values, t.rotary_heads, t.shape[0], t.shape.size() == 2 ? t.shape[1] : 1);

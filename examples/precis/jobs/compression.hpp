@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <filesystem>
 #include <string>
+#include <vector>
 
 namespace precis {
 struct plan;
@@ -20,10 +21,12 @@ struct run_options;
 /// Packing a model by a plan.
 struct compression_request {
   model_options model;
-  std::string plan;           ///< file; empty: nothing is packed, only the container changes
-  std::filesystem::path out;  ///< folder, or a file that ends in .gguf
-  std::string imatrix = {};   ///< file with the importances of the matrices' inputs; empty: none
-  bool replace = false;       ///< whether an existing output may be replaced
+  std::string plan;             ///< file; empty: nothing is packed, only the container changes
+  std::filesystem::path out;    ///< folder, or a file that ends in .gguf
+  std::string imatrix = {};     ///< file with the importances of the matrices' inputs; empty: none
+  bool replace = false;         ///< whether an existing output may be replaced
+  std::size_t split_bytes = 0;  ///< GGUF: most bytes of tensors in a file; 0: one file
+  std::string tool = {};        ///< GGUF: what to record as the writer
 };
 
 struct compression_result {
@@ -32,8 +35,9 @@ struct compression_result {
   precis::size_report size;    ///< of the plan's units
   std::size_t all_before = 0;  ///< bytes of all tensors
   std::size_t all_after = 0;
-  std::size_t removed = 0;          ///< weights pruned
-  std::size_t with_importance = 0;  ///< matrices that the --imatrix file weighed
+  std::size_t removed = 0;                        ///< weights pruned
+  std::vector<std::filesystem::path> files = {};  ///< GGUF: those that were written
+  std::size_t with_importance = 0;                ///< matrices that the --imatrix file weighed
 };
 
 /// Prunes and packs matrix by matrix; the model is never in memory as a whole.

@@ -8,6 +8,7 @@
 #include <precis/model/taps.hpp>
 
 #include "catch.hpp"
+#include "engine/float_bundle.hpp"
 #include "engine/random_models.hpp"
 #include "refusal.hpp"
 #include "temporary_folder.hpp"
@@ -299,7 +300,7 @@ TEST_CASE("knobs: a saved model loads as the same model", "[engine][knobs]") {
     const transformer m = random_model(config_of(of), 4);
     const auto path = folder / std::to_string(i++);
     engine::save(m.parameters(), path);
-    const engine::weights loaded = engine::load(path).weights;
+    const engine::weights loaded = support::float_bundle(path).weights;
     CHECK(loaded.config == m.shape());
     const auto before = tensors(m.parameters()), after = tensors(loaded);
     REQUIRE(before.size() == after.size());

@@ -11,6 +11,7 @@
 #include <precis/core/menu.hpp>
 
 #include "catch.hpp"
+#include "engine/float_bundle.hpp"
 #include "engine/tiny_models.hpp"
 #include "engine/tokenizers.hpp"
 #include "refusal.hpp"
@@ -128,7 +129,7 @@ TEST_CASE("a Llama loads from GGUF, for either row order of the source", "[engin
     put(folder / "m.bin", llama2c_text(w));
     put(folder / "tok300.bin", slurp(folder / "hf/tokenizer.bin"));
     for (const std::string name : {"hf", "m.bin"}) {
-      const engine::bundle original = engine::load(folder / name);
+      const engine::bundle original = support::float_bundle(folder / name);
       const auto matrices = mixed(original.weights);
       engine::write_gguf(folder / name, folder / "m.gguf", matrices,
                          {.existing = engine::atomic_folder::existing::replace, .tokenizer = {}, .made_from = {}});

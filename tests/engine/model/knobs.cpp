@@ -113,6 +113,8 @@ std::vector<knob_case> knob_cases() {
          {"llama_4_scaling_beta", 0.1}}}});
   add("OPT-350M", "opt",
       {{"ffn_dim", 20}, {"do_layer_norm_before", false}, {"word_embed_proj_dim", 10}, {"activation_function", "gelu"}});
+  add("OPT without norm weights", "opt",
+      {{"ffn_dim", 20}, {"activation_function", "relu"}, {"layer_norm_elementwise_affine", false}});
   add("OPT without biases and final norm", "opt",
       {{"ffn_dim", 20}, {"enable_bias", false}, {"_remove_final_layer_norm", true}, {"activation_function", "gelu"}});
   add("Gemma 4", "gemma4_text",

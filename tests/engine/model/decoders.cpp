@@ -309,3 +309,12 @@ TEST_CASE("weights that stay in their file give the bits of floats", "[engine][g
   CHECK(engine::fingerprint(floats) == engine::load(*folder).fingerprint);
   check_same(transformer(engine::load(*folder).weights), transformer(std::move(floats)), next_token_batch(1, ids));
 }
+
+TEST_CASE("end tokens that config.json keeps in text_config end a text", "[engine][golden]") {
+  const auto folder = shared_path("golden/families/qwen3_5");
+  if (!folder) return;
+  const temporary_folder copy;
+  std::filesystem::copy(*folder, copy / "m");
+  std::filesystem::remove(copy / "m" / "generation_config.json");
+  CHECK(engine::load(copy / "m").eos == std::vector<token>{367});
+}

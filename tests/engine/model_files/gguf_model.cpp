@@ -359,8 +359,8 @@ TEST_CASE("the shared models in GGUF: logits bit-identical to the decoded plan's
   for (const fs::path& path : {*gpt2, *stories}) {
     CAPTURE(path.string());
     const temporary_folder folder;
-    const engine::bundle original =
-        engine::load(path, {.tokenizer = path == *stories ? path.parent_path() / "tok512.bin" : "", .decoder = {}});
+    const engine::bundle original = support::float_bundle(
+        path, {.tokenizer = path == *stories ? path.parent_path() / "tok512.bin" : "", .decoder = {}});
     const auto matrices = mixed(original.weights);
     engine::write_gguf(path, folder / "m.gguf", matrices,
                        {.tokenizer = path == *stories ? path.parent_path() / "tok512.bin" : "", .made_from = {}});

@@ -88,6 +88,7 @@ void for_each_tensor(const config& c, Visit&& visit) {
     if (!name.empty()) visit(std::string(name) + ".weight", extents{rows, columns}, false, values);
   };
   const auto scale_and_shift = [&](const std::string& name, std::size_t size, auto get) {
+    if (!k.norm_scale) return;
     visit(name + ".weight", extents{size}, false, [get](auto& w) -> auto& { return get(w).scale; });
     if (!k.rms && k.norm_shift)
       visit(name + ".bias", extents{size}, false, [get](auto& w) -> auto& { return get(w).shift; });

@@ -90,6 +90,7 @@ exit_status run(const cost_command& o) {
                          {"fit", o.common.fit},
                          {"text", o.text.file},
                          {"windows", text ? text->windows.size() : 0},
+                         {"bos", text && text->bos},
                          {"length", text ? text->length : 0}};
   checkpoint saved(partial_file(o.resume, o.out + ".partial", job), job, o.resume);
   cost_result found = run_costs(o.by, s, what, o.common, &saved);

@@ -95,6 +95,7 @@ bool evaluate_text(const evaluate_command& o, const session& s, const text_windo
   result.update(
       {{"text", text.name},
        {"special_tokens", text.special_tokens},
+       {"bos", text.bos},
        {"tokens", text.tokens},
        {"window", text.length},
        {"windows", loss.report.windows.size()},
@@ -182,11 +183,11 @@ exit_status run(const evaluate_command& o) {
   std::optional<text_windows> text;
   if (!o.text.file.empty()) {
     text = read_windows(s, o.text);
-    fmt::print("text   {}: {} tokens{}; {} windows of {} predictions\n", text->name, text->tokens,
-               text->special_tokens.empty() ? "" : ", special tokens " + text->special_tokens, text->windows.size(),
-               text->length);
+    fmt::print("text   {}: {} tokens{}; {} windows of {} predictions\n", text->name, text->tokens, text->notes(),
+               text->windows.size(), text->length);
     job.update({{"text", absolute(o.text.file)},
                 {"special_tokens", text->special_tokens},
+                {"bos", text->bos},
                 {"tokens", text->tokens},
                 {"length", text->length},
                 {"windows", text->windows.size()}});
@@ -348,6 +349,7 @@ void add_evaluate(command_line& line) {
       ".\n"
       "Windows do not overlap and each starts without context: window i reads tokens [N i, N i + N) and predicts the "
       "next ones.\n"
+      "With --bos it reads BOS and tokens [N i, N i + N - 1), and predicts tokens [N i, N i + N).\n"
       "NLL is the mean over all predictions, never a mean of means; the interval is over windows.\n"
       "Verdicts: a language model reads the end of a text and \"\\nVerdict:\"; its answer is the most likely of the "
       "labels, each with\n"

@@ -92,6 +92,9 @@ option add_text(subcommand& c, text_options& o, const std::string& help, bool re
       .shows_default()
       .tells(o.windows_given)
       .only_if(with_text, "--text");
+  c.add_flag("--bos", o.bos,
+             "begin every window with the beginning-of-sequence token, as models such as Gemma and Llama need")
+      .only_if(with_text, "--text");
   return text;
 }
 
@@ -116,8 +119,7 @@ session open_and_print(const model_options& o) {
 
 text_windows read_and_print(const session& s, const text_options& o) {
   text_windows text = read_windows(s, o);
-  fmt::print("text   {}: {} windows of {} predictions{}\n", text.name, text.windows.size(), text.length,
-             text.special_tokens.empty() ? "" : ", special tokens " + text.special_tokens);
+  fmt::print("text   {}: {} windows of {} predictions{}\n", text.name, text.windows.size(), text.length, text.notes());
   return text;
 }
 

@@ -53,7 +53,25 @@ constexpr std::size_t longest_by_default = 2048;
 
 }  // namespace
 
+namespace {
+
+/// One window of a sequence.
+[[nodiscard]] precis::token_batch window_at(std::span<const precis::token> sequence, std::size_t first,
+                                            std::size_t length, std::optional<precis::token> bos) {
+  if (!bos) return precis::next_token_batch(1, sequence.subspan(first, length + 1));
+  std::vector<precis::token> ids{*bos};
+  const std::span<const precis::token> own = sequence.subspan(first, length);
+  ids.insert(ids.end(), own.begin(), own.end());
+  return precis::next_token_batch(1, ids);
+}
+
+}  // namespace
+
 text_windows read_windows(const session& s, const text_options& o) {
+  if (o.bos && !s.bos)
+    precis::refuse({.what = "--bos for a model whose files name no beginning-of-sequence token",
+                    .where = s.name,
+                    .expected = "no --bos"});
   const std::filesystem::path path(o.file);
   const engine::mapped_file file(path);
   const bool is_ids = path.extension() == ".json";
@@ -61,7 +79,7 @@ text_windows read_windows(const session& s, const text_options& o) {
   if (is_ids)
     sequences = read_sequences(file, o.file, s.model.shape().vocabulary);
   else
-    sequences.push_back(s.tokens.encode(file.text()));
+    sequences.push_back(s.tokens.encode(file.text(), o.bos ? engine::start::text : engine::start::document));
   std::string special_tokens;
   if (!is_ids) special_tokens = s.tokens.in_text == engine::special_tokens::parsed ? "parsed" : "plain";
   std::size_t shortest = sequences.front().size();
@@ -72,7 +90,8 @@ text_windows read_windows(const session& s, const text_options& o) {
                    .tokens = 0,
                    .length = o.length,
                    .windows = {},
-                   .special_tokens = special_tokens};
+                   .special_tokens = special_tokens,
+                   .bos = o.bos};
   if (out.length == 0) {
     const std::size_t usual = std::min(context, longest_by_default);
     out.length = std::max<std::size_t>(std::min(std::max<std::size_t>(shortest, 2), usual) - 1, 1);
@@ -84,10 +103,11 @@ text_windows read_windows(const session& s, const text_options& o) {
     precis::refuse({.what = fmt::format("windows of {} predictions", out.length),
                     .where = o.length_option,
                     .expected = fmt::format("at most {}, the model's context", context)});
+  const std::size_t read_ahead = o.bos ? 0 : 1;  // a window's last prediction is the next one's first token
   std::size_t available = 0;
   for (const std::vector<precis::token>& each : sequences) {
     out.tokens += each.size();
-    available += each.size() < 2 ? 0 : (each.size() - 1) / out.length;
+    available += each.size() < 2 ? 0 : (each.size() - read_ahead) / out.length;
   }
   const bool fewer = o.windows > available;
   if (available == 0 || (fewer && o.windows_given))
@@ -103,8 +123,8 @@ text_windows read_windows(const session& s, const text_options& o) {
                out.name, available, out.length, o.windows);
   const std::size_t count = o.windows == 0 || fewer ? available : o.windows;
   for (const std::vector<precis::token>& each : sequences)
-    for (std::size_t i = 0; (i + 1) * out.length < each.size() && out.windows.size() < count; ++i)
-      out.windows.push_back(precis::next_token_batch(1, std::span(each).subspan(i * out.length, out.length + 1)));
+    for (std::size_t i = 0; (i + 1) * out.length + read_ahead <= each.size() && out.windows.size() < count; ++i)
+      out.windows.push_back(window_at(each, i * out.length, out.length, o.bos ? s.bos : std::nullopt));
   return out;
 }
 

@@ -11,6 +11,7 @@
 #include <precis/core/menu.hpp>
 
 #include "catch.hpp"
+#include "engine/float_bundle.hpp"
 #include "engine/tiny_models.hpp"
 #include "engine/tokenizers.hpp"
 #include "refusal.hpp"
@@ -128,7 +129,7 @@ TEST_CASE("a Llama loads from GGUF, for either row order of the source", "[engin
     put(folder / "m.bin", llama2c_text(w));
     put(folder / "tok300.bin", slurp(folder / "hf/tokenizer.bin"));
     for (const std::string name : {"hf", "m.bin"}) {
-      const engine::bundle original = engine::load(folder / name);
+      const engine::bundle original = support::float_bundle(folder / name);
       const auto matrices = mixed(original.weights);
       engine::write_gguf(folder / name, folder / "m.gguf", matrices,
                          {.existing = engine::atomic_folder::existing::replace, .tokenizer = {}, .made_from = {}});
@@ -358,8 +359,8 @@ TEST_CASE("the shared models in GGUF: logits bit-identical to the decoded plan's
   for (const fs::path& path : {*gpt2, *stories}) {
     CAPTURE(path.string());
     const temporary_folder folder;
-    const engine::bundle original =
-        engine::load(path, {.tokenizer = path == *stories ? path.parent_path() / "tok512.bin" : "", .decoder = {}});
+    const engine::bundle original = support::float_bundle(
+        path, {.tokenizer = path == *stories ? path.parent_path() / "tok512.bin" : "", .decoder = {}});
     const auto matrices = mixed(original.weights);
     engine::write_gguf(path, folder / "m.gguf", matrices,
                        {.tokenizer = path == *stories ? path.parent_path() / "tok512.bin" : "", .made_from = {}});

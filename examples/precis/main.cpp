@@ -1,5 +1,6 @@
 #include "commands/commands.hpp"
 #include "commands/version.hpp"
+#include "jobs/checkpoint.hpp"
 #include "jobs/output.hpp"
 #include "jobs/progress.hpp"
 #include "jobs/signals.hpp"
@@ -66,6 +67,8 @@ int main(int argc, char** argv) {
     const int status = line.run(argc, argv);
     program::flush_report();
     return status == static_cast<int>(program::exit_status::stopped) ? program::interrupted_status() : status;
+  } catch (const program::part_written&) {
+    return 0;
   } catch (const program::stopped&) {
     const char* const words = program::say_if_ended(nullptr);
     std::fputs(words == nullptr ? program::nothing_written : words, stderr);

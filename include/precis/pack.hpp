@@ -107,8 +107,11 @@ struct menu_facts {
     else
       return std::nullopt;
   }
-  /// Encodes with a codec that has no integer or small-float format.
-  static void encode_without_fit(std::size_t entry, weight_view weights, std::span<std::byte> packed) {
+  /// Encodes with a codec that has no integer or small-float format, and with the importances if it takes them.
+  static void encode_without_fit(std::size_t entry, weight_view weights, std::span<const float> importance,
+                                 std::span<std::byte> packed) {
+    if constexpr (requires { Menu::encode(entry, weights, importance, packed); })
+      if (!importance.empty()) return Menu::encode(entry, weights, importance, packed);
     Menu::encode(entry, weights, packed);
   }
 };
@@ -133,17 +136,22 @@ struct menu_facts<menu<Codecs...>> {
         codec::packed_format_of<Codecs>()...};
     return all[entry];
   }
-  static void encode_without_fit(std::size_t entry, weight_view weights, std::span<std::byte> packed) {
+  static void encode_without_fit(std::size_t entry, weight_view weights, std::span<const float> importance,
+                                 std::span<std::byte> packed) {
     std::size_t at = 0;
-    ((at++ == entry ? encode_unless_fitted<Codecs>(weights, packed) : void()), ...);
+    ((at++ == entry ? encode_unless_fitted<Codecs>(weights, importance, packed) : void()), ...);
   }
 
  private:
   template<class C>
-  static void encode_unless_fitted(weight_view weights, std::span<std::byte> packed) {
-    if constexpr (!format_of<C>()) C::encode(weights, packed);
-    static_cast<void>(weights);
-    static_cast<void>(packed);
+  static void encode_unless_fitted([[maybe_unused]] weight_view weights,
+                                   [[maybe_unused]] std::span<const float> importance,
+                                   [[maybe_unused]] std::span<std::byte> packed) {
+    if constexpr (!format_of<C>()) {
+      if constexpr (requires { C::encode(weights, importance, packed); })
+        if (!importance.empty()) return C::encode(weights, importance, packed);
+      C::encode(weights, packed);
+    }
   }
   template<class C>
   static constexpr std::optional<codec::grid_format> format_of() {
@@ -268,9 +276,7 @@ void pack_matrix(weight_view weights, const matrix_choice& choice, std::span<std
         fit(*format, weights, packed);
       return;
     }
-    if constexpr (requires { Menu::encode(choice.entry, weights, importance, packed); })
-      if (!importance.empty()) return Menu::encode(choice.entry, weights, importance, packed);
-    menu_facts<Menu>::encode_without_fit(choice.entry, weights, packed);
+    menu_facts<Menu>::encode_without_fit(choice.entry, weights, importance, packed);
   };
 #if defined(__cpp_exceptions)
   try {

@@ -137,10 +137,13 @@ inline void put_folder(const std::filesystem::path& folder, const engine::config
 
 /// Whether two models have equal weights.
 [[nodiscard]] inline bool same(const engine::weights& a, const engine::weights& b) {
-  const auto left = engine::tensors(a), right = engine::tensors(b);
+  const auto left = engine::all_values(a), right = engine::all_values(b);
   if (!(a.config == b.config) || left.size() != right.size()) return false;
-  for (std::size_t i = 0; i < left.size(); ++i)
-    if (left[i].name != right[i].name || !std::ranges::equal(left[i].values, right[i].values)) return false;
+  for (std::size_t i = 0; i < left.size(); ++i) {
+    const std::span<const float> first = left[i].read();
+    const std::vector<float> copy(first.begin(), first.end());  // `first` is valid until the next read
+    if (left[i].name != right[i].name || !std::ranges::equal(copy, right[i].read())) return false;
+  }
   return true;
 }
 
@@ -150,7 +153,7 @@ inline void put_folder(const std::filesystem::path& folder, const engine::config
   const auto number = [](std::size_t n) { return raw(static_cast<std::int32_t>(n)); };
   std::string text = number(c.width) + number(c.hidden) + number(c.layers) + number(c.heads) + number(c.kv_heads) +
                      raw(static_cast<std::int32_t>(c.vocabulary) * (c.tied_head ? 1 : -1)) + number(c.context);
-  const auto add = [&](const std::vector<float>& values) {
+  const auto add = [&](const auto& values) {
     for (const float v : values) text += raw(v);
   };
   const auto layers = [&](auto member) {

@@ -182,6 +182,22 @@ TEST_CASE("matvec @post: all lanes give equal bits, those of the definition, for
     }
 }
 
+TEST_CASE("matvec @post: all lanes give equal bits, those of the definition, for numbers of very different sizes",
+          "[kernel][matvec][property]") {
+  // Lanes without an instruction for fma add such products one by one.
+  for (const std::size_t in : {std::size_t{128}, std::size_t{45}, std::size_t{300}})
+    for (const grid_format& f : every_packed_format()) {
+      const auto packed = packed_of(f, 20, in);
+      auto x = normal(in, 7);
+      for (std::size_t c = 0; c < in; ++c) x[c] = std::ldexp(x[c], static_cast<int>(c * 37 % 181) - 90);
+      const auto expected = definition(f, packed, 20, x, false);
+      for_every_lanes([&](auto lanes) {
+        CAPTURE(codec::to_string(f), in, decltype(lanes)::rows);
+        REQUIRE(same_bits(by_kernel<decltype(lanes)>(f, packed, 20, x, false), expected));
+      });
+    }
+}
+
 TEST_CASE("matvec of floats is the product with the decoded matrix, up to float rounding", "[kernel][matvec][oracle]") {
   constexpr std::size_t out = 20, in = 700;
   const auto x = normal(in, 3);

@@ -1,4 +1,5 @@
 #include <engine/model/family.hpp>
+#include <engine/model/transformer.hpp>
 #include <engine/model_files/compressed.hpp>
 #include <engine/model_files/gguf_model.hpp>
 #include <engine/model_files/load.hpp>
@@ -73,8 +74,21 @@ TEST_CASE("packing needs the memory of one tensor and a header, not of the model
   CHECK(memory_of([&] { engine::write_gguf(folder / "m", folder / "m.gguf", matrices); }) < most);
   CHECK(memory_of([&] { engine::write_compressed(folder / "m", folder / "p", matrices); }) < most);
   CHECK(memory_of([&] { (void)engine::fingerprint(source, {}); }) < most);
-  // The counter works: a whole model needs more than that.
-  CHECK(memory_of([&] { (void)engine::load(folder / "m"); }) > layers * largest * 4 * 3);
+  // Loading leaves the weights in their file. The counter works: as floats they need more.
+  CHECK(memory_of([&] { (void)engine::load(folder / "m"); }) < most);
+  CHECK(memory_of([&] {
+          engine::bundle floats = engine::load(folder / "m");
+          engine::to_floats(floats.weights);
+        }) > layers * largest * 4 * 3);
+  // Running it takes activations and a panel of a matrix, not its floats; reading its matrices takes one at a time.
+  const engine::transformer model(engine::load(folder / "m").weights);
+  const precis::token_batch batch = precis::next_token_batch(1, std::vector<precis::token>{1, 5, 299, 7, 44, 9});
+  constexpr std::size_t panel = std::size_t{4} << 20;
+  CHECK(memory_of([&] { (void)model.loss(batch); }) < panel);
+  CHECK(memory_of([&] { (void)model.backward(batch, [](const precis::linear_gradient&) {}); }) < panel);
+  CHECK(memory_of([&] {
+          for (std::size_t m = 0; m < model.matrices().size(); ++m) (void)model.weights(m);
+        }) < most);
   // Packed inference holds the codes and one tensor.
   const engine::matrix_decoder decoder = engine::decoder_of<formats>();
   std::size_t held = 0;

@@ -263,6 +263,7 @@ gguf_header parse_gguf(std::span<const std::byte> file, std::string_view where) 
     if (data > file.size() || t.first_byte > file.size() - data || t.bytes > file.size() - data - t.first_byte)
       refuse_input(where, at + " extends past the end of the file", "a GGUF file that is not truncated");
     t.first_byte += data;
+    t.data = file.subspan(t.first_byte, t.bytes);
     order.push_back(&t);
   }
   names = order;
@@ -440,6 +441,12 @@ struct header_bytes {
           if constexpr (std::is_same_v<T, std::uint32_t>) {
             put(gguf_type::u32);
             put(value);
+          } else if constexpr (std::is_same_v<T, std::uint16_t>) {
+            put(gguf_type::u16);
+            put(value);
+          } else if constexpr (std::is_same_v<T, std::int32_t>) {
+            put(gguf_type::i32);
+            put(value);
           } else if constexpr (std::is_same_v<T, float>) {
             put(gguf_type::f32);
             put(value);
@@ -455,6 +462,11 @@ struct header_bytes {
             put_all(gguf_type::f32, value);
           } else if constexpr (std::is_same_v<T, std::vector<std::byte>>) {
             out.append(reinterpret_cast<const char*>(value.data()), value.size());
+          } else if constexpr (std::is_same_v<T, std::vector<bool>>) {
+            put(gguf_type::array);
+            put(gguf_type::boolean);
+            put(std::uint64_t{value.size()});
+            for (const bool flag : value) put(std::uint8_t{flag});
           } else {
             put_all(gguf_type::i32, value);
           }

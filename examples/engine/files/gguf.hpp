@@ -51,7 +51,8 @@ struct gguf_tensor {
       shape;                   ///< outermost dimension first, {out, in} for a matrix; the file stores the reverse order
   std::size_t first_byte = 0;  ///< offset in the file
   std::size_t bytes = 0;
-  std::size_t part = 0;  ///< which file of a split model holds it, from 0
+  std::size_t part = 0;                  ///< which file of a split model holds it, from 0
+  std::span<const std::byte> data = {};  ///< a view of the file
 };
 
 /// The header of a file. Strings and arrays are views of the file.
@@ -105,8 +106,10 @@ class gguf_keys {
 };
 
 /// A metadata value to be written.
-using gguf_item = std::variant<std::uint32_t, float, bool, std::string, std::vector<std::string>, std::vector<float>,
-                               std::vector<std::int32_t>, std::vector<std::byte>>;  ///< bytes: as in gguf_stored
+using gguf_item =
+    std::variant<std::uint32_t, std::uint16_t, std::int32_t, float, bool, std::string, std::vector<std::string>,
+                 std::vector<float>, std::vector<std::int32_t>, std::vector<bool>,
+                 std::vector<std::byte>>;  ///< bytes: as in gguf_stored
 using gguf_metadata = std::vector<std::pair<std::string, gguf_item>>;
 
 /// A tensor to be written.

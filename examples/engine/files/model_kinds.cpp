@@ -1,6 +1,5 @@
 #include <engine/files/model_kinds.hpp>
 #include <engine/model/family.hpp>
-#include <engine/model_files/gguf_model.hpp>
 
 #include <cstddef>
 #include <string_view>
@@ -25,11 +24,7 @@ template<class Wanted>
 }  // namespace
 
 std::string gguf_families() {
-  return family_names([](architecture a) {
-    config c;
-    c.architecture = a;
-    return !gguf_name(c, std::string(family_of(a).token_embedding) + ".weight").empty();
-  });
+  return family_names([](architecture a) { return family_of(a).gguf != nullptr; });
 }
 
 std::string readable_language_models() {

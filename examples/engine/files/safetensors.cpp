@@ -4,7 +4,6 @@
 #include <engine/files/messages.hpp>
 
 #include <precis/core/error.hpp>
-#include <precis/kernel/half.hpp>
 
 #include <nlohmann/json.hpp>
 
@@ -99,36 +98,6 @@ std::optional<dtype> parse_dtype(std::string_view word) noexcept {
   for (const type_row& row : types)
     if (row.name == word) return row.type;
   return std::nullopt;
-}
-
-void decode(dtype type, std::span<const std::byte> bytes, std::span<float> values) {
-  PRECIS_EXPECTS(is_weight(type) && bytes.size() == values.size() * size_of(type),
-                 "a weight type, and one value per element");
-  if (values.empty()) return;
-  if (type == dtype::f32) {
-    std::memcpy(values.data(), bytes.data(), bytes.size());
-    return;
-  }
-  for (std::size_t i = 0; i < values.size(); ++i) {  // the file does not guarantee alignment, so each code is copied
-    std::uint16_t code = 0;
-    std::memcpy(&code, bytes.data() + 2 * i, 2);
-    values[i] = type == dtype::f16 ? precis::kernel::half_to_float(code) : precis::kernel::bfloat16_to_float(code);
-  }
-}
-
-void encode(dtype type, std::span<const float> values, std::span<std::byte> bytes) {
-  PRECIS_EXPECTS(is_weight(type) && bytes.size() == values.size() * size_of(type),
-                 "a weight type, and one value per element");
-  if (values.empty()) return;
-  if (type == dtype::f32) {
-    std::memcpy(bytes.data(), values.data(), bytes.size());
-    return;
-  }
-  for (std::size_t i = 0; i < values.size(); ++i) {
-    const std::uint16_t code =
-        type == dtype::f16 ? precis::kernel::float_to_half(values[i]) : precis::kernel::float_to_bfloat16(values[i]);
-    std::memcpy(bytes.data() + 2 * i, &code, 2);
-  }
 }
 
 safetensors_header parse_safetensors(std::span<const std::byte> file, std::string_view where) {

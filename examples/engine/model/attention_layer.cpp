@@ -18,7 +18,7 @@ struct query_key_value {
   std::size_t count = 3;
   const linear* source[3] = {};
   std::size_t first_out[3] = {};
-  precis::weight_view map[3];
+  map_view map[3];
   std::span<const float> bias[3];
 
   explicit query_key_value(const block_run& run) {
@@ -31,7 +31,7 @@ struct query_key_value {
         count = 2;
       for (std::size_t i = 0; i < count; ++i) {
         source[i] = maps[i];
-        map[i] = maps[i]->view();
+        map[i] = *maps[i];
         bias[i] = maps[i]->bias;
       }
     } else {
@@ -39,7 +39,7 @@ struct query_key_value {
       for (std::size_t i = 0; i < 3; ++i) {
         source[i] = &b.qkv;
         first_out[i] = i * width;
-        map[i] = b.qkv.view().row_range(i * width, width);
+        map[i] = map_view(b.qkv).outputs(i * width, width);
         bias[i] = std::span<const float>(b.qkv.bias).subspan(i * width, width);
       }
     }
@@ -216,7 +216,7 @@ void run_attention(const block_run& run, activations_view<float> x, const block_
     const bool with_gate = i == 0 && run.knobs.output_gate;
     const std::size_t made_width = with_gate ? 2 * q : w;
     float* const into = with_gate ? v.gated_query : v.qkv;
-    const matrix_view<float> made{into + first * made_width + column[i], n / step, maps.map[i].rows,
+    const matrix_view<float> made{into + first * made_width + column[i], n / step, maps.map[i].out,
                                   stride_of(step * made_width), 1};
     apply(maps.map[i], maps.bias[i], {v.normed + first * c.width, n / step, c.width, stride_of(step * c.width), 1},
           made, workspace);
@@ -244,8 +244,8 @@ void run_attention(const block_run& run, activations_view<float> x, const block_
         v.context[at] = attended[at] * logistic<scalar_lanes>(gate);
       }
   const matrix_view<float> made{out, x.sequences * queries, c.width, stride_of(c.width), 1};
-  apply(run.block.attention_out.view(), run.block.attention_out.bias,
-        {v.context, x.sequences * queries, q, stride_of(q), 1}, made, workspace);
+  apply(run.block.attention_out, run.block.attention_out.bias, {v.context, x.sequences * queries, q, stride_of(q), 1},
+        made, workspace);
   run.block.attention_out.add_position_bias(made, 0, run.first_token + t - queries, queries);
 }
 
@@ -259,7 +259,7 @@ void run_attention_backward(const block_run& run, activations_view<const float> 
   const std::size_t n = dy.rows, t = d_stream.tokens, w = run.qkv_width(), q = run.query_width(), kv = run.kv_width();
   sink(&block::attention_out, dense_rows<const float>(v.context, n, q), dy);
   const matrix_view<float> d_context = dense_rows(memory.take(n * q), n, q);
-  product(dy, run.block.attention_out.view(), d_context, workspace);
+  apply_transposed(run.block.attention_out, dy, d_context, workspace);
 
   float* const d_gate = run.knobs.output_gate ? memory.take(n * q) : nullptr;
   for (std::size_t i = 0; d_gate != nullptr && i < n * q; ++i) {
@@ -298,7 +298,7 @@ void run_attention_backward(const block_run& run, activations_view<const float> 
   const matrix_view<const float> normed = dense_rows<const float>(v.normed, n, c.width);
   if (run.knobs.fused) {
     sink(&block::qkv, normed, d_qkv);
-    product(d_qkv, run.block.qkv.view(), d_normed, workspace);
+    apply_transposed(run.block.qkv, d_qkv, d_normed, workspace);
     return;
   }
   matrix_view<float> d_query = d_qkv.col_range(0, q);
@@ -321,12 +321,12 @@ void run_attention_backward(const block_run& run, activations_view<const float> 
       sink(&block::value, normed, d_value);
     sink(&block::key, normed, d_key);
     sink(&block::query, normed, d_query);
-    product(d_query, run.block.query.view(), d_normed, workspace);
-    product_add(d_key, run.block.key.view(), d_normed, workspace);
-    if (!value_is_key) product_add(d_value, run.block.value.view(), d_normed, workspace);
+    apply_transposed(run.block.query, d_query, d_normed, workspace);
+    add_transposed(run.block.key, d_key, d_normed, workspace);
+    if (!value_is_key) add_transposed(run.block.value, d_value, d_normed, workspace);
   } else {
     sink(&block::query, normed, d_query);
-    product(d_query, run.block.query.view(), d_normed, workspace);
+    apply_transposed(run.block.query, d_query, d_normed, workspace);
   }
 }
 

@@ -70,7 +70,7 @@ class block_gradient {
     map_sink_(&block::layer_projection, dense<const float>(v_.layer_active, inside), d_made);
     const matrix_view<float> d_active = dense(memory_.take(rows_ * inside), inside);
     float* const value = memory_.take(rows_ * inside);
-    product(d_made, b_.layer_projection.view(), d_active, workspace_);
+    apply_transposed(b_.layer_projection, d_made, d_active, workspace_);
     with_activation(c_.activation, [&]<class F>(F) {
       for_each_lane([]<class L>(L, auto x) { return F::template value<L>(x); }, rows_ * inside, value, v_.layer_raw);
     });
@@ -89,7 +89,7 @@ class block_gradient {
                     d_active.data, v_.layer_raw, d_active.data);
     });
     map_sink_(&block::layer_gate, dense<const float>(v_.left, width), d_active);
-    product_add(d_active, b_.layer_gate.view(), residual_gradient(), workspace_);
+    add_transposed(b_.layer_gate, d_active, residual_gradient(), workspace_);
   }
 
   /// Both halves: the gradient at a half's output, that at its input, and back through the norm before it.
@@ -184,18 +184,18 @@ class block_gradient {
     dy = scaled(dy, k_.down_scale);
     map_sink_(&block::down, dense<const float>(v_.mlp.active, hidden), dy);
     const matrix_view<float> d_active = dense(memory_.take(rows_ * hidden), hidden);
-    product(dy, b_.down.view(), d_active, workspace_);
+    apply_transposed(b_.down, dy, d_active, workspace_);
     if (k_.gated) {
       const matrix_view<float> d_up = dense(memory_.take(rows_ * hidden), hidden);
       activate_backward(k_, c_.activation, rows_ * hidden, v_.mlp, d_active.data, d_up.data);
       map_sink_(&block::up, normed, d_up);
       map_sink_(&block::gate, normed, d_active);
-      product(d_active, b_.gate.view(), normed_gradient(), workspace_);
-      product_add(d_up, b_.up.view(), normed_gradient(), workspace_);
+      apply_transposed(b_.gate, d_active, normed_gradient(), workspace_);
+      add_transposed(b_.up, d_up, normed_gradient(), workspace_);
     } else {
       activate_backward(k_, c_.activation, rows_ * hidden, v_.mlp, d_active.data, nullptr);
       map_sink_(&block::up, normed, d_active);
-      product(d_active, b_.up.view(), normed_gradient(), workspace_);
+      apply_transposed(b_.up, d_active, normed_gradient(), workspace_);
     }
   }
 

@@ -128,8 +128,7 @@ void encoder::embed(const text_batch& b, activations_view<float> x, const tap_ca
   const auto row = [width](const std::vector<float>& table, std::size_t i) { return table.data() + i * width; };
   for (std::size_t s = 0; s < b.sequences; ++s)
     for (std::size_t t = 0; t < b.tokens; ++t)
-      std::copy_n(row(weights_.token_embedding, static_cast<std::size_t>(b.ids[s * b.tokens + t])), width,
-                  x(s, t).data());
+      weights_.token_embedding.read(static_cast<std::size_t>(b.ids[s * b.tokens + t]), 1, width, x(s, t).data());
   if (tap != nullptr) (*tap)({precis::site_kind::embedding, 0}, x);
   if (!weights_.position_embedding.empty()) {
     const std::vector<std::size_t> positions = positions_of(b);
@@ -219,7 +218,7 @@ void encoder::run_block(std::size_t layer, const run_state& s, activations_view<
   observe({indices.query, indices.key, indices.value}, v.attention_in, c.width);
   const linear* const maps[] = {&block.query, &block.key, &block.value};
   for (std::size_t i = 0; i < 3; ++i)
-    apply(maps[i]->view(), maps[i]->bias, dense_rows<const float>(v.attention_in, rows, c.width),
+    apply(*maps[i], maps[i]->bias, dense_rows<const float>(v.attention_in, rows, c.width),
           {v.qkv + i * query, rows, query, stride_of(3 * query), 1}, workspace);
   if (l.rope != no_rope)
     for (std::size_t r = 0; r < rows; ++r)
@@ -227,8 +226,8 @@ void encoder::run_block(std::size_t layer, const run_state& s, activations_view<
   for (std::size_t i = 0; i < b.sequences; ++i)
     attend(attention_of(s, layer, i, v.qkv), {v.context + i * b.tokens * query, stride_of(query)}, scratch, workspace);
   observe({indices.attention_out}, v.context, query);
-  apply(block.attention_out.view(), block.attention_out.bias, dense_rows<const float>(v.context, rows, query),
-        out.as_matrix(), workspace);
+  apply(block.attention_out, block.attention_out.bias, dense_rows<const float>(v.context, rows, query), out.as_matrix(),
+        workspace);
   if (s.tap != nullptr) (*s.tap)({precis::site_kind::attention, layer}, out);
   add(v.attended);
 
@@ -265,9 +264,9 @@ encoder::head_values encoder::read(activations_view<const float> x) const {
   scratch_arena memory;
   const std::span<float> workspace = product_workspace(memory);
   head_values h{float_matrix(x.sequences, c.width), float_matrix(x.sequences, c.labels)};
-  apply(weights_.pooler.view(), weights_.pooler.bias, first_tokens(x), h.pooled.view(), workspace);
+  apply(weights_.pooler, weights_.pooler.bias, first_tokens(x), h.pooled.view(), workspace);
   for (float& v : h.pooled.values) v = static_cast<float>(std::tanh(static_cast<double>(v)));
-  apply(weights_.classifier.view(), weights_.classifier.bias, h.pooled.view(), h.logits.view(), workspace);
+  apply(weights_.classifier, weights_.classifier.bias, h.pooled.view(), h.logits.view(), workspace);
   return h;
 }
 

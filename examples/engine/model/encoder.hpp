@@ -79,6 +79,9 @@ class encoder {
     return map_at(weights_, places_[matrix]).view();
   }
 
+  /// Gives up the floats of a matrix that a file holds, if they are what the file says.
+  void release(std::size_t matrix) { map_at(weights_, places_[matrix]).values.release(); }
+
   /// The rows that leave the last layer and its norm, [sequences * tokens x width].
   [[nodiscard]] precis::float_matrix hidden(const text_batch& batch) const { return hidden_of(batch, nullptr); }
   template<class Tap>

@@ -49,12 +49,12 @@ void encoder::head_backward(const text_batch& b, const head_values& h, activatio
     for (float& v : row) v = counts ? exponential(v - shift) : 0.f;
     if (counts) row[static_cast<std::size_t>(b.labels[s])] -= 1.f;
   }
-  product(d_logits.view(), weights_.classifier.view(), d_pooled.view(), workspace);
+  apply_transposed(weights_.classifier, d_logits.view(), d_pooled.view(), workspace);
   if (gradient != nullptr) add_map_gradient(d_logits.view(), h.pooled.view(), gradient->classifier, workspace);
   for (std::size_t i = 0; i < d_pooled.values.size(); ++i)
     d_pooled.values[i] *= 1.f - h.pooled.values[i] * h.pooled.values[i];
   std::fill_n(dx.data, dx.size(), 0.f);
-  product(d_pooled.view(), weights_.pooler.view(), first_tokens(dx), workspace);
+  apply_transposed(weights_.pooler, d_pooled.view(), first_tokens(dx), workspace);
   if (gradient != nullptr) add_map_gradient(d_pooled.view(), first_tokens(x), gradient->pooler, workspace);
 }
 
@@ -97,17 +97,17 @@ void encoder::backward_block(std::size_t layer, const run_state& s, activations_
   if (!before) through_norm(block.mlp_norm, v.leaving, c.norm_epsilon, dx, norm_gradient(&block::mlp_norm), row);
   hand_over(indices.down, &block::down, dense(v.active, hidden), stream);
   const matrix_view<float> d_active = dense(memory.take(rows * hidden), hidden);
-  product(stream, block.down.view(), d_active, workspace);
+  apply_transposed(block.down, stream, d_active, workspace);
   const matrix_view<float> d_up = dense(knobs_.gated ? memory.take(rows * hidden) : nullptr, hidden);
   activate_backward(knobs_, c.activation, rows * hidden, {v.raw, v.up, v.active}, d_active.data, d_up.data);
   begin_branch();
   hand_over(indices.up, &block::up, dense(v.mlp_in, c.width), knobs_.gated ? d_up : d_active);
   if (knobs_.gated) {
     hand_over(indices.gate, &block::gate, dense(v.mlp_in, c.width), d_active);
-    product_add(d_up, block.up.view(), d_in, workspace);
-    product_add(d_active, block.gate.view(), d_in, workspace);
+    add_transposed(block.up, d_up, d_in, workspace);
+    add_transposed(block.gate, d_active, d_in, workspace);
   } else {
-    product_add(d_active, block.up.view(), d_in, workspace);
+    add_transposed(block.up, d_active, d_in, workspace);
   }
   end_branch(block.mlp_norm, v.attended, norm_gradient(&block::mlp_norm));
 
@@ -115,7 +115,7 @@ void encoder::backward_block(std::size_t layer, const run_state& s, activations_
     through_norm(block.attention_norm, v.attended, c.norm_epsilon, dx, norm_gradient(&block::attention_norm), row);
   hand_over(indices.attention_out, &block::attention_out, dense(v.context, query), stream);
   const matrix_view<float> d_context = dense(memory.take(rows * query), query);
-  product(stream, block.attention_out.view(), d_context, workspace);
+  apply_transposed(block.attention_out, stream, d_context, workspace);
   const matrix_view<float> d_qkv = dense(memory.take(rows * 3 * query), 3 * query);
   float* const scratch = memory.take(2 * bidirectional_attention_scratch(b.tokens));
   for (std::size_t i = 0; i < b.sequences; ++i) {
@@ -135,7 +135,7 @@ void encoder::backward_block(std::size_t layer, const run_state& s, activations_
   for (std::size_t i = 3; i-- > 0;) {
     const matrix_view<float> d = d_qkv.col_range(i * query, query);
     hand_over(of_map[i], maps[i], dense(v.attention_in, c.width), d);
-    product_add(d, (block.*maps[i]).view(), d_in, workspace);
+    add_transposed((block.*maps[i]), d, d_in, workspace);
   }
   if (before && !l.attention_norm)
     for (std::size_t i = 0; i < rows * c.width; ++i) dx.data[i] += d_in.data[i];
@@ -175,7 +175,7 @@ void encoder::backward_with(const text_batch& b, const sink_callback& sink, engi
     add_by_distance(knobs_.relative_bias, d_by_distance, c.heads, b.tokens, gradient->relative_bias);
   if (!weights_.embedding_norm.scale.empty())
     through_norm(weights_.embedding_norm, embedded, c.norm_epsilon, dx, &gradient->embedding_norm, row);
-  const auto add = [&](std::vector<float>& table, std::size_t to, std::span<const float> from) {
+  const auto add = [&](auto& table, std::size_t to, std::span<const float> from) {
     for (std::size_t f = 0; f < c.width; ++f) table[to * c.width + f] += from[f];
   };
   const std::vector<std::size_t> positions = positions_of(b);

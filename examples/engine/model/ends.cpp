@@ -31,6 +31,9 @@ namespace {
   precis::refuse({.what = std::move(what), .where = "transformer", .expected = std::move(expected)});
 }
 
+/// Rows that go through the head at once: as many as amortize decoding or packing its weights.
+[[nodiscard]] std::size_t predictions_per_pass(const config& c) noexcept { return 4 * head_rows(c); }
+
 }  // namespace
 
 void finish_logits(const knobs& k, matrix_view<float> z) noexcept {
@@ -53,26 +56,27 @@ layer_input_scales::layer_input_scales(const config& c, const knobs& k) noexcept
       projected(static_cast<float>(1 / std::sqrt(static_cast<double>(c.width)))),
       sum(static_cast<float>(std::sqrt(0.5))) {}
 
-std::span<const float> transformer::head_weights() const noexcept {
-  return weights_.config.tied_head ? weights_.token_embedding : weights_.head;
+map_view transformer::head_map() const noexcept {
+  return {weights_.config.tied_head ? weights_.token_embedding : weights_.head, weights_.config.vocabulary,
+          table_width()};
 }
 
 void transformer::embed(const token_batch& b, activations_view<float> stream, const tap_callback* tap) const {
   const std::size_t width = weights_.config.width, table = table_width();
   const activations_view<float> x = stream_.residual(stream);
-  const auto row_of = [&](std::size_t s, std::size_t t) {
-    return weights_.token_embedding.data() + static_cast<std::size_t>(b.sequence(s)[t]) * table;
+  const auto read_row = [&](std::size_t s, std::size_t t, float* to) {
+    weights_.token_embedding.read(static_cast<std::size_t>(b.sequence(s)[t]), 1, table, to);
   };
   scratch_arena memory;
   const std::span<float> workspace = table == width ? std::span<float>() : product_workspace(memory);
+  float* const narrow = table == width ? nullptr : memory.take(table);
   for (std::size_t s = 0; s < b.sequences; ++s)
     for (std::size_t t = 0; t < b.tokens; ++t) {
       const std::span<float> row = x(s, t);
-      if (table == width)
-        std::copy_n(row_of(s, t), width, row.data());
-      else
-        apply(weights_.embedding_projection, dense_rows<const float>(row_of(s, t), 1, table),
-              dense_rows(row.data(), 1, width), {}, workspace);
+      read_row(s, t, table == width ? row.data() : narrow);
+      if (table != width)
+        apply(weights_.embedding_projection, dense_rows<const float>(narrow, 1, table),
+              dense_rows(row.data(), 1, width), row_positions(), workspace);
       if (knobs_.embedding_scale != 1)
         for (float& f : row) f *= knobs_.embedding_scale;
     }
@@ -95,10 +99,11 @@ void transformer::embed_layer_inputs(const token_batch& b, activations_view<floa
   scratch_arena memory;
   const std::span<float> workspace = product_workspace(memory);
   float* const projected = memory.take(all);
+  float* const own = memory.take(all);
   for (std::size_t s = 0; s < b.sequences; ++s)
     for (std::size_t t = 0; t < b.tokens; ++t) {
       float* const row = stream(s, t).data();
-      const float* const own = weights_.layer_embedding.data() + static_cast<std::size_t>(b.sequence(s)[t]) * all;
+      weights_.layer_embedding.read(static_cast<std::size_t>(b.sequence(s)[t]), 1, all, own);
       apply(weights_.layer_projection, dense_rows<const float>(row, 1, c.width), dense_rows(projected, 1, all), {},
             workspace);
       for (std::size_t i = 0; i < all; ++i) projected[i] *= scales.projected;
@@ -109,7 +114,7 @@ void transformer::embed_layer_inputs(const token_batch& b, activations_view<floa
     }
 }
 
-void transformer::enter_head(std::span<const float> residual, float* to) const noexcept {
+void transformer::enter_head(std::span<const float> residual, float* to) const {
   const config& c = weights_.config;
   const std::span<const float> x = residual.first(c.width);
   if (knobs_.embedding_width == 0) {
@@ -130,8 +135,7 @@ void transformer::enter_head(std::span<const float> residual, float* to) const n
 }
 
 void transformer::head(matrix_view<const float> entered, matrix_view<float> logits, scratch_arena& memory) const {
-  apply({head_weights(), weights_.config.vocabulary, table_width()}, weights_.head_bias, entered, logits,
-        product_workspace(memory));
+  apply(head_map(), weights_.head_bias, entered, logits, product_workspace(memory));
   finish_logits(knobs_, logits);
 }
 
@@ -158,7 +162,7 @@ precis::nll transformer::read_loss(const token_batch& batch, activations_view<co
                  "the batch's " + std::to_string(batch.sequences) + " sequences of " + std::to_string(batch.tokens) +
                      " tokens, and " + std::to_string(stream_.total) + " features");
   scratch_arena memory;
-  const std::size_t most = head_rows(c), width = table_width();
+  const std::size_t most = predictions_per_pass(c), width = table_width();
   float* const entered = memory.take(most * width);
   float* const logits = memory.take(most * c.vocabulary);
   std::vector<token> targets;
@@ -190,13 +194,13 @@ precis::nll transformer::head_backward(const token_batch& batch, activations_vie
   const config& c = weights_.config;
   scratch_arena memory;
   const std::span<float> workspace = product_workspace(memory);
-  const std::size_t most = head_rows(c), width = table_width();
+  const std::size_t most = predictions_per_pass(c), width = table_width();
   float* const entered = memory.take(most * width);
   float* const d_entered = memory.take(most * width);
   float* const normed = memory.take(most * c.width);
   float* const d_normed = width == c.width ? d_entered : memory.take(most * c.width);
   float* const logits = memory.take(most * c.vocabulary);
-  const matrix_view<const float> head(head_weights(), c.vocabulary, width);
+  const map_view head = head_map();
   std::vector<std::size_t> rows;  // rows collected so far
   precis::nll total;
   std::fill_n(dx.data, dx.size(), 0.f);
@@ -235,11 +239,11 @@ precis::nll transformer::head_backward(const token_batch& batch, activations_vie
             .input = {std::span<const float>(entered, n * width), 1, n, width},
             .output_gradient = {std::span<const float>(logits, n * c.vocabulary), 1, n, c.vocabulary}});
     const matrix_view<float> dy = dense_rows(d_entered, n, width);
-    product(z, head, dy, workspace);
+    apply_transposed(head, z, dy, workspace);
     if (gradient != nullptr) {
-      std::vector<float>& d_head = c.tied_head ? gradient->token_embedding : gradient->head;
-      product_add(matrix_view<const float>(z).transposed(), y, matrix_view<float>(d_head, c.vocabulary, width),
-                  workspace);
+      matrix_values& d_head = c.tied_head ? gradient->token_embedding : gradient->head;
+      product_add(matrix_view<const float>(z).transposed(), y,
+                  matrix_view<float>(d_head.data(), c.vocabulary, width, stride_of(width), 1), workspace);
       for (std::size_t r = 0; r < n && !gradient->head_bias.empty(); ++r)
         for (std::size_t v = 0; v < c.vocabulary; ++v) gradient->head_bias[v] += z(r, v);
     }
@@ -252,7 +256,7 @@ precis::nll transformer::head_backward(const token_batch& batch, activations_vie
             std::ranges::copy(row_of(rows[r]), normed + r * c.width);
         add_map_gradient(dy, dense_rows<const float>(normed, n, c.width), gradient->head_projection, workspace);
       }
-      product(dy, weights_.head_projection.view(), dense_rows(d_normed, n, c.width), workspace);
+      apply_transposed(weights_.head_projection, dy, dense_rows(d_normed, n, c.width), workspace);
     }
     for (std::size_t r = 0; r < n; ++r) {
       float* const to = dx.data + static_cast<std::ptrdiff_t>(rows[r]) * dx.token_stride;
@@ -279,7 +283,7 @@ void transformer::embed_backward(const token_batch& batch, activations_view<floa
   const config& c = weights_.config;
   const std::size_t inside = knobs_.layer_input_width, all = c.layers * inside, table = table_width();
   const std::size_t first = family_of(c).first_position;
-  const auto add = [&](std::vector<float>& to, std::size_t row, std::span<const float> values, float by) {
+  const auto add = [&](auto& to, std::size_t row, std::span<const float> values, float by) {
     float* const into = to.data() + row * values.size();
     for (std::size_t f = 0; f < values.size(); ++f) into[f] += values[f] * by;
   };
@@ -289,6 +293,7 @@ void transformer::embed_backward(const token_batch& batch, activations_view<floa
   float* const embedded = memory.take(c.width);
   float* const projected = memory.take(all);
   float* const d_projected = memory.take(all);
+  float* const narrow = memory.take(table);
   const matrix_view<float> d_row = dense_rows(memory.take(table), 1, table);
   for (std::size_t s = 0; s < batch.sequences; ++s)
     for (std::size_t t = 0; t < batch.tokens; ++t) {
@@ -296,8 +301,8 @@ void transformer::embed_backward(const token_batch& batch, activations_view<floa
       const std::span<float> dx = stream_.residual(d_stream)(s, t);
       if (!gradient.position_embedding.empty()) add(gradient.position_embedding, first + t, dx, 1);
       if (inside != 0) {
-        const float* const row = weights_.token_embedding.data() + id * c.width;
-        for (std::size_t f = 0; f < c.width; ++f) embedded[f] = row[f] * knobs_.embedding_scale;
+        weights_.token_embedding.read(id, 1, c.width, embedded);
+        for (std::size_t f = 0; f < c.width; ++f) embedded[f] *= knobs_.embedding_scale;
         const matrix_view<const float> x = dense_rows<const float>(embedded, 1, c.width);
         apply(weights_.layer_projection, x, dense_rows(projected, 1, all), {}, workspace);
         for (std::size_t i = 0; i < all; ++i) projected[i] *= scales.projected;
@@ -311,7 +316,7 @@ void transformer::embed_backward(const token_batch& batch, activations_view<floa
         for (std::size_t i = 0; i < all; ++i) d_projected[i] *= scales.projected;
         const matrix_view<const float> dy = dense_rows<const float>(d_projected, 1, all);
         add_map_gradient(dy, x, gradient.layer_projection, workspace);
-        product_add(dy, weights_.layer_projection.view(), dense_rows(dx.data(), 1, c.width), workspace);
+        add_transposed(weights_.layer_projection, dy, dense_rows(dx.data(), 1, c.width), workspace);
       }
       if (table == c.width) {
         add(gradient.token_embedding, id, dx, knobs_.embedding_scale);
@@ -319,9 +324,9 @@ void transformer::embed_backward(const token_batch& batch, activations_view<floa
       }
       for (float& f : dx) f *= knobs_.embedding_scale;
       const matrix_view<const float> dy = dense_rows<const float>(dx.data(), 1, c.width);
-      add_map_gradient(dy, dense_rows<const float>(weights_.token_embedding.data() + id * table, 1, table),
-                       gradient.embedding_projection, workspace);
-      product(dy, weights_.embedding_projection.view(), d_row, workspace);
+      weights_.token_embedding.read(id, 1, table, narrow);
+      add_map_gradient(dy, dense_rows<const float>(narrow, 1, table), gradient.embedding_projection, workspace);
+      apply_transposed(weights_.embedding_projection, dy, d_row, workspace);
       add(gradient.token_embedding, id, d_row.row(0), 1);
     }
 }

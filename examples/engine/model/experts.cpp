@@ -33,18 +33,18 @@ void mlp_gradient(const knobs& k, activation f, const mlp_maps& maps, matrix_vie
   }
   sink(&mlp_maps::down, dense_rows<const float>(v.active, n, hidden), dy);
   const matrix_view<float> d_active = dense_rows(memory.take(count), n, hidden);
-  precis::kernel::product(dy, maps.down->view(), d_active, workspace);
+  apply_transposed(*maps.down, dy, d_active, workspace);
   float* const d_up = maps.gate != nullptr ? memory.take(count) : nullptr;
   activate_backward(k, f, count, v, d_active.data, d_up);
   if (maps.gate == nullptr) {
     sink(&mlp_maps::up, x, d_active);
-    precis::kernel::product_add(d_active, maps.up->view(), d_rows, workspace);
+    add_transposed(*maps.up, d_active, d_rows, workspace);
     return;
   }
   sink(&mlp_maps::up, x, dense_rows<const float>(d_up, n, hidden));
   sink(&mlp_maps::gate, x, d_active);
-  precis::kernel::product_add(d_active, maps.gate->view(), d_rows, workspace);
-  precis::kernel::product_add(dense_rows<const float>(d_up, n, hidden), maps.up->view(), d_rows, workspace);
+  add_transposed(*maps.gate, d_active, d_rows, workspace);
+  add_transposed(*maps.up, dense_rows<const float>(d_up, n, hidden), d_rows, workspace);
 }
 
 }  // namespace
@@ -139,7 +139,7 @@ void run_experts_backward(const config& c, const knobs& k, const block& b, matri
     mlp_gradient(k, c.activation, shared_maps_of(b, k), rows, v.shared, d_shared, d_rows, memory, workspace, of_block);
     if (m.shared_gate) {
       sink.of_block(&block::shared_scale, rows, d_scale);
-      precis::kernel::product_add(d_scale, b.shared_scale.view(), d_rows, workspace);
+      add_transposed(b.shared_scale, d_scale, d_rows, workspace);
     }
   }
 
@@ -178,7 +178,7 @@ void run_experts_backward(const config& c, const knobs& k, const block& b, matri
   const matrix_view<float> d_logits = dense_rows(memory.take(n * m.router.experts), n, m.router.experts);
   route_backward(m.router, dense_rows<const float>(v.logits, n, m.router.experts), v.made, d_weight, d_logits);
   sink.of_block(&block::router, rows, d_logits);
-  precis::kernel::product_add(d_logits, b.router.view(), d_rows, workspace);
+  add_transposed(b.router, d_logits, d_rows, workspace);
 }
 
 }  // namespace engine

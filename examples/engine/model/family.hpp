@@ -27,6 +27,7 @@ struct tensor_meaning {
 };
 
 class json_object;
+struct gguf_family;
 
 /// One family. Names are those in files, without prefix. An empty name means that the family has no such tensor.
 struct family {
@@ -45,10 +46,10 @@ struct family {
   std::string_view final_norm = {}, head_projection = {}, head = {}, pooler = {}, classifier = {};
 
   std::span<const name_pair> hugging_face_names = {};  ///< of the parts of names that differ in Hugging Face's files
-  std::span<const name_pair> gguf_block_names = {};  ///< llama.cpp's names of a block's tensors; empty: no GGUF support
-  std::span<const name_pair> gguf_model_names = {};  ///< llama.cpp's names of all other tensors
   std::string_view nested = {};  ///< the object of config.json that holds the language model's keys, if there is one
   std::string_view keys = {};    ///< of config.json that read_config honours, beside those of known_keys.cpp
+
+  const gguf_family* gguf = nullptr;  ///< how llama.cpp holds the family; null: it does not know it
 
   config (*read_config)(const json_object& keys) = nullptr;  ///< reads Hugging Face's config.json
   /// Writes the keys that are specific to the family. Null: config.json is written as it was read.
@@ -87,6 +88,7 @@ void for_each_tensor(const config& c, Visit&& visit) {
     if (!name.empty()) visit(std::string(name) + ".weight", extents{rows, columns}, false, values);
   };
   const auto scale_and_shift = [&](const std::string& name, std::size_t size, auto get) {
+    if (!k.norm_scale) return;
     visit(name + ".weight", extents{size}, false, [get](auto& w) -> auto& { return get(w).scale; });
     if (!k.rms && k.norm_shift)
       visit(name + ".bias", extents{size}, false, [get](auto& w) -> auto& { return get(w).shift; });

@@ -1,6 +1,7 @@
 #include <engine/model/family_table.hpp>
 
 #include <engine/model/family.hpp>
+#include <engine/model/gguf_family.hpp>
 
 #include <algorithm>
 #include <string_view>
@@ -22,7 +23,7 @@ std::string family_table() {
     text += "| " + std::string(f->name) + " | `" + std::string(f->model_type) + "` | `" +
             std::string(f->hugging_face_class) + "` | `" + (f->causal ? "transformer" : "encoder") + "` | yes | " +
             std::string(yes(f->causal)) + " | " + std::string(yes(f->causal)) + " | " + std::string(yes(experts)) +
-            " | " + std::string(yes(!f->gguf_block_names.empty())) + " |\n";
+            " | " + (f->gguf == nullptr ? std::string("no") : "`" + std::string(f->gguf->architecture) + "`") + " |\n";
   }
   return text;
 }

@@ -87,6 +87,7 @@ struct knobs {
   norm_place norms = norm_place::before;
   bool rms = true;             ///< RMSNorm instead of LayerNorm
   bool norm_plus_one = false;  ///< norms multiply by 1 + w
+  bool norm_scale = true;      ///< norms have a scale, and LayerNorms a shift; without, they only normalize
   bool norm_shift = true;      ///< LayerNorms have a shift; without one they still subtract the mean
   bool final_norm = true;
 

@@ -155,15 +155,10 @@ constexpr key_row gguf_model[] = {
     {.keys = ".attention.layer_norm_epsilon .attention.layer_norm_rms_epsilon"},
     {.keys = ".rope.dimension_count .rope.freq_base"},  // without rotary positions
 
-    // Without a type, llama.cpp scales linearly.
-    {.use = neutral, .neutral = "none linear", .keys = ".rope.scaling.type"},
-    {.use = neutral, .neutral = "0 1", .keys = ".rope.scaling.factor .rope.scale_linear .rope.scaling.alpha"},
-    {.use = neutral, .neutral = "1", .keys = ".rope.scaling.attn_factor .rope.scaling.yarn_attn_factor"},
+    {.use = neutral, .neutral = "0 1", .keys = ".rope.scale_linear .rope.scaling.alpha"},
+    {.use = neutral, .neutral = "1", .keys = ".rope.scaling.yarn_attn_factor"},
     {.use = neutral, .neutral = "-1 0", .keys = ".rope.scaling.yarn_ext_factor"},
     {.use = neutral, .neutral = "0", .keys = ".rope.scaling.yarn_log_multiplier .rope.dimension_sections"},
-    {.use = neutral, .neutral = "32", .keys = ".rope.scaling.yarn_beta_fast"},
-    {.use = neutral, .neutral = "1", .keys = ".rope.scaling.yarn_beta_slow"},
-    {.keys = ".rope.scaling.original_context_length .rope.scaling.finetuned"},
 
     {.use = neutral, .neutral = "true", .keys = ".attention.causal"},
     {.use = window, .keys = ".attention.sliding_window"},

@@ -27,19 +27,6 @@ struct limited {
 
 }  // namespace
 
-void apply(const precis::weight_view& map, std::span<const float> bias, precis::matrix_view<const float> rows,
-           precis::matrix_view<float> out, std::span<float> workspace) noexcept {
-  precis::kernel::strided<const float> start;
-  if (!bias.empty()) start = {bias.data(), out.rows, out.cols, 0, 1};
-  precis::kernel::product_onto(start, rows, map.transposed(), out, workspace);
-}
-
-void apply(const linear& map, precis::matrix_view<const float> rows, precis::matrix_view<float> out,
-           row_positions positions, std::span<float> workspace) noexcept {
-  apply(map.view(), map.bias, rows, out, workspace);
-  if (positions.period != 0) map.add_position_bias(out, 0, positions.first, positions.period);
-}
-
 void activate(const knobs& k, activation f, std::size_t count, const mlp_values& v) noexcept {
   if (k.gate_scale != 1)
     for (std::size_t i = 0; i < count; ++i) v.raw[i] *= k.gate_scale;
@@ -59,8 +46,7 @@ void activate(const knobs& k, activation f, std::size_t count, const mlp_values&
 }
 
 void run_mlp(const knobs& k, activation f, const mlp_maps& maps, precis::matrix_view<const float> rows,
-             const mlp_values& v, precis::matrix_view<float> out, row_positions positions,
-             std::span<float> workspace) noexcept {
+             const mlp_values& v, precis::matrix_view<float> out, row_positions positions, std::span<float> workspace) {
   const std::size_t hidden = maps.up->out;
   const auto wide = [&](float* p) {
     return precis::matrix_view<float>{p, rows.rows, hidden, static_cast<std::ptrdiff_t>(hidden), 1};

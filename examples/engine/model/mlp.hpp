@@ -1,6 +1,7 @@
 #pragma once
 
 #include <engine/model/config.hpp>
+#include <engine/model/map_product.hpp>
 #include <engine/model/weights.hpp>
 
 #include <precis/core/view.hpp>
@@ -24,26 +25,12 @@ struct mlp_values {
   float* active = nullptr;  ///< input of `down`; may be `raw` if no gradient follows
 };
 
-/// Where the rows of a map are, for biases that depend on the position: positions `first` to `first + period - 1` again
-/// and again. A period of 0: such biases are not added.
-struct row_positions {
-  std::size_t first = 0, period = 0;
-};
-
-/// out = rows * map^T + bias.
-void apply(const precis::weight_view& map, std::span<const float> bias, precis::matrix_view<const float> rows,
-           precis::matrix_view<float> out, std::span<float> workspace) noexcept;
-/// The same with all biases of a map.
-void apply(const linear& map, precis::matrix_view<const float> rows, precis::matrix_view<float> out,
-           row_positions positions, std::span<float> workspace) noexcept;
-
 /// Replaces the outputs of gate and up by the input of `down`: `raw` and `up` to `active`. Scales `raw` first.
 void activate(const knobs& k, activation f, std::size_t count, const mlp_values& v) noexcept;
 
 /// Computes the MLP's output for rows.
 void run_mlp(const knobs& k, activation f, const mlp_maps& maps, precis::matrix_view<const float> rows,
-             const mlp_values& v, precis::matrix_view<float> out, row_positions positions,
-             std::span<float> workspace) noexcept;
+             const mlp_values& v, precis::matrix_view<float> out, row_positions positions, std::span<float> workspace);
 
 /// Replaces gradients at `active` by those at the output of the gate (of `up` without a gate), and sets d_up to those at
 /// the output of `up` if there is a gate.

@@ -90,7 +90,7 @@ void run_recurrent_backward(const block_run& run, std::size_t sequences, const b
   const matrix_view<const float> projected = dense_rows<const float>(v.recurrent.projected, rows, sizes.projected);
   sink(&block::mixer_out, dense_rows<const float>(v.recurrent.mixed, rows, sizes.inner), dy);
   const matrix_view<float> d_mixed = dense_rows(memory.take(rows * sizes.inner), rows, sizes.inner);
-  product(dy, run.block.mixer_out.view(), d_mixed, workspace);
+  apply_transposed(run.block.mixer_out, dy, d_mixed, workspace);
   const matrix_view<float> d_projected = dense_rows(memory.take(rows * sizes.projected), rows, sizes.projected);
   for (std::size_t s = 0; s < sequences; ++s)
     mix_backward(c, run.knobs, m, mixer_parameters_of(run.block), projected.row_range(s * tokens, tokens),
@@ -104,9 +104,9 @@ void run_recurrent_backward(const block_run& run, std::size_t sequences, const b
     const matrix_view<float> d = d_projected.col_range(column, map.out);
     sink(maps[i], normed, d);
     if (i + 1 == maps.size())
-      product(d, map.view(), d_normed, workspace);
+      apply_transposed(map, d, d_normed, workspace);
     else
-      product_add(d, map.view(), d_normed, workspace);
+      add_transposed(map, d, d_normed, workspace);
   }
 }
 

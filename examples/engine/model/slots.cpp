@@ -90,7 +90,7 @@ bool is_present(const slot& s, const knobs& k, const layer_settings& l) noexcept
 }
 
 bool is_biased(const slot& s, const knobs& k) noexcept {
-  if (s.norm != nullptr) return !k.rms && k.norm_shift;
+  if (s.norm != nullptr) return !k.rms && k.norm_scale && k.norm_shift;
   if (s.of_expert != nullptr) return k.mixture.biased;
   if (is_one_of(s.map, &block::qkv, &block::query, &block::key, &block::value)) return k.qkv_bias;
   if (s.map == &block::attention_out) return k.output_bias;

@@ -65,7 +65,7 @@ class transformer {
   /// All settings, with those of every layer.
   [[nodiscard]] const engine::knobs& settings() const noexcept { return knobs_; }
 
-  /// All parameters. Their values may be changed, but not their shapes.
+  /// All parameters. Their values may be changed, but not their shapes. tensors(parameters()) turns stored values into floats.
   [[nodiscard]] const engine::weights& parameters() const noexcept { return weights_; }
   [[nodiscard]] engine::weights& parameters() noexcept { return weights_; }
 
@@ -73,11 +73,20 @@ class transformer {
   [[nodiscard]] std::span<const precis::matrix_info> matrices() const noexcept { return matrices_; }
   [[nodiscard]] precis::weight_view weights(std::size_t matrix) const {
     if (matrix < maps_) return map_at(weights_, places_[matrix]).view();
-    return {matrix == maps_ ? weights_.token_embedding : weights_.head, shape().vocabulary, table_width()};
+    return {table(matrix).floats(), shape().vocabulary, table_width()};
   }
   [[nodiscard]] precis::mutable_weight_view weights(std::size_t matrix) {
     if (matrix < maps_) return map_at(weights_, places_[matrix]).view();
-    return {matrix == maps_ ? weights_.token_embedding : weights_.head, shape().vocabulary, table_width()};
+    matrix_values& values = matrix == maps_ ? weights_.token_embedding : weights_.head;
+    values.to_floats();
+    return {values, shape().vocabulary, table_width()};
+  }
+  /// Gives up the floats of a matrix that a file holds, if they are what the file says.
+  void release(std::size_t matrix) {
+    if (matrix < maps_)
+      map_at(weights_, places_[matrix]).values.release();
+    else
+      (matrix == maps_ ? weights_.token_embedding : weights_.head).release();
   }
 
   /// Adds the token embedding and an untied head to the matrices. A tied embedding is one matrix with two uses; `inputs`
@@ -207,9 +216,12 @@ class transformer {
   void visit_blocks(const precis::token_batch& batch, precis::activations_view<float>, Use&& use) const;
   [[nodiscard]] block_run run_of(std::size_t layer, const rotary::tables&) const noexcept;
   /// The head's inputs of rows of the residual: final norm and projection.
-  void enter_head(std::span<const float> residual, float* to) const noexcept;
+  void enter_head(std::span<const float> residual, float* to) const;
   void head(precis::matrix_view<const float> entered, precis::matrix_view<float> logits, scratch_arena&) const;
-  [[nodiscard]] std::span<const float> head_weights() const noexcept;
+  [[nodiscard]] map_view head_map() const noexcept;
+  [[nodiscard]] const matrix_values& table(std::size_t matrix) const noexcept {
+    return matrix == maps_ ? weights_.token_embedding : weights_.head;
+  }
   [[nodiscard]] std::size_t table_width() const noexcept {
     return knobs_.embedding_width != 0 ? knobs_.embedding_width : weights_.config.width;
   }

@@ -7,6 +7,7 @@
 #include <cmath>
 #include <cstddef>
 #include <string>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -21,12 +22,27 @@ using extents = std::vector<std::size_t>;
   return n;
 }
 
+[[nodiscard]] std::span<float> floats_of(std::vector<float>& values, const std::string&) { return values; }
+[[nodiscard]] std::span<const float> floats_of(const std::vector<float>& values, const std::string&) { return values; }
+[[nodiscard]] std::span<float> floats_of(matrix_values& values, const std::string&) {
+  values.to_floats();
+  return values;
+}
+[[nodiscard]] std::span<const float> floats_of(const matrix_values& values, const std::string& name) {
+  if (values.are_stored())
+    precis::refuse({.what = "tensor " + name + " as it is stored",
+                    .where = "model weights",
+                    .expected = "floats: call to_floats(weights) first, or read all_values(weights)"});
+  return values;
+}
+
 /// Lists the tensors of `w` with their expected shapes. Actual sizes are not checked.
 template<class T, class Weights>
 [[nodiscard]] std::vector<tensor<T>> listed(Weights& w) {
   std::vector<tensor<T>> all;
   for_each_tensor(w.config, [&](std::string name, extents shape, bool, auto values) {
-    all.push_back({std::move(name), std::span<T>(values(w)), std::move(shape)});
+    const std::span<T> floats = floats_of(values(w), name);
+    all.push_back({std::move(name), floats, std::move(shape)});
   });
   return all;
 }
@@ -55,7 +71,8 @@ void check_linear(const linear& have, const linear& want, const std::string& nam
     return l;
   };
   const float offset = k.norm_plus_one ? 1.f : 0.f;
-  const bool shiftless = !k.rms && !k.norm_shift;  // a shift of 0, which no file holds, lets a norm subtract the mean
+  const bool shiftless =
+      !k.rms && !(k.norm_scale && k.norm_shift);  // a shift of 0, which no file holds, lets a norm subtract the mean
   weights w;
   w.config = c;
   w.blocks.resize(c.layers);
@@ -86,6 +103,23 @@ void check_linear(const linear& have, const linear& want, const std::string& nam
 
 std::vector<tensor<float>> tensors(weights& w) { return listed<float>(w); }
 std::vector<tensor<const float>> tensors(const weights& w) { return listed<const float>(w); }
+
+void to_floats(weights& w) { (void)tensors(w); }
+
+std::vector<tensor_values> all_values(const weights& w) {
+  std::vector<tensor_values> all;
+  for_each_tensor(w.config, [&](std::string name, extents shape, bool, auto values) {
+    const auto& own = values(w);
+    tensor_values& t = all.emplace_back();
+    t.name = std::move(name);
+    t.shape = std::move(shape);
+    if constexpr (std::is_same_v<decltype(own), const matrix_values&>)
+      t.matrix = &own;
+    else
+      t.vector = &own;
+  });
+  return all;
+}
 
 weights without_values(const config& c) { return skeleton(c); }
 
@@ -118,16 +152,17 @@ void check(const weights& w) {
   check_linear(w.classifier, want.classifier, "classifier");
   if (c.tied_head && !w.head.empty()) bad_map("a separate head", "none: the head is tied to the embedding");
 
-  for (const tensor<const float>& t : tensors(w)) {
-    if (t.values.size() != product(t.shape))
-      bad_map("tensor " + t.name + " has " + std::to_string(t.values.size()) + " values",
-              std::to_string(product(t.shape)));
-    for (std::size_t i = 0; i < t.values.size(); ++i) {
-      if (std::isfinite(t.values[i])) continue;
+  for (const tensor_values& t : all_values(w)) {
+    if (t.size() != product(t.shape))
+      bad_map("tensor " + t.name + " has " + std::to_string(t.size()) + " values", std::to_string(product(t.shape)));
+    if (t.are_stored()) continue;  // checked when the file was opened
+    const std::span<const float> values = t.read();
+    for (std::size_t i = 0; i < values.size(); ++i) {
+      if (std::isfinite(values[i])) continue;
       std::string index = std::to_string(i);
       if (t.shape.size() == 2) index = std::to_string(i / t.shape[1]) + ", " + std::to_string(i % t.shape[1]);
-      precis::refuse({.what = "tensor " + t.name + " holds " + (std::isnan(t.values[i]) ? "NaN" : "infinity") +
-                              " at [" + index + "]",
+      precis::refuse({.what = "tensor " + t.name + " holds " + (std::isnan(values[i]) ? "NaN" : "infinity") + " at [" +
+                              index + "]",
                       .where = "model weights",
                       .expected = "finite weights"});
     }

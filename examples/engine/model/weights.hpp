@@ -1,12 +1,14 @@
 #pragma once
 
 #include <engine/model/config.hpp>
+#include <engine/model/matrix_values.hpp>
 
 #include <precis/core/view.hpp>
 
 #include <cstddef>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 /// The parameters of a small reference transformer.
@@ -16,9 +18,9 @@ namespace engine {
 struct linear {
   std::size_t out = 0;
   std::size_t in = 0;
-  bool in_major = false;      ///< values are `in x out` (GPT-2's Conv1D) instead of `out x in`
-  std::vector<float> values;  ///< [out * in]
-  std::vector<float> bias;    ///< [out], or empty
+  bool in_major = false;    ///< values are `in x out` (GPT-2's Conv1D) instead of `out x in`
+  matrix_values values;     ///< [out * in]
+  std::vector<float> bias;  ///< [out], or empty
   /// The contribution of absorbed inputs at each position, which files cannot store. `later_bias` applies beyond.
   std::vector<float> token_bias;  ///< [positions x out], or empty
   std::vector<float> later_bias;  ///< [out], or empty
@@ -33,9 +35,13 @@ struct linear {
   void add_position_bias(precis::matrix_view<float> rows, std::size_t first_out, std::size_t first_position,
                          std::size_t period) const noexcept;
 
-  /// Always `out x in`, independent of the storage.
-  [[nodiscard]] precis::weight_view view() const noexcept { return oriented<const float>(values.data()); }
-  [[nodiscard]] precis::mutable_weight_view view() noexcept { return oriented<float>(values.data()); }
+  /// Always `out x in`, independent of the storage. Of stored values, valid until the thread's next call for another map.
+  [[nodiscard]] precis::weight_view view() const { return oriented<const float>(values.floats().data()); }
+  /// To be written: from then on the values are floats.
+  [[nodiscard]] precis::mutable_weight_view view() {
+    values.to_floats();
+    return oriented<float>(values.data());
+  }
 
  private:
   template<class T>
@@ -98,19 +104,19 @@ struct block {
 /// All parameters of a model, and its shape. Also used for gradients with respect to all parameters.
 struct weights {
   engine::config config;
-  std::vector<float> token_embedding;     ///< [vocabulary x width], or x embedding_width
+  matrix_values token_embedding;          ///< [vocabulary x width], or x embedding_width
   std::vector<float> position_embedding;  ///< [context x width], OPT: [2 + context x width], or empty
   std::vector<float> type_embedding;      ///< BERT: [token_types x width]
   std::vector<float> relative_bias;       ///< MPNet, T5: [rows x heads]
   linear embedding_projection;            ///< OPT-350M: [width x embedding_width]
-  std::vector<float> layer_embedding;     ///< Gemma 4: [layer_input_vocabulary x layers * layer_input_width]
+  matrix_values layer_embedding;          ///< Gemma 4: [layer_input_vocabulary x layers * layer_input_width]
   linear layer_projection;                ///< Gemma 4: [layers * layer_input_width x width]
   norm layer_norm;                        ///< Gemma 4: [layer_input_width]
   norm embedding_norm;                    ///< BERT
   std::vector<block> blocks;              ///< [layers]
   norm final_norm;                        ///< [width]; not BERT, not OPT-350M
   linear head_projection;                 ///< OPT-350M: [embedding_width x width]
-  std::vector<float> head;                ///< [vocabulary x width]; empty if tied, and for BERT
+  matrix_values head;                     ///< [vocabulary x width]; empty if tied, and for BERT
   std::vector<float> head_bias;           ///< Phi: [vocabulary]
   linear pooler;                          ///< BERT classifier: [width x width], followed by tanh
   linear classifier;                      ///< BERT classifier: [labels x width]
@@ -124,9 +130,31 @@ struct tensor {
   std::vector<std::size_t> shape;  ///< as stored: GPT-2's Conv1D maps are {in, out}, vectors have one extent
 };
 
-/// All tensors in file order. The views are valid as long as `w` is neither moved nor resized.
+/// All tensors in file order. The views are valid as long as `w` is neither moved nor resized. Stored values become
+/// floats. Errors: `w` is const and holds stored values (see to_floats).
 [[nodiscard]] std::vector<tensor<float>> tensors(weights& w);
 [[nodiscard]] std::vector<tensor<const float>> tensors(const weights& w);
+
+/// Decodes everything that is stored.
+void to_floats(weights& w);
+
+/// One tensor, decoded only when it is read.
+struct tensor_values {
+  std::string name;
+  std::vector<std::size_t> shape;              ///< as stored
+  const std::vector<float>* vector = nullptr;  ///< its values, or:
+  const matrix_values* matrix = nullptr;
+
+  [[nodiscard]] std::size_t size() const noexcept { return matrix == nullptr ? vector->size() : matrix->size(); }
+  [[nodiscard]] bool are_stored() const noexcept { return matrix != nullptr && matrix->are_stored(); }
+  /// Valid until the thread's next call.
+  [[nodiscard]] std::span<const float> read() const {
+    return matrix == nullptr ? std::span<const float>(*vector) : matrix->floats();
+  }
+};
+
+/// All tensors in file order.
+[[nodiscard]] std::vector<tensor_values> all_values(const weights& w);
 
 /// All parameters of this shape set to zero, including norms. GPT-2's maps are stored `in x out`, all others `out x
 /// in`.

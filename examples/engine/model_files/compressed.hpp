@@ -29,6 +29,7 @@ struct compress_options {
   std::filesystem::path tokenizer;                ///< copied instead of the source's tokenizer
   std::string made_from;                          ///< fingerprint of the original model to record; may be empty
   std::map<std::string, std::string> files = {};  ///< additional files, name -> content, such as the plan
+  std::size_t split_bytes = 0;                    ///< GGUF: most bytes of tensors in one file; 0: one file
   bool requantize = false;                        ///< whether matrices that a GGUF source has quantized may be packed
 };
 
@@ -36,7 +37,8 @@ struct compress_options {
 struct compressed_sizes {
   std::size_t before = 0;
   std::size_t after = 0;
-  std::vector<std::string> warnings = {};  ///< what the files cannot hold, as sentences for the user
+  std::vector<std::string> warnings = {};         ///< what the files cannot hold, as sentences for the user
+  std::vector<std::filesystem::path> files = {};  ///< GGUF: those that were written
 };
 
 /// For each of the source's tensors its packed matrix, or nullptr.

@@ -1,12 +1,13 @@
 #include <engine/model_files/gguf_model.hpp>
 
 #include <engine/files/messages.hpp>
-#include <engine/model/family.hpp>
-#include <engine/model/known_keys.hpp>
+#include <engine/model_files/gguf_config.hpp>
+#include <engine/model_files/gguf_layout.hpp>
+
+#include <precis/core/text.hpp>
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 #include <map>
 #include <utility>
 
@@ -21,127 +22,163 @@ constexpr std::string_view tokens_key = "tokenizer.ggml.tokens", bos_key = "toke
 
 }  // namespace
 
-std::string gguf_name(const config& c, std::string_view name) {
-  const family& f = family_of(c);
-  std::string prefix, suffix;
-  for (const std::string_view end : {".weight", ".bias"})
-    if (name.ends_with(end)) {
-      suffix = end;
-      name.remove_suffix(end.size());
-    }
-  std::span<const name_pair> table = f.gguf_model_names;
-  if (name.starts_with(f.blocks)) {
-    name.remove_prefix(f.blocks.size());
-    const std::size_t dot = name.find('.');
-    if (dot == std::string_view::npos) return {};
-    prefix = "blk." + std::string(name.substr(0, dot + 1));
-    name.remove_prefix(dot + 1);
-    table = f.gguf_block_names;
-  }
-  const auto at = std::ranges::find(table, name, [](const auto& pair) { return pair.first; });
-  return at == table.end() ? std::string() : prefix + std::string(at->second) + suffix;
-}
-
 namespace {
 
-[[nodiscard]] float positive(const gguf_keys& keys, const std::string& key, double otherwise) {
-  const double value = keys.number_or(key, otherwise);
-  if (!(value > 0) || value > static_cast<double>(std::numeric_limits<float>::max()) || static_cast<float>(value) == 0)
-    keys.refuse(key, "a positive number");
-  return static_cast<float>(value);
+[[nodiscard]] std::size_t elements(std::span<const std::size_t> shape) {
+  std::size_t n = 1;
+  for (const std::size_t e : shape) n *= e;
+  return n;
 }
-
-/// The plain values in a metadata value. Errors: a list that is longer than any that a model needs.
-[[nodiscard]] std::vector<plain_value> plain_values(const gguf_value& value, std::string_view key,
-                                                    const gguf_keys& keys) {
-  std::vector<plain_value> values;
-  const auto add = [&](const gguf_value& v) {
-    if (const auto* flag = std::get_if<bool>(&v))
-      values.emplace_back(*flag);
-    else if (const auto* text = std::get_if<std::string_view>(&v))
-      values.emplace_back(std::string(*text));
-    else if (const auto* real = std::get_if<double>(&v))
-      values.emplace_back(*real);
-    else if (const auto* whole = std::get_if<std::uint64_t>(&v))
-      values.emplace_back(*whole);
-    else if (const std::int64_t number = std::get<std::int64_t>(v); number < 0)
-      values.emplace_back(static_cast<double>(number));
-    else
-      values.emplace_back(static_cast<std::uint64_t>(number));
-  };
-  if (const auto* array = std::get_if<gguf_array>(&value)) {
-    if (array->count > (std::size_t{1} << 16)) keys.refuse(key, "at most one value per layer");
-    for (const gguf_value& v : elements_of(*array)) add(v);
-  } else {
-    add(value);
-  }
-  return values;
-}
-
-/// Refuses a key that asks for what the engine does not do. Returns warnings.
-[[nodiscard]] std::vector<std::string> check_keys(const gguf_header& h, const gguf_keys& keys,
-                                                  std::string_view architecture, std::size_t context) {
-  std::vector<std::string> unknown;
-  for (const auto& [key, value] : h.metadata) {
-    const bool own = key.starts_with(std::string(architecture) + ".");
-    const key_row* const row = find_key(gguf_model_keys(), own ? key.substr(architecture.size()) : key, architecture);
-    if (row == nullptr && own) unknown.push_back(key);
-    if (row == nullptr || row->use == key_use::read || row->use == key_use::ignored) continue;
-    if (const std::string expected = expected_instead(*row, plain_values(value, key, keys), context); !expected.empty())
-      keys.refuse(key, expected + (row->use == key_use::extent ? "" : ", which is all that this engine supports"));
-  }
-  if (unknown.empty()) return {};
-  return {std::string(keys.where()) + ": keys that this engine does not know: " + joined(unknown)};
-}
-
-[[nodiscard]] config read_config(const gguf_header& h, const gguf_keys& keys, std::string_view where,
-                                 std::vector<std::string>& warnings) {
-  config c;
-  const std::string_view name = keys.text("general.architecture");
-  if (name == "gpt2")
-    c.architecture = architecture::gpt2;
-  else if (name == "llama")
-    c.architecture = architecture::llama;
-  else
-    keys.refuse("general.architecture", "gpt2 or llama");
-  const bool llama = c.architecture == architecture::llama;
-  const auto key = [&](std::string_view rest) { return std::string(name) + "." + std::string(rest); };
-  const auto must_be = [&](std::string_view rest, std::size_t wanted) {
-    if (keys.whole_number_or(key(rest), wanted) != wanted) keys.refuse(key(rest), std::to_string(wanted));
-  };
-  c.layers = keys.whole_number(key("block_count"));
-  c.width = keys.whole_number(key("embedding_length"));
-  c.heads = keys.repeated_number(key("attention.head_count"), c.layers);
-  const std::string shared = key("attention.head_count_kv");
-  c.kv_heads = keys.find(shared) == nullptr ? c.heads : keys.repeated_number(shared, c.layers);
-  c.hidden = keys.repeated_number(key("feed_forward_length"), c.layers);
-  c.context = keys.whole_number(key("context_length"));
-  c.tied_head = std::ranges::find(h.tensors, "output.weight", &gguf_tensor::name) == h.tensors.end();
-  const auto table = std::ranges::find(h.tensors, "token_embd.weight", &gguf_tensor::name);
-  if (table != h.tensors.end())
-    c.vocabulary = table->shape.front();  // if it is missing, the error is reported with the other tensors
-  else
-    c.vocabulary = 1;
-  if (llama) {
-    c.norm_epsilon = positive(keys, key("attention.layer_norm_rms_epsilon"), 1e-5);
-    c.rope_theta = positive(keys, key("rope.freq_base"), 10000);
-    c.activation = activation::silu;
-  } else {
-    c.norm_epsilon = positive(keys, key("attention.layer_norm_epsilon"), 1e-5);
-    c.activation = activation::gelu_tanh;
-  }
-  warnings = check_keys(h, keys, name, c.context);
-  check(c, where);
-  for (const std::string_view rest : {"attention.key_length", "attention.value_length"}) must_be(rest, c.head_width());
-  if (llama) must_be("rope.dimension_count", c.head_width());
-  if (table != h.tensors.end()) must_be("vocab_size", c.vocabulary);
-  return c;
-}
-
 [[nodiscard]] std::string sizes_of(std::span<const std::size_t> shape) {
   std::string text;
   for (const std::size_t e : shape) text += (text.empty() ? "" : "x") + std::to_string(e);
   return text;
+}
+
+/// Whether shapes are equal but for dimensions of 1.
+[[nodiscard]] bool same_shape(std::vector<std::size_t> a, std::vector<std::size_t> b) {
+  std::erase(a, 1u);
+  std::erase(b, 1u);
+  return a == b;
+}
+
+/// A file may hold query, key and value in one tensor where the architecture usually has three.
+[[nodiscard]] gguf_fusion fusion_of(const config& c, const gguf_header& h) {
+  gguf_fusion fusion = usual_fusion(c);
+  const auto has = [&](std::string_view name) {
+    return std::ranges::find(h.tensors, name, &gguf_tensor::name) != h.tensors.end();
+  };
+  const bool mixes = c.knobs && c.knobs->delta_net.key_heads != 0;  // whose in-projections have this name
+  if (c.architecture != architecture::gpt2 && !mixes)
+    fusion.qkv = has("blk.0.attn_qkv.weight") || (fusion.qkv && !has("blk.0.attn_q.weight"));
+  return fusion;
+}
+
+/// Looks up tensors, and knows which were not asked for.
+class tensor_finder {
+ public:
+  tensor_finder(const gguf_header& h, std::string_view where) : where_(where) {
+    for (const gguf_tensor& t : h.tensors) rest_.emplace(t.name, &t);
+    all_ = rest_;
+  }
+  [[nodiscard]] const gguf_tensor* operator()(std::string_view name) {
+    const auto at = all_.find(name);
+    if (at == all_.end()) return nullptr;
+    rest_.erase(name);
+    return at->second;
+  }
+  [[nodiscard]] std::vector<std::string> unused(const config& c) const {
+    std::vector<std::string> names;
+    for (const auto& [name, t] : rest_)
+      if (!name.starts_with("rope_f") && !shares_keys(c, name)) names.emplace_back(name);
+    return names;
+  }
+
+ private:
+  /// A map of keys or values in a layer that reads another's.
+  [[nodiscard]] static bool shares_keys(const config& c, std::string_view name) {
+    std::size_t layer = 0;
+    if (!c.knobs || !name.starts_with("blk.") || name.find(".attn_") == std::string_view::npos) return false;
+    const std::string_view rest = name.substr(4);
+    if (!precis::text::read(rest.substr(0, rest.find('.')), layer) || layer >= c.knobs->layers.size()) return false;
+    const std::string_view part = rest.substr(rest.find('.') + 1);
+    return c.knobs->layers[layer].kv_source != own_keys &&
+           (part == "attn_k.weight" || part == "attn_v.weight" || part == "attn_k_norm.weight");
+  }
+
+  std::string_view where_;
+  std::map<std::string_view, const gguf_tensor*> all_, rest_;
+};
+
+[[nodiscard]] dtype type_of(std::string_view format) noexcept {
+  return format == "float16" ? dtype::f16 : format == "bfloat16" ? dtype::bf16 : dtype::f32;
+}
+[[nodiscard]] bool is_plain(std::string_view format) noexcept {
+  return format == "float32" || format == "float16" || format == "bfloat16";
+}
+
+/// The shortest x of few bits for which a = -e^x: exact where x had at most 8, 11 or 16 bits.
+[[nodiscard]] float log_of(float a, const std::string& where, const std::string& name) {
+  if (!(a < 0)) refuse_input(where, "tensor \"" + name + "\" holds a number that is not negative", "-e^x");
+  const double exact = std::log(-static_cast<double>(a));
+  for (const int bits : {8, 11, 16, 20, 22}) {
+    int power = 0;
+    const double half = std::frexp(exact, &power);
+    const auto x = static_cast<float>(std::ldexp(std::nearbyint(std::ldexp(half, bits)), power - bits));
+    if (-static_cast<float>(std::exp(static_cast<double>(x))) == a) return x;
+  }
+  return static_cast<float>(exact);
+}
+
+/// The number of weights that a format stores together.
+[[nodiscard]] std::size_t block_of(std::string_view format) {
+  for (const std::size_t n : {1u, 32u, 64u, 128u, 256u})
+    if (gguf_bytes(format, std::span(&n, 1)) != 0) return n;
+  return 1;
+}
+
+/// The bytes of the rows and columns of a place, in the engine's order.
+void gather(const gguf_place& p, const gguf_tensor& t, std::size_t rows, std::size_t row, const std::string& where,
+            std::vector<std::byte>& out) {
+  const std::size_t block = block_of(t.format), unit = gguf_bytes(t.format, std::span(&block, 1)),
+                    row_bytes = row / block * unit;
+  for (std::size_t c = 0; c < p.columns.size(); ++c)
+    if (p.columns[c] - c % block != p.columns[c - c % block] || p.columns[c - c % block] % block != 0)
+      refuse_input(where, "tensor \"" + t.name + "\" in " + std::string(t.format),
+                   "a format whose blocks do not reach over heads, such as q8_0 or float16");
+  out.reserve(rows * row_bytes);
+  for (std::size_t r = 0; r < rows; ++r) {
+    const std::size_t from = p.first + (p.rows.empty() ? r : p.rows[r]);
+    const std::span<const std::byte> bytes = t.data.subspan(from * row_bytes, row_bytes);
+    if (p.columns.empty()) {
+      out.insert(out.end(), bytes.begin(), bytes.end());
+      continue;
+    }
+    for (std::size_t c = 0; c < row; c += block) {
+      const auto part = bytes.subspan(p.columns[c] / block * unit, unit);
+      out.insert(out.end(), part.begin(), part.end());
+    }
+  }
+}
+
+/// One tensor of the engine, as a view of the file where that is possible.
+[[nodiscard]] source_tensor tensor_at(const tensor_shape& wanted, const gguf_place& p, const gguf_tensor& t,
+                                      const std::string& where, std::vector<repacked_matrix>& gathered) {
+  source_tensor s;
+  s.name = wanted.name;
+  s.stored_name = t.name;
+  s.file = where;
+  s.shape = wanted.shape;
+  s.in_major = s.transposed = wanted.in_major;
+  s.type = type_of(t.format);
+  if (!is_plain(t.format)) {
+    if (wanted.shape.size() != 2)
+      refuse_input(where, "tensor \"" + t.name + "\" is a vector in " + std::string(t.format),
+                   "float32, float16 or bfloat16");
+    s.codec = std::string(t.format);
+  }
+  const std::size_t rows = wanted.in_major ? wanted.shape[1] : wanted.shape[0];
+  std::size_t row = 1;
+  for (const std::size_t e : wanted.shape) row *= e;
+  row /= rows;
+  if (p.absent == 0 && p.rows.empty() && p.columns.empty() && p.value == gguf_form::same) {
+    const std::size_t bytes = t.data.size() / (elements(t.shape) / row);
+    s.bytes = t.data.subspan(p.first * bytes, rows * bytes);
+    return s;
+  }
+  repacked_matrix& m = gathered.emplace_back();
+  if (p.absent != 0 && s.codec.empty()) m.bytes.resize(p.absent * row * size_of(s.type));
+  gather(p, t, rows - p.absent, row, where, m.bytes);
+  if (p.value != gguf_form::same) {
+    std::vector<float> values(rows * row);
+    decode(s.type, m.bytes, values);
+    for (float& v : values) v = p.value == gguf_form::plus_one ? v - 1 : log_of(v, where, t.name);
+    s.type = dtype::f32;
+    m.bytes.resize(values.size() * sizeof(float));
+    encode(s.type, values, m.bytes);
+  }
+  s.bytes = m.bytes;
+  return s;
 }
 
 }  // namespace
@@ -157,7 +194,11 @@ gguf_model parse_gguf_model(std::span<const gguf_part> parts) {
   const std::string_view where = parts.front().where;
   const gguf_keys keys(h, where);
   gguf_model m;
-  m.config = read_config(h, keys, where, m.warnings);
+  m.config = read_gguf_config(h, where, m.warnings);
+  if (m.config.layers > h.tensors.size())  // avoids building a huge list of expected tensors
+    refuse_input(where,
+                 std::to_string(h.tensors.size()) + " tensors for " + std::to_string(m.config.layers) + " layers",
+                 "weights that match the metadata");
   const auto id = [&](std::string_view key) -> std::optional<precis::token> {
     const std::size_t value = keys.whole_number_or(key, m.config.vocabulary);
     if (value < m.config.vocabulary) return static_cast<precis::token>(value);
@@ -172,52 +213,24 @@ gguf_model parse_gguf_model(std::span<const gguf_part> parts) {
   m.made_from = std::string(keys.text_or("precis.source", ""));
   m.has_tokenizer = keys.find(tokens_key) != nullptr;
 
-  std::map<std::string_view, const gguf_tensor*> found;
-  for (const gguf_tensor& t : h.tensors) found.emplace(t.name, &t);
-  if (m.config.layers > found.size())  // avoids building a huge list of expected tensors
-    refuse_input(where, std::to_string(found.size()) + " tensors for " + std::to_string(m.config.layers) + " layers",
-                 "weights that match the metadata");
+  const std::vector<tensor_shape> expected = expected_tensors(m.config);
+  const std::vector<gguf_place> places = gguf_places(m.config, fusion_of(m.config, h));
+  tensor_finder find(h, where);
   std::vector<std::string> missing;
-  for (tensor_shape& wanted : expected_tensors(m.config)) {
-    const std::string name = gguf_name(m.config, wanted.name);
-    const auto at = found.find(name);
-    if (at == found.end()) {
-      missing.push_back(name);
+  for (std::size_t i = 0; i < places.size(); ++i) {
+    const gguf_tensor* const t = find(places[i].tensor);
+    if (t == nullptr) {
+      missing.push_back(places[i].tensor);
       continue;
     }
-    const gguf_tensor& t = *at->second;
-    found.erase(at);
-    std::vector<std::size_t> shape = wanted.shape;  // the file stores every map as out x in
-    if (wanted.in_major) std::ranges::reverse(shape);
-    if (t.shape != shape)
-      refuse_input(where, "tensor \"" + name + "\" is " + sizes_of(t.shape),
-                   sizes_of(shape) + " according to the metadata");
-    source_tensor s;
-    s.name = std::move(wanted.name);
-    s.stored_name = name;
-    s.file = parts[t.part].where;
-    s.shape = std::move(wanted.shape);
-    s.in_major = s.transposed = wanted.in_major;
-    s.bytes = parts[t.part].file.subspan(t.first_byte, t.bytes);
-    if (t.format == "float32")
-      s.type = dtype::f32;
-    else if (t.format == "float16")
-      s.type = dtype::f16;
-    else if (t.format == "bfloat16")
-      s.type = dtype::bf16;
-    else if (shape.size() == 2)
-      s.codec = std::string(t.format);
-    else
-      refuse_input(where, "tensor \"" + name + "\" is a vector in " + std::string(t.format),
-                   "float32, float16 or bfloat16");
-    m.tensors.push_back(std::move(s));
+    if (!same_shape(t->shape, places[i].shape))
+      refuse_input(where, "tensor \"" + t->name + "\" is " + sizes_of(t->shape),
+                   sizes_of(places[i].shape) + " according to the metadata");
+    m.tensors.push_back(tensor_at(expected[i], places[i], *t, parts[t->part].where, m.gathered));
   }
   if (!missing.empty()) refuse_input(where, "no tensor " + listed(missing), "all of the model's weights");
-  if (!found.empty()) {
-    std::vector<std::string> unknown_names;
-    for (const auto& [name, t] : found) unknown_names.emplace_back(name);
-    refuse_input(where, "unknown tensor " + listed(unknown_names), "only the weights of such a model");
-  }
+  if (const std::vector<std::string> unknown = find.unused(m.config); !unknown.empty())
+    refuse_input(where, "unknown tensor " + listed(unknown), "only the weights of such a model");
   return m;
 }
 
@@ -237,6 +250,7 @@ model_source open_gguf(const fs::path& path) {
   s.eos = std::move(m.eos);
   s.warnings = std::move(m.warnings);
   s.tensors = std::move(m.tensors);
+  s.repacked = std::move(m.gathered);
   s.made_from = std::move(m.made_from);
   if (m.has_tokenizer) s.tokenizer = paths.front();
   return s;

@@ -2,6 +2,7 @@
 
 #include <engine/files/gguf.hpp>
 #include <engine/model_files/compressed.hpp>
+#include <engine/model_files/gguf_layout.hpp>
 #include <engine/model_files/gguf_parts.hpp>
 #include <engine/model_files/source.hpp>
 
@@ -12,17 +13,15 @@
 #include <string>
 #include <string_view>
 
-/// GPT-2 and Llama models in GGUF files, with llama.cpp's names for tensors and keys.
+/// Models in GGUF files, with llama.cpp's names for tensors and keys.
 namespace engine {
-
-/// llama.cpp's name of a tensor or matrix of the engine: "blk.3.attn_qkv.weight" for "h.3.attn.c_attn.weight". Empty
-/// for families other than GPT-2 and Llama.
-[[nodiscard]] std::string gguf_name(const config& c, std::string_view name);
 
 /// The model in a GGUF file, or in several. The tensors' `bytes` point into the files.
 struct gguf_model {
   engine::config config;
   std::vector<source_tensor> tensors;
+  std::vector<repacked_matrix>
+      gathered;  ///< tensors whose values or order are others in files; `bytes` point into these
   std::optional<precis::token> bos;
   std::vector<precis::token> eos;     ///< the ends of a text, of a turn and of a message, as far as the file has them
   std::vector<std::string> warnings;  ///< as in model_source
@@ -30,7 +29,7 @@ struct gguf_model {
   bool has_tokenizer = false;
 };
 
-/// Reads keys and tensors. The rotary pairs of a Llama's query and key maps are adjacent rows, as in the engine.
+/// Reads keys and tensors, with the rows in the engine's order.
 ///
 /// Errors   those of parse_gguf; another architecture; a key that is missing or requests an unsupported feature (scaled
 ///          rotary positions, experts, ...), by name and value; tensors that are missing, unknown or of another shape.
@@ -41,12 +40,12 @@ struct gguf_model {
 /// Opens a file and, if it is one of a split model, all others. Errors: also those of gguf_parts_of.
 [[nodiscard]] model_source open_gguf(const std::filesystem::path& file);
 
-/// Writes a GPT-2 or Llama, including its tokenizer, as a GGUF file that llama.cpp can load. `matrices` are stored in
+/// Writes a model, including its tokenizer, as a GGUF file that llama.cpp can load. `matrices` are stored in
 /// the formats they name (float32, float16, bfloat16, q4_0, q4_1, q5_0, q5_1, q8_0), other matrices and the head in
 /// their present type, vectors and position embeddings as float32. The `files` of the options become keys
 /// "precis.NAME". A GGUF source keeps all its other keys. Implemented in write_gguf.cpp.
 ///
-/// Errors   another family; a compressed folder; a matrix to be packed that the source already has packed; a GELU other
+/// Errors   a family or settings that llama.cpp does not know; a compressed folder; a matrix to be packed that the source already has packed; a GELU other
 ///          than GPT-2's; a format that GGUF does not have, or rows that are not whole blocks of it, before anything is
 ///          written, with the formats that are possible; a destination that exists (unless it may be replaced).
 /// Cost     memory: one tensor, decoded and packed, and the header including the vocabulary.

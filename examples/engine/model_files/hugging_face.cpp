@@ -152,8 +152,7 @@ void describe_part(source_tensor& t, const tensor_shape& wanted, tensor_part par
 
 /// Adds the tokens that begin and end a text, and a warning for keys that are not applied.
 void read_special_tokens(const json& root, const std::string& where, metadata_file file, model_source& s) {
-  const json_object keys(root, where);
-  const auto ids_of = [&](const char* key) {
+  const auto ids_of = [&](const json_object& keys, const char* key) {
     std::vector<precis::token> ids = token_ids(keys, key);
     std::erase_if(ids, [&](precis::token id) {
       const bool outside = static_cast<std::size_t>(id) >= s.config.vocabulary;
@@ -164,13 +163,19 @@ void read_special_tokens(const json& root, const std::string& where, metadata_fi
     });
     return ids;
   };
-  const std::vector<precis::token> bos = ids_of("bos_token_id");
-  if (bos.size() == 1 && !s.bos) s.bos = bos.front();
-  if (bos.size() > 1)
-    s.warnings.push_back(where + ": the " + std::to_string(bos.size()) +
-                         " tokens of bos_token_id are ignored: a text " + "begins with one at most");
-  for (const precis::token id : ids_of("eos_token_id"))
-    if (std::ranges::find(s.eos, id) == s.eos.end()) s.eos.push_back(id);
+  const auto take = [&](const json& object) {
+    const json_object keys(object, where);
+    const std::vector<precis::token> bos = ids_of(keys, "bos_token_id");
+    if (bos.size() == 1 && !s.bos) s.bos = bos.front();
+    if (bos.size() > 1)
+      s.warnings.push_back(where + ": the " + std::to_string(bos.size()) +
+                           " tokens of bos_token_id are ignored: a text begins with one at most");
+    for (const precis::token id : ids_of(keys, "eos_token_id"))
+      if (std::ranges::find(s.eos, id) == s.eos.end()) s.eos.push_back(id);
+  };
+  take(root);
+  const std::string_view nested = file == metadata_file::config ? family_of(s.config).nested : std::string_view();
+  if (const auto inner = root.find(nested); !nested.empty() && inner != root.end() && inner->is_object()) take(*inner);
   if (const std::vector<std::string> names = unapplied_keys(root, s.config, file); !names.empty())
     s.warnings.push_back(where + ": keys that this engine does not know or apply: " + joined(names));
 }

@@ -4,6 +4,7 @@
 #include <engine/files/messages.hpp>
 #include <engine/model/config_json.hpp>
 #include <engine/model/family.hpp>
+#include <engine/model_files/tensor_rows.hpp>
 
 #include <precis/core/error.hpp>
 #include <precis/core/random.hpp>
@@ -13,20 +14,23 @@
 #include <cmath>
 #include <cstdint>
 #include <cstring>
+#include <memory>
+#include <type_traits>
 #include <utility>
 
 namespace engine {
 namespace {
 
-/// Refuses the first value that is not finite; the message gives its index in the stored tensor.
-void check_finite(const source_tensor& t, std::span<const float> values) {
-  for (std::size_t i = 0; i < values.size(); ++i) {
-    if (std::isfinite(values[i])) continue;
+/// Refuses the first of consecutive values that is not finite; the message gives its index in the stored tensor.
+void check_finite(const source_tensor& t, std::span<const float> values, std::size_t first = 0) {
+  for (std::size_t k = 0; k < values.size(); ++k) {
+    if (std::isfinite(values[k])) continue;
+    const std::size_t i = first + k;
     std::string index = std::to_string(i);
     if (t.shape.size() == 2) index = std::to_string(i / t.shape[1]) + ", " + std::to_string(i % t.shape[1]);
     refuse_input(
         t.file,
-        "tensor " + t.stored_name + " holds " + (std::isnan(values[i]) ? "NaN" : "infinity") + " at [" + index + "]",
+        "tensor " + t.stored_name + " holds " + (std::isnan(values[k]) ? "NaN" : "infinity") + " at [" + index + "]",
         "finite weights");
   }
 }
@@ -37,17 +41,10 @@ void check_finite(const source_tensor& t, std::span<const float> values) {
 /// llama2.c and this engine pair feature 2i with 2i + 1. The dot product of a query and a key is invariant under a
 /// common permutation of their features, so in both maps row i moves to 2i and row i + half to 2i + 1.
 void make_pairs_adjacent(std::span<float> values, std::size_t heads, std::size_t out, std::size_t in) {
-  const std::size_t head = out / heads, half = head / 2;
-  std::vector<float> rows(head * in);
-  for (std::size_t h = 0; h < heads; ++h) {
-    const std::span<float> head_rows = values.subspan(h * head * in, head * in);
-    std::ranges::copy(head_rows, rows.begin());
-    for (std::size_t i = 0; i < head; ++i) {
-      const std::size_t to = i < half ? 2 * i : 2 * (i - half) + 1;
-      std::copy_n(rows.begin() + static_cast<std::ptrdiff_t>(i * in), in,
-                  head_rows.begin() + static_cast<std::ptrdiff_t>(to * in));
-    }
-  }
+  const std::vector<float> stored(values.begin(), values.end());
+  for (std::size_t r = 0; r < out; ++r)
+    std::copy_n(stored.begin() + static_cast<std::ptrdiff_t>(half_split_row(r, out / heads) * in), in,
+                values.begin() + static_cast<std::ptrdiff_t>(r * in));
 }
 
 }  // namespace
@@ -63,55 +60,24 @@ void check_stored(const source_tensor& t, const matrix_decoder& decoder) {
                  std::to_string(bytes) + " for its shape");
 }
 
-namespace {
-
-/// Values of FP4 (one sign, two exponent and one mantissa bits), by code.
-constexpr float fp4_values[16] = {0.f,  0.5f,  1.f,  1.5f,  2.f,  3.f,  4.f,  6.f,
-                                  -0.f, -0.5f, -1.f, -1.5f, -2.f, -3.f, -4.f, -6.f};
-
-/// Decodes a part of a larger tensor, element by element or a row at a time.
-void decode_part(const source_tensor& t, std::span<float> values) {
-  const tensor_part& p = *t.part;
-  const std::size_t in = t.shape.size() == 2 ? t.shape[1] : 1, out = t.shape[0], size = size_of(t.type);
-  if (!t.scales.empty()) {
-    for (std::size_t o = 0; o < out; ++o)
-      for (std::size_t i = 0; i < in; ++i) {
-        const std::size_t at = p.row(o) + i;
-        const auto both = std::to_integer<unsigned>(t.bytes[at / 2]);
-        const int power = std::to_integer<int>(t.scales[at / 32]) - 127;
-        values[o * in + i] = std::ldexp(fp4_values[at % 2 == 0 ? both & 15u : both >> 4], power);
-      }
-    return;
-  }
-  if (p.in_stride == 1) {
-    for (std::size_t o = 0; o < out; ++o)
-      decode(t.type, t.bytes.subspan(p.row(o) * size, in * size), values.subspan(o * in, in));
-    return;
-  }
-  std::vector<float> column((out - 1) * p.out_stride + 1);  // without groups
-  for (std::size_t i = 0; i < in; ++i) {
-    decode(t.type, t.bytes.subspan((p.first + i * p.in_stride) * size, column.size() * size), column);
-    for (std::size_t o = 0; o < out; ++o) values[o * in + i] = column[o * p.out_stride];
-  }
-}
-
-}  // namespace
-
 void decode(const source_tensor& t, const matrix_decoder& decoder, std::span<float> values) {
-  if (t.codec.empty() && t.part) {
-    decode_part(t, values);
-  } else if (t.codec.empty()) {
+  if (has_rows(t)) {
+    decode_rows(t, 0, t.shape[0], values.data());
+    check_finite(t, values);
+    return;
+  }
+  if (t.codec.empty()) {
+    PRECIS_EXPECTS(!t.part && !t.transposed, "only vectors and matrices are parts or transposed");
     decode(t.type, t.bytes, values);
-    if (t.transposed) {
-      const std::vector<float> stored(values.begin(), values.end());  // shape[1] x shape[0]
-      for (std::size_t r = 0; r < t.shape[0]; ++r)
-        for (std::size_t c = 0; c < t.shape[1]; ++c) values[r * t.shape[1] + c] = stored[c * t.shape[0] + r];
-    }
   } else {
     check_stored(t, decoder);
     const auto columns = static_cast<std::ptrdiff_t>(t.shape[1]);
     precis::mutable_weight_view view(values.data(), t.shape[0], t.shape[1], columns, 1);
     decoder.decode(t.codec, t.bytes, t.in_major ? view.transposed() : view);
+  }
+  if (!t.factors.empty()) {
+    const std::size_t row = t.elements() / t.shape[0];
+    for (std::size_t i = 0; i < values.size(); ++i) values[i] *= t.factors[t.factors.size() == 1 ? 0 : i / row];
   }
   check_finite(t, values);
   if (t.rotary_heads != 0)
@@ -125,9 +91,12 @@ class fingerprint_hash {
  public:
   explicit fingerprint_hash(const config& c) : hash_(precis::purpose(family_of(c).model_type)) {}
 
-  void add(std::string_view name, std::span<const std::size_t> shape, std::span<const float> values) {
+  void add(std::string_view name, std::span<const std::size_t> shape) {
     add(precis::purpose(name));
     for (const std::size_t e : shape) add(e);
+  }
+  /// Values of the tensor that was added last: all, or an even number of them, as long as more follow.
+  void add(std::span<const float> values) {
     std::size_t i = 0;
     for (; i + 1 < values.size(); i += 2)
       add(std::bit_cast<std::uint32_t>(values[i]) |
@@ -151,17 +120,45 @@ class fingerprint_hash {
 
 std::string fingerprint(const weights& w) {
   fingerprint_hash hash(w.config);
-  for (const tensor<const float>& t : tensors(w)) hash.add(t.name, t.shape, t.values);
+  for (const tensor_values& t : all_values(w)) {
+    hash.add(t.name, t.shape);
+    hash.add(t.read());
+  }
   return hash.text();
 }
+
+namespace {
+
+/// Values of a tensor with rows that are read at a time, about.
+constexpr std::size_t values_at_a_time = std::size_t{1} << 18;
+
+/// Adds a tensor with rows to a fingerprint, and refuses values that are not finite.
+void add_rows(const source_tensor& t, fingerprint_hash& hash, std::vector<float>& values) {
+  const std::size_t rows = t.shape[0], cols = t.elements() / rows;
+  const std::size_t step = 2 * std::max<std::size_t>(1, values_at_a_time / 2 / std::max<std::size_t>(1, cols));
+  values.resize(std::min(step, rows) * cols);
+  for (std::size_t r = 0; r < rows; r += step) {
+    const std::span<float> some = std::span(values).first(std::min(step, rows - r) * cols);
+    decode_rows(t, r, some.size() / cols, some.data());
+    check_finite(t, some, r * cols);
+    hash.add(some);
+  }
+}
+
+}  // namespace
 
 std::string fingerprint(const model_source& source, const matrix_decoder& decoder) {
   fingerprint_hash hash(source.config);
   std::vector<float> values;
   for (const source_tensor& t : source.tensors) {
+    hash.add(t.name, t.shape);
+    if (has_rows(t)) {
+      add_rows(t, hash, values);
+      continue;
+    }
     values.resize(t.elements());
     decode(t, decoder, values);
-    hash.add(t.name, t.shape, values);
+    hash.add(values);
   }
   return hash.text();
 }
@@ -192,8 +189,56 @@ tokenizer tokenizer_of(const model_source& source, const std::filesystem::path& 
   return t;
 }
 
+namespace {
+
+[[nodiscard]] stored_tensor description(const source_tensor& t) {
+  return {.name = t.name,
+          .stored_name = t.stored_name,
+          .format = !t.codec.empty()    ? t.codec
+                    : !t.scales.empty() ? "MXFP4"
+                                        : std::string(to_string(t.type)),
+          .shape = t.shape,
+          .bytes = t.stored_bytes(),
+          .packed = !t.codec.empty()};
+}
+
+/// Sets a matrix to values that stay in their file if it allows that, and checks and adds them to the fingerprint.
+void read_tensor(const std::shared_ptr<const model_source>& source, std::size_t i, const matrix_decoder& decoder,
+                 auto& to, fingerprint_hash& hash, std::vector<float>& scratch) {
+  const source_tensor& t = source->tensors[i];
+  if constexpr (std::is_same_v<decltype(to), matrix_values&>)
+    if (has_rows(t)) {
+      add_rows(t, hash, scratch);
+      to = stored_values(source, i);
+      return;
+    }
+  to.resize(t.elements());
+  decode(t, decoder, to);
+  hash.add(to);
+}
+
+/// Sets the weights, their descriptions and their fingerprint.
+void read_tensors(const std::shared_ptr<const model_source>& source, const matrix_decoder& decoder, bundle& b) {
+  fingerprint_hash hash(source->config);
+  std::vector<float> scratch;
+  std::size_t i = 0;
+  for_each_tensor(source->config,
+                  [&](const std::string& name, const std::vector<std::size_t>& shape, bool, auto values) {
+                    const source_tensor& t = source->tensors[i];
+                    PRECIS_EXPECTS(t.name == name && t.shape == shape, "expected_tensors agrees with for_each_tensor");
+                    hash.add(name, shape);
+                    read_tensor(source, i, decoder, values(b.weights), hash, scratch);
+                    b.stored.push_back(description(t));
+                    ++i;
+                  });
+  b.fingerprint = hash.text();
+}
+
+}  // namespace
+
 bundle load(const std::filesystem::path& path, const load_options& options) {
-  const model_source source = open_source(path);
+  const auto file = std::make_shared<const model_source>(open_source(path));
+  const model_source& source = *file;
   for (const source_tensor& t : source.tensors) check_stored(t, options.decoder);  // before memory is allocated
 
   bundle b;
@@ -207,25 +252,11 @@ bundle load(const std::filesystem::path& path, const load_options& options) {
   b.tokenizer = tokenizer_of(source, options.tokenizer);
 
   std::size_t elements = 0;
-  for (const source_tensor& t : source.tensors) elements += t.elements();
-  b.weights = with_memory(elements * sizeof(float), "the weights of " + path.string() + " as floats",
-                          [&] { return zeros(source.config); });
-  const std::vector<tensor<float>> targets = tensors(b.weights);
-  PRECIS_EXPECTS(targets.size() == source.tensors.size(), "expected_tensors agrees with tensors()");
-  for (std::size_t i = 0; i < targets.size(); ++i) {
-    const source_tensor& t = source.tensors[i];
-    PRECIS_EXPECTS(targets[i].name == t.name && targets[i].shape == t.shape, "expected_tensors agrees with tensors()");
-    decode(t, options.decoder, targets[i].values);
-    b.stored.push_back({.name = t.name,
-                        .stored_name = t.stored_name,
-                        .format = !t.codec.empty()    ? t.codec
-                                  : !t.scales.empty() ? "MXFP4"
-                                                      : std::string(to_string(t.type)),
-                        .shape = t.shape,
-                        .bytes = t.stored_bytes(),
-                        .packed = !t.codec.empty()});
-  }
-  b.fingerprint = fingerprint(b.weights);
+  for (const source_tensor& t : source.tensors) elements += has_rows(t) ? 0 : t.elements();
+  with_memory(elements * sizeof(float), "the weights of " + path.string() + " as floats", [&] {
+    b.weights = without_values(source.config);
+    read_tensors(file, options.decoder, b);
+  });
   return b;
 }
 
@@ -237,8 +268,7 @@ struct output_tensor {
   std::vector<std::pair<std::size_t, std::optional<tensor_part>>> from;  ///< indices of the engine's tensors
 };
 
-[[nodiscard]] std::vector<output_tensor> outputs_of(const config& c, std::span<const tensor<const float>> all,
-                                                    dtype type) {
+[[nodiscard]] std::vector<output_tensor> outputs_of(const config& c, std::span<const tensor_values> all, dtype type) {
   const family& f = family_of(c);
   knobs k = settings_of(c);
   k.mxfp4 = false;
@@ -255,19 +285,19 @@ struct output_tensor {
 }
 
 /// The values of a file's tensor.
-[[nodiscard]] std::vector<float> values_of(const output_tensor& o, std::span<const tensor<const float>> all) {
+[[nodiscard]] std::vector<float> values_of(const output_tensor& o, std::span<const tensor_values> all) {
   std::size_t size = 1;
   for (const std::size_t e : o.declaration.shape) size *= e;
   std::vector<float> values(size);
   for (const auto& [index, part] : o.from) {
-    const tensor<const float>& t = all[index];
+    const tensor_values& t = all[index];
+    const std::span<const float> own = t.read();
     if (!part) {
-      values.assign(t.values.begin(), t.values.end());
+      values.assign(own.begin(), own.end());
       continue;
     }
     const std::size_t in = t.shape.size() == 2 ? t.shape[1] : 1;
-    for (std::size_t e = 0; e < t.values.size(); ++e)
-      values[part->row(e / in) + e % in * part->in_stride] = t.values[e];
+    for (std::size_t e = 0; e < own.size(); ++e) values[part->row(e / in) + e % in * part->in_stride] = own[e];
   }
   return values;
 }
@@ -283,7 +313,7 @@ void save(const weights& w, const std::filesystem::path& folder, dtype type,
                       .expected = "weights without absorbed inputs, or with their means in ordinary biases"});
   PRECIS_EXPECTS(is_weight(type), "f32, f16 or bf16");
   const std::string configuration = config_json(w.config);
-  const std::vector<tensor<const float>> all = tensors(w);
+  const std::vector<tensor_values> all = all_values(w);
   const std::vector<output_tensor> outputs = outputs_of(w.config, all, type);
   std::vector<tensor_declaration> declarations;
   for (const output_tensor& o : outputs) declarations.push_back(o.declaration);

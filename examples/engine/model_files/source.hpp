@@ -51,6 +51,7 @@ struct source_tensor {
   std::string codec;                  ///< of a packed matrix; empty: plain values of `type`
   std::optional<tensor_part> part;    ///< of which tensor of the file it is a part; `bytes` are those of all of that
   std::span<const std::byte> scales;  ///< MXFP4: `bytes` are codes, and these the scales
+  std::vector<float> factors = {};    ///< by which each row is multiplied, or one for all; empty: none
   std::size_t rotary_heads = 0;  ///< if not 0, rotary pairs are rows i and i + half of this many heads (see load.cpp)
 
   /// Dimensions of a matrix, independent of its storage order. Require two dimensions.
@@ -88,6 +89,11 @@ struct model_source {
 ///
 /// Errors   no such file or folder; an unsupported format, by name; those of the formats.
 [[nodiscard]] model_source open_source(const std::filesystem::path& path);
+
+/// Multiplies weights by the multipliers of a family whose GGUF files have them there (Falcon-H1), and leaves none in the
+/// settings. Other models are not changed.
+/// Errors   a tied embedding whose rows would need two multipliers.
+void fold_scales(model_source& source);
 
 /// Opens a folder with config.json, model.safetensors or model.safetensors.index.json, plain or compressed.
 ///

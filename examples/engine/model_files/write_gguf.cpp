@@ -1,21 +1,20 @@
 #include <engine/model_files/gguf_model.hpp>
 
-#include <engine/files/json.hpp>
 #include <engine/files/messages.hpp>
 #include <engine/model/family.hpp>
+#include <engine/model_files/general_keys.hpp>
 #include <engine/model_files/ggml_repack.hpp>
+#include <engine/model_files/gguf_config.hpp>
+#include <engine/model_files/gguf_split.hpp>
 #include <engine/model_files/load.hpp>
-#include <engine/model_files/model_card.hpp>
 #include <engine/tokenizer/gguf_tokenizer.hpp>
 
 #include <precis/core/error.hpp>
 #include <precis/core/text.hpp>
 
-#include <nlohmann/json.hpp>
-
 #include <algorithm>
+#include <cmath>
 #include <cstdint>
-#include <cstdio>
 #include <map>
 #include <utility>
 #include <vector>
@@ -25,99 +24,16 @@ namespace {
 
 namespace fs = std::filesystem;
 
-/// The number of weights as llama.cpp abbreviates it: at least two digits, for instance 963K or 1.1B.
-[[nodiscard]] std::string size_label(const model_source& source) {
-  double count = 0;
-  for (const source_tensor& t : source.tensors) count += static_cast<double>(t.elements());
-  constexpr std::pair<double, char> units[] = {{1e12, 'T'}, {1e9, 'B'}, {1e6, 'M'}, {1e3, 'K'}};
-  const auto* const unit =
-      std::ranges::find_if(units, [&](const auto& u) { return count > u.first || u.second == 'K'; });
-  const double scaled = count / unit->first;
-  char text[40];
-  std::snprintf(text, sizeof text, "%.*f%c", scaled >= 9.5 ? 0 : scaled >= 0.5 ? 1 : 2, scaled, unit->second);
-  return text;
-}
-
-/// general.file_type of a file whose tensors are mostly of one format; 1024, llama.cpp's flag of a guess, if there is none.
-[[nodiscard]] std::uint32_t file_type_of(std::string_view most_format) {
-  return gguf_file_type(most_format).value_or(1024);
-}
-
-/// The keys of a GGUF source that hold for what is made of it: all but those of its storage.
-[[nodiscard]] gguf_metadata kept_keys(const gguf_header& header, std::string_view most_format,
-                                      const compress_options& options) {
-  gguf_metadata m;
-  for (const gguf_stored& k : header.stored) {
-    const bool of_storage = k.key == "general.alignment" || k.key == "general.quantization_version" ||
-                            k.key.starts_with("split.") || k.key.starts_with("quantize.");
-    const bool of_tokenizer = k.key.starts_with("tokenizer.") && !options.tokenizer.empty();
-    const bool rewritten = (k.key == "precis.source" && !options.made_from.empty()) ||
-                           (k.key.starts_with("precis.") && options.files.contains(k.key.substr(7)));
-    if (k.key == "general.file_type")
-      m.emplace_back(k.key, file_type_of(most_format));
-    else if (!of_storage && !of_tokenizer && !rewritten)
-      m.emplace_back(k.key, std::vector<std::byte>(k.value.begin(), k.value.end()));
-  }
-  if (!header.metadata.contains("general.file_type")) m.emplace_back("general.file_type", file_type_of(most_format));
-  m.emplace_back("general.quantization_version", std::uint32_t{2});
-  return m;
-}
-
-/// How to sample, as generation_config.json of a folder suggests.
-void add_sampling(const fs::path& folder, gguf_metadata& m) {
-  const fs::path file = folder / "generation_config.json";
-  std::error_code ignored;
-  if (!fs::exists(file, ignored)) return;
-  const json root = parse_json(mapped_file(file).text(), file.string());
-  const json_object keys(root, file.string());
-  if (keys.find("top_k") != nullptr) {
-    const std::size_t top = keys.whole_number("top_k");
-    if (top > (std::size_t{1} << 28)) keys.refuse("key \"top_k\" is " + std::to_string(top), "at most 2^28");
-    m.emplace_back("general.sampling.top_k", static_cast<std::uint32_t>(top));
-  }
-  for (const auto& [from, to] : {std::pair{"temperature", "general.sampling.temp"},
-                                 {"top_p", "general.sampling.top_p"},
-                                 {"min_p", "general.sampling.min_p"}})
-    if (keys.find(from) != nullptr) {
-      const double value = keys.number_or(from, 0);
-      if (!(value >= 0 && value <= 1e6))
-        keys.refuse("key \"" + std::string(from) + "\" is " + precis::text::number(value), "0 to 10^6");
-      m.emplace_back(to, static_cast<float>(value));
-    }
-}
-
-[[nodiscard]] gguf_metadata model_keys(const model_source& source, std::string_view most_format) {
-  const config& c = source.config;
-  const std::string name(family_of(c).model_type);  // llama.cpp uses the same names for these two families
-  const auto number = [](std::size_t n) { return gguf_item(static_cast<std::uint32_t>(n)); };
-  fs::path plain = source.path.lexically_normal();
-  if (!plain.has_filename()) plain = plain.parent_path();
-  if (has_gguf_name(plain) || plain.extension() == ".bin") plain = plain.stem();  // "tiny-1.1b" has no extension
-  gguf_metadata m{{"general.architecture", name},
-                  {"general.type", std::string("model")},
-                  {"general.name", plain.filename().string()},
-                  {"general.size_label", size_label(source)},
-                  {"general.file_type", file_type_of(most_format)},
-                  {"general.quantization_version", std::uint32_t{2}},
-                  {name + ".vocab_size", number(c.vocabulary)},
-                  {name + ".context_length", number(c.context)},
-                  {name + ".embedding_length", number(c.width)},
-                  {name + ".block_count", number(c.layers)},
-                  {name + ".feed_forward_length", number(c.hidden)},
-                  {name + ".attention.head_count", number(c.heads)}};
-  if (c.architecture == architecture::llama) {
-    m.emplace_back(name + ".attention.head_count_kv", number(c.kv_heads));
-    m.emplace_back(name + ".attention.layer_norm_rms_epsilon", c.norm_epsilon);
-    m.emplace_back(name + ".rope.dimension_count", number(c.head_width()));
-    m.emplace_back(name + ".rope.freq_base", c.rope_theta);
-  } else {
-    m.emplace_back(name + ".attention.layer_norm_epsilon", c.norm_epsilon);
-  }
-  if (source.format == model_format::hugging_face) {
-    for (auto& key : model_card_keys(source.path)) m.push_back(std::move(key));
-    add_sampling(source.path, m);
-  }
-  return m;
+/// The rotary divisors of a source in GGUF.
+[[nodiscard]] std::vector<gguf_divisors> kept_divisors(const model_source& source) {
+  std::vector<gguf_divisors> kept;
+  for (const mapped_file& file : source.files)
+    for (const gguf_tensor& t : parse_gguf(file.bytes(), source.path.string()).tensors)
+      if (t.name.starts_with("rope_f") && t.format == "float32") {
+        kept.push_back({t.name, std::vector<float>(t.data.size() / sizeof(float))});
+        decode(dtype::f32, t.data, kept.back().values);
+      }
+  return kept;
 }
 
 /// The folder whose files say more of the tokenizer: its own, or the model's if the tokenizer is a single file.
@@ -154,22 +70,58 @@ void add_sampling(const fs::path& folder, gguf_metadata& m) {
   return m;
 }
 
+/// Whether llama.cpp wants a tensor in float32, whatever the source has.
+[[nodiscard]] bool is_kept_float(const gguf_place& p) {
+  if (p.shape.size() < 2 || p.value != gguf_form::same || p.tensor.ends_with(".bias")) return true;
+  for (const std::string_view part : {"position_embd.", "token_types.", ".ffn_gate_inp.", ".ssm_conv1d.",
+                                      ".shortconv.conv.", ".attn_rel_b.", ".ssm_a", ".ssm_d", ".ssm_norm."})
+    if (p.tensor.find(part) != std::string::npos) return true;
+  return false;
+}
+
+/// Whether a tensor is codes of MXFP4 that GGUF's blocks hold as they are.
+[[nodiscard]] bool is_mxfp4(const source_tensor& t) {
+  return !t.scales.empty() && t.part && t.shape.size() == 2 && t.shape[1] % 32 == 0 && t.factors.empty();
+}
+
+/// MXFP4 of a folder in GGUF's blocks: the same scales and codes, of which a byte has those of weights i and i + 16
+/// instead of neighbours.
+void store_mxfp4(const source_tensor& t, std::vector<std::byte>& bytes) {
+  const auto code = [&](std::size_t at) {
+    const auto both = std::to_integer<unsigned>(t.bytes[at / 2]);
+    return at % 2 == 0 ? both & 15u : both >> 4;
+  };
+  bytes.clear();
+  for (std::size_t o = 0; o < t.shape[0]; ++o)
+    for (std::size_t i = 0; i < t.shape[1]; i += 32) {
+      const std::size_t at = t.part->row(o) + i;
+      bytes.push_back(t.scales[at / 32]);
+      for (std::size_t j = 0; j < 16; ++j)
+        bytes.push_back(static_cast<std::byte>(code(at + j) | code(at + j + 16) << 4));
+    }
+}
+
 /// The format in which a tensor that is not packed is written.
-[[nodiscard]] std::string unpacked_format(const source_tensor& t, const config& c) {
+[[nodiscard]] std::string unpacked_format(const source_tensor& t, const gguf_place& p) {
   if (!t.codec.empty()) return packed_in_ggml(t).type;
-  const bool position = t.name.starts_with(family_of(c).position_embedding) && !family_of(c).position_embedding.empty();
-  if (t.shape.size() != 2 || position || t.type == dtype::f32) return "float32";
+  if (is_mxfp4(t)) return "mxfp4";
+  if (is_kept_float(p) || t.type == dtype::f32 || !t.factors.empty()) return "float32";
   return t.type == dtype::f16 ? "float16" : "bfloat16";
 }
 
 /// The bytes of a tensor that is not packed, maps as out x in.
-void store_unpacked(const source_tensor& t, std::string_view format, std::vector<std::byte>& bytes) {
+void store_unpacked(const source_tensor& t, std::string_view format, gguf_form value, std::vector<std::byte>& bytes) {
   if (!t.codec.empty()) {
     bytes = packed_in_ggml(t).bytes;
     return;
   }
+  if (format == "mxfp4") {
+    store_mxfp4(t, bytes);
+    return;
+  }
   const dtype type = format == "float32" ? dtype::f32 : format == "float16" ? dtype::f16 : dtype::bf16;
-  if (type == t.type && t.rotary_heads == 0 && t.in_major == t.transposed) {
+  const bool as_stored = t.rotary_heads == 0 && !t.part && t.scales.empty() && t.factors.empty();
+  if (type == t.type && as_stored && value == gguf_form::same && t.in_major == t.transposed) {
     bytes.assign(t.bytes.begin(), t.bytes.end());
     return;
   }
@@ -182,6 +134,9 @@ void store_unpacked(const source_tensor& t, std::string_view format, std::vector
       for (std::size_t o = 0; o < out; ++o) transposed[o * in + i] = values[i * out + o];
     values.swap(transposed);
   }
+  if (value != gguf_form::same)
+    for (float& v : values)
+      v = value == gguf_form::plus_one ? v + 1 : -static_cast<float>(std::exp(static_cast<double>(v)));
   bytes.resize(values.size() * size_of(type));
   encode(type, values, bytes);
 }
@@ -204,25 +159,70 @@ void check_format(const compressed_matrix& m, const source_tensor& t) {
   refuse_input("matrix " + m.name, m.codec + " is not a GGUF format", possible);
 }
 
+/// One tensor of the file, and which of the engine's are in it.
+struct output {
+  gguf_declaration declaration;
+  std::vector<std::size_t> parts;
+};
+
+/// The format of a tensor whose parts have these.
+[[nodiscard]] std::string common_format(const output& o, const std::vector<std::string>& formats,
+                                        const std::vector<const compressed_matrix*>& packed,
+                                        const model_source& source) {
+  const std::string& first = formats[o.parts.front()];
+  bool same = true, floats = true;
+  for (const std::size_t i : o.parts) {
+    same = same && formats[i] == first;
+    floats = floats && packed[i] == nullptr && source.tensors[i].codec.empty() && formats[i] != "mxfp4";
+  }
+  if (same) return first;
+  if (floats) return "float32";
+  const auto other = std::ranges::find_if(o.parts, [&](std::size_t i) { return formats[i] != first; });
+  refuse_input(o.declaration.name,
+               source.tensors[o.parts.front()].name + " in " + first + " and " + source.tensors[*other].name + " in " +
+                   formats[*other],
+               "one format, because llama.cpp has both in one tensor");
+}
+
+/// Puts the rows of a part, in the engine's order, where the file has them.
+void scatter(const gguf_place& p, std::string_view format, std::span<const std::byte> rows, std::size_t count,
+             std::size_t columns, std::span<std::byte> whole) {
+  const std::size_t row = rows.size() / count;
+  rows = rows.subspan(p.absent * row);
+  count -= p.absent;
+  if (p.columns.empty()) {
+    for (std::size_t r = 0; r < count; ++r)
+      std::ranges::copy(rows.subspan(r * row, row),
+                        whole.subspan((p.first + (p.rows.empty() ? r : p.rows[r])) * row).begin());
+    return;
+  }
+  std::size_t block = 1;
+  while (gguf_bytes(format, std::span(&block, 1)) == 0) block = block == 1 ? 32 : 2 * block;
+  const std::size_t unit = gguf_bytes(format, std::span(&block, 1));
+  for (std::size_t c = 0; c < columns; ++c)
+    if (p.columns[c] - c % block != p.columns[c - c % block] || p.columns[c - c % block] % block != 0)
+      refuse_input(p.tensor,
+                   std::string(format) + ", whose blocks reach over heads that llama.cpp has in another order",
+                   "a format with smaller blocks, or float16");
+  for (std::size_t r = 0; r < count; ++r)
+    for (std::size_t c = 0; c < columns; c += block)
+      std::ranges::copy(rows.subspan(r * row + c / block * unit, unit),
+                        whole.subspan((p.first + r) * row + p.columns[c] / block * unit).begin());
+}
+
 }  // namespace
 
 compressed_sizes write_gguf(const fs::path& source_path, const fs::path& destination,
                             std::span<const compressed_matrix> matrices, const compress_options& options) {
-  const model_source source = open_source(source_path);
+  model_source source = open_source(source_path);
+  fold_scales(source);
   const config& c = source.config;
-  if (family_of(c).gguf_block_names.empty())
-    refuse_input(source_path.string(), "a model of type " + std::string(family_of(c).model_type), "gpt2 or llama");
-  if (c.knobs)
-    refuse_input(source_path.string(), "a Llama with biases, a head width of its own or scaled rotary positions",
-                 "a folder as the output; this program writes the GGUF of plain Llamas alone");
   check_can_be_packed(source);
   if (c.architecture == architecture::gpt2 && c.activation != activation::gelu_tanh)
     refuse_input(source_path.string(), "an exact GELU, which llama.cpp does not support for GPT-2", "gelu_new");
-  std::error_code ignored;
-  if (options.existing == atomic_folder::existing::refuse && fs::exists(destination, ignored))
-    refuse_input(destination.string(), "already exists", "a new file, or leave to replace it");
-  if (fs::exists(destination, ignored) && fs::equivalent(source_path, destination, ignored))
-    refuse_input(destination.string(), "the destination is the source", "another file");
+  gguf_settings settings = gguf_settings_of(c, source_path.string());
+  const bool may_replace = options.existing != atomic_folder::existing::refuse;
+  if (options.split_bytes == 0) check_new_gguf(destination, source_path, may_replace);
 
   const std::vector<const compressed_matrix*> packed = match_matrices(source, matrices);
   for (std::size_t i = 0; i < packed.size(); ++i)
@@ -230,26 +230,37 @@ compressed_sizes write_gguf(const fs::path& source_path, const fs::path& destina
       refuse_input(source_path.string(),
                    "matrix " + packed[i]->name + " is already packed as " + source.tensors[i].codec,
                    "the original model");
+  const bool from_gguf = source.format == model_format::gguf;
   compressed_sizes sizes;
-  std::vector<gguf_declaration> declarations;
-  std::map<std::string, std::size_t> bytes_in;
+  if (!from_gguf) sizes.warnings = std::move(settings.warnings);
+  const std::vector<gguf_place> places = gguf_places(c, usual_fusion(c));
+  std::vector<std::string> formats;
+  std::vector<output> outputs;
+  std::map<std::string_view, std::size_t> known;
   for (std::size_t i = 0; i < source.tensors.size(); ++i) {
     const source_tensor& t = source.tensors[i];
     if (packed[i] != nullptr) check_format(*packed[i], t);
-    const std::string format = packed[i] != nullptr ? packed[i]->codec : unpacked_format(t, c);
-    std::vector<std::size_t> shape = t.shape;
-    if (t.in_major) std::ranges::reverse(shape);
-    const std::size_t bytes = gguf_bytes(format, shape);
-    sizes.before += t.bytes.size();
-    sizes.after += bytes;
-    if (shape.size() == 2) bytes_in[format] += bytes;
-    declarations.push_back({gguf_name(c, t.name), format, std::move(shape)});
+    formats.push_back(packed[i] != nullptr ? packed[i]->codec : unpacked_format(t, places[i]));
+    sizes.before += t.stored_bytes();
+    const auto [at, fresh] = known.emplace(places[i].tensor, outputs.size());
+    if (fresh) outputs.push_back({.declaration = {places[i].tensor, {}, places[i].shape}, .parts = {}});
+    outputs[at->second].parts.push_back(i);
   }
+  std::vector<gguf_declaration> declarations;
+  std::map<std::string, std::size_t> bytes_in;
+  for (output& o : outputs) {
+    o.declaration.format = common_format(o, formats, packed, source);
+    const std::size_t bytes = gguf_bytes(o.declaration.format, o.declaration.shape);
+    sizes.after += bytes;
+    if (o.declaration.shape.size() >= 2) bytes_in[o.declaration.format] += bytes;
+    declarations.push_back(o.declaration);
+  }
+  const std::vector<gguf_divisors> divisors = from_gguf ? kept_divisors(source) : std::move(settings.divisors);
+  for (const gguf_divisors& d : divisors) declarations.push_back({d.name, "float32", {d.values.size()}});
   const auto most = std::ranges::max_element(bytes_in, {}, [](const auto& f) { return f.second; });
-  const bool from_gguf = source.format == model_format::gguf;
   gguf_metadata keys =
       from_gguf ? kept_keys(parse_gguf(source.files.front().bytes(), source_path.string()), most->first, options)
-                : model_keys(source, most->first);
+                : model_keys(source, most->first, std::move(settings.keys));
   const fs::path& tokenizer_path = options.tokenizer.empty() ? source.tokenizer : options.tokenizer;
   if (!from_gguf || !options.tokenizer.empty())
     for (std::string& warning :
@@ -265,16 +276,33 @@ compressed_sizes write_gguf(const fs::path& source_path, const fs::path& destina
   if (!options.made_from.empty()) keys.emplace_back("precis.source", options.made_from);
   for (const auto& [name, content] : options.files) keys.emplace_back("precis." + name, content);
 
-  gguf_writer writer(destination, keys, declarations);
-  keys.clear();
-  std::vector<std::byte> bytes;
-  for (std::size_t i = 0; i < source.tensors.size(); ++i) {
+  gguf_files writer(
+      {.path = destination, .source = source_path, .part_bytes = options.split_bytes, .may_replace = may_replace},
+      std::move(keys), declarations);
+  sizes.files = writer.paths();
+  std::vector<std::byte> bytes, whole;
+  const auto rows_of = [&](std::size_t i, std::string_view format) {
     if (packed[i] != nullptr) {
       bytes.assign(packed[i]->bytes, std::byte{0});
       packed[i]->pack(bytes);
     } else {
-      store_unpacked(source.tensors[i], declarations[i].format, bytes);
+      store_unpacked(source.tensors[i], format, places[i].value, bytes);
     }
+  };
+  for (const output& o : outputs) {
+    const gguf_declaration& d = o.declaration;
+    whole.assign(gguf_bytes(d.format, d.shape), std::byte{0});
+    for (const std::size_t i : o.parts) {
+      rows_of(i, d.format);
+      const source_tensor& t = source.tensors[i];
+      const std::size_t rows = t.shape.size() == 2 ? t.out() : t.shape.front();
+      scatter(places[i], d.format, bytes, rows, t.elements() / rows, whole);
+    }
+    writer.write(whole);
+  }
+  for (const gguf_divisors& d : divisors) {
+    bytes.resize(d.values.size() * sizeof(float));
+    encode(dtype::f32, d.values, bytes);
     writer.write(bytes);
   }
   writer.commit();

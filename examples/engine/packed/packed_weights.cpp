@@ -46,6 +46,9 @@ namespace {
   return all;
 }
 
+[[nodiscard]] std::span<const float> floats_of(const std::vector<float>& values) noexcept { return values; }
+[[nodiscard]] std::span<const float> floats_of(const matrix_values& values) { return values.floats(); }
+
 /// Moves everything except the matrices.
 void take_rest(weights& rest, packed_weights& p) {
   p.position_embedding = std::move(rest.position_embedding);
@@ -160,7 +163,7 @@ packed_weights packed(const weights& w) {
                       values(rest) = values(w);
                       return;
                     }
-                    const precis::weight_view stored(values(w), shape[0], shape[1]);
+                    const precis::weight_view stored(floats_of(values(w)), shape[0], shape[1]);
                     *at->second = stored_matrix::of(in_major ? stored.transposed() : stored);
                   });
   take_rest(rest, p);

@@ -2,6 +2,7 @@
 
 #include <precis/codec/dense_copy.hpp>
 #include <precis/codec/grid/matrix.hpp>
+#include <precis/kernel/blocks/every_block.hpp>
 #include <precis/kernel/blocks/repack_blocks.hpp>
 #include <precis/kernel/ggml_blocks.hpp>
 #include <precis/kernel/multiply.hpp>

@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 #include <CLI/CLI.hpp>
 
+#include <algorithm>
 #include <charconv>
 #include <cmath>
 #include <concepts>
@@ -68,13 +69,17 @@ option& option::positive() {
   declared_->check(CLI::PositiveNumber);
   return *this;
 }
+option& option::checked(std::function<std::string(const std::string&)> fault) {
+  declared_->check(
+      CLI::Validator([fault = std::move(fault)](const std::string& text) { return fault(text); }, std::string()));
+  return *this;
+}
 option& option::at_most(std::size_t largest) {
-  declared_->check([largest](const std::string& text) -> std::string {
+  return checked([largest](const std::string& text) -> std::string {
     std::size_t value = 0;  // texts that are no number have been refused
     std::from_chars(text.data(), text.data() + text.size(), value);
     return value <= largest ? "" : fmt::format("'{}' is too large; expected at most {}", text, largest);
   });
-  return *this;
 }
 option& option::separated_by(char delimiter) {
   declared_->delimiter(delimiter);
@@ -192,7 +197,7 @@ command_line::command_line(const std::string& name, const std::string& descripti
 command_line::~command_line() = default;
 
 subcommand command_line::add(const std::string& name, const std::string& description) {
-  return {*app_->add_subcommand(name, description), status_, runs_};
+  return {*app_->add_subcommand(name, description), status_, runs_, arguments_};
 }
 
 void command_line::version(const std::string& text) {
@@ -200,6 +205,7 @@ void command_line::version(const std::string& text) {
 }
 
 int command_line::run(int argc, const char* const* argv) {
+  arguments_.assign(argv + std::min(argc, 1), argv + argc);
   try {
     app_->parse(argc, argv);
   } catch (const CLI::ParseError& e) {

@@ -44,6 +44,7 @@ class option {
   option& one_of(std::vector<std::string> values);
   option& positive();
   option& at_most(std::size_t largest);
+  option& checked(std::function<std::string(const std::string&)> fault);  ///< what is wrong with a text, or ""
   option& separated_by(char delimiter);
   option& tells(bool& given);  ///< sets `given` if the option is given: a default gives way where a value is refused
   option& may_be_empty();      ///< otherwise an empty text is refused
@@ -67,8 +68,8 @@ class option {
 /// One subcommand of the program: its options and the function that it runs.
 class subcommand {
  public:
-  subcommand(CLI::App& app, exit_status& status, const bool& runs) noexcept
-      : app_(&app), status_(&status), runs_(&runs) {}
+  subcommand(CLI::App& app, exit_status& status, const bool& runs, const std::vector<std::string>& arguments) noexcept
+      : app_(&app), status_(&status), runs_(&runs), arguments_(&arguments) {}
 
   void footer(const std::string& text);
   /// Defined for std::string, unsigned and floating-point numbers, and vectors of std::string and double.
@@ -77,6 +78,8 @@ class subcommand {
   option add(const std::string& names, Value& value, const std::string& help);
   option add_flag(const std::string& name, bool& value, const std::string& help);
   option add_flag(const std::string& name, std::function<void()> set, const std::string& help);
+  /// Of the program when it runs, without its name.
+  [[nodiscard]] const std::vector<std::string>& arguments() const noexcept { return *arguments_; }
   /// Runs after the options are parsed.
   void runs(std::function<exit_status()> body);
 
@@ -84,6 +87,7 @@ class subcommand {
   CLI::App* app_;
   exit_status* status_;
   const bool* runs_;
+  const std::vector<std::string>* arguments_;
   std::shared_ptr<named_paths> paths_ = std::make_shared<named_paths>();
   std::shared_ptr<std::vector<condition>> conditions_ = std::make_shared<std::vector<condition>>();
 };
@@ -111,6 +115,7 @@ class command_line {
   std::unique_ptr<CLI::App> app_;
   exit_status status_ = exit_status::done;
   bool runs_ = true;
+  std::vector<std::string> arguments_;
 };
 
 }  // namespace program

@@ -21,6 +21,7 @@ void add_calibrate(command_line& line);
 void add_compress(command_line& line);
 void add_imatrix(command_line& line);
 void add_inspect(command_line& line);
+void add_merge(command_line& line);
 void add_generate(command_line& line);
 void add_sweep(command_line& line);
 void add_tokenize(command_line& line);

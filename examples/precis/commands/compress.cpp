@@ -1,11 +1,16 @@
 #include "commands/commands.hpp"
 #include "commands/options.hpp"
+#include "commands/version.hpp"
 #include "jobs/compression.hpp"
 #include "jobs/output.hpp"
 
 #include <engine/files/gguf.hpp>
 #include <engine/files/json.hpp>
 #include <engine/files/model_kinds.hpp>
+
+#include <precis/core/error.hpp>
+#include <precis/core/shown.hpp>
+#include <precis/core/text.hpp>
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
@@ -19,19 +24,38 @@ namespace {
 
 struct compress_command {
   model_options model;
-  std::string plan, out, imatrix, calibration, inputs = "compressed";
+  std::string plan, out, imatrix, split, calibration, inputs = "compressed";
   double damping = 0.1;
   bool replace = false;
   run_options common;
 };
 
+/// "2G" or "500M", as llama-gguf-split has it, or bytes; 0 for an empty text.
+[[nodiscard]] std::size_t split_bytes(std::string text) {
+  if (text.empty()) return 0;
+  std::size_t unit = 1, count = 0;
+  if (text.ends_with('G') || text.ends_with('M')) {
+    unit = text.back() == 'G' ? 1'000'000'000 : 1'000'000;
+    text.pop_back();
+  }
+  if (!precis::text::read(text, count) || count == 0 || count > (std::size_t{1} << 50) / unit)
+    precis::refuse({.what = "\"" + precis::shown(text) + "\"",
+                    .where = "--split",
+                    .expected = "the most bytes of tensors in a file, such as 2G or 500M"});
+  return count * unit;
+}
+
 exit_status run(const compress_command& o) {
+  const std::size_t part_bytes = split_bytes(o.split);
+  if (part_bytes != 0 && !engine::has_gguf_name(o.out))
+    precis::refuse({.what = "a folder as the output", .where = "--split", .expected = "an --out that ends in .gguf"});
   require_writable({o.common.json});
   if (engine::has_gguf_name(o.out)) {
     if (o.replace || !std::filesystem::exists(o.out)) require_writable({o.out});
   } else if (!o.replace) {
     require_new_folder(o.out);
   }
+  const std::string version = version_text(), tool = version.substr(0, version.find('\n'));
   const compression_result done =
       compress({.model = o.model,
                 .plan = o.plan,
@@ -39,7 +63,9 @@ exit_status run(const compress_command& o) {
                 .imatrix = o.imatrix,
                 .calibration = o.calibration,
                 .rounding = {.damping = o.damping, .from_compressed = o.inputs == "compressed"},
-                .replace = o.replace},
+                .replace = o.replace,
+                .split_bytes = part_bytes,
+                .tool = tool},
                o.common);
   const precis::size_report& size = done.size;
   if (!o.plan.empty())
@@ -53,7 +79,10 @@ exit_status run(const compress_command& o) {
     fmt::print("gptq      {} of {} matrices compensated; relative output error {:.3g} on average\n", done.compensated,
                done.rounded, done.mean_error);
   if (!o.imatrix.empty()) fmt::print("imatrix   {} matrices had an importance\n", done.with_importance);
-  fmt::print("wrote     {} ({}every subcommand reads it as MODEL)\n", o.out, o.plan.empty() ? "" : "with its plan; ");
+  const std::string wrote =
+      done.files.size() < 2 ? o.out
+                            : fmt::format("{} and {} more files", done.files.front().string(), done.files.size() - 1);
+  fmt::print("wrote     {} ({}every subcommand reads it as MODEL)\n", wrote, o.plan.empty() ? "" : "with its plan; ");
   write_json(o.common.json, {{"command", "compress"},
                              {"model", last_part(o.model.path)},
                              {"fingerprint", done.fingerprint},
@@ -112,6 +141,8 @@ void add_compress(command_line& line) {
       .shows_default()
       .positive()
       .only_if(with_data, "--calibration");
+  c.add("--split", o->split,
+        "GGUF: several files with at most so many bytes of tensors each, such as 2G or 500M, named as llama.cpp does");
   c.add_flag("--replace", o->replace, "replace an existing output");
   add_fit(c, o->common, true);
   add_common(c, o->common);

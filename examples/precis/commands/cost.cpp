@@ -124,10 +124,12 @@ exit_status run(const cost_command& o) {
                          {"fit", o.common.fit},
                          {"text", o.text.file},
                          {"windows", text ? text->windows.size() : 0},
+                         {"bos", text && text->bos},
                          {"length", text ? text->length : 0}};
   checkpoint saved(partial_file(o.resume, o.out + ".partial", job), job, o.resume);
   cost_result found = run_costs(o.by, s, what, o.common, &saved);
   if (found.stopped) return stop(saved);
+  saved.finish_part(found.table.units.size(), o.out);
   if (o.time)
     found.table =
         with_times(s, std::move(found.table), {.int8_activations = o.activations == "int8", .threads = o.time_threads});
@@ -160,6 +162,7 @@ exit_status run_embedder(const cost_command& o) {
   checkpoint saved(partial_file(o.resume, o.out + ".partial", job), job, o.resume);
   const cost_result found = run_costs(o.by, e, encoded.batches, what, o.common, &saved);
   if (found.stopped) return stop(saved);
+  saved.finish_part(found.table.units.size(), o.out);
   return write_table(o, e, found, &saved);
 }
 
@@ -206,9 +209,10 @@ void add_cost(command_line& line) {
       .at_most(most_threads)
       .only_if([o] { return o->time; }, "--time");
   c.add("--out", o->out, "cost table to write").shows_default().writes();
-  add_resume(
-      c, o->resume, [o] { return o->by == "measured" || o->by == "measured_nll"; },
-      "--by measured or measured_nll, the costs that keep partial results");
+  const auto has_cells = [o] { return o->by == "measured" || o->by == "measured_nll"; };
+  const char* const that_have = "--by measured or measured_nll, the costs that keep partial results";
+  add_resume(c, o->resume, has_cells, that_have);
+  add_shard(c, o->resume).only_if(has_cells, that_have);
   add_fit(c, o->common, true);
   add_common(c, o->common);
   c.add("--texts", o->texts, "JSON array of texts: a sentence encoder's costs are the distance of their embeddings")

@@ -31,7 +31,7 @@ namespace {
 
 struct evaluate_command {
   model_options model;
-  std::string against, facts, verdicts, texts;
+  std::string against, facts, verdicts, texts, out;
   verdict_prompt prompt;
   std::vector<std::string> labels;
   text_options text;
@@ -68,7 +68,8 @@ void print_against(const verdict_result& theirs, const std::string& name, engine
 
 /// The file for partial results: beside the --json file if there is one.
 [[nodiscard]] std::filesystem::path partial_results(const evaluate_command& o, const engine::json& job) {
-  return partial_file(o.resume, o.common.json.empty() ? "" : o.common.json + ".partial", job);
+  const std::string& beside = o.out.empty() ? o.common.json : o.out;
+  return partial_file(o.resume, beside.empty() ? "" : beside + ".partial", job);
 }
 
 exit_status stop_or_finish(bool stopped, checkpoint& saved) {
@@ -94,6 +95,7 @@ bool evaluate_text(const evaluate_command& o, const session& s, const text_windo
   result.update(
       {{"text", text.name},
        {"special_tokens", text.special_tokens},
+       {"bos", text.bos},
        {"tokens", text.tokens},
        {"window", text.length},
        {"windows", loss.report.windows.size()},
@@ -114,16 +116,21 @@ bool evaluate_text(const evaluate_command& o, const session& s, const text_windo
   else
     fmt::print("NLL              {:.6f} +- {:.4f} nats per token (95 %, over windows)\n", loss.nats(),
                loss.half_width());
-  fmt::print("speed            {:.0f} tokens/s\n", static_cast<double>(loss.report.total.count) / seconds);
+  if (saved.size() == 0)  // otherwise the time is that of some windows only
+    fmt::print("speed            {:.0f} tokens/s\n", static_cast<double>(loss.report.total.count) / seconds);
   if (original != nullptr && !loss.stopped) {
-    double kl = 0;
+    text_loss kl;
     try {
-      kl = divergence(*original, s, text, o.common);
+      kl = divergence(*original, s, text, o.common, &saved);
     } catch (const stopped&) {  // what is above was measured
       return false;
     }
-    fmt::print("KL divergence    {:.6f} nats per token from {}\n", kl, original->name);
-    result["kl_nats_per_token"] = kl;
+    if (kl.stopped) return false;
+    const bool has_interval = kl.report.windows.size() >= 2;
+    fmt::print("KL divergence    {:.6f}{} nats per token from {}\n", kl.nats(),
+               has_interval ? fmt::format(" +- {:.6f}", kl.half_width()) : "", original->name);
+    result["kl_nats_per_token"] = kl.nats();
+    result["kl_half_width_95"] = has_interval ? engine::json(kl.half_width()) : engine::json();
   }
   return !loss.stopped;
 }
@@ -141,8 +148,27 @@ bool evaluate_verdicts(const evaluate_command& o, const session& s, const verdic
   return !found.stopped;
 }
 
+/// Computes a shard's windows and verdicts, and writes them as a part.
+exit_status compute_part(const evaluate_command& o, const session& s, const text_windows* text, const questions* asked,
+                         const session* original, checkpoint& saved) {
+  bool whole = true;
+  std::size_t cells = 0;
+  if (text != nullptr) {
+    whole = !measure(s.model, *text, o.common, "evaluating", &saved).stopped;
+    if (whole && original != nullptr) whole = !divergence(*original, s, *text, o.common, &saved).stopped;
+    cells += text->windows.size();
+  }
+  if (whole && asked != nullptr) {
+    whole = !verdict_accuracy(s.model, *asked, o.common, "classifying", &saved).stopped;
+    cells += asked->batches.size();
+  }
+  if (!whole) return stop(saved);
+  saved.finish_part(cells, o.out);
+  return exit_status::done;
+}
+
 exit_status run(const evaluate_command& o) {
-  require_writable({o.common.json});
+  require_writable({o.common.json, o.out});
   if (o.text.file.empty() && o.verdicts.empty())
     precis::refuse(
         {.what = "nothing to evaluate on", .where = "evaluate", .expected = "--text FILE or --verdicts FILE"});
@@ -157,11 +183,11 @@ exit_status run(const evaluate_command& o) {
   std::optional<text_windows> text;
   if (!o.text.file.empty()) {
     text = read_windows(s, o.text);
-    fmt::print("text   {}: {} tokens{}; {} windows of {} predictions\n", text->name, text->tokens,
-               text->special_tokens.empty() ? "" : ", special tokens " + text->special_tokens, text->windows.size(),
-               text->length);
+    fmt::print("text   {}: {} tokens{}; {} windows of {} predictions\n", text->name, text->tokens, text->notes(),
+               text->windows.size(), text->length);
     job.update({{"text", absolute(o.text.file)},
                 {"special_tokens", text->special_tokens},
+                {"bos", text->bos},
                 {"tokens", text->tokens},
                 {"length", text->length},
                 {"windows", text->windows.size()}});
@@ -176,6 +202,7 @@ exit_status run(const evaluate_command& o) {
                       .where = "evaluate --against",
                       .expected = "two models with the same vocabulary"});
     result["against"] = original->name;
+    job["against"] = original->fingerprint;
   }
   const session* const against = original ? &*original : nullptr;
   std::optional<verdict_file> verdicts;
@@ -188,6 +215,8 @@ exit_status run(const evaluate_command& o) {
     asked_facts = ask(load_facts(s.tokens, s.model.shape().context, o.facts, answers::first_token), o.facts);
 
   checkpoint saved(partial_results(o, job), job, o.resume);
+  if (!o.resume.shard.empty())
+    return compute_part(o, s, text ? &*text : nullptr, verdicts ? &asked_verdicts : nullptr, against, saved);
   fmt::print("\n");
   print_size(stored_bytes(s), weight_count(s));
   bool whole = !text || evaluate_text(o, s, *text, against, saved, result);
@@ -320,6 +349,7 @@ void add_evaluate(command_line& line) {
       ".\n"
       "Windows do not overlap and each starts without context: window i reads tokens [N i, N i + N) and predicts the "
       "next ones.\n"
+      "With --bos it reads BOS and tokens [N i, N i + N - 1), and predicts tokens [N i, N i + N).\n"
       "NLL is the mean over all predictions, never a mean of means; the interval is over windows.\n"
       "Verdicts: a language model reads the end of a text and \"\\nVerdict:\"; its answer is the most likely of the "
       "labels, each with\n"
@@ -339,6 +369,12 @@ void add_evaluate(command_line& line) {
   c.add("--texts", o->texts, "JSON array of texts: the distance of a sentence encoder's embeddings from --against")
       .reads();
   add_resume(c, o->resume);
+  const auto of_text = [o] { return !is_classifier(o->model.path) && !is_embedder(o->model.path) && !o->out.empty(); };
+  add_shard(c, o->resume).only_if(of_text, "--out, for a language model");
+  o->resume.merged_option = "--json";
+  c.add("--out", o->out, "with --shard: the file for its part")
+      .writes()
+      .only_if([o] { return !o->resume.shard.empty(); }, "--shard");
   add_common(c, o->common);
   c.runs([o] {
     if (is_embedder(o->model.path)) return run_embedder(*o);

@@ -53,6 +53,7 @@ exit_status run(const evolve_command& o) {
                          {"model", s.fingerprint},
                          {"text", o.text.file},
                          {"special_tokens", text.special_tokens},
+                         {"bos", text.bos},
                          {"windows", text.windows.size()},
                          {"length", text.length},
                          {"costs", o.costs},

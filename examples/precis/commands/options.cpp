@@ -64,6 +64,16 @@ option add_fit(subcommand& c, run_options& o, bool with_data) {
       .tells(o.fit_given);
 }
 
+option add_shard(subcommand& c, resume_options& o) {
+  o.arguments = &c.arguments();
+  return c
+      .add("--shard", o.shard,
+           "compute part K of N only, such as 2/3, and write it to --out; `precis merge` puts the parts together")
+      .checked([](const std::string& text) {
+        return parse_shard(text) ? std::string()
+                                 : fmt::format("'{}' is no shard; expected K/N with K from 1 to N, such as 2/3", text);
+      });
+}
 void add_resume(subcommand& c, resume_options& o, std::function<bool()> applies, const std::string& when) {
   option resume = c.add_flag("--resume", o.resume, "continue from the partial results of a stopped run");
   option partial =
@@ -86,6 +96,9 @@ option add_text(subcommand& c, text_options& o, const std::string& help, bool re
   c.add("--windows", o.windows, "windows of the text; 0: all")
       .shows_default()
       .tells(o.windows_given)
+      .only_if(with_text, "--text");
+  c.add_flag("--bos", o.bos,
+             "begin every window with the beginning-of-sequence token, as models such as Gemma and Llama need")
       .only_if(with_text, "--text");
   return text;
 }
@@ -111,8 +124,7 @@ session open_and_print(const model_options& o) {
 
 text_windows read_and_print(const session& s, const text_options& o) {
   text_windows text = read_windows(s, o);
-  fmt::print("text   {}: {} windows of {} predictions{}\n", text.name, text.windows.size(), text.length,
-             text.special_tokens.empty() ? "" : ", special tokens " + text.special_tokens);
+  fmt::print("text   {}: {} windows of {} predictions{}\n", text.name, text.windows.size(), text.length, text.notes());
   return text;
 }
 

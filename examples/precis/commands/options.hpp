@@ -29,6 +29,8 @@ void add_common(subcommand& c, run_options& o);
 option add_fit(subcommand& c, run_options& o, bool with_data = false);
 /// --resume and --partial, which are refused where nothing would be kept; `when` says, for the message, with what they go.
 void add_resume(subcommand& c, resume_options& o, std::function<bool()> applies = {}, const std::string& when = {});
+/// --shard, for a job whose cells several processes can compute.
+option add_shard(subcommand& c, resume_options& o);
 /// --text, --context and --windows.
 option add_text(subcommand& c, text_options& o, const std::string& help, bool required);
 /// --verdict-tokens, which is refused where it would be ignored.

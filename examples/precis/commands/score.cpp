@@ -78,6 +78,7 @@ exit_status run(score_command& o) {
       if (saved->size() > 0) fmt::print("resume {} changes of units were measured before\n", saved->size());
     }
   }
+  o.score.what.part = o.out;
   const score_result found = run_scorer(o.scorer, s, o.score.what, o.common, saved ? &*saved : nullptr);
   if (found.stopped) {
     if (saved) return stop(*saved);
@@ -137,6 +138,9 @@ void add_score(command_line& line) {
   add_resume(
       c, o->resume, [o] { return keeps_partial_results(o->scorer); },
       "--scorer " + fmt::format("{}", fmt::join(scorers_with_partial_results(), ", ")));
+  add_shard(c, o->resume)
+      .only_if([o] { return keeps_partial_results(o->scorer); },
+               "--scorer " + fmt::format("{}", fmt::join(scorers_with_partial_results(), ", ")));
   add_common(c, o->common);
   c.runs([o] { return is_embedder(o->model.path) ? run_embedder(*o) : run(*o); });
 }

@@ -133,6 +133,7 @@ engine::json score_options::units_job(const session& s, const std::string& score
           {"scorer", scorer},
           {"text", file},
           {"special_tokens", text.special_tokens},
+          {"bos", text.bos},
           {"options", std::move(options)}};
 }
 
@@ -169,6 +170,7 @@ experiment open_experiment(const experiment_options& o) {
                                            .length = o.text.length,
                                            .windows = o.calibration_windows,
                                            .windows_given = o.calibration_windows_given,
+                                           .bos = o.text.bos,
                                            .windows_option = "--calibration-windows"});
   if (!o.score.facts.empty()) e.facts = o.score.load(e.model);
   return e;

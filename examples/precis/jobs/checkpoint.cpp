@@ -7,6 +7,7 @@
 
 #include <precis/core/error.hpp>
 #include <precis/core/random.hpp>
+#include <precis/core/text.hpp>
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
@@ -66,7 +67,8 @@ engine::json with_contents(engine::json job) {
   return job;
 }
 
-/// Where two jobs differ, as words to append; "" if the first is no job.
+}  // namespace
+
 std::string difference(const engine::json& saved, const engine::json& job) {
   if (!saved.is_object()) return {};
   const engine::json before = saved.flatten(), now = job.flatten();
@@ -74,10 +76,20 @@ std::string difference(const engine::json& saved, const engine::json& job) {
     if (!before.contains(key) || before.at(key) != value)
       return fmt::format(": {} is {} there and {} here", key.substr(1),
                          before.contains(key) ? before.at(key).dump() : "not given", value.dump());
-  return ": it has more options";
+  for (const auto& [key, value] : before.items())
+    if (!now.contains(key)) return fmt::format(": {} is {} there and not given here", key.substr(1), value.dump());
+  return {};
 }
 
-}  // namespace
+std::optional<shard> parse_shard(std::string_view text) {
+  const std::size_t slash = text.find('/');
+  std::size_t number = 0, of = 0;
+  if (slash == std::string_view::npos || !precis::text::read(text.substr(0, slash), number) ||
+      !precis::text::read(text.substr(slash + 1), of) || number < 1 || number > of)
+    return std::nullopt;
+  return shard{.number = number - 1, .of = of};
+}
+std::string to_string(const shard& s) { return fmt::format("{}/{}", s.number + 1, s.of); }
 
 fs::path partial_file(const resume_options& o, const fs::path& beside, const engine::json& job) {
   if (!o.partial.empty()) return o.partial;
@@ -120,8 +132,13 @@ struct checkpoint::contents {
 };
 
 checkpoint::checkpoint(fs::path file, const engine::json& named, const resume_options& o)
-    : file_(std::move(file)), contents_(std::make_unique<contents>()) {
-  const engine::json job = with_contents(in_utf8(named));
+    : file_(std::move(file)),
+      options_(o),
+      shard_(parse_shard(o.shard).value_or(shard{})),
+      contents_(std::make_unique<contents>()) {
+  engine::json job = with_contents(in_utf8(named));
+  job["version"] = PRECIS_VERSION;
+  if (!shard_.whole()) job["shard"] = to_string(shard_);
   std::string fault = file_.empty() ? "no folder for them can be written" : contents_->open(file_, !o.resume);
   if (o.resume) {
     std::ifstream in(file_);
@@ -160,7 +177,7 @@ checkpoint::checkpoint(fs::path file, const engine::json& named, const resume_op
     contents_->words_before = say_if_ended(words.emplace_back("precis: " + stopped_message()).c_str());
     return;
   }
-  if (o.resume || !o.partial.empty())
+  if (o.resume || !o.partial.empty() || !shard_.whole())
     precis::refuse({.what = fault,
                     .where = file_.string(),
                     .expected = "a file for the partial results of this run alone, in a folder with write permission "
@@ -190,6 +207,30 @@ void checkpoint::record(const std::string& key, const engine::json& piece) {
              "precis: partial results cannot be written to {} any more; a stopped run will have to start over\n",
              file_.string());
   forget();
+}
+
+bool checkpoint::elsewhere(std::size_t cell) const noexcept { return !shard_.has(cell); }
+
+void checkpoint::finish_part(std::size_t cells, const std::string& part) {
+  if (shard_.whole()) return;
+  if (file_.empty())
+    precis::refuse({.what = "not all cells could be written",
+                    .where = part,
+                    .expected = "room for them on the device; run the same command with --resume to continue"});
+  const engine::json end{
+      {"cells", cells}, {"arguments", *options_.arguments}, {"merged_option", options_.merged_option}};
+  record(std::string(part_end), end);
+  std::error_code failed;
+  if (!file_.empty()) fs::rename(file_, part, failed);
+  if (file_.empty() || failed)
+    precis::refuse({.what = "cannot be written" + (failed ? " (" + failed.message() + ")" : std::string()),
+                    .where = part,
+                    .expected = "a file beside the partial results; run the same command with --resume to try again"});
+  forget();
+  fmt::print("wrote  {}: part {} of {} cells; `precis merge` puts all parts together\n", part, to_string(shard_),
+             cells);
+  flush_report();
+  throw part_written{};
 }
 
 void checkpoint::finish() {

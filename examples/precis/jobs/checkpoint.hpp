@@ -5,15 +5,37 @@
 #include <cstddef>
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <string>
+#include <string_view>
+#include <vector>
 
 namespace program {
+
+/// The cells of a job that one of several processes computes: --shard 2/3. Cells are what a job finishes one after
+/// another: units, windows, facts; cell i is computed by number i mod `of`, counted from 0.
+struct shard {
+  std::size_t number = 0, of = 0;  ///< of == 0: the whole job
+
+  [[nodiscard]] bool whole() const noexcept { return of == 0; }
+  [[nodiscard]] bool has(std::size_t cell) const noexcept { return whole() || cell % of == number; }
+  bool operator==(const shard&) const = default;
+};
+/// From text such as 2/3; nothing if it is anything else.
+[[nodiscard]] std::optional<shard> parse_shard(std::string_view text);
+[[nodiscard]] std::string to_string(const shard& s);
 
 /// Where a long job saves its finished pieces.
 struct resume_options {
   std::string partial;  ///< file; empty: see partial_file
   bool resume = false;
+  std::string shard = {};                               ///< text for parse_shard; empty: the whole job
+  const std::vector<std::string>* arguments = nullptr;  ///< the command line, which `precis merge` runs again
+  std::string merged_option = "--out";                  ///< the option that names the result then
 };
+
+/// Thrown when a shard has written its part, because there is nothing else to do.
+struct part_written {};
 
 /// The file for the partial results of `job`, a JSON object whose key "command" names the subcommand.
 ///
@@ -22,6 +44,11 @@ struct resume_options {
 /// subcommand and a fingerprint of the job. Empty if there is no such folder.
 [[nodiscard]] std::filesystem::path partial_file(const resume_options& o, const std::filesystem::path& beside,
                                                  const engine::json& job);
+
+/// Where two jobs differ, as words to append; "" if the first is no job.
+[[nodiscard]] std::string difference(const engine::json& saved, const engine::json& job);
+/// The key of the last line of a part.
+inline constexpr std::string_view part_end = "end of the part";
 
 /// The finished pieces of a long job, kept on disk so that a stopped run can be resumed.
 ///
@@ -43,6 +70,11 @@ class checkpoint {
   [[nodiscard]] std::size_t size() const noexcept;
   /// Saves a piece. May be called from several threads.
   void record(const std::string& key, const engine::json& piece);
+  /// Whether another shard computes a cell. Cells count from 0 in the order of the job.
+  [[nodiscard]] bool elsewhere(std::size_t cell) const noexcept;
+  /// Of a shard: makes the file a part for `precis merge`, called `part`, and throws part_written. Otherwise does
+  /// nothing. `cells`: of the whole job.
+  void finish_part(std::size_t cells, const std::string& part);
   /// Removes the file, because the job is done. Errors: those of flush_report, and then the file is kept.
   void finish();
 
@@ -56,6 +88,8 @@ class checkpoint {
   void forget() noexcept;
 
   std::filesystem::path file_;
+  resume_options options_;
+  shard shard_;
   std::unique_ptr<contents> contents_;
 };
 

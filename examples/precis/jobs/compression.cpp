@@ -15,7 +15,10 @@
 #include <engine/model_files/load.hpp>
 
 #include <precis/core/error.hpp>
+#include <precis/core/random.hpp>
 #include <precis/kernel/packed_format.hpp>
+
+#include <fmt/format.h>
 
 #include <algorithm>
 #include <filesystem>
@@ -124,11 +127,16 @@ void require_replaceable(const std::filesystem::path& out) {
   }
 }
 
+/// 16 hexadecimal digits of a file's bytes.
+[[nodiscard]] std::string file_hash(const std::filesystem::path& file) {
+  return fmt::format("{:016x}", precis::purpose(engine::mapped_file(file).text()));
+}
+
 }  // namespace
 
 compression_result compress(const compression_request& r, const run_options& o) {
   if (r.replace) require_replaceable(r.out);
-  const engine::model_source source = engine::open_source(r.model.path);
+  engine::model_source source = engine::open_source(r.model.path);
   show_warnings(source.warnings);
   if (source.config.labels != 0)
     precis::refuse(
@@ -141,6 +149,7 @@ compression_result compress(const compression_request& r, const run_options& o) 
                     .expected = "an --out that ends in .gguf, or the original model"});
   const engine::matrix_decoder codecs = decoder();
   const std::string fingerprint = engine::fingerprint(source, codecs);
+  if (engine::has_gguf_name(r.out)) engine::fold_scales(source);
   precis::plan p;
   code_fit fit = o.coder();
   choices resolved;  // none without a plan: every matrix keeps its values
@@ -209,9 +218,15 @@ compression_result compress(const compression_request& r, const run_options& o) 
         .tokenizer = r.model.tokenizer,
         .made_from = fingerprint,
         .files = {},
+        .split_bytes = r.split_bytes,
         .requantize = r.model.allow_requantize};
     if (!r.plan.empty()) how.files["model.plan"] = precis::to_text(p);
     const bool gguf = engine::has_gguf_name(r.out);
+    if (gguf && !r.plan.empty()) {  // with the source's fingerprint, all that the same bytes need
+      how.files["plan.fit"] = to_string(fit);
+      if (!r.tool.empty()) how.files["plan.tool"] = r.tool;
+      if (!r.imatrix.empty()) how.files["plan.imatrix"] = file_hash(r.imatrix);
+    }
     written = gguf ? engine::write_gguf(r.model.path, r.out, matrices, how)
                    : engine::write_compressed(r.model.path, r.out, matrices, how);
   }
@@ -225,6 +240,7 @@ compression_result compress(const compression_request& r, const run_options& o) 
           .rounded = rounded.matrices.size(),
           .compensated = rounded.compensated(),
           .mean_error = rounded.mean_error(),
+          .files = written.files,
           .with_importance = with_importance};
 }
 

@@ -8,6 +8,7 @@
 #include <cstddef>
 #include <filesystem>
 #include <string>
+#include <vector>
 
 namespace precis {
 struct plan;
@@ -26,7 +27,9 @@ struct compression_request {
   std::string imatrix = {};      ///< file with the importances of the matrices' inputs; empty: none
   std::string calibration = {};  ///< file of statistics, for the fit gptq
   rounding_options rounding = {};
-  bool replace = false;  ///< whether an existing output may be replaced
+  bool replace = false;         ///< whether an existing output may be replaced
+  std::size_t split_bytes = 0;  ///< GGUF: most bytes of tensors in a file; 0: one file
+  std::string tool = {};        ///< GGUF: what to record as the writer
 };
 
 struct compression_result {
@@ -35,11 +38,12 @@ struct compression_result {
   precis::size_report size;    ///< of the plan's units
   std::size_t all_before = 0;  ///< bytes of all tensors
   std::size_t all_after = 0;
-  std::size_t removed = 0;          ///< weights pruned
-  std::size_t rounded = 0;          ///< matrices that --fit gptq packed
-  std::size_t compensated = 0;      ///< of these, by compensated rounding
-  double mean_error = 0;            ///< relative output error of these
-  std::size_t with_importance = 0;  ///< matrices that the --imatrix file weighed
+  std::size_t removed = 0;                        ///< weights pruned
+  std::size_t rounded = 0;                        ///< matrices that --fit gptq packed
+  std::size_t compensated = 0;                    ///< of these, by compensated rounding
+  double mean_error = 0;                          ///< relative output error of these
+  std::vector<std::filesystem::path> files = {};  ///< GGUF: those that were written
+  std::size_t with_importance = 0;                ///< matrices that the --imatrix file weighed
 };
 
 /// Prunes and packs matrix by matrix; the model is never in memory as a whole.

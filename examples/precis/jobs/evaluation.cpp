@@ -9,8 +9,6 @@
 #include <engine/files/json.hpp>
 #include <engine/model/encoder.hpp>
 
-#include <precis/measure/kl_divergence.hpp>
-
 #include <nlohmann/json.hpp>
 
 #include <cstddef>
@@ -30,10 +28,11 @@ template<class Model>
   const auto key = [](std::size_t i) { return "verdict." + std::to_string(i); };
   for (std::size_t i = 0; saved != nullptr && i < right.size(); ++i)
     if (const engine::json* before = saved->find(key(i))) right[i] = before->at("right").get<bool>();
+  const auto is_open = [&](std::size_t i) { return !right[i] && (saved == nullptr || !saved->elsewhere(i)); };
   {
     progress bar(label, batches.size(), o.how());
     out.stopped = !o.pool().for_each_until_stopped(batches.size(), [&](std::size_t i) {
-      if (!right[i]) {
+      if (is_open(i)) {
         right[i] = measure(model, batches.subspan(i, 1)).correct == 1;
         if (saved != nullptr) saved->record(key(i), {{"right", *right[i]}});
       }
@@ -61,10 +60,6 @@ verdict_result verdict_accuracy(const engine::encoder& model, std::span<const en
 
 precis::evaluate::accuracy_report answered(const session& s, const questions& q, const run_options& o) {
   return precis::evaluate::accuracy{}(s.model, q.batches, o.pool());
-}
-
-double divergence(const session& original, const session& s, const text_windows& text, const run_options& o) {
-  return precis::measure::kl_divergence{}(original.model, s.model, text.windows, o.pool()).mean_nats();
 }
 
 }  // namespace program

@@ -34,8 +34,4 @@ struct verdict_result {
 /// The share of questions whose answer is the most likely next token.
 [[nodiscard]] precis::evaluate::accuracy_report answered(const session& s, const questions& q, const run_options& o);
 
-/// Mean KL divergence of a model from the original, nats per token.
-[[nodiscard]] double divergence(const session& original, const session& s, const text_windows& text,
-                                const run_options& o);
-
 }  // namespace program

@@ -36,7 +36,10 @@ fact_traces trace_facts(const session& s, const precis::score::causal_trace& sco
   for (std::size_t i = 0; i < facts.size(); ++i) {
     const engine::json* before = saved == nullptr ? nullptr : saved->find(std::to_string(i));
     if (before == nullptr) {
-      open.push_back(i);
+      if (saved != nullptr && saved->elsewhere(i))
+        bar.skip(1);
+      else
+        open.push_back(i);
       continue;
     }
     out.traces[i] = trace_from_json(*before);

@@ -153,20 +153,27 @@ std::string_view ggml_type(std::string_view codec) {
 llama_types tensor_types(const session& s, const resolved_plan& p) {
   llama_types out;
   std::map<std::string, std::size_t> replaced;
+  std::map<std::string, std::string_view> written;  // experts, or query, key and value, may share a tensor
   std::size_t pruned = 0, bytes = 0;
   for (const precis::matrix_choice& c : p.matrices) {
     std::string name = engine::gguf_name(s.model.shape(), c.name);
     if (name.empty())
       precis::refuse({.what = "matrix " + c.name + " has no name in GGUF",
                       .where = "--tensor-types",
-                      .expected = "a GPT-2 or Llama model"});
+                      .expected = "a model of a family that llama.cpp's files can hold"});
     for (std::size_t at = 0; (at = name.find('.', at)) != std::string::npos; at += 2) name.insert(at, "\\");
     const std::string_view wanted = ggml_type(c.codec), type = type_for_rows(wanted, c.in);
     if (type != wanted)
       ++replaced[fmt::format("rows of {} are not whole blocks of {}: {}", c.in, wanted, llama_name(type))];
     if (c.sparsity > 0) ++pruned;
     bytes += engine::gguf_bytes(type, std::vector{c.out, c.in});
-    out.lines += fmt::format("{}={}\n", name, llama_name(type));
+    const auto [at, fresh] = written.emplace(name, type);
+    if (fresh) out.lines += fmt::format("{}={}\n", name, llama_name(type));
+    if (at->second != type)
+      precis::refuse(
+          {.what = fmt::format("{} and {} in one tensor of llama.cpp", llama_name(at->second), llama_name(type)),
+           .where = "--tensor-types, " + c.name,
+           .expected = "one format for all matrices of " + name});
   }
   for (const auto& [what, count] : replaced) out.notes.push_back(fmt::format("{} matrices: {}", count, what));
   if (pruned > 0)

@@ -87,7 +87,8 @@ session open_model(const model_options& o) {
             .tokens = std::move(b.tokenizer),
             .model = engine::transformer(std::move(b.weights)),
             .fingerprint = b.fingerprint,
-            .matrix_bytes = {}};
+            .matrix_bytes = {},
+            .bos = b.bos};
   set_special_tokens(s.tokens, o);
   if (o.tables) s.model.list_tables();
   s.matrix_bytes = bytes_in_file(s.model.matrices(), b);

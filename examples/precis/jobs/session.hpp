@@ -4,9 +4,11 @@
 #include <engine/tokenizer/tokenizer.hpp>
 
 #include <precis/core/unit.hpp>
+#include <precis/model/batch.hpp>
 
 #include <cstddef>
 #include <filesystem>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -42,6 +44,7 @@ struct session {
   engine::transformer model;
   std::string fingerprint;                ///< of shapes and values
   std::vector<std::size_t> matrix_bytes;  ///< [matrices] as stored in the file
+  std::optional<precis::token> bos = {};  ///< the token that texts begin with, if the files name one
 
   operator model_outline() const;  // NOLINT(google-explicit-constructor)
 };

@@ -59,10 +59,14 @@ precis::cost_table measure_costs(Model& model, std::span<const typename Model::b
                       .fit = o.coder()};
   std::vector<precis::cost::measured_row> known;
   const std::vector<precis::unit> units = precis::group_units(model.matrices(), what.units);
+  const std::size_t entries = what.entries.empty() ? formats::size : what.entries.size();
   progress bar("measuring units", units.size(), o.how());
-  for (const precis::unit& u : units)
-    if (const engine::json* before = saved == nullptr ? nullptr : saved->find(u.name)) {
-      known.push_back({.unit = u.name, .losses = losses_of(*before)});
+  for (std::size_t i = 0; i < units.size(); ++i)
+    if (const engine::json* before = saved == nullptr ? nullptr : saved->find(units[i].name)) {
+      known.push_back({.unit = units[i].name, .losses = losses_of(*before)});
+      bar.skip(1);
+    } else if (saved != nullptr && saved->elsewhere(i)) {  // any losses do: this process writes no table
+      known.push_back({.unit = units[i].name, .losses = std::vector<double>(entries, 0.0)});
       bar.skip(1);
     }
   return cost.resume(

@@ -98,6 +98,7 @@ score_result trace_units(const session& s, const score_request& what, const run_
   score_result out;
   out.stopped = traced.stopped;
   if (out.stopped) return out;
+  if (saved != nullptr) saved->finish_part(what.facts->facts.size(), what.part);
   out.table = scorer.combine(s.model.matrices(), traced.traces);
   for (const auto& site : scorer.restorations()) out.roles.push_back(scorer.average(traced.traces, site));
   out.facts_known = static_cast<std::size_t>(std::ranges::count_if(traced.traces, &precis::score::fact_trace::known));
@@ -131,17 +132,18 @@ struct watched_pool {
   }
 };
 
-/// The losses of changed units, kept in a checkpoint.
+/// The losses of changed units, kept in a checkpoint. A unit is a cell of a job that several processes share.
 class unit_losses {
  public:
-  unit_losses(const std::vector<precis::unit>& units, checkpoint* saved) : units_(units), saved_(saved) {}
+  unit_losses(const std::vector<precis::unit>& units, std::size_t windows, checkpoint* saved)
+      : units_(units), not_here_(windows, precis::nll{.sum = 0, .count = 1}), saved_(saved) {}
 
   [[nodiscard]] const std::vector<precis::nll>* known(std::size_t unit, std::size_t version) {
     if (saved_ == nullptr) return nullptr;
     const std::string key = name(unit, version);
     if (const auto read = read_.find(key); read != read_.end()) return &read->second;
     const engine::json* const found = saved_->find(key);
-    if (found == nullptr) return nullptr;
+    if (found == nullptr) return saved_->elsewhere(unit) ? &not_here_ : nullptr;
     std::vector<precis::nll> losses;
     for (const engine::json& loss : *found) losses.push_back({.sum = loss.at(0), .count = loss.at(1)});
     return &read_.emplace(key, std::move(losses)).first->second;
@@ -159,6 +161,7 @@ class unit_losses {
   }
 
   const std::vector<precis::unit>& units_;
+  std::vector<precis::nll> not_here_;  ///< any losses: a process that computes a part writes no scores
   checkpoint* saved_;
   std::map<std::string, std::vector<precis::nll>> read_;
 };
@@ -169,7 +172,7 @@ precis::scores by_text(const std::string& name, session& s, const score_request&
   const std::span<const precis::token_batch> windows(what.text->windows);
   const std::vector<precis::unit> units = precis::group_units(s.model.matrices(), what.units);
   const auto changes = [&](std::size_t versions) { return units.size() * versions + s.model.layers() + 2; };
-  unit_losses memory(units, saved);
+  unit_losses memory(units, windows.size(), saved);
   if (name == "gradient_magnitude" || name == "first_order_taylor") {
     const std::vector<precis::token_batch> batches = batched(*what.text);
     progress bar("taking gradients", batches.size(), o.how());
@@ -232,6 +235,7 @@ score_result run_scorer(const std::string& name, session& s, const score_request
   } else {
     try {
       out.table = by_text(name, s, what, o, saved);
+      if (saved != nullptr) saved->finish_part(out.table.size(), what.part);
     } catch (const stopped&) {
       out.stopped = true;
     }

@@ -31,6 +31,7 @@ struct score_request {
   std::string probe = "affine3.g32.h";  ///< reconstruction_error: the format whose error is measured
   const fact_file* facts = nullptr;
   const text_windows* text = nullptr;
+  std::string part = {};  ///< of a shard: the file for its cells
 };
 
 /// The scores of a model's units.

@@ -44,6 +44,7 @@ void add_choices(plan& p, const scores& s, OptionsOf&& options_of, const tier_op
 }
 
 /// Adds the notes of the scores, and one about the units without a score.
+template<class = void>
 inline void add_notes(plan& p, const scores& s) {
   if (!s.unscored.empty()) p.notes.push_back("no score, so the highest tier: " + list_of_names(s.unscored));
   p.notes.insert(p.notes.end(), s.notes.begin(), s.notes.end());

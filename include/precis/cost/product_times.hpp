@@ -16,12 +16,9 @@
 #include <precis/pack.hpp>
 
 #include <cstddef>
-#include <functional>
-#include <map>
 #include <optional>
 #include <span>
 #include <string>
-#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -63,13 +60,13 @@ struct product_times {
 
   /// With the kernels of this library, floats, one thread.
   [[nodiscard]] cost_table operator()(std::span<const matrix_info> matrices, cost_table t) const {
-    cost_table timed = (*this)(matrices, std::move(t), kernel_product);
+    cost_table timed = (*this)(matrices, std::move(t), [](const timed_matrix& m) { return kernel_product(m); });
     timed.notes.push_back("times of float products, one thread");
     return timed;
   }
 
-  /// With the products of an engine: prepare(timed_matrix) returns a std::function of the copy to multiply, or an empty
-  /// one for an entry that the engine does not multiply.
+  /// With the products of an engine: prepare(timed_matrix) returns a function of the copy to multiply, such as a
+  /// std::function. It converts to false for an entry that the engine does not multiply.
   template<class Prepare>
   [[nodiscard]] cost_table operator()(std::span<const matrix_info> matrices, cost_table t, Prepare&& prepare) const {
     check(t, where);
@@ -89,7 +86,17 @@ struct product_times {
           model_bytes[e] += Menu::bytes(index[e], matrices[m].out, matrices[m].in);
       }
 
-    std::map<std::tuple<std::size_t, std::size_t, std::size_t>, std::optional<double>> known;  // out, in, entry
+    struct measured {
+      std::size_t out, in, entry;
+      std::optional<double> time;
+    };
+    std::vector<measured> known;  // few: shapes times entries
+    const auto known_time = [&](const matrix_info& info, std::size_t e) {
+      for (const measured& k : known)
+        if (k.out == info.out && k.in == info.in && k.entry == e) return k.time;
+      known.push_back({info.out, info.in, e, time_of(info, t.entries[e], index[e], model_bytes[e], prepare)});
+      return known.back().time;
+    };
     t.nanoseconds.assign(t.bytes.size(), 0);
     for (std::size_t u = 0; u < t.units.size(); ++u)
       for (std::size_t e = 0; e < index.size(); ++e) {
@@ -98,11 +105,9 @@ struct product_times {
         for (const std::size_t m : t.units[u].matrices) {
           const double uses = products.empty() ? 1 : products[m];
           if (uses == 0) continue;
-          const matrix_info& info = matrices[m];
-          const auto [at, is_new] = known.try_emplace({info.out, info.in, e}, std::nullopt);
-          if (is_new) at->second = time_of(info, t.entries[e], index[e], model_bytes[e], prepare);
-          all = all && at->second.has_value();
-          sum += uses * at->second.value_or(0);
+          const std::optional<double> time = known_time(matrices[m], e);
+          all = all && time.has_value();
+          sum += uses * time.value_or(0);
         }
         t.nanoseconds[u * index.size() + e] = all ? static_cast<std::size_t>(math::llround(sum)) : not_timed;
       }
@@ -124,28 +129,34 @@ struct product_times {
     const std::vector<std::byte> packed = packed_in<Menu>(weights.view(), info, entry, fit::nearest{});
     const std::size_t each = std::max<std::size_t>(1, packed.size());
     const std::size_t copies = std::max<std::size_t>(1, std::min(model_bytes, most_bytes) / each);
-    const std::function<void(std::size_t)> multiply =
+    auto multiply =
         prepare(timed_matrix{.entry = name, .packed = packed, .out = info.out, .in = info.in, .copies = copies});
     if (!multiply) return std::nullopt;
     return clock([&](std::size_t i) { multiply(i % copies); });
   }
 
-  [[nodiscard]] static std::function<void(std::size_t)> kernel_product(const timed_matrix& m) {
-    const auto format = menu_facts<Menu>::packed_format(Menu::index_of(m.entry));
-    if (!format || !kernel::multiplies<Formats>(*format)) return {};
-    std::vector<aligned_bytes> copies;
-    for (std::size_t c = 0; c < m.copies; ++c) {
-      copies.emplace_back(m.packed.size());
-      std::copy(m.packed.begin(), m.packed.end(), copies.back().begin());
+  /// Multiplies copies of a matrix in turn, if there is a kernel for its format.
+  struct kernel_product {
+    std::optional<kernel::packed_format> format;
+    std::size_t out, in;
+    std::vector<aligned_bytes> copies = {};
+    std::vector<float> x = {}, y = {}, workspace = {};
+
+    explicit kernel_product(const timed_matrix& m)
+        : format(menu_facts<Menu>::packed_format(Menu::index_of(m.entry))), out(m.out), in(m.in) {
+      if (!*this) return;
+      for (std::size_t c = 0; c < m.copies; ++c) {
+        copies.emplace_back(m.packed.size());
+        std::copy(m.packed.begin(), m.packed.end(), copies.back().begin());
+      }
+      x.resize(in);
+      y.resize(out);
+      for (std::size_t i = 0; i < in; ++i) x[i] = static_cast<float>(i % 7) - 3;
+      workspace.resize(kernel::vector_workspace({*format, nullptr, out, in}));
     }
-    std::vector<float> x(m.in), y(m.out);
-    for (std::size_t i = 0; i < x.size(); ++i) x[i] = static_cast<float>(i % 7) - 3;
-    std::vector<float> workspace(kernel::vector_workspace({*format, nullptr, m.out, m.in}));
-    return [f = *format, out = m.out, in = m.in, copies = std::move(copies), x = std::move(x), y = std::move(y),
-            workspace = std::move(workspace)](std::size_t c) mutable {
-      kernel::multiply<Formats>({f, copies[c].data(), out, in}, x, y, workspace);
-    };
-  }
+    explicit operator bool() const { return format && kernel::multiplies<Formats>(*format); }
+    void operator()(std::size_t c) { kernel::multiply<Formats>({*format, copies[c].data(), out, in}, x, y, workspace); }
+  };
 };
 
 }  // namespace precis::cost

@@ -2,19 +2,39 @@
 
 #include <precis/core/algorithms.hpp>
 #include <precis/fit/clip_search.hpp>
-#include <precis/kernel/dispatch.hpp>
+#include <precis/kernel/dispatch_level.hpp>
+#include <precis/kernel/lanes_avx2.hpp>
+#include <precis/kernel/lanes_avx512.hpp>
+#include <precis/kernel/lanes_neon.hpp>
+#include <precis/kernel/lanes_scalar.hpp>
+#include <precis/kernel/lanes_sse.hpp>
 
+// Everything that a level includes: headers other than its own must not be compiled for its instructions.
+#include <array>
 #include <bit>
+#include <cmath>
+#include <concepts>
 #include <cstddef>
+#include <cstdint>
+#include <cstdlib>
+#include <cstring>
 #include <limits>
+#include <optional>
 #include <span>
 #include <string>
+#include <string_view>
+#include <type_traits>
 #include <vector>
+#if PRECIS_SSE2
+#include <immintrin.h>
+#endif
 
 // NOLINTNEXTLINE(bugprone-macro-parentheses): a header
 #define PRECIS_LEVEL_BODY <precis/fit/level_fits.hpp>
 #define PRECIS_LEVEL_FITS
+#define PRECIS_LEVELS levels::PRECIS_FLAGS::fits
 #include <precis/kernel/every_level.hpp>
+#undef PRECIS_LEVELS
 #undef PRECIS_LEVEL_FITS
 #undef PRECIS_LEVEL_BODY
 
@@ -33,7 +53,7 @@ namespace detail {
 /// Calls f(the fits of a level), which use AVX2 and AVX-512 but no more.
 template<class F>
 void fit_at_level(level l, F&& f) {
-  namespace all = levels::PRECIS_FLAGS;
+  namespace all = levels::PRECIS_FLAGS::fits;
 #if PRECIS_FLAGS_LEVEL < 4
   if (l == level::avx512 || l == level::avx512_vnni) return f(all::avx512::fit::level_fits{});
 #endif

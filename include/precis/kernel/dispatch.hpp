@@ -1,5 +1,6 @@
 #pragma once
 
+#include <precis/kernel/dispatch_level.hpp>
 #include <precis/kernel/float_product.hpp>
 #include <precis/kernel/lanes_avx2.hpp>
 #include <precis/kernel/lanes_avx512.hpp>
@@ -10,7 +11,6 @@
 
 // Everything that a level includes: headers other than the kernels must not be compiled for the instructions of a level.
 #include <array>
-#include <atomic>
 #include <bit>
 #include <cmath>
 #include <cstddef>
@@ -22,15 +22,14 @@
 #include <type_traits>
 #include <utility>
 #if PRECIS_SSE2
-#include <cpuid.h>
 #include <immintrin.h>
-#elif defined(__aarch64__) && defined(__linux__)
-#include <sys/auxv.h>
 #endif
 
 // NOLINTNEXTLINE(bugprone-macro-parentheses): a header
 #define PRECIS_LEVEL_BODY <precis/kernel/level_kernels.hpp>
+#define PRECIS_LEVELS levels::PRECIS_FLAGS
 #include <precis/kernel/every_level.hpp>
+#undef PRECIS_LEVELS
 #undef PRECIS_LEVEL_BODY
 
 /// The kernels, compiled for several instruction sets in one translation unit, of which each call runs the widest that the
@@ -44,79 +43,7 @@
 /// Cost    compilation: up to six times that of the kernels that are used, so list the formats. A call: one branch.
 namespace precis::dispatch {
 
-/// Instruction sets, each of which contains those before it, except that avx512 lacks avx_vnni.
-enum class level : std::uint8_t {
-  baseline,     ///< those of the compiler's flags
-  sse4,         ///< SSE4.2
-  avx2,         ///< AVX2, FMA, F16C, BMI2
-  avx_vnni,     ///< and VNNI for 256 bits
-  avx512,       ///< AVX-512 F, BW, DQ, VL, CD
-  avx512_vnni,  ///< and VNNI for 512 bits
-  dotprod       ///< 64-bit ARM: the dot products of Armv8.2
-};
-
-namespace detail {
-
-inline std::atomic<std::uint8_t> level_in_use{0};  ///< 1 + the level; 0: not chosen yet
-
-}  // namespace detail
-
 inline namespace PRECIS_FLAGS {
-
-/// Whether the processor and the operating system support a level. One that this translation unit does not compile,
-/// because its flags allow more, counts as not supported.
-[[nodiscard]] inline bool supports(level l) noexcept {
-  if (l == level::baseline) return true;
-  if (l == level::dotprod) {
-#if PRECIS_FLAGS_LEVEL == 5 && defined(__aarch64__)
-    return (getauxval(AT_HWCAP) >> 20 & 1u) != 0;
-#else
-    return false;
-#endif
-  }
-  if (static_cast<unsigned>(l) <= PRECIS_FLAGS_LEVEL) return false;
-#if PRECIS_SSE2
-  __builtin_cpu_init();
-  if (l == level::sse4) return __builtin_cpu_supports("sse4.2") != 0 && __builtin_cpu_supports("popcnt") != 0;
-  unsigned a = 0, b = 0, c = 0, d = 0;
-  const bool f16c = __get_cpuid(1, &a, &b, &c, &d) != 0 && (c >> 29 & 1u) != 0;
-  if (!f16c || __builtin_cpu_supports("avx2") == 0 || __builtin_cpu_supports("fma") == 0 ||
-      __builtin_cpu_supports("bmi") == 0 || __builtin_cpu_supports("bmi2") == 0)
-    return false;
-  if (l == level::avx2) return true;
-  if (l == level::avx_vnni) return __get_cpuid_count(7, 1, &a, &b, &c, &d) != 0 && (a >> 4 & 1u) != 0;
-  if (__builtin_cpu_supports("avx512f") == 0 || __builtin_cpu_supports("avx512bw") == 0 ||
-      __builtin_cpu_supports("avx512dq") == 0 || __builtin_cpu_supports("avx512vl") == 0 ||
-      __builtin_cpu_supports("avx512cd") == 0)
-    return false;
-  return l == level::avx512 || __builtin_cpu_supports("avx512vnni") != 0;
-#else
-  return false;
-#endif
-}
-
-/// The widest level that is supported.
-[[nodiscard]] inline level best() noexcept {
-  for (const level l : {level::dotprod, level::avx512_vnni, level::avx512, level::avx_vnni, level::avx2, level::sse4})
-    if (supports(l)) return l;
-  return level::baseline;
-}
-
-/// The level of the calls that follow: `best` unless `use` was called.
-[[nodiscard]] inline level current() noexcept {
-  std::uint8_t chosen = dispatch::detail::level_in_use.load(std::memory_order_relaxed);
-  if (chosen == 0) {
-    chosen = static_cast<std::uint8_t>(1 + static_cast<unsigned>(best()));
-    dispatch::detail::level_in_use.store(chosen, std::memory_order_relaxed);
-  }
-  return static_cast<level>(chosen - 1);
-}
-
-/// Sets the level of all calls of the program that follow, for tests and comparisons. Requires supports(l).
-inline void use(level l) noexcept {
-  dispatch::detail::level_in_use.store(static_cast<std::uint8_t>(1 + static_cast<unsigned>(l)),
-                                       std::memory_order_relaxed);
-}
 
 namespace detail {
 

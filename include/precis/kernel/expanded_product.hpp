@@ -146,6 +146,7 @@ struct codebook_row {
       : m(matrix), layout(m.format.layout_of(m.out, m.in)), row(of), block(first) {
     levels = m.data + layout.scales + (m.format.per_row ? row * m.format.level_count() * m.format.level_bytes() : 0);
   }
+  template<class = void>
   void read(float* values) noexcept {
     std::uint8_t codes[block_columns];
     const std::size_t count = unpack_block_of(m.data, layout, m.format.code_bits, m.out, m.in, row, block++, codes);
@@ -161,6 +162,7 @@ struct ggml_row {
 
   ggml_row(const packed_ggml& matrix, std::size_t of, std::size_t first) noexcept
       : m(matrix), block(m.data + (of * (m.in / ggml_block) + first) * layout_of(m.type).bytes) {}
+  template<class = void>
   void read(float* values) noexcept {
     decode_ggml(m.type, block, values);
     block += layout_of(m.type).bytes;

@@ -66,12 +66,13 @@ template<unsigned Bits, class F>
 }
 
 /// (lane[0] + lane[1]) + (lane[2] + lane[3]), lane[j] = fma(level of the code, x, lane[j]) over the columns 4 k + j of
-/// `blocks` blocks in order, whose products are below 2^exponent. Returns false if a sum may need to be computed with fma.
-/// `twice`: each element of x twice. The rows' tables are `step` apart; they are level_tables if they hold
-/// doubles.
+/// `blocks` blocks and the tail in order, whose products are below 2^exponent. Returns false if a sum may need to be
+/// computed with fma. `twice`: each element of x twice. The rows' tables are `step` apart; they are level_tables if they
+/// hold doubles. `tail`: `quads` vectors of four codes, one per byte.
 template<class Code, unsigned Bits, auto Check, bool Integers, class T>
 [[nodiscard]] bool add_level_chains(const std::byte* rows, std::size_t blocks, const double* twice, const T* table,
-                                    std::size_t step, int exponent, typename Code::floats::vector& product) noexcept {
+                                    std::size_t step, int exponent, typename Code::floats::vector& product,
+                                    const std::byte* tail = nullptr, std::size_t quads = 0) noexcept {
   using lanes = typename Code::floats;
   typename lanes::template chains<Check> chain;
   const std::byte* const block[1] = {rows};
@@ -92,6 +93,13 @@ template<class Code, unsigned Bits, auto Check, bool Integers, class T>
             else
               Code::add_levels(chain, codes, table, step, twice + 8 * k);
           });
+  for (std::size_t k = 0; k < quads; ++k) {
+    const typename Code::words codes = Code::load(tail + k * word_stride);
+    if constexpr (Integers)
+      Code::template add_numbers<Bits>(chain, codes, twice + 8 * k);
+    else
+      Code::add_levels(chain, codes, table, step, twice + 8 * k);
+  }
   product = lanes::add(lanes::add(chain.template sum<0>(), chain.template sum<1>()),
                        lanes::add(chain.template sum<2>(), chain.template sum<3>()));
   return chain.exact(exponent);

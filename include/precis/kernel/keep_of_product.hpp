@@ -220,10 +220,12 @@ class keep_of_places {
         first_of_groups_[i] = static_cast<std::uint8_t>(i / format_.keep * format_.group % 16);
   }
 
+  template<class = void>
   void start_row() noexcept {
     at_ = first_of_group_ = in_group_ = column_ = 0;
     if (count_ != 0) read_block();
   }
+  template<class = void>
   [[nodiscard]] unsigned next() noexcept {
     unsigned kept = 0;
     if (of_sixteen_ != 0) {  // every sixteen columns are whole groups
@@ -250,6 +252,7 @@ class keep_of_places {
   void end_row() noexcept { ++row_; }
 
  private:
+  template<class = void>
   void read_block() noexcept {
     unpack_block_of(bytes_, layout_, format_.place_bits(), out_, count_, row_, at_ / block_columns, places_);
     for (std::size_t i = 0; i < block_columns; ++i)

@@ -498,6 +498,7 @@ struct sse_code_lanes {
     return _mm_castsi128_ps(_mm_or_si128(value, shift<-16>(_mm_and_si128(half, _mm_set1_epi32(0x8000)))));
   }
   /// Stores 32 halves as floats.
+  template<class = void>
   static void widen_halves(const std::byte* p, float* to) noexcept {
     const words zero = _mm_setzero_si128();
     words largest = zero, subnormal = zero;

@@ -25,26 +25,34 @@ template<unsigned Bits, class Numbers>
 inline constexpr auto value_table = levels_of<Bits>(
     [](std::size_t code) { return static_cast<double>(Numbers::value(static_cast<std::uint8_t>(code))); });
 
-/// segment_products without a tail, on lanes that have no instruction for fma. Returns false if sums may need it.
+/// segment_products for lanes that have no instruction for fma. Returns false if sums may need it.
 template<class Code, unsigned Bits, class Numbers, std::size_t Parts>
-[[nodiscard]] bool add_chains(const std::byte* const (&block)[Parts], std::size_t blocks, const float* x,
+[[nodiscard]] bool add_chains(const std::byte* const (&block)[Parts], std::size_t blocks,
+                              const segment_tail<Parts>& tail, const float* x,
                               typename Code::floats::vector (&product)[Parts]) noexcept {
   using lanes = typename Code::floats;
   constexpr std::size_t longest = 4 * block_columns;
   alignas(16) double twice[2 * longest];
-  const auto of_x = lanes::exponents_of(x, blocks * block_columns);
-  lanes::store_twice(x, blocks * block_columns, twice);
+  const std::size_t columns = blocks * block_columns + 4 * tail.quads;
+  const auto of_x = lanes::exponents_of(x, columns);
+  lanes::store_twice(x, columns, twice);
   if (of_x.least < -60 || of_x.most > 60) return false;
   if constexpr (std::is_same_v<Numbers, wide_numbers>) {
+    // Sums of products with bytes are integers that a double holds, and often lie halfway between two floats.
+    bool whole = of_x.most < 8 && of_x.least >= 0;
+    for (std::size_t c = 0; c < columns && whole; ++c) whole = x[c] == static_cast<float>(static_cast<int>(x[c]));
     for (std::size_t p = 0; p < Parts; ++p) {
       alignas(16) float values[longest * Code::rows];
-      const std::byte* const part[1] = {block[p]};
-      for (std::size_t b = 0; b < blocks; ++b)
-        each_wide<Code, Bits>(part, b * Bits * word_stride, [&](auto k, auto, auto j, auto value) PRECIS_INLINE_LAMBDA {
+      for (std::size_t b = 0; b < blocks + (tail.quads != 0); ++b) {
+        const std::byte* const part[1] = {b < blocks ? block[p] + b * Bits * word_stride : tail.part[p]};
+        each_wide<Code, Bits>(part, 0, [&](auto k, auto, auto j, auto value) PRECIS_INLINE_LAMBDA {
           lanes::store(values + (b * block_columns + 4 * k + j) * Code::rows, value);
         });
+      }
       float sums[4 * Code::rows] = {};
-      add_products<lanes, lanes::ties, true>(values, 4 * Code::rows, twice, 8, 2, blocks * 8, sums, Code::rows);
+      const auto add =
+          whole ? add_products<lanes, lanes::none, true, double> : add_products<lanes, lanes::ties, true, double>;
+      add(values, 4 * Code::rows, twice, 8, 2, columns / 4, sums, Code::rows, 0);
       product[p] = lanes::add(lanes::add(lanes::load(sums), lanes::load(sums + Code::rows)),
                               lanes::add(lanes::load(sums + 2 * Code::rows), lanes::load(sums + 3 * Code::rows)));
     }
@@ -54,7 +62,8 @@ template<class Code, unsigned Bits, class Numbers, std::size_t Parts>
     const auto all_parts = [&](auto check, int exponent) PRECIS_TARGET {
       for (std::size_t p = 0; p < Parts; ++p)
         if (!add_level_chains<Code, Bits, decltype(check)::value, integers>(
-                block[p], blocks, twice, value_table<Bits, Numbers>.data(), 0, exponent, product[p]))
+                block[p], blocks, twice, value_table<Bits, Numbers>.data(), 0, exponent, product[p], tail.part[p],
+                tail.quads))
           return false;
       return true;
     };
@@ -67,16 +76,39 @@ template<class Code, unsigned Bits, class Numbers, std::size_t Parts>
   }
 }
 
+/// The same for one part, fma by fma: rarely needed, so it is compiled for size.
+template<class Code, unsigned Bits, class Numbers>
+[[nodiscard, gnu::noinline, gnu::cold]] typename Code::floats::vector add_one_by_one(
+    const std::byte* block, std::size_t blocks, const std::byte* tail, std::size_t quads, const float* x) noexcept {
+  using lanes = typename Code::floats;
+  constexpr std::size_t rows = Code::rows;
+  float values[block_columns * rows], lane[4 * rows] = {};
+  const auto keep = [&](std::size_t k, auto, auto j, typename lanes::vector value)
+                        PRECIS_INLINE_LAMBDA { lanes::store(values + (4 * k + j) * rows, value); };
+  for (std::size_t b = 0; b < blocks + (quads != 0); ++b, x += block_columns) {
+    const std::byte* const part[1] = {b < blocks ? block + b * Bits * word_stride : tail};
+    if (b < blocks)
+      each_value<Code, Bits, Numbers>(part, 0, keep);
+    else
+      each_tail_value<Code, Bits, Numbers>(part, quads, keep);
+    for (std::size_t c = 0; c < (b < blocks ? block_columns : 4 * quads); ++c) {
+      float* const sum = lane + c % 4 * rows;
+      lanes::store(sum, lanes::fma(lanes::load(values + c * rows), lanes::broadcast(x + c), lanes::load(sum)));
+    }
+  }
+  return lanes::add(lanes::add(lanes::load(lane), lanes::load(lane + rows)),
+                    lanes::add(lanes::load(lane + 2 * rows), lanes::load(lane + 3 * rows)));
+}
+
 /// Products of the codes and x over `blocks` blocks and the tail, for the rows of each part:
 ///     lane[j] = fma(code, x, lane[j]) over the columns 4 k + j in order;  (lane[0] + lane[1]) + (lane[2] + lane[3])
 template<class Code, unsigned Bits, class Numbers, std::size_t Parts, class Blocks, class Step>
+  requires(!has_chains<typename Code::floats>)
 PRECIS_INLINE void segment_products(const std::byte* const (&block)[Parts], Blocks blocks, Step step, std::size_t ahead,
                                     const segment_tail<Parts>& tail, const float* x,
                                     typename Code::floats::vector (&product)[Parts]) noexcept {
   using lanes = typename Code::floats;
   using vector = typename lanes::vector;
-  if constexpr (has_chains<lanes> && std::is_same_v<Step, whole_step>)
-    if (tail.quads == 0 && add_chains<Code, Bits, Numbers>(block, blocks, x, product)) return;
   vector lane[Parts][4];
   for_constants<Parts>([&](auto p) PRECIS_INLINE_LAMBDA {
     for_constants<4>([&](auto j) PRECIS_INLINE_LAMBDA { lane[p][j] = lanes::zero(); });
@@ -117,6 +149,18 @@ PRECIS_INLINE void segment_products(const std::byte* const (&block)[Parts], Bloc
   for_constants<Parts>([&](auto p) PRECIS_INLINE_LAMBDA {
     product[p] = lanes::add(lanes::add(lane[p][0], lane[p][1]), lanes::add(lane[p][2], lane[p][3]));
   });
+}
+/// The same on lanes that have no instruction for fma, of whole tiles.
+template<class Code, unsigned Bits, class Numbers, std::size_t Parts, class Blocks, class Step>
+  requires has_chains<typename Code::floats>
+PRECIS_INLINE void segment_products(const std::byte* const (&block)[Parts], Blocks blocks, Step, std::size_t,
+                                    const segment_tail<Parts>& tail, const float* x,
+                                    typename Code::floats::vector (&product)[Parts]) noexcept {
+  static_assert(Step{} == word_stride);
+  if (add_chains<Code, Bits, Numbers>(block, blocks, tail, x, product)) [[likely]]
+    return;
+  for (std::size_t p = 0; p < Parts; ++p)
+    product[p] = add_one_by_one<Code, Bits, Numbers>(block[p], blocks, tail.part[p], tail.quads, x);
 }
 /// The sum of products with codes of Bits bits; if Loose, with words that hold them among others.
 template<class Code, unsigned Bits, bool Loose>

@@ -2,6 +2,7 @@
 #define PRECIS_KERNEL_MULTIPLY
 
 #include <precis/kernel/bitmap_product.hpp>
+#include <precis/kernel/blocks/every_block.hpp>
 #include <precis/kernel/code_values.hpp>
 #include <precis/kernel/codebook_product.hpp>
 #include <precis/kernel/dense_product.hpp>
@@ -370,6 +371,7 @@ void decode_row_of(const Packed& m, std::size_t row, float* x) noexcept {
     }
   });
 }
+template<class = void>
 inline void decode_row_of(const packed_blocks& m, std::size_t row, float* x) noexcept {
   with_block(m.type, [&]<class Block>(Block) { decode_blocks<Block>(m, row, x); });
 }

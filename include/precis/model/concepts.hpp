@@ -61,6 +61,13 @@ concept mutable_model = weighted_model<M> && requires(M& model, std::size_t i) {
   { model.weights(i) } -> std::convertible_to<mutable_weight_view>;
 };
 
+/// A mutable_model that keeps its weights in another form until somebody overwrites them: `release` says that a matrix
+/// has its bytes back, so that the model may give up the copy that was overwritten. It must not throw.
+template<class M>
+concept releasing_model = mutable_model<M> && requires(M& model, std::size_t i) {
+  { model.release(i) } -> std::same_as<void>;
+};
+
 /// The batch type of a model.
 template<class M>
 using batch_of = typename M::batch_type;

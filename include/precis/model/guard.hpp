@@ -11,7 +11,8 @@
 namespace precis {
 
 /// Copies weight matrices and restores their exact bytes at the end of its scope, even if an evaluation throws. It
-/// keeps a copy instead of subtracting the perturbation, because (w + e) - e != w in floating point.
+/// keeps a copy instead of subtracting the perturbation, because (w + e) - e != w in floating point. A releasing_model
+/// hears which matrices it has back.
 template<mutable_model Model>
 class weight_guard {
  public:
@@ -28,7 +29,11 @@ class weight_guard {
   }
   weight_guard(const weight_guard&) = delete;
   weight_guard& operator=(const weight_guard&) = delete;
-  ~weight_guard() { restore(); }
+  ~weight_guard() {
+    restore();
+    if constexpr (releasing_model<Model>)
+      for (const auto& [i, bytes] : saved_) model_->release(i);
+  }
 
   /// Restores the weights now; the guard remains active.
   void restore() noexcept {

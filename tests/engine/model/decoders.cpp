@@ -8,6 +8,7 @@
 #include <precis/model/taps.hpp>
 
 #include "catch.hpp"
+#include "engine/float_bundle.hpp"
 #include "shared.hpp"
 #include "temporary_folder.hpp"
 
@@ -163,12 +164,13 @@ TEST_CASE("decoders agree with the original implementations", "[engine][golden]"
   std::map<std::string, norms> of_file;
   engine::knobs settings = model.settings();
   settings.mxfp4 = false;
-  const auto weights = tensors(model.parameters());
+  const std::vector<engine::tensor_values> weights = all_values(model.parameters());
   const auto slopes = tensors(std::as_const(gradient));
   for (std::size_t i = 0; i < weights.size(); ++i) {
     norms& n = of_file[name_in_file(c, settings, weights[i].name)];
-    for (std::size_t j = 0; j < weights[i].values.size(); ++j) {
-      const auto w = static_cast<double>(weights[i].values[j]);
+    const std::span<const float> own = weights[i].read();
+    for (std::size_t j = 0; j < own.size(); ++j) {
+      const auto w = static_cast<double>(own[j]);
       const double g = static_cast<double>(slopes[i].values[j]) / static_cast<double>(predictions);
       n.w2 += w * w;
       n.g2 += g * g;
@@ -225,6 +227,19 @@ engine::matrix_decoder plain_floats() {
               }};
 }
 
+/// Whether two models have the same loss and the same gradients, to the bit.
+void check_same(const transformer& a, const transformer& b, const token_batch& batch) {
+  engine::weights of_a = engine::zeros(a.shape()), of_b = engine::zeros(a.shape());
+  const auto ignore = [](const linear_gradient&) {};
+  CHECK(a.backward(batch, ignore, of_a) == b.backward(batch, ignore, of_b));
+  CHECK(a.loss(batch) == b.loss(batch));
+  const auto left = tensors(std::as_const(of_a)), right = tensors(std::as_const(of_b));
+  for (std::size_t i = 0; i < left.size(); ++i) {
+    INFO(left[i].name);
+    CHECK(std::ranges::equal(left[i].values, right[i].values));
+  }
+}
+
 std::vector<std::string> names_in(const std::filesystem::path& folder) {
   std::vector<std::string> names;
   const bool shards = std::filesystem::exists(folder / "model.safetensors.index.json");
@@ -242,7 +257,7 @@ TEST_CASE("decoders are saved with the published names, and compressed folders o
   if (!folder) return;
   INFO(of.folder);
   const temporary_folder into;
-  const engine::bundle loaded = engine::load(*folder);
+  const engine::bundle loaded = support::float_bundle(*folder);
   const auto same_values = [&](const engine::weights& other) {
     const auto a = tensors(loaded.weights), b = tensors(other);
     REQUIRE(a.size() == b.size());
@@ -253,8 +268,8 @@ TEST_CASE("decoders are saved with the published names, and compressed folders o
     }
   };
 
-  engine::save(loaded.weights, into / "saved");
-  same_values(engine::load(into / "saved").weights);
+  engine::save(engine::load(*folder).weights, into / "saved");
+  same_values(support::float_bundle(into / "saved").weights);
   const std::string model_type(engine::family_of(loaded.config()).model_type);
   const bool engines_names = model_type == "llama" || of.folder == "gpt_oss_mxfp4";
   if (!engines_names) {  // a Llama is saved under the engine's names, MXFP4 as floats
@@ -279,5 +294,27 @@ TEST_CASE("decoders are saved with the published names, and compressed folders o
                       }});
   }
   engine::write_compressed(*folder, into / "compressed", packed);
-  same_values(engine::load(into / "compressed", {.tokenizer = {}, .decoder = plain_floats()}).weights);
+  same_values(support::float_bundle(into / "compressed", {.tokenizer = {}, .decoder = plain_floats()}).weights);
+}
+
+TEST_CASE("weights that stay in their file give the bits of floats", "[engine][golden][property]") {
+  const golden_case& of = GENERATE(from_range(std::begin(cases), std::end(cases)));
+  const auto folder = shared_path("golden/families/" + of.folder);
+  if (!folder) return;
+  INFO(of.folder);
+  const nlohmann::json expected = nlohmann::json::parse(std::ifstream(*folder / "expected.json"));
+  const std::vector<token> ids = tokens_of(expected["ids"][0]);
+  engine::weights floats = engine::load(*folder).weights;
+  engine::to_floats(floats);
+  CHECK(engine::fingerprint(floats) == engine::load(*folder).fingerprint);
+  check_same(transformer(engine::load(*folder).weights), transformer(std::move(floats)), next_token_batch(1, ids));
+}
+
+TEST_CASE("end tokens that config.json keeps in text_config end a text", "[engine][golden]") {
+  const auto folder = shared_path("golden/families/qwen3_5");
+  if (!folder) return;
+  const temporary_folder copy;
+  std::filesystem::copy(*folder, copy / "m");
+  std::filesystem::remove(copy / "m" / "generation_config.json");
+  CHECK(engine::load(copy / "m").eos == std::vector<token>{367});
 }

@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "catch.hpp"
+#include "engine/float_bundle.hpp"
 #include "engine/support.hpp"
 
 #include <cmath>
@@ -44,7 +45,8 @@ void check_logits(const float_matrix& z, const engine::json& rows) {
 
 /// For every parameter's gradient: squared norm, product with the weights, first and last value.
 void check_gradients(const engine::bundle& model, const engine::weights& gradient, const engine::json& golden) {
-  const auto values = tensors(model.weights), slopes = tensors(gradient);
+  const auto values = tensors(model.weights);
+  const auto slopes = tensors(gradient);
   REQUIRE(golden.size() == slopes.size());
   for (std::size_t i = 0; i < slopes.size(); ++i) {
     INFO(model.stored[i].stored_name);
@@ -69,7 +71,7 @@ void check_gradients(const engine::bundle& model, const engine::weights& gradien
 }  // namespace
 
 TEST_CASE("BERT: logits, loss and every gradient of a padded batch are PyTorch's", "[engine][checkpoints][oracle]") {
-  const engine::bundle loaded = engine::load(checkpoints / "bert");
+  const engine::bundle loaded = support::float_bundle(checkpoints / "bert");
   const engine::json golden = golden_of("bert");
   CHECK(loaded.labels == std::vector<std::string>{"bad", "good", "unclear"});
   const engine::encoder model(loaded.weights);
@@ -94,7 +96,7 @@ TEST_CASE("BERT: logits, loss and every gradient of a padded batch are PyTorch's
 TEST_CASE("OPT and Phi: logits, loss and every gradient are PyTorch's", "[engine][checkpoints][oracle]") {
   const std::string name = GENERATE("opt", "phi");
   INFO(name);
-  const engine::bundle loaded = engine::load(checkpoints / name);
+  const engine::bundle loaded = support::float_bundle(checkpoints / name);
   const engine::json golden = golden_of(name);
   const engine::transformer model(loaded.weights);
   const token_batch b = next_token_batch(3, flat<token>(golden.at("batch")));

@@ -11,6 +11,7 @@
 #include <precis/core/menu.hpp>
 
 #include "catch.hpp"
+#include "engine/float_bundle.hpp"
 #include "engine/tiny_models.hpp"
 #include "engine/tokenizers.hpp"
 #include "refusal.hpp"
@@ -128,7 +129,7 @@ TEST_CASE("a Llama loads from GGUF, for either row order of the source", "[engin
     put(folder / "m.bin", llama2c_text(w));
     put(folder / "tok300.bin", slurp(folder / "hf/tokenizer.bin"));
     for (const std::string name : {"hf", "m.bin"}) {
-      const engine::bundle original = engine::load(folder / name);
+      const engine::bundle original = support::float_bundle(folder / name);
       const auto matrices = mixed(original.weights);
       engine::write_gguf(folder / name, folder / "m.gguf", matrices,
                          {.existing = engine::atomic_folder::existing::replace, .tokenizer = {}, .made_from = {}});
@@ -246,7 +247,7 @@ TEST_CASE("write_gguf substitutes no format, and leaves nothing behind after an 
   throwing.pack = [](std::span<std::byte>) { throw std::runtime_error("interrupted"); };
   CHECK_THROWS_AS(refused(folder / "m", {throwing}), std::runtime_error);
   engine::save(random_weights(tiny_opt()), folder / "opt");
-  CHECK_THAT(refused(folder / "opt"), ContainsSubstring("type opt; expected gpt2 or llama"));
+  CHECK_THAT(refused(folder / "opt"), ContainsSubstring("type opt, for which llama.cpp has no architecture"));
   engine::config exact = in_blocks(tiny_gpt2());
   exact.activation = engine::activation::gelu_erf;
   engine::save(random_weights(exact), folder / "exact");
@@ -335,7 +336,7 @@ TEST_CASE("a GGUF file of an unsupported model is refused by key or tensor", "[e
   CHECK_THAT(swapped("general.architecture", "general.architexture"),
              ContainsSubstring("\"general.architecture\" is missing"));
   CHECK_THAT(swapped(std::string("\5\0\0\0\0\0\0\0llama", 13), std::string("\5\0\0\0\0\0\0\0falco", 13)),
-             ContainsSubstring("\"falco\"; expected gpt2 or llama"));
+             ContainsSubstring("\"falco\"; expected one of gpt2 llama"));
   CHECK_THAT(swapped("llama.block_count", "llama.block_cound"), ContainsSubstring("\"llama.block_count\" is missing"));
   CHECK_THAT(swapped(with("llama.block_count", 2), with("llama.block_count", 3)),
              ContainsSubstring("no tensor blk.2.attn_norm.weight"));
@@ -358,8 +359,8 @@ TEST_CASE("the shared models in GGUF: logits bit-identical to the decoded plan's
   for (const fs::path& path : {*gpt2, *stories}) {
     CAPTURE(path.string());
     const temporary_folder folder;
-    const engine::bundle original =
-        engine::load(path, {.tokenizer = path == *stories ? path.parent_path() / "tok512.bin" : "", .decoder = {}});
+    const engine::bundle original = support::float_bundle(
+        path, {.tokenizer = path == *stories ? path.parent_path() / "tok512.bin" : "", .decoder = {}});
     const auto matrices = mixed(original.weights);
     engine::write_gguf(path, folder / "m.gguf", matrices,
                        {.tokenizer = path == *stories ? path.parent_path() / "tok512.bin" : "", .made_from = {}});

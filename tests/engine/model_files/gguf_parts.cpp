@@ -64,6 +64,39 @@ TEST_CASE("a split model is read from any of its files, as the whole one is", "[
   CHECK(engine::gguf_parts_of(folder / "m.gguf") == std::vector<fs::path>{folder / "m.gguf"});
 }
 
+TEST_CASE("a model is written in several files, which are read as one", "[engine][gguf][property]") {
+  const temporary_folder folder;
+  engine::save(engine::zeros(tiny_gpt2()), folder / "m");
+  engine::write_gguf(folder / "m", folder / "m.gguf", {});
+  const engine::bundle whole = engine::load(folder / "m.gguf");
+  const engine::compressed_sizes sizes =
+      engine::write_gguf(folder / "m", folder / "s.gguf", {}, {.tokenizer = {}, .made_from = {}, .split_bytes = 4096});
+  REQUIRE(sizes.files.size() > 2);
+  CHECK(sizes.files[1].filename() == engine::gguf_part_name("s", 1, sizes.files.size()));
+  std::size_t tensors = 0;
+  for (const fs::path& file : sizes.files) {
+    const engine::mapped_file bytes(file);
+    const engine::gguf_header h = engine::parse_gguf(bytes.bytes(), file.string());
+    std::size_t sum = 0;
+    for (const engine::gguf_tensor& t : h.tensors) sum += t.bytes;
+    CHECK((sum <= 4096 || h.tensors.size() == 1));
+    CHECK(h.metadata.contains("general.architecture") == (file == sizes.files.front()));
+    tensors += h.tensors.size();
+    CHECK(engine::load(file).fingerprint == whole.fingerprint);
+  }
+  const engine::mapped_file one(folder / "m.gguf");
+  CHECK(tensors == engine::parse_gguf(one.bytes(), "m.gguf").tensors.size());
+  // The parts as one file again: the keys of the parts are gone.
+  engine::write_gguf(sizes.files[2], folder / "again.gguf", {});
+  CHECK(slurp(folder / "again.gguf").find("split.") == std::string::npos);
+  CHECK(engine::load(folder / "again.gguf").fingerprint == whole.fingerprint);
+  CHECK_THAT(refusal([&] {
+               engine::write_gguf(folder / "m", folder / "s.gguf", {},
+                                  {.tokenizer = {}, .made_from = {}, .split_bytes = 4096});
+             }),
+             ContainsSubstring("already exists"));
+}
+
 TEST_CASE("a split model with a part that is missing, renamed or foreign is refused by name",
           "[engine][gguf][refusal]") {
   const temporary_folder folder;

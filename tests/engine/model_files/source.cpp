@@ -127,7 +127,6 @@ TEST_CASE("config.json: unsupported features are refused by key", "[engine][sour
   CHECK_THAT(phi_refused("rope_scaling", "{\"type\": \"linear\"}"), ContainsSubstring("\"rope_type\" is \"linear\""));
   CHECK_THAT(opt_refused("word_embed_proj_dim", "0"), ContainsSubstring("\"word_embed_proj_dim\" is the number 0"));
   CHECK_THAT(opt_refused("activation_function", "\"xyz\""), ContainsSubstring("is \"xyz\"; expected silu, gelu"));
-  CHECK_THAT(opt_refused("layer_norm_elementwise_affine", "false"), ContainsSubstring("layer_norm_elementwise_affine"));
   CHECK_THAT(bert_refused("hidden_act", "\"silu\""), ContainsSubstring("\"hidden_act\" is \"silu\"; expected gelu"));
   CHECK_THAT(bert_refused("position_embedding_type", "\"relative_key\""), ContainsSubstring("expected absolute"));
   CHECK_THAT(bert_refused("problem_type", "\"regression\""), ContainsSubstring("\"regression\""));

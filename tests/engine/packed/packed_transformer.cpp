@@ -13,6 +13,7 @@
 #include <precis/codec/symmetric.hpp>
 
 #include "catch.hpp"
+#include "engine/float_bundle.hpp"
 #include "engine/tiny_models.hpp"
 #include "refusal.hpp"
 #include "shared.hpp"
@@ -79,7 +80,7 @@ bool same_bits(std::span<const float> a, std::span<const float> b) {
 template<class Menu = standard>
 void compress(const std::filesystem::path& from, const std::filesystem::path& to,
               const std::vector<std::string>& codecs, const std::string& table_codec = {}) {
-  const engine::bundle b = engine::load(from);
+  const engine::bundle b = support::float_bundle(from);
   std::vector<engine::compressed_matrix> matrices;
   const auto add = [&](const std::string& name, const std::string& codec, precis::weight_view w) {
     const std::size_t entry = Menu::index_of(codec);

@@ -43,6 +43,12 @@ constexpr slot slots[] = {
   return c;
 }
 
+constexpr gguf_family gguf{.architecture = "granitehybrid",
+                           .varies = true,
+                           .adjacent_pairs = true,
+                           .honours = mamba_gguf_keys,
+                           .complete = complete_mamba};
+
 }  // namespace
 
 constinit const family bamba_family{
@@ -60,6 +66,7 @@ constinit const family bamba_family{
         "num_logits_to_keep "
         "z_loss_coefficient mamba_n_heads mamba_d_head mamba_n_groups mamba_d_state mamba_d_conv mamba_expand "
         "mamba_chunk_size mamba_conv_bias mamba_proj_bias time_step_limit time_step_min time_step_max",
+    .gguf = &gguf,
     .read_config = read_config,
     .meaning_of = usual_meaning};
 

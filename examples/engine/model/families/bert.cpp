@@ -73,6 +73,17 @@ void write_config(const config& c, nlohmann::ordered_json& keys) {
           .gated = false};
 }
 
+[[nodiscard]] bool has_word_pieces(const gguf_reader& g) {
+  return g.tensor("token_types.weight") != nullptr && g.keys().text_or("tokenizer.ggml.model", "bert") == "bert";
+}
+constexpr gguf_family gguf{.architecture = "bert",
+                           .layer_norm = true,
+                           .rotary = false,
+                           .names = encoder_gguf_names,
+                           .honours = encoder_gguf_keys,
+                           .is_of = has_word_pieces,
+                           .complete = complete_encoder};
+
 }  // namespace
 
 constinit const family bert_family{.name = "BERT",
@@ -89,6 +100,7 @@ constinit const family bert_family{.name = "BERT",
                                    .pooler = "pooler.dense",
                                    .classifier = "classifier",
                                    .keys = "architectures",
+                                   .gguf = &gguf,
                                    .read_config = read_config,
                                    .write_config = write_config,
                                    .meaning_of = meaning_of,

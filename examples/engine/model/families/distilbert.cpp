@@ -37,6 +37,15 @@ constexpr slot slots[] = {attention_part("attention.q_lin", &block::query),
 
 [[nodiscard]] bool is_unused(const knobs&, std::string_view name) { return is_head(name); }
 
+[[nodiscard]] bool has_no_types(const gguf_reader& g) { return g.tensor("token_types.weight") == nullptr; }
+constexpr gguf_family gguf{.architecture = "bert",
+                           .layer_norm = true,
+                           .rotary = false,
+                           .names = encoder_gguf_names,
+                           .honours = encoder_gguf_keys,
+                           .is_of = has_no_types,
+                           .complete = complete_encoder};
+
 }  // namespace
 
 constinit const family distilbert_family{
@@ -55,6 +64,7 @@ constinit const family distilbert_family{
         "n_layers dim n_heads hidden_dim activation vocab_size max_position_embeddings position_embedding_type "
         "is_decoder add_cross_attention sinusoidal_pos_embds tie_weights_ qa_dropout seq_classif_dropout "
         "architectures",
+    .gguf = &gguf,
     .read_config = read_distilbert,
     .meaning_of = meaning_of,
     .is_unused = is_unused};

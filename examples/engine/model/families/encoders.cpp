@@ -72,6 +72,17 @@ config read_encoder(const json_object& keys, architecture a, const encoder_defau
   return c;
 }
 
+void complete_encoder(const gguf_reader& g, json& config) {
+  if (g.keys().flag_or(g.key(".attention.causal"), false)) g.keys().refuse(g.key(".attention.causal"), "false");
+  if (const std::size_t pooled = g.whole_or(".pooling_type", 1); pooled > 1)
+    g.keys().refuse(g.key(".pooling_type"), "1, the mean of a text's rows");
+  config["architectures"] = {"BertModel"};  // no classifier
+  const gguf_tensor* const types = g.tensor("token_types.weight");
+  if (types != nullptr) config["type_vocab_size"] = types->shape.front();
+  const std::string act = std::string(g.keys().text_or(g.key(".hidden_activation"), "gelu"));
+  config["hidden_activation"] = act;
+}
+
 void number_after_padding(const json_object& keys, config& c, std::size_t padding) {
   if (c.context <= padding + 1)
     keys.refuse("key \"max_position_embeddings\" is " + std::to_string(c.context) + " with a padding token of " +

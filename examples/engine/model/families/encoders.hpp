@@ -26,6 +26,13 @@ struct encoder_defaults {
 /// Errors: missing or mistyped keys; values that the engine does not support, by key and value; a classifier.
 [[nodiscard]] config read_encoder(const json_object& keys, architecture a, const encoder_defaults& d);
 
+/// llama.cpp's names where norms follow the sums.
+inline constexpr name_pair encoder_gguf_names[] = {{"attn_norm", "attn_output_norm"},
+                                                   {"ffn_norm", "layer_output_norm"}};
+inline constexpr std::string_view encoder_gguf_keys = ".attention.causal .pooling_type .token_type_count";
+/// What all encoders' files have. Errors: attention to earlier positions alone; another pooling than the mean.
+void complete_encoder(const gguf_reader& file, json& config);
+
 /// Numbers the positions of RoBERTa and its relatives: from padding + 1, so that the table has as many rows more.
 /// Errors: a table without other rows.
 void number_after_padding(const json_object& keys, config& c, std::size_t padding);

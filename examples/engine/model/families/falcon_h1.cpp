@@ -62,6 +62,19 @@ constexpr slot slots[] = {
   return c;
 }
 
+void complete_gguf(const gguf_reader& g, json& config) {
+  complete_mamba(g, config);
+  config["mamba_d_ssm"] = g.whole_or(".ssm.inner_size", 0);
+  config["mamba_rms_norm"] = g.tensor("blk.0.ssm_norm.weight") != nullptr;
+  config["mamba_norm_before_gate"] = false;
+}
+constexpr name_pair gguf_names[] = {{"ffn_norm", "=ffn_norm"}};  // without ".weight"
+constexpr gguf_family gguf{.architecture = "falcon-h1",
+                           .folds_scales = true,
+                           .names = gguf_names,
+                           .honours = mamba_gguf_keys,
+                           .complete = complete_gguf};
+
 }  // namespace
 
 constinit const family falcon_h1_family{
@@ -81,6 +94,7 @@ constinit const family falcon_h1_family{
         "ssm_out_multiplier mlp_multipliers ssm_multipliers mamba_n_heads mamba_d_head mamba_n_groups mamba_d_state "
         "mamba_d_conv mamba_expand mamba_chunk_size mamba_conv_bias mamba_proj_bias time_step_limit time_step_min "
         "time_step_max",
+    .gguf = &gguf,
     .read_config = read_config,
     .meaning_of = usual_meaning};
 

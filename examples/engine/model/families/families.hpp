@@ -1,6 +1,7 @@
 #pragma once
 
 #include <engine/model/family.hpp>
+#include <engine/model/gguf_family.hpp>
 
 #include <string_view>
 

@@ -112,6 +112,43 @@ constexpr slot gemma_slots[] = {
     mlp_part("mlp.down_proj", &block::down),
     norm_part("post_feedforward_layernorm", &block::mlp_post_norm)};
 
+/// What Gemma 2 and 3 share: soft caps and windows that are absent are none; the attention scale is that of a head, but for
+/// the models with 27 billion weights.
+void complete_gemma(const gguf_reader& g, json& config, std::size_t largest) {
+  for (const char* const cap : {"attn_logit_softcapping", "final_logit_softcapping"}) {
+    const std::string rest = "." + std::string(cap);
+    config[cap] = g.has(rest) ? json(g.number_or(rest, 0)) : json();
+  }
+  if (g.has(".attention.sliding_window"))
+    config["sliding_window"] = g.whole_or(".attention.sliding_window", 0);
+  else
+    config["sliding_window"] = nullptr;
+  const std::size_t layers = config["num_hidden_layers"], heads = config["num_attention_heads"];
+  const std::size_t usual =
+      layers == largest ? config["hidden_size"].get<std::size_t>() / heads : config["head_dim"].get<std::size_t>();
+  config["query_pre_attn_scalar"] = usual;
+  if (!g.has(".attention.scale")) return;
+  const double scale = g.number_or(".attention.scale", 1);
+  if (!(scale > 0)) g.keys().refuse(g.key(".attention.scale"), "a positive number");
+  const double scalar = 1 / (scale * scale), rounded = std::round(scalar);
+  config["query_pre_attn_scalar"] = std::abs(rounded / scalar - 1) < 1e-6 ? rounded : scalar;
+}
+void complete_gemma2(const gguf_reader& g, json& config) { complete_gemma(g, config, 46); }
+void complete_gemma3(const gguf_reader& g, json& config) {
+  complete_gemma(g, config, 62);
+  config["rope_local_base_freq"] = g.number_or(".rope.freq_base_swa", 10000);
+  const std::size_t pattern = g.whole_or(".attention.sliding_window_pattern", 6);
+  config["sliding_window_pattern"] = pattern;
+}
+constexpr std::string_view gemma_gguf_keys =
+    ".attn_logit_softcapping .final_logit_softcapping .attention.sliding_window .attention.scale";
+constexpr gguf_family gemma2_gguf{.architecture = "gemma2", .honours = gemma_gguf_keys, .complete = complete_gemma2};
+constexpr gguf_family gemma3_gguf{.architecture = "gemma3",
+                                  .honours =
+                                      ".attn_logit_softcapping .final_logit_softcapping .attention.sliding_window "
+                                      ".attention.scale .rope.freq_base_swa .attention.sliding_window_pattern",
+                                  .complete = complete_gemma3};
+
 }  // namespace
 
 constinit const family gemma2_family{
@@ -127,6 +164,7 @@ constinit const family gemma2_family{
     .keys =
         "hidden_activation attention_bias query_pre_attn_scalar sliding_window layer_types attn_logit_softcapping "
         "final_logit_softcapping use_bidirectional_attention",
+    .gguf = &gemma2_gguf,
     .read_config = read_gemma2,
     .meaning_of = usual_meaning};
 
@@ -143,6 +181,7 @@ constinit const family gemma3_family{
     .keys =
         "hidden_activation attention_bias query_pre_attn_scalar sliding_window layer_types sliding_window_pattern "
         "_sliding_window_pattern rope_local_base_freq final_logit_softcapping use_bidirectional_attention",
+    .gguf = &gemma3_gguf,
     .read_config = read_gemma3,
     .meaning_of = usual_meaning};
 

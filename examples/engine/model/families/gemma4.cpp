@@ -1,8 +1,11 @@
 #include <engine/model/families/config_keys.hpp>
 #include <engine/model/families/decoder.hpp>
 
+#include <engine/files/safetensors.hpp>
+
 #include <nlohmann/json.hpp>
 
+#include <algorithm>
 #include <cmath>
 #include <string>
 #include <utility>
@@ -111,6 +114,68 @@ constexpr slot slots[] = {
     norm_part("post_per_layer_input_norm", &block::layer_post_norm),
     slot{.name = "layer_scalar", .values = &block::layer_scalar, .part = precis::part::mlp, .out = extent::one}};
 
+/// A number per layer where layers differ; full layers have proportional rotary positions, as divisors.
+void complete_gguf(const gguf_reader& g, json& config) {
+  const std::size_t layers = config["num_hidden_layers"], full_head = config["head_dim"];
+  const std::vector<std::size_t> slides = g.per_layer(".attention.sliding_window_pattern", layers),
+                                 kv = g.per_layer(".attention.head_count_kv", layers),
+                                 hidden = g.per_layer(".feed_forward_length", layers);
+  json types = json::array();
+  for (const std::size_t s : slides) types.push_back(s != 0 ? "sliding_attention" : "full_attention");
+  for (std::size_t l = 0; l < layers; ++l)
+    config[slides[l] != 0 ? "num_key_value_heads" : "num_global_key_value_heads"] = kv[l];
+  config["layer_types"] = types;
+  config["sliding_window"] = g.whole_or(".attention.sliding_window", 0);
+  const std::size_t head = g.whole_or(".attention.key_length_swa", full_head);
+  config["global_head_dim"] = full_head;
+  config["head_dim"] = head;
+  const std::size_t shared = g.whole_or(".attention.shared_kv_layers", 0);
+  config["num_kv_shared_layers"] = shared;
+  config["use_double_wide_mlp"] = shared != 0 && shared < layers && hidden.back() == 2 * hidden.front();
+  bool keys_are_values = false;
+  for (std::size_t l = 0; l + shared < layers; ++l)
+    keys_are_values = keys_are_values || g.tensor("blk." + std::to_string(l) + ".attn_v.weight") == nullptr;
+  config["attention_k_eq_v"] = keys_are_values;
+  config["hidden_size_per_layer_input"] = g.whole_or(".embedding_length_per_layer_input", 0);
+  const gguf_tensor* const table = g.tensor("per_layer_token_embd.weight");
+  config["vocab_size_per_layer_input"] = table == nullptr ? 1 : table->shape.front();
+  config["final_logit_softcapping"] =
+      g.has(".final_logit_softcapping") ? json(g.number_or(".final_logit_softcapping", 0)) : json();
+  std::size_t turning = full_head / 2;
+  if (const gguf_tensor* const divisors = g.tensor("rope_freqs.weight"); divisors != nullptr) {
+    std::vector<float> values(divisors->data.size() / sizeof(float));
+    decode(dtype::f32, divisors->data.first(values.size() * sizeof(float)), values);
+    turning = static_cast<std::size_t>(std::ranges::count(values, 1.f));
+    for (const float v : values)
+      if (v != 1 && v < 1e20f)
+        g.keys().refuse(g.key(".rope.freq_base"), "divisors of 1, or so large that nothing turns");
+  }
+  const double share = (2 * static_cast<double>(turning) + 0.25) / static_cast<double>(full_head);
+  const double sliding_share =
+      g.has(".rope.dimension_count_swa")
+          ? static_cast<double>(g.whole_or(".rope.dimension_count_swa", head)) / static_cast<double>(head)
+          : 1.0;
+  config["rope_parameters"] = {{"full_attention",
+                                {{"rope_type", "proportional"},
+                                 {"rope_theta", config["rope_theta"]},
+                                 {"partial_rotary_factor", std::min(share, 1.0)}}},
+                               {"sliding_attention",
+                                {{"rope_type", "default"},
+                                 {"rope_theta", g.number_or(".rope.freq_base_swa", 10000)},
+                                 {"partial_rotary_factor", sliding_share}}}};
+  config.erase("rope_scaling");
+  config.erase("partial_rotary_factor");
+  config.erase("rope_theta");
+}
+constexpr gguf_family gguf{.architecture = "gemma4",
+                           .varies = true,
+                           .honours =
+                               ".attention.sliding_window_pattern .attention.sliding_window .attention.key_length_swa "
+                               ".attention.value_length_swa .attention.shared_kv_layers "
+                               ".embedding_length_per_layer_input .final_logit_softcapping .rope.freq_base_swa "
+                               ".rope.dimension_count_swa",
+                           .complete = complete_gguf};
+
 }  // namespace
 
 constinit const family gemma4_family{
@@ -130,6 +195,7 @@ constinit const family gemma4_family{
         "hidden_activation attention_bias final_logit_softcapping attention_k_eq_v enable_moe_block "
         "use_bidirectional_attention hidden_size_per_layer_input vocab_size_per_layer_input layer_types "
         "sliding_window global_head_dim num_global_key_value_heads num_kv_shared_layers use_double_wide_mlp",
+    .gguf = &gguf,
     .read_config = read_gemma4,
     .meaning_of = usual_meaning,
     .is_unused = is_unused};

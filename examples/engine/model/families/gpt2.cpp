@@ -16,12 +16,7 @@ constexpr slot slots[] = {norm_part("ln_1", &block::attention_norm),
                           mlp_part("mlp.c_fc", &block::up),
                           mlp_part("mlp.c_proj", &block::down)};
 
-/// The engine's and llama.cpp's names of the tensors of a block, and of all other tensors.
-constexpr name_pair gguf_block_names[] = {{"ln_1", "attn_norm"},          {"attn.c_attn", "attn_qkv"},
-                                          {"attn.c_proj", "attn_output"}, {"ln_2", "ffn_norm"},
-                                          {"mlp.c_fc", "ffn_up"},         {"mlp.c_proj", "ffn_down"}};
-constexpr name_pair gguf_model_names[] = {
-    {"wte", "token_embd"}, {"wpe", "position_embd"}, {"ln_f", "output_norm"}, {"lm_head", "output"}};
+constexpr gguf_family gguf{.architecture = "gpt2", .layer_norm = true, .rotary = false};
 
 [[nodiscard]] config read_config(const json_object& keys) {
   config c{.architecture = architecture::gpt2};
@@ -76,8 +71,7 @@ constinit const family gpt2_family{.name = "GPT-2",
                                    .in_block = slots,
                                    .final_norm = "ln_f",
                                    .head = "lm_head",
-                                   .gguf_block_names = gguf_block_names,
-                                   .gguf_model_names = gguf_model_names,
+                                   .gguf = &gguf,
                                    .read_config = read_config,
                                    .write_config = write_config,
                                    .meaning_of = meaning_of,

@@ -69,6 +69,9 @@ constexpr slot slots[] = {norm_part("input_layernorm", &block::attention_norm),
                           mlp_part("mlp.dense_h_to_4h", &block::up),
                           mlp_part("mlp.dense_4h_to_h", &block::down)};
 
+constexpr name_pair gguf_keys[] = {{".use_parallel_residual", "use_parallel_residual"}};
+constexpr gguf_family gguf{.architecture = "gptneox", .layer_norm = true, .fused_qkv = true, .keys = gguf_keys};
+
 }  // namespace
 
 constinit const family gpt_neox_family{.name = "GPT-NeoX",
@@ -83,6 +86,7 @@ constinit const family gpt_neox_family{.name = "GPT-NeoX",
                                        .keys =
                                            "layer_norm_eps attention_bias use_parallel_residual rotary_emb_base "
                                            "rotary_pct partial_rotary_factor",
+                                       .gguf = &gguf,
                                        .read_config = read_gpt_neox,
                                        .meaning_of = meaning_of,
                                        .part_of = part_of};

@@ -91,6 +91,29 @@ constexpr slot slots[] = {norm_part("input_layernorm", &block::attention_norm),
                           expert_part("mlp.experts.*.up_proj", &expert::up),
                           expert_part("mlp.experts.*.down_proj", &expert::down)};
 
+constexpr name_pair gguf_names[] = {{"ffn_norm", "post_attention_norm"}};
+void complete_gguf(const gguf_reader& g, json& config) {
+  config["sliding_window"] =
+      g.has(".attention.sliding_window") ? json(g.whole_or(".attention.sliding_window", 0)) : json();
+  if (g.has(".expert_feed_forward_length")) config["intermediate_size"] = g.whole_or(".expert_feed_forward_length", 0);
+  if (!config.contains("rope_scaling"))
+    config["rope_scaling"] = {{"rope_type", "default"}};
+  else if (!config["rope_scaling"].contains("truncate"))
+    config["rope_scaling"]["truncate"] = false;  // as published
+  if (g.has(".swiglu_clamp_exp")) {
+    const std::vector<float> limits = g.keys().floats(g.key(".swiglu_clamp_exp"));
+    for (const float l : limits)
+      if (l != limits.front()) g.keys().refuse(g.key(".swiglu_clamp_exp"), "the same number for all layers");
+    if (!limits.empty()) config["swiglu_limit"] = limits.front();
+  }
+}
+constexpr gguf_family gguf{.architecture = "gpt-oss",
+                           .names = gguf_names,
+                           .honours =
+                               ".attention.sliding_window .expert_count .expert_used_count "
+                               ".expert_feed_forward_length .swiglu_clamp_exp",
+                           .complete = complete_gguf};
+
 }  // namespace
 
 constinit const family gpt_oss_family{
@@ -106,6 +129,7 @@ constinit const family gpt_oss_family{
     .keys =
         "attention_bias swiglu_limit num_local_experts num_experts_per_tok experts_per_token sliding_window "
         "layer_types quantization_config initial_context_length",
+    .gguf = &gguf,
     .read_config = read_gpt_oss,
     .meaning_of = usual_meaning,
     .part_of = part_of};

@@ -20,6 +20,12 @@ namespace {
   return c;
 }
 
+constexpr name_pair gguf_keys[] = {{".attention.scale", "attention_multiplier"},
+                                   {".embedding_scale", "embedding_multiplier"},
+                                   {".residual_scale", "residual_multiplier"},
+                                   {".logit_scale", "logits_scaling"}};
+constexpr gguf_family gguf{.architecture = "granite", .adjacent_pairs = true, .keys = gguf_keys};
+
 }  // namespace
 
 constinit const family granite_family{
@@ -33,6 +39,7 @@ constinit const family granite_family{
     .final_norm = "norm",
     .head = "lm_head",
     .keys = "attention_bias mlp_bias attention_multiplier embedding_multiplier residual_multiplier logits_scaling",
+    .gguf = &gguf,
     .read_config = read_granite,
     .meaning_of = usual_meaning};
 

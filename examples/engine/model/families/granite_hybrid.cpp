@@ -100,6 +100,30 @@ constexpr slot slots[] = {
                      .out_stride = c.width};
 }
 
+constexpr name_pair gguf_keys[] = {{".attention.scale", "attention_multiplier"},
+                                   {".embedding_scale", "embedding_multiplier"},
+                                   {".residual_scale", "residual_multiplier"},
+                                   {".logit_scale", "logits_scaling"}};
+void complete_gguf(const gguf_reader& g, json& config) {
+  complete_mamba(g, config);
+  // Without experts, the dense MLP has the name of the shared expert.
+  config["shared_intermediate_size"] =
+      g.whole_or(".expert_shared_feed_forward_length", config["intermediate_size"].get<std::size_t>());
+  if (g.has(".expert_feed_forward_length")) config["intermediate_size"] = g.whole_or(".expert_feed_forward_length", 0);
+  if (!g.has(".expert_count")) config["num_local_experts"] = std::size_t{0};
+  config["position_embedding_type"] = g.keys().flag_or(g.key(".rope.scaling.finetuned"), true) ? "rope" : "nope";
+}
+[[nodiscard]] bool has_no_positions(const gguf_reader& g) {
+  return !g.keys().flag_or(g.key(".rope.scaling.finetuned"), true);
+}
+constexpr gguf_family gguf{.architecture = "granitehybrid",
+                           .varies = true,
+                           .adjacent_pairs = true,
+                           .keys = gguf_keys,
+                           .honours = mamba_gguf_keys,
+                           .is_of = has_no_positions,
+                           .complete = complete_gguf};
+
 }  // namespace
 
 constinit const family granite_hybrid_family{
@@ -118,6 +142,7 @@ constinit const family granite_hybrid_family{
         "output_router_logits router_aux_loss_coef init_method mamba_n_heads mamba_d_head mamba_n_groups mamba_d_state "
         "mamba_d_conv mamba_expand mamba_chunk_size mamba_conv_bias mamba_proj_bias time_step_limit time_step_min "
         "time_step_max",
+    .gguf = &gguf,
     .read_config = read_config,
     .meaning_of = usual_meaning,
     .part_of = part_of};

@@ -92,6 +92,27 @@ void read_mamba(const json_object& keys, std::size_t inner, config& c) {
   k.mixer_in_bias = k.mixer_out_bias = keys.flag_or("mamba_proj_bias", false);
 }
 
+void complete_mamba(const gguf_reader& g, json& config) {
+  const std::size_t inner = g.whole_or(".ssm.inner_size", 0), width = config["hidden_size"];
+  config["mamba_expand"] = inner % width == 0 ? inner / width : 0;  // families that read this key refuse 0
+  config["mamba_n_heads"] = g.whole_or(".ssm.time_step_rank", 0);
+  config["mamba_n_groups"] = g.whole_or(".ssm.group_count", 1);
+  config["mamba_d_state"] = g.whole_or(".ssm.state_size", 0);
+  config["mamba_d_conv"] = g.whole_or(".ssm.conv_kernel", 0);
+  const std::size_t layers = config["num_hidden_layers"];
+  json types = json::array();
+  bool biased = false;
+  const std::vector<std::size_t> kv = g.per_layer(".attention.head_count_kv", layers);
+  for (std::size_t l = 0; l < layers; ++l) {
+    types.push_back(kv[l] != 0 ? "attention" : "mamba");
+    const std::string block = "blk." + std::to_string(l);
+    biased = biased || g.tensor(block + ".ssm_conv1d.bias") != nullptr;
+    if (g.tensor(block + ".attn_q.bias") != nullptr) config["attention_bias"] = true;
+  }
+  config["layer_types"] = types;
+  config["mamba_conv_bias"] = biased;
+}
+
 void must_be_silu(const json_object& keys, const config& c) {
   if (c.activation != activation::silu)
     keys.refuse("key \"hidden_act\" is \"" + precis::shown(keys.text("hidden_act")) + "\"", "silu");

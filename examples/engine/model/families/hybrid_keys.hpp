@@ -30,6 +30,12 @@ void read_mamba(const json_object& keys, std::size_t inner, config& c);
 /// The width that a Mamba-2 mixer has by mamba_expand.
 [[nodiscard]] std::size_t expanded_width(const json_object& keys, const config& c);
 
+/// The keys of a Mamba-2 in a GGUF file, in the words of config.json. A layer without key-value heads is recurrent.
+void complete_mamba(const gguf_reader& file, json& config);
+inline constexpr std::string_view mamba_gguf_keys =
+    ".ssm.conv_kernel .ssm.state_size .ssm.group_count .ssm.time_step_rank .ssm.inner_size .expert_count "
+    ".expert_used_count .expert_feed_forward_length .expert_shared_feed_forward_length";
+
 /// The mixers' tensors beside their maps: conv1d, A_log, D and so on.
 [[nodiscard]] constexpr slot values_part(std::string_view name, std::vector<float> block::* member, extent out,
                                          extent in = extent::one) noexcept {

@@ -73,6 +73,22 @@ constexpr slot slots[] = {
   return c;
 }
 
+constexpr name_pair gguf_names[] = {{"ssm_in", "shortconv.in_proj"},
+                                    {"ssm_out", "shortconv.out_proj"},
+                                    {"ssm_conv1d.weight", "shortconv.conv.weight"},
+                                    {"ssm_conv1d.bias", "shortconv.conv.bias"},
+                                    {"output_norm", "token_embd_norm"}};
+constexpr name_pair gguf_keys[] = {{".shortconv.l_cache", "conv_L_cache"}};
+void complete_gguf(const gguf_reader& g, json& config) {
+  config["block_auto_adjust_ff_dim"] = false;
+  json types = json::array();
+  for (const std::size_t kv : g.per_layer(".attention.head_count_kv", config["num_hidden_layers"]))
+    types.push_back(kv != 0 ? "full_attention" : "conv");
+  config["layer_types"] = types;
+}
+constexpr gguf_family gguf{
+    .architecture = "lfm2", .varies = true, .names = gguf_names, .keys = gguf_keys, .complete = complete_gguf};
+
 }  // namespace
 
 constinit const family lfm2_family{
@@ -90,6 +106,7 @@ constinit const family lfm2_family{
         "norm_eps tie_embedding use_pos_enc block_use_swiglu conv_dim block_dim conv_L_cache "
         "conv_bias theta layer_types full_attn_idxs num_heads block_norm_eps "
         "block_mlp_init_scale block_out_init_scale block_use_xavier_init conv_use_xavier_init",
+    .gguf = &gguf,
     .read_config = read_config,
     .meaning_of = usual_meaning};
 

@@ -23,13 +23,7 @@ constexpr slot slots[] = {norm_part("attention_norm", &block::attention_norm),
                           mlp_part("feed_forward.w2", &block::down),
                           mlp_part("feed_forward.w3", &block::up)};
 
-/// The engine's and llama.cpp's names of the tensors of a block, and of all other tensors.
-constexpr name_pair gguf_block_names[] = {
-    {"attention_norm", "attn_norm"}, {"attention.wq", "attn_q"},      {"attention.wk", "attn_k"},
-    {"attention.wv", "attn_v"},      {"attention.wo", "attn_output"}, {"ffn_norm", "ffn_norm"},
-    {"feed_forward.w1", "ffn_gate"}, {"feed_forward.w2", "ffn_down"}, {"feed_forward.w3", "ffn_up"}};
-constexpr name_pair gguf_model_names[] = {
-    {"tok_embeddings", "token_embd"}, {"norm", "output_norm"}, {"output", "output"}};
+constexpr gguf_family gguf{.architecture = "llama", .whole_heads = true, .adjacent_pairs = true};
 
 constexpr name_pair hugging_face_names[] = {
     {"tok_embeddings", "embed_tokens"},    {"output", "lm_head"},
@@ -105,8 +99,7 @@ constinit const family llama_family{.name = "Llama",
                                     .final_norm = "norm",
                                     .head = "output",
                                     .hugging_face_names = hugging_face_names,
-                                    .gguf_block_names = gguf_block_names,
-                                    .gguf_model_names = gguf_model_names,
+                                    .gguf = &gguf,
                                     .read_config = read_config,
                                     .write_config = write_config,
                                     .meaning_of = meaning_of,

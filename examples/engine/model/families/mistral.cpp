@@ -71,6 +71,39 @@ constexpr slot mixtral_slots[] = {
     expert_part("block_sparse_moe.experts.*.w3", &expert::up),
     expert_part("block_sparse_moe.experts.*.w2", &expert::down)};
 
+constexpr name_pair mistral_keys[] = {{".attention.sliding_window", "sliding_window"}};
+[[nodiscard]] bool has_experts(const gguf_reader& g) { return g.whole_or(".expert_count", 0) != 0; }
+constexpr gguf_family mistral_gguf{.architecture = "llama",
+                                   .adjacent_pairs = true,
+                                   .attends_to_all = true,
+                                   .keys = mistral_keys,
+                                   .states = R"({"sliding_window": null})"};
+constexpr gguf_family mixtral_gguf{.architecture = "llama",
+                                   .adjacent_pairs = true,
+                                   .attends_to_all = true,
+                                   .keys = mistral_keys,
+                                   .honours = ".expert_count .expert_used_count .expert_feed_forward_length",
+                                   .states = R"({"sliding_window": null})",
+                                   .is_of = has_experts};
+
+/// The temperature is one of rope_parameters.
+void complete_ministral3(const gguf_reader& g, json& config) {
+  config["sliding_window"] = nullptr;
+  if (!g.has(".attention.temperature_scale")) return;
+  json& rope = config["rope_scaling"];
+  if (!rope.is_object()) rope = json::object();
+  rope["llama_4_scaling_beta"] = g.number_or(".attention.temperature_scale", 0);
+  if (!rope.contains("original_max_position_embeddings"))
+    rope["original_max_position_embeddings"] = g.whole_or(".attention.temperature_length", 0);
+}
+constexpr gguf_family ministral3_gguf{.architecture = "mistral3",
+                                      .adjacent_pairs = true,
+                                      .attends_to_all = true,
+                                      .honours =
+                                          ".attention.temperature_scale .attention.temperature_length "
+                                          ".rope.scaling.yarn_log_multiplier",
+                                      .complete = complete_ministral3};
+
 }  // namespace
 
 constinit const family mistral_family{.name = "Mistral",
@@ -83,6 +116,7 @@ constinit const family mistral_family{.name = "Mistral",
                                       .final_norm = "norm",
                                       .head = "lm_head",
                                       .keys = "sliding_window",
+                                      .gguf = &mistral_gguf,
                                       .read_config = read_mistral,
                                       .meaning_of = usual_meaning};
 
@@ -96,6 +130,7 @@ constinit const family mixtral_family{.name = "Mixtral",
                                       .final_norm = "norm",
                                       .head = "lm_head",
                                       .keys = "sliding_window num_local_experts num_experts num_experts_per_tok",
+                                      .gguf = &mixtral_gguf,
                                       .read_config = read_mixtral,
                                       .meaning_of = usual_meaning};
 
@@ -109,6 +144,7 @@ constinit const family ministral3_family{.name = "Ministral 3",
                                          .final_norm = "norm",
                                          .head = "lm_head",
                                          .keys = "sliding_window",
+                                         .gguf = &ministral3_gguf,
                                          .read_config = read_ministral3,
                                          .meaning_of = usual_meaning};
 

@@ -82,6 +82,24 @@ constexpr slot slots[] = {norm_part("attn_norm", &block::attention_norm),
 
 [[nodiscard]] bool is_unused(const knobs&, std::string_view name) { return is_head(name); }
 
+void complete_gguf(const gguf_reader& g, json& config) {
+  complete_encoder(g, config);
+  config["global_rope_theta"] = config["rope_theta"];
+  config["local_rope_theta"] = g.number_or(".rope.freq_base_swa", 10000);
+  config.erase("rope_theta");
+  config["local_attention"] = g.whole_or(".attention.sliding_window", 128);
+  config["global_attn_every_n_layers"] = g.whole_or(".attention.sliding_window_pattern", 3);
+}
+constexpr gguf_family gguf{.architecture = "modern-bert",
+                           .layer_norm = true,
+                           .whole_heads = true,
+                           .fused_qkv = true,
+                           .fused_gate_up = true,
+                           .honours =
+                               ".attention.causal .pooling_type .attention.sliding_window .hidden_activation "
+                               ".attention.sliding_window_pattern .rope.freq_base_swa",
+                           .complete = complete_gguf};
+
 }  // namespace
 
 constinit const family modernbert_family{
@@ -102,6 +120,7 @@ constinit const family modernbert_family{
         "add_cross_attention architectures layer_norm_eps classifier_activation classifier_bias "
         "classifier_pooling decoder_bias deterministic_flash_attn mlp_dropout sparse_pred_ignore_index "
         "sparse_prediction reference_compile repad_logits_with_grad embedding_dropout",
+    .gguf = &gguf,
     .read_config = read_modernbert,
     .meaning_of = meaning_of,
     .part_of = part_of,

@@ -44,6 +44,12 @@ constexpr slot olmo2_slots[] = {
     mlp_part("mlp.down_proj", &block::down),
     norm_part("post_feedforward_layernorm", &block::mlp_post_norm)};
 
+constexpr gguf_family olmo2_gguf{.architecture = "olmo2"};
+constexpr name_pair olmoe_keys[] = {{".attention.clamp_kqv", "clip_qkv"}};
+constexpr gguf_family olmoe_gguf{.architecture = "olmoe",
+                                 .keys = olmoe_keys,
+                                 .honours = ".expert_count .expert_used_count .expert_feed_forward_length"};
+
 }  // namespace
 
 constinit const family olmo2_family{.name = "OLMo-2",
@@ -56,6 +62,7 @@ constinit const family olmo2_family{.name = "OLMo-2",
                                     .final_norm = "norm",
                                     .head = "lm_head",
                                     .keys = "attention_bias",
+                                    .gguf = &olmo2_gguf,
                                     .read_config = read_olmo2,
                                     .meaning_of = usual_meaning};
 
@@ -70,6 +77,7 @@ constinit const family olmoe_family{
     .final_norm = "norm",
     .head = "lm_head",
     .keys = "attention_bias clip_qkv num_experts num_local_experts num_experts_per_tok norm_topk_prob",
+    .gguf = &olmoe_gguf,
     .read_config = read_olmoe,
     .meaning_of = usual_meaning};
 

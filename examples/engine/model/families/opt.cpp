@@ -28,8 +28,8 @@ constexpr slot slots[] = {norm_part("self_attn_layer_norm", &block::attention_no
   c.hidden = keys.whole_number("ffn_dim");
   c.tied_head = keys.flag_or("tie_word_embeddings", true);
   c.activation = read_any_activation(keys, "activation_function", "relu");
-  must_be(keys, "layer_norm_elementwise_affine", true);
   knobs k = usual(c);
+  k.norm_scale = keys.flag_or("layer_norm_elementwise_affine", true);
   k.qkv_bias = k.output_bias = k.mlp_bias = keys.flag_or("enable_bias", true);
   if (!keys.flag_or("do_layer_norm_before", true)) k.norms = norm_place::after_sum;  // OPT-350M
   k.final_norm = k.norms == norm_place::before && !keys.flag_or("_remove_final_layer_norm", false);

@@ -63,6 +63,8 @@ void write_config(const config& c, nlohmann::ordered_json& keys) {
           {.theta = static_cast<double>(c.rope_theta), .head_width = c.head_width(), .rotary_width = c.rotary_width}}};
 }
 
+constexpr gguf_family gguf{.architecture = "phi2", .layer_norm = true};
+
 }  // namespace
 
 constinit const family phi_family{.name = "Phi",
@@ -74,6 +76,7 @@ constinit const family phi_family{.name = "Phi",
                                   .in_block = slots,
                                   .final_norm = "final_layernorm",
                                   .head = "lm_head",
+                                  .gguf = &gguf,
                                   .read_config = read_config,
                                   .write_config = write_config,
                                   .meaning_of = meaning_of,

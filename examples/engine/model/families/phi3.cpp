@@ -32,6 +32,17 @@ namespace {
   return std::nullopt;
 }
 
+constexpr name_pair gguf_keys[] = {{".attention.sliding_window", "sliding_window"}};
+void complete_gguf(const gguf_reader&, json& config) {
+  if (config.contains("sliding_window") && config["sliding_window"] == 0) config["sliding_window"] = nullptr;
+}
+constexpr gguf_family gguf{.architecture = "phi3",
+                           .fused_qkv = true,
+                           .fused_gate_up = true,
+                           .attends_to_all = true,
+                           .keys = gguf_keys,
+                           .complete = complete_gguf};
+
 }  // namespace
 
 constinit const family phi3_family{.name = "Phi-3",
@@ -44,6 +55,7 @@ constinit const family phi3_family{.name = "Phi-3",
                                    .final_norm = "norm",
                                    .head = "lm_head",
                                    .keys = "sliding_window partial_rotary_factor original_max_position_embeddings",
+                                   .gguf = &gguf,
                                    .read_config = read_phi3,
                                    .meaning_of = usual_meaning,
                                    .part_of = part_of};

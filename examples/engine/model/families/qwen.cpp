@@ -74,6 +74,13 @@ void read_windows(const json_object& keys, config& c) {
 constexpr std::string_view window_keys =
     "use_sliding_window sliding_window max_window_layers layer_types attention_bias";
 
+constexpr gguf_family qwen2_gguf{.architecture = "qwen2", .attends_to_all = true};
+constexpr gguf_family qwen3_gguf{.architecture = "qwen3", .attends_to_all = true};
+constexpr gguf_family qwen3_moe_gguf{.architecture = "qwen3moe",
+                                     .attends_to_all = true,
+                                     .honours = ".expert_count .expert_used_count .expert_feed_forward_length",
+                                     .states = R"({"norm_topk_prob": true})"};
+
 }  // namespace
 
 constinit const family qwen2_family{.name = "Qwen2",
@@ -86,6 +93,7 @@ constinit const family qwen2_family{.name = "Qwen2",
                                     .final_norm = "norm",
                                     .head = "lm_head",
                                     .keys = "use_sliding_window sliding_window max_window_layers layer_types",
+                                    .gguf = &qwen2_gguf,
                                     .read_config = read_qwen2,
                                     .meaning_of = usual_meaning};
 
@@ -99,6 +107,7 @@ constinit const family qwen3_family{.name = "Qwen3",
                                     .final_norm = "norm",
                                     .head = "lm_head",
                                     .keys = window_keys,
+                                    .gguf = &qwen3_gguf,
                                     .read_config = read_qwen3,
                                     .meaning_of = usual_meaning};
 
@@ -115,6 +124,7 @@ constinit const family qwen3_moe_family{.name = "Qwen3-MoE",
                                             "use_sliding_window sliding_window attention_bias num_experts "
                                             "num_local_experts num_experts_per_tok norm_topk_prob "
                                             "moe_intermediate_size decoder_sparse_step mlp_only_layers",
+                                        .gguf = &qwen3_moe_gguf,
                                         .read_config = read_qwen3_moe,
                                         .meaning_of = usual_meaning};
 

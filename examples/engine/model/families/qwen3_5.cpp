@@ -68,6 +68,15 @@ constexpr slot slots[] = {
   return {std::string(stored), false};
 }
 
+constexpr name_pair gguf_names[] = {{"ffn_norm", "post_attention_norm"}};
+constexpr gguf_family gguf{.architecture = "qwen35",
+                           .tiled_value_heads = true,
+                           .names = gguf_names,
+                           .honours =
+                               ".ssm.conv_kernel .ssm.state_size .ssm.group_count .ssm.time_step_rank .ssm.inner_size "
+                               ".full_attention_interval .rope.dimension_sections",
+                           .complete = complete_delta_net};
+
 }  // namespace
 
 constinit const family qwen3_5_family{.name = "Qwen3.5",
@@ -87,6 +96,7 @@ constinit const family qwen3_5_family{.name = "Qwen3.5",
                                           "mtp_num_hidden_layers mtp_use_dedicated_embeddings text_config "
                                           "vision_config image_token_id video_token_id vision_start_token_id "
                                           "vision_end_token_id",
+                                      .gguf = &gguf,
                                       .read_config = read_config,
                                       .meaning_of = meaning_of,
                                       .part_of = part_of};

@@ -37,4 +37,21 @@ config read_qwen3_hybrid(const json_object& keys, architecture a, std::size_t kv
   return c;
 }
 
+void complete_delta_net(const gguf_reader& g, json& config) {
+  const std::size_t heads = g.whole_or(".ssm.time_step_rank", 0), inner = g.whole_or(".ssm.inner_size", 0);
+  if (heads == 0 || inner % heads != 0)
+    g.keys().refuse(g.key(".ssm.time_step_rank"), "value heads that divide the inner size of " + std::to_string(inner));
+  config["linear_num_key_heads"] = g.whole_or(".ssm.group_count", 0);
+  config["linear_num_value_heads"] = heads;
+  config["linear_key_head_dim"] = g.whole_or(".ssm.state_size", 0);
+  config["linear_value_head_dim"] = inner / heads;
+  config["linear_conv_kernel_dim"] = g.whole_or(".ssm.conv_kernel", 0);
+  const std::size_t interval = g.whole_or(".full_attention_interval", 4);
+  config["full_attention_interval"] = interval;
+  const std::size_t first = interval == 0 ? 0 : interval - 1;  // the first layer with attention
+  config["attention_bias"] = g.tensor("blk." + std::to_string(first) + ".attn_q.bias") != nullptr;
+  if (g.has(".expert_shared_feed_forward_length"))
+    config["shared_expert_intermediate_size"] = g.whole_or(".expert_shared_feed_forward_length", 0);
+}
+
 }  // namespace engine

@@ -95,6 +95,16 @@ constexpr slot slots[] = {
   return {std::string(stored), false};
 }
 
+constexpr name_pair gguf_names[] = {
+    {"ffn_norm", "post_attention_norm"}, {"ssm_beta", "ssm_ba"}, {"ssm_alpha", "ssm_ba"}};
+constexpr gguf_family gguf{.architecture = "qwen3next",
+                           .names = gguf_names,
+                           .honours =
+                               ".ssm.conv_kernel .ssm.state_size .ssm.group_count .ssm.time_step_rank .ssm.inner_size "
+                               ".full_attention_interval .expert_count .expert_used_count .expert_feed_forward_length "
+                               ".expert_shared_feed_forward_length",
+                           .complete = complete_delta_net};
+
 }  // namespace
 
 constinit const family qwen3_next_family{
@@ -112,6 +122,7 @@ constinit const family qwen3_next_family{
         "linear_key_head_dim linear_value_head_dim linear_num_key_heads linear_num_value_heads attn_output_gate "
         "num_experts num_experts_per_tok norm_topk_prob moe_intermediate_size shared_expert_intermediate_size "
         "decoder_sparse_step mlp_only_layers output_router_logits router_aux_loss_coef",
+    .gguf = &gguf,
     .read_config = read_config,
     .meaning_of = meaning_of,
     .part_of = part_of};

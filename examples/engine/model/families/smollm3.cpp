@@ -38,6 +38,8 @@ namespace {
   return c;
 }
 
+constexpr gguf_family gguf{.architecture = "smollm3", .adjacent_pairs = true, .attends_to_all = true};
+
 }  // namespace
 
 constinit const family smollm3_family{
@@ -53,6 +55,7 @@ constinit const family smollm3_family{
     .keys =
         "attention_bias mlp_bias no_rope_layers no_rope_layer_interval layer_types use_sliding_window "
         "sliding_window",
+    .gguf = &gguf,
     .read_config = read_smollm3,
     .meaning_of = usual_meaning};
 

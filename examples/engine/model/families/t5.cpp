@@ -80,6 +80,21 @@ constexpr slot slots[] = {
   return is_head(name) || name == "encoder.embed_tokens.weight";
 }
 
+constexpr name_pair gguf_names[] = {{"attn_output", "attn_o"}, {"output_norm", "enc.output_norm"}};
+constexpr name_pair gguf_keys[] = {{".attention.relative_buckets_count", "relative_attention_num_buckets"}};
+void complete_gguf(const gguf_reader& g, json& config) {
+  complete_encoder(g, config);
+  config["architectures"] = {"T5EncoderModel"};
+  config["feed_forward_proj"] = g.tensor("enc.blk.0.ffn_gate.weight") != nullptr ? "gated-gelu" : "relu";
+}
+constexpr gguf_family gguf{.architecture = "t5encoder",
+                           .blocks = "enc.blk.",
+                           .rotary = false,
+                           .names = gguf_names,
+                           .keys = gguf_keys,
+                           .honours = encoder_gguf_keys,
+                           .complete = complete_gguf};
+
 }  // namespace
 
 constinit const family t5_family{
@@ -97,6 +112,7 @@ constinit const family t5_family{
         "num_layers d_model num_heads d_ff d_kv vocab_size n_positions layer_norm_epsilon feed_forward_proj "
         "is_gated_act dense_act_fn relative_attention_num_buckets relative_attention_max_distance architectures "
         "is_encoder_decoder num_decoder_layers dropout_rate initializer_factor is_decoder",
+    .gguf = &gguf,
     .read_config = read_t5,
     .meaning_of = meaning_of,
     .is_unused = is_unused};

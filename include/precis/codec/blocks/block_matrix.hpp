@@ -10,6 +10,7 @@
 #include <precis/core/error.hpp>
 #include <precis/core/view.hpp>
 #include <precis/kernel/blocks/block_type.hpp>
+#include <precis/kernel/blocks/every_block.hpp>
 #include <precis/kernel/ieee.hpp>
 
 #include <cstddef>

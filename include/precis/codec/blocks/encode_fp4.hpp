@@ -42,6 +42,7 @@ inline void put_e2m1(const float* x, std::size_t half, float d, std::byte* to) n
 
 }  // namespace detail
 
+template<class = void>
 inline void encode(mxfp4, const float* x, const float*, std::byte* to) noexcept {
   const float most = detail::largest_magnitude(x, 32);
   // Just below a power of two the logarithm rounds up, as in ggml: frexp would give other bytes.
@@ -67,6 +68,7 @@ inline void encode(mxfp4, const float* x, const float*, std::byte* to) noexcept 
   return code >= 15u << 3 ? 0x7Eu : code;
 }
 
+template<class = void>
 inline void encode(nvfp4, const float* x, const float*, std::byte* to) noexcept {
   for (std::size_t s = 0; s < 4; ++s) {
     const unsigned scale = to_e4m3(detail::largest_magnitude(x + 16 * s, 16) / 6.f);

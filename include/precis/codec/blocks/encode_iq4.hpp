@@ -86,6 +86,7 @@ void weigh_levels(const float* x, const float* importance, sub_blocks<W, 32>& b,
 }
 
 /// Codes with one scale; 0 stands for 1 / 0.
+template<class = void>
 inline void put_levels(const float* x, float by, std::byte* to) noexcept {
   for (std::size_t j = 0; j < 16; ++j)
     to[j] = static_cast<std::byte>(static_cast<unsigned>(nearest_level(by * x[j])) |
@@ -113,10 +114,12 @@ void encode_iq4_nl(const float* x, const float* importance, std::byte* to) noexc
 
 }  // namespace detail
 
+template<class = void>
 inline void encode(iq4_nl, const float* x, const float* importance, std::byte* to) noexcept {
   detail::encode_iq4_nl<1>(x, importance, to);
 }
 /// A row of n weights, a multiple of 32, eight blocks at a time.
+template<class = void>
 inline void encode_row(iq4_nl, const float* x, std::size_t n, const float* importance, std::byte* to) noexcept {
   std::size_t c = 0;
   const auto importance_at = [&] { return importance != nullptr ? importance + c : nullptr; };
@@ -124,6 +127,7 @@ inline void encode_row(iq4_nl, const float* x, std::size_t n, const float* impor
   for (; c < n; c += 32, to += iq4_nl::bytes) encode(iq4_nl{}, x + c, importance_at(), to);
 }
 
+template<class = void>
 inline void encode(iq4_xs, const float* x, const float* importance, std::byte* to) noexcept {
   sub_blocks<8, 32> b;
   b.load(x);

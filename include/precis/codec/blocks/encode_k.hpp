@@ -70,6 +70,7 @@ void encode_again_symmetric(const float* x, float scale, float top, std::uint8_t
 }
 
 /// Four 2-bit codes in a byte: byte m of each 32 holds codes m, m + 32, m + 64, m + 96.
+template<class = void>
 inline void put_pairs_of_bits(const std::uint8_t* code, std::byte* to) noexcept {
   for (std::size_t i = 0; i < 64; ++i) {
     const std::uint8_t* c = code + 128 * (i / 32) + i % 32;
@@ -77,6 +78,7 @@ inline void put_pairs_of_bits(const std::uint8_t* code, std::byte* to) noexcept 
   }
 }
 /// The scales and minima of eight sub-blocks, six bits each, in twelve bytes.
+template<class = void>
 inline void put_scales_and_minima(const float* scale, const float* minimum, std::byte* to) noexcept {
   for (std::size_t j = 0; j < 4; ++j) {
     const auto s = static_cast<unsigned>(scale[j]), m = static_cast<unsigned>(minimum[j]);
@@ -163,6 +165,7 @@ void encode_with_minima(const float* x, const float* importance, float top, affi
 
 }  // namespace detail
 
+template<class = void>
 inline void encode(q2_k, const float* x, const float* importance, std::byte* to) noexcept {
   sub_blocks<16, 16> b;
   b.load(x);
@@ -190,6 +193,7 @@ inline void encode(q2_k, const float* x, const float* importance, std::byte* to)
   put_codes(q2_k{}, code, to);
 }
 
+template<class = void>
 inline void encode(q3_k, const float* x, const float* importance, std::byte* to) noexcept {
   sub_blocks<16, 16> b;
   b.load(x);
@@ -225,18 +229,21 @@ inline void encode(q3_k, const float* x, const float* importance, std::byte* to)
   put_codes(q3_k{}, code, to);
 }
 
+template<class = void>
 inline void encode(q4_k, const float* x, const float* importance, std::byte* to) noexcept {
   std::uint8_t code[256];
   detail::encode_with_minima<q4_k>(x, importance, 15, {.first = -1, .step = 0.1f, .steps = 20}, to, code);
   put_codes(q4_k{}, code, to);
 }
 
+template<class = void>
 inline void encode(q5_k, const float* x, const float* importance, std::byte* to) noexcept {
   std::uint8_t code[256];
   detail::encode_with_minima<q5_k>(x, importance, 31, {.first = -0.5f, .step = 0.1f, .steps = 15}, to, code);
   put_codes(q5_k{}, code, to);
 }
 
+template<class = void>
 inline void encode(q6_k, const float* x, const float* importance, std::byte* to) noexcept {
   sub_blocks<16, 16> b;
   b.load(x);

@@ -33,6 +33,7 @@ inline float round_to_ternary(const float* x, std::size_t n, float top, unsigned
 
 }  // namespace detail
 
+template<class = void>
 inline void encode(tq1_0, const float* x, const float*, std::byte* to) noexcept {
   unsigned code[256];
   const float d = detail::round_to_ternary(x, 256, 2, code);
@@ -45,6 +46,7 @@ inline void encode(tq1_0, const float* x, const float*, std::byte* to) noexcept 
   kernel::put_word16(kernel::float_to_half(d), to + tq1_0::scale);
 }
 
+template<class = void>
 inline void encode(tq2_0, const float* x, const float*, std::byte* to) noexcept {
   unsigned code[256];
   const float d = detail::round_to_ternary(x, 256, 2, code);
@@ -55,6 +57,7 @@ inline void encode(tq2_0, const float* x, const float*, std::byte* to) noexcept 
   kernel::put_word16(kernel::float_to_half(d), to + tq2_0::scale);
 }
 
+template<class = void>
 inline void encode(q1_0, const float* x, const float*, std::byte* to) noexcept {
   float sum = 0;
   for (std::size_t i = 0; i < 128; ++i) sum += magnitude(x[i]);
@@ -66,6 +69,7 @@ inline void encode(q1_0, const float* x, const float*, std::byte* to) noexcept {
   }
 }
 
+template<class = void>
 inline void encode(q2_0, const float* x, const float*, std::byte* to) noexcept {
   unsigned code[64];
   const float d = detail::round_to_ternary(x, 64, 3, code);

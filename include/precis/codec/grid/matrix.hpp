@@ -35,6 +35,7 @@ struct choose_nearest {
     if (range.finite) return spanning_grid(f, range);
     return {.scale = std::numeric_limits<float>::quiet_NaN()};
   }
+  template<class = void>
   [[nodiscard]] bool for_tile(const grid_format& f, const tile::group_batch& g,
                               tile::grid_batch& chosen) const noexcept {
     tile::spanning_grids(f, g.lo, g.hi, g.count * kernel::tile_rows, chosen);
@@ -45,6 +46,7 @@ struct choose_nearest {
 /// Grids that exist already, one per group, for instance those of `read_grids`.
 struct choose_given {
   std::span<const grid> grids = {};
+  template<class = void>
   grid operator()(const grid_format&, weight_view values, std::size_t index) const noexcept {
     if (extent_of(values).finite) return grids[index];
     return {.scale = std::numeric_limits<float>::quiet_NaN()};

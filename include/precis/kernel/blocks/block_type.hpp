@@ -1,18 +1,14 @@
 #if !defined(PRECIS_KERNEL_BLOCKS_BLOCK_TYPE)
 #define PRECIS_KERNEL_BLOCKS_BLOCK_TYPE
 
-#include <precis/kernel/blocks/fp4_blocks.hpp>
-#include <precis/kernel/blocks/iq4_blocks.hpp>
-#include <precis/kernel/blocks/k_blocks.hpp>
-#include <precis/kernel/blocks/lattice_blocks.hpp>
-#include <precis/kernel/blocks/ternary_blocks.hpp>
 #include <precis/kernel/ieee.hpp>
 
 #include <cstddef>
 #include <cstdint>
 #include <string_view>
 
-/// The block types of this folder as values, for formats that are known at run time.
+/// The block types of this folder as values, for formats that are known at run time. Their structs, which decode them, are
+/// in every_block.hpp: a program that only names formats does not compile them.
 namespace precis::kernel {
 PRECIS_IEEE_BEGIN
 
@@ -40,35 +36,6 @@ enum class block_type : std::uint8_t {
 };
 inline constexpr std::size_t block_types = 20;
 
-/// Calls body(an object of the struct that decodes `type`).
-template<class Body>
-PRECIS_INLINE constexpr auto with_block(block_type type, Body&& body) {
-  switch (type) {
-    case block_type::q2_k: return body(blocks::q2_k{});
-    case block_type::q3_k: return body(blocks::q3_k{});
-    case block_type::q4_k: return body(blocks::q4_k{});
-    case block_type::q5_k: return body(blocks::q5_k{});
-    case block_type::q6_k: return body(blocks::q6_k{});
-    case block_type::iq4_nl: return body(blocks::iq4_nl{});
-    case block_type::iq4_xs: return body(blocks::iq4_xs{});
-    case block_type::iq3_s: return body(blocks::iq3_s{});
-    case block_type::iq3_xxs: return body(blocks::iq3_xxs{});
-    case block_type::iq2_s: return body(blocks::iq2_s{});
-    case block_type::iq2_xs: return body(blocks::iq2_xs{});
-    case block_type::iq2_xxs: return body(blocks::iq2_xxs{});
-    case block_type::iq1_s: return body(blocks::iq1_s{});
-    case block_type::iq1_m: return body(blocks::iq1_m{});
-    case block_type::mxfp4: return body(blocks::mxfp4{});
-    case block_type::nvfp4: return body(blocks::nvfp4{});
-    case block_type::tq1_0: return body(blocks::tq1_0{});
-    case block_type::tq2_0: return body(blocks::tq2_0{});
-    case block_type::q1_0: return body(blocks::q1_0{});
-    case block_type::q2_0: break;
-  }
-  return body(blocks::q2_0{});
-}
-
-/// What a block type's struct states, as a value.
 struct block_layout {
   std::string_view name;
   std::uint32_t ggml_id = 0;      ///< the number of the type in a GGUF file
@@ -76,19 +43,17 @@ struct block_layout {
   std::size_t bytes = 0;          ///< per block
   bool needs_importance = false;  ///< whether ggml encodes the type with importance only
 };
+/// What the struct of a block type states, as a value.
 [[nodiscard]] constexpr block_layout layout_of(block_type type) noexcept {
-  return with_block(
-      type, []<class Block>(Block) {
-    return block_layout{Block::name, Block::ggml_id, Block::weights, Block::bytes, requires {Block::needs_importance; }
-};
-});
-}
-/// The value of a struct.
-template<class Block>
-[[nodiscard]] constexpr block_type type_of() noexcept {
-  std::size_t i = 0;
-  while (layout_of(static_cast<block_type>(i)).ggml_id != Block::ggml_id) ++i;
-  return static_cast<block_type>(i);
+  constexpr block_layout all[block_types] = {
+      {"q2_k", 10, 256, 84},        {"q3_k", 11, 256, 110},        {"q4_k", 12, 256, 144},
+      {"q5_k", 13, 256, 176},       {"q6_k", 14, 256, 210},        {"iq4_nl", 20, 32, 18},
+      {"iq4_xs", 23, 256, 136},     {"iq3_s", 21, 256, 110},       {"iq3_xxs", 18, 256, 98},
+      {"iq2_s", 22, 256, 82},       {"iq2_xs", 17, 256, 74, true}, {"iq2_xxs", 16, 256, 66, true},
+      {"iq1_s", 19, 256, 50, true}, {"iq1_m", 29, 256, 56},        {"mxfp4", 39, 32, 17},
+      {"nvfp4", 40, 64, 36},        {"tq1_0", 34, 256, 54},        {"tq2_0", 35, 256, 66},
+      {"q1_0", 41, 128, 18},        {"q2_0", 42, 64, 18}};
+  return all[static_cast<std::size_t>(type)];
 }
 
 /// A non-owning view of rows of blocks. Requires `in` a multiple of the block's weights.
@@ -98,29 +63,6 @@ struct packed_blocks {
   std::size_t out = 0;
   std::size_t in = 0;
 };
-
-/// Decodes row `row` of blocks of the struct Block. Requires x of `in` elements.
-template<class Block>
-PRECIS_INLINE void decode_blocks(const packed_blocks& m, std::size_t row, float* x) noexcept {
-  const std::byte* from = m.data + row * (m.in / Block::weights) * Block::bytes;
-  for (std::size_t c = 0; c < m.in; c += Block::weights, from += Block::bytes) Block::decode(from, x + c);
-}
-
-/// Whether no block holds a scale that is infinite or NaN, so that all weights are finite. For mxfp4, whose largest
-/// scales overflow with some codes only, false if there is any of those.
-template<class = void>
-[[nodiscard]] bool scales_are_finite(const packed_blocks& m) noexcept {
-  return with_block(m.type, [&]<class Block>(Block) {
-    const std::size_t count = m.out * (m.in / Block::weights);
-    for (std::size_t i = 0; i < count; ++i) {
-      const std::byte* const block = m.data + i * Block::bytes;
-      if (!Block::scales_are_finite(block)) return false;
-      if constexpr (requires { Block::exponent; })
-        if (blocks::byte_at(block, Block::exponent) > 252) return false;
-    }
-    return true;
-  });
-}
 
 PRECIS_IEEE_END
 }  // namespace precis::kernel

@@ -2,6 +2,7 @@
 #define PRECIS_KERNEL_BLOCKS_REPACK_BLOCKS
 
 #include <precis/kernel/blocks/block_type.hpp>
+#include <precis/kernel/blocks/every_block.hpp>
 #include <precis/kernel/grid_format.hpp>
 #include <precis/kernel/ieee.hpp>
 

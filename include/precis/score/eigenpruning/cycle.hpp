@@ -23,6 +23,7 @@ PRECIS_IEEE_BEGIN
 /// @post    bit-identical for any split into batches and on any executor.
 class cycle {
  public:
+  template<class = void>
   cycle(std::string name, std::vector<tracked> slices, reduction reduce)
       : name_(std::move(name)), slices_(std::move(slices)), reduce_(reduce) {}
 

@@ -33,6 +33,7 @@ PRECIS_IEEE_BEGIN
 /// @post    bit-identical for any split into batches and on any executor.
 class every_pair {
  public:
+  template<class = void>
   every_pair(std::string name, std::vector<tracked> slices, reduction reduce)
       : name_(std::move(name)), slices_(std::move(slices)), reduce_(reduce), extremes_(slices_.size()) {}
 

@@ -2,4 +2,7 @@
 
 /// How the codes of a format are chosen: every fit.
 #include <precis/fit/clip_search.hpp>
+#include <precis/fit/gptq.hpp>
+#include <precis/fit/low_rank_residual.hpp>
 #include <precis/fit/nearest.hpp>
+#include <precis/fit/sparse_gpt.hpp>

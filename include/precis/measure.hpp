@@ -9,3 +9,4 @@
 #include <precis/measure/log_sum_exp.hpp>
 #include <precis/measure/means.hpp>
 #include <precis/measure/positions.hpp>
+#include <precis/measure/statistics.hpp>

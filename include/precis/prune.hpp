@@ -5,3 +5,4 @@
 #include <precis/prune/eigenpruning.hpp>
 #include <precis/prune/magnitude.hpp>
 #include <precis/prune/shares.hpp>
+#include <precis/prune/wanda.hpp>

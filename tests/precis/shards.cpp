@@ -28,8 +28,9 @@ words compute_parts(const scratch& here, const words& command, std::size_t count
   words files;
   for (std::size_t k = 1; k <= count; ++k) {
     files.push_back(name + std::to_string(k));
-    const auto part = run(
-        here.path(), with(command, {"--shard", std::to_string(k) + "/" + std::to_string(count), "--out", files.back()}));
+    const auto part =
+        run(here.path(),
+            with(command, {"--shard", std::to_string(k) + "/" + std::to_string(count), "--out", files.back()}));
     CAPTURE(part.text);
     REQUIRE(part.status == 0);
     CHECK_FALSE(fs::exists(here / (files.back() + ".partial")));
@@ -37,15 +38,16 @@ words compute_parts(const scratch& here, const words& command, std::size_t count
   return files;
 }
 
-const words cost{"cost",     world, "--text",    world + "/calibration.txt",    "--windows", "2",
-                 "--entries", "affine3.g32.h,affine4.g32.h", "--units", "half", "--threads", "1"};
+const words cost{"cost",      world,  "--text",    world + "/calibration.txt",
+                 "--windows", "2",    "--entries", "affine3.g32.h,affine4.g32.h",
+                 "--units",   "half", "--threads", "1"};
 
 }  // namespace
 
 TEST_CASE("parts of any number and order give the bytes of the whole job", "[program][property]") {
   const scratch here("shards");
-  const words traced{"score",         world, "--scorer", "causal_trace", "--facts", world + "/facts.json",
-                     "--facts-limit", "5",   "--runs",   "2"};
+  const words traced{"score", world,    "--scorer", "causal_trace", "--facts", world + "/facts.json", "--facts-limit",
+                     "5",     "--runs", "2"};
   const words pruned{"score",     world, "--scorer", "pruning_sensitivity", "--text", world + "/calibration.txt",
                      "--windows", "2"};
   const words perturbed{"score", world, "--scorer", "taylor", "--text", world + "/calibration.txt", "--windows", "2"};

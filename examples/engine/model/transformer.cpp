@@ -154,15 +154,42 @@ precis::activations transformer::enter(const token_batch& batch) const {
   return x;
 }
 
-void transformer::run_layer(std::size_t layer, precis::activations& residual) const {
+void transformer::check_residual(std::size_t layer, const precis::activations& residual) const {
   const config& c = weights_.config;
   if (layer >= c.layers) bad_batch("layer " + std::to_string(layer), "less than " + std::to_string(c.layers));
   if (residual.features != stream_.total || residual.tokens == 0 || residual.tokens > c.context)
     bad_batch("a residual of " + std::to_string(residual.tokens) + " tokens x " + std::to_string(residual.features) +
                   " features",
               "1 to " + std::to_string(c.context) + " tokens of " + std::to_string(stream_.total) + " features");
+}
+
+void transformer::run_layer(std::size_t layer, precis::activations& residual) const {
+  check_residual(layer, residual);
   scratch_arena memory;
   run_block(run_of(layer, rotary_.for_length(residual.tokens)), residual.view(), nullptr, nullptr, memory);
+}
+
+void transformer::inputs_of_layer(std::size_t layer, precis::activations& residual, const input_callback& sink) const {
+  check_residual(layer, residual);
+  scratch_arena memory;
+  const rotary::tables tables = rotary_.for_length(residual.tokens);
+  const block_run run = run_of(layer, tables);
+  block_values kept = allocate_values(run, residual.view().rows(), true, memory);
+  run_block(run, residual.view(), nullptr, &kept, memory);
+  report_inputs(run, by_layer_[layer], residual.sequences, residual.tokens, kept, sink);
+}
+
+void transformer::gradient_of_layer(std::size_t layer, precis::activations& residual, precis::activations& gradient,
+                                    const std::function<void()>& at_output, const sink_callback& sink) const {
+  check_residual(layer, residual);
+  check_residual(layer, gradient);
+  scratch_arena memory;
+  const rotary::tables tables = rotary_.for_length(residual.tokens);
+  const block_run run = run_of(layer, tables);
+  block_values kept = allocate_values(run, residual.view().rows(), true, memory);
+  run_block(run, residual.view(), nullptr, &kept, memory);
+  at_output();
+  backward_block(run, by_layer_[layer], residual.view(), gradient.view(), kept, sink, nullptr, memory);
 }
 
 template<class Use>

@@ -13,6 +13,7 @@
 #include <precis/model/concepts.hpp>
 
 #include <cstddef>
+#include <functional>
 #include <span>
 #include <vector>
 
@@ -149,6 +150,19 @@ class transformer {
   /// The residual entering layer 0; one layer run on whole sequences in place.
   [[nodiscard]] precis::activations enter(const precis::token_batch& batch) const;
   void run_layer(std::size_t layer, precis::activations& residual) const;
+  /// The same, and calls sink(linear_input) once for each distinct input of the layer's matrices.
+  template<class Sink>
+  void run_layer(std::size_t layer, precis::activations& residual, Sink&& sink) const {
+    inputs_of_layer(layer, residual, input_callback(sink));
+  }
+  /// Runs one layer on whole sequences: calls at_output(residual leaving it), which returns by reference into `gradient`
+  /// the gradient of a loss there; then calls sink(linear_gradient) for every matrix of the layer. Requires a gradient of
+  /// the residual's shape. `residual` becomes the one that leaves the layer, `gradient` that of the one that entered.
+  template<class AtOutput, class Sink>
+  void differentiate_layer(std::size_t layer, precis::activations& residual, precis::activations& gradient,
+                           AtOutput&& at_output, Sink&& sink) const {
+    gradient_of_layer(layer, residual, gradient, [&] { at_output(); }, sink_callback(sink));
+  }
   /// The loss of residuals entering the head. Errors: residuals of another batch or model.
   [[nodiscard]] precis::nll read_loss(const precis::token_batch& batch,
                                       precis::activations_view<const float> residual) const;
@@ -182,6 +196,10 @@ class transformer {
                                                cache*) const;
   void resume(const precis::layer_run&, const cache&, precis::activations_view<float>, const tap_callback*) const;
   void inputs_of(const precis::token_batch&, const input_callback&) const;
+  void inputs_of_layer(std::size_t layer, precis::activations&, const input_callback&) const;
+  void gradient_of_layer(std::size_t layer, precis::activations& residual, precis::activations& gradient,
+                         const std::function<void()>& at_output, const sink_callback&) const;
+  void check_residual(std::size_t layer, const precis::activations& residual) const;
   [[nodiscard]] precis::nll backward_of(const precis::token_batch&, const sink_callback&, engine::weights*) const;
 
   [[nodiscard]] precis::nll head_backward(const precis::token_batch&, precis::activations_view<const float> residual,

@@ -17,6 +17,7 @@ void add_cost(command_line& line);
 void add_evolve(command_line& line);
 void add_eigenprune(command_line& line);
 void add_compare(command_line& line);
+void add_calibrate(command_line& line);
 void add_compress(command_line& line);
 void add_imatrix(command_line& line);
 void add_inspect(command_line& line);

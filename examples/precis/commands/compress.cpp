@@ -24,7 +24,8 @@ namespace {
 
 struct compress_command {
   model_options model;
-  std::string plan, out, imatrix, split;
+  std::string plan, out, imatrix, split, calibration, inputs = "compressed";
+  double damping = 0.1;
   bool replace = false;
   run_options common;
 };
@@ -55,14 +56,17 @@ exit_status run(const compress_command& o) {
     require_new_folder(o.out);
   }
   const std::string version = version_text(), tool = version.substr(0, version.find('\n'));
-  const compression_result done = compress({.model = o.model,
-                                            .plan = o.plan,
-                                            .out = o.out,
-                                            .imatrix = o.imatrix,
-                                            .replace = o.replace,
-                                            .split_bytes = part_bytes,
-                                            .tool = tool},
-                                           o.common);
+  const compression_result done =
+      compress({.model = o.model,
+                .plan = o.plan,
+                .out = o.out,
+                .imatrix = o.imatrix,
+                .calibration = o.calibration,
+                .rounding = {.damping = o.damping, .from_compressed = o.inputs == "compressed"},
+                .replace = o.replace,
+                .split_bytes = part_bytes,
+                .tool = tool},
+               o.common);
   const precis::size_report& size = done.size;
   if (!o.plan.empty())
     fmt::print("matrices  {} -> {} bytes: {:.3f} bits per weight, {:.2f} times smaller ({:.1f} % less)\n",
@@ -71,6 +75,9 @@ exit_status run(const compress_command& o) {
   fmt::print("all       {} -> {} bytes with embeddings, norms and head\n", done.all_before, done.all_after);
   if (done.removed > 0)
     fmt::print("pruned    {} weights; only sparse formats store zeros in fewer bits\n", done.removed);
+  if (done.rounded > 0)
+    fmt::print("gptq      {} of {} matrices compensated; relative output error {:.3g} on average\n", done.compensated,
+               done.rounded, done.mean_error);
   if (!o.imatrix.empty()) fmt::print("imatrix   {} matrices had an importance\n", done.with_importance);
   const std::string wrote =
       done.files.size() < 2 ? o.out
@@ -89,6 +96,8 @@ exit_status run(const compress_command& o) {
                              {"all_bytes", done.all_after},
                              {"all_original_bytes", done.all_before},
                              {"removed_weights", done.removed},
+                             {"compensated_matrices", done.compensated},
+                             {"mean_output_error", done.mean_error},
                              {"imatrix_matrices", done.with_importance},
                              {"fit", done.fit}});
   return exit_status::done;
@@ -122,8 +131,20 @@ void add_compress(command_line& line) {
       .reads();
   c.add("--split", o->split,
         "GGUF: several files with at most so many bytes of tensors each, such as 2G or 500M, named as llama.cpp does");
+  c.add("--calibration", o->calibration, "statistics of `precis calibrate`, for --fit gptq").reads();
+  const auto with_data = [o] { return !o->calibration.empty(); };
+  c.add("--inputs", o->inputs,
+        "with --fit gptq: each layer sees the inputs that the packed layers before it give and makes up for their "
+        "errors (compressed), or those of the original model (faster)")
+      .one_of({"compressed", "original"})
+      .shows_default()
+      .only_if(with_data, "--calibration");
+  c.add("--damping", o->damping, "with --fit gptq: ridge as a share of the mean squared input")
+      .shows_default()
+      .positive()
+      .only_if(with_data, "--calibration");
   c.add_flag("--replace", o->replace, "replace an existing output");
-  add_fit(c, o->common);
+  add_fit(c, o->common, true);
   add_common(c, o->common);
   c.runs([o] { return run(*o); });
 }

@@ -1,10 +1,12 @@
 #include "commands/commands.hpp"
 #include "commands/options.hpp"
 #include "jobs/allocation.hpp"
+#include "jobs/calibration.hpp"
 #include "jobs/checkpoint.hpp"
 #include "jobs/embedder.hpp"
 #include "jobs/output.hpp"
 #include "jobs/product_times.hpp"
+#include "jobs/rounding.hpp"
 #include "jobs/text_list.hpp"
 #include "jobs/unit_costs.hpp"
 
@@ -16,6 +18,7 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include <chrono>
 #include <memory>
 #include <optional>
 #include <string>
@@ -28,6 +31,8 @@ namespace {
 
 struct cost_command {
   model_options model;
+  std::string calibration, formats;
+  double damping = 0.1;
   std::string by = "measured", entries, units = "matrix", out = "model.costs", activations = "float";
   bool time = false;
   std::size_t time_threads = 1;
@@ -46,7 +51,7 @@ engine::json times_of(const precis::cost_table& t, std::size_t unit) {
 }
 
 /// Writes the table and the report of it.
-exit_status write_table(const cost_command& o, const model_outline& m, const cost_result& found, checkpoint& saved) {
+exit_status write_table(const cost_command& o, const model_outline& m, const cost_result& found, checkpoint* saved) {
   const precis::cost_table& t = found.table;
   engine::write_file(o.out, precis::to_text(t));
   fmt::print("wrote  {}: {} units x {} entries ({}, {})\n", o.out, t.units.size(), t.entries.size(), t.maker,
@@ -66,14 +71,43 @@ exit_status write_table(const cost_command& o, const model_outline& m, const cos
                              {"units", std::move(rows)},
                              {"notes", t.notes},
                              {"seconds", found.seconds}});
-  saved.finish();
+  if (saved != nullptr) saved->finish();
   return exit_status::done;
+}
+
+/// The entries of --entries or --formats.
+std::vector<std::string> entries_of(const cost_command& o) {
+  if (o.formats.empty()) return read_entries(o.entries, "--entries");
+  if (!o.entries.empty())
+    precis::refuse({.what = "--entries and --formats", .where = "cost", .expected = "one of the two"});
+  return o.formats == "gguf" ? gguf_entries() : own_entries();
+}
+
+/// Costs from the statistics of a calibration, of the fit that ships.
+exit_status run_with_calibration(const cost_command& o) {
+  if (!o.common.coder().compensate)
+    precis::refuse({.what = "--calibration with --fit " + o.common.fit, .where = "cost", .expected = "--fit gptq"});
+  if (!o.text.file.empty() || o.time)
+    precis::refuse({.what = o.time ? "--time" : "--text",
+                    .where = "cost --calibration",
+                    .expected = "neither: the calibration has the text"});
+  const auto began = std::chrono::steady_clock::now();
+  const session s = open_and_print(o.model);
+  const calibration c = read_calibration(o.calibration, s.fingerprint, s.model.matrices());
+  const cost_result found{.table = rounding_costs(s, entries_of(o), precis::parse_unit_kind(o.units, "--units"), c,
+                                                  {.damping = o.damping}, o.common),
+                          .seconds = seconds_since(began)};
+  return write_table(o, s, found, nullptr);
 }
 
 exit_status run(const cost_command& o) {
   require_writable({o.out, o.common.json});
-  cost_request what{.entries = read_entries(o.entries, "--entries"),
-                    .units = precis::parse_unit_kind(o.units, "--units")};
+  if (!o.calibration.empty()) return run_with_calibration(o);
+  if (o.common.coder().compensate)
+    precis::refuse({.what = "--fit gptq without data",
+                    .where = "cost",
+                    .expected = "--calibration FILE, written by `precis calibrate`"});
+  cost_request what{.entries = entries_of(o), .units = precis::parse_unit_kind(o.units, "--units")};
   session s = open_and_print(o.model);
   std::optional<text_windows> text;
   require_text(o.by, !o.text.file.empty());
@@ -99,7 +133,7 @@ exit_status run(const cost_command& o) {
   if (o.time)
     found.table =
         with_times(s, std::move(found.table), {.int8_activations = o.activations == "int8", .threads = o.time_threads});
-  return write_table(o, s, found, saved);
+  return write_table(o, s, found, &saved);
 }
 
 /// The same for a sentence encoder: how far the embeddings of texts move.
@@ -129,7 +163,7 @@ exit_status run_embedder(const cost_command& o) {
   const cost_result found = run_costs(o.by, e, encoded.batches, what, o.common, &saved);
   if (found.stopped) return stop(saved);
   saved.finish_part(found.table.units.size(), o.out);
-  return write_table(o, e, found, saved);
+  return write_table(o, e, found, &saved);
 }
 
 }  // namespace
@@ -154,6 +188,16 @@ void add_cost(command_line& line) {
   add_text(c, o->text, "calibration text", false)
       .only_if([o] { return o->by != "weights"; }, "--by other than weights");
   add_entries(c, o->entries);
+  c.add("--formats", o->formats,
+        "instead of --entries: gguf, the types that stock llama.cpp loads, or ours, integers of 2 to 8 bits")
+      .one_of({"gguf", "ours"});
+  c.add("--calibration", o->calibration,
+        "statistics of `precis calibrate`: costs are what the output errors of --fit gptq predict")
+      .reads();
+  c.add("--damping", o->damping, "with --calibration: ridge as a share of the mean squared input")
+      .shows_default()
+      .positive()
+      .only_if([o] { return !o->calibration.empty(); }, "--calibration");
   add_units(c, "--units", o->units, "the units that get one choice each: block, half or matrix");
   c.add_flag("--time", o->time, "also measure the time of every unit in every format on this machine, per token");
   c.add("--activations", o->activations, "with --time: activations that multiply packed weights, float or int8")
@@ -169,7 +213,7 @@ void add_cost(command_line& line) {
   const char* const that_have = "--by measured or measured_nll, the costs that keep partial results";
   add_resume(c, o->resume, has_cells, that_have);
   add_shard(c, o->resume).only_if(has_cells, that_have);
-  add_fit(c, o->common);
+  add_fit(c, o->common, true);
   add_common(c, o->common);
   c.add("--texts", o->texts, "JSON array of texts: a sentence encoder's costs are the distance of their embeddings")
       .reads();

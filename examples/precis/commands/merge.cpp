@@ -69,7 +69,8 @@ void add_merge(command_line& line) {
       "Example, on one machine or on three that see the same files:\n"
       "  precis cost MODEL --text calibration.txt --shard 1/3 --out part1     (2/3 --out part2, 3/3 --out part3)\n"
       "  precis merge part1 part2 part3 --out model.costs\n"
-      "The result has the bytes of a run without --shard. The model and the data must be where the parts' commands found\n"
+      "The result has the bytes of a run without --shard. The model and the data must be where the parts' commands "
+      "found\n"
       "them, because the command is run again, with all its cells known, to write what it writes.");
   c.add("PARTS", o->parts, "the files of all parts, in any order").required();
   c.add("--out", o->out, "the job's result: a table, or for evaluate its JSON").required().writes();

@@ -48,13 +48,18 @@ void add_common(subcommand& c, run_options& o) {
   c.add_flag("--quiet", o.quiet, "print no progress");
 }
 
-option add_fit(subcommand& c, run_options& o) {
+option add_fit(subcommand& c, run_options& o, bool with_data) {
+  const std::string help =
+      "codes of integer and small-float formats: clip_search, which searches the range of every group, or nearest, "
+      "which spans it (faster, less exact)";
   return c
-      .add(
-          "--fit", o.fit,
-          "codes of integer and small-float formats: clip_search, which searches the range of every group, or nearest, "
-          "which spans it (faster, less exact)")
-      .one_of({"clip_search", "nearest"})
+      .add("--fit", o.fit,
+           with_data ? help +
+                           "; or of all formats, ggml's blocks too: gptq, which keeps the outputs near the original's "
+                           "on the data of --calibration"
+                     : help)
+      .one_of(with_data ? std::vector<std::string>{"clip_search", "nearest", "gptq"}
+                        : std::vector<std::string>{"clip_search", "nearest"})
       .shows_default()
       .tells(o.fit_given);
 }

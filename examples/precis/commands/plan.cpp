@@ -293,7 +293,7 @@ void add_plan(command_line& line) {
   c.add("--also", o->also, "a second budget for the knapsack: a time if --budget is a size, and vice versa");
   c.add("--tensor-types", o->types, "also write the plan for llama.cpp's llama-quantize --tensor-type-file").writes();
   c.add("--out", o->out, "plan to write").shows_default().writes();
-  add_fit(c, o->common);
+  add_fit(c, o->common, true);
   add_common(c, o->common);
   c.runs([o] { return run(*o); });
 }

@@ -49,6 +49,9 @@ struct allocation {
 
 /// The formats that `plan`, `cost`, `evolve` and `compare` choose from by default.
 [[nodiscard]] std::vector<std::string> default_entries();
+/// Types of ggml that stock llama.cpp loads, and integers of our own with half scales.
+[[nodiscard]] std::vector<std::string> gguf_entries();
+[[nodiscard]] std::vector<std::string> own_entries();
 /// default_entries() in words, for help texts.
 inline constexpr const char* default_entries_text =
     "affine 2-6 and 8 bits, groups of 32, 64 and 128, half-precision scales";

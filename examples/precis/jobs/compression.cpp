@@ -1,5 +1,6 @@
 #include "jobs/compression.hpp"
 
+#include "jobs/calibration.hpp"
 #include "jobs/formats.hpp"
 #include "jobs/importance.hpp"
 #include "jobs/plans.hpp"
@@ -62,6 +63,39 @@ struct choices {
     p.choices.erase(at);
   }
   out.matrices = precis::resolve<formats>(engine::matrices_of(source.config), p, {.model = fingerprint, .where = file});
+  return out;
+}
+
+/// The matrices of a plan, packed with the data of a calibration.
+struct rounded_plan {
+  std::vector<std::string> names;
+  std::vector<rounded> matrices;
+
+  [[nodiscard]] const precis::aligned_bytes* find(const std::string& name) const {
+    const auto at = std::ranges::find(names, name);
+    return at == names.end() ? nullptr : &matrices[static_cast<std::size_t>(at - names.begin())].bytes;
+  }
+  [[nodiscard]] std::size_t compensated() const {
+    return static_cast<std::size_t>(std::ranges::count(matrices, true, &rounded::compensated));
+  }
+  [[nodiscard]] double mean_error() const {
+    double sum = 0;
+    for (const rounded& m : matrices) sum += m.relative_error;
+    return matrices.empty() ? 0 : sum / static_cast<double>(matrices.size());
+  }
+};
+[[nodiscard]] rounded_plan round_with_data(const compression_request& r, const run_options& o,
+                                           std::span<const precis::matrix_choice> choices,
+                                           const std::string& fingerprint) {
+  if (r.calibration.empty())
+    precis::refuse({.what = "--fit gptq, as " + r.plan + " says, without data",
+                    .where = "compress",
+                    .expected = "--calibration FILE, written by `precis calibrate`"});
+  const session s = open_model(r.model);
+  const calibration c = read_calibration(r.calibration, fingerprint, s.model.matrices());
+  rounded_plan out;
+  for (const precis::matrix_choice& each : choices) out.names.push_back(each.name);
+  out.matrices = round_model(s, choices, c, r.rounding, o);
   return out;
 }
 
@@ -153,6 +187,8 @@ compression_result compress(const compression_request& r, const run_options& o) 
     precis::refuse({.what = "no importance that the plan's formats use",
                     .where = r.imatrix,
                     .expected = "the importance matrix of this model, and ggml's blocks in the plan"});
+  rounded_plan rounded;
+  if (fit.compensate) rounded = round_with_data(r, o, resolved.matrices, fingerprint);
   engine::compressed_sizes written;
   {
     progress bar("packing", resolved.matrices.size() + resolved.tables.size(), o.how());
@@ -161,11 +197,17 @@ compression_result compress(const compression_request& r, const run_options& o) 
       removed += precis::exact_count(c.sparsity, c.out * c.in);
       matrices.push_back({.name = c.name, .codec = c.codec, .bytes = c.bytes, .pack = [&](std::span<std::byte> packed) {
                             stop_if_interrupted();
+                            if (const precis::aligned_bytes* done = rounded.find(c.name)) {
+                              std::ranges::copy(*done, packed.begin());
+                              bar.step();
+                              return;
+                            }
                             const engine::source_tensor& t = tensor_of(source, c.name);
                             std::vector<float> values(t.elements());
                             engine::decode(t, codecs, values);
                             const precis::weight_view w(values, t.shape[0], t.shape[1]);
-                            pack_matrix(t.in_major ? w.transposed() : w, c, packed, fit, importance_of(c));
+                            pack_matrix(t.in_major ? w.transposed() : w, c, packed, fit.compensate ? code_fit{} : fit,
+                                        importance_of(c));
                             bar.step();
                           }});
     };
@@ -184,6 +226,7 @@ compression_result compress(const compression_request& r, const run_options& o) 
       how.files["plan.fit"] = to_string(fit);
       if (!r.tool.empty()) how.files["plan.tool"] = r.tool;
       if (!r.imatrix.empty()) how.files["plan.imatrix"] = file_hash(r.imatrix);
+      if (!r.calibration.empty()) how.files["plan.calibration"] = file_hash(r.calibration);
     }
     written = gguf ? engine::write_gguf(r.model.path, r.out, matrices, how)
                    : engine::write_compressed(r.model.path, r.out, matrices, how);
@@ -195,6 +238,9 @@ compression_result compress(const compression_request& r, const run_options& o) 
           .all_before = written.before,
           .all_after = written.after,
           .removed = removed,
+          .rounded = rounded.matrices.size(),
+          .compensated = rounded.compensated(),
+          .mean_error = rounded.mean_error(),
           .files = written.files,
           .with_importance = with_importance};
 }

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "jobs/rounding.hpp"
 #include "jobs/session.hpp"
 
 #include <precis/core/size.hpp>
@@ -21,9 +22,11 @@ struct run_options;
 /// Packing a model by a plan.
 struct compression_request {
   model_options model;
-  std::string plan;             ///< file; empty: nothing is packed, only the container changes
-  std::filesystem::path out;    ///< folder, or a file that ends in .gguf
-  std::string imatrix = {};     ///< file with the importances of the matrices' inputs; empty: none
+  std::string plan;              ///< file; empty: nothing is packed, only the container changes
+  std::filesystem::path out;     ///< folder, or a file that ends in .gguf
+  std::string imatrix = {};      ///< file with the importances of the matrices' inputs; empty: none
+  std::string calibration = {};  ///< file of statistics, for the fit gptq
+  rounding_options rounding = {};
   bool replace = false;         ///< whether an existing output may be replaced
   std::size_t split_bytes = 0;  ///< GGUF: most bytes of tensors in a file; 0: one file
   std::string tool = {};        ///< GGUF: what to record as the writer
@@ -36,6 +39,9 @@ struct compression_result {
   std::size_t all_before = 0;  ///< bytes of all tensors
   std::size_t all_after = 0;
   std::size_t removed = 0;                        ///< weights pruned
+  std::size_t rounded = 0;                        ///< matrices that --fit gptq packed
+  std::size_t compensated = 0;                    ///< of these, by compensated rounding
+  double mean_error = 0;                          ///< relative output error of these
   std::vector<std::filesystem::path> files = {};  ///< GGUF: those that were written
   std::size_t with_importance = 0;                ///< matrices that the --imatrix file weighed
 };

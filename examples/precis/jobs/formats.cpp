@@ -20,6 +20,9 @@ const std::size_t formats::size = standard::size;
 std::optional<precis::kernel::grid_format> formats::format(std::size_t entry) noexcept {
   return standard::format(entry);
 }
+std::optional<precis::kernel::packed_format> formats::packed_format(std::size_t entry) noexcept {
+  return standard::packed_format(entry);
+}
 bool formats::keeps_zero(std::size_t entry) noexcept { return standard::keeps_zero(entry); }
 std::vector<std::string> formats::names() { return standard::names(); }
 bool formats::contains(std::string_view name) { return standard::contains(name); }
@@ -40,16 +43,21 @@ void formats::decode(std::size_t entry, std::span<const std::byte> packed, preci
 
 void code_fit::operator()(const precis::kernel::grid_format& f, precis::weight_view weights,
                           std::span<std::byte> packed) const {
+  if (compensate)
+    precis::refuse(
+        {.what = "gptq without the statistics of a model's inputs",
+         .where = "--fit",
+         .expected = "clip_search or nearest here; gptq in `precis cost` and `precis compress` with --calibration"});
   if (search)
     precis::dispatch::clip_search{}(f, weights, packed);
   else
     precis::dispatch::nearest{}(f, weights, packed);
 }
 
-std::string to_string(code_fit fit) { return fit.search ? "clip_search" : "nearest"; }
+std::string to_string(code_fit fit) { return fit.compensate ? "gptq" : fit.search ? "clip_search" : "nearest"; }
 code_fit fit_called(std::string_view name) {
-  PRECIS_EXPECTS(name == "clip_search" || name == "nearest", "one of the two");
-  return {.search = name == "clip_search"};
+  PRECIS_EXPECTS(name == "clip_search" || name == "nearest" || name == "gptq", "one of the three");
+  return {.search = name != "nearest", .compensate = name == "gptq"};
 }
 
 void set_fit(std::vector<std::string>& notes, code_fit fit) {
@@ -57,8 +65,8 @@ void set_fit(std::vector<std::string>& notes, code_fit fit) {
   notes.push_back("fit " + to_string(fit));
 }
 std::optional<code_fit> fit_of(const std::vector<std::string>& notes) {
-  for (const bool search : {true, false})
-    if (const code_fit fit{search}; std::ranges::count(notes, "fit " + to_string(fit)) != 0) return fit;
+  for (const char* const name : {"clip_search", "nearest", "gptq"})
+    if (std::ranges::count(notes, std::string("fit ") + name) != 0) return fit_called(name);
   return std::nullopt;
 }
 

@@ -2,6 +2,7 @@
 
 #include <precis/core/view.hpp>
 #include <precis/kernel/grid_format.hpp>
+#include <precis/kernel/packed_format.hpp>
 
 #include <cstddef>
 #include <optional>
@@ -24,6 +25,7 @@ struct formats {
   static const std::size_t size;
 
   [[nodiscard]] static std::optional<precis::kernel::grid_format> format(std::size_t entry) noexcept;
+  [[nodiscard]] static std::optional<precis::kernel::packed_format> packed_format(std::size_t entry) noexcept;
   [[nodiscard]] static bool keeps_zero(std::size_t entry) noexcept;
   [[nodiscard]] static std::vector<std::string> names();
   [[nodiscard]] static bool contains(std::string_view name);
@@ -36,14 +38,17 @@ struct formats {
   static void decode(std::size_t entry, std::span<const std::byte> packed, precis::mutable_weight_view weights);
 };
 
-/// precis::fit::clip_search or precis::fit::nearest, compiled once in formats.cpp.
+/// precis::fit::clip_search or precis::fit::nearest, compiled once in formats.cpp; or precis::fit::gptq, which needs the
+/// statistics of a calibration and is run by jobs/rounding.hpp.
 struct code_fit {
   bool search = true;
+  bool compensate = false;
 
+  /// Errors: a fit that needs statistics.
   void operator()(const precis::kernel::grid_format& f, precis::weight_view weights, std::span<std::byte> packed) const;
   bool operator==(const code_fit&) const = default;
 };
-/// "clip_search" or "nearest", and back. Requires one of the two.
+/// "clip_search", "nearest" or "gptq", and back. Requires one of the three.
 [[nodiscard]] std::string to_string(code_fit fit);
 [[nodiscard]] code_fit fit_called(std::string_view name);
 

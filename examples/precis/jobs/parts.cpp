@@ -94,10 +94,12 @@ merged_parts merge_parts(const std::vector<std::string>& files, const std::files
       refuse_part(p.file, "is of another job than " + first.file + difference(first.job, p.job),
                   "parts of one job: the same model, data, options and version");
     if (p.which.of != first.which.of)
-      refuse_part(p.file, fmt::format("is part {}, {} is part {}", to_string(p.which), first.file, to_string(first.which)),
+      refuse_part(p.file,
+                  fmt::format("is part {}, {} is part {}", to_string(p.which), first.file, to_string(first.which)),
                   "parts of the same number of shards");
     if (p.end["cells"] != first.end["cells"])
-      refuse_part(p.file, fmt::format("has {} cells, {} has {}", p.end["cells"].dump(), first.file, first.end["cells"].dump()),
+      refuse_part(p.file,
+                  fmt::format("has {} cells, {} has {}", p.end["cells"].dump(), first.file, first.end["cells"].dump()),
                   "parts of one job");
     const part*& same = found[p.which.number];
     if (same != nullptr)

@@ -89,6 +89,51 @@ inline void put_scales_and_minima(const float* scale, const float* minimum, std:
   }
 }
 
+/// Two 4-bit codes in a byte: byte m of each 32 holds codes m and m + 32 of 64.
+inline void put_low_fours(const std::uint8_t* code, std::byte* to) noexcept {
+  for (std::size_t i = 0; i < 128; ++i) {
+    const std::uint8_t* c = code + 64 * (i / 32) + i % 32;
+    to[i] = static_cast<std::byte>((c[0] & 15) | (c[32] & 15) << 4);
+  }
+}
+
+}  // namespace detail
+
+/// Stores the 256 codes of a block, and leaves its scales as they are.
+inline void put_codes(q2_k, const std::uint8_t* code, std::byte* to) noexcept {
+  detail::put_pairs_of_bits(code, to + q2_k::codes);
+}
+inline void put_codes(q3_k, const std::uint8_t* code, std::byte* to) noexcept {
+  for (std::size_t i = 0; i < 32; ++i) {
+    unsigned third = 0;
+    for (std::size_t k = 0; k < 8; ++k) third |= unsigned{code[32 * k + i]} >> 2 << k;
+    to[i] = static_cast<std::byte>(third);
+  }
+  detail::put_pairs_of_bits(code, to + q3_k::codes);
+}
+inline void put_codes(q4_k, const std::uint8_t* code, std::byte* to) noexcept {
+  detail::put_low_fours(code, to + q4_k::codes);
+}
+inline void put_codes(q5_k, const std::uint8_t* code, std::byte* to) noexcept {
+  detail::put_low_fours(code, to + q5_k::codes);
+  for (std::size_t i = 0; i < 32; ++i) {
+    unsigned fifth = 0;
+    for (std::size_t j = 0; j < 8; ++j) fifth |= unsigned{code[32 * j + i]} >> 4 << j;
+    to[q5_k::fifth + i] = static_cast<std::byte>(fifth);
+  }
+}
+inline void put_codes(q6_k, const std::uint8_t* code, std::byte* to) noexcept {
+  for (std::size_t i = 0; i < 64; ++i) {
+    const std::uint8_t* c = code + 128 * (i / 32) + i % 32;
+    std::byte* at = to + q6_k::codes + 64 * (i / 32) + i % 32;
+    at[0] = static_cast<std::byte>((c[0] & 15) | (c[64] & 15) << 4);
+    at[32] = static_cast<std::byte>((c[32] & 15) | (c[96] & 15) << 4);
+    to[q6_k::top + i] = static_cast<std::byte>(c[0] >> 4 | c[32] >> 4 << 2 | c[64] >> 4 << 4 | c[96] >> 4 << 6);
+  }
+}
+
+namespace detail {
+
 /// The codes and scales of q4_k and q5_k.
 template<class Block>
 void encode_with_minima(const float* x, const float* importance, float top, affine_trials without, std::byte* to,
@@ -145,7 +190,7 @@ inline void encode(q2_k, const float* x, const float* importance, std::byte* to)
     to[j] = static_cast<std::byte>(static_cast<unsigned>(scale[j]) | static_cast<unsigned>(minimum[j]) << 4);
     detail::encode_again<16>(x + 16 * j, d * scale[j], dmin * minimum[j], 3, code + 16 * j);
   }
-  detail::put_pairs_of_bits(code, to + q2_k::codes);
+  put_codes(q2_k{}, code, to);
 }
 
 template<class = void>
@@ -181,37 +226,21 @@ inline void encode(q3_k, const float* x, const float* importance, std::byte* to)
     at[8 + j % 4] |= static_cast<std::byte>(six >> 4 << 2 * (j / 4));
     detail::encode_again_symmetric<16>(x + 16 * j, d * scale[j], 4, code + 16 * j);
   }
-  for (std::size_t i = 0; i < 32; ++i) {
-    unsigned third = 0;
-    for (std::size_t k = 0; k < 8; ++k) third |= unsigned{code[32 * k + i]} >> 2 << k;
-    to[i] = static_cast<std::byte>(third);
-  }
-  detail::put_pairs_of_bits(code, to + q3_k::codes);
+  put_codes(q3_k{}, code, to);
 }
 
 template<class = void>
 inline void encode(q4_k, const float* x, const float* importance, std::byte* to) noexcept {
   std::uint8_t code[256];
   detail::encode_with_minima<q4_k>(x, importance, 15, {.first = -1, .step = 0.1f, .steps = 20}, to, code);
-  for (std::size_t i = 0; i < 128; ++i) {
-    const std::uint8_t* c = code + 64 * (i / 32) + i % 32;
-    to[q4_k::codes + i] = static_cast<std::byte>(c[0] | c[32] << 4);
-  }
+  put_codes(q4_k{}, code, to);
 }
 
 template<class = void>
 inline void encode(q5_k, const float* x, const float* importance, std::byte* to) noexcept {
   std::uint8_t code[256];
   detail::encode_with_minima<q5_k>(x, importance, 31, {.first = -0.5f, .step = 0.1f, .steps = 15}, to, code);
-  for (std::size_t i = 0; i < 128; ++i) {
-    const std::uint8_t* c = code + 64 * (i / 32) + i % 32;
-    to[q5_k::codes + i] = static_cast<std::byte>((c[0] & 15) | (c[32] & 15) << 4);
-  }
-  for (std::size_t i = 0; i < 32; ++i) {
-    unsigned fifth = 0;
-    for (std::size_t j = 0; j < 8; ++j) fifth |= unsigned{code[32 * j + i]} >> 4 << j;
-    to[q5_k::fifth + i] = static_cast<std::byte>(fifth);
-  }
+  put_codes(q5_k{}, code, to);
 }
 
 template<class = void>
@@ -234,13 +263,7 @@ inline void encode(q6_k, const float* x, const float* importance, std::byte* to)
     to[q6_k::scales + j] = static_cast<std::byte>(static_cast<std::int8_t>(scale));
     detail::encode_again_symmetric<16>(x + 16 * j, d * scale, 32, code + 16 * j);
   }
-  for (std::size_t i = 0; i < 64; ++i) {
-    const std::uint8_t* c = code + 128 * (i / 32) + i % 32;
-    std::byte* at = to + q6_k::codes + 64 * (i / 32) + i % 32;
-    at[0] = static_cast<std::byte>((c[0] & 15) | (c[64] & 15) << 4);
-    at[32] = static_cast<std::byte>((c[32] & 15) | (c[96] & 15) << 4);
-    to[q6_k::top + i] = static_cast<std::byte>(c[0] >> 4 | c[32] >> 4 << 2 | c[64] >> 4 << 4 | c[96] >> 4 << 6);
-  }
+  put_codes(q6_k{}, code, to);
 }
 
 PRECIS_IEEE_END

@@ -24,7 +24,7 @@ async function evaluate(sequence, ids) {
 }
 
 const results = [];
-for (const { file, sequences = [], texts = [], context: contextSize = 256 } of cases) {
+for (const { file, sequences = [], texts = [], pair = [], context: contextSize = 256 } of cases) {
   log.length = 0;
   let model;
   try {
@@ -40,6 +40,13 @@ for (const { file, sequences = [], texts = [], context: contextSize = 256 } of c
         result.nll.push(nll);
         result.best.push(best);
       }
+      await context.dispose();
+    }
+    if (pair.length > 0) {  // an encoder: the cosine of two texts' embeddings
+      const context = await model.createEmbeddingContext({ contextSize, threads: 1, ignoreMemorySafetyChecks: true });
+      const [a, b] = [(await context.getEmbeddingFor(pair[0])).vector, (await context.getEmbeddingFor(pair[1])).vector];
+      const dot = (x, y) => x.reduce((sum, value, i) => sum + value * y[i], 0);
+      result.cosine = dot(a, b) / Math.sqrt(dot(a, a) * dot(b, b));
       await context.dispose();
     }
     results.push(result);

@@ -271,7 +271,8 @@ struct writer {
       put(".attention.causal", false);
       put(".pooling_type", number(1));  // the mean
     }
-    if (c.token_types != 0) put(".token_type_count", number(c.token_types));
+    if (g.architecture == "bert")  // llama.cpp demands it, also of a model without types
+      out.keys.emplace_back("tokenizer.ggml.token_type_count", number(std::max<std::size_t>(1, c.token_types)));
     if (k.relative_bias.rows != 0) put(".attention.relative_buckets_count", number(k.relative_bias.buckets));
     if (c.activation == activation::gelu_erf) warn("computes GELU by its approximation with tanh");
   }

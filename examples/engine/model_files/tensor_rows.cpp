@@ -43,6 +43,13 @@ void decode_columns(const source_tensor& t, const tensor_part& p, std::size_t fi
   }
 }
 
+/// Multiplies a row, numbered as in the file, by its factor.
+void scale_row(const source_tensor& t, std::size_t row, std::span<float> values) noexcept {
+  if (t.factors.empty()) return;
+  const float factor = t.factors[t.factors.size() == 1 ? 0 : row];
+  for (float& v : values) v *= factor;
+}
+
 void decode_mxfp4(const source_tensor& t, std::size_t at, std::span<float> to) {
   for (float& value : to) {
     const auto both = std::to_integer<unsigned>(t.bytes[at / 2]);
@@ -76,15 +83,20 @@ bool has_rows(const source_tensor& t) noexcept {
 void decode_rows(const source_tensor& t, std::size_t first, std::size_t count, float* to) {
   const tensor_part p = t.part ? *t.part : whole_of(t);
   const std::size_t in = columns_of(t), size = size_of(t.type);
-  if (p.in_stride != 1 && in != 1) return decode_columns(t, p, first, count, to);
+  if (p.in_stride != 1 && in != 1) {
+    decode_columns(t, p, first, count, to);
+    for (std::size_t r = 0; r < count; ++r) scale_row(t, first + r, {to + r * in, in});
+    return;
+  }
   const std::size_t head = t.rotary_heads == 0 ? 0 : t.shape[0] / t.rotary_heads;
   for (std::size_t r = 0; r < count; ++r) {
-    const std::size_t at = p.row(head == 0 ? first + r : half_split_row(first + r, head));
+    const std::size_t stored = head == 0 ? first + r : half_split_row(first + r, head), at = p.row(stored);
     const std::span<float> row(to + r * in, in);
     if (!t.scales.empty())
       decode_mxfp4(t, at, row);
     else
       decode(t.type, t.bytes.subspan(at * size, in * size), row);
+    scale_row(t, stored, row);
   }
 }
 

@@ -129,6 +129,8 @@ void add_compress(command_line& line) {
         "importance matrix of llama-imatrix or `precis imatrix`: weighs the errors of ggml's blocks as llama-quantize "
         "does")
       .reads();
+  c.add("--split", o->split,
+        "GGUF: several files with at most so many bytes of tensors each, such as 2G or 500M, named as llama.cpp does");
   c.add("--calibration", o->calibration, "statistics of `precis calibrate`, for --fit gptq").reads();
   const auto with_data = [o] { return !o->calibration.empty(); };
   c.add("--inputs", o->inputs,
@@ -141,8 +143,6 @@ void add_compress(command_line& line) {
       .shows_default()
       .positive()
       .only_if(with_data, "--calibration");
-  c.add("--split", o->split,
-        "GGUF: several files with at most so many bytes of tensors each, such as 2G or 500M, named as llama.cpp does");
   c.add_flag("--replace", o->replace, "replace an existing output");
   add_fit(c, o->common, true);
   add_common(c, o->common);

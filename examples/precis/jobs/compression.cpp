@@ -226,6 +226,7 @@ compression_result compress(const compression_request& r, const run_options& o) 
       how.files["plan.fit"] = to_string(fit);
       if (!r.tool.empty()) how.files["plan.tool"] = r.tool;
       if (!r.imatrix.empty()) how.files["plan.imatrix"] = file_hash(r.imatrix);
+      if (!r.calibration.empty()) how.files["plan.calibration"] = file_hash(r.calibration);
     }
     written = gguf ? engine::write_gguf(r.model.path, r.out, matrices, how)
                    : engine::write_compressed(r.model.path, r.out, matrices, how);

@@ -9,6 +9,7 @@
 #include <precis/core/menu.hpp>
 
 #include "catch.hpp"
+#include "engine/float_bundle.hpp"
 #include "refusal.hpp"
 #include "shared.hpp"
 #include "temporary_folder.hpp"
@@ -89,7 +90,7 @@ TEST_CASE("every family of llama.cpp goes to GGUF and back", "[engine][gguf][gol
   INFO(warnings);
   CHECK(warnings.find(of.warning) != std::string::npos);
 
-  const engine::bundle there = engine::load(*folder), back = engine::load(out / "m.gguf", decoding);
+  const engine::bundle there = support::float_bundle(*folder), back = support::float_bundle(out / "m.gguf", decoding);
   REQUIRE(back.config().architecture == there.config().architecture);
   const std::vector<engine::tensor<const float>> before = engine::tensors(there.weights),
                                                  after = engine::tensors(back.weights);

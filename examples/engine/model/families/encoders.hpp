@@ -29,7 +29,7 @@ struct encoder_defaults {
 /// llama.cpp's names where norms follow the sums.
 inline constexpr name_pair encoder_gguf_names[] = {{"attn_norm", "attn_output_norm"},
                                                    {"ffn_norm", "layer_output_norm"}};
-inline constexpr std::string_view encoder_gguf_keys = ".attention.causal .pooling_type .token_type_count";
+inline constexpr std::string_view encoder_gguf_keys = ".attention.causal .pooling_type";
 /// What all encoders' files have. Errors: attention to earlier positions alone; another pooling than the mean.
 void complete_encoder(const gguf_reader& file, json& config);
 

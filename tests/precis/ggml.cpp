@@ -104,8 +104,10 @@ TEST_CASE("an importance matrix is written, read in both forms, and changes what
     if (!importance.empty()) CHECK_THAT(done.text, ContainsSubstring("matrices had an importance"));
     files.push_back(test::read(here / "out.gguf"));
   }
-  CHECK(files[0].size() == files[1].size());
-  CHECK(files[0] != files[1]);
+  // The header says which file it was; the tensors stand at the end.
+  const auto tensors = [](const std::string& file) { return file.substr(file.size() - 200'000); };
+  CHECK(tensors(files[0]) != tensors(files[1]));
+  CHECK(tensors(files[1]) == tensors(files[2]));
 
   // A preset that needs importance has it; formats that take none are refused with it.
   CHECK_THAT(run(here.path(), {"plan", world, "--preset", "IQ2_XS", "--out", "i.plan"}).text,

@@ -45,7 +45,7 @@ train::recipe tiny_recipe() {
           .peak_rate = 1e-2};
 }
 
-std::vector<float> all_values(const engine::weights& w) {
+std::vector<float> every_value(const engine::weights& w) {
   std::vector<float> all;
   for (const engine::tensor<const float>& t : engine::tensors(w))
     all.insert(all.end(), t.values.begin(), t.values.end());
@@ -69,7 +69,7 @@ TEST_CASE("one and two threads give bit-identical weights", "[train][trainer][pr
     const precis::nll a = one.advance(precis::sequential{}), b = two.advance(precis::thread_pool{2});
     REQUIRE(a == b);
   }
-  CHECK(all_values(one.model().parameters()) == all_values(two.model().parameters()));
+  CHECK(every_value(one.model().parameters()) == every_value(two.model().parameters()));
 }
 
 TEST_CASE("the shards of a step form its batch, and each step has a different one", "[train][trainer][property]") {
@@ -88,12 +88,12 @@ TEST_CASE("the first step moves every weight by the gradient's sign and no more 
   train::recipe r = tiny_recipe();
   r.weight_decay = 0;
   train::trainer t(r, counting());
-  const std::vector<float> before = all_values(t.model().parameters());
+  const std::vector<float> before = every_value(t.model().parameters());
   engine::weights gradient = engine::zeros(r.shape);
   for (std::size_t s = 0; s < r.shards; ++s)
     static_cast<void>(t.model().backward(t.batch(0, s), [](const precis::linear_gradient&) {}, gradient));
   static_cast<void>(t.advance(precis::sequential{}));
-  const std::vector<float> after = all_values(t.model().parameters()), slope = all_values(gradient);
+  const std::vector<float> after = every_value(t.model().parameters()), slope = every_value(gradient);
   std::size_t wrong = 0, moved = 0;
   for (std::size_t i = 0; i < before.size(); ++i) {
     const float step = after[i] - before[i];
@@ -116,7 +116,7 @@ TEST_CASE("a resumed run ends with the weights of an uninterrupted one", "[train
   second.restore(file);
   CHECK(second.step() == 7);
   for (int i = 7; i < 12; ++i) static_cast<void>(second.advance(precis::sequential{}));
-  CHECK(all_values(whole.model().parameters()) == all_values(second.model().parameters()));
+  CHECK(every_value(whole.model().parameters()) == every_value(second.model().parameters()));
 }
 
 TEST_CASE("checkpoints of other runs and damaged ones are refused", "[train][trainer][refusal]") {

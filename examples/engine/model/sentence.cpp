@@ -1,6 +1,7 @@
 #include <engine/model/sentence.hpp>
 
 #include <engine/files/files.hpp>
+#include <engine/files/gguf.hpp>
 #include <engine/files/json.hpp>
 
 #include <precis/core/error.hpp>
@@ -9,6 +10,7 @@
 #include <nlohmann/json.hpp>
 
 #include <cmath>
+#include <system_error>
 #include <vector>
 
 namespace engine {
@@ -101,7 +103,28 @@ std::string_view to_string(pooling p) noexcept {
   return "mean";
 }
 
+namespace {
+
+/// A GGUF file states how rows are pooled, and nothing else.
+[[nodiscard]] sentence_settings read_gguf_settings(const fs::path& path) {
+  const mapped_file file(path);
+  const std::string where = path.string();
+  const gguf_header header = parse_gguf(file.bytes(), where);
+  const gguf_keys keys(header, where);
+  const std::string key = std::string(keys.text("general.architecture")) + ".pooling_type";
+  sentence_settings s{.from = where};
+  if (const std::size_t pooled = keys.whole_number_or(key, 1); pooled == 2)
+    s.pooling = pooling::first;
+  else if (pooled > 1)
+    keys.refuse(key, "1, the mean of a text's rows, or 2, the first of them");
+  return s;
+}
+
+}  // namespace
+
 sentence_settings read_sentence_settings(const fs::path& folder, std::size_t width) {
+  std::error_code ignored;
+  if (fs::is_regular_file(folder, ignored)) return read_gguf_settings(folder);
   sentence_settings s;
   const auto object_of = [](const fs::path& file) { return parse_json(mapped_file(file).text(), file.string()); };
   for (const char* const name : length_files) {

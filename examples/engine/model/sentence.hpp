@@ -31,7 +31,7 @@ struct sentence_settings {
 };
 
 /// Reads modules.json, the pooling's config.json and sentence_bert_config.json. A folder without modules.json: the mean,
-/// not normalized, as sentence-transformers does.
+/// not normalized, as sentence-transformers does. A GGUF file: its pooling_type.
 ///
 /// Errors   a module or a way of pooling that the engine does not support, by name; a width other than the model's.
 [[nodiscard]] sentence_settings read_sentence_settings(const std::filesystem::path& folder, std::size_t width);

@@ -25,10 +25,14 @@ struct gguf_settings {
   std::vector<std::string> warnings;  ///< what llama.cpp does otherwise, as sentences for the user
 };
 
+/// How llama.cpp makes one embedding of an encoder's rows: their mean, or the first of them ([CLS]).
+enum class gguf_pooling { mean = 1, first = 2 };
+
 /// Keys that read_gguf_config reads back as `c`.
 ///
 /// Errors   a family that llama.cpp does not know; settings for which its architecture has no keys, by name.
-[[nodiscard]] gguf_settings gguf_settings_of(const config& c, std::string_view where);
+[[nodiscard]] gguf_settings gguf_settings_of(const config& c, std::string_view where,
+                                             gguf_pooling pooled = gguf_pooling::mean);
 
 /// The keys and divisors of rotary positions alone.
 [[nodiscard]] gguf_settings gguf_rope_of(const config& c);

@@ -69,6 +69,7 @@ namespace {
 
 struct writer {
   const config& c;
+  gguf_pooling pooled = gguf_pooling::mean;
   const family& f = family_of(c);
   const gguf_family& g = *f.gguf;
   knobs k = settings_of(c);
@@ -269,7 +270,7 @@ struct writer {
     if (g.architecture == "gptneox") put(".use_parallel_residual", k.parallel);
     if (!f.causal) {
       put(".attention.causal", false);
-      put(".pooling_type", number(1));  // the mean
+      put(".pooling_type", number(static_cast<std::size_t>(pooled)));
     }
     if (g.architecture == "bert")  // llama.cpp demands it, also of a model without types
       out.keys.emplace_back("tokenizer.ggml.token_type_count", number(std::max<std::size_t>(1, c.token_types)));
@@ -308,12 +309,12 @@ gguf_settings gguf_rope_of(const config& c) {
   return std::move(w.out);
 }
 
-gguf_settings gguf_settings_of(const config& c, std::string_view where) {
+gguf_settings gguf_settings_of(const config& c, std::string_view where, gguf_pooling pooled) {
   const family& f = family_of(c);
   if (f.gguf == nullptr)
     refuse_input(where, "a model of type " + std::string(f.model_type) + ", for which llama.cpp has no architecture",
                  "a folder as the output");
-  writer w{.c = c};
+  writer w{.c = c, .pooled = pooled};
   w.out.keys.emplace_back("general.architecture", std::string(f.gguf->architecture));
   w.out.keys.emplace_back("precis.model_type", std::string(f.model_type));
   w.extents();

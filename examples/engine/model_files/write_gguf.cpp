@@ -2,6 +2,7 @@
 
 #include <engine/files/messages.hpp>
 #include <engine/model/family.hpp>
+#include <engine/model/sentence.hpp>
 #include <engine/model_files/general_keys.hpp>
 #include <engine/model_files/ggml_repack.hpp>
 #include <engine/model_files/gguf_config.hpp>
@@ -210,6 +211,16 @@ void scatter(const gguf_place& p, std::string_view format, std::span<const std::
                         whole.subspan((p.first + r) * row + p.columns[c] / block * unit).begin());
 }
 
+/// How an encoder's rows are pooled. Errors: a way that llama.cpp does not have.
+[[nodiscard]] gguf_pooling pooling_of(const model_source& s) {
+  if (family_of(s.config).causal) return gguf_pooling::mean;
+  const sentence_settings how = read_sentence_settings(s.path, s.config.width);
+  if (how.pooling != pooling::mean && how.pooling != pooling::first)
+    refuse_input(how.from, "the pooling " + std::string(to_string(how.pooling)) + ", which llama.cpp does not support",
+                 "mean or cls");
+  return how.pooling == pooling::mean ? gguf_pooling::mean : gguf_pooling::first;
+}
+
 }  // namespace
 
 compressed_sizes write_gguf(const fs::path& source_path, const fs::path& destination,
@@ -220,7 +231,7 @@ compressed_sizes write_gguf(const fs::path& source_path, const fs::path& destina
   check_can_be_packed(source);
   if (c.architecture == architecture::gpt2 && c.activation != activation::gelu_tanh)
     refuse_input(source_path.string(), "an exact GELU, which llama.cpp does not support for GPT-2", "gelu_new");
-  gguf_settings settings = gguf_settings_of(c, source_path.string());
+  gguf_settings settings = gguf_settings_of(c, source_path.string(), pooling_of(source));
   const bool may_replace = options.existing != atomic_folder::existing::refuse;
   if (options.split_bytes == 0) check_new_gguf(destination, source_path, may_replace);
 

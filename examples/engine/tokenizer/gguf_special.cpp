@@ -58,7 +58,7 @@ constexpr std::string_view ends[] = {"<|eot_id|>",
                                      "<|tool_response>",
                                      "<｜end▁of▁sentence｜>",
                                      "[e~["};
-constexpr std::string_view shown[] = {"<|channel|>", "<|message|>", "<|start|>", "<|constrain|>"};
+constexpr std::string_view shown_names[] = {"<|channel|>", "<|message|>", "<|start|>", "<|constrain|>"};
 
 }  // namespace
 
@@ -71,7 +71,7 @@ void assign_types_by_name(const vocabulary& tokens, const gguf_keys& keys, std::
     if (keys.find(role.key) == nullptr)
       for (const std::string_view name : role.names) assign(name, gguf_token_type::control);
   for (const std::string_view name : ends) assign(name, gguf_token_type::control);
-  for (const std::string_view name : shown) assign(name, gguf_token_type::user_defined);
+  for (const std::string_view name : shown_names) assign(name, gguf_token_type::user_defined);
   const bool calls = has("<|call|>") || has("<|calls|>");
   if (calls && has("<|end|>") && (has("<|return|>") || has("<|flush|>")))
     assign("<|end|>", gguf_token_type::user_defined);

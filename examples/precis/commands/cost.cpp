@@ -189,7 +189,7 @@ void add_cost(command_line& line) {
       .only_if([o] { return o->by != "weights"; }, "--by other than weights");
   add_entries(c, o->entries);
   c.add("--formats", o->formats,
-        "instead of --entries: gguf, the types that stock llama.cpp loads, or ours, integers of 2 to 8 bits")
+        "instead of --entries: gguf, the types that stock llama.cpp loads, or ours, these and integers of 2 to 8 bits")
       .one_of({"gguf", "ours"});
   c.add("--calibration", o->calibration,
         "statistics of `precis calibrate`: costs are what the output errors of --fit gptq predict")

@@ -171,7 +171,11 @@ std::vector<std::string> gguf_entries() {
   return {"iq2_xxs", "iq2_xs", "iq2_s", "q2_k", "iq3_xxs", "iq3_s", "q3_k", "iq4_xs", "mxfp4",
           "iq4_nl",  "q4_0",   "q4_1",  "q4_k", "q5_0",    "q5_1",  "q5_k", "q6_k",   "q8_0"};
 }
-std::vector<std::string> own_entries() { return default_entries(); }
+std::vector<std::string> own_entries() {
+  std::vector<std::string> all = default_entries();
+  for (std::string& name : gguf_entries()) all.push_back(std::move(name));
+  return all;
+}
 
 std::vector<std::string> read_entries(const std::string& text, const std::string& option) {
   if (text.empty()) return default_entries();

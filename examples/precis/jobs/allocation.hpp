@@ -49,7 +49,7 @@ struct allocation {
 
 /// The formats that `plan`, `cost`, `evolve` and `compare` choose from by default.
 [[nodiscard]] std::vector<std::string> default_entries();
-/// Types of ggml that stock llama.cpp loads, and integers of our own with half scales.
+/// The types of ggml that stock llama.cpp loads; and these together with the integers of default_entries.
 [[nodiscard]] std::vector<std::string> gguf_entries();
 [[nodiscard]] std::vector<std::string> own_entries();
 /// default_entries() in words, for help texts.

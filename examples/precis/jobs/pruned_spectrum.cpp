@@ -184,7 +184,7 @@ spectrum_needs needs_of(const session& s, const spectrum_request& r, const quest
       longest * std::min(static_cast<double>(r.scorer.sequences_at_a_time), static_cast<double>(parts.train.size()));
   const double backward = 4 * rows * (layers * (5 * width + keys + 3 * hidden) + 6 * width + keys + 3 * hidden);
   std::size_t all = 0;
-  for (const auto& tensor : tensors(s.model.parameters())) all += tensor.values.size();
+  for (const engine::tensor_values& tensor : engine::all_values(s.model.parameters())) all += tensor.size();
   n.bytes += std::max(backward, 4 * static_cast<double>(all));  // gradients first, then a pruned copy of the model
   return n;
 }

@@ -1,8 +1,10 @@
 #include <engine/model/family.hpp>
 #include <engine/model/gguf_family.hpp>
+#include <engine/model/sentence.hpp>
 #include <engine/model/transformer.hpp>
 #include <engine/model_files/gguf_model.hpp>
 #include <engine/model_files/load.hpp>
+#include <engine/model_files/source.hpp>
 #include <engine/tokenizer/tokenizer.hpp>
 
 #include <precis/codec/blocks/block_matrix.hpp>
@@ -10,6 +12,7 @@
 
 #include "catch.hpp"
 #include "engine/float_bundle.hpp"
+#include "engine/support.hpp"
 #include "refusal.hpp"
 #include "shared.hpp"
 #include "temporary_folder.hpp"
@@ -132,4 +135,28 @@ TEST_CASE("a family or a setting that llama.cpp does not know is refused in one 
     CHECK_THAT(refusal([&] { engine::write_gguf(folder, out / "m.gguf", {}); }),
                ContainsSubstring("for which llama.cpp has no architecture; expected a folder as the output"));
   CHECK(out.entries() == 0);
+}
+
+TEST_CASE("a GGUF file of an encoder pools as its folder does, or is refused", "[engine][gguf][encoder]") {
+  const auto folder = shared_path("golden/families/bert");
+  if (!folder) return;
+  const temporary_folder out;
+  const fs::path copy = out / "encoder";
+  fs::copy(*folder, copy, fs::copy_options::recursive);
+  const std::size_t width = engine::read_folder_config(copy).width;
+  const auto pools_by = [&](const std::string& flag) {
+    support::put(copy / "modules.json",
+                 R"([{"type": "sentence_transformers.models.Transformer"},
+                     {"type": "sentence_transformers.models.Pooling", "path": "1_Pooling"}])");
+    support::put(copy / "1_Pooling" / "config.json", "{\"pooling_mode_mean_tokens\": false, \"" + flag + "\": true}");
+  };
+  pools_by("pooling_mode_cls_token");
+  engine::write_gguf(copy, out / "first.gguf", {});
+  CHECK(engine::read_sentence_settings(out / "first.gguf", width).pooling == engine::pooling::first);
+  engine::write_gguf(out / "first.gguf", out / "again.gguf", {});
+  CHECK(engine::read_sentence_settings(out / "again.gguf", width).pooling == engine::pooling::first);
+  pools_by("pooling_mode_max_tokens");
+  CHECK_THAT(refusal([&] { engine::write_gguf(copy, out / "largest.gguf", {}); }),
+             ContainsSubstring("which llama.cpp does not support; expected mean or cls"));
+  CHECK_FALSE(fs::exists(out / "largest.gguf"));
 }

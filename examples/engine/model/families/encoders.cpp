@@ -74,8 +74,8 @@ config read_encoder(const json_object& keys, architecture a, const encoder_defau
 
 void complete_encoder(const gguf_reader& g, json& config) {
   if (g.keys().flag_or(g.key(".attention.causal"), false)) g.keys().refuse(g.key(".attention.causal"), "false");
-  if (const std::size_t pooled = g.whole_or(".pooling_type", 1); pooled > 1)
-    g.keys().refuse(g.key(".pooling_type"), "1, the mean of a text's rows");
+  if (const std::size_t pooled = g.whole_or(".pooling_type", 1); pooled > 2)
+    g.keys().refuse(g.key(".pooling_type"), "1, the mean of a text's rows, or 2, the first of them");
   config["architectures"] = {"BertModel"};  // no classifier
   const gguf_tensor* const types = g.tensor("token_types.weight");
   if (types != nullptr) config["type_vocab_size"] = types->shape.front();

@@ -30,7 +30,7 @@ struct encoder_defaults {
 inline constexpr name_pair encoder_gguf_names[] = {{"attn_norm", "attn_output_norm"},
                                                    {"ffn_norm", "layer_output_norm"}};
 inline constexpr std::string_view encoder_gguf_keys = ".attention.causal .pooling_type";
-/// What all encoders' files have. Errors: attention to earlier positions alone; another pooling than the mean.
+/// What all encoders' files have. Errors: attention to earlier positions alone; another pooling than the mean and the first row.
 void complete_encoder(const gguf_reader& file, json& config);
 
 /// Numbers the positions of RoBERTa and its relatives: from padding + 1, so that the table has as many rows more.

@@ -47,7 +47,6 @@ exit_status run(const merge_command& o) {
   fmt::print("parts  {}: {} cells\n", o.parts.size(), merged.cells);
   std::vector<std::string>& words = merged.arguments;
   words.insert(words.begin(), "precis");
-  words.insert(words.end(), {"--resume", "--partial", cells.path.string()});
   std::vector<const char*> arguments;
   for (const std::string& word : words) arguments.push_back(word.c_str());
   command_line line("precis", "", "");
@@ -64,12 +63,12 @@ exit_status run(const merge_command& o) {
 
 void add_merge(command_line& line) {
   auto o = std::make_shared<merge_command>();
-  subcommand c = line.add("merge", "put the parts of a job together that several processes computed (--shard)");
+  subcommand c = line.add("merge", "put the parts of a job together that several processes computed");
   c.footer(
       "Example, on one machine or on three that see the same files:\n"
       "  precis cost MODEL --text calibration.txt --shard 1/3 --out part1     (2/3 --out part2, 3/3 --out part3)\n"
       "  precis merge part1 part2 part3 --out model.costs\n"
-      "The result has the bytes of a run without --shard. The model and the data must be where the parts' commands "
+      "The result has the bytes of the job as a whole. The model and the data must be where the parts' commands "
       "found\n"
       "them, because the command is run again, with all its cells known, to write what it writes.");
   c.add("PARTS", o->parts, "the files of all parts, in any order").required();

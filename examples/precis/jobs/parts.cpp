@@ -122,8 +122,11 @@ merged_parts merge_parts(const std::vector<std::string>& files, const std::files
       text += line + "\n";
     }
   engine::write_file(file, text);
-  return {.arguments = without_shard(first.end["arguments"], first.end["merged_option"].get<std::string>(), out),
-          .cells = from.size()};
+  merged_parts merged{
+      .arguments = without_shard(first.end["arguments"], first.end["merged_option"].get<std::string>(), out),
+      .cells = from.size()};
+  merged.arguments.insert(merged.arguments.end(), {"--resume", "--partial", file.string()});
+  return merged;
 }
 
 }  // namespace program

@@ -9,7 +9,7 @@ namespace program {
 
 /// A whole job whose cells are in one file for partial results.
 struct merged_parts {
-  std::vector<std::string> arguments;  ///< the command that finishes it, without --resume and --partial
+  std::vector<std::string> arguments;  ///< the command that finishes it from that file
   std::size_t cells = 0;
 };
 

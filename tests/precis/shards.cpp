@@ -55,7 +55,7 @@ TEST_CASE("parts of any number and order give the bytes of the whole job", "[pro
   for (const words& command : {cost, traced, pruned, perturbed}) {
     const std::string name = "job" + std::to_string(number++);
     REQUIRE(run(here.path(), with(command, {"--out", name + ".whole"})).status == 0);
-    for (const std::size_t count : {1, 2, 3, 40}) {  // also more than there are cells
+    for (const std::size_t count : {1u, 2u, 3u, 40u}) {  // also more than there are cells
       if (count == 40 && name != "job1") continue;
       words files = compute_parts(here, command, count, name + ".part");
       std::reverse(files.begin(), files.end());

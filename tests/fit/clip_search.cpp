@@ -108,7 +108,7 @@ TEST_CASE("clip search finds the grids of an exhaustive search", "[fit][clip_sea
     return packed;
   };
   for (const float unit : {1.f, 1e-6f, 1e-35f}) {
-    float_matrix w = encoded::weights(35, 288, 7);
+    float_matrix w = encoded::weights(19, 192, 7);
     for (float& x : w.values) x *= unit;
     for (std::size_t c = 0; c < 40; ++c) w(2, c) = 0;
     for (std::size_t c = 32; c < 64; ++c) w(4, c) = std::abs(w(4, c));
@@ -119,9 +119,10 @@ TEST_CASE("clip search finds the grids of an exhaustive search", "[fit][clip_sea
           for (const codec::scale_type scales : {codec::scale_type::float32, codec::scale_type::float16}) {
             const codec::grid_format f{.rule = rule, .code_bits = bits, .group = group, .scales = scales};
             for (const double power : {2.0, 2.4}) {
+              if (power != 2 && unit != 1) continue;  // std::pow takes most of the test's time
               const fit::clip_search how{.steps = bits == 2 ? std::size_t{80} : std::size_t{30}, .power = power};
               CAPTURE(to_string(f), unit, power);
-              std::vector<std::byte> packed(f.layout_of(35, 288).bytes);
+              std::vector<std::byte> packed(f.layout_of(19, 192).bytes);
               how(f, w.view(), packed);
               REQUIRE(packed == searched(f, w.view(), how));
             }

@@ -144,13 +144,14 @@ TEST_CASE("eigenpruning the real model's keys preserves their means", "[slow][pr
     model.inputs(real.samples, [&](const linear_input& in) {
       if (std::ranges::find(in.matrices, first.matrix) == in.matrices.end()) return;
       const engine::linear& map = model.parameters().blocks[0].qkv;
+      const weight_view weights = map.view();
       for (std::size_t s = 0; s < real.samples.sequences; ++s)
         for (std::size_t t = 0; t < real.samples.tokens; ++t)
           for (std::size_t o = 0; o < width; ++o) {
             double y = static_cast<double>(map.bias[width + o]);
             if (!map.token_bias.empty()) y += static_cast<double>(map.token_bias[t * map.out + width + o]);
             for (std::size_t f = 0; f < width; ++f)
-              y += static_cast<double>(map.view()(width + o, f)) * static_cast<double>(in.input(s, t)[f]);
+              y += static_cast<double>(weights(width + o, f)) * static_cast<double>(in.input(s, t)[f]);
             mean(t, o) += y / static_cast<double>(real.samples.sequences);
           }
     });

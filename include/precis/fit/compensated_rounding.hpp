@@ -1,17 +1,15 @@
 #pragma once
 
 #include <precis/core/algorithms.hpp>
-#include <precis/core/as_span.hpp>
 #include <precis/core/executor.hpp>
 #include <precis/core/view.hpp>
 #include <precis/fit/compensation.hpp>
 #include <precis/fit/level_table.hpp>
-#include <precis/kernel/float_product.hpp>
+#include <precis/fit/rounding_tile.hpp>
 #include <precis/kernel/ieee.hpp>
 
 #include <cstddef>
 #include <cstdint>
-#include <span>
 #include <vector>
 
 namespace precis::fit {
@@ -27,11 +25,6 @@ struct rounded_matrix {
 };
 
 namespace detail {
-
-/// Rows that are rounded side by side, a vector register or a few.
-inline constexpr std::size_t rounding_rows = 64;
-/// Columns whose errors are pushed into all later columns at once.
-inline constexpr std::size_t rounding_block = 128;
 
 /// Rounds the same column of up to rounding_rows rows: x becomes the values, `codes` their codes.
 template<class = void>
@@ -67,69 +60,32 @@ inline void round_column(const level_table& t, const float* step, const float* o
   for (std::size_t r = 0; r < rows; ++r) x[r] = step[r] * level[r] + offset[r];
 }
 
-/// One tile of rows in one rounding run.
-struct rounding_tile {
-  const level_table& table;
-  const compensation& by;
-  std::size_t first, rows;
-  std::vector<float> w{};       ///< [in x rounding_rows] columns in the order of rounding
-  std::vector<float> errors{};  ///< [rounding_block x rounding_rows] negated
-  std::vector<float> workspace{};
-
-  template<class = void>
-  void load(weight_view target) {
-    w.assign(table.cols * rounding_rows, 0.f);
-    errors.resize(rounding_block * rounding_rows);
-    workspace.resize(kernel::product_workspace);
-    for (std::size_t r = 0; r < rows; ++r)
-      for (std::size_t j = 0; j < table.cols; ++j) w[j * rounding_rows + r] = target(first + r, by.order[j]);
+/// Rounds column j (in the order of rounding) of a tile and pushes its error into the columns of its block.
+template<class = void>
+[[nodiscard]] double round_and_push(rounding_tile<>& tile, const level_table& table, std::size_t j, std::size_t end,
+                                    rounded_matrix& to) noexcept {
+  constexpr std::size_t T = rounding_rows;
+  const compensation& by = tile.by;
+  const std::size_t column = by.order[j], group = column / table.length;
+  float step[T] = {}, offset[T] = {}, inverse[T] = {}, x[T], codes[T];
+  for (std::size_t r = 0; r < tile.rows; ++r) {
+    step[r] = table.step[table.at(group, tile.first + r)];
+    offset[r] = table.offset[table.at(group, tile.first + r)];
+    inverse[r] = step[r] != 0.f ? 1.f / step[r] : 0.f;
   }
-
-  /// Rounds column j (in the order of rounding) and pushes its error into the columns of its block.
-  template<class = void>
-  [[nodiscard]] double round_and_push(std::size_t j, std::size_t block, std::size_t end, rounded_matrix& to) noexcept {
-    constexpr std::size_t T = rounding_rows;
-    const std::size_t column = by.order[j], group = column / table.length;
-    float step[T] = {}, offset[T] = {}, inverse[T] = {}, x[T], codes[T];
-    for (std::size_t r = 0; r < rows; ++r) {
-      step[r] = table.step[table.at(group, first + r)];
-      offset[r] = table.offset[table.at(group, first + r)];
-      inverse[r] = step[r] != 0.f ? 1.f / step[r] : 0.f;
-    }
-    float* const wanted = &w[j * T];
-    std::copy_n(wanted, T, x);
-    round_column(table, step, offset, inverse, x, codes);
-    float* const e = &errors[(j - block) * T];
-    const float by_diagonal = by.usable() ? 1.f / by.factor(j, j) : 0.f;
-    double squares = 0;
-    for (std::size_t r = 0; r < T; ++r) e[r] = (x[r] - wanted[r]) * by_diagonal;
-    for (std::size_t r = 0; r < rows; ++r) {
-      squares += static_cast<double>(e[r]) * static_cast<double>(e[r]);
-      to.values(first + r, column) = x[r];
-      to.codes[(first + r) * table.cols + column] = static_cast<std::uint8_t>(codes[r]);
-    }
-    if (!by.usable()) return squares;
-    const float* const u = by.factor.row(j).data();
-    for (std::size_t k = j + 1; k < end; ++k) {
-      const float factor = u[k];
-      float* const later = &w[k * T];
-      for (std::size_t r = 0; r < T; ++r) later[r] += factor * e[r];
-    }
-    return squares;
+  const float* const wanted = tile.wanted(j);
+  std::copy_n(wanted, T, x);
+  round_column(table, step, offset, inverse, x, codes);
+  float* const e = tile.error(j);
+  const float by_diagonal = by.usable() ? 1.f / by.factor(j, j) : 0.f;
+  for (std::size_t r = 0; r < T; ++r) e[r] = (x[r] - wanted[r]) * by_diagonal;
+  for (std::size_t r = 0; r < tile.rows; ++r) {
+    to.values(tile.first + r, column) = x[r];
+    to.codes[(tile.first + r) * table.cols + column] = static_cast<std::uint8_t>(codes[r]);
   }
-
-  /// Pushes the errors of a block into all columns after it.
-  template<class = void>
-  void push_block(std::size_t block, std::size_t end) noexcept {
-    if (!by.usable() || end == table.cols) return;
-    constexpr std::size_t T = rounding_rows;
-    const std::size_t rest = table.cols - end;
-    kernel::product_add<>(by.factor.view().row_range(block, end - block).col_range(end, rest).transposed(),
-                          weight_view(std::span<const float>(errors.data(), (end - block) * T), end - block, T),
-                          mutable_weight_view(std::span<float>(&w[end * T], rest * T), rest, T),
-                          as_writable_span(workspace));
-  }
-};
+  if (by.usable()) tile.push(j, end);
+  return tile.squares(j);
+}
 
 }  // namespace detail
 
@@ -154,20 +110,9 @@ template<executor Executor = sequential>
                         .cols = table.cols,
                         .codes = std::vector<std::uint8_t>(table.rows * table.cols),
                         .values = float_matrix(table.rows, table.cols)};
-  const std::size_t tiles = (table.rows + detail::rounding_rows - 1) / detail::rounding_rows;
-  std::vector<double> errors(tiles);
-  run.for_each(tiles, [&](std::size_t i) {
-    const std::size_t first = i * detail::rounding_rows;
-    detail::rounding_tile tile{
-        .table = table, .by = by, .first = first, .rows = std::min(detail::rounding_rows, table.rows - first)};
-    tile.load(target);
-    for (std::size_t block = 0; block < table.cols; block += detail::rounding_block) {
-      const std::size_t end = std::min(block + detail::rounding_block, table.cols);
-      for (std::size_t j = block; j < end; ++j) errors[i] += tile.round_and_push(j, block, end, result);
-      tile.push_block(block, end);
-    }
+  result.error = detail::round_in_tiles(target, by, 1, run, [&](auto& tile, std::size_t j, std::size_t end) {
+    return detail::round_and_push(tile, table, j, end, result);
   });
-  for (const double e : errors) result.error += e;
   return result;
 }
 

@@ -1,12 +1,11 @@
 #pragma once
 
 #include <precis/core/algorithms.hpp>
-#include <precis/core/as_span.hpp>
 #include <precis/core/executor.hpp>
 #include <precis/core/view.hpp>
-#include <precis/fit/compensated_rounding.hpp>
 #include <precis/fit/compensation.hpp>
 #include <precis/fit/lattice_levels.hpp>
+#include <precis/fit/rounding_tile.hpp>
 #include <precis/kernel/ieee.hpp>
 
 #include <cstddef>
@@ -58,95 +57,65 @@ inline void nearest_points(const lattice_table& t, const float* weight, const fl
   }
 }
 
-/// One tile of rows that is rounded to points of a lattice.
-struct lattice_tile {
-  const lattice_table& table;
-  const compensation& by;
-  std::size_t first, rows;
-  std::vector<float> w{}, errors{}, workspace{};
-
-  template<class = void>
-  void load(weight_view target) {
-    w.assign(table.cols * rounding_rows, 0.f);
-    errors.resize(rounding_block * rounding_rows);
-    workspace.resize(kernel::product_workspace);
-    for (std::size_t r = 0; r < rows; ++r)
-      for (std::size_t j = 0; j < table.cols; ++j) w[j * rounding_rows + r] = target(first + r, by.order[j]);
-  }
-
-  /// Rounds the eight columns from j on (in the order of rounding) and pushes their errors into the rest of the block.
-  template<class = void>
-  [[nodiscard]] double round_unit(std::size_t j, std::size_t block, std::size_t end, lattice_rounded& to) noexcept {
-    constexpr std::size_t T = rounding_rows, unit = lattice_table::unit;
-    const std::size_t k = by.order[j] / unit;
-    float weight[unit], step[T] = {}, size[unit][T], entry[unit][T];
-    unsigned signs[T] = {};
-    for (std::size_t i = 0; i < unit; ++i) weight[i] = 1 / (by.factor(j + i, j + i) * by.factor(j + i, j + i));
-    for (std::size_t r = 0; r < rows; ++r) step[r] = table.step[table.at(k, first + r)];
-    for (std::size_t i = 0; i < unit; ++i)
-      for (std::size_t r = 0; r < T; ++r) {
-        const float x = w[(j + i) * T + r];
-        size[i][r] = x < 0 ? -x : x;
-        signs[r] |= (x < 0 ? 1u : 0u) << i;
-      }
-    if (table.even_signs) make_even(weight, size, signs);
-    const std::size_t points = unit / table.dimensions;
-    for (std::size_t p = 0; p < points; ++p)
-      nearest_points(table, weight + p * table.dimensions, size + p * table.dimensions, step, entry[p]);
-    double squares = 0;
-    for (std::size_t i = 0; i < unit; ++i) {
-      const std::size_t p = i / table.dimensions, within = i % table.dimensions;
-      float* const wanted = &w[(j + i) * T];
-      float* const e = &errors[(j + i - block) * T];
-      const float by_diagonal = 1 / by.factor(j + i, j + i);
-      for (std::size_t r = 0; r < T; ++r) {
-        const float value = step[r] * table.points[static_cast<std::size_t>(entry[p][r]) * table.dimensions + within];
-        e[r] = ((signs[r] >> i & 1u) != 0 ? -value - wanted[r] : value - wanted[r]) * by_diagonal;
-      }
-      for (std::size_t r = 0; r < rows; ++r) squares += static_cast<double>(e[r]) * static_cast<double>(e[r]);
-      const float* const u = by.factor.row(j + i).data();
-      for (std::size_t c = j + i + 1; c < end; ++c) {
-        const float factor = u[c];
-        float* const later = &w[c * T];
-        for (std::size_t r = 0; r < T; ++r) later[r] += factor * e[r];
-      }
+/// Where the number of minus signs is odd, the weight that costs least changes its sign.
+template<class = void>
+inline void make_even(const float* weight, float (*size)[rounding_rows], unsigned* signs) noexcept {
+  for (std::size_t r = 0; r < rounding_rows; ++r) {
+    unsigned minus = 0, least = 0;
+    float cost = std::numeric_limits<float>::infinity();
+    for (unsigned i = 0; i < lattice_table::unit; ++i) {
+      minus += signs[r] >> i & 1u;
+      const float c = weight[i] * size[i][r] * size[i][r];
+      least = c < cost ? i : least;
+      cost = c < cost ? c : cost;
     }
-    for (std::size_t r = 0; r < rows; ++r) {
-      const std::size_t at = (first + r) * (table.cols / unit) + k;
-      to.signs[at] = static_cast<std::uint8_t>(signs[r]);
-      for (std::size_t p = 0; p < points; ++p) to.entries[at * points + p] = static_cast<std::uint16_t>(entry[p][r]);
-    }
-    return squares;
+    if (minus % 2 == 0) continue;
+    signs[r] ^= 1u << least;
+    size[least][r] = -size[least][r];
   }
+}
 
-  /// Where the number of minus signs is odd, the weight that costs least changes its sign.
-  static void make_even(const float* weight, float (*size)[rounding_rows], unsigned* signs) noexcept {
-    for (std::size_t r = 0; r < rounding_rows; ++r) {
-      unsigned minus = 0, least = 0;
-      float cost = std::numeric_limits<float>::infinity();
-      for (unsigned i = 0; i < lattice_table::unit; ++i) {
-        minus += signs[r] >> i & 1u;
-        const float c = weight[i] * size[i][r] * size[i][r];
-        least = c < cost ? i : least;
-        cost = c < cost ? c : cost;
-      }
-      if (minus % 2 == 0) continue;
-      signs[r] ^= 1u << least;
-      size[least][r] = -size[least][r];
+/// Rounds the eight columns from j on (in the order of rounding) and pushes their errors into the rest of the block.
+template<class = void>
+[[nodiscard]] double round_unit(rounding_tile<>& tile, const lattice_table& table, std::size_t j, std::size_t end,
+                                lattice_rounded& to) noexcept {
+  constexpr std::size_t T = rounding_rows, unit = lattice_table::unit;
+  const compensation& by = tile.by;
+  const std::size_t k = by.order[j] / unit;
+  float weight[unit], step[T] = {}, size[unit][T], entry[unit][T];
+  unsigned signs[T] = {};
+  for (std::size_t i = 0; i < unit; ++i) weight[i] = 1 / (by.factor(j + i, j + i) * by.factor(j + i, j + i));
+  for (std::size_t r = 0; r < tile.rows; ++r) step[r] = table.step[table.at(k, tile.first + r)];
+  for (std::size_t i = 0; i < unit; ++i)
+    for (std::size_t r = 0; r < T; ++r) {
+      const float x = tile.wanted(j + i)[r];
+      size[i][r] = x < 0 ? -x : x;
+      signs[r] |= (x < 0 ? 1u : 0u) << i;
     }
+  if (table.even_signs) make_even(weight, size, signs);
+  const std::size_t points = unit / table.dimensions;
+  for (std::size_t p = 0; p < points; ++p)
+    nearest_points(table, weight + p * table.dimensions, size + p * table.dimensions, step, entry[p]);
+  double squares = 0;
+  for (std::size_t i = 0; i < unit; ++i) {
+    const std::size_t p = i / table.dimensions, within = i % table.dimensions;
+    const float* const wanted = tile.wanted(j + i);
+    float* const e = tile.error(j + i);
+    const float by_diagonal = 1 / by.factor(j + i, j + i);
+    for (std::size_t r = 0; r < T; ++r) {
+      const float value = step[r] * table.points[static_cast<std::size_t>(entry[p][r]) * table.dimensions + within];
+      e[r] = ((signs[r] >> i & 1u) != 0 ? -value - wanted[r] : value - wanted[r]) * by_diagonal;
+    }
+    tile.push(j + i, end);
+    squares += tile.squares(j + i);
   }
-
-  template<class = void>
-  void push_block(std::size_t block, std::size_t end) noexcept {
-    if (end == table.cols) return;
-    constexpr std::size_t T = rounding_rows;
-    const std::size_t rest = table.cols - end;
-    kernel::product_add<>(by.factor.view().row_range(block, end - block).col_range(end, rest).transposed(),
-                          weight_view(std::span<const float>(errors.data(), (end - block) * T), end - block, T),
-                          mutable_weight_view(std::span<float>(&w[end * T], rest * T), rest, T),
-                          as_writable_span(workspace));
+  for (std::size_t r = 0; r < tile.rows; ++r) {
+    const std::size_t at = (tile.first + r) * (table.cols / unit) + k;
+    to.signs[at] = static_cast<std::uint8_t>(signs[r]);
+    for (std::size_t p = 0; p < points; ++p) to.entries[at * points + p] = static_cast<std::uint16_t>(entry[p][r]);
   }
-};
+  return squares;
+}
 
 }  // namespace detail
 
@@ -164,21 +133,9 @@ template<executor Executor = sequential>
   PRECIS_EXPECTS(by.usable() && by.order.size() == table.cols, "a compensation of this matrix's inputs");
   lattice_rounded result{.entries = std::vector<std::uint16_t>(table.rows * table.cols / table.dimensions),
                          .signs = std::vector<std::uint8_t>(table.rows * table.cols / lattice_table::unit)};
-  const std::size_t tiles = (table.rows + detail::rounding_rows - 1) / detail::rounding_rows;
-  std::vector<double> errors(tiles);
-  run.for_each(tiles, [&](std::size_t i) {
-    const std::size_t first = i * detail::rounding_rows;
-    detail::lattice_tile tile{
-        .table = table, .by = by, .first = first, .rows = std::min(detail::rounding_rows, table.rows - first)};
-    tile.load(target);
-    for (std::size_t block = 0; block < table.cols; block += detail::rounding_block) {
-      const std::size_t end = std::min(block + detail::rounding_block, table.cols);
-      for (std::size_t j = block; j < end; j += lattice_table::unit)
-        errors[i] += tile.round_unit(j, block, end, result);
-      tile.push_block(block, end);
-    }
-  });
-  for (const double e : errors) result.error += e;
+  result.error = detail::round_in_tiles(
+      target, by, lattice_table::unit, run,
+      [&](auto& tile, std::size_t j, std::size_t end) { return detail::round_unit(tile, table, j, end, result); });
   return result;
 }
 

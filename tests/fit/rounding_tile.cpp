@@ -11,7 +11,8 @@
 using namespace precis;
 using fit::detail::rounding_rows;
 
-TEST_CASE("a column is rounded after the errors of all columns before it were added", "[fit][compensated_rounding][oracle]") {
+TEST_CASE("a column is rounded after the errors of all columns before it were added",
+          "[fit][compensated_rounding][oracle]") {
   // More than one tile of rows and one block of columns, each with a rest.
   constexpr std::size_t rows = 70, cols = 272, unit = 2;
   const float_matrix target = encoded::weights(rows, cols, 3), factors = encoded::weights(cols, cols, 4);
@@ -38,8 +39,7 @@ TEST_CASE("a column is rounded after the errors of all columns before it were ad
     for (std::size_t j = first; j < first + unit; ++j) {
       for (std::size_t r = 0; r < rounding_rows; ++r)
         tile.error(j)[r] = static_cast<float>(error_of(static_cast<double>(tile.wanted(j)[r])));
-      for (std::size_t r = 0; r < tile.rows; ++r)
-        found(tile.first + r, j) = static_cast<double>(tile.wanted(j)[r]);
+      for (std::size_t r = 0; r < tile.rows; ++r) found(tile.first + r, j) = static_cast<double>(tile.wanted(j)[r]);
       tile.push(j, end);
       sum += tile.squares(j);
     }

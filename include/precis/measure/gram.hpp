@@ -56,25 +56,34 @@ struct input_grams {
 
 namespace detail {
 
-/// Adds the tokens of x to the lower triangle of a Gram matrix. Each element is summed token by token, in order.
-template<executor Executor>
-void add_lower_gram(activations_view<const float> x, gram& into, Executor&& run) {
+/// Calls add(tokens [256 x in], first, height) for every 256 tokens of x, as values of type T, and every 128 rows of their
+/// Gram matrix. The executor distributes rows.
+template<class T, executor Executor, class Add>
+void each_part_of_gram(activations_view<const float> x, Executor&& run, const Add& add) {
   constexpr std::size_t rows_at_a_time = 128, tokens_at_a_time = 256;
-  if (into.sum.rows == 0) into.sum = basic_matrix<double>(x.features, x.features);
-  into.tokens += x.rows();
-  basic_matrix<double> buffer(std::min(tokens_at_a_time, x.rows()), x.features);
+  basic_matrix<T> buffer(std::min(tokens_at_a_time, x.rows()), x.features);
   for (std::size_t t0 = 0; t0 < x.rows(); t0 += tokens_at_a_time) {
     const std::size_t tokens = std::min(tokens_at_a_time, x.rows() - t0);
     for (std::size_t t = 0; t < tokens; ++t) copy_span(x((t0 + t) / x.tokens, (t0 + t) % x.tokens), buffer.row(t));
     const auto rows = std::as_const(buffer).view().row_range(0, tokens);
     run.for_each((x.features + rows_at_a_time - 1) / rows_at_a_time, [&](std::size_t block) {
-      const std::size_t first = block * rows_at_a_time, height = std::min(rows_at_a_time, x.features - first);
-      std::vector<double> workspace(kernel::product_workspace);
-      kernel::product_add<kernel::native_double_lanes>(
-          rows.col_range(first, height).transposed(), rows.col_range(0, first + height),
-          into.sum.view().row_range(first, height).col_range(0, first + height), as_writable_span(workspace));
+      const std::size_t first = block * rows_at_a_time;
+      add(rows, first, std::min(rows_at_a_time, x.features - first));
     });
   }
+}
+
+/// Adds the tokens of x to the lower triangle of a Gram matrix. Each element is summed token by token, in order.
+template<executor Executor>
+void add_lower_gram(activations_view<const float> x, gram& into, Executor&& run) {
+  if (into.sum.rows == 0) into.sum = basic_matrix<double>(x.features, x.features);
+  into.tokens += x.rows();
+  each_part_of_gram<double>(x, run, [&](const auto& tokens, std::size_t first, std::size_t height) {
+    std::vector<double> workspace(kernel::product_workspace);
+    kernel::product_add<kernel::native_double_lanes>(
+        tokens.col_range(first, height).transposed(), tokens.col_range(0, first + height),
+        into.sum.view().row_range(first, height).col_range(0, first + height), as_writable_span(workspace));
+  });
 }
 
 /// Copies the lower triangle to the upper one.

@@ -24,24 +24,16 @@ namespace detail {
 /// double.
 template<executor Executor>
 void add_lower_gram_in_blocks(activations_view<const float> x, gram& into, Executor&& run) {
-  constexpr std::size_t rows_at_a_time = 128, tokens_at_a_time = 256;
   if (into.sum.rows == 0) into.sum = basic_matrix<double>(x.features, x.features);
   into.tokens += x.rows();
-  float_matrix buffer(std::min(tokens_at_a_time, x.rows()), x.features);
-  for (std::size_t t0 = 0; t0 < x.rows(); t0 += tokens_at_a_time) {
-    const std::size_t tokens = std::min(tokens_at_a_time, x.rows() - t0);
-    for (std::size_t t = 0; t < tokens; ++t) copy_span(x((t0 + t) / x.tokens, (t0 + t) % x.tokens), buffer.row(t));
-    const auto rows = std::as_const(buffer).view().row_range(0, tokens);
-    run.for_each((x.features + rows_at_a_time - 1) / rows_at_a_time, [&](std::size_t block) {
-      const std::size_t first = block * rows_at_a_time, height = std::min(rows_at_a_time, x.features - first);
-      std::vector<float> workspace(kernel::product_workspace);
-      float_matrix sums(height, first + height);
-      kernel::product<>(rows.col_range(first, height).transposed(), rows.col_range(0, first + height), sums.view(),
-                        as_writable_span(workspace));
-      for (std::size_t r = 0; r < height; ++r)
-        for (std::size_t c = 0; c < first + height; ++c) into.sum(first + r, c) += static_cast<double>(sums(r, c));
-    });
-  }
+  each_part_of_gram<float>(x, run, [&](const auto& tokens, std::size_t first, std::size_t height) {
+    std::vector<float> workspace(kernel::product_workspace);
+    float_matrix sums(height, first + height);
+    kernel::product<>(tokens.col_range(first, height).transposed(), tokens.col_range(0, first + height), sums.view(),
+                      as_writable_span(workspace));
+    for (std::size_t r = 0; r < height; ++r)
+      for (std::size_t c = 0; c < first + height; ++c) into.sum(first + r, c) += static_cast<double>(sums(r, c));
+  });
 }
 
 /// Adds sum over tokens of (x - y) y' to `into`, in the same way. Requires inputs of the same shape.

@@ -163,6 +163,19 @@ void transformer::check_residual(std::size_t layer, const precis::activations& r
               "1 to " + std::to_string(c.context) + " tokens of " + std::to_string(stream_.total) + " features");
 }
 
+namespace {
+
+/// Runs a block on a stream and calls use(kept values, memory they live in).
+template<class Use>
+void run_and_keep(const block_run& run, activations_view<float> x, Use&& use) {
+  scratch_arena memory;
+  block_values kept = allocate_values(run, x.rows(), true, memory);
+  run_block(run, x, nullptr, &kept, memory);
+  use(std::as_const(kept), memory);
+}
+
+}  // namespace
+
 void transformer::run_layer(std::size_t layer, precis::activations& residual) const {
   check_residual(layer, residual);
   scratch_arena memory;
@@ -171,25 +184,23 @@ void transformer::run_layer(std::size_t layer, precis::activations& residual) co
 
 void transformer::inputs_of_layer(std::size_t layer, precis::activations& residual, const input_callback& sink) const {
   check_residual(layer, residual);
-  scratch_arena memory;
   const rotary::tables tables = rotary_.for_length(residual.tokens);
   const block_run run = run_of(layer, tables);
-  block_values kept = allocate_values(run, residual.view().rows(), true, memory);
-  run_block(run, residual.view(), nullptr, &kept, memory);
-  report_inputs(run, by_layer_[layer], residual.sequences, residual.tokens, kept, sink);
+  run_and_keep(run, residual.view(), [&](const block_values& kept, scratch_arena&) {
+    report_inputs(run, by_layer_[layer], residual.sequences, residual.tokens, kept, sink);
+  });
 }
 
 void transformer::gradient_of_layer(std::size_t layer, precis::activations& residual, precis::activations& gradient,
                                     const std::function<void()>& at_output, const sink_callback& sink) const {
   check_residual(layer, residual);
   check_residual(layer, gradient);
-  scratch_arena memory;
   const rotary::tables tables = rotary_.for_length(residual.tokens);
   const block_run run = run_of(layer, tables);
-  block_values kept = allocate_values(run, residual.view().rows(), true, memory);
-  run_block(run, residual.view(), nullptr, &kept, memory);
-  at_output();
-  backward_block(run, by_layer_[layer], residual.view(), gradient.view(), kept, sink, nullptr, memory);
+  run_and_keep(run, residual.view(), [&](const block_values& kept, scratch_arena& memory) {
+    at_output();
+    backward_block(run, by_layer_[layer], residual.view(), gradient.view(), kept, sink, nullptr, memory);
+  });
 }
 
 template<class Use>
@@ -197,11 +208,8 @@ void transformer::visit_blocks(const token_batch& batch, activations_view<float>
   embed(batch, x, nullptr);
   const rotary::tables tables = rotary_.for_length(batch.tokens);
   for (std::size_t l = 0; l < layers(); ++l) {
-    scratch_arena memory;
     const block_run run = run_of(l, tables);
-    block_values kept = allocate_values(run, x.rows(), true, memory);
-    run_block(run, x, nullptr, &kept, memory);
-    use(run, std::as_const(kept));
+    run_and_keep(run, x, [&](const block_values& kept, scratch_arena&) { use(run, kept); });
   }
 }
 

@@ -26,6 +26,7 @@ struct compress_command {
   model_options model;
   std::string plan, out, imatrix, split, calibration, inputs = "compressed";
   double damping = 0.1;
+  std::size_t iterations = 200;
   bool replace = false;
   run_options common;
 };
@@ -49,6 +50,10 @@ exit_status run(const compress_command& o) {
   const std::size_t part_bytes = split_bytes(o.split);
   if (part_bytes != 0 && !engine::has_gguf_name(o.out))
     precis::refuse({.what = "a folder as the output", .where = "--split", .expected = "an --out that ends in .gguf"});
+  if (o.common.coder().tune && (o.inputs != "compressed" || o.iterations == 0))
+    precis::refuse({.what = o.iterations == 0 ? "0 iterations" : "--inputs original",
+                    .where = "--fit signed_rounding",
+                    .expected = "--inputs compressed and --iterations of 1 or more, or --fit gptq"});
   require_writable({o.common.json});
   if (engine::has_gguf_name(o.out)) {
     if (o.replace || !std::filesystem::exists(o.out)) require_writable({o.out});
@@ -56,17 +61,17 @@ exit_status run(const compress_command& o) {
     require_new_folder(o.out);
   }
   const std::string version = version_text(), tool = version.substr(0, version.find('\n'));
-  const compression_result done =
-      compress({.model = o.model,
-                .plan = o.plan,
-                .out = o.out,
-                .imatrix = o.imatrix,
-                .calibration = o.calibration,
-                .rounding = {.damping = o.damping, .from_compressed = o.inputs == "compressed"},
-                .replace = o.replace,
-                .split_bytes = part_bytes,
-                .tool = tool},
-               o.common);
+  const compression_result done = compress(
+      {.model = o.model,
+       .plan = o.plan,
+       .out = o.out,
+       .imatrix = o.imatrix,
+       .calibration = o.calibration,
+       .rounding = {.damping = o.damping, .from_compressed = o.inputs == "compressed", .iterations = o.iterations},
+       .replace = o.replace,
+       .split_bytes = part_bytes,
+       .tool = tool},
+      o.common);
   const precis::size_report& size = done.size;
   if (!o.plan.empty())
     fmt::print("matrices  {} -> {} bytes: {:.3f} bits per weight, {:.2f} times smaller ({:.1f} % less)\n",
@@ -78,6 +83,7 @@ exit_status run(const compress_command& o) {
   if (done.rounded > 0)
     fmt::print("gptq      {} of {} matrices compensated; relative output error {:.3g} on average\n", done.compensated,
                done.rounded, done.mean_error);
+  if (done.tuned > 0) fmt::print("tuned     {} of {} matrices by signed rounding\n", done.tuned, done.rounded);
   if (!o.imatrix.empty()) fmt::print("imatrix   {} matrices had an importance\n", done.with_importance);
   const std::string wrote =
       done.files.size() < 2 ? o.out
@@ -97,6 +103,7 @@ exit_status run(const compress_command& o) {
                              {"all_original_bytes", done.all_before},
                              {"removed_weights", done.removed},
                              {"compensated_matrices", done.compensated},
+                             {"tuned_matrices", done.tuned},
                              {"mean_output_error", done.mean_error},
                              {"imatrix_matrices", done.with_importance},
                              {"fit", done.fit}});
@@ -143,8 +150,12 @@ void add_compress(command_line& line) {
       .shows_default()
       .positive()
       .only_if(with_data, "--calibration");
+  c.add("--iterations", o->iterations,
+        "with --fit signed_rounding: steps that tune the rounding of each layer; the time grows with them")
+      .shows_default()
+      .only_if([o] { return o->common.coder().tune; }, "--fit signed_rounding");
   c.add_flag("--replace", o->replace, "replace an existing output");
-  add_fit(c, o->common, true);
+  add_fit(c, o->common, true, true);
   add_common(c, o->common);
   c.runs([o] { return run(*o); });
 }

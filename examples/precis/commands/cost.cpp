@@ -85,7 +85,7 @@ std::vector<std::string> entries_of(const cost_command& o) {
 
 /// Costs from the statistics of a calibration, of the fit that ships.
 exit_status run_with_calibration(const cost_command& o) {
-  if (!o.common.coder().compensate)
+  if (o.common.coder() != fit_called("gptq"))
     precis::refuse({.what = "--calibration with --fit " + o.common.fit, .where = "cost", .expected = "--fit gptq"});
   if (!o.text.file.empty() || o.time)
     precis::refuse({.what = o.time ? "--time" : "--text",

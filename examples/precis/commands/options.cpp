@@ -48,20 +48,22 @@ void add_common(subcommand& c, run_options& o) {
   c.add_flag("--quiet", o.quiet, "print no progress");
 }
 
-option add_fit(subcommand& c, run_options& o, bool with_data) {
-  const std::string help =
+option add_fit(subcommand& c, run_options& o, bool with_data, bool with_tuning) {
+  std::string help =
       "codes of integer and small-float formats: clip_search, which searches the range of every group, or nearest, "
       "which spans it (faster, less exact)";
-  return c
-      .add("--fit", o.fit,
-           with_data ? help +
-                           "; or of all formats, ggml's blocks too: gptq, which keeps the outputs near the original's "
-                           "on the data of --calibration"
-                     : help)
-      .one_of(with_data ? std::vector<std::string>{"clip_search", "nearest", "gptq"}
-                        : std::vector<std::string>{"clip_search", "nearest"})
-      .shows_default()
-      .tells(o.fit_given);
+  std::vector<std::string> names{"clip_search", "nearest"};
+  if (with_data) {
+    help +=
+        "; or of all formats, ggml's blocks too: gptq, which keeps the outputs near the original's on the data of "
+        "--calibration";
+    names.emplace_back("gptq");
+  }
+  if (with_tuning) {
+    help += "; or signed_rounding, which begins with gptq and tunes the rounding of whole layers (best and slowest)";
+    names.emplace_back("signed_rounding");
+  }
+  return c.add("--fit", o.fit, help).one_of(std::move(names)).shows_default().tells(o.fit_given);
 }
 
 option add_shard(subcommand& c, resume_options& o) {

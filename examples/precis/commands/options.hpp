@@ -26,7 +26,7 @@ inline constexpr std::size_t most_threads = 1024;
 /// --json, --threads and --quiet.
 void add_common(subcommand& c, run_options& o);
 /// --fit.
-option add_fit(subcommand& c, run_options& o, bool with_data = false);
+option add_fit(subcommand& c, run_options& o, bool with_data = false, bool with_tuning = false);
 /// --resume and --partial, which are refused where nothing would be kept; `when` says, for the message, with what they go.
 void add_resume(subcommand& c, resume_options& o, std::function<bool()> applies = {}, const std::string& when = {});
 /// --shard, for a job whose cells several processes can compute.

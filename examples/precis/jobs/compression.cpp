@@ -78,6 +78,9 @@ struct rounded_plan {
   [[nodiscard]] std::size_t compensated() const {
     return static_cast<std::size_t>(std::ranges::count(matrices, true, &rounded::compensated));
   }
+  [[nodiscard]] std::size_t tuned() const {
+    return static_cast<std::size_t>(std::ranges::count(matrices, true, &rounded::tuned));
+  }
   [[nodiscard]] double mean_error() const {
     double sum = 0;
     for (const rounded& m : matrices) sum += m.relative_error;
@@ -86,7 +89,7 @@ struct rounded_plan {
 };
 [[nodiscard]] rounded_plan round_with_data(const compression_request& r, const run_options& o,
                                            std::span<const precis::matrix_choice> choices,
-                                           const std::string& fingerprint) {
+                                           const std::string& fingerprint, bool tune) {
   if (r.calibration.empty())
     precis::refuse({.what = "--fit gptq, as " + r.plan + " says, without data",
                     .where = "compress",
@@ -95,7 +98,9 @@ struct rounded_plan {
   const calibration c = read_calibration(r.calibration, fingerprint, s.model.matrices());
   rounded_plan out;
   for (const precis::matrix_choice& each : choices) out.names.push_back(each.name);
-  out.matrices = round_model(s, choices, c, r.rounding, o);
+  rounding_options how = r.rounding;
+  if (!tune) how.iterations = 0;
+  out.matrices = round_model(s, choices, c, how, o);
   return out;
 }
 
@@ -188,7 +193,7 @@ compression_result compress(const compression_request& r, const run_options& o) 
                     .where = r.imatrix,
                     .expected = "the importance matrix of this model, and ggml's blocks in the plan"});
   rounded_plan rounded;
-  if (fit.compensate) rounded = round_with_data(r, o, resolved.matrices, fingerprint);
+  if (fit.compensate) rounded = round_with_data(r, o, resolved.matrices, fingerprint, fit.tune);
   engine::compressed_sizes written;
   {
     progress bar("packing", resolved.matrices.size() + resolved.tables.size(), o.how());
@@ -240,6 +245,7 @@ compression_result compress(const compression_request& r, const run_options& o) 
           .removed = removed,
           .rounded = rounded.matrices.size(),
           .compensated = rounded.compensated(),
+          .tuned = rounded.tuned(),
           .mean_error = rounded.mean_error(),
           .files = written.files,
           .with_importance = with_importance};

@@ -41,6 +41,7 @@ struct compression_result {
   std::size_t removed = 0;                        ///< weights pruned
   std::size_t rounded = 0;                        ///< matrices that --fit gptq packed
   std::size_t compensated = 0;                    ///< of these, by compensated rounding
+  std::size_t tuned = 0;                          ///< and by signed rounding
   double mean_error = 0;                          ///< relative output error of these
   std::vector<std::filesystem::path> files = {};  ///< GGUF: those that were written
   std::size_t with_importance = 0;                ///< matrices that the --imatrix file weighed

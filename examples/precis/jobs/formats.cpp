@@ -54,10 +54,14 @@ void code_fit::operator()(const precis::kernel::grid_format& f, precis::weight_v
     precis::dispatch::nearest{}(f, weights, packed);
 }
 
-std::string to_string(code_fit fit) { return fit.compensate ? "gptq" : fit.search ? "clip_search" : "nearest"; }
+std::string to_string(code_fit fit) {
+  if (fit.compensate) return fit.tune ? "signed_rounding" : "gptq";
+  return fit.search ? "clip_search" : "nearest";
+}
 code_fit fit_called(std::string_view name) {
-  PRECIS_EXPECTS(name == "clip_search" || name == "nearest" || name == "gptq", "one of the three");
-  return {.search = name != "nearest", .compensate = name == "gptq"};
+  const bool tune = name == "signed_rounding", compensate = tune || name == "gptq";
+  PRECIS_EXPECTS(compensate || name == "clip_search" || name == "nearest", "one of the four");
+  return {.search = name != "nearest", .compensate = compensate, .tune = tune};
 }
 
 void set_fit(std::vector<std::string>& notes, code_fit fit) {
@@ -65,7 +69,7 @@ void set_fit(std::vector<std::string>& notes, code_fit fit) {
   notes.push_back("fit " + to_string(fit));
 }
 std::optional<code_fit> fit_of(const std::vector<std::string>& notes) {
-  for (const char* const name : {"clip_search", "nearest", "gptq"})
+  for (const char* const name : {"clip_search", "nearest", "gptq", "signed_rounding"})
     if (std::ranges::count(notes, std::string("fit ") + name) != 0) return fit_called(name);
   return std::nullopt;
 }

@@ -38,17 +38,18 @@ struct formats {
   static void decode(std::size_t entry, std::span<const std::byte> packed, precis::mutable_weight_view weights);
 };
 
-/// precis::fit::clip_search or precis::fit::nearest, compiled once in formats.cpp; or precis::fit::gptq, which needs the
-/// statistics of a calibration and is run by jobs/rounding.hpp.
+/// precis::fit::clip_search or precis::fit::nearest, compiled once in formats.cpp; or precis::fit::gptq, and
+/// precis::fit::signed_rounding after it, which need the statistics of a calibration and are run by jobs/rounding.hpp.
 struct code_fit {
   bool search = true;
   bool compensate = false;
+  bool tune = false;  ///< after compensation
 
   /// Errors: a fit that needs statistics.
   void operator()(const precis::kernel::grid_format& f, precis::weight_view weights, std::span<std::byte> packed) const;
   bool operator==(const code_fit&) const = default;
 };
-/// "clip_search", "nearest" or "gptq", and back. Requires one of the three.
+/// "clip_search", "nearest", "gptq" or "signed_rounding", and back. Requires one of the four.
 [[nodiscard]] std::string to_string(code_fit fit);
 [[nodiscard]] code_fit fit_called(std::string_view name);
 

@@ -1,6 +1,7 @@
 #include "jobs/rounding.hpp"
 
 #include "jobs/formats.hpp"
+#include "jobs/layer_by_layer.hpp"
 #include "jobs/progress.hpp"
 #include "jobs/run_options.hpp"
 #include "jobs/session.hpp"
@@ -13,7 +14,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <optional>
 #include <utility>
 
 namespace program {
@@ -75,8 +75,7 @@ rounded round_matrix(precis::weight_view target, std::size_t entry, const std::s
     if (known && by->usable() && format && fit::gptq::serves(*format)) {
       const fit::fitted report = fit::gptq{}(*format, target, {gram, by, by_eights}, result.bytes, precis::sequential{},
                                              compiled_codecs{entry});
-      const double signal = signal_of(target, *gram, *by);
-      result.relative_error = signal > 0 ? report.error / signal : 0.0;
+      result.error = report.error;
       result.compensated = report.compensated;
       return;
     }
@@ -91,9 +90,7 @@ rounded round_matrix(precis::weight_view target, std::size_t entry, const std::s
     if (!known || !by->usable()) return;
     precis::float_matrix decoded(target.rows, target.cols);
     formats::decode(entry, result.bytes, decoded.view());
-    const double signal = signal_of(target, *gram, *by);
-    result.relative_error =
-        signal > 0 ? fit::compensated_error(target, decoded.view(), gram->sum, by->ridge) / signal : 0.0;
+    result.error = fit::compensated_error(target, decoded.view(), gram->sum, by->ridge);
   };
   try {
     encode();
@@ -106,102 +103,6 @@ rounded round_matrix(precis::weight_view target, std::size_t entry, const std::s
 }
 
 namespace {
-
-/// One input of a layer while a model is rounded layer by layer.
-struct layer_input {
-  std::vector<std::size_t> matrices;
-  precis::measure::input_statistics of_compressed;
-  precis::basic_matrix<double> cross;  ///< sum over tokens of (x - y) y'; empty: tokens do not correspond
-};
-
-/// The inputs of a layer on one window, as the model reports them.
-struct captured_input {
-  std::vector<std::size_t> matrices;
-  precis::activations values;
-};
-std::vector<captured_input> capture(const engine::transformer& model, std::size_t layer,
-                                    precis::activations& residual) {
-  std::vector<captured_input> all;
-  model.run_layer(layer, residual, [&](const precis::linear_input& i) {
-    captured_input one{{i.matrices.begin(), i.matrices.end()},
-                       precis::activations(i.input.sequences, i.input.tokens, i.input.features)};
-    for (std::size_t q = 0; q < i.input.sequences; ++q)
-      for (std::size_t t = 0; t < i.input.tokens; ++t)
-        std::ranges::copy(i.input(q, t), one.values.view()(q, t).begin());
-    all.push_back(std::move(one));
-  });
-  return all;
-}
-
-/// A model that is rounded layer by layer: the residuals of every window in the original and in the packed model.
-class layer_by_layer {
- public:
-  layer_by_layer(const session& s, const calibration& c, const rounding_options& how, const run_options& o)
-      : original_(s.model), packed_(s.model), how_(how), pool_(o.pool()) {
-    for (const precis::token_batch& w : c.windows) of_original_.push_back(original_.enter(w));
-    of_packed_ = of_original_;
-  }
-
-  /// Runs a layer of the original on all windows and keeps its inputs; the original's residuals then leave the layer.
-  /// @return the matrices that read each input, in the order of the layer's computation.
-  [[nodiscard]] std::vector<std::vector<std::size_t>> enter(std::size_t layer) {
-    of_layer_.assign(of_original_.size(), {});
-    pool_.for_each(of_original_.size(),
-                   [&](std::size_t w) { of_layer_[w] = capture(original_, layer, of_original_[w]); });
-    std::vector<std::vector<std::size_t>> stages;
-    for (const std::vector<captured_input>& window : of_layer_)
-      for (const captured_input& i : window)
-        if (std::ranges::find(stages, i.matrices) == stages.end()) stages.push_back(i.matrices);
-    return stages;
-  }
-  /// Gathers one input of the layer in the packed model as it is now, whose earlier matrices make up for errors already.
-  [[nodiscard]] layer_input gather(std::size_t layer, const std::vector<std::size_t>& readers) {
-    layer_input input{.matrices = readers, .of_compressed = {}, .cross = {}};
-    bool comparable = true;
-    constexpr std::size_t at_a_time = 4;
-    for (std::size_t first = 0; first < of_packed_.size(); first += at_a_time) {
-      const std::size_t count = std::min(at_a_time, of_packed_.size() - first);
-      std::vector<std::vector<captured_input>> y(count);
-      pool_.for_each(count, [&](std::size_t k) {
-        precis::activations residual = of_packed_[first + k];
-        y[k] = capture(packed_, layer, residual);
-      });
-      for (std::size_t k = 0; k < count; ++k) {
-        const auto reads_same = [&](const captured_input& i) { return i.matrices == readers; };
-        const auto of_y = std::ranges::find_if(y[k], reads_same);
-        const auto of_x = std::ranges::find_if(of_layer_[first + k], reads_same);
-        if (of_y == y[k].end()) continue;
-        const precis::activations_view<const float> b = std::as_const(of_y->values).view();
-        input.of_compressed.add(b, pool_);
-        // Tokens that are routed to an expert need not be the same ones.
-        comparable = comparable && of_x != of_layer_[first + k].end() && b.rows() == of_packed_[first + k].tokens &&
-                     of_x->values.view().rows() == b.rows();
-        if (comparable)
-          precis::measure::detail::add_cross_moments(std::as_const(of_x->values).view(), b, input.cross, pool_);
-      }
-    }
-    if (!comparable) input.cross = {};
-    input.of_compressed.finish(original_.matrices()[readers.front()].name);
-    return input;
-  }
-
-  /// Replaces a matrix of the packed model.
-  void replace(std::size_t matrix, std::size_t entry, std::span<const std::byte> bytes) {
-    formats::decode(entry, bytes, packed_.weights(matrix));
-  }
-  /// The packed model's residuals leave the layer, with its matrices as they are now.
-  void leave(std::size_t layer) {
-    pool_.for_each(of_packed_.size(), [&](std::size_t w) { packed_.run_layer(layer, of_packed_[w]); });
-  }
-
- private:
-  const engine::transformer& original_;
-  engine::transformer packed_;
-  rounding_options how_;
-  worker_pool pool_;
-  std::vector<precis::activations> of_original_, of_packed_;
-  std::vector<std::vector<captured_input>> of_layer_;  ///< [windows] inputs of the current layer in the original
-};
 
 /// A copy of a matrix, pruned as the choice says.
 precis::float_matrix pruned(precis::weight_view w, const precis::matrix_choice& c) {
@@ -229,6 +130,10 @@ std::vector<rounded> round_model(const session& s, std::span<const precis::matri
     const std::size_t i = of_matrix[m];
     result[i] = round_matrix(target, choices[i].entry, choices[i].name, g, f == nullptr ? nullptr : &f->by,
                              f == nullptr ? nullptr : &f->by_eights);
+    if (f != nullptr && f->by.usable()) {
+      const double signal = signal_of(target, *g, f->by);
+      result[i].relative_error = signal > 0 ? result[i].error / signal : 0.0;
+    }
     bar.step();
   };
   std::vector<bool> done(matrices.size());
@@ -257,6 +162,13 @@ std::vector<rounded> round_model(const session& s, std::span<const precis::matri
         for (const std::size_t m : in.matrices)
           if (of_matrix[m] != calibration::none)
             both.replace(m, choices[of_matrix[m]].entry, result[of_matrix[m]].bytes);
+      }
+      if (how.iterations > 0) {
+        std::vector<tunable_matrix> of_layer;
+        for (std::size_t i = 0; i < choices.size(); ++i)
+          if (matrices[choices[i].matrix].layer == l && done[choices[i].matrix])
+            of_layer.push_back({choices[i].matrix, choices[i].entry, result[i].bytes});
+        for (const std::size_t m : both.tune(l, of_layer)) result[of_matrix[m]].tuned = true;
       }
       both.leave(l);
     }
@@ -297,13 +209,14 @@ precis::cost_table rounding_costs(const session& s, const std::vector<std::strin
     for (const std::size_t m : readers) {
       stop_if_interrupted();
       const precis::weight_view w = s.model.weights(m);
-      const double scale = in_nats ? 0.5 * c.sensitivity[m] * signal_of(w, g, f.by) /
-                                         static_cast<double>(std::max<std::size_t>(1, g.tokens))
-                                   : 1.0;
+      const double signal = in_nats ? 0.0 : signal_of(w, g, f.by);
+      const double scale = in_nats ? 0.5 * c.sensitivity[m] / static_cast<double>(std::max<std::size_t>(1, g.tokens))
+                           : signal > 0 ? 1.0 / signal
+                                        : 0.0;
       pool.for_each(index.size(), [&](std::size_t e) {
         double& cost = t.costs[unit_of[m] * index.size() + e];
         try {
-          cost += scale * round_matrix(w, index[e], matrices[m].name, &g, &f.by, &f.by_eights).relative_error;
+          cost += scale * round_matrix(w, index[e], matrices[m].name, &g, &f.by, &f.by_eights).error;
         } catch (const precis::error&) {
           precis::codec::check_finite(w, matrices[m].name);
           cost =

@@ -24,13 +24,17 @@ struct rounding_options {
   /// Whether each layer sees the inputs that the layers before it, already packed, give it, and makes up for their
   /// errors; or the inputs of the original model.
   bool from_compressed = true;
+  std::size_t iterations = 0;  ///< of fit::signed_rounding after fit::gptq, per layer; 0: none. Needs from_compressed
+  std::size_t batch = 8;       ///< windows per iteration
 };
 
 /// One packed matrix and how far its outputs are from the original's.
 struct rounded {
   precis::aligned_bytes bytes;
-  double relative_error = 0;  ///< squared outputs of the error over those of the matrix, with damping
+  double error = 0;           ///< squared outputs of the error, with damping; 0 if no data reached the matrix
+  double relative_error = 0;  ///< in round_model: squared outputs of the error over those of the matrix, with damping
   bool compensated = false;   ///< by fit::gptq; else encoded on its own
+  bool tuned = false;         ///< and by fit::signed_rounding; relative_error is that before
 };
 
 /// Packs one matrix in an entry. `target` is what to approximate: the weights, or corrected ones. A format that

@@ -19,6 +19,7 @@ void warn_of_refused_threads(std::size_t refused) {
 
 code_fit agreed_fit(const std::vector<std::string>& notes, const run_options& o, const std::string& where) {
   const code_fit made_with = fit_of(notes).value_or(o.coder());
+  if (o.fit_given && o.coder().tune && made_with.compensate) return o.coder();  // it begins with gptq
   if (o.fit_given && made_with != o.coder())
     precis::refuse(
         {.what = "it was made for --fit " + to_string(made_with),

@@ -69,7 +69,8 @@ TEST_CASE("awq refuses", "[fit][awq][refusal]") {
   CHECK(message(mean_absolute, gram(), 0).find("0 steps") != std::string::npos);
   CHECK(message({1, 2}, gram(), 20).find("statistics of 2 inputs") != std::string::npos);
   CHECK(message({1, 2, -3, 4}, gram(), 20).find("mean absolute input") != std::string::npos);
-  CHECK(message({1, 2, std::numeric_limits<double>::infinity(), 4}, gram(), 20).find("mean absolute") != std::string::npos);
+  CHECK(message({1, 2, std::numeric_limits<double>::infinity(), 4}, gram(), 20).find("mean absolute") !=
+        std::string::npos);
   measure::gram none = gram();
   none.tokens = 0;
   CHECK(message(mean_absolute, none, 20).find("no tokens") != std::string::npos);

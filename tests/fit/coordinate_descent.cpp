@@ -35,7 +35,8 @@ bool can_improve(weight_view w, const fit::level_table& t, const basic_matrix<do
 
 }  // namespace
 
-TEST_CASE("coordinate descent of fixture Q ends where no single code can be better", "[fit][coordinate_descent][oracle]") {
+TEST_CASE("coordinate descent of fixture Q ends where no single code can be better",
+          "[fit][coordinate_descent][oracle]") {
   const codec::grid_format f{.rule = codec::grid_rule::affine, .code_bits = 2};
   std::vector<std::byte> packed(f.layout_of(2, 4).bytes);
   codec::encode(f, fixture_q::weights.view(), packed);
@@ -55,7 +56,8 @@ TEST_CASE("coordinate descent of fixture Q ends where no single code can be bett
   }
 }
 
-TEST_CASE("coordinate descent @post: error never rises, inside ggml's blocks, too", "[fit][coordinate_descent][property]") {
+TEST_CASE("coordinate descent @post: error never rises, inside ggml's blocks, too",
+          "[fit][coordinate_descent][property]") {
   const float_matrix w = encoded::weights(6, 256);
   std::vector<float> x(encoded::weights(512, 256).values);
   for (std::size_t i = 1; i < x.size(); ++i) x[i] += 0.9f * x[i - 1];
@@ -83,6 +85,7 @@ TEST_CASE("coordinate descent refuses the statistics of another matrix", "[fit][
   const encoded_matrix m("q4_k", w);
   const fit::level_table t = fit::levels_of(kernel::blocks::q4_k{}, m.packed, 2, 256);
   fit::rounded_matrix rounded{.rows = 2, .cols = 256, .codes = std::vector<std::uint8_t>(512), .values = m.decoded};
-  CHECK(refusal([&] { fit::coordinate_descent{}(w.view(), t, fixture_q::gram(), 0, rounded); })
-            .find("statistics of 4 inputs for rows of 256") != std::string::npos);
+  CHECK(refusal([&] {
+          fit::coordinate_descent{}(w.view(), t, fixture_q::gram(), 0, rounded);
+        }).find("statistics of 4 inputs for rows of 256") != std::string::npos);
 }

@@ -9,8 +9,8 @@
 
 namespace encoded {
 
-using precis::codec::standard;
 using precis::float_matrix;
+using precis::codec::standard;
 
 /// An encoded matrix, its format and its decoded values.
 struct encoded_matrix {

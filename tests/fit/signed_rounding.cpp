@@ -48,7 +48,8 @@ fit::tuned tune(encoded_matrix& m, const float_matrix& w, const basic_matrix<dou
 
 }  // namespace
 
-TEST_CASE("signed rounding @post: loss <= loss_before, and it is that of the stored bytes", "[fit][signed_rounding][property]") {
+TEST_CASE("signed rounding @post: loss <= loss_before, and it is that of the stored bytes",
+          "[fit][signed_rounding][property]") {
   const float_matrix w = encoded::weights(8, 256);
   std::vector<float> x(encoded::weights(512, 256).values);
   for (std::size_t t = 0; t < 512; ++t)
@@ -85,8 +86,7 @@ TEST_CASE("signed rounding of fixture Q comes near the best codes of its grid", 
     best += least;
   }
   std::vector<fit::rounding_variables> v;
-  v.emplace_back(kernel::packed_format(rows), w.view(),
-                 std::as_const(decoded).view(), packed);
+  v.emplace_back(kernel::packed_format(rows), w.view(), std::as_const(decoded).view(), packed);
   const std::span<std::byte> bytes[] = {packed};
   const fit::tuned found = fit::signed_rounding{.iterations = 100, .checks = 100}(v, bytes, linear_block{w, gram});
   CHECK(found.loss_before == Approx(5.7311111111).epsilon(1e-5));

@@ -56,6 +56,40 @@ TEST_CASE("calibrate, cost, plan, compress and evaluate: gptq beats the other fi
   }
 }
 
+TEST_CASE("compress --fit signed_rounding beats gptq in the same bytes, and says first how long it takes",
+          "[program][calibrate]") {
+  const scratch here("calibrate-tune");
+  done(here, {"calibrate", world, "--text", calibration_text, "--windows", "24", "--gradients", "0", "--out",
+              "w.calibration"});
+  for (const std::string format : {"affine3.g32.h", "q4_0"}) {
+    CAPTURE(format);
+    done(here, {"plan", world, "--uniform", format, "--out", "u.plan"});
+    const std::vector<std::string> common{"compress", world, "--plan", "u.plan", "--calibration", "w.calibration"};
+    const auto with = [&](std::vector<std::string> more) {
+      more.insert(more.begin(), common.begin(), common.end());
+      return done(here, more);
+    };
+    with({"--fit", "gptq", "--out", format + ".gptq"});
+    const std::string said = with({"--fit", "signed_rounding", "--iterations", "60", "--out", format + ".tuned"});
+    CHECK_THAT(said, ContainsSubstring("60 iterations"));
+    CHECK_THAT(said, ContainsSubstring("by signed rounding"));
+    CHECK_THAT(test::read(here / (format + ".tuned/model.plan")), ContainsSubstring("fit signed_rounding"));
+    CHECK(divergence(here, format + ".tuned") < divergence(here, format + ".gptq"));
+  }
+  for (const std::vector<std::string>& wrong :
+       {std::vector<std::string>{"--fit", "signed_rounding", "--inputs", "original"},
+        {"--fit", "signed_rounding", "--iterations", "0"},
+        {"--fit", "gptq", "--iterations", "10"}}) {
+    std::vector<std::string> all{"compress",      world,           "--plan", "u.plan",
+                                 "--calibration", "w.calibration", "--out",  "no"};
+    all.insert(all.end(), wrong.begin(), wrong.end());
+    const auto found = run(here.path(), all);
+    INFO(found.text);
+    CHECK(found.status != 0);
+    CHECK_FALSE(std::filesystem::exists(here / "no"));
+  }
+}
+
 TEST_CASE("a calibration of another model, or none, is refused before any work", "[program][calibrate][bad-input]") {
   const scratch here("calibrate-bad");
   const std::string arithmetic = std::string(PRECIS_SOURCE_DIR) + "/examples/models/arithmetic";

@@ -40,7 +40,13 @@ class packed_layer {
   packed_layer(engine::transformer& packed, std::size_t layer, std::span<const std::size_t> matrices,
                std::span<const precis::activations> entering, std::span<const precis::activations> wanted,
                const rounding_options& how, const worker_pool& pool)
-      : packed_(packed), layer_(layer), matrices_(matrices), entering_(entering), wanted_(wanted), how_(how), pool_(pool) {}
+      : packed_(packed),
+        layer_(layer),
+        matrices_(matrices),
+        entering_(entering),
+        wanted_(wanted),
+        how_(how),
+        pool_(pool) {}
 
   [[nodiscard]] double loss(std::span<const fit::rounding_variables> m) const {
     put(m);
@@ -74,7 +80,8 @@ class packed_layer {
  private:
   /// The packed model's matrices take the values of the variables.
   void put(std::span<const fit::rounding_variables> m) const {
-    for (std::size_t i = 0; i < m.size(); ++i) precis::codec::copy_values(m[i].values.view(), packed_.weights(matrices_[i]));
+    for (std::size_t i = 0; i < m.size(); ++i)
+      precis::codec::copy_values(m[i].values.view(), packed_.weights(matrices_[i]));
   }
   [[nodiscard]] double values(std::span<const precis::activations> windows) const {
     double sum = 0;
@@ -118,7 +125,8 @@ class packed_layer {
 
 }  // namespace
 
-layer_by_layer::layer_by_layer(const session& s, const calibration& c, const rounding_options& how, const run_options& o)
+layer_by_layer::layer_by_layer(const session& s, const calibration& c, const rounding_options& how,
+                               const run_options& o)
     : original_(s.model), packed_(s.model), how_(how), pool_(o.pool()), chat_(o.how()) {
   for (const precis::token_batch& w : c.windows) of_original_.push_back(original_.enter(w));
   of_packed_ = of_original_;
@@ -206,7 +214,8 @@ std::vector<std::size_t> layer_by_layer::tune(std::size_t layer, std::span<const
       bar.step();
     }
   };
-  const fit::tuned found = fit::signed_rounding{.iterations = how_.iterations}(variables, packed, counted{block, *bar_});
+  const fit::tuned found =
+      fit::signed_rounding{.iterations = how_.iterations}(variables, packed, counted{block, *bar_});
   for (std::size_t i = 0; i < matrices.size(); ++i) replace(matrices[i].matrix, matrices[i].entry, matrices[i].bytes);
   if (found.iteration == 0) tuned.clear();
   return tuned;

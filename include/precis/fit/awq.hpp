@@ -17,10 +17,11 @@ PRECIS_IEEE_BEGIN
 
 /// Scales of a matrix's inputs and what they leave of the output error.
 struct channel_scales {
-  std::vector<double> scale{};  ///< [in] columns are multiplied by it before rounding; the producer of the input is divided
-  double exponent = 0;          ///< the chosen r
-  double error = 0;             ///< mean squared error of the outputs
-  double error_without = 0;     ///< with all scales 1
+  std::vector<double>
+      scale{};          ///< [in] columns are multiplied by it before rounding; the producer of the input is divided
+  double exponent = 0;  ///< the chosen r
+  double error = 0;     ///< mean squared error of the outputs
+  double error_without = 0;  ///< with all scales 1
 };
 
 /// Scales input channels before rounding, so that channels with large activations lose less:
@@ -95,7 +96,8 @@ struct awq {
           "those of this matrix's inputs");
     if (gram.tokens == 0) bad("statistics of no tokens", "one token or more");
     for (const double a : mean_absolute)
-      if (!(a >= 0) || !kernel::is_finite(a)) bad("a mean absolute input of " + std::to_string(a), "finite numbers of 0 or more");
+      if (!(a >= 0) || !kernel::is_finite(a))
+        bad("a mean absolute input of " + std::to_string(a), "finite numbers of 0 or more");
   }
 };
 

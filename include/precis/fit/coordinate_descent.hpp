@@ -45,9 +45,8 @@ struct coordinate_descent {
               .expected = "those of this matrix's inputs"});
     std::vector<std::size_t> changed(target.rows);
     std::vector<double> errors(target.rows);
-    run.for_each(target.rows, [&](std::size_t r) {
-      changed[r] = improve_row(r, target, table, gram, ridge, rounded, errors[r]);
-    });
+    run.for_each(target.rows,
+                 [&](std::size_t r) { changed[r] = improve_row(r, target, table, gram, ridge, rounded, errors[r]); });
     std::size_t count = 0;
     rounded.error = 0;
     for (std::size_t r = 0; r < target.rows; ++r) {
@@ -94,15 +93,18 @@ struct coordinate_descent {
   static void add(double by, std::span<const double> row, std::vector<double>& to) noexcept {
     for (std::size_t i = 0; i < to.size(); ++i) to[i] += by * row[i];
   }
-  [[nodiscard]] static float value_of(const level_table& t, std::size_t row, std::size_t j, std::uint8_t code) noexcept {
+  [[nodiscard]] static float value_of(const level_table& t, std::size_t row, std::size_t j,
+                                      std::uint8_t code) noexcept {
     const std::size_t at = t.at(j / t.length, row);
     return t.step[at] * (t.levels.empty() ? static_cast<float>(code) : t.levels[code]) + t.offset[at];
   }
-  [[nodiscard]] static std::uint8_t nearest(const level_table& t, std::size_t row, std::size_t j, double wanted) noexcept {
+  [[nodiscard]] static std::uint8_t nearest(const level_table& t, std::size_t row, std::size_t j,
+                                            double wanted) noexcept {
     const std::size_t at = t.at(j / t.length, row);
     if (t.step[at] == 0.f) return 0;
     const double x = (wanted - static_cast<double>(t.offset[at])) / static_cast<double>(t.step[at]);
-    if (t.levels.empty()) return static_cast<std::uint8_t>(math::floor(std::clamp(x, 0.0, static_cast<double>(t.top)) + 0.5));
+    if (t.levels.empty())
+      return static_cast<std::uint8_t>(math::floor(std::clamp(x, 0.0, static_cast<double>(t.top)) + 0.5));
     std::size_t best = 0;
     while (best + 1 < t.levels.size() &&
            x > 0.5 * (static_cast<double>(t.levels[best]) + static_cast<double>(t.levels[best + 1])))

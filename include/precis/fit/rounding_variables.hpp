@@ -24,8 +24,8 @@ PRECIS_IEEE_BEGIN
 ///
 ///     value = step * level(clip(round(t(u) + V))) + offset,    t(u): u on the scale of the codes
 ///
-/// The weights u are the target's, moved as little as makes them round to the codes of the encoded matrix, so that tuning
-/// starts there whatever chose those codes.
+/// The weights u are the target's; one that rounds to another code than that of the encoded matrix is moved to a quarter of
+/// a step from the latter, so that tuning starts there, whatever chose it, and the first iterations do not undo it.
 class rounding_variables {
  public:
   [[nodiscard]] static bool serves(const kernel::packed_format& f) {
@@ -45,7 +45,6 @@ class rounding_variables {
     }
     shift_.assign(target.rows * target.cols, 0.f);
     codes_.assign(shift_.size(), 0);
-    constexpr float inside = 0.499f;
     for (std::size_t r = 0; r < target.rows; ++r)
       for (std::size_t c = 0; c < target.cols; ++c) {
         const std::size_t at = table_.at(c / table_.length, r);
@@ -54,10 +53,10 @@ class rounding_variables {
         if (step == 0.f) continue;
         const float code = rounded(coordinate((decoded(r, c) - offset) / step));
         const float wanted = coordinate((target(r, c) - offset) / step);
-        const float nearest = std::clamp(wanted, code - inside, code + inside);
         // Beyond the ends of the grid the weight itself rounds to the code; it stays, so that a range can follow it.
         const bool clipped = (code == 0 && wanted < 0) || (code == table_.top && wanted > table_.top);
-        if (nearest != wanted && !clipped) u_(r, c) = step * level_at(nearest) + offset;
+        if (clipped || rounded(wanted) == code) continue;
+        u_(r, c) = step * level_at(std::clamp(wanted, code - moved, code + moved)) + offset;
       }
     start_ranges();
     round();
@@ -86,7 +85,7 @@ class rounding_variables {
         const float step = table_.step[at], offset = table_.offset[at], g = gradient(r, c);
         if (step == 0.f) continue;
         const float t = coordinate((u_(r, c) - offset) / step), shifted = t + shift_[i];
-        const bool below = shifted < -0.5f, above = shifted > table_.top + 0.5f;
+        const bool below = shifted<-0.5f, above = shifted> table_.top + 0.5f;
         if (!below && !above) shift_[i] = std::clamp(shift_[i] - rate * sign(g * step), -0.5f, 0.5f);
         if (ranges_.empty()) continue;
         const range& of = ranges_[at];
@@ -122,6 +121,7 @@ class rounding_variables {
     float share_lo = 1, share_hi = 1;
   };
 
+  static constexpr float moved = 0.25f;  ///< distance from its code of a weight that rounds to another one
   [[nodiscard]] static float sign(float x) noexcept { return x > 0.f ? 1.f : x < 0.f ? -1.f : 0.f; }
   /// To the nearest integer, for |t| < 2^22.
   [[nodiscard]] static float rounded(float t) noexcept {

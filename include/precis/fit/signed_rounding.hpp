@@ -29,7 +29,7 @@ concept tunable_block = requires(B& block, std::size_t iteration, std::span<roun
 /// What tuning did to the matrices of a block, in the unit of its loss.
 struct tuned {
   double loss_before = 0;
-  double loss = 0;  ///< of what was stored
+  double loss = 0;            ///< of what was stored
   std::size_t iteration = 0;  ///< after which the stored codes were found; 0: nothing was better than the start
 };
 
@@ -83,7 +83,8 @@ struct signed_rounding {
   static double checked_loss(Block& block, std::span<rounding_variables> matrices) {
     const double loss = block.loss(matrices);
     if (!kernel::is_finite(loss))
-      refuse({.what = "a block's loss that is not finite", .where = "fit::signed_rounding", .expected = "finite outputs"});
+      refuse(
+          {.what = "a block's loss that is not finite", .where = "fit::signed_rounding", .expected = "finite outputs"});
     return loss;
   }
 };

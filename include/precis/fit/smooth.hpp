@@ -45,9 +45,9 @@ struct smooth {
     for (std::size_t j = 0; j < largest_input.size(); ++j) {
       const double x = largest_input[j], w = largest_weight[j];
       if (!(x >= 0 && w >= 0) || !kernel::is_finite(x) || !kernel::is_finite(w))
-        bad("a maximum of input " + std::to_string(j) + " that is negative or not finite", "finite numbers of 0 or more");
-      s.push_back(x == 0 ? 1.0
-                         : std::max(math::pow(x, share) / math::pow(std::max(w, smallest), 1 - share), smallest));
+        bad("a maximum of input " + std::to_string(j) + " that is negative or not finite",
+            "finite numbers of 0 or more");
+      s.push_back(x == 0 ? 1.0 : std::max(math::pow(x, share) / math::pow(std::max(w, smallest), 1 - share), smallest));
     }
     return s;
   }

@@ -243,6 +243,7 @@ template<codec_menu Menu>
 }
 
 /// The exact sizes of a resolved plan, known before anything is encoded.
+template<class = void>
 [[nodiscard]] inline size_report size_of(std::span<const matrix_choice> choices,
                                          std::size_t original_bits = 32) noexcept {
   size_report sum;

@@ -46,18 +46,19 @@ struct cost_table {
 
   template<class = void>
   [[nodiscard]] std::span<const std::size_t> bytes_of(std::size_t unit) const noexcept {
-    return {bytes.data() + unit * entries.size(), entries.size()};
+    return as_span(bytes.data() + unit * entries.size(), entries.size());
   }
   template<class = void>
   [[nodiscard]] std::span<const double> costs_of(std::size_t unit) const noexcept {
-    return {costs.data() + unit * entries.size(), entries.size()};
+    return as_span(costs.data() + unit * entries.size(), entries.size());
   }
   [[nodiscard]] bool has_times() const noexcept { return !nanoseconds.empty(); }
   /// Requires has_times().
   template<class = void>
   [[nodiscard]] std::span<const std::size_t> nanoseconds_of(std::size_t unit) const noexcept {
-    return {nanoseconds.data() + unit * entries.size(), entries.size()};
+    return as_span(nanoseconds.data() + unit * entries.size(), entries.size());
   }
+  template<class = void>
   [[nodiscard]] bool admits(std::size_t unit, std::size_t entry) const noexcept {
     return costs_of(unit)[entry] < not_admitted;
   }

@@ -60,7 +60,7 @@ inline refusal_hook on_refusal(refusal_hook hook) noexcept {
 }
 
 /// Refuses bad input: throws `precis::error`, or calls the hook and aborts if exceptions are disabled.
-[[noreturn]] inline void refuse(problem p) {
+[[noreturn, gnu::cold]] inline void refuse(problem p) {
 #if defined(__cpp_exceptions)
   throw error(std::move(p));
 #else

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <precis/core/algorithms.hpp>
+#include <precis/core/as_span.hpp>
 #include <precis/core/math.hpp>
 #include <precis/kernel/ieee.hpp>
 
@@ -26,6 +27,7 @@ struct moments {
 /// Unit     that of the values.
 /// Errors   none. No values give zeros; a single value has no sample deviation, which is then NaN.
 /// Cost     O(values).
+template<class = void>
 [[nodiscard]] inline moments moments_of(std::span<const double> values, deviation divisor = deviation::population) {
   moments m;
   if (values.empty()) return m;
@@ -53,7 +55,7 @@ template<class = void>
   int exponent = 0;
   largest = math::frexp(largest, &exponent);  // a power of two, which rounds nothing and keeps the squares in range
   for (std::size_t i = 0; i < values.size(); ++i) z[i] = math::ldexp(values[i], -exponent);
-  const moments m = moments_of(z, divisor);
+  const moments m = moments_of(as_span(z), divisor);
   const bool alike = m.standard_deviation <= 1e-12 * largest;
   for (double& v : z) v = alike ? 0 : (v - m.mean) / m.standard_deviation;
   return z;

@@ -155,6 +155,7 @@ template<class = void>
 }
 
 /// How these units were grouped; blocks if there are none.
+template<class = void>
 [[nodiscard]] inline unit_kind kind_of(std::span<const unit> units) noexcept {
   return units.empty() ? unit_kind::block : units.front().kind;
 }

@@ -27,6 +27,7 @@ namespace detail {
 /// P(|T| <= t) for Student's distribution with `freedom` degrees of freedom, as an exact finite sum.
 ///
 /// Source   Abramowitz and Stegun 1964, Eqs. 26.7.3 and 26.7.4.
+template<class = void>
 [[nodiscard]] inline double student_within(double t, std::size_t freedom) noexcept {
   const double angle = math::atan(t / math::sqrt(static_cast<double>(freedom)));
   const double cosine = math::cos(angle), square = cosine * cosine;
@@ -46,6 +47,7 @@ namespace detail {
 /// The 95 % quantile of |T|: 12.706 for 1 degree of freedom, 1.960 in the limit.
 ///
 /// Cost     60 bisection steps of O(freedom). Above 10,000 degrees it returns the value for 10,000, accurate to 3e-4.
+template<class = void>
 [[nodiscard]] inline double student_95(std::size_t freedom) noexcept {
   if (freedom == 0) return std::numeric_limits<double>::infinity();
   if (freedom > 10'000) freedom = 10'000;
@@ -62,6 +64,7 @@ namespace detail {
 /// Unit     that of the samples.
 /// Errors   none: the mean of no samples is 0, and with fewer than two samples the interval is infinite.
 /// Source   Student 1908, "The Probable Error of a Mean".
+template<class = void>
 [[nodiscard]] inline interval mean_interval(std::span<const double> samples) noexcept {
   interval out;
   const auto count = static_cast<double>(samples.size());
@@ -80,6 +83,7 @@ namespace detail {
 /// Requires correct <= count (PRECIS_EXPECTS).
 /// Errors   none: without samples the interval is infinite.
 /// Source   Wilson 1927, "Probable Inference, the Law of Succession, and Statistical Inference".
+template<class = void>
 [[nodiscard]] inline interval share_interval(std::size_t correct, std::size_t count) noexcept {
   PRECIS_EXPECTS(correct <= count, "no more correct samples than samples");
   if (count == 0) return {};

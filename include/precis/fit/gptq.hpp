@@ -32,6 +32,7 @@ struct input_moments {
       nullptr;  ///< with units of eight columns, for iq2 and iq3; null: these are not compensated
 
   /// [in] the mean square of every input: the importance that ggml's encoders take.
+  template<class = void>
   [[nodiscard]] std::vector<float> mean_squares() const {
     std::vector<float> result(gram->sum.rows);
     for (std::size_t i = 0; i < result.size(); ++i)
@@ -92,6 +93,7 @@ struct library_codecs {
 struct gptq {
   bool search_scales = true;  ///< ggml's blocks: also try scales that are searched under the importance of the inputs
 
+  template<class = void>
   [[nodiscard]] static bool serves(const kernel::packed_format& f) {
     if (f.rank_percent != 0 || f.kept != kernel::kept_weights::all) return false;
     if (f.codes == kernel::code_kind::grid) return has_levels(f.grid);

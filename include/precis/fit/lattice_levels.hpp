@@ -64,6 +64,7 @@ template<>
 struct block_lattice<kernel::blocks::iq2_xxs> {
   static constexpr std::size_t dimensions = 8;
   static constexpr bool even_signs = true;
+  template<class = void>
   static constexpr auto book() noexcept {
     return std::span<const std::uint16_t>(kernel::blocks::lattice_tables::iq2_xxs);
   }
@@ -91,6 +92,7 @@ template<>
 struct block_lattice<kernel::blocks::iq2_xs> {
   static constexpr std::size_t dimensions = 8;
   static constexpr bool even_signs = true;
+  template<class = void>
   static constexpr auto book() noexcept {
     return std::span<const std::uint16_t>(kernel::blocks::lattice_tables::iq2_xs);
   }
@@ -109,6 +111,7 @@ template<>
 struct block_lattice<kernel::blocks::iq2_s> {
   static constexpr std::size_t dimensions = 8;
   static constexpr bool even_signs = false;
+  template<class = void>
   static constexpr auto book() noexcept {
     return std::span<const std::uint16_t>(kernel::blocks::lattice_tables::iq2_s);
   }
@@ -134,6 +137,7 @@ template<>
 struct block_lattice<kernel::blocks::iq3_xxs> {
   static constexpr std::size_t dimensions = 4;
   static constexpr bool even_signs = true;
+  template<class = void>
   static constexpr auto book() noexcept {
     return std::span<const std::uint16_t>(kernel::blocks::lattice_tables::iq3_xxs);
   }
@@ -161,6 +165,7 @@ template<>
 struct block_lattice<kernel::blocks::iq3_s> {
   static constexpr std::size_t dimensions = 4;
   static constexpr bool even_signs = false;
+  template<class = void>
   static constexpr auto book() noexcept {
     return std::span<const std::uint16_t>(kernel::blocks::lattice_tables::iq3_s);
   }

@@ -50,9 +50,11 @@ struct low_rank_factors {
 struct low_rank_residual {
   std::size_t rank = 8;
 
+  template<class = void>
   [[nodiscard]] low_rank_factors operator()(weight_view original, weight_view compressed) const {
     return factor(difference(original, compressed), nullptr);
   }
+  template<class = void>
   [[nodiscard]] low_rank_factors operator()(weight_view original, weight_view compressed,
                                             const basic_matrix<double>& gram) const {
     if (gram.rows != original.cols || gram.cols != original.cols)
@@ -80,6 +82,7 @@ struct low_rank_residual {
       for (std::size_t c = 0; c < w.cols; ++c) d(r, c) = static_cast<double>(w(r, c)) - static_cast<double>(q(r, c));
     return d;
   }
+  template<class = void>
   [[nodiscard]] low_rank_factors factor(const basic_matrix<double>& d, const basic_matrix<double>* l) const {
     float_matrix whitened(d.rows, d.cols);
     for (std::size_t r = 0; r < d.rows; ++r)

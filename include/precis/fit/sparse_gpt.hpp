@@ -83,6 +83,7 @@ struct sparse_gpt {
     static_cast<void>(exact_count(sparsity, w.cols));
   }
   /// [rows x width] whether a weight of a block is removed.
+  template<class = void>
   [[nodiscard]] std::vector<bool> choose(const float_matrix& w, const compensation& by, std::size_t first,
                                          std::size_t width, std::vector<float>& keys) const {
     keys.resize(w.rows * width);

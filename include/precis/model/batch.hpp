@@ -129,6 +129,7 @@ struct nll {
 };
 
 /// The loss of several batches together, added in order.
+template<class = void>
 [[nodiscard]] inline nll total(std::span<const nll> losses) noexcept {
   nll sum;
   for (const nll& loss : losses) sum += loss;

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <precis/core/algorithms.hpp>
+#include <precis/core/as_span.hpp>
 #include <precis/kernel/blocks/lattice_tables.hpp>
 
 #include <cstddef>
@@ -51,10 +52,12 @@ class code_book {
   }
 
   /// The candidates for a tuple: itself alone if it is an entry.
+  template<class = void>
   [[nodiscard]] std::span<const std::uint16_t> candidates(std::size_t tuple) const noexcept {
-    return std::span(listed_).subspan(first_[tuple], first_[tuple + 1] - first_[tuple]);
+    return as_span(listed_.data() + first_[tuple], first_[tuple + 1] - first_[tuple]);
   }
   /// Whether a tuple is an entry.
+  template<class = void>
   [[nodiscard]] bool holds(std::size_t tuple) const noexcept {
     return first_[tuple + 1] - first_[tuple] == 1 && entries_[listed_[first_[tuple]]] == tuple;
   }

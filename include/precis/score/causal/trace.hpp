@@ -54,6 +54,7 @@ class clean_states {
     for (std::size_t t = 0; t < x.tokens; ++t) copy_span(x(0, t), copy.view()(0, t));
   }
   /// The clean output of block `layer` (residual), or of its attention or MLP.
+  template<class = void>
   [[nodiscard]] std::span<const float> at(site_kind kind, std::size_t layer, std::size_t t) const {
     return values_[index(kind, layer)].view()(0, t);
   }

@@ -71,6 +71,7 @@ struct awq {
   }
 
   /// mean|x|^exponent, normalised.
+  template<class = void>
   [[nodiscard]] std::vector<double> scales(std::span<const double> mean_absolute, double exponent) const {
     std::vector<double> s;
     for (const double a : mean_absolute) s.push_back(std::max(math::pow(a, exponent), smallest));
@@ -85,6 +86,7 @@ struct awq {
   }
 
  private:
+  template<class = void>
   void check(weight_view weights, std::span<const double> mean_absolute, const measure::gram& gram) const {
     const auto bad = [](std::string what, std::string expected) {
       refuse({.what = std::move(what), .where = "fit::awq", .expected = std::move(expected)});

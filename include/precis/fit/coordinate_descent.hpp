@@ -57,6 +57,7 @@ struct coordinate_descent {
   }
 
  private:
+  template<class = void>
   std::size_t improve_row(std::size_t row, weight_view target, const level_table& t, const basic_matrix<double>& g,
                           double ridge, rounded_matrix& m, double& error) const {
     const std::size_t n = t.cols;
@@ -90,6 +91,7 @@ struct coordinate_descent {
     error = std::max(0.0, error);
     return changed;
   }
+  template<class = void>
   static void add(double by, std::span<const double> row, std::vector<double>& to) noexcept {
     for (std::size_t i = 0; i < to.size(); ++i) to[i] += by * row[i];
   }
@@ -98,6 +100,7 @@ struct coordinate_descent {
     const std::size_t at = t.at(j / t.length, row);
     return t.step[at] * (t.levels.empty() ? static_cast<float>(code) : t.levels[code]) + t.offset[at];
   }
+  template<class = void>
   [[nodiscard]] static std::uint8_t nearest(const level_table& t, std::size_t row, std::size_t j,
                                             double wanted) noexcept {
     const std::size_t at = t.at(j / t.length, row);

@@ -34,6 +34,7 @@ class rounding_variables {
   }
 
   /// Starts from the codes and scales of `packed`, whose values are `decoded`. Requires serves(f), [out x in] both.
+  template<class = void>
   rounding_variables(const kernel::packed_format& f, weight_view target, weight_view decoded,
                      std::span<const std::byte> packed)
       : format_(f), values(target.rows, target.cols), gradient(target.rows, target.cols), u_(target.rows, target.cols) {
@@ -63,6 +64,7 @@ class rounding_variables {
   }
 
   /// Rounds to `values` and the codes behind them.
+  template<class = void>
   void round() {
     for (std::size_t r = 0; r < values.rows; ++r)
       for (std::size_t c = 0; c < values.cols; ++c) {
@@ -77,6 +79,7 @@ class rounding_variables {
 
   /// One step of signed gradient descent of length `rate` with the loss's gradient at `values` in `gradient`, which passes
   /// through rounding as if it were not there, and does not pass through clipping.
+  template<class = void>
   void descend(float rate) {
     std::vector<float> slope_lo(ranges_.size()), slope_hi(ranges_.size());
     for (std::size_t r = 0; r < values.rows; ++r)
@@ -104,6 +107,7 @@ class rounding_variables {
   }
 
   /// Stores the current codes and grids. Requires the bytes that the object was made from, or of their format and shape.
+  template<class = void>
   void store(std::span<std::byte> packed) const {
     if (format_.codes == kernel::code_kind::grid)
       codec::encode_on_grids(format_.grid, values.view(), packed, codec::choose_given{as_span(grids_)});
@@ -132,6 +136,7 @@ class rounding_variables {
     return table_.levels.empty() ? code : table_.levels[static_cast<std::size_t>(code)];
   }
   /// A multiple of the step on the scale of the codes: linear between levels.
+  template<class = void>
   [[nodiscard]] float coordinate(float x) const noexcept {
     const std::vector<float>& l = table_.levels;
     if (l.empty()) return x;
@@ -140,6 +145,7 @@ class rounding_variables {
     return static_cast<float>(i) + (x - l[i]) / (l[i + 1] - l[i]);
   }
   /// Its inverse inside the levels.
+  template<class = void>
   [[nodiscard]] float level_at(float t) const noexcept {
     const std::vector<float>& l = table_.levels;
     if (l.empty()) return t;
@@ -149,6 +155,7 @@ class rounding_variables {
 
   [[nodiscard]] bool one_share() const noexcept { return format_.grid.rule == codec::grid_rule::symmetric; }
   /// Only ranges of integer grids with one range per row and group are tuned.
+  template<class = void>
   void start_ranges() {
     const codec::grid_rule rule = format_.grid.rule;
     if (format_.codes != kernel::code_kind::grid || format_.grid.group == codec::per_tensor ||
@@ -163,6 +170,7 @@ class rounding_variables {
         of.hi = g.scale * (table_.top - static_cast<float>(g.zero_point));
       }
   }
+  template<class = void>
   void choose_grids() {
     for (std::size_t r = 0; r < u_.rows; ++r)
       for (std::size_t k = 0; k < table_.groups(); ++k) {

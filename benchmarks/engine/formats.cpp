@@ -6,8 +6,8 @@
 // relative to the paired read of the packed bytes), undisturbed (fraction of rounds that were not preempted).
 
 #include <engine/model/scratch_arena.hpp>
+#include <engine/model/thread_team.hpp>
 #include <engine/packed/stored_matrix.hpp>
-#include <engine/packed/thread_team.hpp>
 
 #include <precis/codec.hpp>
 #include <precis/core/random.hpp>

@@ -98,6 +98,11 @@ TEST_CASE("packing needs the memory of one tensor and a header, not of the model
     held = engine::load_packed(packed, decoder).bytes();
   });
   CHECK(loading < held + most);
+  // A quantized GGUF file stays in its blocks where matrices are only multiplied.
+  const engine::load_options decoding{.tokenizer = {}, .decoder = decoder};
+  CHECK(memory_of([&] { (void)engine::load(folder / "m.gguf", decoding); }) < most);
+  const engine::transformer quantized(engine::load(folder / "m.gguf", decoding).weights);
+  CHECK(memory_of([&] { (void)quantized.loss(batch); }) < panel);
 }
 
 TEST_CASE("false counts in a GGUF file allocate no memory", "[memory][refusal]") {

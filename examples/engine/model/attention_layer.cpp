@@ -2,6 +2,7 @@
 #include <engine/model/math.hpp>
 #include <engine/model/product.hpp>
 #include <engine/model/rows.hpp>
+#include <engine/model/shared_forward.hpp>
 
 #include <algorithm>
 #include <cmath>
@@ -192,6 +193,40 @@ namespace {
   return a;
 }
 
+/// One head of `a`.
+[[nodiscard]] attention_run one_head(attention_run a, std::size_t head) noexcept {
+  const std::size_t width = a.shape.width, kv = head / (a.shape.heads / a.shape.kv_heads) * width;
+  a.shape = {1, 1, width};
+  a.query = a.query.columns(head * width);
+  a.key = a.key.columns(kv);
+  a.value = a.value.columns(kv);
+  a.cached_key = a.cached_key.columns(kv);
+  a.cached_value = a.cached_value.columns(kv);
+  if (a.sinks != nullptr) a.sinks += head;
+  return a;
+}
+
+/// The attention of all sequences, one head of a sequence at a time if several threads share it.
+void attend_all(const block_run& run, activations_view<const float> x, const block_values& v, std::size_t queries,
+                float* out, float* scratch, std::span<float> workspace) {
+  const std::size_t q = run.query_width(), heads = run.shape.heads, all = x.sequences * heads;
+  const double seen = static_cast<double>(run.first_token + x.tokens) / (run.last_only ? 1 : 2);
+  const double multiply_adds = 2 * seen * static_cast<double>(x.sequences * queries * q);
+  if (worthwhile_pieces(multiply_adds, all) == 1) {
+    for (std::size_t s = 0; s < x.sequences; ++s)
+      attend(sequence_attention(run, x, v, s, queries), {out + s * queries * q, stride_of(q)}, scratch, workspace);
+    return;
+  }
+  run_pieces(all, [&](std::size_t i) {
+    const std::size_t s = i / heads, head = i % heads;
+    const attention_run a = sequence_attention(run, x, v, s, queries);
+    scratch_arena memory;
+    float* const own = memory.take(attention_scratch(a.positions, queries));
+    attend(one_head(a, head), {out + s * queries * q + head * a.shape.width, stride_of(q)}, own,
+           product_workspace(memory));
+  });
+}
+
 }  // namespace
 
 void split_gate(const block_run& run, const float* both, float* query, float* gate) noexcept {
@@ -234,8 +269,7 @@ void run_attention(const block_run& run, activations_view<float> x, const block_
     for (std::size_t r = 0; r < n; ++r) std::copy_n(v.qkv + r * w + q, 2 * kv, x(r / t, r % t).data() + shared);
 
   float* const attended = run.knobs.output_gate && v.ungated != nullptr ? v.ungated : v.context;
-  for (std::size_t s = 0; s < x.sequences; ++s)
-    attend(sequence_attention(run, x, v, s, queries), {attended + s * queries * q, stride_of(q)}, scratch, workspace);
+  attend_all(run, x, v, queries, attended, scratch, workspace);
   if (run.knobs.output_gate)
     for (std::size_t s = 0; s < x.sequences; ++s)
       for (std::size_t i = 0; i < queries * q; ++i) {

@@ -3,6 +3,7 @@
 #include <engine/model/math.hpp>
 #include <engine/model/product.hpp>
 #include <engine/model/rows.hpp>
+#include <engine/model/shared_forward.hpp>
 #include <engine/model/transformer.hpp>
 
 #include <precis/core/error.hpp>
@@ -33,6 +34,9 @@ namespace {
 
 /// Rows that go through the head at once: as many as amortize decoding or packing its weights.
 [[nodiscard]] std::size_t predictions_per_pass(const config& c) noexcept { return 4 * head_rows(c); }
+
+/// Multiply-adds that take as long as one e^x, about.
+constexpr double exponential_cost = 8;
 
 }  // namespace
 
@@ -166,15 +170,21 @@ precis::nll transformer::read_loss(const token_batch& batch, activations_view<co
   float* const entered = memory.take(most * width);
   float* const logits = memory.take(most * c.vocabulary);
   std::vector<token> targets;
+  std::vector<double> losses(most);
   precis::nll total;
   const auto read = [&] {  // adds the losses of the rows collected so far
     const std::size_t n = targets.size();
     scratch_arena head_memory;
     head(dense_rows<const float>(entered, n, width), dense_rows(logits, n, c.vocabulary), head_memory);
-    for (std::size_t r = 0; r < n; ++r) {
+    const auto loss_of_row = [&](std::size_t r) {
       const std::span<const float> row(logits + r * c.vocabulary, c.vocabulary);
-      total.sum += token_loss(log_sum_exp(row), row[static_cast<std::size_t>(targets[r])]);
-    }
+      losses[r] = token_loss(log_sum_exp(row), row[static_cast<std::size_t>(targets[r])]);
+    };
+    const std::size_t pieces = worthwhile_pieces(exponential_cost * static_cast<double>(n * c.vocabulary), n);
+    run_pieces(pieces, [&](std::size_t i) {
+      for (std::size_t r = n * i / pieces; r < n * (i + 1) / pieces; ++r) loss_of_row(r);
+    });
+    for (std::size_t r = 0; r < n; ++r) total.sum += losses[r];
     total.count += n;
     targets.clear();
   };

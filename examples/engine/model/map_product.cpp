@@ -2,6 +2,7 @@
 
 #include <engine/model/product.hpp>
 #include <engine/model/scratch_arena.hpp>
+#include <engine/model/shared_forward.hpp>
 
 #include <algorithm>
 
@@ -54,10 +55,11 @@ void transposed_product(const map_view& map, matrix_view<const float> dy, matrix
   });
 }
 
-}  // namespace
+/// Outputs that one thread computes together: whole tiles of the product.
+constexpr std::size_t piece_outputs = 64;
 
-void apply(const map_view& map, std::span<const float> bias, matrix_view<const float> x, matrix_view<float> y,
-           std::span<float> workspace) {
+void apply_alone(const map_view& map, std::span<const float> bias, matrix_view<const float> x, matrix_view<float> y,
+                 std::span<float> workspace) {
   const auto start = [&](std::size_t first, std::size_t count) {
     return bias.empty() ? strided() : strided(bias.data() + first, y.rows, count, 0, 1);
   };
@@ -67,6 +69,24 @@ void apply(const map_view& map, std::span<const float> bias, matrix_view<const f
                                    workspace);
     else
       precis::kernel::product_onto(start(first, w.rows), x, w.transposed(), y.col_range(first, w.rows), workspace);
+  });
+}
+
+}  // namespace
+
+void apply(const map_view& map, std::span<const float> bias, matrix_view<const float> x, matrix_view<float> y,
+           std::span<float> workspace) {
+  const std::size_t units = (map.out + piece_outputs - 1) / piece_outputs;
+  const std::size_t pieces = worthwhile_pieces(
+      static_cast<double>(x.rows) * static_cast<double>(map.out) * static_cast<double>(map.in), units);
+  if (pieces == 1) return apply_alone(map, bias, x, y, workspace);
+  run_pieces(pieces, [&](std::size_t i) {
+    const std::size_t first = units * i / pieces * piece_outputs,
+                      end = std::min(map.out, units * (i + 1) / pieces * piece_outputs), count = end - first;
+    scratch_arena memory;
+    const std::span<float> own(memory.take(precis::kernel::product_workspace), precis::kernel::product_workspace);
+    apply_alone(map.outputs(first, count), bias.empty() ? bias : bias.subspan(first, count), x,
+                y.col_range(first, count), own);
   });
 }
 

@@ -23,6 +23,10 @@ namespace {
 
 /// Refuses the first of consecutive values that is not finite; the message gives its index in the stored tensor.
 void check_finite(const source_tensor& t, std::span<const float> values, std::size_t first = 0) {
+  constexpr std::uint32_t exponent = 0x7F80'0000u;
+  std::uint32_t largest = 0;  // magnitudes of floats are ordered as their bits are
+  for (const float v : values) largest = std::max(largest, std::bit_cast<std::uint32_t>(v) & 0x7FFF'FFFFu);
+  if (largest < exponent) return;
   for (std::size_t k = 0; k < values.size(); ++k) {
     if (std::isfinite(values[k])) continue;
     const std::size_t i = first + k;
@@ -61,6 +65,7 @@ void check_stored(const source_tensor& t, const matrix_decoder& decoder) {
 }
 
 void decode(const source_tensor& t, const matrix_decoder& decoder, std::span<float> values) {
+  check_stored(t, decoder);
   if (has_rows(t)) {
     decode_rows(t, 0, t.shape[0], values.data());
     check_finite(t, values);
@@ -70,7 +75,6 @@ void decode(const source_tensor& t, const matrix_decoder& decoder, std::span<flo
     PRECIS_EXPECTS(!t.part && !t.transposed, "only vectors and matrices are parts or transposed");
     decode(t.type, t.bytes, values);
   } else {
-    check_stored(t, decoder);
     const auto columns = static_cast<std::ptrdiff_t>(t.shape[1]);
     precis::mutable_weight_view view(values.data(), t.shape[0], t.shape[1], columns, 1);
     decoder.decode(t.codec, t.bytes, t.in_major ? view.transposed() : view);
@@ -153,6 +157,7 @@ std::string fingerprint(const model_source& source, const matrix_decoder& decode
   for (const source_tensor& t : source.tensors) {
     hash.add(t.name, t.shape);
     if (has_rows(t)) {
+      check_stored(t, decoder);
       add_rows(t, hash, values);
       continue;
     }

@@ -1,12 +1,22 @@
 #include <engine/model_files/tensor_rows.hpp>
 
+#include <precis/kernel/blocks/every_block.hpp>
+#include <precis/kernel/ggml_blocks.hpp>
+#include <precis/kernel/packed_format.hpp>
+
 #include <algorithm>
 #include <cmath>
+#include <cstdint>
+#include <cstring>
+#include <optional>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
 namespace engine {
 namespace {
+
+namespace kernel = precis::kernel;
 
 /// Values of FP4 (one sign, two exponent and one mantissa bits), by code.
 constexpr float fp4_values[16] = {0.f,  0.5f,  1.f,  1.5f,  2.f,  3.f,  4.f,  6.f,
@@ -59,6 +69,52 @@ void decode_mxfp4(const source_tensor& t, std::size_t at, std::span<float> to) {
   }
 }
 
+/// The format of a packed tensor whose rows are ggml's blocks, one row after the other.
+[[nodiscard]] std::optional<kernel::packed_format> blocks_of(const source_tensor& t) noexcept {
+  if (t.codec.empty() || t.in_major || t.part || t.shape.size() != 2) return std::nullopt;
+  const std::optional<kernel::packed_format> f = kernel::parse_format(t.codec);
+  if (!f) return std::nullopt;
+  if (*f == kernel::packed_format(f->ggml) && t.in() % kernel::ggml_block == 0) return f;
+  if (f->codes == kernel::code_kind::block && t.in() % kernel::layout_of(f->block).weights == 0) return f;
+  return std::nullopt;
+}
+
+/// The same as kernel::decode_ggml for the type of most embeddings, in a form that compilers vectorize.
+void decode_q8_0(const std::byte* from, std::span<float> to) noexcept {
+  constexpr std::size_t bytes = kernel::layout_of(kernel::ggml_type::q8_0).bytes;
+  for (std::size_t i = 0; i < to.size(); i += kernel::ggml_block, from += bytes) {
+    const float scale = kernel::half_to_float(kernel::get_word16(from));
+    std::int8_t codes[kernel::ggml_block];
+    std::memcpy(codes, from + 2, sizeof codes);
+    float* const values = to.data() + i;
+    for (std::size_t j = 0; j < kernel::ggml_block; ++j) values[j] = static_cast<float>(codes[j]) * scale;
+  }
+}
+
+/// Decodes blocks that follow each other.
+void decode_blocks(const kernel::packed_format& f, const std::byte* from, std::span<float> to) {
+  if (f.codes == kernel::code_kind::block) {
+    kernel::with_block(f.block, [&]<class Block>(Block) {
+      for (std::size_t i = 0; i < to.size(); i += Block::weights, from += Block::bytes)
+        Block::decode(from, to.data() + i);
+    });
+    return;
+  }
+  const auto all = [&](auto type) {
+    constexpr std::size_t bytes = kernel::layout_of(type).bytes;
+    for (std::size_t i = 0; i < to.size(); i += kernel::ggml_block, from += bytes)
+      kernel::decode_ggml(type, from, to.data() + i);
+  };
+  using enum kernel::ggml_type;
+  switch (f.ggml) {
+    case q4_0: return all(std::integral_constant<kernel::ggml_type, q4_0>());
+    case q4_1: return all(std::integral_constant<kernel::ggml_type, q4_1>());
+    case q5_0: return all(std::integral_constant<kernel::ggml_type, q5_0>());
+    case q5_1: return all(std::integral_constant<kernel::ggml_type, q5_1>());
+    case q8_0: return decode_q8_0(from, to);
+  }
+}
+
 class rows_of_file final : public stored_rows {
  public:
   rows_of_file(std::shared_ptr<const model_source> source, std::size_t tensor)
@@ -76,7 +132,8 @@ class rows_of_file final : public stored_rows {
 }  // namespace
 
 bool has_rows(const source_tensor& t) noexcept {
-  if (!t.codec.empty() || t.shape.empty() || t.shape.size() > 2) return false;
+  if (!t.codec.empty()) return blocks_of(t).has_value();
+  if (t.shape.empty() || t.shape.size() > 2) return false;
   return !t.part || t.part->in_stride == 1 || (t.part->group == 0 && t.scales.empty() && t.rotary_heads == 0);
 }
 
@@ -89,10 +146,14 @@ void decode_rows(const source_tensor& t, std::size_t first, std::size_t count, f
     return;
   }
   const std::size_t head = t.rotary_heads == 0 ? 0 : t.shape[0] / t.rotary_heads;
+  const std::optional<kernel::packed_format> blocks = blocks_of(t);
+  const std::size_t row_bytes = blocks ? blocks->bytes(1, in) : 0;
   for (std::size_t r = 0; r < count; ++r) {
     const std::size_t stored = head == 0 ? first + r : half_split_row(first + r, head), at = p.row(stored);
     const std::span<float> row(to + r * in, in);
-    if (!t.scales.empty())
+    if (blocks)
+      decode_blocks(*blocks, t.bytes.data() + stored * row_bytes, row);
+    else if (!t.scales.empty())
       decode_mxfp4(t, at, row);
     else
       decode(t.type, t.bytes.subspan(at * size, in * size), row);

@@ -7,14 +7,15 @@
 #include <memory>
 #include <span>
 
-/// Tensors of plain values that are decoded row by row, from the file that holds them.
+/// Tensors of plain values and of ggml's blocks that are decoded row by row, from the file that holds them.
 namespace engine {
 
-/// Whether rows of a tensor can be decoded one at a time: plain values or MXFP4, in one or two dimensions.
+/// Whether rows of a tensor can be decoded one at a time: plain values or MXFP4 in one or two dimensions, and matrices of
+/// ggml's blocks.
 [[nodiscard]] bool has_rows(const source_tensor& tensor) noexcept;
 
 /// Decodes rows of `tensor` in the layout of engine::tensors(). Values are not checked.
-/// Requires has_rows(tensor), first + count <= tensor.shape[0], and count times as many floats at `to` as a row has.
+/// Requires has_rows(tensor), the bytes that its shape needs (check_stored), first + count <= tensor.shape[0], and count times as many floats at `to` as a row has.
 void decode_rows(const source_tensor& tensor, std::size_t first, std::size_t count, float* to);
 
 /// The values of a tensor that stay in its file. They keep `source` alive.

@@ -1,10 +1,10 @@
 #pragma once
 
 #include <engine/model/block.hpp>
+#include <engine/model/thread_team.hpp>
 #include <engine/model/weights.hpp>
 #include <engine/model_files/load.hpp>
 #include <engine/packed/stored_matrix.hpp>
-#include <engine/packed/thread_team.hpp>
 
 #include <precis/core/view.hpp>
 #include <precis/model/batch.hpp>

@@ -1,7 +1,7 @@
 #pragma once
 
 #include <engine/model/scratch_arena.hpp>
-#include <engine/packed/thread_team.hpp>
+#include <engine/model/thread_team.hpp>
 
 #include <precis/core/view.hpp>
 #include <precis/kernel/input_vectors.hpp>

@@ -4,8 +4,8 @@
 #include "jobs/session.hpp"
 
 #include <engine/model/scratch_arena.hpp>
+#include <engine/model/thread_team.hpp>
 #include <engine/packed/stored_matrix.hpp>
-#include <engine/packed/thread_team.hpp>
 
 #include <precis/cost/product_times.hpp>
 

@@ -4,8 +4,10 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cstdio>
+#include <thread>
 
 namespace program {
 
@@ -15,6 +17,13 @@ void warn_of_refused_threads(std::size_t refused) {
   fmt::print(stderr,
              "precis: the system refused to start {} threads; the others do the work, and the results are the same\n",
              refused);
+}
+
+std::size_t worker_pool::threads_of(std::size_t i, std::size_t n) const {
+  const std::size_t own = threads.threads != 0 ? threads.threads : std::max(1u, std::thread::hardware_concurrency());
+  // A call of another pool's call has what that one was given.
+  const std::size_t all = std::min(own, engine::shared_forward::threads().value_or(own));
+  return n >= all ? 1 : all / n + (i < all % n ? 1 : 0);
 }
 
 code_fit agreed_fit(const std::vector<std::string>& notes, const run_options& o, const std::string& where) {

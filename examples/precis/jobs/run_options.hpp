@@ -4,6 +4,8 @@
 #include "jobs/progress.hpp"
 #include "jobs/signals.hpp"
 
+#include <engine/model/shared_forward.hpp>
+
 #include <precis/core/executor.hpp>
 #include <precis/core/thread_pool.hpp>
 
@@ -17,14 +19,18 @@ namespace program {
 void warn_of_refused_threads(std::size_t refused);
 
 /// The program's executor: a thread pool that throws `stopped`, instead of taking the next index, once a signal asks
-/// for it.
+/// for it. Fewer calls than threads share the others among their forwards.
 struct worker_pool {
   precis::thread_pool threads = {};
+
+  /// The threads of call i of n.
+  [[nodiscard]] std::size_t threads_of(std::size_t i, std::size_t n) const;
 
   template<class Body>
   void for_each(std::size_t n, Body&& body) const {
     warn_of_refused_threads(threads.for_each(n, [&](std::size_t i) {
       stop_if_interrupted();
+      const engine::shared_forward share(threads_of(i, n));
       body(i);
     }));
   }

@@ -1,5 +1,6 @@
 #include <engine/model/map_product.hpp>
 #include <engine/model/scratch_arena.hpp>
+#include <engine/model/shared_forward.hpp>
 
 #include <precis/core/view.hpp>
 #include <precis/kernel/float_product.hpp>
@@ -96,6 +97,22 @@ TEST_CASE("products with stored maps have the bits of products with floats", "[e
   add_transposed(stored, dy.view(), dx.view(), workspace);
   precis::kernel::product_add(dy.view(), floats.view(), of_floats.view(), workspace);
   CHECK(dx == of_floats);
+}
+
+TEST_CASE("several threads that share a product compute the bits of one",
+          "[engine][map_product][shared_forward][property]") {
+  const bool in_major = GENERATE(false, true), is_stored = GENERATE(false, true);
+  const std::size_t out = GENERATE(std::size_t{3000}, std::size_t{2881}), in = 300, rows = 40;
+  linear map = map_of_floats(out, in, in_major);
+  if (is_stored) map = stored_copy(map);
+  std::vector<float> workspace(precis::kernel::product_workspace);
+  const float_matrix x = matrix_of(rows, in, 5);
+  float_matrix alone(rows, out), shared(rows, out);
+  apply(map_view(map), map.bias, x.view(), alone.view(), workspace);
+  const engine::shared_forward threads(3);
+  REQUIRE(engine::worthwhile_pieces(static_cast<double>(rows * in * out), 1000) > 1);
+  apply(map_view(map), map.bias, x.view(), shared.view(), workspace);
+  CHECK(shared == alone);
 }
 
 TEST_CASE("stored values become floats to be changed, and are given up again if they were not",

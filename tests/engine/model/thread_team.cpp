@@ -1,4 +1,4 @@
-#include <engine/packed/thread_team.hpp>
+#include <engine/model/thread_team.hpp>
 
 #include "catch.hpp"
 #include "no_threads.hpp"
@@ -7,7 +7,7 @@
 #include <cstddef>
 #include <vector>
 
-TEST_CASE("a team runs every piece once, call after call", "[engine][packed][thread_team][property]") {
+TEST_CASE("a team runs every piece once, call after call", "[engine][thread_team][property]") {
   engine::thread_team team(GENERATE(1u, 2u, 5u));
   CHECK(team.refused() == 0);
   for (int call = 0; call < 20; ++call) {
@@ -18,7 +18,7 @@ TEST_CASE("a team runs every piece once, call after call", "[engine][packed][thr
 }
 
 #ifdef PRECIS_CAN_REFUSE_THREADS
-TEST_CASE("a team does without threads that the system refuses, and ends", "[engine][packed][thread_team][property]") {
+TEST_CASE("a team does without threads that the system refuses, and ends", "[engine][thread_team][property]") {
   const test::no_threads refused;
   engine::thread_team team(4);
   CHECK(team.size() == 1);

@@ -167,9 +167,10 @@ std::vector<std::string> default_entries() {
   return names;
 }
 
+/// float16 for rows that are not whole blocks of any type.
 std::vector<std::string> gguf_entries() {
-  return {"iq2_xxs", "iq2_xs", "iq2_s", "q2_k", "iq3_xxs", "iq3_s", "q3_k", "iq4_xs", "mxfp4",
-          "iq4_nl",  "q4_0",   "q4_1",  "q4_k", "q5_0",    "q5_1",  "q5_k", "q6_k",   "q8_0"};
+  return {"iq2_xxs", "iq2_xs", "iq2_s", "q2_k", "iq3_xxs", "iq3_s", "q3_k", "iq4_xs", "mxfp4",  "iq4_nl",
+          "q4_0",    "q4_1",   "q4_k",  "q5_0", "q5_1",    "q5_k",  "q6_k", "q8_0",   "float16"};
 }
 std::vector<std::string> own_entries() {
   std::vector<std::string> all = default_entries();

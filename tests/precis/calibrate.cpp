@@ -57,7 +57,7 @@ TEST_CASE("calibrate, cost, plan, compress and evaluate: gptq beats the other fi
 }
 
 TEST_CASE("compress --fit signed_rounding beats gptq in the same bytes, and says first how long it takes",
-          "[program][calibrate]") {
+          "[slow][program][calibrate]") {
   const scratch here("calibrate-tune");
   done(here, {"calibrate", world, "--text", calibration_text, "--windows", "24", "--gradients", "0", "--out",
               "w.calibration"});

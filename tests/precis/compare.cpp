@@ -24,7 +24,7 @@ nlohmann::json json(const std::filesystem::path& file) { return nlohmann::json::
 
 }  // namespace
 
-TEST_CASE("a comparison agrees with plan, compress and evaluate, and keeps every budget", "[program][oracle]") {
+TEST_CASE("a comparison agrees with plan, compress and evaluate, and keeps every budget", "[slow][program][oracle]") {
   const scratch here("compare");
   std::string verdicts;
   for (const char* judged : {"rich", "poor", "rich", "rich"})

@@ -44,7 +44,7 @@ const words cost{"cost",      world,  "--text",    world + "/calibration.txt",
 
 }  // namespace
 
-TEST_CASE("parts of any number and order give the bytes of the whole job", "[program][property]") {
+TEST_CASE("parts of any number and order give the bytes of the whole job", "[slow][program][property]") {
   const scratch here("shards");
   const words traced{"score", world,    "--scorer", "causal_trace", "--facts", world + "/facts.json", "--facts-limit",
                      "5",     "--runs", "2"};

@@ -303,7 +303,7 @@ std::vector<valued_option> valued_options(const scratch& here) {
 
 }  // namespace
 
-TEST_CASE("every option refuses what is no value of its kind, before the work", "[program][refusal]") {
+TEST_CASE("every option refuses what is no value of its kind, before the work", "[slow][program][refusal]") {
   using kind = valued_option::kind;
   const scratch here("values");
   const std::vector<valued_option> options = valued_options(here);
